@@ -1,0 +1,32 @@
+"""`python -m bnjax.data prepare NAME`: download and prepare a data set, where TensorFlow is installed."""
+
+import argparse
+import sys
+
+from bnjax.data.sources import VERSIONS
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bnjax.data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    prepare = commands.add_parser("prepare", help="download a data set and write it as array_record files")
+    prepare.add_argument("name", choices=VERSIONS)
+    prepare.add_argument("--data-dir", help="default: TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    arguments = parser.parse_args()
+    try:
+        import importlib_resources  # noqa: F401  # tensorflow-datasets imports it without declaring it
+        import tensorflow  # noqa: F401
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install 'bnjax[prepare]'")
+    # NOTE: the default file format, tfrecord, cannot be read without TensorFlow.
+    builder = tfds.builder(
+        f"{arguments.name}:{VERSIONS[arguments.name]}", data_dir=arguments.data_dir, file_format="array_record"
+    )
+    builder.download_and_prepare()
+    print(f"{arguments.name} is prepared in {builder.data_path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A data set on the device, and the batches of any step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int, UInt8
+
+from bnjax.types import Batch
+
+
+class Split(NamedTuple):
+    """Examples as they are stored, and the affine map per channel that preprocesses them."""
+
+    images: UInt8[Array, "examples height width channels"]
+    labels: Int[Array, " examples"]
+    scale: Float[Array, " channels"]
+    offset: Float[Array, " channels"]
+
+
+class Dataset(NamedTuple):
+    """A training and a test split, preprocessed alike."""
+
+    train: Split
+    test: Split
+
+
+def steps_per_epoch(num_examples: int, batch_size: int) -> int:
+    """Count the whole batches in an epoch; what remains is left out of it."""
+    if not 1 <= batch_size <= num_examples:
+        raise ValueError(f"batch_size must lie between 1 and the {num_examples} examples there are, got {batch_size}.")
+    return num_examples // batch_size
+
+
+def draw_indices(
+    key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
+) -> Int[Array, "num_steps batch_size"]:
+    """Draw the examples of `num_steps` successive batches.
+
+    Each epoch is a permutation of its own, drawn from `key` and the epoch's number, and cut into whole batches. The batch of
+    a step depends on key, step and the two sizes alone, not on the step from which it was asked for.
+
+    Args:
+        key: of the data order.
+        step: the first step, from 0.
+        num_steps: how many batches.
+        num_examples: size of the split.
+        batch_size: examples per batch.
+
+    Returns:
+        Indices into the split.
+    """
+    per_epoch = steps_per_epoch(num_examples, batch_size)
+    num_epochs = (num_steps + per_epoch - 2) // per_epoch + 1  # that a run of num_steps can touch
+    first = step // per_epoch
+
+    def epoch(i: Array) -> Array:
+        order = jax.random.permutation(jax.random.fold_in(key, i), num_examples)
+        return order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+
+    epochs = jax.lax.map(epoch, first + jnp.arange(num_epochs)).reshape(-1, batch_size)
+    return jax.lax.dynamic_slice_in_dim(epochs, step - first * per_epoch, num_steps)
+
+
+def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
+    """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
+    return Batch(split.images[indices] * split.scale + split.offset, split.labels[indices])

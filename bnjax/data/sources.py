@@ -1,0 +1,175 @@
+"""Where images come from: embedded, synthetic, or prepared by tensorflow-datasets, read without TensorFlow."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from bnjax.data.batches import Dataset, Split
+
+PREPROCESSINGS = ("unit", "half", "meanstd")
+VERSIONS = {"cifar10": "3.0.2", "mnist": "3.0.1"}
+_READ_SIZE = 1000  # records decoded at a time
+
+
+class MissingDataError(Exception):
+    """A data set that is not where it was looked for; the message says what prepares it."""
+
+
+class Images(NamedTuple):
+    """A split as arrays of the host: uint8 images (n, height, width, channels), int32 labels (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def load(name: str, *, preprocessing: str = "unit", data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Load a data set onto the default device.
+
+    `digits` (1,797 real 8x8 digits of the UCI set; the last 297 test) and `synthetic` (ten random 8x8 RGB patterns under
+    noise) are always there. `cifar10` and `mnist` must have been prepared in `data_dir`; nothing is ever downloaded.
+
+    Args:
+        name: one of `NAMES`.
+        preprocessing: "unit" maps the smallest to the largest possible pixel to [0, 1], "half" to [-1, 1]; "meanstd" gives
+            each channel of the training split mean 0 and standard deviation 1.
+        data_dir: folder of tensorflow-datasets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
+
+    Returns:
+        Dataset of uint8 images and the map that preprocesses them.
+
+    Raises:
+        MissingDataError: if the set, or a package that reads it, is not there.
+        ValueError: if `name` or `preprocessing` is unknown.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}.")
+    if preprocessing not in PREPROCESSINGS:
+        raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}.")
+    train, test = _SOURCES[name](data_dir)
+    scale, offset = _affine(train.images, _MAX_PIXEL.get(name, 255), preprocessing)
+    on_device = (Split(*map(jnp.asarray, (*split, scale, offset))) for split in (train, test))
+    return Dataset(*on_device)
+
+
+def _affine(images: np.ndarray, max_pixel: int, preprocessing: str) -> tuple[np.ndarray, np.ndarray]:
+    """Compute (scale, offset) per channel, float32."""
+    channels = images.shape[-1]
+    if preprocessing == "meanstd":
+        # The moments of a byte image are exact from its histogram.
+        counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(channels)])
+        values = np.arange(256.0)
+        mean = counts @ values / counts.sum(axis=1)
+        std = np.sqrt(counts @ values**2 / counts.sum(axis=1) - mean**2)
+        scale, offset = 1 / std, -mean / std
+    else:
+        low, high = {"unit": (0, 1), "half": (-1, 1)}[preprocessing]
+        scale, offset = np.full(channels, (high - low) / max_pixel), np.full(channels, low)
+    return scale.astype(np.float32), offset.astype(np.float32)
+
+
+def _load_digits(_data_dir: object) -> tuple[Images, Images]:
+    """Read the UCI digits that scikit-learn carries; their pixels go to 16."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise _missing_package("digits", "scikit-learn") from None
+    digits = load_digits()
+    images = digits.images[..., None].astype(np.uint8)
+    # NOTE: the set is ordered by writer, so that this split tests on writers that were not trained on.
+    labels = digits.target.astype(np.int32)
+    return Images(images[:1500], labels[:1500]), Images(images[1500:], labels[1500:])
+
+
+def _load_synthetic(_data_dir: object) -> tuple[Images, Images]:
+    """Draw ten 8x8 RGB patterns, and noisy copies of them: 2,000 to train on, 500 to test on."""
+    rng = np.random.default_rng(0)
+    patterns = rng.uniform(64, 192, (10, 8, 8, 3))
+
+    def draw(num: int) -> Images:
+        labels = rng.integers(10, size=num).astype(np.int32)
+        noisy = patterns[labels] + rng.normal(0, 48, (num, 8, 8, 3))
+        return Images(np.clip(noisy, 0, 255).astype(np.uint8), labels)
+
+    return draw(2000), draw(500)
+
+
+def _load_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Images, Images]:
+    """Read both splits of a prepared set, decoding its images only once per user."""
+    folder = check_prepared(name, data_dir)
+    return _cached(name, "train", folder), _cached(name, "test", folder)
+
+
+def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path:
+    """Return the folder of tensorflow-datasets in which a set is prepared.
+
+    Raises:
+        MissingDataError: at once, without the network, if it is not: what is missing, where, and what prepares it.
+    """
+    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+    prepared = folder / name / VERSIONS[name]
+    if not (prepared / "dataset_info.json").is_file() or not any(prepared.glob(f"{name}-test.array_record*")):
+        raise MissingDataError(
+            f"{name} {VERSIONS[name]} is not prepared in {folder} (array_record files in {prepared} are needed). "
+            f"Set TFDS_DATA_DIR to the folder that holds it, or prepare it there on a machine with a network: "
+            f"pip install 'bnjax[prepare]' && python -m bnjax.data prepare {name} --data-dir {folder}"
+        )
+    return folder
+
+
+def _cached(name: str, split: str, folder: Path) -> Images:
+    """Load decoded images from the cache, or read the prepared set and fill it."""
+    path = cache_dir() / f"{name}-{VERSIONS[name]}-{split}.npz"
+    try:
+        with np.load(path) as arrays:
+            return Images(arrays["images"], arrays["labels"])
+    except Exception:  # absent, or cut short: np.load raises half a dozen types for that
+        images = _read_tfds(name, split, folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, images=images.images, labels=images.labels)
+        os.replace(file.name, path)
+    except OSError:
+        pass  # a cache that cannot be written costs the next run seconds, nothing else
+    return images
+
+
+def cache_dir() -> Path:
+    """Return where decoded images are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnjax"
+    return Path(os.environ.get("BNJAX_CACHE_DIR") or default)
+
+
+def _read_tfds(name: str, split: str, folder: Path) -> Images:
+    """Decode every record of a split."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise _missing_package(name, "tensorflow-datasets and array_record") from None
+    builder = tfds.builder(f"{name}:{VERSIONS[name]}", data_dir=folder, file_format="array_record")
+    source = builder.as_data_source(split=split)
+    chunks = (range(i, min(i + _READ_SIZE, len(source))) for i in range(0, len(source), _READ_SIZE))
+    records = [record for chunk in chunks for record in source.__getitems__(list(chunk))]
+    return Images(
+        np.stack([record["image"] for record in records]), np.array([record["label"] for record in records], np.int32)
+    )
+
+
+def _missing_package(name: str, package: str) -> MissingDataError:
+    """Make the error for a set whose reader is not installed."""
+    return MissingDataError(f"{name} is read with {package}, not installed here: pip install 'bnjax[experiments]'")
+
+
+_SOURCES: dict[str, Callable[..., tuple[Images, Images]]] = {
+    "digits": _load_digits,
+    "synthetic": _load_synthetic,
+    **{name: partial(_load_tfds, name) for name in VERSIONS},
+}
+_MAX_PIXEL = {"digits": 16}
+NAMES = tuple(_SOURCES)

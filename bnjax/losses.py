@@ -1,0 +1,37 @@
+"""Losses per example, and accuracy; their caller averages."""
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+
+def cross_entropy(logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]) -> Float[Array, " examples"]:
+    """Compute -log softmax(logits)[label], in nats, for each example."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def squared_error(
+    outputs: Float[Array, "examples outputs"], targets: Float[Array, "examples outputs"]
+) -> Float[Array, " examples"]:
+    """Compute half the squared distance between output and target, for each example."""
+    return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
+
+
+def is_correct(logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]) -> Bool[Array, " examples"]:
+    """Tell for each example whether the largest logit is the label's; a non-finite logit is never correct."""
+    return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+
+
+def get_loss(name: str):
+    """Return the loss of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {name!r}.")
+    return LOSSES[name]

@@ -1,0 +1,173 @@
+"""The probe of Santurkar et al. 2018: loss and gradient along a line, at many step sizes."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jaxtyping import Float
+
+from bnjax.probes.points import Batching, as_pytree, check_batching, evaluate_points
+from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+
+
+class LineScan(NamedTuple):
+    """Loss and gradients at params + step_size * direction.
+
+    Distances and norms are l2 over all parameters. Without gradients, their fields are NaN.
+
+    Attributes:
+        step_sizes: coordinates, in units of `direction`.
+        loss: at each point.
+        gradient_distance: |gradient at the point - gradient at the start|.
+        gradient_cosine: cosine between the two.
+        gradient_norm: |gradient at the start|.
+        direction_norm: |direction|.
+        start_loss: at step size 0.
+        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
+    """
+
+    step_sizes: Float[Array, " points"]
+    loss: Float[Array, " points"]
+    gradient_distance: Float[Array, " points"]
+    gradient_cosine: Float[Array, " points"]
+    gradient_norm: Float[Array, ""]
+    direction_norm: Float[Array, ""]
+    start_loss: Float[Array, ""]
+    objective: ObjectiveInfo
+
+    @property
+    def loss_range(self) -> tuple[Array, Array]:
+        """(smallest, largest) loss over the points; the start is not one of them."""
+        return jnp.min(self.loss), jnp.max(self.loss)
+
+    @property
+    def gradient_range(self) -> tuple[Array, Array]:
+        """Gradient predictiveness: (smallest, largest) gradient distance over the points."""
+        return jnp.min(self.gradient_distance), jnp.max(self.gradient_distance)
+
+    @property
+    def smoothness(self) -> Float[Array, " points"]:
+        """Gradient distance over distance, |g(w + eta d) - g(w)| / |eta d|; NaN at step size 0."""
+        return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm)
+
+    @property
+    def effective_smoothness(self) -> Float[Array, ""]:
+        """The largest smoothness over the points other than the start itself."""
+        return jnp.max(self.smoothness, where=self.step_sizes != 0, initial=-jnp.inf)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        np.savez(path, **{**self._asdict(), "objective": json.dumps(asdict(self.objective))})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "LineScan":
+        """Read what `save` wrote."""
+        with np.load(Path(path), allow_pickle=False) as arrays:
+            fields = {name: jnp.asarray(arrays[name]) for name in cls._fields if name != "objective"}
+            return cls(**fields, objective=ObjectiveInfo(**json.loads(str(arrays["objective"]))))
+
+
+def scan_line(
+    loss_fn: LossFn,
+    params: Params,
+    direction: Params | None = None,
+    step_sizes: Float[Array, " points"] | tuple[float, ...] = (0.05, 0.1, 0.2, 0.4),
+    *,
+    gradients: bool = True,
+    batching: Batching = "auto",
+) -> LineScan:
+    """Evaluate loss and gradients along a line through the parameters, changing nothing.
+
+    With w the parameters, d the direction and g the gradient, at each step size eta
+
+        loss = L(w + eta d)        gradient_distance = |g(w + eta d) - g(w)|        smoothness = gradient_distance / |eta d|
+
+    Source: Santurkar et al. 2018, Sec. 3.1 and Fig. 4, where d = -g(w), the default here, on the current batch in training
+    mode. Its effective beta-smoothness is the largest smoothness over the step sizes.
+
+    Args:
+        loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it compiles once for all batches of a shape.
+        params: w.
+        direction: d, a tree like `params`; None is minus the gradient at `params`.
+        step_sizes: etas, in units of d; the default is the paper's grid for a learning rate of 0.1.
+        gradients: False leaves gradients out, which costs a third; their fields are NaN.
+        batching: how points run together; see `evaluate_points`. All ways give the same numbers.
+
+    Returns:
+        LineScan.
+
+    Raises:
+        ValueError: if there is no step size, one is not finite, or the direction is not like `params`.
+    """
+    check_batching(batching)
+    _check_step_sizes(step_sizes)
+    if direction is None and not gradients:
+        raise ValueError("direction must be given where gradients is False: the default direction is a gradient.")
+    if direction is not None:
+        _check_alike(params, direction)
+    loss_fn, info = as_pytree(loss_fn), objective_info(loss_fn)
+    start_loss, start_gradient = _start(loss_fn, params)
+    if direction is None:
+        direction = optax.tree.scale(-1, start_gradient)
+    coordinates = jnp.asarray(step_sizes, start_loss.dtype)
+    measure = jax.tree_util.Partial(_gradient_statistics if gradients else _loss_only, loss_fn, start_gradient)
+    loss, distance, cosine = evaluate_points(measure, params, (direction,), coordinates[:, None], batching=batching)
+    return LineScan(
+        coordinates,
+        loss,
+        distance,
+        cosine,
+        optax.tree.norm(start_gradient),
+        optax.tree.norm(direction),
+        start_loss,
+        info,
+    )
+
+
+@jax.jit
+def _start(loss_fn: LossFn, params: Params) -> tuple[Array, Params]:
+    """Evaluate loss and gradient at the start."""
+    return jax.value_and_grad(loss_fn)(params)
+
+
+def _gradient_statistics(loss_fn: LossFn, start: Params, params: Params) -> tuple[Array, Array, Array]:
+    """Measure loss, distance and cosine of the gradient to the start's."""
+    loss, gradient = jax.value_and_grad(loss_fn)(params)
+    distance = optax.tree.norm(optax.tree.sub(gradient, start))
+    cosine = optax.tree.vdot(gradient, start) / (optax.tree.norm(gradient) * optax.tree.norm(start))
+    return loss, distance, cosine
+
+
+def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, Array, Array]:
+    """Measure the loss."""
+    loss = loss_fn(params)
+    nothing = jnp.full_like(loss, jnp.nan)
+    return loss, nothing, nothing
+
+
+def _check_step_sizes(step_sizes: Array | tuple[float, ...]) -> None:
+    """Raise unless these are finite numbers; traced values are not looked at."""
+    is_traced = isinstance(step_sizes, jax.core.Tracer)
+    if np.ndim(step_sizes) != 1 or not np.size(step_sizes) or not (is_traced or np.isfinite(step_sizes).all()):
+        raise ValueError(f"step_sizes must be a non-empty list of finite numbers, got {step_sizes}.")
+
+
+def _check_alike(params: Params, direction: Params) -> None:
+    """Raise at the first path where a direction does not fit the parameters."""
+    expected, found = (
+        {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
+        for tree in (params, direction)
+    )
+    for path in expected | found:
+        if expected.get(path) != found.get(path):
+            raise ValueError(
+                f"direction must be like params, but at {path} params has shape {expected.get(path, 'nothing')} "
+                f"and direction {found.get(path, 'nothing')}."
+            )

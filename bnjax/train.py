@@ -1,0 +1,190 @@
+"""Training as pure functions: states in, states and metrics out; nothing here writes a file."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import Array
+from jaxtyping import Float, Int, PyTree
+
+from bnjax.data import Split, draw_indices, take_batch
+from bnjax.losses import get_loss, is_correct
+from bnjax.types import Batch, Model, Params, Rngs, Variables
+
+OPTIMIZERS = ("sgd", "adam")
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything that a run carries from step to step; equal states continue to equal bits."""
+
+    step: Int[Array, ""]
+    params: Params
+    batch_stats: PyTree[Array]
+    opt_state: optax.OptState
+    key: Array
+
+    @property
+    def variables(self) -> Variables:
+        """The model's side of the state."""
+        return Variables(self.params, self.batch_stats)
+
+
+class Metrics(NamedTuple):
+    """Means over a batch: loss in the loss's units, accuracy as a share."""
+
+    loss: Float[Array, "*steps"]
+    accuracy: Float[Array, "*steps"]
+
+
+class Trainer(NamedTuple):
+    """What stays the same during a run; hashable, so that compiled code takes it as a constant."""
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    loss: str = "cross_entropy"
+
+
+def make_optimizer(
+    name: str, learning_rate: float, *, momentum: float = 0.0, weight_decay: float = 0.0
+) -> optax.GradientTransformation:
+    """Make SGD or Adam; the learning rate is part of the optimiser's state, so that a new one does not compile anew.
+
+    `weight_decay` adds weight_decay * params to the gradient before all else, for both: the gradient of an L2 penalty of
+    weight_decay / 2 * |params|², as in PyTorch's SGD and Adam (not AdamW).
+
+    Args:
+        name: "sgd" or "adam" (b1 0.9, b2 0.999, eps 1e-8).
+        learning_rate: step size.
+        momentum: share of the last update that SGD repeats; 0 for Adam, which has its own.
+        weight_decay: strength of the L2 penalty.
+
+    Returns:
+        An optax transformation.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be > 0, got {learning_rate}.")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must lie in [0, 1), got {momentum}.")
+    if name == "adam" and momentum:
+        raise ValueError(f"momentum must be 0 for adam, which has its own, got {momentum}.")
+    if not weight_decay >= 0:
+        raise ValueError(f"weight_decay must be >= 0, got {weight_decay}.")
+
+    @optax.inject_hyperparams
+    def make(learning_rate: Array) -> optax.GradientTransformation:
+        step = optax.sgd(learning_rate, momentum or None) if name == "sgd" else optax.adam(learning_rate)
+        return optax.chain(optax.add_decayed_weights(weight_decay), step) if weight_decay else step
+
+    return make(learning_rate=learning_rate)
+
+
+def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
+    """Make the state before the first step; parameters, data order and random layers all follow from `key`."""
+    params, batch_stats = trainer.model.init(jax.random.fold_in(key, 0), x)
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
+
+
+def data_key(state: TrainState) -> Array:
+    """Derive the key of the run's data order."""
+    return jax.random.fold_in(state.key, 1)
+
+
+def step_rngs(state: TrainState) -> Rngs:
+    """Derive the keys of the random layers at the state's step."""
+    return {"dropout": jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)}
+
+
+def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
+    """Draw the batch that the state's next step trains on."""
+    indices = draw_indices(
+        data_key(state),
+        state.step,
+        num_steps=1,
+        num_examples=len(split.labels),
+        batch_size=trainer.batch_size,
+    )
+    return take_batch(split, indices[0])
+
+
+def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """Take one optimiser step; the metrics are those of the batch before it, in training mode."""
+
+    def loss_fn(params: Params) -> tuple[Array, tuple[Array, PyTree]]:
+        outputs, batch_stats = trainer.model.apply(
+            Variables(params, state.batch_stats), batch.inputs, train=True, rngs=step_rngs(state)
+        )
+        return jnp.mean(get_loss(trainer.loss)(outputs, batch.labels)), (outputs, batch_stats)
+
+    (loss, (outputs, batch_stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    updates, opt_state = trainer.optimizer.update(gradient, state.opt_state, state.params)
+    accuracy = jnp.mean(is_correct(outputs, batch.labels), dtype=jnp.float32)
+    new_state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return new_state, Metrics(loss, accuracy)
+
+
+@partial(jax.jit, static_argnames=("trainer", "num_steps"), donate_argnames="state")
+def run_steps(
+    trainer: Trainer, state: TrainState, split: Split, *, num_steps: int
+) -> tuple[TrainState, Metrics]:
+    """Take `num_steps` steps as one compiled program, drawing batches on the device.
+
+    Args:
+        trainer: model, optimiser, batch size and loss.
+        state: where to start; its buffers are given away.
+        split: the training data, whole.
+        num_steps: how many steps; each number compiles once.
+
+    Returns:
+        (state, metrics): the state after them, and metrics of each step, (num_steps,).
+    """
+    indices = draw_indices(
+        data_key(state),
+        state.step,
+        num_steps=num_steps,
+        num_examples=len(split.labels),
+        batch_size=trainer.batch_size,
+    )
+    return jax.lax.scan(lambda s, i: train_step(trainer, s, take_batch(split, i)), state, indices)
+
+
+def eval_step(
+    trainer: Trainer, variables: Variables, batch: Batch, weights: Float[Array, " examples"] | None = None
+) -> Metrics:
+    """Sum loss and correct answers over a batch, with running statistics, each example times its weight."""
+    outputs, _ = trainer.model.apply(variables, batch.inputs, train=False)
+    weights = jnp.ones(len(batch.labels)) if weights is None else weights
+    losses = get_loss(trainer.loss)(outputs, batch.labels)
+    # NOTE: where, not times: a padded example must not spoil the sum with its NaN.
+    return Metrics(
+        jnp.sum(jnp.where(weights > 0, weights * losses, 0)), jnp.sum(weights * is_correct(outputs, batch.labels))
+    )
+
+
+@partial(jax.jit, static_argnames=("trainer", "batch_size"))
+def evaluate(trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000) -> Metrics:
+    """Average loss and accuracy over every example of a split, with running statistics."""
+    num = len(split.labels)
+    batch_size = min(batch_size, num)
+    padded = -(-num // batch_size) * batch_size
+    indices = jnp.arange(padded).reshape(-1, batch_size)
+
+    def add(total: Metrics, i: Array) -> tuple[Metrics, None]:
+        sums = eval_step(trainer, variables, take_batch(split, i % num), (i < num).astype(jnp.float32))
+        return jax.tree.map(jnp.add, total, sums), None
+
+    totals, _ = jax.lax.scan(add, Metrics(jnp.zeros(()), jnp.zeros(())), indices)
+    return jax.tree.map(lambda total: total / num, totals)

@@ -1,0 +1,75 @@
+"""The words that everything else here is written in: variables, models, batches and loss functions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from jax import Array
+from jaxtyping import Float, Int, PyTree
+
+Params = PyTree[Array]
+LossFn = Callable[[Params], Float[Array, ""]]
+Rngs = dict[str, Array]
+
+
+class BatchStats(NamedTuple):
+    """Running statistics of one normalised layer, each of shape (features,)."""
+
+    mean: Float[Array, " features"]
+    var: Float[Array, " features"]
+
+
+class Variables(NamedTuple):
+    """All arrays of a model: what the optimiser changes, and what the normalisers remember."""
+
+    params: Params
+    batch_stats: PyTree[Array]
+
+
+class Batch(NamedTuple):
+    """Examples as a model and a loss take them."""
+
+    inputs: Float[Array, "examples *features"]
+    labels: Int[Array, " examples"] | Float[Array, "examples *outputs"]
+
+
+class InitFn(Protocol):
+    """Draws a model's variables for inputs like `x`."""
+
+    def __call__(self, key: Array, x: Array) -> Variables: ...
+
+
+class ApplyFn(Protocol):
+    """Maps inputs to (outputs, new batch_stats); without `train` the batch_stats come back as they were."""
+
+    def __call__(
+        self, variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None
+    ) -> tuple[Array, PyTree[Array]]: ...
+
+
+class Model(NamedTuple):
+    """A model as a pair of pure functions."""
+
+    init: InitFn
+    apply: ApplyFn
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class ObjectiveInfo:
+    """How a loss function was made; a pytree without leaves, so that results under jit and vmap can carry it.
+
+    Attributes:
+        statistics: how normalisers are fed: a mode of `objective.make_loss_fn`, or "unknown".
+        batch_size: how many examples the loss averages over; 0 is unknown. With the batch's own statistics the loss of a
+            data set depends on how it is cut into batches.
+    """
+
+    statistics: str = "unknown"
+    batch_size: int = 0
+
+
+def objective_info(loss_fn: Any) -> ObjectiveInfo:
+    """Return the `info` that `objective.make_loss_fn` leaves on its loss functions, or unknown for any other."""
+    return getattr(loss_fn, "info", ObjectiveInfo())
