@@ -1,0 +1,130 @@
+"""A run's folder: its configuration, provenance, metrics and results, each written whole or not at all."""
+
+import datetime
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import MISSING, asdict, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def config_hash(config: Any) -> str:
+    """Hash what a configuration (a dataclass) says other than its class's defaults, as 10 hex digits.
+
+    Fields that are added later with a default leave the hash, and so the folder of older runs, as it was.
+    """
+    changed = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.default is MISSING or getattr(config, field.name) != field.default
+    }
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
+    """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it."""
+    folder = Path(root) / f"{experiment}-{config_hash(config)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", asdict(config))
+    return folder
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in one move; numbers that are not finite become null."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=path.suffix, delete=False) as file:
+        file.write(json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON."""
+    return json.loads(path.read_text())
+
+
+class MetricsLog:
+    """A file of JSON lines that a checkpoint can pin: its length is saved with the state, and restored with it.
+
+    Args:
+        path: of the file, made if it is not there.
+        length: bytes to keep of what is there; the rest was written after the checkpoint, and comes again.
+    """
+
+    def __init__(self, path: Path, *, length: int = 0):
+        self._file = open(path, "ab")  # noqa: SIM115  # open for as long as the run
+        if self._file.tell() < length:
+            raise ValueError(f"{path} holds {self._file.tell()} bytes, fewer than the {length} of its checkpoint.")
+        self._file.truncate(length)
+
+    def append(self, **record: Any) -> None:
+        """Add one line; numbers that are not finite become null."""
+        self._file.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+
+    def sync(self) -> int:
+        """Put every line on disk and return the file's length in bytes."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a metrics log; null stays None."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def provenance() -> dict[str, Any]:
+    """Describe where results come from: commit, command, versions, hardware, date."""
+    devices = jax.devices()
+    return {
+        "commit": _git_commit(),
+        "command": " ".join([_program(), *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in ("bnjax", "jax", "jaxlib", "flax", "optax")},
+        "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else "CPU",
+        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _program() -> str:
+    """Name the running program as a person would start it, without a path."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+
+
+def _git_commit() -> str:
+    """Return the commit this code stands at, with a + where files differ from it; unknown outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # else the checkout around us is somebody else's
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _finite(value: Any) -> Any:
+    """Replace every number that is not finite by None, which JSON can say."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

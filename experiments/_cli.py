@@ -1,0 +1,119 @@
+"""The command line that every experiment shares: presets, overrides, one-line errors, and where results go."""
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import tyro
+
+from experiments._config import Options
+
+
+def main(experiment: ModuleType, arguments: list[str]) -> None:
+    """Run one experiment: parse, train or resume, write data and figure, print what came out.
+
+    An experiment is a module with `PRESETS` (name to configuration), `run(config, options, folder)`, which returns the data
+    of its figure, `plot(data)`, which draws it, and `summarise(data)`, which puts it into words.
+    """
+    name = experiment.__name__.rsplit(".", 1)[-1]
+    preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
+
+    # Only now: importing jax takes longer than reading the help.
+    from bnjax.data import MissingDataError
+    from bnjax.records import provenance, run_folder, write_json
+    from experiments._training import ConfigError, Interrupted
+
+    start = time.perf_counter()
+    try:
+        folder = run_folder(options.results, name, config)
+        data = experiment.run(config, options, folder)
+    except (MissingDataError, ConfigError) as error:
+        _fail(str(error))
+    except Interrupted as stop:
+        print(f"Stopped. Everything up to the last whole step is in {folder}; the same command continues.")
+        sys.exit(128 + stop.signal_number)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.strerror}: {error.filename}")
+    data = {"experiment": name, "preset": preset, "config": asdict(config), "provenance": provenance(), **data}
+    print(experiment.summarise(data))
+    print(f"\nThis command took {time.perf_counter() - start:.0f} s. Written:")
+    for target in filter(None, (folder, options.figures and Path(options.figures))):
+        target.mkdir(parents=True, exist_ok=True)
+        write_json(target / f"{name}.json", data)
+        draw(experiment, target / f"{name}.json")
+        print(f"  {target / f'{name}.png'}    the figure\n  {target / f'{name}.json'}   its data")
+
+
+def draw(experiment: ModuleType, data_file: Path) -> Path:
+    """Draw an experiment's figure from its data file, beside it."""
+    import matplotlib as mpl
+
+    from bnjax.records import read_json
+
+    mpl.use("Agg")
+    figure = experiment.plot(read_json(data_file))
+    picture = data_file.with_suffix(".png")
+    figure.savefig(picture)
+    return picture
+
+
+def parse(
+    name: str, doc: str, presets: dict[str, Any], arguments: list[str]
+) -> tuple[str, Any, Options]:
+    """Return the preset's name, the configuration and the options that the arguments ask for."""
+    default_preset = next(iter(presets))
+    pre_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    pre_parser.add_argument("--preset", default=default_preset)
+    try:
+        known, rest = pre_parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        _fail(str(error))
+    if known.preset not in presets:
+        _fail(f"preset must be one of {', '.join(presets)}, got {known.preset!r}.")
+
+    config = presets[known.preset]
+    both = dataclass(frozen=True)(
+        type("Arguments", (), {"__annotations__": {"config": type(config), "options": Options}, "__doc__": ""})
+    )
+    choices = " | ".join(presets)
+    description = f"{doc.strip()}\n\nPresets: --preset {{{choices}}} (default: {default_preset}); other fields override it."
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            parsed = tyro.cli(
+                both,
+                default=both(config=config, options=Options()),
+                args=rest,
+                prog=f"python -m experiments {name}",
+                description=description,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            _fail(_one_line(box.getvalue()))
+        raise
+    return known.preset, parsed.config, parsed.options
+
+
+def _one_line(box: str) -> str:
+    """Take the message, and the closest option, out of the box that tyro draws."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
+    paragraphs = " ".join("\n" if set(line) <= {"─"} else line for line in lines).split("\n")
+    message = re.sub(r"^Error parsing config: ", "", paragraphs[0].strip())
+    hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.strip().startswith("Perhaps you meant:")]
+    return message + "".join(f" (perhaps {hint})" for hint in hints)
+
+
+def _fail(message: str) -> NoReturn:
+    """End with one line on standard error and status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,126 @@
+"""What figures and tables take from the data of probed runs: curves over seeds, and one number per net."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LABELS = {"plain": "without BN", "batch_norm": "with BN"}
+
+
+class Curve(NamedTuple):
+    """A quantity at some steps: over seeds, its smallest, median and largest value."""
+
+    step: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+
+
+def over_seeds(runs: list[dict], kind: str, value: Callable[[dict], np.ndarray]) -> Curve:
+    """Join the runs of one arm; a run that diverged counts as long as it went, and values that are not finite never."""
+    at: dict[int, list[float]] = {}
+    for run in runs:
+        for step, x in zip(run[kind].get("step", []), value(run[kind]) if run[kind] else [], strict=True):
+            at.setdefault(step, []).extend([x] if np.isfinite(x) else [])
+    steps = sorted(step for step, values in at.items() if values)
+    columns = [[statistic(at[step]) for step in steps] for statistic in (np.min, np.median, np.max)]
+    return Curve(np.array(steps), *map(np.array, columns))
+
+
+def array(values: list) -> np.ndarray:
+    """Make an array of numbers; None, JSON's word for a number that is not finite, becomes NaN."""
+    return np.array(values, dtype=float)
+
+
+def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Average each value with those up to `window` - 1 before it."""
+    total = np.cumsum(np.concatenate([[0.0], values]))
+    first = np.maximum(np.arange(len(values)) - window + 1, 0)
+    return (total[1:] - total[first]) / (np.arange(len(values)) - first + 1)
+
+
+def lowest_loss(probe: dict) -> np.ndarray:
+    """Take the smallest loss of each scan."""
+    return array(probe["loss"]).min(axis=1)
+
+
+def highest_loss(probe: dict) -> np.ndarray:
+    """Take the largest loss of each scan."""
+    return array(probe["loss"]).max(axis=1)
+
+
+def nearest_gradient(probe: dict) -> np.ndarray:
+    """Take the smallest change of the gradient in each scan."""
+    return array(probe["gradient_distance"]).min(axis=1)
+
+
+def farthest_gradient(probe: dict) -> np.ndarray:
+    """Take the largest change of the gradient in each scan."""
+    return array(probe["gradient_distance"]).max(axis=1)
+
+
+def effective_smoothness(probe: dict) -> np.ndarray:
+    """Take the largest change of the gradient per distance in each scan."""
+    return array(probe["smoothness"]).max(axis=1)
+
+
+def final(runs: list[dict], kind: str, name: str, window: int = 1) -> float:
+    """Average the last values of a curve, then take the median over seeds; NaN where nothing was recorded."""
+    ends = [np.mean(array(run[kind][name][-window:])) for run in runs if run[kind]]
+    return float(np.median(ends)) if ends else float("nan")
+
+
+def summary(data: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Boil each arm down to a number per quantity: medians over scans, then over seeds."""
+
+    def over_scans(runs: list[dict], value: Callable[[dict], np.ndarray]) -> float:
+        scans = [values[np.isfinite(values)] for values in (value(run["probe"]) for run in runs)]
+        return float(np.median([np.median(values) for values in scans if values.size]))
+
+    return {
+        arm: {
+            "test accuracy": final(runs, "test", "accuracy"),
+            "train accuracy": final(runs, "train", "accuracy", window=50),
+            "loss range": over_scans(runs, lambda probe: highest_loss(probe) - lowest_loss(probe)),
+            "gradient predictiveness": over_scans(runs, farthest_gradient),
+            "effective smoothness": over_scans(runs, effective_smoothness),
+        }
+        for arm, runs in data["arms"].items()
+    }
+
+
+def table(data: dict[str, Any]) -> str:
+    """Print the summary: a row per quantity, a column per net, and how many times larger it is without BN."""
+    nets, arms = summary(data), list(data["arms"])
+    meaning = {
+        "test accuracy": "all test images, running statistics",
+        "train accuracy": "mean of the last 50 batches",
+        "loss range": "largest - smallest loss along the gradient",
+        "gradient predictiveness": "largest change of the gradient there; smaller predicts better",
+        "effective smoothness": "largest change per distance moved; smaller is smoother",
+    }
+    header = f"{'':24}" + "".join(f"{LABELS[arm]:>12}" for arm in arms) + f"{'ratio':>8}"
+    rows = []
+    for name, explained in meaning.items():
+        values = [nets[arm][name] for arm in arms]
+        cells = [f"{100 * x:10.1f} %" if "accuracy" in name else f"{x:12.3g}" for x in values]
+        ratio = values[0] / values[1] if values[1] else float("nan")
+        rows.append(f"{name:24}" + "".join(cells) + f"{ratio:8.2f}  {explained}")
+    diverged = [
+        f"{LABELS[arm]}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
+        for arm in arms
+        for run in data["arms"][arm]
+        if run["diverged_at"] is not None
+    ]
+    num_scans = len(data["arms"][arms[0]][0]["probe"]["step"])
+    return "\n".join(
+        [
+            "",
+            header,
+            *rows,
+            f"The last three are medians over {num_scans} scans during training, {len(data['config']['seeds'])} seed(s); "
+            "the ratio is without BN / with BN.",
+            *diverged,
+        ]
+    )

@@ -1,0 +1,111 @@
+"""How figures look: one colour per net everywhere, axes with units, and where the numbers come from at the foot."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from experiments import _curves
+from experiments._curves import LABELS
+
+COLOURS = {"plain": "#d55e00", "batch_norm": "#0072b2"}
+_STYLE = {
+    "font.size": 13,
+    "axes.titlesize": 15,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "lines.linewidth": 2.2,
+    "savefig.dpi": 130,
+    "figure.constrained_layout.use": True,
+}
+
+
+def landscape_figure(data: dict[str, Any]) -> Figure:
+    """Draw accuracy, loss band, gradient predictiveness and effective smoothness over training."""
+    with plt.rc_context(_STYLE):
+        figure, panels = plt.subplots(2, 2, figsize=(13, 10))
+        _accuracy(panels[0, 0], data)
+        _band(panels[0, 1], data, _curves.lowest_loss, _curves.highest_loss)
+        panels[0, 1].set(title="Loss along the gradient", ylabel="cross-entropy (nats)", yscale="log")
+        _band(panels[1, 0], data, _curves.nearest_gradient, _curves.farthest_gradient)
+        panels[1, 0].set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)", yscale="log")
+        _smoothness(panels[1, 1], data)
+        for panel in panels.flat:
+            panel.set(xlabel="training step")
+            panel.margins(x=0.01)
+        figure.suptitle(_title(data), fontsize=17)
+        figure.supxlabel(_caption(data), fontsize=11, color="#444444", linespacing=1.5)
+    return figure
+
+
+def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
+    """Draw accuracy on training batches (lines) and on test images (dots)."""
+    window = max(1, data["config"]["num_steps"] // 60)
+    for arm, runs in data["arms"].items():
+        train = _curves.over_seeds(
+            runs, "train", lambda curve: _curves.rolling_mean(_curves.array(curve["accuracy"]), window)
+        )
+        panel.plot(train.step, train.middle, color=COLOURS[arm], label=f"{LABELS[arm]}, training")
+        panel.fill_between(train.step, train.low, train.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
+        test = _curves.over_seeds(runs, "test", lambda curve: _curves.array(curve["accuracy"]))
+        errors = [test.middle - test.low, test.high - test.middle]
+        panel.errorbar(
+            test.step, test.middle, errors, fmt="o--", linewidth=1, color=COLOURS[arm], label=f"{LABELS[arm]}, test"
+        )
+    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.set(title="Accuracy", ylabel=f"accuracy (training: mean of {window} batches)", ylim=(0, 1.02))
+    panel.legend(loc="lower right")
+
+
+def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
+    """Shade from the smallest to the largest value over a scan's step sizes, medians over seeds."""
+    for arm, runs in data["arms"].items():
+        bottom, top = (_curves.over_seeds(runs, "probe", edge) for edge in (low, high))
+        panel.fill_between(
+            bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0, label=LABELS[arm]
+        )
+        for edge in (bottom, top):
+            panel.plot(edge.step, edge.middle, color=COLOURS[arm], linewidth=1)
+    panel.legend(loc="upper right")
+
+
+def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
+    """Draw the effective smoothness, with its range over seeds."""
+    for arm, runs in data["arms"].items():
+        curve = _curves.over_seeds(runs, "probe", _curves.effective_smoothness)
+        panel.plot(curve.step, curve.middle, color=COLOURS[arm], label=LABELS[arm])
+        panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
+    panel.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats / unit²)")
+    panel.set_yscale("log")
+    panel.legend(loc="upper right")
+
+
+def _title(data: dict[str, Any]) -> str:
+    """Name what was trained."""
+    config = data["config"]
+    names = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
+    width = "" if config["width"] == 1 else f", {config['width']:g} of its width"
+    return f"VGG-{config['depth']}{width}, on {names[config['dataset']]}: the landscape with and without batch norm"
+
+
+def _caption(data: dict[str, Any]) -> str:
+    """Say how the numbers came about."""
+    config, origin = data["config"], data["provenance"]
+    layers = config["norm_layers"]
+    after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
+    sizes = np.array(config["step_multiples"]) * config["learning_rate"]
+    cores = f" ({origin['cpu_cores']} cores)" if origin["device"] == "CPU" else ""
+    return (
+        f"preset {data['preset']} · {len(config['seeds'])} seed(s) · BN after {after} · {config['optimizer'].upper()}, "
+        f"learning rate {config['learning_rate']:g}, batches of {config['batch_size']}, inputs '{config['preprocessing']}'\n"
+        f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along minus "
+        f"the gradient, on the current batch with its own statistics\n"
+        f"commit {origin['commit']} · {origin['device']}{cores} · {data['seconds']:.0f} s of training · {origin['date']}"
+    )
