@@ -11,6 +11,7 @@ class TrainingConfig:
     Attributes:
         dataset: cifar10 and mnist must be prepared in the data folder; digits and synthetic are always there.
         preprocessing: pixels to [0, 1] (unit), to [-1, 1] (half), or to mean 0 and std 1 per channel (meanstd).
+        image_size: images are enlarged to this height and width; VGG is made for 32.
         depth: 8 (A), 10 (13) or 13 (16) convolutions, and three dense layers.
         head: hidden width of the dense layers; mameli is 4096 behind a 7x7 map, with dropout.
         width: multiplies the features of every layer but the last.
@@ -33,6 +34,7 @@ class TrainingConfig:
 
     dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
     preprocessing: Literal["unit", "half", "meanstd"] = "meanstd"
+    image_size: int = 32
     depth: Literal["A", "13", "16"] = "A"
     head: Literal["512", "4096", "mameli"] = "512"
     width: float = 1.0
@@ -55,7 +57,7 @@ class TrainingConfig:
     def __post_init__(self):
         for name in ("width", "norm_epsilon", "learning_rate"):
             _check(getattr(self, name) > 0, name, "> 0", getattr(self, name))
-        for name in ("batch_size", "num_steps", "eval_every", "probe_every"):
+        for name in ("image_size", "batch_size", "num_steps", "eval_every", "probe_every"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("norm_momentum", "momentum"):
             _check(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))

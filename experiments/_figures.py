@@ -6,7 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogFormatter, PercentFormatter
 
 from experiments import _curves
 from experiments._curves import LABELS
@@ -40,7 +42,14 @@ def landscape_figure(data: dict[str, Any]) -> Figure:
         for panel in panels.flat:
             panel.set(xlabel="training step")
             panel.margins(x=0.01)
-        figure.suptitle(_title(data), fontsize=17)
+        figure.legend(
+            handles=[Patch(color=COLOURS[arm], label=LABELS[arm]) for arm in data["arms"]],
+            loc="outside upper center",
+            ncols=len(data["arms"]),
+            fontsize=15,
+            title=_title(data),
+            title_fontsize=17,
+        )
         figure.supxlabel(_caption(data), fontsize=11, color="#444444", linespacing=1.5)
     return figure
 
@@ -52,39 +61,39 @@ def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
         train = _curves.over_seeds(
             runs, "train", lambda curve: _curves.rolling_mean(_curves.array(curve["accuracy"]), window)
         )
-        panel.plot(train.step, train.middle, color=COLOURS[arm], label=f"{LABELS[arm]}, training")
+        panel.plot(train.step, train.middle, color=COLOURS[arm])
         panel.fill_between(train.step, train.low, train.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
         test = _curves.over_seeds(runs, "test", lambda curve: _curves.array(curve["accuracy"]))
         errors = [test.middle - test.low, test.high - test.middle]
-        panel.errorbar(
-            test.step, test.middle, errors, fmt="o--", linewidth=1, color=COLOURS[arm], label=f"{LABELS[arm]}, test"
-        )
+        panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=COLOURS[arm])
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panel.set(title="Accuracy", ylabel=f"accuracy (training: mean of {window} batches)", ylim=(0, 1.02))
-    panel.legend(loc="lower right")
+    panel.set(title="Accuracy", ylabel="correct answers", ylim=(0, 1.02))
+    handles = [
+        Line2D([], [], color="#444444", label=f"training, mean of {window} batches"),
+        Line2D([], [], color="#444444", marker="o", linestyle="--", linewidth=1, label="test"),
+    ]
+    panel.legend(handles=handles, loc="lower right")
 
 
 def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
     """Shade from the smallest to the largest value over a scan's step sizes, medians over seeds."""
     for arm, runs in data["arms"].items():
         bottom, top = (_curves.over_seeds(runs, "probe", edge) for edge in (low, high))
-        panel.fill_between(
-            bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0, label=LABELS[arm]
-        )
+        panel.fill_between(bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0)
         for edge in (bottom, top):
             panel.plot(edge.step, edge.middle, color=COLOURS[arm], linewidth=1)
-    panel.legend(loc="upper right")
 
 
 def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
     """Draw the effective smoothness, with its range over seeds."""
     for arm, runs in data["arms"].items():
         curve = _curves.over_seeds(runs, "probe", _curves.effective_smoothness)
-        panel.plot(curve.step, curve.middle, color=COLOURS[arm], label=LABELS[arm])
+        panel.plot(curve.step, curve.middle, color=COLOURS[arm])
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
     panel.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats / unit²)")
     panel.set_yscale("log")
-    panel.legend(loc="upper right")
+    panel.yaxis.set_major_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    panel.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
 
 
 def _title(data: dict[str, Any]) -> str:

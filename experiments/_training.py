@@ -66,7 +66,12 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
         Interrupted: after a signal, once the state is saved.
     """
     with config_errors():
-        dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
+        dataset = data.load(
+            config.dataset,
+            preprocessing=config.preprocessing,
+            image_size=config.image_size,
+            data_dir=options.data_dir,
+        )
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
         trainers = {arm: make_trainer(config, arm) for arm in ARMS}
     arms: dict[str, list] = {arm: [] for arm in ARMS}

@@ -21,6 +21,7 @@ PRESETS = {
     ),
     "smoke": TrainingConfig(
         dataset="synthetic",
+        image_size=8,
         width=1 / 16,
         batch_size=16,
         num_steps=40,

@@ -13,11 +13,11 @@ from experiments._config import Options, TrainingConfig
 PRESETS = {
     "cpu": TrainingConfig(
         dataset="digits",
-        width=0.25,
+        width=0.125,
         batch_size=64,
-        num_steps=600,
-        eval_every=50,
-        probe_every=10,
+        num_steps=400,
+        eval_every=40,
+        probe_every=20,
         step_multiples=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
     ),
 }

@@ -65,4 +65,5 @@ def draw_indices(
 
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
-    return Batch(split.images[indices] * split.scale + split.offset, split.labels[indices])
+    scale, offset = split.scale.reshape(1, 1, 1, -1), split.offset.reshape(1, 1, 1, -1)
+    return Batch(split.images[indices] * scale + offset, split.labels[indices])

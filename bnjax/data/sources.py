@@ -28,7 +28,9 @@ class Images(NamedTuple):
     labels: np.ndarray
 
 
-def load(name: str, *, preprocessing: str = "unit", data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(
+    name: str, *, preprocessing: str = "unit", image_size: int | None = None, data_dir: str | os.PathLike | None = None
+) -> Dataset:
     """Load a data set onto the default device.
 
     `digits` (1,797 real 8x8 digits of the UCI set; the last 297 test) and `synthetic` (ten random 8x8 RGB patterns under
@@ -38,6 +40,8 @@ def load(name: str, *, preprocessing: str = "unit", data_dir: str | os.PathLike 
         name: one of `NAMES`.
         preprocessing: "unit" maps the smallest to the largest possible pixel to [0, 1], "half" to [-1, 1]; "meanstd" gives
             each channel of the training split mean 0 and standard deviation 1.
+        image_size: enlarge images to this height and width: repeat each pixel as often as fits, and add a border of
+            pixels 0 on all sides; None leaves them as they are.
         data_dir: folder of tensorflow-datasets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
 
     Returns:
@@ -45,16 +49,29 @@ def load(name: str, *, preprocessing: str = "unit", data_dir: str | os.PathLike 
 
     Raises:
         MissingDataError: if the set, or a package that reads it, is not there.
-        ValueError: if `name` or `preprocessing` is unknown.
+        ValueError: if `name` or `preprocessing` is unknown, or the images are larger than `image_size`.
     """
     if name not in _SOURCES:
         raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}.")
     if preprocessing not in PREPROCESSINGS:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}.")
-    train, test = _SOURCES[name](data_dir)
+    train, test = (split._replace(images=_enlarge(split.images, image_size)) for split in _SOURCES[name](data_dir))
     scale, offset = _affine(train.images, _MAX_PIXEL.get(name, 255), preprocessing)
     on_device = (Split(*map(jnp.asarray, (*split, scale, offset))) for split in (train, test))
     return Dataset(*on_device)
+
+
+def _enlarge(images: np.ndarray, size: int | None) -> np.ndarray:
+    """Repeat pixels, then add a border, to reach `size`."""
+    height, width = images.shape[1:3]
+    if size in (None, height) and size in (None, width):
+        return images
+    if size < max(height, width):
+        raise ValueError(f"image_size must be at least the images' own, {height} x {width}, got {size}.")
+    times = size // max(height, width)
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
+    borders = [((size - n) // 2, size - n - (size - n) // 2) for n in images.shape[1:3]]
+    return np.pad(images, ((0, 0), *borders, (0, 0)))
 
 
 def _affine(images: np.ndarray, max_pixel: int, preprocessing: str) -> tuple[np.ndarray, np.ndarray]:

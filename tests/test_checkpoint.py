@@ -1,0 +1,84 @@
+"""Checkpoints restore to the same bits, or say which leaf or step is at fault."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax.checkpoint import CheckpointError, Checkpoints, digest
+
+
+def make_state(scale=1.0):
+    """Make a state with a key, an integer and a NaN in it."""
+    return {"step": jnp.asarray(3), "key": jax.random.key(7), "params": {"w": jnp.arange(64.0) * scale, "n": jnp.array(jnp.nan)}}
+
+
+def damage(folder):
+    """Flip a bit in the middle of the largest array file below a folder."""
+    largest = max((file for file in folder.rglob("d/*") if file.is_file()), key=lambda file: file.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+
+
+def test_restores_the_newest_state_bit_for_bit(tmp_path):
+    """State, step and metadata come back; types, keys and NaN included."""
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore(make_state()) is None
+        for step in (1, 2, 3):
+            checkpoints.save(step, make_state(step), {"bytes": 10 * step})
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(make_state())
+    assert (restored.step, restored.meta) == (3, {"bytes": 30})
+    assert digest(restored.state) == digest(make_state(3))
+    assert digest(restored.state) != digest(make_state(2))
+    np.testing.assert_array_equal(jax.random.normal(restored.state["key"]), jax.random.normal(make_state()["key"]))
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    """A flipped bit makes the older step come back, and the step can be saved again."""
+    said = []
+    with Checkpoints(tmp_path, report=said.append) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, make_state(step))
+        damage(tmp_path / "2")
+        assert checkpoints.restore(make_state()).step == 1
+        assert len(said) == 1
+        assert said[0].startswith("Skipped the checkpoint of step 2")
+        checkpoints.save(2, make_state(2))
+        assert checkpoints.restore(make_state()).step == 2
+
+
+def test_nothing_whole_is_an_error(tmp_path):
+    """Where every checkpoint is damaged, the run does not quietly start over."""
+    with Checkpoints(tmp_path, report=lambda line: None) as checkpoints:
+        checkpoints.save(1, make_state())
+        damage(tmp_path / "1")
+        with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is whole: steps \[1\]"):
+            checkpoints.restore(make_state())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"w": jnp.zeros(3)}, r"at \['params'\]\['w'\] it holds float32\[64\], the run needs float32\[3\]"),
+        ({"w": jnp.zeros(64, jnp.bfloat16)}, r"it holds float32\[64\], the run needs bfloat16\[64\]"),
+        ({"extra": jnp.zeros(())}, r"at \['params'\]\['extra'\] it holds nothing"),
+    ],
+)
+def test_a_state_of_another_kind_is_named(change, message, tmp_path):
+    """A shape, type or leaf that differs raises with its path, before anything is read."""
+    wanted = make_state()
+    wanted["params"] = {**wanted["params"], **change}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make_state())
+        with pytest.raises(ValueError, match=message):
+            checkpoints.restore(wanted)
+
+
+def test_steps_only_grow(tmp_path):
+    """Saving at an old step is an error, not a silence."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(2, make_state())
+        with pytest.raises(ValueError, match="step must be beyond the last checkpoint's, 2, got 2"):
+            checkpoints.save(2, make_state())

@@ -1,0 +1,160 @@
+"""The convolution equals JAX's, in value and in every derivative, on both sides of every choice by shape."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from bnjax import conv
+from bnjax.conv import conv_general_dilated
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+
+# (height, width, channels, features, kernel height, kernel width, padding)
+FAST = {
+    "large": (8, 8, 5, 6, 3, 3, "SAME"),
+    "image": (9, 8, 3, 4, 3, 3, "SAME"),
+    "clipped": (4, 4, 5, 6, 3, 3, "SAME"),
+    "2x2": (2, 2, 5, 4, 3, 3, "SAME"),
+    "1x1": (1, 1, 5, 4, 3, 3, "SAME"),
+    "oblong": (5, 7, 6, 4, 3, 2, "VALID"),
+    "smaller than its kernel": (3, 3, 5, 4, 5, 5, "SAME"),
+    "uneven padding": (4, 2, 5, 4, 5, 4, ((2, 1), (3, 2))),
+    "even kernel": (6, 6, 5, 4, 4, 4, "SAME"),
+    "pointwise": (5, 5, 6, 6, 1, 1, "SAME"),
+    "only padding reached": (1, 4, 5, 3, 3, 3, ((2, 2), (0, 1))),
+}
+
+
+def operands(height, width, channels, features, kernel_height, kernel_width, seed=0):
+    """Draw two images and a kernel."""
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(2, height, width, channels))
+    return jnp.asarray(images), jnp.asarray(rng.normal(size=(kernel_height, kernel_width, channels, features)))
+
+
+def scalar(convolve, padding):
+    """Make a scalar function of images and kernel with derivatives of every order."""
+    return lambda x, k: jnp.sum(jnp.sin(convolve(x, k, (1, 1), padding, dimension_numbers=NHWC)))
+
+
+TRANSFORMS = {
+    "value": lambda f, x, k: f(x, k),
+    "gradient": lambda f, x, k: jax.grad(f, (0, 1))(x, k),
+    "forward mode": lambda f, x, k: jax.jvp(f, (x, k), (jnp.cos(x), k + 1)),
+    "hessian product": lambda f, x, k: jax.jvp(jax.grad(f, (0, 1)), (x, k), (jnp.cos(x), k + 1)),
+    "reverse over reverse": lambda f, x, k: jax.grad(
+        lambda x, k: sum(jnp.sum(g**2) for g in jax.grad(f, (0, 1))(x, k)), (0, 1)
+    )(x, k),
+    "vmap over kernels": lambda f, x, k: jax.vmap(jax.grad(f, (0, 1)), (None, 0))(x, jnp.stack([k, 2 * k])),
+    "vmap over images": lambda f, x, k: jax.vmap(jax.grad(f, (0, 1)), (0, None))(jnp.stack([x, 2 * x]), k),
+    "vmap inside grad": lambda f, x, k: jax.grad(lambda ks: jax.vmap(f, (None, 0))(x, ks).sum())(jnp.stack([k, -k])),
+    "scan": lambda f, x, k: lax.scan(lambda c, _: (c - 0.1 * jax.grad(f, 1)(x, c), f(x, c)), k, None, length=3),
+    "checkpoint": lambda f, x, k: jax.grad(jax.checkpoint(f), (0, 1))(x, k),
+}
+
+
+@pytest.mark.parametrize("shape", FAST.values(), ids=FAST)
+def test_values_and_derivatives_equal_those_of_jax(shape, x64):
+    """On the fast path, everything JAX can do with a convolution comes out as with its own."""
+    *sizes, padding = shape
+    x, k = operands(*sizes)
+
+    def all_of(convolve):
+        return {name: transform(scalar(convolve, padding), x, k) for name, transform in TRANSFORMS.items()}
+
+    assert is_fast(x, k, (1, 1), padding)
+    ours, theirs = jax.jit(lambda: all_of(conv_general_dilated))(), jax.jit(lambda: all_of(lax.conv_general_dilated))()
+    jax.tree.map_with_path(
+        lambda path, a, b: np.testing.assert_allclose(a, b, atol=1e-9, err_msg=jax.tree_util.keystr(path)), ours, theirs
+    )
+
+
+def is_fast(x, k, *arguments, **options):
+    """Tell whether a call takes the fast path."""
+    return "bnjax_conv" in str(jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, *arguments, **options))(x, k))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (((2, 2), "SAME"), {}),
+        (((1, 1), "SAME"), {"rhs_dilation": (2, 1)}),
+        (((1, 1), "SAME"), {"lhs_dilation": (2, 2)}),
+        (((1, 1), ((3, 3), (1, 1))), {}),
+        (((1, 1), ((-1, 1), (1, 1))), {}),
+        (((1, 1), "SAME"), {"preferred_element_type": jnp.float64}),
+    ],
+)
+def test_other_convolutions_go_to_jax(arguments, options, x64):
+    """Strides, dilations, odd paddings and result types are JAX's own, results included."""
+    x, k = operands(6, 6, 4, 5, 3, 3)
+    assert not is_fast(x, k, *arguments, dimension_numbers=NHWC, **options)
+    ours = conv_general_dilated(x, k, *arguments, dimension_numbers=NHWC, **options)
+    np.testing.assert_array_equal(ours, lax.conv_general_dilated(x, k, *arguments, dimension_numbers=NHWC, **options))
+
+
+def test_groups_and_other_layouts_go_to_jax():
+    """Grouped and NCHW convolutions are JAX's own."""
+    x, k = jnp.ones((2, 4, 4, 6)), jnp.ones((3, 3, 3, 4))
+    assert not is_fast(x, k, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=2)
+    assert not is_fast(jnp.ones((2, 4, 5, 5)), jnp.ones((3, 4, 3, 3)), (1, 1), "SAME")
+
+
+def test_flax_convolution_is_unchanged():
+    """A linen convolution with ours gives the outputs, gradients and parameters of a plain one."""
+    x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+    plain, fast = nn.Conv(4, (3, 3)), nn.Conv(4, (3, 3), conv_general_dilated=conv_general_dilated)
+    variables = plain.init(jax.random.key(0), x)
+    gradients = [jax.grad(lambda v, m=m: jnp.sum(m.apply(v, x) ** 2))(variables) for m in (plain, fast)]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-4), *gradients)
+
+
+def test_lowers_to_jax_on_accelerators():
+    """For a GPU, forward and backward are XLA convolutions alone, with no matrix product in their place."""
+    x, k = jnp.ones((2, 2, 2, 8)), jnp.ones((3, 3, 8, 8))
+    gradient = jax.jit(jax.grad(scalar(conv_general_dilated, "SAME"), (0, 1)))
+    text = gradient.trace(x, k).lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("stablehlo.convolution") >= 3
+    assert "dot_general" not in text
+    assert "dot_general" in gradient.trace(x, k).lower(lowering_platforms=("cpu",)).as_text()
+
+
+def test_every_choice_by_shape_is_tested():
+    """The table of shapes reaches both sides of each threshold."""
+    geometries = {name: s for name, s in FAST.items()}
+    pixels = {height * width for height, width, *_ in geometries.values()}
+    assert min(pixels) <= conv._DENSE_MAX_PIXELS < conv._CLIPPED_MAX_PIXELS < max(pixels)
+    channels = {channels for _, _, channels, *_ in geometries.values()}
+    assert min(channels) <= conv._IM2COL_MAX_CHANNELS < max(channels)
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import PartitionSpec as P, NamedSharding, AxisType
+from bnjax.conv import conv_general_dilated
+mesh = jax.make_mesh((2,), ("d",), axis_types=(AxisType.Auto,))
+rng = np.random.default_rng(0)
+for size in (8, 4, 2):
+    x = jnp.asarray(rng.normal(size=(4, size, size, 5)), jnp.float32)
+    k = jnp.asarray(rng.normal(size=(3, 3, 5, 6)), jnp.float32)
+    loss = lambda k, x: jnp.sum(jnp.sin(conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))))
+    alone = jax.grad(loss)(k, x)
+    mapped = jax.shard_map(jax.grad(lambda k, x: jax.lax.psum(loss(k, x), "d")), mesh=mesh, in_specs=(P(), P("d")), out_specs=P())
+    np.testing.assert_allclose(jax.jit(mapped)(k, x), alone, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(k, jax.device_put(x, NamedSharding(mesh, P("d")))), alone, atol=1e-4)
+print("same")
+"""
+
+
+def test_sharded_batches_give_the_same_gradient():
+    """Under shard_map and under jit with a sharded batch, two devices give the gradient of one."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run([sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "same\n", done.stderr

@@ -1,0 +1,159 @@
+"""Data sets, their preprocessing, their cache, and batches that can be drawn again."""
+
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import data
+from bnjax.data import sources
+
+
+def test_digits_are_all_there():
+    """The embedded set has 1,797 images of ten kinds, in writers' order, pixels up to 16."""
+    digits = data.load("digits")
+    assert digits.train.images.shape == (1500, 8, 8, 1)
+    assert digits.test.images.shape == (297, 8, 8, 1)
+    assert int(digits.train.images.max()) == 16
+    assert set(np.asarray(digits.test.labels)) == set(range(10))
+
+
+@pytest.mark.parametrize(("preprocessing", "low", "high"), [("unit", 0, 1), ("half", -1, 1)])
+@pytest.mark.parametrize("name", ["digits", "synthetic"])
+def test_range_of_inputs(name, preprocessing, low, high):
+    """The smallest and the largest possible pixel go to the ends of the range."""
+    split = data.load(name, preprocessing=preprocessing).train
+    ends = split._replace(images=jnp.array([0, 16 if name == "digits" else 255], jnp.uint8).reshape(2, 1, 1, 1))
+    batch = data.take_batch(ends, jnp.arange(2))
+    np.testing.assert_allclose(batch.inputs[:, 0, 0, 0], [low, high], atol=1e-6)
+
+
+def test_meanstd_standardises_each_channel():
+    """Training inputs have mean 0 and standard deviation 1 in each channel."""
+    split = data.load("synthetic", preprocessing="meanstd").train
+    inputs = data.take_batch(split, jnp.arange(len(split.labels))).inputs
+    np.testing.assert_allclose(inputs.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(inputs.std((0, 1, 2)), 1, atol=1e-5)
+
+
+def test_enlarged_images():
+    """Pixels are repeated as often as fits, and a border fills the rest."""
+    small, large = data.load("digits").test.images, data.load("digits", image_size=18).test.images
+    np.testing.assert_array_equal(large[:, 1:17:2, 2:17:2], small)
+    assert large.shape == (297, 18, 18, 1)
+    assert not np.any(large[:, 0])
+    with pytest.raises(ValueError, match="image_size must be at least the images' own, 8 x 8, got 4"):
+        data.load("digits", image_size=4)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_epochs_are_permutations_and_steps_can_be_drawn_again(seed):
+    """Each epoch visits whole batches without repetition, and any step's batch is the same from wherever it is asked for."""
+    key, options = jax.random.key(seed), {"num_examples": 23, "batch_size": 5}
+    many = data.draw_indices(key, 0, num_steps=12, **options)
+    for epoch in many.reshape(3, 20):
+        assert len(set(np.asarray(epoch))) == 20
+    assert np.any(many[:4] != many[4:8])
+    for start, num in ((0, 1), (3, 2), (5, 7), (11, 1)):
+        np.testing.assert_array_equal(data.draw_indices(key, start, num_steps=num, **options), many[start : start + num])
+
+
+def test_synthetic_is_the_same_everywhere():
+    """Its images follow from a fixed seed."""
+    assert int(data.load("synthetic").train.images.sum(dtype=jnp.uint32)) == 48_826_158
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "imagenet"}, "dataset must be one of digits, synthetic, cifar10, mnist, got 'imagenet'"),
+        ({"name": "digits", "preprocessing": "none"}, "preprocessing must be one of unit, half, meanstd, got 'none'"),
+    ],
+)
+def test_unknown_names(arguments, message):
+    """One line names what there is."""
+    with pytest.raises(ValueError, match=message):
+        data.load(**arguments)
+
+
+def test_batches_larger_than_the_set():
+    """A batch that cannot be filled is an error at trace time."""
+    with pytest.raises(ValueError, match="batch_size must lie between 1 and the 4 examples there are, got 5"):
+        data.draw_indices(jax.random.key(0), 0, num_steps=1, num_examples=4, batch_size=5)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_a_set_that_is_not_prepared_is_named_at_once(name, tmp_path):
+    """In under a second, without a network: what is missing, where, and the command."""
+    start = time.perf_counter()
+    with pytest.raises(data.MissingDataError) as error:
+        data.load(name, data_dir=tmp_path)
+    assert time.perf_counter() - start < 1
+    assert f"{name} {sources.VERSIONS[name]} is not prepared in {tmp_path}" in str(error.value)
+    assert f"python -m bnjax.data prepare {name} --data-dir {tmp_path}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_preparing_without_tensorflow_says_what_to_install():
+    """The command that prepares names its extra."""
+    command = [sys.executable, "-c", "import sys, runpy; sys.modules['tensorflow'] = None; sys.argv = ['x', 'prepare', "]
+    command[-1] += "'cifar10']; runpy.run_module('bnjax.data', run_name='__main__')"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Preparing cifar10 needs ")
+    assert "pip install 'bnjax[prepare]'" in done.stderr
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A prepared MNIST of 30 + 10 images, written by tensorflow-datasets itself, and an empty cache."""
+    import tensorflow_datasets as tfds
+
+    rng = np.random.default_rng(0)
+
+    class Mnist(tfds.core.GeneratorBasedBuilder):
+        """A set with MNIST's name, version and features."""
+
+        name = "mnist"
+        VERSION = tfds.core.Version(sources.VERSIONS["mnist"])
+        SKIP_REGISTERING = True
+
+        def _info(self):
+            features = {"image": tfds.features.Image(shape=(28, 28, 1)), "label": tfds.features.ClassLabel(num_classes=10)}
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(30), "test": self._generate_examples(10)}
+
+        def _generate_examples(self, num):
+            for i in range(num):
+                yield i, {"image": rng.integers(0, 256, (28, 28, 1)).astype(np.uint8), "label": i % 10}
+
+    monkeypatch.setenv("BNJAX_CACHE_DIR", str(tmp_path / "cache"))
+    Mnist(data_dir=tmp_path / "sets", file_format="array_record").download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorflow-datasets' own
+def test_prepared_sets_are_read_once_and_cached(prepared, monkeypatch):
+    """Records are decoded without TensorFlow; then the cache serves, and a damaged cache is made again."""
+    first = data.load("mnist", data_dir=prepared / "sets")
+    assert first.train.images.shape == (30, 28, 28, 1)
+    assert sorted(np.asarray(first.test.labels)) == list(range(10))
+    assert "tensorflow" not in sys.modules
+    files = sorted(file.name for file in (prepared / "cache").iterdir())
+    assert files == ["mnist-3.0.1-test.npz", "mnist-3.0.1-train.npz"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_read_tfds", None)  # to read again would fail
+        jax.tree.map(np.testing.assert_array_equal, first, data.load("mnist", data_dir=prepared / "sets"))
+    cached = prepared / "cache" / files[0]
+    cached.write_bytes(cached.read_bytes()[:1000])
+    jax.tree.map(np.testing.assert_array_equal, first, data.load("mnist", data_dir=prepared / "sets"))
+    assert cached.stat().st_size > 1000

@@ -1,0 +1,151 @@
+"""The line scan: closed forms, models in training mode, files, errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import objective, probes, train
+from bnjax.checkpoint import digest
+
+STEP_SIZES = (-0.2, 0.05, 0.1, 0.4)
+
+
+def quadratic(seed):
+    """Make L = t'At / 2 - b't with a symmetric A, and a start."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(6, 6))
+    return matrix + matrix.T, rng.normal(size=6), rng.normal(size=6)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("batching", ["auto", "loop", "map", "vmap", 3])
+def test_closed_form_on_a_quadratic(seed, batching):
+    """Loss, gradient distance eta |Ag| and smoothness |Ag| / |g| come out to 1e-5 in float32."""
+    a, b, start = quadratic(seed)
+    params = {"x": jnp.asarray(start[:2], jnp.float32), "y": jnp.asarray(start[2:], jnp.float32)}
+
+    def loss_fn(params):
+        t = jnp.concatenate([params["x"], params["y"]])
+        return 0.5 * t @ jnp.asarray(a, jnp.float32) @ t - jnp.asarray(b, jnp.float32) @ t
+
+    scan = probes.scan_line(loss_fn, params, step_sizes=STEP_SIZES, batching=batching)
+    gradient = a @ start - b
+    etas = np.array(STEP_SIZES)
+    points = start - etas[:, None] * gradient
+    losses = 0.5 * np.einsum("pi,ij,pj->p", points, a, points) - points @ b
+    gradients = points @ a - b
+    curvature = np.linalg.norm(a @ gradient)
+    norm = np.linalg.norm(gradient)
+    np.testing.assert_allclose(scan.start_loss, 0.5 * start @ a @ start - b @ start, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scan.loss, losses, rtol=1e-5, atol=1e-5 * np.abs(losses).max())
+    np.testing.assert_allclose(scan.gradient_norm, norm, rtol=1e-5)
+    np.testing.assert_allclose(scan.direction_norm, norm, rtol=1e-5)
+    np.testing.assert_allclose(scan.gradient_distance, np.abs(etas) * curvature, rtol=1e-5)
+    np.testing.assert_allclose(scan.smoothness, curvature / norm, rtol=1e-5)
+    np.testing.assert_allclose(scan.effective_smoothness, curvature / norm, rtol=1e-5)
+    cosines = gradients @ gradient / (np.linalg.norm(gradients, axis=1) * norm)
+    np.testing.assert_allclose(scan.gradient_cosine, cosines, atol=1e-5)
+    np.testing.assert_allclose(scan.loss_range, (losses.min(), losses.max()), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scan.gradient_range, np.array([0.05, 0.4]) * curvature, rtol=1e-5)
+
+
+def test_closed_form_in_float64(x64):
+    """In float64 the cubic L = sum(t^3) / 3 along any direction comes out to 1e-10."""
+    rng = np.random.default_rng(0)
+    start, direction = rng.normal(size=(2, 5))
+    etas = np.array(STEP_SIZES)
+    scan = probes.scan_line(lambda t: jnp.sum(t**3) / 3, jnp.asarray(start), jnp.asarray(direction), etas)
+    points = start + etas[:, None] * direction
+    distance = np.linalg.norm(points**2 - start**2, axis=1)
+    np.testing.assert_allclose(scan.loss, (points**3).sum(1) / 3, rtol=1e-10)
+    np.testing.assert_allclose(scan.gradient_distance, distance, rtol=1e-10)
+    np.testing.assert_allclose(scan.smoothness, distance / np.abs(etas) / np.linalg.norm(direction), rtol=1e-10)
+
+
+@pytest.fixture
+def loss_fn(trainer, state, synthetic):
+    """The loss of the state's next batch."""
+    return objective.make_loss_fn(
+        trainer.model, state.batch_stats, train.current_batch(trainer, state, synthetic.train)
+    )
+
+
+def test_batchings_agree_on_a_model_and_change_nothing(loss_fn, state):
+    """Loop, map, vmap and groups agree to rounding on a VGG in training mode; its arrays stay as they were, bit for bit."""
+    before = digest((state, loss_fn))
+    scans = [
+        probes.scan_line(loss_fn, state.params, step_sizes=(0.05, 0.2, 0.4), batching=batching)
+        for batching in ("loop", "map", "vmap", 2)
+    ]
+    for scan in scans[1:]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5), scans[0], scan)
+    assert digest((state, loss_fn)) == before
+    assert (scans[0].objective.statistics, scans[0].objective.batch_size) == ("batch", 16)
+
+
+def test_one_program_for_all_training_steps(trainer, state, synthetic):
+    """Scans at other states and batches of the same shape do not trace the model again."""
+    traces = []
+    counted = trainer.model._replace(
+        apply=lambda *arguments, **options: (traces.append(1), trainer.model.apply(*arguments, **options))[1]
+    )
+    counts = []
+    for _ in range(3):
+        batch = train.current_batch(trainer, state, synthetic.train)
+        probes.scan_line(objective.make_loss_fn(counted, state.batch_stats, batch), state.params)
+        state, _ = train.run_steps(trainer, state, synthetic.train, num_steps=2)
+        counts.append(len(traces))
+    assert counts[0] == counts[1] == counts[2] == 2
+
+
+def test_losses_alone(loss_fn, state):
+    """Without gradients the losses are the same, and the gradients' fields are NaN."""
+    direction = jax.tree.map(jnp.ones_like, state.params)
+    alone, both = (
+        probes.scan_line(loss_fn, state.params, direction, (0.001, 0.002), gradients=flag) for flag in (False, True)
+    )
+    np.testing.assert_allclose(alone.loss, both.loss, rtol=1e-4)
+    assert np.isnan(alone.gradient_distance).all()
+    assert np.isfinite(both.gradient_distance).all()
+
+
+def test_survives_its_file(loss_fn, state, tmp_path):
+    """What is loaded is what was saved."""
+    scan = probes.scan_line(loss_fn, state.params)
+    scan.save(tmp_path / "scan.npz")
+    loaded = probes.LineScan.load(tmp_path / "scan.npz")
+    jax.tree.map(np.testing.assert_array_equal, loaded, scan)
+    assert loaded.objective == scan.objective
+
+
+def test_the_start_has_no_smoothness():
+    """At step size 0 it is NaN, and the effective smoothness is that of the other points."""
+    scan = probes.scan_line(lambda t: jnp.sum(t**2), jnp.ones(2), step_sizes=(0.0, 0.1))
+    assert np.isnan(scan.smoothness[0])
+    np.testing.assert_allclose(scan.effective_smoothness, 2, rtol=1e-5)
+
+
+def test_composes_with_vmap():
+    """Many scans at once give what they give alone."""
+    starts = jnp.arange(6.0).reshape(3, 2) + 1
+    scan = lambda t: probes.scan_line(lambda t: jnp.sum(t**3), t, step_sizes=(0.01, 0.02))  # noqa: E731
+    together = jax.vmap(scan)(starts)
+    for i, start in enumerate(starts):
+        np.testing.assert_allclose(together.smoothness[i], scan(start).smoothness, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"step_sizes": ()}, "step_sizes must be a non-empty list of finite numbers"),
+        ({"step_sizes": (0.1, float("inf"))}, "step_sizes must be a non-empty list of finite numbers"),
+        ({"direction": {"w": jnp.ones(3)}}, r"at \['w'\] params has shape \(2,\) and direction \(3,\)"),
+        ({"direction": {"v": jnp.ones(2)}}, r"at \['w'\] params has shape \(2,\) and direction nothing"),
+        ({"gradients": False}, "direction must be given where gradients is False"),
+    ],
+)
+def test_misfits_are_named(arguments, message):
+    """One line names the argument, the rule and the value."""
+    with pytest.raises(ValueError, match=message):
+        probes.scan_line(lambda p: jnp.sum(p["w"] ** 2), {"w": jnp.ones(2)}, **arguments)

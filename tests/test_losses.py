@@ -1,0 +1,21 @@
+"""Losses per example."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import losses
+
+
+def test_values():
+    """Cross-entropy is in nats, squared error is halved, and NaN is never correct."""
+    logits, labels = jnp.array([[0.0, 0.0], [1.0, 3.0]]), jnp.array([0, 1])
+    np.testing.assert_allclose(losses.cross_entropy(logits, labels), [np.log(2), np.log(1 + np.exp(-2))], rtol=1e-6)
+    np.testing.assert_allclose(losses.squared_error(logits, jnp.ones((2, 2))), [1, 2])
+    np.testing.assert_array_equal(losses.is_correct(logits.at[1, 0].set(jnp.nan), labels), [True, False])
+
+
+def test_unknown_loss():
+    """One line names what there is."""
+    with pytest.raises(ValueError, match="loss must be one of cross_entropy, squared_error, got 'huber'"):
+        losses.get_loss("huber")

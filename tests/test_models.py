@@ -1,0 +1,114 @@
+"""VGGs have the parameters that are published, and take their normaliser as an argument."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import linen, models
+from bnjax.models.vgg import _adaptive_average_pool
+from bnjax.types import Variables
+
+IMAGES = jnp.zeros((2, 32, 32, 3))
+
+
+def shapes(**config):
+    """Infer the shapes of a VGG's variables."""
+    return jax.eval_shape(models.make_model(models.VGGConfig(**config)).init, jax.random.key(0), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        ({"head": "512"}, 9_750_922),
+        ({"head": "512", "norm": linen.BatchNorm}, 9_758_474),
+        ({"head": "mameli"}, 128_807_306),
+    ],
+)
+def test_published_parameter_counts(config, count):
+    """The counts printed with the sources come out."""
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes(**config).params)) == count
+
+
+@pytest.mark.parametrize(("depth", "num_convs"), [("A", 8), ("13", 10), ("16", 13)])
+def test_depths(depth, num_convs):
+    """Each depth has its convolutions and three dense layers, all but the last normalised."""
+    variables = shapes(depth=depth, norm=linen.BatchNorm)
+    kinds = [name.split("_")[0] for name in variables.params]
+    assert (kinds.count("conv"), kinds.count("dense"), kinds.count("norm")) == (num_convs, 3, num_convs + 2)
+    assert set(variables.batch_stats) == {f"norm_{n}" for n in range(1, num_convs + 3)}
+
+
+def test_one_normalised_layer():
+    """A tuple names the layers that are normalised."""
+    assert set(shapes(norm=linen.BatchNorm, norm_layers=(4,)).batch_stats) == {"norm_4"}
+
+
+@pytest.mark.parametrize("norm", [linen.BatchNorm, partial(nn.BatchNorm, momentum=0.5)])
+def test_any_normaliser_with_the_call_of_flax(norm):
+    """Ours and Flax's normaliser both fit, and training moves their statistics."""
+    model = models.make_model(models.VGGConfig(width=1 / 16, norm=norm))
+    x = jax.random.normal(jax.random.key(1), IMAGES.shape)
+    variables = model.init(jax.random.key(0), x)
+    logits, batch_stats = model.apply(variables, x, train=True)
+    assert logits.shape == (2, 10)
+    moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), variables.batch_stats, batch_stats)
+    assert all(jax.tree.leaves(moved))
+    assert model.apply(variables, x, train=False)[1] is variables.batch_stats
+
+
+def test_initial_scales():
+    """Xavier kernels have variance 2 / (fan_in + fan_out), uniform or normal, and biases are 0."""
+    for init, kurtosis in (("xavier_uniform", 1.8), ("xavier_normal", 3.0)):
+        model = models.make_model(models.VGGConfig(kernel_init=init, width=0.5))
+        params = jax.jit(model.init)(jax.random.key(0), IMAGES).params
+        kernel = np.asarray(params["conv_5"]["kernel"], np.float64)
+        assert kernel.shape == (3, 3, 128, 256)
+        np.testing.assert_allclose(kernel.var(), 2 / (9 * (128 + 256)), rtol=0.02)
+        # Flax draws its normal from two standard deviations, which lowers the kurtosis.
+        np.testing.assert_allclose((kernel**4).mean() / kernel.var() ** 2, kurtosis, rtol=0.25 if kurtosis == 3 else 0.02)
+        assert not np.any(params["conv_5"]["bias"])
+
+
+def test_dropout_of_the_mameli_head_follows_its_key():
+    """Equal keys give equal masks, and evaluation has none."""
+    model = models.make_model(models.VGGConfig(head="mameli", width=1 / 64))
+    x = jax.random.normal(jax.random.key(1), IMAGES.shape)
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+    # NOTE: at this width few features survive five ReLU layers; larger weights keep them apart.
+    variables = Variables(jax.tree.map(lambda leaf: 3 * leaf + 0.01, variables.params), variables.batch_stats)
+    one, same, other = (
+        model.apply(variables, x, train=True, rngs={"dropout": jax.random.key(n)})[0] for n in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert np.any(one != other)
+    np.testing.assert_array_equal(*(model.apply(variables, x, train=False)[0] for _ in range(2)))
+
+
+def test_adaptive_average_pool():
+    """One pixel is copied, seven stay, fourteen are averaged in pairs, ten overlap as in the definition."""
+    x = jnp.arange(10.0).reshape(1, 10, 1, 1)
+    np.testing.assert_allclose(_adaptive_average_pool(x[:, 3:4], 7)[0, :, 0, 0], 3)
+    np.testing.assert_allclose(_adaptive_average_pool(x[:, :7], 7)[0, :, 0, 0], np.arange(7))
+    expected = [np.arange(10)[i * 10 // 7 : -(-(i + 1) * 10 // 7)].mean() for i in range(7)]
+    np.testing.assert_allclose(_adaptive_average_pool(x, 7)[0, :, 0, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"depth": "B"}, "depth must be one of A, 13, 16, got 'B'"),
+        ({"head": "128"}, "head must be one of"),
+        ({"width": 0.01}, "width must be at least 1/64"),
+        ({"norm_layers": (11,)}, "norm_layers must be 'all' or numbers from 1 to 10"),
+        ({"kernel_init": "zeros"}, "kernel_init must be one of"),
+        ({"num_classes": 1}, "num_classes must be at least 2"),
+    ],
+)
+def test_impossible_configurations(config, message):
+    """One line names the field, its rule and the value."""
+    with pytest.raises(ValueError, match=message):
+        models.VGGConfig(**config)

@@ -1,0 +1,49 @@
+"""The README's commands are the ones that work."""
+
+import re
+import shlex
+
+from conftest import ROOT
+
+from experiments import __main__ as command_line
+from experiments import _cli
+
+README = (ROOT / "README.md").read_text()
+
+
+def commands():
+    """List the shell commands of the README, one per line of its sh blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_two_commands_are_there():
+    """Quickstart and tests, each from nothing, in one line."""
+    setup = "python3 -m venv .venv && . .venv/bin/activate && pip install -e '.[{}]' && {}"
+    assert setup.format("experiments", "python -m experiments quickstart") in commands()
+    assert setup.format("test", "pytest") in commands()
+
+
+def test_every_experiment_command_parses():
+    """Experiments, presets and options that the README shows exist."""
+    shown = re.findall(r"python -m experiments (\S+)([^\n`&]*)", README)
+    assert {"quickstart", "landscape"} <= {name for name, _ in shown}
+    for name, rest in shown:
+        if name in command_line.names():
+            presets = __import__(f"experiments.{name}", fromlist=["PRESETS"]).PRESETS
+            _cli.parse(name, "", presets, shlex.split(rest))
+        elif name != "redraw":
+            assert not name.isidentifier(), f"the README names an experiment {name!r} that does not exist"
+
+
+def test_links_and_pictures_exist():
+    """Every relative link leads to a file."""
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_python_blocks_run():
+    """Every Python block of the README runs as it stands."""
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        exec(compile(block, "README.md", "exec"), {})

@@ -1,0 +1,64 @@
+"""A run's folder."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from bnjax import records
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration."""
+
+    rate: float = 0.1
+    layers: tuple = (1, 2)
+
+
+@dataclass(frozen=True)
+class LaterConfig(Config):
+    """The same, after a field was added."""
+
+    added: str = "default"
+
+
+def test_folder_names_follow_what_is_not_default(tmp_path):
+    """Equal configurations share a folder, others do not, and a new field with a default orphans no old run."""
+    folder = records.run_folder(tmp_path, "demo", Config(rate=0.2))
+    assert folder.name.startswith("demo-")
+    assert records.read_json(folder / "config.json") == {"rate": 0.2, "layers": [1, 2]}
+    assert records.config_hash(Config(rate=0.2)) == records.config_hash(LaterConfig(rate=0.2))
+    hashes = {records.config_hash(c) for c in (Config(), Config(0.2), Config(layers=(1,)), LaterConfig(added="x"))}
+    assert len(hashes) == 4
+
+
+def test_json_has_no_nan(tmp_path):
+    """What is not finite becomes null, at any depth."""
+    path = tmp_path / "x.json"
+    records.write_json(path, {"a": [1.5, float("nan")], "b": (float("inf"),)})
+    assert records.read_json(path) == {"a": [1.5, None], "b": [None]}
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_log_continues_where_its_checkpoint_was(tmp_path):
+    """Lines after the pinned length are cut, those before it stay."""
+    path = tmp_path / "metrics.jsonl"
+    log = records.MetricsLog(path)
+    log.append(step=1)
+    length = log.sync()
+    log.append(step=2, loss=float("nan"))
+    log.close()
+    assert records.read_metrics(path) == [{"step": 1}, {"step": 2, "loss": None}]
+    log = records.MetricsLog(path, length=length)
+    log.append(step=3)
+    log.close()
+    assert records.read_metrics(path) == [{"step": 1}, {"step": 3}]
+    with pytest.raises(ValueError, match=r"holds \d+ bytes, fewer than the 1000 of its checkpoint"):
+        records.MetricsLog(path, length=1000)
+
+
+def test_provenance_names_no_path():
+    """Versions, device and commit are there; the command is what a person would type."""
+    origin = records.provenance()
+    assert set(origin) == {"commit", "command", "python", "versions", "device", "cpu_cores", "date"}
+    assert not origin["command"].startswith("/")

@@ -1,0 +1,120 @@
+"""A run that is killed, again and again, ends in the state and the log of one that was not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+from conftest import ROOT
+
+from bnjax import data, train
+from bnjax.checkpoint import Checkpoints, digest
+from bnjax.records import read_json
+from experiments import landscape
+from experiments._training import ARMS, make_trainer
+
+STEPS = ["--num-steps", "160", "--eval-every", "40", "--momentum", "0.9"]
+COMMAND = [sys.executable, "-m", "experiments", "landscape", "--preset", "smoke", "--checkpoint-seconds", "0", *STEPS]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Return a function that starts the command with its results in a folder; all share one cache of compiled programs."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs"))}
+    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0"}
+
+    def start(folder):
+        return subprocess.Popen(
+            [*COMMAND, "--results", str(folder)],
+            cwd=ROOT,
+            env={**os.environ, **cache},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(start, tmp_path_factory):
+    """The results of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    process = start(folder)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return folder
+
+
+def logged(folder):
+    """Count the bytes logged so far by all runs below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("metrics.jsonl"))
+
+
+def final_states(folder):
+    """Restore the last state of each arm, and return its digest."""
+    config = landscape.PRESETS["smoke"]
+    digests = {}
+    for arm in ARMS:
+        trainer = make_trainer(config, arm)._replace(optimizer=train.make_optimizer("sgd", 0.1, momentum=0.9))
+        split = data.load(config.dataset, image_size=config.image_size).train
+        like = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
+        with Checkpoints(next(folder.glob(f"*/{arm}-seed0/checkpoints"))) as checkpoints:
+            restored = checkpoints.restore(like)
+        assert restored.step == int(restored.state.step) == 160
+        digests[arm] = digest(restored.state)
+    return digests
+
+
+def assert_same_results(folder, expected):
+    """Compare final states, logs and figure data of two results folders."""
+    assert final_states(folder) == final_states(expected)
+    for arm in ARMS:
+        log, other = (next(root.glob(f"*/{arm}-seed0/metrics.jsonl")) for root in (folder, expected))
+        assert log.read_bytes() == other.read_bytes()
+    runs, others = (read_json(next(root.glob("*/landscape.json")))["arms"] for root in (folder, expected))
+    for run in (run for arms in (runs, others) for run in sum(arms.values(), [])):
+        del run["seconds"]
+    assert runs == others
+
+
+def test_sigkill(start, uninterrupted, tmp_path):
+    """Killed at five random moments, in both arms, the run ends bit for bit as if it had been left alone."""
+    rng, kills = random.Random(0), 0
+    whole = logged(uninterrupted)
+    while kills < 5:
+        process = start(tmp_path)
+        target = whole * (kills + rng.random()) / 5
+        while process.poll() is None and logged(tmp_path) < target:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.05))
+        assert process.poll() is None, f"the run ended before kill number {kills}: {process.communicate()}"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    process = start(tmp_path)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_same_results(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop(number, status, start, uninterrupted, tmp_path):
+    """On Ctrl-C and SIGTERM the run saves, says how to go on, and later continues to the same bits."""
+    process = start(tmp_path)
+    while logged(tmp_path) < logged(uninterrupted) / 4:
+        time.sleep(0.005)
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert process.returncode == status, errors
+    assert "the same command continues" in output
+    assert "Traceback" not in errors
+    process = start(tmp_path)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_same_results(tmp_path, uninterrupted)

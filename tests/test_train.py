@@ -1,0 +1,108 @@
+"""Training steps are pure, compose, and follow their optimiser."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import optax
+
+from bnjax import data, train
+from bnjax.checkpoint import digest
+
+
+def test_chunks_compose(trainer, state, synthetic):
+    """Five steps in one program equal two and three, bit for bit, and batch by batch."""
+    copy = partial(jax.tree.map, jnp.copy)
+    whole, metrics = train.run_steps(trainer, copy(state), synthetic.train, num_steps=5)
+    half, first = train.run_steps(trainer, copy(state), synthetic.train, num_steps=2)
+    parts, second = train.run_steps(trainer, half, synthetic.train, num_steps=3)
+    assert digest(whole) == digest(parts)
+    np.testing.assert_array_equal(metrics.loss, jnp.concatenate([first.loss, second.loss]))
+
+
+def test_a_step_trains_on_the_current_batch(trainer, state, synthetic):
+    """The batch that a probe is given is the one that the next step's loss is taken on."""
+    batch = train.current_batch(trainer, state, synthetic.train)
+    _, expected = jax.jit(train.train_step, static_argnums=0)(trainer, state, batch)
+    _, metrics = train.run_steps(trainer, jax.tree.map(jnp.copy, state), synthetic.train, num_steps=1)
+    np.testing.assert_allclose(metrics.loss[0], expected.loss, rtol=1e-5)
+
+
+def test_training_learns(trainer, state, synthetic):
+    """The loss falls."""
+    _, metrics = train.run_steps(trainer, state, synthetic.train, num_steps=40)
+    assert np.mean(metrics.loss[-5:]) < 0.9 * np.mean(metrics.loss[:5])
+
+
+@pytest.mark.parametrize("batch_size", [500, 64, 499])
+def test_evaluation_counts_every_example_once(batch_size, trainer, state, synthetic):
+    """However the split is cut, the averages are over all of it."""
+    split = synthetic.test
+    everything = data.take_batch(split, jnp.arange(len(split.labels)))
+    logits, _ = trainer.model.apply(state.variables, everything.inputs, train=False)
+    result = train.evaluate(trainer, state.variables, split, batch_size=batch_size)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, everything.labels)
+    np.testing.assert_allclose(result.loss, losses.mean(), rtol=1e-5)
+    np.testing.assert_allclose(result.accuracy, np.mean(np.argmax(logits, 1) == everything.labels), rtol=1e-6)
+
+
+def test_optimizers_follow_their_definitions():
+    """SGD with momentum and an L2 penalty, and Adam, take the steps of their formulas."""
+    gradients = np.random.default_rng(0).normal(size=(5, 3))
+    rate, momentum, decay = 0.1, 0.9, 0.01
+
+    def run(optimizer):
+        params = jnp.ones(3)
+        state = optimizer.init(params)
+        for gradient in jnp.asarray(gradients, jnp.float32):
+            updates, state = optimizer.update(gradient, state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    w, velocity = np.ones(3), np.zeros(3)
+    for gradient in gradients:
+        velocity = momentum * velocity + gradient + decay * w
+        w = w - rate * velocity
+    np.testing.assert_allclose(run(train.make_optimizer("sgd", rate, momentum=momentum, weight_decay=decay)), w, rtol=1e-5)
+
+    w, first, second = np.ones(3), np.zeros(3), np.zeros(3)
+    for t, gradient in enumerate(gradients, start=1):
+        gradient = gradient + decay * w
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        w = w - rate * (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(run(train.make_optimizer("adam", rate, weight_decay=decay)), w, rtol=1e-4)
+
+
+def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
+    """The rate is part of the state: setting it changes the step, not the program."""
+    batch = train.current_batch(trainer, state, synthetic.train)
+    traces = []
+
+    @jax.jit
+    def step(state):
+        traces.append(1)
+        return train.train_step(trainer, state, batch)[0].params
+
+    before = step(state)
+    state.opt_state.hyperparams["learning_rate"] = jnp.asarray(0.0)
+    jax.tree.map(np.testing.assert_array_equal, step(state.replace(opt_state=state.opt_state)), step(state))
+    assert len(traces) == 1
+    assert digest(before) != digest(step(state))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lion", 0.1), "optimizer must be one of sgd, adam, got 'lion'"),
+        (("sgd", 0.0), "learning_rate must be > 0, got 0.0"),
+        (("sgd", float("nan")), "learning_rate must be > 0, got nan"),
+    ],
+)
+def test_impossible_optimizers(arguments, message):
+    """One line names the argument, its rule and the value."""
+    with pytest.raises(ValueError, match=message):
+        train.make_optimizer(*arguments)
+    with pytest.raises(ValueError, match="momentum must be 0 for adam"):
+        train.make_optimizer("adam", 0.1, momentum=0.9)
