@@ -1,15 +1,15 @@
 """bnjax: what normalisation layers do to optimisation.
 
-    norms        normalisers as pure functions: (x, statistics) -> (y, new statistics)
-    linen        Flax modules over them, interchangeable with Flax's own
-    models       networks that take their normaliser as an argument
-    adapters     a Model, a pair of pure functions, from any Flax module
-    objective    a loss as a function of the parameters alone
-    probes       the loss landscape at many points, in one compiled program
-    train        pure training steps over data on the device
-    data         data sets by name, and batches that can be drawn again
-    checkpoint   states on disk, checked bit for bit
-    records      a run's folder
+norms        normalisers as pure functions: (x, statistics) -> (y, new statistics)
+linen        Flax modules over them, interchangeable with Flax's own
+models       networks that take their normaliser as an argument
+adapters     a Model, a pair of pure functions, from any Flax module
+objective    a loss as a function of the parameters alone
+probes       the loss landscape at many points, in one compiled program
+train        pure training steps over data on the device
+data         data sets by name, and batches that can be drawn again
+checkpoint   states on disk, checked bit for bit
+records      a run's folder
 """
 
 from bnjax.types import Batch as Batch

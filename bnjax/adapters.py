@@ -23,9 +23,7 @@ def from_linen(module: nn.Module) -> Model:
         variables = module.init(key, x, train=False)
         return Variables(variables["params"], variables.get("batch_stats", {}))
 
-    def apply(
-        variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None
-    ) -> tuple[Array, PyTree[Array]]:
+    def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
         collections = {"params": variables.params, "batch_stats": variables.batch_stats}
         if not train:
             return module.apply(collections, x, train=False, rngs=rngs), variables.batch_stats

@@ -88,25 +88,32 @@ class Checkpoints:
             ValueError: if the checkpoint is of another structure, shape or type, naming the leaf.
             CheckpointError: if there are checkpoints but none is whole.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
-            problem = "its contents do not match their digest"
-            try:
-                record = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
-            except Exception as error:  # orbax and tensorstore raise many types for files that are cut or missing
-                problem, record = f"it cannot be read ({type(error).__name__})", None
-            if record is not None:
-                _check_description(record["leaves"], _describe(like))
-                try:
-                    state = self._restore_state(step, like)
-                    if digest(state) == record["digest"]:
-                        return Restored(state, step, record["meta"])
-                except Exception as error:
-                    problem = f"it cannot be read ({type(error).__name__})"
+        damaged: list[int] = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            restored, problem = self._try(step, like)
+            if restored is not None:
+                for bad in damaged:
+                    self._manager.delete(bad)  # else it would be the latest, and could not be saved again
+                return restored
             self._report(f"Skipped the checkpoint of step {step}: {problem}.")
-        if steps:
-            raise CheckpointError(f"None of the checkpoints in {self._manager.directory} is whole: steps {steps}.")
+            damaged.append(step)
+        if damaged:
+            raise CheckpointError(f"None of the checkpoints in {self._manager.directory} is whole: steps {damaged}.")
         return None
+
+    def _try(self, step: int, like: Any) -> tuple[Restored | None, str]:
+        """Restore one step, or say why it cannot be."""
+        try:
+            record = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+            leaves, expected, meta = record["leaves"], record["digest"], record["meta"]
+        except Exception as error:  # orbax and tensorstore raise many types for files that are cut or missing
+            return None, f"its record cannot be read ({type(error).__name__})"
+        _check_description(leaves, _describe(like))
+        try:
+            state = self._restore_state(step, like)
+        except Exception as error:
+            return None, f"its arrays cannot be read ({type(error).__name__})"
+        return (Restored(state, step, meta), "") if digest(state) == expected else (None, "its digest does not match")
 
     def _restore_state(self, step: int, like: Any) -> Any:
         """Read the arrays of one step."""
@@ -132,8 +139,7 @@ def _raw(leaf: Array) -> Array:
 def _describe(state: Any) -> dict[str, str]:
     """Write down type and shape of each leaf by its path."""
     return {
-        jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}"
-        for path, leaf in jax.tree.leaves_with_path(state)
+        jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in jax.tree.leaves_with_path(state)
     }
 
 

@@ -46,9 +46,7 @@ class Geometry(NamedTuple):
     @property
     def output(self) -> tuple[int, int]:
         """Size of the result."""
-        h, w = (
-            n + low + high - k + 1 for n, k, (low, high) in zip(self.image, self.kernel, self.padding, strict=True)
-        )
+        h, w = (n + low + high - k + 1 for n, k, (low, high) in zip(self.image, self.kernel, self.padding, strict=True))
         return h, w
 
     @property

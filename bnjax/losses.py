@@ -6,7 +6,9 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 
-def cross_entropy(logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]) -> Float[Array, " examples"]:
+def cross_entropy(
+    logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]
+) -> Float[Array, " examples"]:
     """Compute -log softmax(logits)[label], in nats, for each example."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 

@@ -20,10 +20,10 @@ class Objective(struct.PyTreeNode):
     It is a pytree: compiled code takes it as an argument, so that a new batch does not compile anew.
     """
 
-    batch_stats: PyTree[Array]
-    batch: Batch
-    rngs: Rngs | None
-    l2: Float[Array, ""]
+    batch_stats: PyTree
+    batch: PyTree
+    rngs: PyTree
+    l2: PyTree
     model: Model = struct.field(pytree_node=False)
     loss: str = struct.field(pytree_node=False)
     statistics: Statistics = struct.field(pytree_node=False)
@@ -31,9 +31,7 @@ class Objective(struct.PyTreeNode):
     def __call__(self, params: Params) -> Float[Array, ""]:
         """Evaluate the loss; no statistics leave it."""
         variables = Variables(params, self.batch_stats)
-        outputs, _ = self.model.apply(
-            variables, self.batch.inputs, train=self.statistics == "batch", rngs=self.rngs
-        )
+        outputs, _ = self.model.apply(variables, self.batch.inputs, train=self.statistics == "batch", rngs=self.rngs)
         data_loss = jnp.mean(get_loss(self.loss)(outputs, self.batch.labels))
         return data_loss + 0.5 * self.l2 * optax.tree.norm(params, squared=True)
 

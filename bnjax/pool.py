@@ -9,7 +9,9 @@ from jax import Array
 from jaxtyping import Float
 
 
-def max_pool_2x2(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch half_height half_width channels"]:
+def max_pool_2x2(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch half_height half_width channels"]:
     """Take the maximum of each 2x2 window, stride 2; an odd last row or column is left out.
 
     Deviation: equal maxima share their gradient equally, where `flax.linen.max_pool` gives it to the first.

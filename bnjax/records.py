@@ -62,9 +62,10 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, *, length: int = 0):
+        size = path.stat().st_size if path.exists() else 0
+        if size < length:
+            raise ValueError(f"{path} holds {size} bytes, fewer than the {length} of its checkpoint.")
         self._file = open(path, "ab")  # noqa: SIM115  # open for as long as the run
-        if self._file.tell() < length:
-            raise ValueError(f"{path} holds {self._file.tell()} bytes, fewer than the {length} of its checkpoint.")
         self._file.truncate(length)
 
     def append(self, **record: Any) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import Array
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Float, PyTree
 
 from bnjax.data import Split, draw_indices, take_batch
 from bnjax.losses import get_loss, is_correct
@@ -18,13 +18,21 @@ OPTIMIZERS = ("sgd", "adam")
 
 
 class TrainState(struct.PyTreeNode):
-    """Everything that a run carries from step to step; equal states continue to equal bits."""
+    """Everything that a run carries from step to step; equal states continue to equal bits.
 
-    step: Int[Array, ""]
-    params: Params
-    batch_stats: PyTree[Array]
-    opt_state: optax.OptState
-    key: Array
+    Attributes:
+        step: how many steps have been taken, ().
+        params: what the optimiser changes.
+        batch_stats: what the normalisers remember.
+        opt_state: what the optimiser remembers, its learning rate included.
+        key: from which parameters, data order and random layers follow; it never changes.
+    """
+
+    step: PyTree
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    key: PyTree
 
     @property
     def variables(self) -> Variables:
@@ -137,9 +145,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
 
 
 @partial(jax.jit, static_argnames=("trainer", "num_steps"), donate_argnames="state")
-def run_steps(
-    trainer: Trainer, state: TrainState, split: Split, *, num_steps: int
-) -> tuple[TrainState, Metrics]:
+def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps as one compiled program, drawing batches on the device.
 
     Args:

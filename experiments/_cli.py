@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import io
-import re
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -66,9 +65,7 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
     return picture
 
 
-def parse(
-    name: str, doc: str, presets: dict[str, Any], arguments: list[str]
-) -> tuple[str, Any, Options]:
+def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) -> tuple[str, Any, Options]:
     """Return the preset's name, the configuration and the options that the arguments ask for."""
     default_preset = next(iter(presets))
     pre_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -85,7 +82,9 @@ def parse(
         type("Arguments", (), {"__annotations__": {"config": type(config), "options": Options}, "__doc__": ""})
     )
     choices = " | ".join(presets)
-    description = f"{doc.strip()}\n\nPresets: --preset {{{choices}}} (default: {default_preset}); other fields override it."
+    description = (
+        f"{doc.strip()}\n\nPresets: --preset {{{choices}}} (default: {default_preset}); other fields override it."
+    )
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -105,11 +104,12 @@ def parse(
 
 
 def _one_line(box: str) -> str:
-    """Take the message, and the closest option, out of the box that tyro draws."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
-    paragraphs = " ".join("\n" if set(line) <= {"─"} else line for line in lines).split("\n")
-    message = re.sub(r"^Error parsing config: ", "", paragraphs[0].strip())
-    hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.strip().startswith("Perhaps you meant:")]
+    """Take the message, and the closest option, out of the box that tyro draws (with plain lines where it must)."""
+    lines = [line.strip("│| ") for line in box.splitlines()[1:]]  # the first line is the box's title
+    text = " ".join("\n" if set(line) <= set("─-╰╯") else line for line in lines)
+    paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
+    message = paragraphs[0].removeprefix("Error parsing config: ")
+    hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.startswith("Perhaps you meant:")]
     return message + "".join(f" (perhaps {hint})" for hint in hints)
 
 

@@ -69,7 +69,9 @@ class TrainingConfig:
             self.eval_every,
         )
         multiples = self.step_multiples
-        _check(len(multiples) > 0 and min(multiples, default=0) > 0, "step_multiples", "one or more numbers > 0", multiples)
+        _check(
+            len(multiples) > 0 and min(multiples, default=0) > 0, "step_multiples", "one or more numbers > 0", multiples
+        )
         _check(len(set(self.seeds)) == len(self.seeds) > 0, "seeds", "one or more different numbers", self.seeds)
         _check(min(self.seeds, default=0) >= 0, "seeds", ">= 0", self.seeds)
 
@@ -78,6 +80,19 @@ def _check(holds: bool, name: str, rule: str, value: object) -> None:
     """Raise unless a field keeps its rule."""
     if not holds:
         raise ValueError(f"{name} must be {rule}, got {value}.")
+
+
+# Seconds: for tests, and to see that everything works.
+SMOKE = TrainingConfig(
+    dataset="digits",
+    image_size=8,
+    width=1 / 16,
+    batch_size=16,
+    num_steps=40,
+    eval_every=20,
+    probe_every=10,
+    step_multiples=(0.5, 2.0),
+)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def summary(data: dict[str, Any]) -> dict[str, dict[str, float]]:
 
     def over_scans(runs: list[dict], value: Callable[[dict], np.ndarray]) -> float:
         scans = [values[np.isfinite(values)] for values in (value(run["probe"]) for run in runs)]
-        return float(np.median([np.median(values) for values in scans if values.size]))
+        medians = [np.median(values) for values in scans if values.size]
+        return float(np.median(medians)) if medians else float("nan")
 
     return {
         arm: {
@@ -105,8 +106,8 @@ def table(data: dict[str, Any]) -> str:
     for name, explained in meaning.items():
         values = [nets[arm][name] for arm in arms]
         cells = [f"{100 * x:10.1f} %" if "accuracy" in name else f"{x:12.3g}" for x in values]
-        ratio = values[0] / values[1] if values[1] else float("nan")
-        rows.append(f"{name:24}" + "".join(cells) + f"{ratio:8.2f}  {explained}")
+        cells.append(f"{values[0] / values[1] if values[1] else np.nan:8.2f}")
+        rows.append(f"{name:24}" + "".join(cells).replace("nan %", "  -  ").replace("nan", "  -") + f"  {explained}")
     diverged = [
         f"{LABELS[arm]}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
         for arm in arms

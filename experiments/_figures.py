@@ -35,9 +35,9 @@ def landscape_figure(data: dict[str, Any]) -> Figure:
         figure, panels = plt.subplots(2, 2, figsize=(13, 10))
         _accuracy(panels[0, 0], data)
         _band(panels[0, 1], data, _curves.lowest_loss, _curves.highest_loss)
-        panels[0, 1].set(title="Loss along the gradient", ylabel="cross-entropy (nats)", yscale="log")
+        panels[0, 1].set(title="Loss along the gradient", ylabel="cross-entropy (nats)")
         _band(panels[1, 0], data, _curves.nearest_gradient, _curves.farthest_gradient)
-        panels[1, 0].set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)", yscale="log")
+        panels[1, 0].set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
         _smoothness(panels[1, 1], data)
         for panel in panels.flat:
             panel.set(xlabel="training step")
@@ -65,6 +65,8 @@ def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
         panel.fill_between(train.step, train.low, train.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
         test = _curves.over_seeds(runs, "test", lambda curve: _curves.array(curve["accuracy"]))
         errors = [test.middle - test.low, test.high - test.middle]
+        for run in (run for run in runs if run["diverged_at"] is not None):
+            panel.plot(run["diverged_at"], 0, "X", color=COLOURS[arm], markersize=14, clip_on=False)
         panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=COLOURS[arm])
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panel.set(title="Accuracy", ylabel="correct answers", ylim=(0, 1.02))
@@ -72,6 +74,8 @@ def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
         Line2D([], [], color="#444444", label=f"training, mean of {window} batches"),
         Line2D([], [], color="#444444", marker="o", linestyle="--", linewidth=1, label="test"),
     ]
+    if any(run["diverged_at"] is not None for runs in data["arms"].values() for run in runs):
+        handles.append(Line2D([], [], color="#444444", marker="X", markersize=12, linestyle="", label="diverged"))
     panel.legend(handles=handles, loc="lower right")
 
 
@@ -82,6 +86,7 @@ def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
         panel.fill_between(bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0)
         for edge in (bottom, top):
             panel.plot(edge.step, edge.middle, color=COLOURS[arm], linewidth=1)
+    _log_scale(panel)
 
 
 def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
@@ -91,9 +96,15 @@ def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
         panel.plot(curve.step, curve.middle, color=COLOURS[arm])
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
     panel.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats / unit²)")
-    panel.set_yscale("log")
-    panel.yaxis.set_major_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
-    panel.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    _log_scale(panel)
+
+
+def _log_scale(panel: Axes) -> None:
+    """Make the vertical axis logarithmic, with a label at a few round numbers, unless there is nothing to draw."""
+    if any(np.any(np.asarray(line.get_ydata()) > 0) for line in panel.lines):
+        panel.set_yscale("log")
+        for axis_formatter in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            axis_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
 
 
 def _title(data: dict[str, Any]) -> str:

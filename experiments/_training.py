@@ -112,11 +112,10 @@ class Run:
             with config_errors():
                 restored = checkpoints.restore(state)
                 state, meta = (restored.state, restored.meta) if restored else (state, {})
-                log = MetricsLog(self.log_path, length=meta.get("log_bytes", 0))
             seconds = meta.get("seconds", 0.0)
-            if not meta.get("finished"):
-                seconds = self._train(state, log, checkpoints, seconds, label)
-            log.close()
+            with contextlib.closing(MetricsLog(self.log_path, length=meta.get("log_bytes", 0))) as log:
+                if not meta.get("finished"):
+                    seconds = self._train(state, log, checkpoints, seconds, label)
         return {**curves(read_metrics(self.log_path)), "seconds": round(seconds, 1)}
 
     def _train(

@@ -10,25 +10,14 @@ Command: TFDS_DATA_DIR=... python -m experiments landscape --preset cpu
 from pathlib import Path
 from typing import Any
 
-from experiments._config import Options, TrainingConfig
+from experiments._config import SMOKE, Options, TrainingConfig
 
 _MANY_STEP_SIZES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
 PRESETS = {
     # A narrower VGG-A, for the first 2,500 steps: those at which Santurkar et al. find the difference.
-    "cpu": TrainingConfig(
-        width=0.25, num_steps=2500, eval_every=250, probe_every=50, step_multiples=_MANY_STEP_SIZES
-    ),
-    "smoke": TrainingConfig(
-        dataset="synthetic",
-        image_size=8,
-        width=1 / 16,
-        batch_size=16,
-        num_steps=40,
-        eval_every=20,
-        probe_every=10,
-        step_multiples=(0.5, 2.0),
-    ),
+    "cpu": TrainingConfig(width=0.25, num_steps=2500, eval_every=250, probe_every=50, step_multiples=_MANY_STEP_SIZES),
+    "smoke": SMOKE,
     # 30 epochs of 390 whole batches.
     "mameli": TrainingConfig(
         preprocessing="unit",
@@ -41,7 +30,13 @@ PRESETS = {
     ),
     # The paper does not name the depth; it plots layers up to number 13. The L2 penalty is inferred from its loss curves.
     "paper": TrainingConfig(
-        depth="13", head="4096", weight_decay=5e-4, probe_penalty=True, num_steps=15_000, eval_every=1000, probe_every=100
+        depth="13",
+        head="4096",
+        weight_decay=5e-4,
+        probe_penalty=True,
+        num_steps=15_000,
+        eval_every=1000,
+        probe_every=100,
     ),
 }
 

@@ -8,7 +8,7 @@ Command: python -m experiments quickstart
 from pathlib import Path
 from typing import Any
 
-from experiments._config import Options, TrainingConfig
+from experiments._config import SMOKE, Options, TrainingConfig
 
 PRESETS = {
     "cpu": TrainingConfig(
@@ -20,6 +20,7 @@ PRESETS = {
         probe_every=20,
         step_multiples=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
     ),
+    "smoke": SMOKE,
 }
 
 

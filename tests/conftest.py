@@ -1,16 +1,37 @@
 """Checks shapes and types of everything in bnjax while it is tested, and gives tests small models and data."""
 
+import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import jax
-import jaxtyping
-import pytest
+# Programs are compiled once for all tests, their worker processes and the commands that they start.
+ROOT = Path(__file__).parent.parent
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "programs")
+# Compiling takes most of the time; the machine code of these small nets need not be fast.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
+from flax import linen as nn  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jaxtyping.install_import_hook("bnjax", "beartype.beartype")
 
-ROOT = Path(__file__).parent.parent
+from bnjax import adapters, data, linen, train  # noqa: E402
+from bnjax.conv import conv_general_dilated  # noqa: E402
+from bnjax.pool import max_pool_2x2  # noqa: E402
+
+
+@pytest.fixture
+def as_a_user():
+    """Switch the type checker off, which users do not run: what is wrong must be told by bnjax itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture
@@ -23,32 +44,43 @@ def x64():
 @pytest.fixture(scope="session")
 def synthetic():
     """The synthetic data set on the device."""
-    from bnjax import data
-
     return data.load("synthetic")
 
 
+class SmallNet(nn.Module):
+    """A convolution, a dense layer, and what normalises them: every kind of layer that a VGG has."""
+
+    norm: Callable[..., nn.Module] | None
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        """Compute logits."""
+        for layer in (
+            lambda x: max_pool_2x2(nn.Conv(8, (3, 3), conv_general_dilated=conv_general_dilated, name="conv")(x)),
+            lambda x: nn.Dense(16, name="dense")(x.reshape(x.shape[0], -1)),
+        ):
+            x = layer(x)
+            x = nn.relu(x if self.norm is None else self.norm()(x, use_running_average=not train))
+        return nn.Dense(10, name="logits")(x)
+
+
 @pytest.fixture(scope="session", params=["plain", "batch_norm"])
-def model(request):
-    """A VGG of a few features, without and with batch norm."""
-    from bnjax import linen, models
-
+def trainer(request):
+    """What trains a small net, without and with batch norm, on batches of 16."""
     norm = partial(linen.BatchNorm, momentum=0.9) if request.param == "batch_norm" else None
-    return models.make_model(models.VGGConfig(width=1 / 16, norm=norm))
+    return train.Trainer(
+        adapters.from_linen(SmallNet(norm)), train.make_optimizer("sgd", 0.05, momentum=0.9), batch_size=16
+    )
 
 
-@pytest.fixture
-def trainer(model):
-    """What trains `model` on batches of 16."""
-    from bnjax import train
-
-    return train.Trainer(model, train.make_optimizer("sgd", 0.05, momentum=0.9), batch_size=16)
-
-
-@pytest.fixture
-def state(trainer, synthetic):
+@pytest.fixture(scope="session")
+def trained(trainer, synthetic):
     """A state that has taken a few steps, so that no statistic is at its initial value."""
-    from bnjax import train
-
-    start = train.init_state(trainer, jax.random.key(0), synthetic.train.images[:1] / 255)
+    start = jax.jit(train.init_state, static_argnums=0)(trainer, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     return train.run_steps(trainer, start, synthetic.train, num_steps=3)[0]
+
+
+@pytest.fixture
+def state(trained):
+    """A copy of it, to be given away."""
+    return jax.tree.map(jnp.copy, trained)

@@ -10,7 +10,11 @@ from bnjax.checkpoint import CheckpointError, Checkpoints, digest
 
 def make_state(scale=1.0):
     """Make a state with a key, an integer and a NaN in it."""
-    return {"step": jnp.asarray(3), "key": jax.random.key(7), "params": {"w": jnp.arange(64.0) * scale, "n": jnp.array(jnp.nan)}}
+    return {
+        "step": jnp.asarray(3),
+        "key": jax.random.key(7),
+        "params": {"w": jnp.arange(64.0) * scale, "n": jnp.array(jnp.nan)},
+    }
 
 
 def damage(folder):
@@ -35,6 +39,9 @@ def test_restores_the_newest_state_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(jax.random.normal(restored.state["key"]), jax.random.normal(make_state()["key"]))
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # orbax leaves callbacks of a failed read
 def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     """A flipped bit makes the older step come back, and the step can be saved again."""
     said = []
@@ -49,6 +56,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
         assert checkpoints.restore(make_state()).step == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_whole_is_an_error(tmp_path):
     """Where every checkpoint is damaged, the run does not quietly start over."""
     with Checkpoints(tmp_path, report=lambda line: None) as checkpoints:

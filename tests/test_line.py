@@ -145,7 +145,7 @@ def test_composes_with_vmap():
         ({"gradients": False}, "direction must be given where gradients is False"),
     ],
 )
-def test_misfits_are_named(arguments, message):
+def test_misfits_are_named(arguments, message, as_a_user):
     """One line names the argument, the rule and the value."""
     with pytest.raises(ValueError, match=message):
         probes.scan_line(lambda p: jnp.sum(p["w"] ** 2), {"w": jnp.ones(2)}, **arguments)

@@ -69,7 +69,9 @@ def test_initial_scales():
         assert kernel.shape == (3, 3, 128, 256)
         np.testing.assert_allclose(kernel.var(), 2 / (9 * (128 + 256)), rtol=0.02)
         # Flax draws its normal from two standard deviations, which lowers the kurtosis.
-        np.testing.assert_allclose((kernel**4).mean() / kernel.var() ** 2, kurtosis, rtol=0.25 if kurtosis == 3 else 0.02)
+        np.testing.assert_allclose(
+            (kernel**4).mean() / kernel.var() ** 2, kurtosis, rtol=0.25 if kurtosis == 3 else 0.02
+        )
         assert not np.any(params["conv_5"]["bias"])
 
 
@@ -108,7 +110,7 @@ def test_adaptive_average_pool():
         ({"num_classes": 1}, "num_classes must be at least 2"),
     ],
 )
-def test_impossible_configurations(config, message):
+def test_impossible_configurations(config, message, as_a_user):
     """One line names the field, its rule and the value."""
     with pytest.raises(ValueError, match=message):
         models.VGGConfig(**config)

@@ -143,7 +143,7 @@ def test_any_feature_axes(axis, shape, features):
         ({"axis": 2}, r"axis must lie in \[-2, 2\)"),
     ],
 )
-def test_misfits_are_named(change, message):
+def test_misfits_are_named(change, message, as_a_user):
     """A shape that does not fit raises one line that names the argument, the rule and the value."""
     arguments = {"x": jnp.ones((8, 3)), "stats": fresh(3), "scale": None, "train": True, **change}
     with pytest.raises(ValueError, match=message):

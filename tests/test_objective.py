@@ -10,7 +10,7 @@ from bnjax import objective, train
 
 
 def test_statistics_modes(trainer, state, synthetic):
-    """"batch" is the model in training, "running" the model in evaluation."""
+    """ "batch" is the model in training, "running" the model in evaluation."""
     batch = train.current_batch(trainer, state, synthetic.train)
     for statistics, training in (("batch", True), ("running", False)):
         loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch, statistics=statistics)
@@ -37,7 +37,7 @@ def test_penalty(trainer, state, synthetic):
         ({"statistics": "eval"}, "statistics must be one of batch, running, got 'eval'"),
     ],
 )
-def test_unknown_names(change, message, trainer, state, synthetic):
+def test_unknown_names(change, message, trainer, state, synthetic, as_a_user):
     """One line names what there is."""
     batch = train.current_batch(trainer, state, synthetic.train)
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,5 @@
 """A run that is killed, again and again, ends in the state and the log of one that was not."""
 
-import os
 import random
 import signal
 import subprocess
@@ -23,16 +22,13 @@ COMMAND = [sys.executable, "-m", "experiments", "landscape", "--preset", "smoke"
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """Return a function that starts the command with its results in a folder; all share one cache of compiled programs."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs"))}
-    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0"}
+def start():
+    """Return a function that starts the command with its results in a folder."""
 
     def start(folder):
         return subprocess.Popen(
             [*COMMAND, "--results", str(folder)],
             cwd=ROOT,
-            env={**os.environ, **cache},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -53,7 +49,7 @@ def uninterrupted(start, tmp_path_factory):
 
 def logged(folder):
     """Count the bytes logged so far by all runs below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("metrics.jsonl"))
+    return sum(file.stat().st_size for file in folder.glob("*/*-seed0/metrics.jsonl"))
 
 
 def final_states(folder):
@@ -83,37 +79,28 @@ def assert_same_results(folder, expected):
     assert runs == others
 
 
-def test_sigkill(start, uninterrupted, tmp_path):
-    """Killed at five random moments, in both arms, the run ends bit for bit as if it had been left alone."""
-    rng, kills = random.Random(0), 0
-    whole = logged(uninterrupted)
-    while kills < 5:
+STATUS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.mark.xdist_group("resume")
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGKILL] * 4, [signal.SIGTERM, signal.SIGINT]], ids=["killed", "asked to stop"]
+)
+def test_interrupted(signals, start, uninterrupted, tmp_path):
+    """Stopped at random moments, in both arms, the run ends bit for bit as if it had been left alone."""
+    rng, whole = random.Random(0), logged(uninterrupted)
+    for i, number in enumerate(signals):
         process = start(tmp_path)
-        target = whole * (kills + rng.random()) / 5
+        target = whole * (i + rng.random()) / len(signals)
         while process.poll() is None and logged(tmp_path) < target:
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.05))
-        assert process.poll() is None, f"the run ended before kill number {kills}: {process.communicate()}"
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    process = start(tmp_path)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert_same_results(tmp_path, uninterrupted)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop(number, status, start, uninterrupted, tmp_path):
-    """On Ctrl-C and SIGTERM the run saves, says how to go on, and later continues to the same bits."""
-    process = start(tmp_path)
-    while logged(tmp_path) < logged(uninterrupted) / 4:
-        time.sleep(0.005)
-    process.send_signal(number)
-    output, errors = process.communicate()
-    assert process.returncode == status, errors
-    assert "the same command continues" in output
-    assert "Traceback" not in errors
+        process.send_signal(number)
+        output, errors = process.communicate()
+        assert process.returncode == STATUS[number], errors
+        if number != signal.SIGKILL:
+            assert "the same command continues" in output
+            assert "Traceback" not in errors
     process = start(tmp_path)
     _, errors = process.communicate()
     assert process.returncode == 0, errors

@@ -65,7 +65,9 @@ def test_optimizers_follow_their_definitions():
     for gradient in gradients:
         velocity = momentum * velocity + gradient + decay * w
         w = w - rate * velocity
-    np.testing.assert_allclose(run(train.make_optimizer("sgd", rate, momentum=momentum, weight_decay=decay)), w, rtol=1e-5)
+    np.testing.assert_allclose(
+        run(train.make_optimizer("sgd", rate, momentum=momentum, weight_decay=decay)), w, rtol=1e-5
+    )
 
     w, first, second = np.ones(3), np.zeros(3), np.zeros(3)
     for t, gradient in enumerate(gradients, start=1):
@@ -86,7 +88,7 @@ def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
         return train.train_step(trainer, state, batch)[0].params
 
     before = step(state)
-    state.opt_state.hyperparams["learning_rate"] = jnp.asarray(0.0)
+    state.opt_state.hyperparams["learning_rate"] = jnp.zeros(())
     jax.tree.map(np.testing.assert_array_equal, step(state.replace(opt_state=state.opt_state)), step(state))
     assert len(traces) == 1
     assert digest(before) != digest(step(state))
@@ -100,7 +102,7 @@ def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
         (("sgd", float("nan")), "learning_rate must be > 0, got nan"),
     ],
 )
-def test_impossible_optimizers(arguments, message):
+def test_impossible_optimizers(arguments, message, as_a_user):
     """One line names the argument, its rule and the value."""
     with pytest.raises(ValueError, match=message):
         train.make_optimizer(*arguments)

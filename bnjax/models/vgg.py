@@ -55,7 +55,9 @@ class VGGConfig:
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}.")
         if not 64 * self.width >= 1:
-            raise ValueError(f"width must be at least 1/64, which leaves one feature in the first layer, got {self.width}.")
+            raise ValueError(
+                f"width must be at least 1/64, which leaves one feature in the first layer, got {self.width}."
+            )
         if self.num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {self.num_classes}.")
         if self.norm_layers != "all" and not all(1 <= layer < self.num_layers for layer in self.norm_layers):

@@ -70,7 +70,9 @@ def batch_norm(
         )
         new = BatchStats(
             *(
-                _moved(old, batch.reshape(feature_shape), count if mask is None else count.reshape(feature_shape), momentum)
+                _moved(
+                    old, batch.reshape(feature_shape), count if mask is None else count.reshape(feature_shape), momentum
+                )
                 for old, batch in zip(stats, (mean, var), strict=True)
             )
         )
@@ -105,8 +107,12 @@ def _check_features(arrays: dict[str, Array | None], feature_shape: tuple[int, .
 
 def _check_mask(mask: Array | None, shape: tuple[int, ...]) -> None:
     """Raise where a mask could be read in more than one way."""
-    if mask is not None and (mask.ndim != len(shape) or any(m not in (1, n) for m, n in zip(mask.shape, shape, strict=True))):
-        raise ValueError(f"mask must have the rank of x, {shape}, and lengths equal to x's or 1, got shape {mask.shape}.")
+    if mask is not None and (
+        mask.ndim != len(shape) or any(m not in (1, n) for m, n in zip(mask.shape, shape, strict=True))
+    ):
+        raise ValueError(
+            f"mask must have the rank of x, {shape}, and lengths equal to x's or 1, got shape {mask.shape}."
+        )
 
 
 def _moved(running: Array, batch: Array, count: Array, momentum: float) -> Array:

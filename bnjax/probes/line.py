@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax.probes.points import Batching, as_pytree, check_batching, evaluate_points
@@ -20,7 +22,8 @@ from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 class LineScan(NamedTuple):
     """Loss and gradients at params + step_size * direction.
 
-    Distances and norms are l2 over all parameters. Without gradients, their fields are NaN.
+    Distances and norms are l2 over all parameters. Without gradients, their fields are NaN. Under `jax.vmap` every array
+    gains a leading axis of scans.
 
     Attributes:
         step_sizes: coordinates, in units of `direction`.
@@ -33,34 +36,34 @@ class LineScan(NamedTuple):
         objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
     """
 
-    step_sizes: Float[Array, " points"]
-    loss: Float[Array, " points"]
-    gradient_distance: Float[Array, " points"]
-    gradient_cosine: Float[Array, " points"]
-    gradient_norm: Float[Array, ""]
-    direction_norm: Float[Array, ""]
-    start_loss: Float[Array, ""]
+    step_sizes: Float[Array, "*scans points"]
+    loss: Float[Array, "*scans points"]
+    gradient_distance: Float[Array, "*scans points"]
+    gradient_cosine: Float[Array, "*scans points"]
+    gradient_norm: Float[Array, "*scans"]
+    direction_norm: Float[Array, "*scans"]
+    start_loss: Float[Array, "*scans"]
     objective: ObjectiveInfo
 
     @property
     def loss_range(self) -> tuple[Array, Array]:
         """(smallest, largest) loss over the points; the start is not one of them."""
-        return jnp.min(self.loss), jnp.max(self.loss)
+        return jnp.min(self.loss, axis=-1), jnp.max(self.loss, axis=-1)
 
     @property
     def gradient_range(self) -> tuple[Array, Array]:
         """Gradient predictiveness: (smallest, largest) gradient distance over the points."""
-        return jnp.min(self.gradient_distance), jnp.max(self.gradient_distance)
+        return jnp.min(self.gradient_distance, axis=-1), jnp.max(self.gradient_distance, axis=-1)
 
     @property
-    def smoothness(self) -> Float[Array, " points"]:
+    def smoothness(self) -> Float[Array, "*scans points"]:
         """Gradient distance over distance, |g(w + eta d) - g(w)| / |eta d|; NaN at step size 0."""
-        return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm)
+        return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm[..., None])
 
     @property
-    def effective_smoothness(self) -> Float[Array, ""]:
+    def effective_smoothness(self) -> Float[Array, "*scans"]:
         """The largest smoothness over the points other than the start itself."""
-        return jnp.max(self.smoothness, where=self.step_sizes != 0, initial=-jnp.inf)
+        return jnp.max(self.smoothness, axis=-1, where=self.step_sizes != 0, initial=-jnp.inf)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file."""
@@ -78,7 +81,7 @@ def scan_line(
     loss_fn: LossFn,
     params: Params,
     direction: Params | None = None,
-    step_sizes: Float[Array, " points"] | tuple[float, ...] = (0.05, 0.1, 0.2, 0.4),
+    step_sizes: ArrayLike | Sequence[float] = (0.05, 0.1, 0.2, 0.4),
     *,
     gradients: bool = True,
     batching: Batching = "auto",
@@ -113,28 +116,31 @@ def scan_line(
     if direction is not None:
         _check_alike(params, direction)
     loss_fn, info = as_pytree(loss_fn), objective_info(loss_fn)
-    start_loss, start_gradient = _start(loss_fn, params)
-    if direction is None:
-        direction = optax.tree.scale(-1, start_gradient)
-    coordinates = jnp.asarray(step_sizes, start_loss.dtype)
-    measure = jax.tree_util.Partial(_gradient_statistics if gradients else _loss_only, loss_fn, start_gradient)
-    loss, distance, cosine = evaluate_points(measure, params, (direction,), coordinates[:, None], batching=batching)
-    return LineScan(
-        coordinates,
-        loss,
-        distance,
-        cosine,
-        optax.tree.norm(start_gradient),
-        optax.tree.norm(direction),
-        start_loss,
-        info,
+    start = _start(loss_fn, params, direction)
+    measure = jax.tree_util.Partial(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient)
+    coordinates = jnp.asarray(step_sizes, start.loss.dtype)
+    loss, distance, cosine = evaluate_points(
+        measure, params, (start.direction,), coordinates[:, None], batching=batching
     )
+    return LineScan(coordinates, loss, distance, cosine, start.gradient_norm, start.direction_norm, start.loss, info)
+
+
+class _Start(NamedTuple):
+    """The centre of a scan and the way it goes."""
+
+    loss: Array
+    gradient: Params
+    direction: Params
+    gradient_norm: Array
+    direction_norm: Array
 
 
 @jax.jit
-def _start(loss_fn: LossFn, params: Params) -> tuple[Array, Params]:
-    """Evaluate loss and gradient at the start."""
-    return jax.value_and_grad(loss_fn)(params)
+def _start(loss_fn: LossFn, params: Params, direction: Params | None) -> _Start:
+    """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
+    loss, gradient = jax.value_and_grad(loss_fn)(params)
+    direction = optax.tree.scale(-1, gradient) if direction is None else direction
+    return _Start(loss, gradient, direction, optax.tree.norm(gradient), optax.tree.norm(direction))
 
 
 def _gradient_statistics(loss_fn: LossFn, start: Params, params: Params) -> tuple[Array, Array, Array]:
@@ -152,7 +158,7 @@ def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, 
     return loss, nothing, nothing
 
 
-def _check_step_sizes(step_sizes: Array | tuple[float, ...]) -> None:
+def _check_step_sizes(step_sizes: ArrayLike | Sequence[float]) -> None:
     """Raise unless these are finite numbers; traced values are not looked at."""
     is_traced = isinstance(step_sizes, jax.core.Tracer)
     if np.ndim(step_sizes) != 1 or not np.size(step_sizes) or not (is_traced or np.isfinite(step_sizes).all()):
