@@ -25,9 +25,8 @@ def from_linen(module: nn.Module) -> Model:
 
     def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
         collections = {"params": variables.params, "batch_stats": variables.batch_stats}
-        if not train:
-            return module.apply(collections, x, train=False, rngs=rngs), variables.batch_stats
-        outputs, changed = module.apply(collections, x, train=True, rngs=rngs, mutable=["batch_stats"])
+        mutable = ["batch_stats"] if train else []
+        outputs, changed = module.apply(collections, x, train=train, rngs=rngs, mutable=mutable)
         return outputs, changed.get("batch_stats", variables.batch_stats)
 
     return Model(init, apply)

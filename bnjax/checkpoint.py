@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax import Array
@@ -133,7 +134,7 @@ def digest(state: Any) -> str:
 
 def _raw(leaf: Array) -> Array:
     """Return the numbers behind a typed key, and any other array as it is."""
-    return jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
 def _describe(state: Any) -> dict[str, str]:

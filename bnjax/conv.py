@@ -36,29 +36,29 @@ _IM2COL_MAX_CHANNELS = 4  # images: too few channels to fill a matrix product pe
 
 
 class Geometry(NamedTuple):
-    """The static side of a stride-1 convolution; pairs are (height, width), padding is (low, high) for each."""
+    """The static side of a stride-1 convolution: each field has (height, width), padding (low, high) for both."""
 
-    image: tuple[int, int]
-    kernel: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
+    image: tuple[int, ...]
+    kernel: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
     precision: Any = None
 
     @property
-    def output(self) -> tuple[int, int]:
+    def output(self) -> tuple[int, ...]:
         """Size of the result."""
-        h, w = (n + low + high - k + 1 for n, k, (low, high) in zip(self.image, self.kernel, self.padding, strict=True))
-        return h, w
+        sides = zip(self.image, self.kernel, self.padding, strict=True)
+        return tuple(n + low + high - k + 1 for n, k, (low, high) in sides)
 
     @property
-    def flipped_padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
+    def flipped_padding(self) -> tuple[tuple[int, int], ...]:
         """The padding with which the flipped kernel takes a gradient of the result back to the image."""
-        rows, cols = ((k - 1 - low, k - 1 - high) for k, (low, high) in zip(self.kernel, self.padding, strict=True))
-        return rows, cols
+        return tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(self.kernel, self.padding, strict=True))
 
     @property
     def is_canonical(self) -> bool:
         """Whether both gradients are ordinary convolutions too: no padding below 0 or beyond the kernel."""
-        return min(*self.image, *self.output) > 0 and min(*sum(self.padding + self.flipped_padding, ())) >= 0
+        paddings = (side for pads in (self.padding, self.flipped_padding) for pair in pads for side in pair)
+        return min(*self.image, *self.output) > 0 and min(paddings) >= 0
 
 
 def conv_general_dilated(
@@ -81,25 +81,38 @@ def conv_general_dilated(
     Args:
         lhs: images, (batch, height, width, in_channels) for the fast path.
         rhs: kernel, (height, width, in_channels, out_channels) for the fast path.
-        window_strides: and all further arguments as in `jax.lax.conv_general_dilated`.
+        window_strides: as in `jax.lax.conv_general_dilated`, like all that follow.
+        padding: "SAME", "VALID" or (low, high) for height and width.
+        lhs_dilation: distance of pixels.
+        rhs_dilation: distance of taps.
+        dimension_numbers: layout.
+        precision: of products, on accelerators.
+        **options: feature_group_count, batch_group_count, preferred_element_type, out_sharding.
 
     Returns:
         Array of shape (batch, out_height, out_width, out_channels).
     """
-    numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    steps = {*window_strides, *(lhs_dilation or ()), *(rhs_dilation or ())}
-    is_default = all(value in (1, None) for value in options.values())
-    is_plain_float = lhs.dtype == rhs.dtype and jnp.issubdtype(lhs.dtype, jnp.floating)
-    if lhs.ndim == 4 and steps == {1} and is_default and is_plain_float and lhs.size and rhs.size:
-        if numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _NHWC) and lhs.shape[3] == rhs.shape[2]:
-            image, kernel = lhs.shape[1:3], rhs.shape[:2]
-            pads = lax.padtype_to_pads(image, kernel, (1, 1), padding) if isinstance(padding, str) else padding
-            geometry = Geometry(image, kernel, tuple((int(a), int(b)) for a, b in pads), precision)
-            if geometry.is_canonical:
-                return _bind(conv_p, lhs, rhs, geometry=geometry)
+    geometry = None
+    if _is_simple(
+        lhs, rhs, (*window_strides, *(lhs_dilation or ()), *(rhs_dilation or ())), dimension_numbers, options
+    ):
+        image, kernel = lhs.shape[1:3], rhs.shape[:2]
+        pads = lax.padtype_to_pads(image, kernel, (1, 1), padding) if isinstance(padding, str) else padding
+        geometry = Geometry(image, kernel, tuple((int(low), int(high)) for low, high in pads), precision)
+    if geometry is not None and geometry.is_canonical:
+        return _bind(conv_p, lhs, rhs, geometry=geometry)
     return lax.conv_general_dilated(
         lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, precision=precision, **options
     )
+
+
+def _is_simple(lhs: Array, rhs: Array, steps: Sequence[int], dimension_numbers: Any, options: dict[str, Any]) -> bool:
+    """Tell whether this is a 2-D NHWC/HWIO convolution of one floating type, without strides, dilations or groups."""
+    if lhs.ndim != 4 or rhs.ndim != 4 or lhs.dtype != rhs.dtype or not jnp.issubdtype(lhs.dtype, jnp.floating):
+        return False
+    layout, usual = (lax.conv_dimension_numbers(lhs.shape, rhs.shape, d) for d in (dimension_numbers, _NHWC))
+    has_defaults = set(steps) == {1} and all(value in (1, None) for value in options.values())
+    return layout == usual and has_defaults and lhs.shape[3] == rhs.shape[2] and min(lhs.size, rhs.size) > 0
 
 
 # What JAX itself does, on every backend but the CPU; these also define shapes, types and shardings.

@@ -37,7 +37,9 @@ class Batch(NamedTuple):
 class InitFn(Protocol):
     """Draws a model's variables for inputs like `x`."""
 
-    def __call__(self, key: Array, x: Array) -> Variables: ...
+    def __call__(self, key: Array, x: Array) -> Variables:
+        """Draw them from `key`."""
+        ...
 
 
 class ApplyFn(Protocol):
@@ -45,7 +47,9 @@ class ApplyFn(Protocol):
 
     def __call__(
         self, variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None
-    ) -> tuple[Array, PyTree[Array]]: ...
+    ) -> tuple[Array, PyTree[Array]]:
+        """Compute outputs; `rngs` holds keys of random layers by name."""
+        ...
 
 
 class Model(NamedTuple):

@@ -5,7 +5,7 @@ import contextlib
 import io
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, make_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -29,7 +29,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     from bnjax.records import provenance, run_folder, write_json
     from experiments._training import ConfigError, Interrupted
 
-    start = time.perf_counter()
+    start, origin, folder = time.perf_counter(), provenance(), Path(options.results)
     try:
         folder = run_folder(options.results, name, config)
         data = experiment.run(config, options, folder)
@@ -42,10 +42,10 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         if error.filename is None:
             raise
         _fail(f"{error.strerror}: {error.filename}")
-    data = {"experiment": name, "preset": preset, "config": asdict(config), "provenance": provenance(), **data}
+    data = {"experiment": name, "preset": preset, "config": asdict(config), "provenance": origin, **data}
     print(experiment.summarise(data))
     print(f"\nThis command took {time.perf_counter() - start:.0f} s. Written:")
-    for target in filter(None, (folder, options.figures and Path(options.figures))):
+    for target in [folder] + ([Path(options.figures)] if options.figures else []):
         target.mkdir(parents=True, exist_ok=True)
         write_json(target / f"{name}.json", data)
         draw(experiment, target / f"{name}.json")
@@ -78,9 +78,7 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
         _fail(f"preset must be one of {', '.join(presets)}, got {known.preset!r}.")
 
     config = presets[known.preset]
-    both = dataclass(frozen=True)(
-        type("Arguments", (), {"__annotations__": {"config": type(config), "options": Options}, "__doc__": ""})
-    )
+    both: Any = make_dataclass("Arguments", [("config", type(config)), ("options", Options)], frozen=True)
     choices = " | ".join(presets)
     description = (
         f"{doc.strip()}\n\nPresets: --preset {{{choices}}} (default: {default_preset}); other fields override it."

@@ -14,7 +14,7 @@ from experiments import _curves
 from experiments._curves import LABELS
 
 COLOURS = {"plain": "#d55e00", "batch_norm": "#0072b2"}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 13,
     "axes.titlesize": 15,
     "axes.titleweight": "bold",

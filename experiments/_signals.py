@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818  # not an error
     """A run was asked to stop, and has saved its state."""
 
     def __init__(self, signal_number: int):

@@ -132,13 +132,13 @@ class Run:
                 step = int(state.step)
                 finished = step >= num_steps or not np.isfinite(loss)
                 now = time.perf_counter()
-                interrupted = self.stop.signal_number is not None
-                if finished or interrupted or now - saved_at >= self.checkpoint_seconds:
+                stopped_by = self.stop.signal_number
+                if finished or stopped_by is not None or now - saved_at >= self.checkpoint_seconds:
                     saved_at = now
                     meta = {"log_bytes": log.sync(), "seconds": seconds + now - start, "finished": finished}
                     checkpoints.save(step, state, meta)
-                if interrupted:
-                    raise Interrupted(self.stop.signal_number)
+                if stopped_by is not None:
+                    raise Interrupted(stopped_by)
                 if finished:
                     return seconds + now - start
 

@@ -128,10 +128,9 @@ def test_lowers_to_jax_on_accelerators():
 
 def test_every_choice_by_shape_is_tested():
     """The table of shapes reaches both sides of each threshold."""
-    geometries = {name: s for name, s in FAST.items()}
-    pixels = {height * width for height, width, *_ in geometries.values()}
+    pixels = {height * width for height, width, *_ in FAST.values()}
     assert min(pixels) <= conv._DENSE_MAX_PIXELS < conv._CLIPPED_MAX_PIXELS < max(pixels)
-    channels = {channels for _, _, channels, *_ in geometries.values()}
+    channels = {channels for _, _, channels, *_ in FAST.values()}
     assert min(channels) <= conv._IM2COL_MAX_CHANNELS < max(channels)
 
 
@@ -144,11 +143,14 @@ rng = np.random.default_rng(0)
 for size in (8, 4, 2):
     x = jnp.asarray(rng.normal(size=(4, size, size, 5)), jnp.float32)
     k = jnp.asarray(rng.normal(size=(3, 3, 5, 6)), jnp.float32)
-    loss = lambda k, x: jnp.sum(jnp.sin(conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))))
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    loss = lambda k, x: jnp.sum(jnp.sin(conv_general_dilated(x, k, (1, 1), "SAME", **options)))
     alone = jax.grad(loss)(k, x)
-    mapped = jax.shard_map(jax.grad(lambda k, x: jax.lax.psum(loss(k, x), "d")), mesh=mesh, in_specs=(P(), P("d")), out_specs=P())
+    summed = jax.grad(lambda k, x: jax.lax.psum(loss(k, x), "d"))
+    mapped = jax.shard_map(summed, mesh=mesh, in_specs=(P(), P("d")), out_specs=P())
     np.testing.assert_allclose(jax.jit(mapped)(k, x), alone, atol=1e-4)
-    np.testing.assert_allclose(jax.jit(jax.grad(loss))(k, jax.device_put(x, NamedSharding(mesh, P("d")))), alone, atol=1e-4)
+    sharded = jax.device_put(x, NamedSharding(mesh, P("d")))
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(k, sharded), alone, atol=1e-4)
 print("same")
 """
 

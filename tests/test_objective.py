@@ -10,7 +10,7 @@ from bnjax import objective, train
 
 
 def test_statistics_modes(trainer, state, synthetic):
-    """ "batch" is the model in training, "running" the model in evaluation."""
+    """The mode "batch" is the model in training, "running" the model in evaluation."""
     batch = train.current_batch(trainer, state, synthetic.train)
     for statistics, training in (("batch", True), ("running", False)):
         loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch, statistics=statistics)

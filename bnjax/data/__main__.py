@@ -1,6 +1,7 @@
 """`python -m bnjax.data prepare NAME`: download and prepare a data set, where TensorFlow is installed."""
 
 import argparse
+import importlib
 import sys
 
 from bnjax.data.sources import VERSIONS
@@ -15,8 +16,9 @@ def main() -> None:
     prepare.add_argument("--data-dir", help="default: TFDS_DATA_DIR, else ~/tensorflow_datasets")
     arguments = parser.parse_args()
     try:
-        import importlib_resources  # noqa: F401  # tensorflow-datasets imports it without declaring it
-        import tensorflow  # noqa: F401
+        # tensorflow-datasets imports the first without declaring it, and the second only where it needs it.
+        importlib.import_module("importlib_resources")
+        importlib.import_module("tensorflow")
         import tensorflow_datasets as tfds
     except ImportError as error:
         sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install 'bnjax[prepare]'")

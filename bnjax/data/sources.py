@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -96,10 +96,10 @@ def _load_digits(_data_dir: object) -> tuple[Images, Images]:
         from sklearn.datasets import load_digits
     except ImportError:
         raise _missing_package("digits", "scikit-learn") from None
-    digits = load_digits()
-    images = digits.images[..., None].astype(np.uint8)
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.asarray(pixels, np.uint8).reshape(-1, 8, 8, 1)
     # NOTE: the set is ordered by writer, so that this split tests on writers that were not trained on.
-    labels = digits.target.astype(np.int32)
+    labels = np.asarray(labels, np.int32)
     return Images(images[:1500], labels[:1500]), Images(images[1500:], labels[1500:])
 
 
@@ -170,7 +170,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
     except ImportError:
         raise _missing_package(name, "tensorflow-datasets and array_record") from None
     builder = tfds.builder(f"{name}:{VERSIONS[name]}", data_dir=folder, file_format="array_record")
-    source = builder.as_data_source(split=split)
+    source: Any = builder.as_data_source(split=split)  # pyright: ignore[reportCallIssue]
     chunks = (range(i, min(i + _READ_SIZE, len(source))) for i in range(0, len(source), _READ_SIZE))
     records = [record for chunk in chunks for record in source.__getitems__(list(chunk))]
     return Images(

@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float
@@ -14,10 +13,10 @@ from bnjax.types import BatchStats
 class Moments(NamedTuple):
     """Statistics of a batch, and the batch with its mean taken off.
 
-    `mean`, `var` and `centred` keep the reduced axes with length 1; `count` is the number of valid entries per feature.
+    `mean` and `var` keep the reduced axes with length 1; `num_valid` is the number of entries that they average over.
     """
 
-    count: Array
+    num_valid: Array
     mean: Array
     var: Array
     centred: Array
@@ -55,7 +54,7 @@ def moments(
         use_fast_variance: take the one-pass form.
 
     Returns:
-        Moments. Where nothing is valid, mean and variance are 0 and count is 0.
+        Moments. Where nothing is valid, mean and variance are 0 and num_valid is 0.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if mask is None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
@@ -147,8 +148,8 @@ def _gradient_statistics(loss_fn: LossFn, start: Params, params: Params) -> tupl
     """Measure loss, distance and cosine of the gradient to the start's."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
     distance = optax.tree.norm(optax.tree.sub(gradient, start))
-    cosine = optax.tree.vdot(gradient, start) / (optax.tree.norm(gradient) * optax.tree.norm(start))
-    return loss, distance, cosine
+    norms = optax.tree.norm(gradient) * optax.tree.norm(start)
+    return loss, distance, jnp.asarray(optax.tree.vdot(gradient, start)) / norms
 
 
 def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, Array, Array]:
@@ -160,7 +161,7 @@ def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, 
 
 def _check_step_sizes(step_sizes: ArrayLike | Sequence[float]) -> None:
     """Raise unless these are finite numbers; traced values are not looked at."""
-    is_traced = isinstance(step_sizes, jax.core.Tracer)
+    is_traced = isinstance(step_sizes, Tracer)
     if np.ndim(step_sizes) != 1 or not np.size(step_sizes) or not (is_traced or np.isfinite(step_sizes).all()):
         raise ValueError(f"step_sizes must be a non-empty list of finite numbers, got {step_sizes}.")
 

@@ -54,7 +54,7 @@ def evaluate_points(
     if batching == "loop":
         results = [_evaluate_one(measure, base, directions, row) for row in coordinates]
         return jax.tree.map(lambda *values: jnp.stack(values), *results)
-    batch_size = {"auto": None, "map": None, "vmap": len(coordinates)}.get(batching, batching)
+    batch_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
     return _evaluate_chunked(measure, base, directions, coordinates, batch_size=batch_size)
 
 

@@ -1,0 +1,1 @@
+"""Side-by-side timings: ratios from one run, both sides named."""
