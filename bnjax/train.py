@@ -95,6 +95,7 @@ def make_optimizer(
     return make(learning_rate=learning_rate)
 
 
+@partial(jax.jit, static_argnames="trainer")
 def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`."""
     params, batch_stats = trainer.model.init(jax.random.fold_in(key, 0), x)
@@ -111,6 +112,7 @@ def step_rngs(state: TrainState) -> Rngs:
     return {"dropout": jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)}
 
 
+@partial(jax.jit, static_argnames="trainer")
 def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """Draw the batch that the state's next step trains on."""
     indices = draw_indices(

@@ -107,7 +107,7 @@ class Run:
     def finish(self, seed: int, label: str) -> dict[str, Any]:
         """Train to the end from the last checkpoint, and return the curves."""
         images = jnp.zeros((1, *self.dataset.train.images.shape[1:]))
-        state = jax.jit(train.init_state, static_argnums=0)(self.trainer, jax.random.key(seed), images)
+        state = train.init_state(self.trainer, jax.random.key(seed), images)
         with Checkpoints(self.checkpoint_path, report=tqdm.write) as checkpoints:
             with config_errors():
                 restored = checkpoints.restore(state)

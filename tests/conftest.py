@@ -76,7 +76,7 @@ def trainer(request):
 @pytest.fixture(scope="session")
 def trained(trainer, synthetic):
     """A state that has taken a few steps, so that no statistic is at its initial value."""
-    start = jax.jit(train.init_state, static_argnums=0)(trainer, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    start = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     return train.run_steps(trainer, start, synthetic.train, num_steps=3)[0]
 
 

@@ -5,8 +5,9 @@ import shlex
 
 from conftest import ROOT
 
+from bnjax.records import read_json
 from experiments import __main__ as command_line
-from experiments import _cli
+from experiments import _cli, _curves
 
 README = (ROOT / "README.md").read_text()
 
@@ -47,3 +48,8 @@ def test_python_blocks_run():
     """Every Python block of the README runs as it stands."""
     for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
         exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_table_is_the_one_of_the_committed_data():
+    """The numbers that the README shows are what the command prints from the data file beside the figure."""
+    assert _curves.table(read_json(ROOT / "figures" / "landscape.json")).strip("\n") in README
