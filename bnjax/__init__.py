@@ -2,12 +2,14 @@
 
 norms        normalisers as pure functions: (x, statistics) -> (y, new statistics)
 linen        Flax modules over them, interchangeable with Flax's own
+conv, pool   a convolution and a pooling whose gradients are fast on CPU too
 models       networks that take their normaliser as an argument
 adapters     a Model, a pair of pure functions, from any Flax module
+losses       cross-entropy, squared error, accuracy
 objective    a loss as a function of the parameters alone
 probes       the loss landscape at many points, in one compiled program
-train        pure training steps over data on the device
 data         data sets by name, and batches that can be drawn again
+train        pure training steps over data on the device
 checkpoint   states on disk, checked bit for bit
 records      a run's folder
 """

@@ -16,6 +16,7 @@ they differentiate to any order, forwards and backwards, under jit, vmap, scan a
 In any Flax model: `nn.Conv(64, (3, 3), conv_general_dilated=bnjax.conv.conv_general_dilated)`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -142,8 +143,8 @@ def _plain_kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
 
 def _cpu_conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
     """Convolve with a canonical convolution, or a matrix product where the map is smaller than the kernel."""
-    pixels, (h, w) = np.prod(geometry.image), geometry.output
-    if max(pixels, h * w) <= _DENSE_MAX_PIXELS:
+    h, w = geometry.output
+    if _is_tiny(geometry):
         y = _flat(x) @ _kernel_matrix(k, geometry)
     elif geometry.image[0] < geometry.kernel[0] or geometry.image[1] < geometry.kernel[1]:
         y = _patches(x, geometry) @ k.reshape(-1, k.shape[3])
@@ -154,7 +155,7 @@ def _cpu_conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
 
 def _cpu_input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
     """Convolve with the flipped kernel, its channels exchanged."""
-    if max(np.prod(geometry.image), np.prod(geometry.output)) <= _DENSE_MAX_PIXELS:
+    if _is_tiny(geometry):
         dx = _flat(dy) @ _kernel_matrix(k, geometry).T
         return dx.reshape(dy.shape[0], *geometry.image, k.shape[2])
     flipped = geometry._replace(image=geometry.output, padding=geometry.flipped_padding)
@@ -166,11 +167,16 @@ def _cpu_kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]
     if c <= _IM2COL_MAX_CHANNELS:
         return (_patches(x, geometry).T @ dy.reshape(-1, f)).reshape(kh, kw, c, f)
-    if np.prod(geometry.image) > _CLIPPED_MAX_PIXELS:
+    if math.prod(geometry.image) > _CLIPPED_MAX_PIXELS:
         pairs = [(shifted, dy) for shifted in _shifts(x, geometry)]
     else:
-        pairs = [(x[:, a, b], dy[:, c, d]) for (a, c), (b, d) in _reached(geometry)]
-    return jnp.stack([p.reshape(-1, c).T @ q.reshape(-1, f) for p, q in pairs]).reshape(kh, kw, c, f)
+        pairs = [(x[:, *read], dy[:, *written]) for read, written in _reached(geometry)]
+    return jnp.stack([read.reshape(-1, c).T @ written.reshape(-1, f) for read, written in pairs]).reshape(kh, kw, c, f)
+
+
+def _is_tiny(geometry: Geometry) -> bool:
+    """Tell whether image and result are so small that the convolution is best written out as one matrix."""
+    return max(math.prod(geometry.image), math.prod(geometry.output)) <= _DENSE_MAX_PIXELS
 
 
 def _flat(x: Array) -> Array:
@@ -192,7 +198,7 @@ def _patches(x: Array, geometry: Geometry) -> Array:
 
 
 def _reached(geometry: Geometry) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """List, for each tap, the (read, written) slices of rows and of columns, without padding; they may be empty."""
+    """List, for each tap, the (rows, columns) that it reads and those that it writes to, without padding; perhaps none."""
 
     def slices(tap: int, n: int, out: int, low: int) -> tuple[slice, slice]:
         first, last = max(tap - low, 0), max(min(n, out + tap - low), 0)
@@ -202,7 +208,7 @@ def _reached(geometry: Geometry) -> list[tuple[tuple[slice, slice], tuple[slice,
         [slices(tap, n, out, low) for tap in range(k)]
         for k, n, out, (low, _) in zip(geometry.kernel, geometry.image, geometry.output, geometry.padding, strict=True)
     )
-    return [(row, col) for row in rows for col in cols]
+    return [((rows_in, cols_in), (rows_out, cols_out)) for rows_in, rows_out in rows for cols_in, cols_out in cols]
 
 
 def _kernel_matrix(k: Array, geometry: Geometry) -> Array:
@@ -239,7 +245,7 @@ def _bind(primitive: Primitive, *operands: Array, geometry: Geometry) -> Array:
 
 
 def _make_primitive(name: str, plain: Callable[..., Array], cpu: Callable[..., Array]) -> Primitive:
-    """Make a bilinear primitive from what it computes elsewhere and on CPU; `_set_transposes` completes it."""
+    """Make a primitive from what it computes elsewhere and on CPU; `ad.defbilinear` below gives it its derivatives."""
     primitive = Primitive(name)
     primitive.def_impl(jax.jit(primitive.bind, static_argnames="geometry"))
     primitive.def_abstract_eval(lambda *avals, geometry: _out_aval(partial(plain, geometry=geometry), *avals))
@@ -247,8 +253,11 @@ def _make_primitive(name: str, plain: Callable[..., Array], cpu: Callable[..., A
     mlir.register_lowering(primitive, mlir.lower_fun(cpu, multiple_results=False), platform="cpu")
 
     def batch(operands: Sequence[Array], axes: Sequence[int | None], *, geometry: Geometry) -> tuple[Array, int]:
-        # NOTE: vmap over kernels is a grouped convolution in XLA, slow on CPU: there, one after another.
         moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(operands, axes, strict=True)]
+        if axes[1] is None and primitive is not kernel_gradient_p:  # many images, one kernel: a larger batch
+            merged = _bind(primitive, moved[0].reshape(-1, *moved[0].shape[2:]), moved[1], geometry=geometry)
+            return merged.reshape(*moved[0].shape[:2], *merged.shape[1:]), 0
+        # NOTE: vmap over kernels is a grouped convolution in XLA, slow on CPU: there, one after another.
         return lax.platform_dependent(
             *moved,
             cpu=partial(_map_operands, partial(_bind, primitive, geometry=geometry), axes),
