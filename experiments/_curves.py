@@ -91,6 +91,12 @@ def summary(data: dict[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def count_seeds(data: dict[str, Any]) -> str:
+    """Say how many seeds there are."""
+    num_seeds = len(data["config"]["seeds"])
+    return f"{num_seeds} seed" + ("s" if num_seeds > 1 else "")
+
+
 def table(data: dict[str, Any]) -> str:
     """Print the summary: a row per quantity, a column per net, and how many times larger it is without BN."""
     nets, arms = summary(data), list(data["arms"])
@@ -120,7 +126,7 @@ def table(data: dict[str, Any]) -> str:
             "",
             header,
             *rows,
-            f"The last three are medians over {num_scans} scans during training, {len(data['config']['seeds'])} seed(s); "
+            f"The last three are medians over {num_scans} scans during training, {count_seeds(data)}; "
             "the ratio is without BN / with BN.",
             *diverged,
         ]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from experiments import _curves
 from experiments._curves import LABELS
@@ -103,8 +103,12 @@ def _log_scale(panel: Axes) -> None:
     """Make the vertical axis logarithmic, with a label at a few round numbers, unless there is nothing to draw."""
     if any(np.any(np.asarray(line.get_ydata()) > 0) for line in panel.lines):
         panel.set_yscale("log")
-        for axis_formatter in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
-            axis_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        low, high = panel.get_ylim()
+        between = (2, 4, 6) if high < 50 * low else ()
+        panel.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+        panel.yaxis.set_minor_formatter(
+            lambda y, _: f"{y:g}" if round(y / 10 ** np.floor(np.log10(y))) in between else ""
+        )
 
 
 def _title(data: dict[str, Any]) -> str:
@@ -123,7 +127,7 @@ def _caption(data: dict[str, Any]) -> str:
     sizes = np.array(config["step_multiples"]) * config["learning_rate"]
     cores = f" ({origin['cpu_cores']} cores)" if origin["device"] == "CPU" else ""
     return (
-        f"preset {data['preset']} · {len(config['seeds'])} seed(s) · BN after {after} · {config['optimizer'].upper()}, "
+        f"preset {data['preset']} · {_curves.count_seeds(data)} · BN after {after} · {config['optimizer'].upper()}, "
         f"learning rate {config['learning_rate']:g}, batches of {config['batch_size']}, inputs '{config['preprocessing']}'\n"
         f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along minus "
         f"the gradient, on the current batch with its own statistics\n"

@@ -1,6 +1,7 @@
 """The training loop of the VGG experiments: both nets, every seed, probed, logged, resumable to the same bits."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -65,6 +66,7 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
         MissingDataError: if the data set is not prepared.
         Interrupted: after a signal, once the state is saved.
     """
+    tqdm.write(f"Loading {config.dataset} ...", file=sys.stderr)
     with config_errors():
         dataset = data.load(
             config.dataset,

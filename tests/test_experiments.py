@@ -57,7 +57,7 @@ def test_running_again_trains_nothing(capsys, tmp_path, monkeypatch):
     status, second, _ = run(capsys, landscape, *arguments)
     assert status == 0
     assert second.split("This command")[0] == first.split("This command")[0]
-    assert "2 seed(s)" in first
+    assert "2 seeds" in first
 
 
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
