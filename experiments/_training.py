@@ -1,7 +1,6 @@
 """The training loop of the VGG experiments: both nets, every seed, probed, logged, resumable to the same bits."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -66,7 +65,6 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
         MissingDataError: if the data set is not prepared.
         Interrupted: after a signal, once the state is saved.
     """
-    tqdm.write(f"Loading {config.dataset} ...", file=sys.stderr)
     with config_errors():
         dataset = data.load(
             config.dataset,

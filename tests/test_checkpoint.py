@@ -56,7 +56,6 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
         assert checkpoints.restore(make_state()).step == 2
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_whole_is_an_error(tmp_path):
     """Where every checkpoint is damaged, the run does not quietly start over."""
     with Checkpoints(tmp_path, report=lambda line: None) as checkpoints:

@@ -25,18 +25,22 @@ def run(capsys, experiment, *arguments):
     return (status, *capsys.readouterr())
 
 
-@pytest.mark.parametrize("experiment", [landscape, quickstart], ids=["landscape", "quickstart"])
-def test_a_run_leaves_its_table_figure_and_data(experiment, capsys, tmp_path):
-    """The table has every quantity of both nets; figure and data are written, here and where they were asked for."""
+@pytest.mark.parametrize(
+    ("experiment", "seeds"), [(landscape, [0]), (quickstart, [0, 3])], ids=["landscape", "quickstart"]
+)
+def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_path, monkeypatch):
+    """The table has every quantity of both nets, figure and data are written, and running again trains nothing."""
     name = experiment.__name__.split(".")[-1]
     figures = tmp_path / "figures"
-    status, output, _ = run(capsys, experiment, *SMOKE, "--results", str(tmp_path), "--figures", str(figures))
+    arguments = [*SMOKE, "--results", str(tmp_path), "--figures", str(figures), "--seeds", *map(str, seeds)]
+    status, output, _ = run(capsys, experiment, *arguments)
     assert status == 0
+    assert f"{len(seeds)} seed{'s' * (len(seeds) > 1)};" in output
     for word in ("without BN", "with BN", "accuracy", "loss range", "gradient predictiveness", "effective smoothness"):
         assert word in output
     data = read_json(figures / f"{name}.json")
     assert data["provenance"]["versions"]["jax"]
-    assert data["config"]["seeds"] == [0]
+    assert data["config"]["seeds"] == seeds
     (folder,) = tmp_path.glob(f"{name}-*")
     for target in (folder, figures):
         assert (target / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -48,16 +52,10 @@ def test_a_run_leaves_its_table_figure_and_data(experiment, capsys, tmp_path):
         assert np.shape(runs[0]["probe"]["loss"]) == (num_steps // 10, 2)
         assert runs[0]["test"]["step"] == list(range(20, num_steps + 1, 20))
 
-
-def test_running_again_trains_nothing(capsys, tmp_path, monkeypatch):
-    """The second command finds everything done, and says the same."""
-    arguments = [*SMOKE, "--results", str(tmp_path), "--num-steps", "20", "--seeds", "0", "3"]
-    _, first, _ = run(capsys, landscape, *arguments)
     monkeypatch.setattr("bnjax.train.run_steps", None)
-    status, second, _ = run(capsys, landscape, *arguments)
+    status, again, _ = run(capsys, experiment, *arguments)
     assert status == 0
-    assert second.split("This command")[0] == first.split("This command")[0]
-    assert "2 seeds" in first
+    assert again.split("This command")[0] == output.split("This command")[0]
 
 
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""A run that is killed, again and again, ends in the state and the log of one that was not."""
+"""A run that is killed or stopped, again and again, ends in the state and the log of one that was not."""
 
 import random
 import signal
@@ -83,13 +83,10 @@ def assert_same_results(folder, expected):
 STATUS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.mark.xdist_group("resume")
-@pytest.mark.parametrize(
-    "signals", [[signal.SIGKILL] * 4, [signal.SIGTERM, signal.SIGINT]], ids=["killed", "asked to stop"]
-)
-def test_interrupted(signals, start, uninterrupted, tmp_path):
-    """Stopped at random moments, in both arms, the run ends bit for bit as if it had been left alone."""
+def test_interrupted(start, uninterrupted, tmp_path):
+    """Killed and asked to stop at random moments, in both arms, the run ends bit for bit as if it had been left alone."""
     rng, whole = random.Random(0), logged(uninterrupted)
+    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL]
     for i, number in enumerate(signals):
         process = start(tmp_path)
         target = whole * (i + rng.random()) / len(signals)
