@@ -12,8 +12,21 @@ data         data sets by name, and batches that can be drawn again
 train        pure training steps over data on the device
 checkpoint   states on disk, checked bit for bit
 records      a run's folder
+files        files written whole or not at all
 """
 
-from bnjax.types import Batch as Batch
-from bnjax.types import Model as Model
-from bnjax.types import Variables as Variables
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bnjax.types import Batch as Batch
+    from bnjax.types import Model as Model
+    from bnjax.types import Variables as Variables
+
+
+def __getattr__(name: str) -> Any:
+    """Import the types, and with them jax, when they are first asked for."""
+    if name not in ("Batch", "Model", "Variables"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bnjax import types
+
+    return getattr(types, name)

@@ -1,6 +1,8 @@
 """A run's folder: its configuration, provenance, metrics and results, each written whole or not at all."""
 
+import contextlib
 import datetime
+import fcntl
 import hashlib
 import json
 import math
@@ -8,13 +10,15 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from dataclasses import MISSING, asdict, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from bnjax.files import write_whole
 
 
 def config_hash(config: Any) -> str:
@@ -31,21 +35,44 @@ def config_hash(config: Any) -> str:
 
 
 def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
-    """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it."""
+    """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
+
+    Raises:
+        ValueError: if the folder holds runs of another configuration: a default has changed since.
+    """
     folder = Path(root) / f"{experiment}-{config_hash(config)}"
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", asdict(config))
+    path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config)))
+    found = read_json(path) if path.exists() else {}
+    for name in wanted:
+        if name in found and found[name] != wanted[name]:
+            raise ValueError(
+                f"{folder} holds runs with {name} {found[name]}, this one has {wanted[name]}: a default has changed since. "
+                "Move that folder away."
+            )
+    write_json(path, wanted)
     return folder
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep a folder to this process for as long as the context lasts; a process that dies gives it back.
+
+    Raises:
+        ValueError: if another process has it.
+    """
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"Another process is at work in {folder}.") from None
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON in one move; numbers that are not finite become null."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=path.suffix, delete=False) as file:
-        file.write(json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    text = json.dumps(_finite(value), indent=1, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> Any:

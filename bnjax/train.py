@@ -41,7 +41,7 @@ class TrainState(struct.PyTreeNode):
 
 
 class Metrics(NamedTuple):
-    """Means over a batch: loss in the loss's units, accuracy as a share."""
+    """Loss in the loss's units, and share of correct answers: means over a batch, or the sums that `eval_step` says."""
 
     loss: Float[Array, "*steps"]
     accuracy: Float[Array, "*steps"]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from bnjax import data
+from bnjax.data import prepared as preparation
 from bnjax.data import sources
 
 
@@ -95,7 +96,7 @@ def test_a_set_that_is_not_prepared_is_named_at_once(name, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(data.MissingDataError) as error:
         data.load(name, data_dir=tmp_path)
-    assert f"{name} {sources.VERSIONS[name]} is not prepared in {tmp_path}" in str(error.value)
+    assert f"{name} {preparation.VERSIONS[name]} is not prepared in {tmp_path}" in str(error.value)
     assert f"python -m bnjax.data prepare {name} --data-dir {tmp_path}" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -111,7 +112,7 @@ def test_preparing_without_tensorflow_says_what_to_install():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("Preparing cifar10 needs ")
-    assert "pip install 'bnjax[prepare]'" in done.stderr
+    assert "pip install -e '.[prepare]'" in done.stderr
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def prepared(tmp_path, monkeypatch):
         """A set with MNIST's name, version and features."""
 
         name = "mnist"
-        VERSION = tfds.core.Version(sources.VERSIONS["mnist"])
+        VERSION = tfds.core.Version(preparation.VERSIONS["mnist"])
         SKIP_REGISTERING = True
 
         def _info(self):

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 # Each module may import those before it, and itself.
 LAYERS = [
-    {"types"},
+    {"types", "files"},
     {"norms", "losses", "conv", "pool"},
     {"linen", "nnx"},
     {"adapters"},

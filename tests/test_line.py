@@ -72,7 +72,7 @@ def loss_fn(trainer, state, synthetic):
 
 
 def test_batchings_agree_on_a_model_and_change_nothing(loss_fn, state):
-    """Loop, map, vmap and groups agree to rounding on a VGG in training mode; its arrays stay as they were, bit for bit."""
+    """Loop, map, vmap and groups agree to rounding on a net in training mode; its arrays stay as they were, bit for bit."""
     before = digest((state, loss_fn))
     scans = [
         probes.scan_line(loss_fn, state.params, step_sizes=(0.05, 0.2, 0.4), batching=batching)
@@ -113,8 +113,8 @@ def test_losses_alone(loss_fn, state):
 def test_survives_its_file(loss_fn, state, tmp_path):
     """What is loaded is what was saved."""
     scan = probes.scan_line(loss_fn, state.params)
-    scan.save(tmp_path / "scan.npz")
-    loaded = probes.LineScan.load(tmp_path / "scan.npz")
+    scan.save(tmp_path / "scan")
+    loaded = probes.LineScan.load(tmp_path / "scan")
     jax.tree.map(np.testing.assert_array_equal, loaded, scan)
     assert loaded.objective == scan.objective
 
@@ -124,6 +124,32 @@ def test_the_start_has_no_smoothness():
     scan = probes.scan_line(lambda t: jnp.sum(t**2), jnp.ones(2), step_sizes=(0.0, 0.1))
     assert np.isnan(scan.smoothness[0])
     np.testing.assert_allclose(scan.effective_smoothness, 2, rtol=1e-5)
+
+
+def test_a_closure_is_never_stale():
+    """One function whose batch is rebound is evaluated on the new batch."""
+    box = {}
+
+    def loss_fn(t):
+        return box["batch"] * jnp.sum(t**2)
+
+    for batch in (1.0, 100.0):
+        box["batch"] = batch
+        scan = probes.scan_line(loss_fn, jnp.ones(2), step_sizes=(0.1,))
+        np.testing.assert_allclose(scan.start_loss, 2 * batch)
+        np.testing.assert_allclose(scan.smoothness, 2 * batch, rtol=1e-5)
+
+
+def test_half_precision_keeps_the_step_sizes():
+    """Step sizes stay float32 where the loss is not."""
+    scan = probes.scan_line(lambda t: jnp.sum(t**2).astype(jnp.bfloat16), jnp.ones(2), step_sizes=(0.1, 0.1001))
+    np.testing.assert_allclose(scan.step_sizes, [0.1, 0.1001], rtol=1e-6)
+
+
+def test_traced_step_sizes():
+    """Step sizes may be computed in compiled code, a list of them too."""
+    scan = jax.jit(lambda rate: probes.scan_line(lambda t: jnp.sum(t**2), jnp.ones(2), step_sizes=[rate, 2 * rate]))
+    np.testing.assert_allclose(scan(0.1).step_sizes, [0.1, 0.2], rtol=1e-6)
 
 
 def test_composes_with_vmap():

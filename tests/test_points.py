@@ -34,17 +34,31 @@ def test_types_are_those_of_the_base():
     assert result.dtype == jnp.bfloat16
 
 
-def test_compiles_once_per_callable():
-    """The same function at other points of the same shape is not traced again."""
+def test_a_pytree_is_traced_once():
+    """The same function at other points, with other data, is not traced again."""
     traces = []
 
-    def counted(params):
+    def counted(factor, params):
         traces.append(1)
-        return measure(params)
+        return factor * jnp.sum(params["a"])
 
-    for shift in range(3):
-        evaluate_points(counted, BASE, DIRECTIONS, jnp.ones((4, 2)) * shift)
+    for factor in range(3):
+        fn = jax.tree_util.Partial(counted, jnp.float32(factor))
+        result = evaluate_points(fn, BASE, DIRECTIONS, jnp.ones((4, 2)) * factor)
+        np.testing.assert_allclose(result, factor * (3 + 4 * factor))
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("batching", ["map", "loop"])
+def test_a_closure_is_never_stale(batching):
+    """What a plain function closes over is read at every call."""
+    box = {}
+    for factor in (1.0, 100.0):
+        box["factor"] = factor
+        result = evaluate_points(
+            lambda p: box["factor"] * jnp.sum(p["a"]), BASE, DIRECTIONS, jnp.zeros((1, 2)), batching=batching
+        )
+        np.testing.assert_allclose(result, 3 * factor)
 
 
 @pytest.mark.parametrize("batching", ["fast", 0, -1, True, 2.0])

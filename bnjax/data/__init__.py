@@ -7,12 +7,28 @@
 `python -m bnjax.data prepare cifar10` prepares a set on a machine that has TensorFlow.
 """
 
-from bnjax.data.batches import Dataset as Dataset
-from bnjax.data.batches import Split as Split
-from bnjax.data.batches import draw_indices as draw_indices
-from bnjax.data.batches import steps_per_epoch as steps_per_epoch
-from bnjax.data.batches import take_batch as take_batch
-from bnjax.data.sources import NAMES as NAMES
-from bnjax.data.sources import PREPROCESSINGS as PREPROCESSINGS
-from bnjax.data.sources import MissingDataError as MissingDataError
-from bnjax.data.sources import load as load
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bnjax.data.prepared import MissingDataError as MissingDataError
+from bnjax.data.prepared import check_prepared as check_prepared
+
+if TYPE_CHECKING:
+    from bnjax.data.batches import Dataset as Dataset
+    from bnjax.data.batches import Split as Split
+    from bnjax.data.batches import draw_indices as draw_indices
+    from bnjax.data.batches import steps_per_epoch as steps_per_epoch
+    from bnjax.data.batches import take_batch as take_batch
+    from bnjax.data.sources import NAMES as NAMES
+    from bnjax.data.sources import PREPROCESSINGS as PREPROCESSINGS
+    from bnjax.data.sources import load as load
+
+_SOURCES = ("NAMES", "PREPROCESSINGS", "load")
+_BATCHES = ("Dataset", "Split", "draw_indices", "steps_per_epoch", "take_batch")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs jax when it is first asked for, so that a missing data set is told at once."""
+    if name not in _SOURCES + _BATCHES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bnjax.data.{'sources' if name in _SOURCES else 'batches'}"), name)

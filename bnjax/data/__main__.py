@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from bnjax.data.sources import VERSIONS
+from bnjax.data.prepared import VERSIONS
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
         importlib.import_module("tensorflow")
         import tensorflow_datasets as tfds
     except ImportError as error:
-        sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install 'bnjax[prepare]'")
+        sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install -e '.[prepare]'")
     # NOTE: the default file format, tfrecord, cannot be read without TensorFlow.
     builder = tfds.builder(
         f"{arguments.name}:{VERSIONS[arguments.name]}", data_dir=arguments.data_dir, file_format="array_record"

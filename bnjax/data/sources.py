@@ -1,7 +1,6 @@
 """Where images come from: embedded, synthetic, or prepared by tensorflow-datasets, read without TensorFlow."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax.data.batches import Dataset, Split
+from bnjax.data.prepared import VERSIONS, MissingDataError, check_prepared
+from bnjax.files import write_whole
 
 PREPROCESSINGS = ("unit", "half", "meanstd")
-VERSIONS = {"cifar10": "3.0.2", "mnist": "3.0.1"}
 _READ_SIZE = 1000  # records decoded at a time
-
-
-class MissingDataError(Exception):
-    """A data set that is not where it was looked for; the message says what prepares it."""
 
 
 class Images(NamedTuple):
@@ -122,23 +118,6 @@ def _load_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Images, I
     return _cached(name, "train", folder), _cached(name, "test", folder)
 
 
-def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path:
-    """Return the folder of tensorflow-datasets in which a set is prepared.
-
-    Raises:
-        MissingDataError: at once, without the network, if it is not: what is missing, where, and what prepares it.
-    """
-    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
-    prepared = folder / name / VERSIONS[name]
-    if not (prepared / "dataset_info.json").is_file() or not any(prepared.glob(f"{name}-test.array_record*")):
-        raise MissingDataError(
-            f"{name} {VERSIONS[name]} is not prepared in {folder} (array_record files in {prepared} are needed). "
-            f"Set TFDS_DATA_DIR to the folder that holds it, or prepare it there on a machine with a network: "
-            f"pip install 'bnjax[prepare]' && python -m bnjax.data prepare {name} --data-dir {folder}"
-        )
-    return folder
-
-
 def _cached(name: str, split: str, folder: Path) -> Images:
     """Load decoded images from the cache, or read the prepared set and fill it."""
     path = cache_dir() / f"{name}-{VERSIONS[name]}-{split}.npz"
@@ -149,9 +128,7 @@ def _cached(name: str, split: str, folder: Path) -> Images:
         images = _read_tfds(name, split, folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, images=images.images, labels=images.labels)
-        os.replace(file.name, path)
+        write_whole(path, lambda file: np.savez(file, images=images.images, labels=images.labels))
     except OSError:
         pass  # a cache that cannot be written costs the next run seconds, nothing else
     return images
@@ -180,7 +157,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
 
 def _missing_package(name: str, package: str) -> MissingDataError:
     """Make the error for a set whose reader is not installed."""
-    return MissingDataError(f"{name} is read with {package}, not installed here: pip install 'bnjax[experiments]'")
+    return MissingDataError(f"{name} is read with {package}, not installed here: pip install -e '.[experiments]'")
 
 
 _SOURCES: dict[str, Callable[..., tuple[Images, Images]]] = {

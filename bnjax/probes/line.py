@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from bnjax.probes.points import Batching, as_pytree, check_batching, evaluate_points
+from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 
@@ -68,7 +69,8 @@ class LineScan(NamedTuple):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file."""
-        np.savez(path, **{**self._asdict(), "objective": json.dumps(asdict(self.objective))})
+        with open(path, "wb") as file:  # a path alone, and numpy would add a suffix
+            np.savez(file, **{**self._asdict(), "objective": json.dumps(asdict(self.objective))})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LineScan":
@@ -82,7 +84,7 @@ def scan_line(
     loss_fn: LossFn,
     params: Params,
     direction: Params | None = None,
-    step_sizes: ArrayLike | Sequence[float] = (0.05, 0.1, 0.2, 0.4),
+    step_sizes: ArrayLike | Sequence[ArrayLike] = (0.05, 0.1, 0.2, 0.4),
     *,
     gradients: bool = True,
     batching: Batching = "auto",
@@ -97,7 +99,8 @@ def scan_line(
     mode. Its effective beta-smoothness is the largest smoothness over the step sizes.
 
     Args:
-        loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it compiles once for all batches of a shape.
+        loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it is compiled once for all batches of a shape,
+            any other function is compiled at every call.
         params: w.
         direction: d, a tree like `params`; None is minus the gradient at `params`.
         step_sizes: etas, in units of d; the default is the paper's grid for a learning rate of 0.1.
@@ -116,14 +119,23 @@ def scan_line(
         raise ValueError("direction must be given where gradients is False: the default direction is a gradient.")
     if direction is not None:
         _check_alike(params, direction)
-    loss_fn, info = as_pytree(loss_fn), objective_info(loss_fn)
-    start = _start(loss_fn, params, direction)
-    measure = jax.tree_util.Partial(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient)
-    coordinates = jnp.asarray(step_sizes, start.loss.dtype)
+    start = compiled(_start, loss_fn)(params, direction)
+    bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
+    measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient)
+    coordinates = jnp.asarray(step_sizes, jnp.promote_types(start.loss.dtype, jnp.float32))
     loss, distance, cosine = evaluate_points(
         measure, params, (start.direction,), coordinates[:, None], batching=batching
     )
-    return LineScan(coordinates, loss, distance, cosine, start.gradient_norm, start.direction_norm, start.loss, info)
+    return LineScan(
+        coordinates,
+        loss,
+        distance,
+        cosine,
+        start.gradient_norm,
+        start.direction_norm,
+        start.loss,
+        objective_info(loss_fn),
+    )
 
 
 class _Start(NamedTuple):
@@ -136,7 +148,6 @@ class _Start(NamedTuple):
     direction_norm: Array
 
 
-@jax.jit
 def _start(loss_fn: LossFn, params: Params, direction: Params | None) -> _Start:
     """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
@@ -159,10 +170,11 @@ def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, 
     return loss, nothing, nothing
 
 
-def _check_step_sizes(step_sizes: ArrayLike | Sequence[float]) -> None:
+def _check_step_sizes(step_sizes: ArrayLike | Sequence[ArrayLike]) -> None:
     """Raise unless these are finite numbers; traced values are not looked at."""
-    is_traced = isinstance(step_sizes, Tracer)
-    if np.ndim(step_sizes) != 1 or not np.size(step_sizes) or not (is_traced or np.isfinite(step_sizes).all()):
+    is_traced = any(isinstance(size, Tracer) for size in jax.tree.leaves(step_sizes))
+    sizes = jnp.asarray(step_sizes)
+    if sizes.ndim != 1 or not sizes.size or not (is_traced or np.isfinite(np.asarray(sizes)).all()):
         raise ValueError(f"step_sizes must be a non-empty list of finite numbers, got {step_sizes}.")
 
 

@@ -4,7 +4,7 @@ A point is base + sum over d of coordinates[d] * directions[d]. Points are made 
 that a scan's memory does not grow with its length.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -29,8 +29,8 @@ def evaluate_points(
     """Evaluate `measure` at every point base + coordinates @ directions.
 
     Args:
-        measure: function of the parameters. As a pytree (a `jax.tree_util.Partial`, an `Objective`) it compiles once per
-            shape; any other callable compiles once per callable.
+        measure: function of the parameters. As a pytree (an `Objective`, a `jax.tree_util.Partial`) it is compiled once per
+            shape; any other callable is compiled at every call, since what it closes over may have changed.
         base: parameters.
         directions: trees like `base`.
         coordinates: one row per point.
@@ -50,12 +50,12 @@ def evaluate_points(
             f"coordinates must have shape (points, {len(directions)}), one column per direction and at least one row, "
             f"got {coordinates.shape}."
         )
-    measure = as_pytree(measure)
     if batching == "loop":
-        results = [_evaluate_one(measure, base, directions, row) for row in coordinates]
+        evaluate = compiled(_evaluate_one, measure)
+        results = [evaluate(base, directions, row) for row in coordinates]
         return jax.tree.map(lambda *values: jnp.stack(values), *results)
     batch_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
-    return _evaluate_chunked(measure, base, directions, coordinates, batch_size=batch_size)
+    return compiled(_evaluate_chunked, measure, batch_size=batch_size)(base, directions, coordinates)
 
 
 def check_batching(batching: Any) -> None:
@@ -65,9 +65,26 @@ def check_batching(batching: Any) -> None:
         raise ValueError(f"batching must be 'auto', 'loop', 'map', 'vmap' or a number >= 1, got {batching!r}.")
 
 
-def as_pytree(fn: Callable) -> Callable:
-    """Return a callable that compiled code takes as an argument: `fn` if it is a pytree, else `fn` wrapped in one."""
-    return jax.tree_util.Partial(fn) if jax.tree_util.all_leaves([fn]) else fn
+def is_pytree(fn: Callable) -> bool:
+    """Tell whether compiled code can take a callable as an argument."""
+    return not jax.tree_util.all_leaves([fn])
+
+
+def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) -> Callable[..., PyTree]:
+    """Compile `program(fn, *arguments, **options)`, as a function of the arguments.
+
+    Where `fn` is a pytree, the program is compiled once per shape. Any other `fn` may close over what will have changed by
+    the next call, a batch for instance, so that its program is compiled anew.
+    """
+    if is_pytree(fn):
+        return partial(_run, program, tuple(options.items()), fn)
+    return jax.jit(partial(program, fn, **options))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run(program: Callable[..., PyTree], options: tuple, fn: Callable, *arguments: PyTree) -> PyTree:
+    """Run a program on a callable that is a pytree."""
+    return program(fn, *arguments, **dict(options))
 
 
 def point(base: Params, directions: Sequence[Params], row: Float[Array, " directions"]) -> Params:
@@ -79,13 +96,11 @@ def point(base: Params, directions: Sequence[Params], row: Float[Array, " direct
     return jax.tree.map(move, base, *directions)
 
 
-@jax.jit
 def _evaluate_one(measure: Callable, base: Params, directions: Sequence[Params], row: Array) -> PyTree:
     """Evaluate one point."""
     return measure(point(base, directions, row))
 
 
-@partial(jax.jit, static_argnames="batch_size")
 def _evaluate_chunked(
     measure: Callable, base: Params, directions: Sequence[Params], coordinates: Array, *, batch_size: int | None
 ) -> PyTree:
