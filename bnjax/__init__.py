@@ -4,7 +4,7 @@ norms        normalisers as pure functions: (x, statistics) -> (y, new statistic
 linen        Flax modules over them, interchangeable with Flax's own
 conv, pool   a convolution and a pooling whose gradients are fast on CPU too
 models       networks that take their normaliser as an argument
-adapters     a Model, a pair of pure functions, from any Flax module
+adapters     a Model, a pair of pure functions, from a Flax linen module
 losses       cross-entropy, squared error, accuracy
 objective    a loss as a function of the parameters alone
 probes       the loss landscape at many points, in one compiled program

@@ -1,4 +1,4 @@
-"""A `Model`, a pair of pure functions, from a Flax module."""
+"""A `Model`, a pair of pure functions, from a Flax linen module."""
 
 from flax import linen as nn
 from jax import Array

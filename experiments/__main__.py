@@ -48,11 +48,11 @@ def _redraw(files: list[str]) -> None:
     for file in map(Path, files):
         try:
             name = read_json(file)["experiment"]
-        except (OSError, ValueError, KeyError, TypeError):
-            sys.exit(_complain(f"{file} is not the data file of a figure."))
-        if name not in names():
-            sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
-        print(_cli.draw(importlib.import_module(f"experiments.{name}"), file))
+            if name not in names():
+                sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
+            print(_cli.draw(importlib.import_module(f"experiments.{name}"), file))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            sys.exit(_complain(f"{file} is not the data file of a figure ({type(error).__name__}: {error})."))
 
 
 def _complain(message: str) -> int:
@@ -62,4 +62,7 @@ def _complain(message: str) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:  # before a run began, or for the second time
+        sys.exit(130)

@@ -24,32 +24,68 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     name = experiment.__name__.rsplit(".", 1)[-1]
     preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
 
-    # Only now: importing jax takes longer than reading the help.
-    from bnjax.data import MissingDataError
-    from bnjax.records import provenance, run_folder, write_json
-    from experiments._training import ConfigError, Interrupted
+    # First what needs no jax, which takes longer to import than all of this.
+    from bnjax.data import MissingDataError, check_prepared
+    from bnjax.data.prepared import VERSIONS
 
-    start, origin, folder = time.perf_counter(), provenance(), Path(options.results)
+    start = time.perf_counter()
+    targets = [Path(options.figures)] if options.figures else []
     try:
-        folder = run_folder(options.results, name, config)
-        data = experiment.run(config, options, folder)
-    except (MissingDataError, ConfigError) as error:
+        if config.dataset in VERSIONS:
+            check_prepared(config.dataset, options.data_dir)
+        for target in targets:
+            target.mkdir(parents=True, exist_ok=True)
+        folder, data = _run(experiment, name, config, options)
+    except MissingDataError as error:
         _fail(str(error))
-    except Interrupted as stop:
-        print(f"Stopped. Everything up to the last whole step is in {folder}; the same command continues.")
-        sys.exit(128 + stop.signal_number)
     except OSError as error:
         if error.filename is None:
             raise
         _fail(f"{error.strerror}: {error.filename}")
-    data = {"experiment": name, "preset": preset, "config": asdict(config), "provenance": origin, **data}
-    print(experiment.summarise(data))
-    print(f"\nThis command took {time.perf_counter() - start:.0f} s. Written:")
-    for target in [folder] + ([Path(options.figures)] if options.figures else []):
-        target.mkdir(parents=True, exist_ok=True)
-        write_json(target / f"{name}.json", data)
-        draw(experiment, target / f"{name}.json")
-        print(f"  {target / f'{name}.png'}    the figure\n  {target / f'{name}.json'}   its data")
+    _publish(experiment, [folder, *targets], {"experiment": name, "preset": preset, "config": asdict(config), **data})
+    print(f"\nThis command took {time.perf_counter() - start:.0f} s.")
+
+
+def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tuple[Path, dict[str, Any]]:
+    """Train, or resume; return the folder and the data of the figure."""
+    import jax
+
+    from bnjax.records import run_folder
+    from experiments._training import ConfigError, Interrupted, config_errors
+
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        _fail(
+            f"JAX finds no device for JAX_PLATFORMS={platforms} ({str(error) or type(error).__name__}). "
+            "Install what drives it: pip install -e '.[cuda12]', '.[cuda13]' or '.[tpu]'."
+        )
+    folder = Path(options.results)
+    try:
+        with config_errors():
+            folder = run_folder(options.results, name, config)
+        return folder, experiment.run(config, options, folder)
+    except ConfigError as error:
+        _fail(str(error))
+    except Interrupted as stop:
+        print(f"Stopped. Everything up to the last whole step is in {folder}; the same command continues.")
+        sys.exit(128 + stop.signal_number)
+
+
+def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) -> None:
+    """Print the table; write data and figure into each folder."""
+    from bnjax.files import write_whole
+    from bnjax.records import write_json
+
+    print(experiment.summarise(data), "\n\nWritten:")
+    files = [folder / f"{data['experiment']}.json" for folder in folders]
+    for file in files:
+        write_json(file, data)
+    picture = draw(experiment, files[0]).read_bytes()
+    for file in files:
+        write_whole(file.with_suffix(".png"), lambda png: png.write(picture))
+        print(f"  {file.with_suffix('.png')}    the figure\n  {file}   its data")
 
 
 def draw(experiment: ModuleType, data_file: Path) -> Path:
@@ -106,7 +142,7 @@ def _one_line(box: str) -> str:
     lines = [line.strip("│| ") for line in box.splitlines()[1:]]  # the first line is the box's title
     text = " ".join("\n" if set(line) <= set("─-╰╯") else line for line in lines)
     paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
-    message = paragraphs[0].removeprefix("Error parsing config: ")
+    message = paragraphs[0].removeprefix("Error parsing config: ").removeprefix("Error parsing options: ")
     hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.startswith("Perhaps you meant:")]
     return message + "".join(f" (perhaps {hint})" for hint in hints)
 

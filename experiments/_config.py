@@ -1,7 +1,14 @@
 """What experiments can be told; imports nothing heavy, so that the command line answers at once."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+
+def _check(holds: bool, name: str, rule: str, value: object) -> None:
+    """Raise unless a field keeps its rule."""
+    if not holds:
+        raise ValueError(f"{name} must be {rule}, got {value}.")
 
 
 @dataclass(frozen=True)
@@ -56,30 +63,26 @@ class TrainingConfig:
 
     def __post_init__(self):
         for name in ("width", "norm_epsilon", "learning_rate"):
-            _check(getattr(self, name) > 0, name, "> 0", getattr(self, name))
+            _check(0 < getattr(self, name) < math.inf, name, "> 0 and finite", getattr(self, name))
         for name in ("image_size", "batch_size", "num_steps", "eval_every", "probe_every"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("norm_momentum", "momentum"):
             _check(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
-        _check(self.weight_decay >= 0, "weight_decay", ">= 0", self.weight_decay)
+        _check(0 <= self.weight_decay < math.inf, "weight_decay", ">= 0 and finite", self.weight_decay)
         _check(
             self.eval_every % self.probe_every == 0,
             "eval_every",
             f"a multiple of probe_every, {self.probe_every}",
             self.eval_every,
         )
-        multiples = self.step_multiples
-        _check(
-            len(multiples) > 0 and min(multiples, default=0) > 0, "step_multiples", "one or more numbers > 0", multiples
-        )
-        _check(len(set(self.seeds)) == len(self.seeds) > 0, "seeds", "one or more different numbers", self.seeds)
-        _check(min(self.seeds, default=0) >= 0, "seeds", ">= 0", self.seeds)
-
-
-def _check(holds: bool, name: str, rule: str, value: object) -> None:
-    """Raise unless a field keeps its rule."""
-    if not holds:
-        raise ValueError(f"{name} must be {rule}, got {value}.")
+        for name, rule, allowed in (
+            ("step_multiples", "one or more different numbers > 0 and finite", lambda x: 0 < x < math.inf),
+            ("seeds", "one or more different numbers from 0 to 2147483647", lambda x: 0 <= x < 2**31),
+            ("norm_layers", "'all' or one or more different numbers from 1", lambda x: x == "all" or x >= 1),
+        ):
+            values = getattr(self, name)
+            items = (values,) if isinstance(values, str) else values
+            _check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
 
 
 # Seconds: for tests, and to see that everything works.
@@ -110,3 +113,8 @@ class Options:
     figures: str | None = None
     data_dir: str | None = None
     checkpoint_seconds: float = 20.0
+
+    def __post_init__(self):
+        _check(
+            0 <= self.checkpoint_seconds < math.inf, "checkpoint_seconds", ">= 0 and finite", self.checkpoint_seconds
+        )

@@ -72,12 +72,14 @@ def final(runs: list[dict], kind: str, name: str, window: int = 1) -> float:
 
 
 def summary(data: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Boil each arm down to a number per quantity: medians over scans, then over seeds."""
+    """Boil each arm down to a number per quantity: medians over scans, then over seeds.
+
+    A scan with a value that is not finite counts as infinite: a net that explodes must not look flat for it.
+    """
 
     def over_scans(runs: list[dict], value: Callable[[dict], np.ndarray]) -> float:
-        scans = [values[np.isfinite(values)] for values in (value(run["probe"]) for run in runs)]
-        medians = [np.median(values) for values in scans if values.size]
-        return float(np.median(medians)) if medians else float("nan")
+        scans = (value(run["probe"]) for run in runs)
+        return float(np.median([np.median(np.where(np.isfinite(values), values, np.inf)) for values in scans]))
 
     return {
         arm: {
@@ -112,7 +114,8 @@ def table(data: dict[str, Any]) -> str:
     for name, explained in meaning.items():
         values = [nets[arm][name] for arm in arms]
         cells = [f"{100 * x:10.1f} %" if "accuracy" in name else f"{x:12.3g}" for x in values]
-        cells.append(f"{values[0] / values[1] if values[1] else np.nan:8.2f}")
+        comparable = np.isfinite(values).all() and values[1]
+        cells.append(f"{values[0] / values[1] if comparable else np.nan:8.2f}")
         rows.append(f"{name:24}" + "".join(cells).replace("nan %", "  -  ").replace("nan", "  -") + f"  {explained}")
     diverged = [
         f"{LABELS[arm]}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
@@ -120,14 +123,14 @@ def table(data: dict[str, Any]) -> str:
         for run in data["arms"][arm]
         if run["diverged_at"] is not None
     ]
-    num_scans = len(data["arms"][arms[0]][0]["probe"]["step"])
+    counts = ", ".join(f"{LABELS[arm]} {sum(len(run['probe']['step']) for run in data['arms'][arm])}" for arm in arms)
     return "\n".join(
         [
             "",
             header,
             *rows,
-            f"The last three are medians over {num_scans} scans during training, {count_seeds(data)}; "
-            "the ratio is without BN / with BN.",
+            f"The last three are medians over all scans during training ({counts}; {count_seeds(data)}), late ones included,",
+            "when a net that has learnt everything is flat by itself. The ratio is without BN / with BN.",
             *diverged,
         ]
     )

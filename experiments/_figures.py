@@ -35,7 +35,7 @@ def landscape_figure(data: dict[str, Any]) -> Figure:
         figure, panels = plt.subplots(2, 2, figsize=(13, 10))
         _accuracy(panels[0, 0], data)
         _band(panels[0, 1], data, _curves.lowest_loss, _curves.highest_loss)
-        panels[0, 1].set(title="Loss along the gradient", ylabel="cross-entropy (nats)")
+        panels[0, 1].set(title="Loss along the gradient", ylabel=_loss_name(data))
         _band(panels[1, 0], data, _curves.nearest_gradient, _curves.farthest_gradient)
         panels[1, 0].set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
         _smoothness(panels[1, 1], data)
@@ -119,17 +119,31 @@ def _title(data: dict[str, Any]) -> str:
     return f"VGG-{config['depth']}{width}, on {names[config['dataset']]}: the landscape with and without batch norm"
 
 
+def _loss_name(data: dict[str, Any]) -> str:
+    """Name the loss that was scanned."""
+    return "cross-entropy + L2 penalty (nats)" if data["config"]["probe_penalty"] else "cross-entropy (nats)"
+
+
 def _caption(data: dict[str, Any]) -> str:
     """Say how the numbers came about."""
-    config, origin = data["config"], data["provenance"]
+    config, origins = data["config"], data["provenance"]
     layers = config["norm_layers"]
     after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
     sizes = np.array(config["step_multiples"]) * config["learning_rate"]
-    cores = f" ({origin['cpu_cores']} cores)" if origin["device"] == "CPU" else ""
+    extras = "".join(
+        f", {name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]
+    )
+
+    def each(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(origin[name]) for origin in origins))
+
+    cores = f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else ""
     return (
-        f"preset {data['preset']} · {_curves.count_seeds(data)} · BN after {after} · {config['optimizer'].upper()}, "
-        f"learning rate {config['learning_rate']:g}, batches of {config['batch_size']}, inputs '{config['preprocessing']}'\n"
-        f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along minus "
-        f"the gradient, on the current batch with its own statistics\n"
-        f"commit {origin['commit']} · {origin['device']}{cores} · {data['seconds']:.0f} s of training · {origin['date']}"
+        f"preset {data['preset']} · {_curves.count_seeds(data)} · head {config['head']} · BN after {after} · "
+        f"{config['optimizer'].upper()}, learning rate {config['learning_rate']:g}{extras}, batches of {config['batch_size']}\n"
+        f"images {config['image_size']}x{config['image_size']}, inputs '{config['preprocessing']}' · scans every "
+        f"{config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along minus the gradient, "
+        f"on the current batch with its own statistics\n"
+        f"commit {each('commit')} · {each('device')}{cores} · {data['seconds']:.0f} s for training, scans and tests · "
+        f"{each('date')}"
     )

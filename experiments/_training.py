@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bnjax import data, linen, models, objective, probes, train
-from bnjax.checkpoint import Checkpoints
-from bnjax.records import MetricsLog, read_metrics
+from bnjax.checkpoint import CheckpointError, Checkpoints
+from bnjax.records import MetricsLog, lock, provenance, read_metrics
 from experiments._config import Options, TrainingConfig
 from experiments._signals import Interrupted as Interrupted
 from experiments._signals import StopRequest
@@ -28,9 +28,11 @@ class ConfigError(Exception):
 
 @contextlib.contextmanager
 def config_errors() -> Iterator[None]:
-    """Turn the ValueErrors of building a run into ConfigErrors."""
+    """Turn what can be wrong with a run's configuration or its folder into ConfigErrors."""
     try:
         yield
+    except CheckpointError as error:
+        raise ConfigError(f"{error} Remove that folder to train from the start.") from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -58,7 +60,7 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
     """Train every arm and seed, or continue where they were left.
 
     Returns:
-        {"arms": {arm: [curves of each seed]}, "seconds": time spent on them, those of earlier commands included}.
+        {"arms": {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": that they took}.
 
     Raises:
         ConfigError: if the configuration cannot be run.
@@ -75,12 +77,21 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
         trainers = {arm: make_trainer(config, arm) for arm in ARMS}
     arms: dict[str, list] = {arm: [] for arm in ARMS}
-    with StopRequest() as stop:
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        with config_errors():
+            stack.enter_context(lock(folder))
         for seed in config.seeds:
             for arm, trainer in trainers.items():
                 run = Run(config, trainer, dataset, folder / f"{arm}-seed{seed}", options, stop)
                 arms[arm].append({"seed": seed, **run.finish(seed, label=f"{arm}, seed {seed}")})
-    return {"arms": arms, "seconds": round(sum(run["seconds"] for runs in arms.values() for run in runs), 1)}
+    runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
+    origins = [origin for run in runs for origin in run.pop("provenance")]
+    return {
+        "arms": arms,
+        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
+        "seconds": round(sum(run["seconds"] for run in runs), 1),
+    }
 
 
 class Run:
@@ -108,21 +119,29 @@ class Run:
         """Train to the end from the last checkpoint, and return the curves."""
         images = jnp.zeros((1, *self.dataset.train.images.shape[1:]))
         state = train.init_state(self.trainer, jax.random.key(seed), images)
-        with Checkpoints(self.checkpoint_path, report=tqdm.write) as checkpoints:
+        with contextlib.ExitStack() as stack:
+            checkpoints = stack.enter_context(Checkpoints(self.checkpoint_path, report=tqdm.write))
             with config_errors():
                 restored = checkpoints.restore(state)
                 state, meta = (restored.state, restored.meta) if restored else (state, {})
-            seconds = meta.get("seconds", 0.0)
-            with contextlib.closing(MetricsLog(self.log_path, length=meta.get("log_bytes", 0))) as log:
-                if not meta.get("finished"):
-                    seconds = self._train(state, log, checkpoints, seconds, label)
-        return {**curves(read_metrics(self.log_path)), "seconds": round(seconds, 1)}
+                log = stack.enter_context(
+                    contextlib.closing(MetricsLog(self.log_path, length=meta.get("log_bytes", 0)))
+                )
+            if not meta.get("finished"):
+                meta = self._train(state, log, checkpoints, meta, label)
+        return {
+            **curves(read_metrics(self.log_path)),
+            "seconds": round(meta["seconds"], 1),
+            "provenance": meta["provenance"],
+        }
 
     def _train(
-        self, state: train.TrainState, log: MetricsLog, checkpoints: Checkpoints, seconds: float, label: str
-    ) -> float:
-        """Take all remaining chunks; return the seconds spent on the run."""
+        self, state: train.TrainState, log: MetricsLog, checkpoints: Checkpoints, meta: dict[str, Any], label: str
+    ) -> dict[str, Any]:
+        """Take all remaining chunks; return what the last checkpoint says beside the state."""
         start = saved_at = time.perf_counter()
+        seconds, origin = meta.get("seconds", 0.0), provenance()
+        origins = [*(known for known in meta.get("provenance", []) if known != origin), origin]
         step, num_steps = int(state.step), self.config.num_steps
         with tqdm(total=num_steps, initial=step, desc=label, unit="step", dynamic_ncols=True) as bar:
             while True:
@@ -135,12 +154,13 @@ class Run:
                 stopped_by = self.stop.signal_number
                 if finished or stopped_by is not None or now - saved_at >= self.checkpoint_seconds:
                     saved_at = now
-                    meta = {"log_bytes": log.sync(), "seconds": seconds + now - start, "finished": finished}
+                    meta = {"log_bytes": log.sync(), "finished": finished, "provenance": origins}
+                    meta["seconds"] = seconds + now - start
                     checkpoints.save(step, state, meta)
                 if stopped_by is not None:
                     raise Interrupted(stopped_by)
                 if finished:
-                    return seconds + now - start
+                    return meta
 
     def _chunk(self, state: train.TrainState, log: MetricsLog) -> tuple[train.TrainState, float]:
         """Probe, train and test once; return the new state and the last loss, NaN once any loss was not finite."""

@@ -11,10 +11,10 @@ smoothness 1.25 times larger without BN. At step 0 the net with BN is the roughe
 been run yet: they wait for an accelerator.
 """
 
-from pathlib import Path
-from typing import Any
-
-from experiments._config import SMOKE, Options, TrainingConfig
+from experiments._config import SMOKE, TrainingConfig
+from experiments._landscape import plot as plot
+from experiments._landscape import run as run
+from experiments._landscape import summarise as summarise
 
 _MANY_STEP_SIZES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
@@ -43,24 +43,3 @@ PRESETS = {
         probe_every=100,
     ),
 }
-
-
-def run(config: TrainingConfig, options: Options, folder: Path) -> dict[str, Any]:
-    """Train and probe both nets."""
-    from experiments._training import train_all
-
-    return train_all(config, options, folder)
-
-
-def summarise(data: dict[str, Any]) -> str:
-    """Put the result into a table."""
-    from experiments._curves import table
-
-    return table(data)
-
-
-def plot(data: dict[str, Any]) -> Any:
-    """Draw accuracy, loss band, gradient predictiveness and effective smoothness."""
-    from experiments._figures import landscape_figure
-
-    return landscape_figure(data)

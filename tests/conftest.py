@@ -26,6 +26,11 @@ from bnjax.conv import conv_general_dilated  # noqa: E402
 from bnjax.pool import max_pool_2x2  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """Start the groups of long tests first, so that no worker waits for the other at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture
 def as_a_user():
     """Switch the type checker off, which users do not run: what is wrong must be told by bnjax itself."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from bnjax import records
 from bnjax.records import read_json
 from experiments import __main__ as command_line
 from experiments import _cli, _curves, landscape, quickstart
@@ -25,6 +26,7 @@ def run(capsys, experiment, *arguments):
     return (status, *capsys.readouterr())
 
 
+@pytest.mark.xdist_group("smoke")  # one worker: the programs are the same
 @pytest.mark.parametrize(
     ("experiment", "seeds"), [(landscape, [0]), (quickstart, [0, 3])], ids=["landscape", "quickstart"]
 )
@@ -35,11 +37,11 @@ def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_p
     arguments = [*SMOKE, "--results", str(tmp_path), "--figures", str(figures), "--seeds", *map(str, seeds)]
     status, output, _ = run(capsys, experiment, *arguments)
     assert status == 0
-    assert f"{len(seeds)} seed{'s' * (len(seeds) > 1)};" in output
+    assert f"{len(seeds)} seed{'s' * (len(seeds) > 1)})" in output
     for word in ("without BN", "with BN", "accuracy", "loss range", "gradient predictiveness", "effective smoothness"):
         assert word in output
     data = read_json(figures / f"{name}.json")
-    assert data["provenance"]["versions"]["jax"]
+    assert data["provenance"][0]["versions"]["jax"]
     assert data["config"]["seeds"] == seeds
     (folder,) = tmp_path.glob(f"{name}-*")
     for target in (folder, figures):
@@ -58,6 +60,7 @@ def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_p
     assert again.split("This command")[0] == output.split("This command")[0]
 
 
+@pytest.mark.xdist_group("smoke")
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
     """Its step is recorded and told, the other net goes on, and the figure is drawn."""
     status, output, _ = run(capsys, landscape, *SMOKE, "--results", str(tmp_path), "--learning-rate", "1e30")
@@ -75,10 +78,13 @@ def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
     [
         (["--learning-rat", "1"], "Unrecognized options: --learning-rat, 1 (perhaps --learning-rate)"),
         (["--learning-rate", "fast"], "Error parsing --learning-rate: could not convert string to float: 'fast'"),
-        (["--learning-rate", "-1"], "learning_rate must be > 0, got -1.0."),
+        (["--learning-rate", "-1"], "learning_rate must be > 0 and finite, got -1.0."),
         (["--eval-every", "35"], "eval_every must be a multiple of probe_every, 10, got 35."),
-        (["--seeds", "1", "1"], "seeds must be one or more different numbers, got (1, 1)."),
-        (["--step-multiples", "0"], "step_multiples must be one or more numbers > 0, got (0.0,)."),
+        (["--seeds", "1", "1"], "seeds must be one or more different numbers from 0 to 2147483647, got (1, 1)."),
+        (["--norm-layers"], "norm_layers must be 'all' or one or more different numbers from 1, got ()."),
+        (["--width", "inf"], "width must be > 0 and finite, got inf."),
+        (["--checkpoint-seconds", "nan"], "checkpoint_seconds must be >= 0 and finite, got nan."),
+        (["--step-multiples", "0"], "step_multiples must be one or more different numbers > 0 and finite, got (0.0,)."),
         (["--preset", "huge"], "preset must be one of cpu, smoke, mameli, paper, got 'huge'."),
         (["--norm-layers", "12"], "norm_layers must be 'all' or numbers from 1 to 10 for depth A, got (12,)."),
         (["--width", "0.001"], "width must be at least 1/64, which leaves one feature in the first layer, got 0.001."),
@@ -167,3 +173,23 @@ def test_curves_over_seeds():
     np.testing.assert_array_equal(curve.middle, [3, 8, 6])
     np.testing.assert_array_equal(curve.high, [4, 8, 6])
     np.testing.assert_allclose(_curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
+
+
+@pytest.mark.xdist_group("smoke")
+def test_folders_that_do_not_fit(capsys, tmp_path):
+    """A folder whose runs had other defaults, one that another process uses and one without its log are told in a line."""
+    arguments = [*SMOKE, "--results", str(tmp_path), "--num-steps", "10", "--eval-every", "10"]
+    assert run(capsys, landscape, *arguments)[0] == 0
+    (folder,) = tmp_path.glob("landscape-*")
+    with records.lock(folder):
+        status, _, errors = run(capsys, landscape, *arguments)
+        assert (status, errors) == (2, f"error: Another process is at work in {folder}.\n")
+    (folder / "plain-seed0" / "metrics.jsonl").unlink()
+    status, _, errors = run(capsys, landscape, *arguments)
+    assert status == 2
+    assert "metrics.jsonl holds 0 bytes, fewer than" in errors
+    config = records.read_json(folder / "config.json")
+    records.write_json(folder / "config.json", {**config, "learning_rate": 0.5})
+    status, _, errors = run(capsys, landscape, *arguments)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "holds runs with learning_rate 0.5, this one has 0.1: a default has changed since" in errors

@@ -1,0 +1,27 @@
+"""What every experiment does that trains with and without batch norm and scans the landscape along the way."""
+
+from pathlib import Path
+from typing import Any
+
+from experiments._config import Options, TrainingConfig
+
+
+def run(config: TrainingConfig, options: Options, folder: Path) -> dict[str, Any]:
+    """Train and probe both nets; return the data of the figure."""
+    from experiments._training import train_all
+
+    return train_all(config, options, folder)
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table."""
+    from experiments._curves import table
+
+    return table(data)
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw accuracy, loss band, gradient predictiveness and effective smoothness."""
+    from experiments._figures import landscape_figure
+
+    return landscape_figure(data)
