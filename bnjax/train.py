@@ -97,7 +97,16 @@ def make_optimizer(
 
 @partial(jax.jit, static_argnames="trainer")
 def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
-    """Make the state before the first step; parameters, data order and random layers all follow from `key`."""
+    """Make the state before the first step; parameters, data order and random layers all follow from `key`.
+
+    Args:
+        trainer: whose model and optimiser are to be started.
+        key: of everything random in the run.
+        x: inputs of the shape that the model will get; their values do not matter.
+
+    Returns:
+        TrainState at step 0.
+    """
     params, batch_stats = trainer.model.init(jax.random.fold_in(key, 0), x)
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
 
@@ -114,7 +123,16 @@ def step_rngs(state: TrainState) -> Rngs:
 
 @partial(jax.jit, static_argnames="trainer")
 def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
-    """Draw the batch that the state's next step trains on."""
+    """Draw the batch that the state's next step trains on.
+
+    Args:
+        trainer: whose batch size it has.
+        state: which knows the step and the data order.
+        split: the training data.
+
+    Returns:
+        Batch of trainer.batch_size examples.
+    """
     indices = draw_indices(
         data_key(state),
         state.step,
@@ -126,7 +144,16 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
 
 
 def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    """Take one optimiser step; the metrics are those of the batch before it, in training mode."""
+    """Take one optimiser step.
+
+    Args:
+        trainer: model, optimiser and loss.
+        state: where to start.
+        batch: what to train on.
+
+    Returns:
+        (state, metrics): the state after the step, its batch_stats moved; means over the batch before it, in training mode.
+    """
 
     def loss_fn(params: Params) -> tuple[Array, tuple[Array, PyTree]]:
         outputs, batch_stats = trainer.model.apply(
@@ -172,7 +199,17 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
 def eval_step(
     trainer: Trainer, variables: Variables, batch: Batch, weights: Float[Array, " examples"] | None = None
 ) -> Metrics:
-    """Sum loss and correct answers over a batch, with running statistics, each example times its weight."""
+    """Sum loss and correct answers over a batch, with running statistics, which stay as they are.
+
+    Args:
+        trainer: model and loss.
+        variables: parameters and running statistics.
+        batch: what to evaluate.
+        weights: factor of each example; 0 leaves it out, whatever it holds. None is 1 for all.
+
+    Returns:
+        Metrics that are sums, not means.
+    """
     outputs, _ = trainer.model.apply(variables, batch.inputs, train=False)
     weights = jnp.ones(len(batch.labels)) if weights is None else weights
     losses = get_loss(trainer.loss)(outputs, batch.labels)
@@ -184,7 +221,17 @@ def eval_step(
 
 @partial(jax.jit, static_argnames=("trainer", "batch_size"))
 def evaluate(trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000) -> Metrics:
-    """Average loss and accuracy over every example of a split, with running statistics."""
+    """Average loss and accuracy over every example of a split, with running statistics, which stay as they are.
+
+    Args:
+        trainer: model and loss.
+        variables: parameters and running statistics.
+        split: the data, whole.
+        batch_size: examples at a time; no result depends on it but by rounding.
+
+    Returns:
+        Metrics, each ().
+    """
     num = len(split.labels)
     batch_size = min(batch_size, num)
     padded = -(-num // batch_size) * batch_size
