@@ -78,7 +78,7 @@ def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) 
     from bnjax.files import write_whole
     from bnjax.records import write_json
 
-    print(experiment.summarise(data), "\n\nWritten:")
+    print(f"{experiment.summarise(data)}\n\nWritten:")
     files = [folder / f"{data['experiment']}.json" for folder in folders]
     for file in files:
         write_json(file, data)

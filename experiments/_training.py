@@ -68,6 +68,7 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
         Interrupted: after a signal, once the state is saved.
     """
     with config_errors():
+        trainers = {arm: make_trainer(config, arm) for arm in ARMS}  # before the data, which take longer
         dataset = data.load(
             config.dataset,
             preprocessing=config.preprocessing,
@@ -75,7 +76,6 @@ def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[st
             data_dir=options.data_dir,
         )
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
-        trainers = {arm: make_trainer(config, arm) for arm in ARMS}
     arms: dict[str, list] = {arm: [] for arm in ARMS}
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
