@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import Array
-from jaxtyping import Float, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from bnjax.data import Split, draw_indices, take_batch
 from bnjax.losses import get_loss, is_correct
@@ -111,9 +111,17 @@ def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"])
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
 
 
-def data_key(state: TrainState) -> Array:
-    """Derive the key of the run's data order."""
-    return jax.random.fold_in(state.key, 1)
+def _draw_steps(
+    trainer: Trainer, state: TrainState, split: Split, *, num_steps: int
+) -> Int[Array, "num_steps batch_size"]:
+    """Draw the examples of the state's next steps, in the run's own data order."""
+    return draw_indices(
+        jax.random.fold_in(state.key, 1),
+        state.step,
+        num_steps=num_steps,
+        num_examples=len(split.labels),
+        batch_size=trainer.batch_size,
+    )
 
 
 def step_rngs(state: TrainState) -> Rngs:
@@ -133,14 +141,7 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     Returns:
         Batch of trainer.batch_size examples.
     """
-    indices = draw_indices(
-        data_key(state),
-        state.step,
-        num_steps=1,
-        num_examples=len(split.labels),
-        batch_size=trainer.batch_size,
-    )
-    return take_batch(split, indices[0])
+    return take_batch(split, _draw_steps(trainer, state, split, num_steps=1)[0])
 
 
 def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -186,13 +187,7 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
     Returns:
         (state, metrics): the state after them, and metrics of each step, (num_steps,).
     """
-    indices = draw_indices(
-        data_key(state),
-        state.step,
-        num_steps=num_steps,
-        num_examples=len(split.labels),
-        batch_size=trainer.batch_size,
-    )
+    indices = _draw_steps(trainer, state, split, num_steps=num_steps)
     return jax.lax.scan(lambda s, i: train_step(trainer, s, take_batch(split, i)), state, indices)
 
 

@@ -49,6 +49,17 @@ def test_python_blocks_run():
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_the_late_smoothness_is_the_one_of_the_committed_data():
+    """The scans that the README counts are those of the data file."""
+    arms = read_json(ROOT / "figures" / "landscape.json")["arms"]
+    for arm, words in (("batch_norm", "30 of 30 scans with batch norm"), ("plain", "25 of 30 without")):
+        probe = arms[arm][0]["probe"]
+        late = [values for step, values in zip(probe["step"], probe["smoothness"], strict=True) if step >= 1000]
+        from_smallest = sum(values[0] == max(values) for values in late)
+        assert f"{from_smallest} of {len(late)}" == " ".join(words.split()[:3])
+        assert words in README
+
+
 def test_the_table_is_the_one_of_the_committed_data():
     """The numbers that the README shows are what the command prints from the data file beside the figure."""
     assert _curves.table(read_json(ROOT / "figures" / "landscape.json")).strip("\n") in README

@@ -60,7 +60,7 @@ def batch_norm(
 
     if train:
         reduced = tuple(a for a in range(x.ndim) if a not in kept)
-        count, mean, var, centred = moments(
+        num_valid, mean, var, centred = moments(
             x,
             reduced,
             mask=mask,
@@ -68,13 +68,10 @@ def batch_norm(
             axis_index_groups=axis_index_groups,
             use_fast_variance=use_fast_variance,
         )
+        is_empty = jnp.broadcast_to(num_valid == 0, mean.shape).reshape(feature_shape)
         new = BatchStats(
-            *(
-                _moved(
-                    old, batch.reshape(feature_shape), count if mask is None else count.reshape(feature_shape), momentum
-                )
-                for old, batch in zip(stats, (mean, var), strict=True)
-            )
+            _moved(stats.mean, mean.reshape(feature_shape), is_empty, momentum),
+            _moved(stats.var, var.reshape(feature_shape), is_empty, momentum),
         )
     else:
         mean, var = (s.reshape(broadcast).astype(jnp.promote_types(s.dtype, jnp.float32)) for s in stats)
@@ -115,8 +112,8 @@ def _check_mask(mask: Array | None, shape: tuple[int, ...]) -> None:
         )
 
 
-def _moved(running: Array, batch: Array, count: Array, momentum: float) -> Array:
+def _moved(running: Array, batch: Array, is_empty: Array, momentum: float) -> Array:
     """Move a running statistic towards the batch's, or leave it where nothing in the batch counts."""
     batch = lax.stop_gradient(batch)
     moved = momentum * running + (1 - momentum) * batch
-    return jnp.where(count > 0, moved, running).astype(running.dtype)
+    return jnp.where(is_empty, running, moved).astype(running.dtype)
