@@ -1,7 +1,8 @@
 """bnjax: what normalisation layers do to optimisation.
 
 norms        normalisers as pure functions: (x, statistics) -> (y, new statistics)
-linen        Flax modules over them, interchangeable with Flax's own
+linen, nnx   Flax modules over them, interchangeable with Flax's own
+convert      variables to and from PyTorch, Haiku, Keras and Equinox
 conv, pool   a convolution and a pooling whose gradients are fast on CPU too
 models       networks that take their normaliser as an argument
 adapters     a Model, a pair of pure functions, from a Flax linen module
@@ -13,6 +14,7 @@ train        pure training steps over data on the device
 checkpoint   states on disk, checked bit for bit
 records      a run's folder
 files        files written whole or not at all
+progress     a bar for what takes long
 """
 
 from typing import TYPE_CHECKING, Any

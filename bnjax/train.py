@@ -126,7 +126,8 @@ def _draw_steps(
 
 def step_rngs(state: TrainState) -> Rngs:
     """Derive the keys of the random layers at the state's step."""
-    return {"dropout": jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)}
+    streams = {"dropout": 2, "noise": 3}
+    return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in streams.items()}
 
 
 @partial(jax.jit, static_argnames="trainer")

@@ -7,8 +7,8 @@ from conftest import ROOT
 
 # Each module may import those before it, and itself.
 LAYERS = [
-    {"types", "files"},
-    {"norms", "losses", "conv", "pool"},
+    {"types", "files", "progress"},
+    {"norms", "losses", "conv", "pool", "convert"},
     {"linen", "nnx"},
     {"adapters"},
     {"models"},
@@ -17,7 +17,7 @@ LAYERS = [
     {"sweep", "checkpoint", "records"},
 ]
 PROBES = {"probes", "theory"}
-HEAVY = {"matplotlib", "tyro", "tqdm", "experiments"}
+HEAVY = {"matplotlib", "tyro", "experiments"}
 FILES = sorted((ROOT / "bnjax").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
 

@@ -1,27 +1,41 @@
-"""Batch normalisation as a pure function."""
+"""Batch normalisation as a pure function, with a closed form of its derivative."""
 
+from functools import partial
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float
 
-from bnjax.norms.statistics import moments
+from bnjax.norms.features import Axes, check_arguments, promoted
+from bnjax.norms.statistics import (
+    AxisIndexGroups,
+    AxisName,
+    Moments,
+    Reduction,
+    readable,
+    reduce_moments,
+    update_stats,
+)
 from bnjax.types import BatchStats
 
 
 def batch_norm(
     x: Float[Array, "*shape"],
     stats: BatchStats,
-    scale: Float[Array, " features"] | None = None,
-    bias: Float[Array, " features"] | None = None,
+    scale: Float[Array, "*features"] | None = None,
+    bias: Float[Array, "*features"] | None = None,
     *,
     train: bool,
-    momentum: float = 0.99,
-    epsilon: float = 1e-5,
-    axis: int | tuple[int, ...] = -1,
-    axis_name: str | tuple[str, ...] | None = None,
-    axis_index_groups: list[list[int]] | None = None,
+    momentum: float | Float[Array, ""] = 0.99,
+    epsilon: float | Float[Array, ""] = 1e-5,
+    axis: Axes = -1,
+    axis_name: AxisName = None,
+    axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
     use_fast_variance: bool = False,
+    unbiased_running_var: bool = False,
 ) -> tuple[Float[Array, "*shape"], BatchStats]:
     """Normalise each feature to mean 0 and variance 1 over all other axes.
 
@@ -29,8 +43,8 @@ def batch_norm(
 
     Source: Ioffe & Szegedy 2015, Algorithms 1 and 2. With `train`, mean and var are the batch's own (biased, 1/m) and the
     running statistics move to momentum * running + (1 - momentum) * batch, without a gradient. Otherwise mean and var are
-    `stats`, which come back unchanged. Deviation: the running variance is the biased one, as in Flax (the paper and
-    PyTorch scale it by m / (m - 1)).
+    `stats`, which come back unchanged. Statistics that are not to be updated are kept by dropping the new ones.
+    Deviation: the running variance is the biased one by default, as in Flax (the paper and PyTorch scale it by m / (m - 1)).
 
     Args:
         x: array with the features along `axis`.
@@ -38,82 +52,124 @@ def batch_norm(
         scale: factor per feature, gamma in the paper; None is 1.
         bias: offset per feature, beta in the paper; None is 0.
         train: use and record the batch's statistics; otherwise use `stats`.
-        momentum: share of the running statistics that is kept, per call.
+        momentum: share of the running statistics that is kept, per call; `cumulative_momentum` makes them a plain average.
         epsilon: added to the variance, in units of x squared.
         axis: the feature axis or axes.
         axis_name: mapped axes (vmap, shard_map) whose batches count as one, weighted by their valid counts.
         axis_index_groups: groups of device indices along `axis_name` that share statistics.
         mask: True where an entry counts for the statistics, same rank as x, each length equal or 1.
-        use_fast_variance: one pass over x instead of two, at the price of (mean/std)² of the precision.
+        use_fast_variance: one pass over x instead of two, at the price of (mean/std)² of the precision; Flax's bits.
+        unbiased_running_var: record the batch's variance with the estimator 1/(m-1), as PyTorch does.
 
     Returns:
         (y, new stats): y in the type that x, scale and bias promote to; stats in the type of `stats`.
 
     Raises:
-        ValueError: if the length of an argument does not fit x, naming it.
+        ValueError: if an argument does not fit x, or `axis_name` is not bound; it names the argument.
     """
-    kept = _feature_axes(x.ndim, axis)
-    feature_shape = tuple(x.shape[a] for a in kept)
-    _check_features({"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}, feature_shape)
-    _check_mask(mask, x.shape)
-    broadcast = tuple(n if a in kept else 1 for a, n in enumerate(x.shape))
-
+    features = check_arguments(x, stats, scale, bias, mask, axis)
+    factor, offset = features.spread(scale), features.spread(bias)
     if train:
-        reduced = tuple(a for a in range(x.ndim) if a not in kept)
-        num_valid, mean, var, centred = moments(
-            x,
-            reduced,
-            mask=mask,
-            axis_name=axis_name,
-            axis_index_groups=axis_index_groups,
-            use_fast_variance=use_fast_variance,
-        )
-        is_empty = jnp.broadcast_to(num_valid == 0, mean.shape).reshape(feature_shape)
-        new = BatchStats(
-            _moved(stats.mean, mean.reshape(feature_shape), is_empty, momentum),
-            _moved(stats.var, var.reshape(feature_shape), is_empty, momentum),
+        over = features.reduction(axis_name, axis_index_groups)
+        y, batch = normalise(x, mask, over, factor, offset, epsilon=epsilon, use_fast_variance=use_fast_variance)
+        stats = update_stats(
+            stats,
+            batch.num_valid,
+            batch.mean,
+            batch.var,
+            momentum=momentum,
+            unbiased_running_var=unbiased_running_var,
         )
     else:
-        mean, var = (s.reshape(broadcast).astype(jnp.promote_types(s.dtype, jnp.float32)) for s in stats)
-        centred, new = x - mean, stats
-
-    factor = lax.rsqrt(var + epsilon)
-    if scale is not None:
-        factor = factor * scale.reshape(broadcast)
-    y = centred * factor
-    if bias is not None:
-        y = y + bias.reshape(broadcast)
-    return y.astype(jnp.result_type(x, *(p for p in (scale, bias) if p is not None))), new
-
-
-def _feature_axes(ndim: int, axis: int | tuple[int, ...]) -> tuple[int, ...]:
-    """List the feature axes, counted from the front, ascending."""
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    for a in axes:
-        if not -ndim <= a < ndim:
-            raise ValueError(f"axis must lie in [-{ndim}, {ndim}) for an array of rank {ndim}, got {a}.")
-    return tuple(sorted({a % ndim for a in axes}))
-
-
-def _check_features(arrays: dict[str, Array | None], feature_shape: tuple[int, ...]) -> None:
-    """Raise where an array does not hold one value per feature."""
-    for name, value in arrays.items():
-        if value is not None and value.shape != feature_shape:
-            raise ValueError(f"{name} must have one entry per feature, shape {feature_shape}, got shape {value.shape}.")
-
-
-def _check_mask(mask: Array | None, shape: tuple[int, ...]) -> None:
-    """Raise where a mask could be read in more than one way."""
-    if mask is not None and (
-        mask.ndim != len(shape) or any(m not in (1, n) for m, n in zip(mask.shape, shape, strict=True))
-    ):
-        raise ValueError(
-            f"mask must have the rank of x, {shape}, and lengths equal to x's or 1, got shape {mask.shape}."
+        mean, var = (
+            features.spread(s.astype(jnp.promote_types(s.dtype, jnp.float32))) for s in (stats.mean, stats.var)
         )
+        y = affine(x - mean, lax.rsqrt(var + epsilon), factor, offset)
+    return promoted(y, x, scale, bias), stats
 
 
-def _moved(running: Array, batch: Array, is_empty: Array, momentum: float) -> Array:
-    """Move a running statistic towards the batch's, or leave it where nothing in the batch counts."""
-    batch = lax.stop_gradient(batch)
-    moved = momentum * running + (1 - momentum) * batch
-    return jnp.where(is_empty, running, moved).astype(running.dtype)
+def normalise(
+    x: Array,
+    mask: Array | None,
+    over: Reduction,
+    scale: Array | None,
+    bias: Array | None,
+    *,
+    epsilon: float | Array,
+    use_fast_variance: bool = False,
+) -> tuple[Array, Moments]:
+    """Normalise with the statistics of x itself; scale and bias broadcast against x, with length 1 where `over` reduces."""
+    values = readable(x, mask)
+    num_valid, epsilon = over.num_valid(values, mask), jnp.asarray(epsilon, values.dtype)
+    if use_fast_variance:
+        batch = reduce_moments(values, mask, over, num_valid, use_fast_variance=True)
+        return affine(batch.centre(values), lax.rsqrt(batch.var + epsilon), scale, bias), batch
+    return _normalise(over, x, mask, num_valid, scale, bias, epsilon)
+
+
+def affine(centred: Array, inverse_std: Array, scale: Array | None, bias: Array | None) -> Array:
+    """Scale and shift what has mean 0, with the fewest operations: as Flax does, to the bit."""
+    y = centred * (inverse_std if scale is None else inverse_std * scale)
+    return y if bias is None else y + bias
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _normalise(
+    over: Reduction,
+    x: Array,
+    mask: Array | None,
+    num_valid: Array,
+    scale: Array | None,
+    bias: Array | None,
+    epsilon: Array,
+) -> tuple[Array, Moments]:
+    """Normalise in the stable form."""
+    x = readable(x, mask)
+    batch = reduce_moments(x, mask, over, num_valid)
+    return affine(batch.centre(x), lax.rsqrt(batch.var + epsilon), scale, bias), batch
+
+
+@_normalise.defjvp
+def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Differentiate forwards; the backward pass is the transpose of this, and higher orders the derivatives of this.
+
+    With xhat = (x - mean) / std, k = scale / std and means over the batch,
+
+        dy = k dx + (dbias - k mean(dx)) + (dscale - k mean(xhat dx)) xhat
+
+    whose transpose needs two sums over the batch, of dy and of xhat dy, which are also the gradients of bias and scale.
+    """
+    x, mask, _, scale, bias, epsilon = primals
+    y, batch = _normalise(over, *primals)
+    # NOTE: batch is a function of x here; differentiating what follows again needs its derivative too.
+    # x is kept for the backward pass, in its own type, and xhat is computed anew from it.
+    tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)
+    return (y, batch), tangent(x, mask, batch, scale, bias, epsilon, *(tangents[i] for i in (0, 3, 4, 5)))
+
+
+def _tangent(
+    over: Reduction,
+    x: Array,
+    mask: Array | None,
+    batch: Moments,
+    scale: Array | None,
+    bias: Array | None,
+    epsilon: Array,
+    dx: Array,
+    dscale: Array | None,
+    dbias: Array | None,
+    depsilon: Array,
+) -> tuple[Array, Moments]:
+    """Apply the derivative of `_normalise` to tangents of x, scale, bias and epsilon, in which it is linear."""
+    divisor = jnp.maximum(batch.num_valid, 1)
+    inverse_std = lax.rsqrt(batch.var + epsilon)
+    xhat, dx = batch.centre(readable(x, mask)) * inverse_std, readable(dx, mask)
+    sum_dx, sum_product = over.total(dx, xhat * dx)
+    dmean, mean_product = sum_dx / divisor, sum_product / divisor
+    factor = inverse_std if scale is None else inverse_std * scale
+    # d(1 / std) = -(mean(xhat dx) + depsilon / (2 std)) / std²
+    offset, slope = -factor * dmean, -factor * (mean_product + 0.5 * inverse_std * depsilon)
+    offset, slope = (v if d is None else d + v for v, d in ((offset, dbias), (slope, dscale)))
+    dy = factor * dx + offset + slope * xhat
+    dvar = 2 * mean_product / inverse_std
+    return dy, Moments(jnp.zeros_like(batch.num_valid), jnp.zeros_like(dmean), dmean, dvar)

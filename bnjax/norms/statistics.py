@@ -1,25 +1,101 @@
-"""Means and variances of a batch, masked and synchronised, without cancellation."""
+"""Statistics of a batch, masked and synchronised, without cancellation; and running statistics that follow them."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from bnjax.types import BatchStats
 
+AxisName = str | tuple[str, ...] | None
+AxisIndexGroups = Sequence[Sequence[int]] | None
+
+# While this is true, "running" statistics are those of the last batch alone. Compiled code is not reused across its values.
+batch_statistics_only = jax.make_user_context(default_value=False)
+
+
+class Reduction(NamedTuple):
+    """What statistics are taken over; hashable.
+
+    Attributes:
+        axes: axes of the array.
+        axis_name: mapped axes (vmap, shard_map) besides.
+        axis_index_groups: groups of indices along them that belong together.
+    """
+
+    axes: tuple[int, ...]
+    axis_name: AxisName = None
+    axis_index_groups: tuple[tuple[int, ...], ...] | None = None
+
+    def total(self, *values: Array) -> tuple[Array, ...]:
+        """Sum, keeping the reduced axes with length 1."""
+        return self.everywhere(*(jnp.sum(v, self.axes, keepdims=True) for v in values))
+
+    def everywhere(self, *sums: Array) -> tuple[Array, ...]:
+        """Add up what the devices have summed."""
+        return sums if self.axis_name is None else lax.psum(sums, self.axis_name, **self._groups)
+
+    def largest(self, values: Array) -> Array:
+        """Take the maximum, keeping the reduced axes with length 1; its gradient is shared evenly among ties."""
+        top = lax.stop_gradient(jnp.max(values, self.axes, keepdims=True, initial=0))
+        if self.axis_name is not None:
+            top = lax.pmax(top, self.axis_name, **self._groups)
+        is_top = values == top
+        count, excess = self.total(is_top.astype(values.dtype), jnp.where(is_top, values - top, 0))
+        return top + excess / jnp.maximum(count, 1)
+
+    def num_valid(self, x: Array, mask: Array | None) -> Array:
+        """Count the entries that `mask` lets through, in the type of x."""
+        if mask is None:
+            return self.everywhere(jnp.asarray(math.prod(x.shape[a] for a in self.axes), x.dtype))[0]
+        return self.total(jnp.broadcast_to(mask, x.shape).astype(x.dtype))[0]
+
+    @property
+    def _groups(self) -> dict[str, list[list[int]]]:
+        """The groups as collectives take them."""
+        groups = self.axis_index_groups
+        return {} if groups is None else {"axis_index_groups": [list(group) for group in groups]}
+
+
+def make_reduction(axes: tuple[int, ...], axis_name: AxisName, axis_index_groups: AxisIndexGroups) -> Reduction:
+    """Make a Reduction, after a look at whether its axis names are bound."""
+    if axis_name is not None:
+        try:
+            lax.axis_size(axis_name)
+        except NameError:
+            rule = "axis_name must name an axis of a surrounding vmap or shard_map"
+            raise ValueError(f"{rule}, got {axis_name!r}.") from None
+    groups = None if axis_index_groups is None else tuple(tuple(group) for group in axis_index_groups)
+    return Reduction(axes, axis_name, groups)
+
 
 class Moments(NamedTuple):
-    """Statistics of a batch, and the batch with its mean taken off.
+    """Mean and biased variance of a batch; the reduced axes are kept with length 1.
 
-    `mean` and `var` keep the reduced axes with length 1; `num_valid` is the number of entries that they average over.
+    Attributes:
+        num_valid: the number of entries that they average over.
+        shift: a number close to the mean.
+        rest: the mean less the shift; the two together have more digits than one number holds.
+        var: the variance, estimator 1/m.
     """
 
     num_valid: Array
-    mean: Array
+    shift: Array
+    rest: Array
     var: Array
-    centred: Array
+
+    @property
+    def mean(self) -> Array:
+        """The mean, rounded to one number."""
+        return self.shift + self.rest
+
+    def centre(self, x: Array) -> Array:
+        """Take the mean off x."""
+        return (x - self.shift) - self.rest
 
 
 def init_batch_stats(num_features: int) -> BatchStats:
@@ -32,15 +108,15 @@ def moments(
     axes: tuple[int, ...],
     *,
     mask: Bool[Array, "*mask_shape"] | None = None,
-    axis_name: str | tuple[str, ...] | None = None,
-    axis_index_groups: list[list[int]] | None = None,
+    axis_name: AxisName = None,
+    axis_index_groups: AxisIndexGroups = None,
     use_fast_variance: bool = False,
 ) -> Moments:
     """Compute mean and biased variance (estimator 1/m) over `axes`, in at least float32.
 
     The stable form passes over x twice. With m the rounded mean and r = mean(x - m) what rounding left over,
 
-        mean = m + r        var = mean((x - m)²) - r²        centred = (x - m) - r
+        mean = m + r        var = mean((x - m)²) - r²        x - mean = (x - m) - r
 
     which keeps full precision at any mean/std ratio. The fast form, var = mean(x²) - mean², passes once and loses
     (mean/std)² of the precision.
@@ -55,30 +131,75 @@ def moments(
 
     Returns:
         Moments. Where nothing is valid, mean and variance are 0 and num_valid is 0.
+
+    Raises:
+        ValueError: if `axis_name` is not bound.
     """
+    over = make_reduction(axes, axis_name, axis_index_groups)
+    x = readable(x, mask)
+    return reduce_moments(x, mask, over, over.num_valid(x, mask), use_fast_variance=use_fast_variance)
+
+
+def readable(x: Array, mask: Array | None) -> Array:
+    """Give x at least the precision of float32, and 0 where it does not count."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    if mask is None:
-        count = jnp.asarray(math.prod(x.shape[a] for a in axes), x.dtype)
-    else:
-        mask = jnp.broadcast_to(mask, x.shape)
-        x = jnp.where(mask, x, 0)
-        count = jnp.sum(mask, axes, dtype=x.dtype, keepdims=True)
+    return x if mask is None else jnp.where(mask, x, 0)
 
-    def everywhere(*sums: Array) -> tuple[Array, ...]:
-        return sums if axis_name is None else lax.psum(sums, axis_name, axis_index_groups=axis_index_groups)
 
-    def total(values: Array) -> Array:
-        return jnp.sum(values if mask is None else jnp.where(mask, values, 0), axes, keepdims=True)
-
+def reduce_moments(
+    x: Array, mask: Array | None, over: Reduction, num_valid: Array, *, use_fast_variance: bool = False
+) -> Moments:
+    """Compute the moments of what `readable` has made of an array."""
+    divisor = jnp.maximum(num_valid, 1)
     if use_fast_variance:
-        count, sum_x, sum_sq = everywhere(count, total(x), total(jnp.square(x)))
-        mean = sum_x / jnp.maximum(count, 1)
-        var = jnp.maximum(sum_sq / jnp.maximum(count, 1) - jnp.square(mean), 0)
-        return Moments(count, mean, var, x - mean)
-    count, sum_x = everywhere(count, total(x))
-    # NOTE: the gradient of a constant shift cancels in all three results, so none is taken.
-    shift = lax.stop_gradient(sum_x / jnp.maximum(count, 1))
-    shifted = x - shift
-    rest, sum_sq = everywhere(total(shifted), total(jnp.square(shifted)))
-    rest, mean_sq = rest / jnp.maximum(count, 1), sum_sq / jnp.maximum(count, 1)
-    return Moments(count, shift + rest, jnp.maximum(mean_sq - jnp.square(rest), 0), shifted - rest)
+        sum_x, sum_sq = over.total(x, jnp.square(x))
+        mean = sum_x / divisor
+        var = jnp.maximum(sum_sq / divisor - jnp.square(mean), 0)
+        return Moments(num_valid, mean, jnp.zeros_like(mean), var)
+    (sum_x,) = over.total(x)
+    # NOTE: the gradient of a constant shift cancels in all results, so none is taken.
+    shift = lax.stop_gradient(sum_x / divisor)
+    shifted = readable(x - shift, mask)
+    sum_rest, sum_sq = over.total(shifted, jnp.square(shifted))
+    rest = sum_rest / divisor
+    return Moments(num_valid, shift, rest, jnp.maximum(sum_sq / divisor - jnp.square(rest), 0))
+
+
+def update_stats(
+    stats: BatchStats,
+    num_valid: Array,
+    mean: Array,
+    var: Array,
+    *,
+    momentum: float | Array,
+    unbiased_running_var: bool = False,
+) -> BatchStats:
+    """Move running statistics towards a batch's, without a gradient; where nothing in the batch counts they stay."""
+    if unbiased_running_var and not batch_statistics_only.value:
+        var = var * (num_valid / jnp.maximum(num_valid - 1, 1))
+    momentum = 0.0 if batch_statistics_only.value else momentum
+    is_empty = jnp.broadcast_to(num_valid == 0, mean.shape)
+
+    def moved(running: Array, batch: Array) -> Array:
+        batch = lax.stop_gradient(batch).reshape(running.shape)
+        new = momentum * running + (1 - momentum) * batch
+        return jnp.where(is_empty.reshape(running.shape), running, new).astype(running.dtype)
+
+    return BatchStats(moved(stats.mean, mean), moved(stats.var, var))
+
+
+def cumulative_momentum(num_batches: Int[Array, ""] | int) -> Float[Array, ""]:
+    """Give the momentum with which running statistics are the plain average over all batches so far.
+
+        momentum = n / (n + 1)
+
+    Source: PyTorch's `momentum=None`.
+
+    Args:
+        num_batches: how many batches the statistics have seen before this one, n.
+
+    Returns:
+        Momentum for this batch, ().
+    """
+    num_batches = jnp.asarray(num_batches, jnp.float32)
+    return num_batches / (num_batches + 1)

@@ -1,0 +1,126 @@
+"""Batch normalisation whose output is disturbed anew at every step, and the disturbances."""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from bnjax.norms.batch import batch_norm
+from bnjax.norms.features import Axes, find_features, promoted
+from bnjax.types import BatchStats
+
+Noise = Literal["santurkar", "strong", "stationary"]
+
+
+def noisy_batch_norm(
+    x: Float[Array, "*shape"],
+    stats: BatchStats,
+    scale: Float[Array, "*features"] | None = None,
+    bias: Float[Array, "*features"] | None = None,
+    *,
+    key: Array | None,
+    train: bool,
+    noise: Noise = "santurkar",
+    strength: float | Float[Array, ""] = 1.0,
+    noise_in_evaluation: bool = False,
+    **options: Any,
+) -> tuple[Float[Array, "*shape"], BatchStats]:
+    """Apply batch norm, then `add_noise` to its output, scale and bias included.
+
+    Source: Santurkar et al. 2018, Sec. 2.1 and Algorithm 1. Without noise in evaluation, by default.
+
+    Args:
+        x: array with the features along `axis`.
+        stats: running mean and variance, each (features,).
+        scale: factor per feature; None is 1.
+        bias: offset per feature; None is 0.
+        key: from which the noise follows; a new one for every step and layer. None where no noise is added.
+        train: use and record the batch's statistics and add noise; otherwise use `stats`.
+        noise: kind of noise, see `add_noise`.
+        strength: factor of the noise; 0 is batch norm.
+        noise_in_evaluation: add noise in evaluation too.
+        **options: further arguments of `batch_norm`.
+
+    Returns:
+        (y, new stats), as `batch_norm`.
+
+    Raises:
+        ValueError: if `noise` is unknown, the key is missing, or as in `batch_norm`.
+    """
+    y, new = batch_norm(x, stats, scale, bias, train=train, **options)
+    if train or noise_in_evaluation:
+        y = add_noise(y, key, noise=noise, strength=strength, axis=options.get("axis", -1))
+    return y, new
+
+
+def add_noise(
+    x: Float[Array, "*shape"],
+    key: Array | None,
+    *,
+    noise: Noise = "santurkar",
+    strength: float | Float[Array, ""] = 1.0,
+    axis: Axes = -1,
+) -> Float[Array, "*shape"]:
+    """Scale and shift every entry of x at random: y = s x + m.
+
+    "santurkar"   mu ~ U(-0.5, 0.5) and sigma ~ U(1, 1.25) per feature, then per entry m ~ U(mu - 0.1, mu + 0.1) and
+                  s ~ N(sigma, 0.1): the distribution itself is another one at every step
+    "strong"      log s ~ N(0, 1) and m ~ N(0, 2), per feature
+    "stationary"  s = 1 and m ~ N(0.15, 0.3), per entry: the same distribution at every step
+
+    Source: Santurkar et al. 2018, Algorithm 1, with 0.1 read as a standard deviation; the other two are those of replications.
+    `strength` multiplies every constant above (of s, its distance from 1; of log s, itself), so that 0 is no noise.
+
+    Args:
+        x: array with the features along `axis`.
+        key: from which the noise follows.
+        noise: "santurkar", "strong" or "stationary".
+        strength: factor of the noise.
+        axis: the feature axis or axes.
+
+    Returns:
+        y, of the shape and type of x.
+
+    Raises:
+        ValueError: if `noise` is unknown or the key is missing.
+    """
+    if noise not in _NOISES:
+        raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}.")
+    if key is None:
+        raise ValueError("key must be a jax.random.key where noise is added, got None.")
+    features = find_features(x, axis)
+    per_feature = tuple(n if a in features.axes else 1 for a, n in enumerate(x.shape))
+    factor, shift = _NOISES[noise](key, x.shape, per_feature, strength)
+    return promoted(factor * x + shift, x)
+
+
+def _santurkar(key: Array, shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any) -> tuple[Array, Array]:
+    """Draw factor and shift per entry around a factor and a shift per feature."""
+    keys = jax.random.split(key, 4)
+    mu = jax.random.uniform(keys[0], per_feature, minval=-0.5, maxval=0.5)
+    sigma = jax.random.uniform(keys[1], per_feature, minval=0.0, maxval=0.25)
+    shift = mu + jax.random.uniform(keys[2], shape, minval=-0.1, maxval=0.1)
+    return 1 + strength * (sigma + 0.1 * jax.random.normal(keys[3], shape)), strength * shift
+
+
+def _strong(key: Array, _shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any) -> tuple[Array, Array]:
+    """Draw factor and shift per feature, with a large spread."""
+    log_factor, shift = jax.random.normal(key, (2, *per_feature))
+    return jnp.exp(strength * log_factor), strength * 2 * shift
+
+
+def _stationary(
+    key: Array, shape: tuple[int, ...], _per_feature: tuple[int, ...], strength: Any
+) -> tuple[Array, Array]:
+    """Draw a shift per entry."""
+    return jnp.ones(()).reshape((1,) * len(shape)), strength * (0.15 + 0.3 * jax.random.normal(key, shape))
+
+
+_NOISES: dict[Noise, Callable[..., tuple[Array, Array]]] = {
+    "santurkar": _santurkar,
+    "strong": _strong,
+    "stationary": _stationary,
+}

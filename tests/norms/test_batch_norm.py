@@ -1,0 +1,266 @@
+"""Batch norm as a pure function: closed forms, identities, exactness at large means, masks, types, errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import norms
+
+KEY = jax.random.key(0)
+
+
+def fresh(num_features):
+    """Statistics of a layer that has seen nothing."""
+    return norms.init_batch_stats(num_features)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_training_and_evaluation_follow_the_formula(seed):
+    """In training the batch's statistics normalise and the running ones move; in evaluation the running ones normalise."""
+    rng = np.random.default_rng(seed)
+    x, scale, bias = rng.normal(2, 3, (64, 5)), rng.normal(size=5), rng.normal(size=5)
+    stats = norms.BatchStats(jnp.full(5, 0.5), jnp.full(5, 2.0))
+    arrays = [jnp.asarray(a, jnp.float32) for a in (x, scale, bias)]
+    y, new = norms.batch_norm(arrays[0], stats, *arrays[1:], train=True, momentum=0.9)
+    np.testing.assert_allclose(y, (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5) * scale + bias, atol=2e-5)
+    np.testing.assert_allclose(new.mean, 0.9 * 0.5 + 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(new.var, 0.9 * 2 + 0.1 * x.var(0), rtol=1e-5)
+    y, same = norms.batch_norm(arrays[0], stats, *arrays[1:], train=False)
+    np.testing.assert_allclose(y, (x - 0.5) / np.sqrt(2 + 1e-5) * scale + bias, atol=2e-5)
+    assert same is stats
+
+
+def plain(x, scale, bias, epsilon=1e-5):
+    """Batch norm as the formula has it, for JAX to differentiate."""
+    centred = x - x.mean(0, keepdims=True)
+    return centred / jnp.sqrt((centred**2).mean(0, keepdims=True) + epsilon) * scale[None] + bias[None]
+
+
+def ours(x, scale, bias, epsilon=1e-5):
+    """Batch norm in training, without its statistics."""
+    return norms.batch_norm(x, fresh(x.shape[-1]), scale, bias, train=True, epsilon=epsilon)[0]
+
+
+@pytest.fixture
+def operands(x64):
+    """Input, scale and bias in float64."""
+    x, scale, bias = (
+        jax.random.normal(k, s) for k, s in zip(jax.random.split(KEY, 3), [(7, 3), (3,), (3,)], strict=True)
+    )
+    return x + 2, scale, bias
+
+
+def test_backward_follows_the_closed_form(x64):
+    """At epsilon 0, dx = scale / std * (dy - mean(dy) - xhat mean(dy xhat))."""
+    x, dy = jax.random.normal(KEY, (2, 32, 3), jnp.float64)
+    scale = jnp.array([0.5, -1.0, 2.0])
+    _, pullback = jax.vjp(lambda x: ours(x, scale, jnp.zeros(3), 0.0), x)
+    std = x.std(axis=0, keepdims=True)
+    xhat = (x - x.mean(axis=0, keepdims=True)) / std
+    projected = dy - dy.mean(axis=0, keepdims=True) - xhat * (dy * xhat).mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(pullback(dy)[0], scale[None] / std * projected, atol=1e-12)
+
+
+@pytest.mark.parametrize("argument", range(4), ids=["x", "scale", "bias", "epsilon"])
+@pytest.mark.parametrize("derivative", [jax.jacfwd, jax.jacrev, jax.hessian], ids=lambda d: d.__name__)
+def test_derivatives_are_those_of_the_formula(derivative, argument, operands):
+    """Forwards, backwards and to second order, in every argument."""
+    theirs, mine = (derivative(f, argument)(*operands, 0.1) for f in (plain, ours))
+    np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_mixed_third_derivative(operands):
+    """The closed form differentiates on: a Hessian product's gradient is the formula's."""
+
+    def product(f):
+        def loss(x, scale):
+            return jnp.sum(jnp.sin(f(x, scale, operands[2])))
+
+        def hvp(x, scale):
+            return jax.jvp(lambda x: jax.grad(loss)(x, scale), (x,), (jnp.cos(x),))[1]
+
+        return jax.grad(lambda scale: jnp.sum(hvp(operands[0], scale) ** 2))(operands[1])
+
+    np.testing.assert_allclose(product(ours), product(plain), rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_gradient_norm_identity(seed, x64):
+    """At epsilon 0, |dx|² = scale²/var (|dy|² - (sum dy)²/m - (sum dy xhat)²/m), per feature."""
+    x, dy = jax.random.normal(jax.random.key(seed), (2, 32, 3))
+    scale = jnp.array([0.5, -1.0, 2.0])
+    xhat, pullback = jax.vjp(lambda x: ours(x, jnp.ones(3), jnp.zeros(3), 0.0), x)
+    (dx,) = pullback(dy * scale[None])
+    kept = (dy**2).sum(0) - dy.sum(0) ** 2 / 32 - (dy * xhat).sum(0) ** 2 / 32
+    np.testing.assert_allclose((dx**2).sum(0), scale**2 / x.var(0) * kept, rtol=1e-10)
+
+
+def test_scale_invariance(x64):
+    """BN(a x + b) = BN(x) for a > 0; weights before it are orthogonal to their gradient, and a bias before it has none."""
+    x, w = jax.random.normal(KEY, (16, 5)), jax.random.normal(jax.random.key(1), (5, 3))
+
+    def normalised(h):
+        return ours(h, jnp.ones(3), jnp.zeros(3), 0.0)
+
+    np.testing.assert_allclose(normalised(7 * x @ w + 3), normalised(x @ w), atol=1e-12)
+    dw, db = jax.grad(lambda w, b: jnp.sum(jnp.sin(normalised(x @ w + b[None]))), (0, 1))(w, jnp.zeros(3))
+    np.testing.assert_allclose((w * dw).sum(0), 0, atol=1e-12)
+    np.testing.assert_allclose(db, 0, atol=1e-12)
+
+
+def test_stays_exact_at_a_large_mean():
+    """At mean 1e4 and standard deviation 1, in float32: variance, output and gradient have the precision of float32."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(1e4, 1, (8192, 64)), jnp.float32)
+    dy = jnp.asarray(rng.normal(size=x.shape), jnp.float32)
+    exact, dy64 = np.asarray(x, np.float64), np.asarray(dy, np.float64)
+    np.testing.assert_allclose(norms.moments(x, (0,)).var[0], exact.var(0), rtol=1e-6)
+    y, pullback = jax.vjp(lambda x: norms.batch_norm(x, fresh(64), train=True)[0], x)
+    std = np.sqrt(exact.var(0) + 1e-5)
+    xhat = (exact - exact.mean(0)) / std
+    np.testing.assert_allclose(y, xhat, atol=5e-6)
+    dx = (dy64 - dy64.mean(0) - xhat * (dy64 * xhat).mean(0)) / std
+    assert np.max(np.abs(pullback(dy)[0] - dx)) <= 1e-6 * np.max(np.abs(dx))
+    fast = norms.moments(x, (0,), use_fast_variance=True)
+    assert np.max(np.abs(fast.var[0] - exact.var(0))) > 0.1, "the fast form has become exact: offer it as the default"
+
+
+def test_constant_input_gives_the_bias():
+    """Where nothing varies, the output is exactly the bias and every derivative is finite."""
+    x, bias = jnp.full((16, 2), 1234.5), jnp.array([0.25, -3.0])
+    y, _ = norms.batch_norm(x, fresh(2), jnp.ones(2), bias, train=True)
+    np.testing.assert_array_equal(y, np.broadcast_to(bias, (16, 2)))
+    gradient = jax.grad(lambda x: jnp.sum(jnp.sin(norms.batch_norm(x, fresh(2), train=True)[0])))(x)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("filler", [0.0, 1e6, np.nan])
+def test_masked_rows_count_as_absent(filler):
+    """Outputs, statistics and gradients of valid rows are those without the others, whatever those hold."""
+    x = jax.random.normal(KEY, (12, 3))
+    valid = jnp.arange(16) < 12
+    padded = jnp.concatenate([x, jnp.full((4, 3), filler)])
+
+    def loss(x, mask=None):
+        y, new = norms.batch_norm(x, fresh(3), train=True, mask=mask)
+        return jnp.sum(jnp.sin(y[:12])), (y[:12], new)
+
+    alone, with_mask = jax.grad(loss, has_aux=True)(x), jax.grad(loss, has_aux=True)(padded, valid[:, None])
+    np.testing.assert_allclose(with_mask[0][:12], alone[0], atol=1e-6)
+    np.testing.assert_array_equal(with_mask[0][12:], 0)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), with_mask[1], alone[1])
+
+
+def test_a_batch_without_valid_rows_changes_nothing():
+    """The statistics stay as they were and the output is finite."""
+    stats = norms.BatchStats(jnp.full(3, 0.5), jnp.full(3, 2.0))
+    y, new = norms.batch_norm(jnp.full((4, 3), jnp.nan), stats, train=True, mask=jnp.zeros((4, 1), bool))
+    assert np.isfinite(y).all()
+    jax.tree.map(np.testing.assert_array_equal, new, stats)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_synchronised_shards_equal_the_whole_batch(fast):
+    """Over a named axis with unequal valid counts, one of them none, shards give what the whole batch gives."""
+    x = jax.random.normal(KEY, (4, 8, 3))
+    counts = jnp.array([8, 3, 0, 5])
+    mask = (jnp.arange(8)[None, :] < counts[:, None])[..., None]
+    options = {"train": True, "use_fast_variance": fast}
+    shards, stats = jax.vmap(
+        lambda x, mask: norms.batch_norm(x, fresh(3), mask=mask, axis_name="shards", **options), axis_name="shards"
+    )(x, mask)
+    whole, expected = norms.batch_norm(x.reshape(32, 3), fresh(3), mask=mask.reshape(32, 1), **options)
+    valid = np.asarray(mask.reshape(32))
+    np.testing.assert_allclose(shards.reshape(32, 3)[valid], whole[valid], atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, np.broadcast_to(b, (4, 3)), atol=1e-5), stats, expected)
+
+
+@pytest.mark.parametrize("stats_type", [jnp.float32, jnp.bfloat16, jnp.float64])
+@pytest.mark.parametrize("x_type", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
+def test_types_are_kept(x_type, stats_type, x64):
+    """The output has the input's type and the new statistics the old ones', whatever the types, in or out of training."""
+    x = jax.random.normal(KEY, (64, 3), x_type) + 100
+    stats = norms.BatchStats(jnp.zeros(3, stats_type), jnp.ones(3, stats_type))
+    for train in (True, False):
+        y, new = norms.batch_norm(x, stats, train=train, momentum=0.9)
+        assert y.dtype == x_type
+        assert new.mean.dtype == new.var.dtype == stats_type
+
+
+def test_half_precision_is_averaged_in_float32():
+    """The statistics of a bfloat16 batch are those of its exact values; scale and bias of float32 make a float32 output."""
+    x = jax.random.normal(KEY, (64, 3), jnp.bfloat16) + 100
+    y, new = norms.batch_norm(x, fresh(3), jnp.ones(3), train=True, momentum=0.0)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(new.var, np.asarray(x, np.float64).var(0), rtol=1e-5)
+
+
+def test_backward_keeps_the_input_in_its_own_type():
+    """Of a bfloat16 batch, nothing as large is kept for the backward pass but the batch itself."""
+    x = jax.random.normal(KEY, (64, 3), jnp.bfloat16)
+    _, pullback = jax.vjp(lambda x: norms.batch_norm(x, fresh(3), jnp.ones(3), train=True)[0], x)
+    large = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= x.size]
+    assert [leaf.dtype for leaf in large] == [jnp.bfloat16]
+
+
+def test_running_variance_may_be_unbiased():
+    """With the switch, the variance is recorded with the estimator 1/(m-1), of what the mask lets through."""
+    x = jax.random.normal(KEY, (8, 3))
+    record = {"train": True, "momentum": 0.0, "unbiased_running_var": True}
+    np.testing.assert_allclose(norms.batch_norm(x, fresh(3), **record)[1].var, x.var(0, ddof=1), rtol=1e-5)
+    mask = (jnp.arange(8) < 5)[:, None]
+    np.testing.assert_allclose(
+        norms.batch_norm(x, fresh(3), mask=mask, **record)[1].var, x[:5].var(0, ddof=1), rtol=1e-5
+    )
+    np.testing.assert_allclose(norms.batch_norm(x[:1], fresh(3), **record)[1].var, 0)
+
+
+def test_cumulative_momentum_makes_plain_averages():
+    """After any number of batches the running statistics are the averages of the batches' own."""
+    batches, stats = jax.random.normal(KEY, (5, 16, 3)) + 1, fresh(3)
+    for n, x in enumerate(batches):
+        _, stats = norms.batch_norm(x, stats, train=True, momentum=norms.cumulative_momentum(n))
+    np.testing.assert_allclose(stats.mean, batches.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(stats.var, batches.var(1).mean(0), rtol=1e-5)
+
+
+def test_running_statistics_carry_no_gradient():
+    """A loss of the new statistics has gradient 0."""
+    gradient = jax.grad(lambda x: jnp.sum(norms.batch_norm(x, fresh(3), train=True)[1].var))(jnp.ones((4, 3)))
+    np.testing.assert_array_equal(gradient, 0)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape", "features"), [(-1, (4, 5, 3), (3,)), (1, (4, 3, 5), (3,)), ((0, -1), (2, 6, 3), (2, 3))]
+)
+def test_any_feature_axes(axis, shape, features):
+    """Each feature along any axis or axes has mean 0 and variance 1."""
+    x = 3 * jax.random.normal(KEY, shape) + 1
+    stats = norms.BatchStats(jnp.zeros(features), jnp.ones(features))
+    y, _ = norms.batch_norm(x, stats, train=True, axis=axis)
+    kept = {a % 3 for a in np.atleast_1d(axis)}
+    reduced = tuple(a for a in range(3) if a not in kept)
+    np.testing.assert_allclose(y.mean(reduced), 0, atol=1e-5)
+    np.testing.assert_allclose(y.var(reduced), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": jnp.ones(4)}, r"scale must have one entry per feature, shape \(3,\), got shape \(4,\)"),
+        ({"stats": norms.init_batch_stats(2)}, r"stats.mean must have one entry per feature"),
+        ({"mask": jnp.ones(8, bool)}, r"mask must have the rank of x"),
+        ({"mask": jnp.ones((7, 1), bool)}, r"mask must have the rank of x"),
+        ({"mask": jnp.ones((8, 1))}, r"mask must hold booleans, True where an entry counts, got float32"),
+        ({"axis": 2}, r"axis must lie in \[-2, 2\)"),
+        ({"stats": None}, r"stats must be a BatchStats, as norms.init_batch_stats makes them, got None"),
+        ({"axis_name": "shards"}, r"axis_name must name an axis of a surrounding vmap or shard_map, got 'shards'"),
+    ],
+)
+def test_misfits_are_named(change, message, as_a_user):
+    """A shape that does not fit raises one line that names the argument, the rule and the value."""
+    arguments = {"x": jnp.ones((8, 3)), "stats": fresh(3), "scale": None, "train": True, **change}
+    with pytest.raises(ValueError, match=message) as caught:
+        jax.eval_shape(lambda: norms.batch_norm(**arguments))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,127 @@
+"""Population statistics from data."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from bnjax import Batch, Model, Variables, adapters, linen, norms
+
+X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+UNEQUAL = [jnp.asarray(X[a:b]) for a, b in ((0, 7), (7, 40), (40, 41), (41, 60))]
+
+
+class Net(nn.Module):
+    """Two layers, two normalisers."""
+
+    norm: object
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        """Compute outputs."""
+        x = nn.relu(self.norm(name="norm_1")(nn.Dense(8)(x), use_running_average=not train))
+        return nn.Dense(3)(self.norm(name="norm_2")(x, use_running_average=not train))
+
+
+def first_layer(params):
+    """Return what the first normaliser sees of all the data, in float64."""
+    dense = params["Dense_0"]
+    return X.astype(np.float64) @ np.asarray(dense["kernel"], np.float64) + np.asarray(dense["bias"], np.float64)
+
+
+def prepared(norm, offset=0.0):
+    """Make a model and its variables, with a bias that moves the first layer's mean."""
+    model = adapters.from_linen(Net(norm))
+    params, stats = model.init(jax.random.key(0), jnp.asarray(X))
+    params["Dense_0"]["bias"] = params["Dense_0"]["bias"] + offset
+    return model, Variables(params, stats)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.99, 0.999])
+@pytest.mark.parametrize(("norm", "tolerance"), [(linen.BatchNorm, 1e-6), (nn.BatchNorm, 1e-3)])
+def test_pools_unequal_batches(norm, tolerance, momentum):
+    """Over batches of unequal sizes, the statistics are those of all the data at once: exactly for ours, near for Flax's."""
+    model, variables = prepared(partial(norm, momentum=momentum))
+    stats = norms.recalibrate(model, variables, UNEQUAL).batch_stats["norm_1"]
+    exact = first_layer(variables.params)
+    np.testing.assert_allclose(stats["mean"], exact.mean(0), atol=10 * tolerance)
+    np.testing.assert_allclose(stats["var"], exact.var(0), rtol=10 * tolerance)
+
+
+def test_stays_exact_at_a_large_mean():
+    """At mean 1e4 and unequal batches, variances suffer from no more than the rounding of the batches' means."""
+    model, variables = prepared(linen.BatchNorm, offset=1e4)
+    stats = norms.recalibrate(model, variables, UNEQUAL).batch_stats["norm_1"]
+    seen = np.asarray(
+        jnp.asarray(X) @ variables.params["Dense_0"]["kernel"] + variables.params["Dense_0"]["bias"][None]
+    )
+    exact = seen.astype(np.float64)
+    np.testing.assert_allclose(stats["mean"], exact.mean(0), rtol=1e-7)
+    np.testing.assert_allclose(stats["var"], exact.var(0), rtol=3e-4)
+
+
+@pytest.mark.parametrize("norm", [linen.BatchNorm, partial(linen.BatchNorm, unbiased_running_var=True, momentum=None)])
+def test_on_one_batch_evaluation_equals_training(norm):
+    """Recalibrated on a batch, the model evaluates it as it trains on it."""
+    model, variables = prepared(norm)
+    new = norms.recalibrate(model, variables, [Batch(jnp.asarray(X), jnp.zeros(60, jnp.int32))])
+    trained, _ = model.apply(variables, jnp.asarray(X), train=True)
+    np.testing.assert_allclose(model.apply(new, jnp.asarray(X), train=False)[0], trained, atol=1e-5)
+    assert new.params is variables.params
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        partial(linen.LpNorm, p=1),
+        partial(linen.GhostBatchNorm, ghost_size=5),
+        partial(linen.BatchRenorm, bounds=norms.renorm_bounds),
+        linen.LayerNorm,
+    ],
+    ids=["lp", "ghost", "renorm", "layer"],
+)
+def test_any_normaliser(norm):
+    """Every kind is averaged; what is no statistic stays."""
+    model, variables = prepared(norm)
+    batches = [jnp.asarray(X[:30]), jnp.asarray(X[30:])]
+    new = norms.recalibrate(model, variables, batches, show_progress=False)
+    assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, variables)
+    for layer, stats in new.batch_stats.items():
+        np.testing.assert_array_equal(stats.get("num_batches", 0), 0)
+        if layer == "norm_1":
+            np.testing.assert_allclose(stats["mean"], first_layer(variables.params).mean(0), atol=1e-5)
+
+
+def test_any_structure_and_stale_programs():
+    """Statistics may be a NamedTuple; what was compiled before, for training, is not taken for the batch's statistics."""
+
+    @partial(jax.jit, static_argnames="train")
+    def apply(variables, x, *, train, rngs=None):
+        return norms.batch_norm(x, variables.batch_stats, train=train)
+
+    model = Model(lambda key, x: Variables({}, norms.init_batch_stats(4)), apply)
+    start = Variables({}, norms.init_batch_stats(4))
+    _, before = apply(start, jnp.asarray(X), train=True)
+    new = norms.recalibrate(model, start, [jnp.asarray(X)])
+    np.testing.assert_allclose(new.batch_stats.mean, X.mean(0), atol=1e-6)
+    _, after = apply(start, jnp.asarray(X), train=True)
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_random_layers_get_a_key_per_batch():
+    """With noise in training, each batch has its own, and the same keys give the same statistics."""
+    model, variables = prepared(linen.NoisyBatchNorm)
+    run = partial(norms.recalibrate, model, variables, [jnp.asarray(X), jnp.asarray(X)])
+    once, again, other = (run(rngs={"noise": jax.random.key(seed)}) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, once, again)
+    gap = once.batch_stats["norm_2"]["mean"] - other.batch_stats["norm_2"]["mean"]
+    assert jnp.max(jnp.abs(gap)) > 1e-3
+
+
+def test_no_batches_is_an_error():
+    """Nothing to take statistics from raises one line."""
+    with pytest.raises(ValueError, match="batches must hold at least one batch, got none"):
+        norms.recalibrate(*prepared(linen.BatchNorm), [])
