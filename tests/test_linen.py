@@ -1,4 +1,7 @@
-"""The linen BatchNorm stands in for Flax's."""
+"""The linen BatchNorm stands in for Flax's, and the rest of the family for it."""
+
+import dataclasses
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -6,32 +9,86 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bnjax import linen, models, norms
 from bnjax.linen import BatchNorm
 
 X = 2 * jax.random.normal(jax.random.key(0), (16, 4, 4, 3)) + 1
 
 
+FAMILY = {
+    "batch": BatchNorm,
+    "cumulative": partial(BatchNorm, momentum=None),
+    "l1": partial(linen.LpNorm, p=1),
+    "linf": partial(linen.LpNorm, p="inf", center_first=True),
+    "ghost": partial(linen.GhostBatchNorm, ghost_size=4),
+    "renorm": partial(linen.BatchRenorm, bounds=norms.renorm_bounds),
+    "noisy": linen.NoisyBatchNorm,
+    "layer": linen.LayerNorm,
+    "instance": linen.InstanceNorm,
+    "group": partial(linen.GroupNorm, num_groups=2),
+}
+
+
 def test_has_the_fields_of_flax():
-    """Fields, their order and their defaults are Flax's, but for the choice of the stable variance."""
+    """The fields, their order and their defaults are Flax's, but for the choice of the stable variance; ours come after."""
     ours, theirs = (
-        [(f.name, f.default) for f in cls.__dataclass_fields__.values() if f.name not in ("parent", "name")]
+        [(f.name, f.default) for f in dataclasses.fields(cls) if f.name not in ("parent", "name")]
         for cls in (BatchNorm, nn.BatchNorm)
     )
-    changed = {name: value for (name, value), old in zip(ours, theirs, strict=True) if (name, value) != old}
-    assert [name for name, _ in ours] == [name for name, _ in theirs]
+    changed = {name: value for (name, value), old in zip(ours, theirs, strict=False) if (name, value) != old}
+    assert [name for name, _ in ours] == [*(name for name, _ in theirs), "unbiased_running_var"]
     assert changed == {"use_fast_variance": False}
 
 
+def results_of(cls, *, use_running_average, **fields):
+    """Return a module's variables, and its output, statistics and gradients at other variables, compiled."""
+    module = nn.Sequential([cls(use_running_average=use_running_average, use_fast_variance=True, **fields)])
+    variables = module.init(jax.random.key(1), X)
+    shifted = jax.tree.map(lambda leaf: leaf + 0.25, variables)
+
+    @jax.jit
+    def differentiate(params, x):
+        def loss(params, x):
+            y, changed = module.apply({**shifted, "params": params}, x, mutable=["batch_stats"])
+            return jnp.sum(jnp.sin(y.astype(jnp.float32))), (y, changed)
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(params, x)
+
+    return variables, differentiate(shifted.get("params", {}), X)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"dtype": jnp.bfloat16}, {"use_scale": False}, {"use_bias": False}, {"axis": (1, -1)}, {"momentum": 0.5}],
+    ids=str,
+)
 @pytest.mark.parametrize("use_running_average", [True, False])
-def test_equals_flax_to_the_bit_in_its_fast_form(use_running_average):
-    """With the fast variance, output, statistics and paths are Flax's own."""
-    results = []
-    for cls in (BatchNorm, nn.BatchNorm):
-        module = nn.Sequential([cls(use_running_average=use_running_average, use_fast_variance=True)])
-        variables = module.init(jax.random.key(1), X)
-        shifted = jax.tree.map(lambda leaf: leaf + 0.25, variables)
-        results.append((variables, jax.jit(lambda v, m=module: m.apply(v, X, mutable=["batch_stats"]))(shifted)))
-    jax.tree.map(np.testing.assert_array_equal, *results)
+def test_equals_flax_to_the_bit_in_its_fast_form(use_running_average, fields):
+    """With the fast variance, paths, output, statistics and gradients are Flax's own."""
+    mine, theirs = (
+        results_of(cls, use_running_average=use_running_average, **fields) for cls in (BatchNorm, nn.BatchNorm)
+    )
+    jax.tree.map(np.testing.assert_array_equal, mine, theirs)
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(nn.BatchNorm, BatchNorm), (BatchNorm, nn.BatchNorm)])
+def test_variables_interchange(writer, reader):
+    """What one has trained, the other evaluates, under the same automatic names."""
+
+    def net(cls):
+        class Net(nn.Module):
+            @nn.compact
+            def __call__(self, x, *, train):
+                return cls(use_running_average=not train)(nn.Dense(5)(x))
+
+        return Net()
+
+    x = X.reshape(-1, 3)
+    variables = net(writer).init(jax.random.key(0), x, train=False)
+    _, changed = net(writer).apply(variables, x, train=True, mutable=["batch_stats"])
+    trained = {**variables, **changed}
+    mine, theirs = (net(cls).apply(trained, x, train=False) for cls in (reader, writer))
+    np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
 def test_does_not_update_while_initialising():
@@ -59,3 +116,65 @@ def test_result_type():
     """`dtype` is the result's."""
     module = BatchNorm(use_running_average=False, dtype=jnp.bfloat16)
     assert module.init_with_output(jax.random.key(0), X)[0].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("norm", FAMILY.values(), ids=FAMILY)
+def test_any_normaliser_trains_a_vgg(norm):
+    """Each of the family is the norm of a model: one step in training moves what it remembers, evaluation nothing."""
+    convolutions = tuple(range(1, 9))  # a dense layer has no positions for instance norm
+    model = models.make_model(models.VGGConfig(width=1 / 16, norm=norm, norm_layers=convolutions))
+    x = jax.random.normal(jax.random.key(0), (8, 32, 32, 3))
+    variables = jax.jit(model.init)(jax.random.key(1), x)
+    rngs = {"noise": jax.random.key(2)}
+    _, moved = jax.jit(lambda v: model.apply(v, x, train=True, rngs=rngs))(variables)
+    outputs, same = jax.jit(lambda v: model.apply(v, x, train=False))(variables)
+    assert np.isfinite(outputs).all()
+    jax.tree.map(np.testing.assert_array_equal, same, variables.batch_stats)
+    changed = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), moved, variables.batch_stats)
+    assert all(jax.tree.leaves(changed))
+
+
+def test_modules_are_their_functions():
+    """Fields reach the functions of the same names."""
+    stats, noise = norms.init_batch_stats(3), {"noise": jax.random.key(0)}
+    pairs = [
+        (linen.LpNorm(p="inf", center_first=True), partial(norms.lp_norm, p="inf", center_first=True)),
+        (
+            linen.GhostBatchNorm(ghost_size=4, running_var="whole_batch"),
+            partial(norms.ghost_batch_norm, ghost_size=4, running_var="whole_batch"),
+        ),
+        (linen.BatchRenorm(r_max=1.1, d_max=0.2), partial(norms.batch_renorm, r_max=1.1, d_max=0.2)),
+        (BatchNorm(unbiased_running_var=True), partial(norms.batch_norm, unbiased_running_var=True)),
+    ]
+    for module, function in pairs:
+        variables = module.init(jax.random.key(0), X, use_running_average=True)
+        y, changed = module.apply(variables, X, use_running_average=False, mutable=["batch_stats"], rngs=noise)
+        expected, new = function(X, stats, jnp.ones(3), jnp.zeros(3), train=True)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(list(changed["batch_stats"].values()), list(new))
+    for module, function in [
+        (linen.LayerNorm(reduction_axes=(-1,)), partial(norms.layer_norm, reduction_axes=(-1,))),
+        (linen.GroupNorm(num_groups=3), partial(norms.group_norm, num_groups=3)),
+    ]:
+        y, _ = module.init_with_output(jax.random.key(0), X)
+        np.testing.assert_array_equal(y, function(X, jnp.ones(3), jnp.zeros(3)))
+
+
+def test_the_cumulative_average_counts():
+    """With momentum None the running statistics are the plain average over batches."""
+    module = BatchNorm(use_running_average=False, momentum=None)
+    variables = module.init(jax.random.key(0), X)
+    for x in (X, X + 1, X + 5):
+        _, changed = module.apply(variables, x, mutable=["batch_stats"])
+        variables = {**variables, **changed}
+    assert variables["batch_stats"]["num_batches"] == 3
+    np.testing.assert_allclose(variables["batch_stats"]["mean"], (X + 2).mean((0, 1, 2)), rtol=1e-5)
+
+
+def test_noise_needs_its_key():
+    """In training without an rng, Flax says so; in evaluation none is needed."""
+    module = linen.NoisyBatchNorm()
+    variables = module.init(jax.random.key(0), X, use_running_average=False)
+    module.apply(variables, X, use_running_average=True)
+    with pytest.raises(nn.module.errors.InvalidRngError, match="noise"):
+        module.apply(variables, X, use_running_average=False, mutable=["batch_stats"])

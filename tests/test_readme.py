@@ -3,8 +3,13 @@
 import re
 import shlex
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
 from conftest import ROOT
 
+from bnjax import norms
 from bnjax.records import read_json
 from experiments import __main__ as command_line
 from experiments import _cli, _curves
@@ -43,10 +48,41 @@ def test_links_and_pictures_exist():
             assert (ROOT / target).exists(), target
 
 
-def test_python_blocks_run():
+def python_blocks():
+    """List the Python blocks of the README."""
+    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.split("\n")[0])
+def test_python_blocks_run(block):
     """Every Python block of the README runs as it stands."""
-    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
-        exec(compile(block, "README.md", "exec"), {})
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_block_for_several_devices_gives_the_gradient_of_the_whole_batch():
+    """Value, statistics and gradient are those of one device, on as many as there are."""
+    (block,) = (block for block in python_blocks() if "shard_map" in block)
+    shown = {}
+    exec(compile(block, "README.md", "exec"), shown)
+    assert jax.device_count() == 8
+    x = jnp.asarray(np.asarray(shown["x"]))
+
+    def loss(scale):
+        y, stats = norms.batch_norm(x, norms.init_batch_stats(3), scale, train=True)
+        return jnp.mean(jnp.tanh(y)), stats
+
+    expected = jax.value_and_grad(loss, has_aux=True)(jnp.ones(3))
+    actual = ((shown["value"], shown["stats"]), shown["gradient"])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), actual, expected)
+
+
+def test_each_way_of_use_is_as_short_as_promised():
+    """Five lines for linen, nnx and the plain function, ten for several devices, imports aside."""
+    section = README[README.index("## Use the batch norm") : README.index("## Words and letters")]
+    blocks = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    lengths = [sum(bool(line) and " import " not in f" {line}" for line in block.splitlines()) for block in blocks]
+    assert len(lengths) == 4
+    assert all(length <= limit for length, limit in zip(lengths, (5, 5, 5, 10), strict=True)), lengths
 
 
 def test_the_late_smoothness_is_the_one_of_the_committed_data():

@@ -133,7 +133,7 @@ def _normalise(
 def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """Differentiate forwards; the backward pass is the transpose of this, and higher orders the derivatives of this.
 
-    With xhat = (x - mean) / std, k = scale / std and means over the batch,
+    With means over the batch, k = scale / std and x = mean + xhat std,
 
         dy = k dx + (dbias - k mean(dx)) + (dscale - k mean(xhat dx)) xhat
 
@@ -141,10 +141,12 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
     """
     x, mask, _, scale, bias, epsilon = primals
     y, batch = _normalise(over, *primals)
-    # NOTE: batch is a function of x here; differentiating what follows again needs its derivative too.
-    # x is kept for the backward pass, in its own type, and xhat is computed anew from it.
+    # One array as large as x is kept for the backward pass, from which the rest is computed anew: x itself where it has half
+    # the size, otherwise x - shift, whose products can be summed as they are.
+    kept, shift = (x, batch.shift) if x.dtype != batch.shift.dtype else (x - batch.shift, jnp.zeros_like(batch.shift))
     tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)
-    return (y, batch), tangent(x, mask, batch, scale, bias, epsilon, *(tangents[i] for i in (0, 3, 4, 5)))
+    linear = (tangents[i] for i in (0, 3, 4, 5))
+    return (y, batch), tangent(kept, mask, batch._replace(shift=shift), scale, bias, epsilon, *linear)
 
 
 def _tangent(
@@ -163,13 +165,15 @@ def _tangent(
     """Apply the derivative of `_normalise` to tangents of x, scale, bias and epsilon, in which it is linear."""
     divisor = jnp.maximum(batch.num_valid, 1)
     inverse_std = lax.rsqrt(batch.var + epsilon)
-    xhat, dx = batch.centre(readable(x, mask)) * inverse_std, readable(dx, mask)
-    sum_dx, sum_product = over.total(dx, xhat * dx)
-    dmean, mean_product = sum_dx / divisor, sum_product / divisor
+    shifted, dx = readable(x - batch.shift, mask), readable(dx, mask)
+    sum_dx, sum_product = over.total(dx, shifted * dx)
+    dmean, mean_product = sum_dx / divisor, (sum_product - batch.rest * sum_dx) / divisor
     factor = inverse_std if scale is None else inverse_std * scale
-    # d(1 / std) = -(mean(xhat dx) + depsilon / (2 std)) / std²
-    offset, slope = -factor * dmean, -factor * (mean_product + 0.5 * inverse_std * depsilon)
-    offset, slope = (v if d is None else d + v for v, d in ((offset, dbias), (slope, dscale)))
-    dy = factor * dx + offset + slope * xhat
-    dvar = 2 * mean_product / inverse_std
+    dvar = 2 * mean_product
+    # dy = factor (dx - dmean) + (dscale / std - factor (dvar + depsilon) / (2 std²)) (x - mean) + dbias
+    slope = -0.5 * factor * jnp.square(inverse_std) * (dvar + depsilon)
+    slope = slope if dscale is None else slope + dscale * inverse_std
+    offset = -factor * dmean - slope * batch.rest
+    offset = offset if dbias is None else offset + dbias
+    dy = factor * dx + offset + slope * shifted
     return dy, Moments(jnp.zeros_like(batch.num_valid), jnp.zeros_like(dmean), dmean, dvar)

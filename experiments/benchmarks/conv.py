@@ -11,16 +11,15 @@ into a few seconds. Only the ratios mean something: a machine that is shared cha
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from bnjax.conv import conv_general_dilated
+from experiments.benchmarks._timing import measure
 
 # (side of the map, in_channels, out_channels) of the different convolutions of VGG-A, 13 and 16 on 32x32 images.
 VGG_SHAPES = (
@@ -35,7 +34,6 @@ VGG_SHAPES = (
     (2, 512, 512),
 )
 _SCAN_LENGTH = 2
-_SECONDS = 4.0
 
 Convolution = Callable[..., Array]
 
@@ -63,18 +61,6 @@ def scanned(step: Callable[..., tuple[Array, ...]], x: Array, k: Array, dy: Arra
         return 1e-20 * jnp.stack([jnp.sum(result) for result in results]).sum(), None
 
     return lax.scan(body, jnp.zeros(()), None, length=_SCAN_LENGTH)[0]
-
-
-def measure(programs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Time programs in turn; return the median of each, in milliseconds."""
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(7):
-        for name, program in programs.items():
-            if sum(times[name]) < _SECONDS:
-                start = time.perf_counter()
-                jax.block_until_ready(program())
-                times[name].append(1000 * (time.perf_counter() - start))
-    return {name: median(runs) for name, runs in times.items()}
 
 
 def compare(step: Callable[..., tuple[Array, ...]], operands: tuple[Array, ...], in_scan: bool) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from bnjax import norms
 
@@ -153,7 +153,7 @@ def test_masked_rows_count_as_absent(norm):
     assert_close((dx[:12], dp, results), (expected_dx, expected_dp, expected))
 
 
-MESH = jax.make_mesh((8,), ("shards",), axis_types=(jax.sharding.AxisType.Auto,))
+MESH = jax.make_mesh((8,), ("shards",), axis_types=(AxisType.Auto,))
 EVERYWHERE, SPLIT = PartitionSpec(), PartitionSpec("shards")
 
 
@@ -186,10 +186,12 @@ def test_shards_equal_the_whole_batch(norm):
     )
 
 
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=str)
 @every
-def test_a_batch_spread_by_the_compiler_is_one_batch(norm):
+def test_a_batch_spread_by_the_compiler_is_one_batch(norm, axis_type):
     """Under jit with a sharded batch, without any axis name, the statistics are those of the whole."""
-    spread = jax.device_put(X, NamedSharding(MESH, SPLIT))
+    mesh = jax.make_mesh((4,), ("devices",), axis_types=(axis_type,), devices=jax.devices()[:4])
+    spread = jax.device_put(X, NamedSharding(mesh, PartitionSpec("devices")))
     assert_close(jax.jit(norm)(spread, STATS, SCALE, BIAS), norm(X, STATS, SCALE, BIAS))
 
 

@@ -41,7 +41,7 @@ def prepared(norm, offset=0.0):
 
 
 @pytest.mark.parametrize("momentum", [0.9, 0.99, 0.999])
-@pytest.mark.parametrize(("norm", "tolerance"), [(linen.BatchNorm, 1e-6), (nn.BatchNorm, 1e-3)])
+@pytest.mark.parametrize(("norm", "tolerance"), [(linen.BatchNorm, 1e-6), (nn.BatchNorm, 1e-5)])
 def test_pools_unequal_batches(norm, tolerance, momentum):
     """Over batches of unequal sizes, the statistics are those of all the data at once: exactly for ours, near for Flax's."""
     model, variables = prepared(partial(norm, momentum=momentum))

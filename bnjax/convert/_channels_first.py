@@ -1,0 +1,57 @@
+"""What PyTorch and Equinox share: output features before input features, and channels before the spatial axes."""
+
+import math
+
+import numpy as np
+
+from bnjax.convert._layers import WEIGHTS, Layer
+
+
+def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat: tuple[int, ...] | None) -> Layer:
+    """Make a Layer from one module's weight, bias, mean and var.
+
+    Args:
+        name: of the module, for errors.
+        weight_name: what Flax calls its weight, one of `WEIGHTS`.
+        arrays: any of weight, bias, mean and var.
+        flat: (channels, *spatial) before the flatten that precedes the module, if one does.
+
+    Returns:
+        Layer with kernels of shape (*spatial, in, out).
+    """
+    params = {"bias": arrays["bias"].reshape(-1)} if "bias" in arrays else {}
+    if "weight" in arrays:
+        params[weight_name] = arrays["weight"]
+    if weight_name == "kernel":
+        params["kernel"] = params["kernel"].transpose(*range(2, params["kernel"].ndim), 1, 0)
+    layer = Layer(params, {key: arrays[key] for key in ("mean", "var") if key in arrays})
+    return layer if flat is None else _reorder(name, layer, flat, to_last=True)
+
+
+def write_layer(name: str, layer: Layer, flat: tuple[int, ...] | None) -> dict[str, np.ndarray]:
+    """Undo `read_layer`, but for the shape of the bias."""
+    params, stats = layer if flat is None else _reorder(name, layer, flat, to_last=False)
+    arrays = {"weight" if key in WEIGHTS else key: array for key, array in (params | stats).items()}
+    if "kernel" in params:
+        arrays["weight"] = params["kernel"].transpose(-1, -2, *range(params["kernel"].ndim - 2))
+    return {key: np.array(array, order="C") for key, array in arrays.items()}
+
+
+def _reorder(name: str, layer: Layer, flat: tuple[int, ...], *, to_last: bool) -> Layer:
+    """Reorder flattened features, which a dense layer has in its kernel only and a normaliser everywhere."""
+    if "kernel" in layer.params:
+        kernel = _move_channels(name, layer.params["kernel"], flat, to_last=to_last)
+        return Layer(layer.params | {"kernel": kernel}, layer.stats)
+    params, stats = (
+        {key: _move_channels(name, array, flat, to_last=to_last) for key, array in arrays.items()} for arrays in layer
+    )
+    return Layer(params, stats)
+
+
+def _move_channels(name: str, array: np.ndarray, flat: tuple[int, ...], *, to_last: bool) -> np.ndarray:
+    """Move channels behind the spatial axes, or back, in a first axis that flattens them all."""
+    if array.ndim > 2 or array.shape[0] != math.prod(flat):
+        raise ValueError(f"flattened must give sizes whose product is the features of {name!r}, got {flat}.")
+    sizes = flat if to_last else (*flat[1:], flat[0])
+    ends = (0, len(flat) - 1) if to_last else (len(flat) - 1, 0)
+    return np.moveaxis(array.reshape(*sizes, *array.shape[1:]), *ends).reshape(array.shape)

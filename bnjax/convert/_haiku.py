@@ -1,0 +1,118 @@
+"""Haiku's parameters and state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bnjax.convert._layers import SETTLED, Layer, check_leaf, check_like, collect, match, nest, read
+from bnjax.types import Variables
+
+_PARAMS = {"w": "kernel", "b": "bias", "scale": "scale", "offset": "bias", "embeddings": "embedding"}
+_STATS = {"mean_ema": "mean", "var_ema": "var"}
+
+HaikuTree = Mapping[str, Mapping[str, Any]]
+
+
+def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] | None = None) -> Variables:
+    """Convert parameters and state of a Haiku network with channels last, whose kernels have Flax's layout.
+
+    Statistics are the `average` of the batch norms' moving averages, which evaluation uses. A transposed convolution
+    cannot be told from a convolution, and its kernel is not in Flax's layout: the last two axes are exchanged.
+
+    Args:
+        params: arrays by module and name.
+        state: arrays by module and name, of batch norms only.
+        names: module name to path of the Flax layer; by default "net/~/conv" becomes "net/conv". The module of a batch
+            norm is the one that holds its scale, not its moving averages.
+
+    Returns:
+        Variables with copies of the arrays, in their types; scale, bias, mean and var have shape (features,).
+
+    Raises:
+        ValueError: if an array is of an unknown kind or cannot be read, or a name does not fit; it names the array.
+    """
+    layers = {module: Layer(_read_params(module, arrays), {}) for module, arrays in params.items()}
+    for ema, arrays in state.items():
+        module, leaf = _owner(ema)
+        layers.setdefault(module, Layer({}, {})).stats[leaf] = _read_average(ema, leaf, arrays)
+    paths = match(names, layers, _default_path)
+    return nest({paths[module]: layer for module, layer in layers.items()})
+
+
+def to_haiku(
+    variables: Variables, like_params: HaikuTree, like_state: HaikuTree, *, names: Mapping[str, str] | None = None
+) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Array]]]:
+    """Convert to Haiku's parameters and state, the inverse of `from_haiku`.
+
+    Haiku divides its moving averages by 1 - decay**counter. The counter is set so high that this is 1: training then
+    continues from the averages with the update that Flax makes, whatever the template's counter.
+
+    Args:
+        variables: of a Flax model.
+        like_params: parameters of the Haiku network, for their names and shapes.
+        like_state: its state, likewise.
+        names: module name to path of the Flax layer, the same as for `from_haiku`.
+
+    Returns:
+        (params, state).
+
+    Raises:
+        ValueError: if variables and template differ in layers, shapes or types, or a name does not fit.
+    """
+    check_like(variables, from_haiku(like_params, like_state, names=names))
+    layers = collect(variables)
+    paths = match(names, dict.fromkeys([*like_params, *(_owner(ema)[0] for ema in like_state)]), _default_path)
+    params = {
+        module: {name: _reshaped(layers[paths[module]].params[_PARAMS[name]], like) for name, like in arrays.items()}
+        for module, arrays in like_params.items()
+    }
+    state = {}
+    for ema, like in like_state.items():
+        module, leaf = _owner(ema)
+        average = _reshaped(layers[paths[module]].stats[leaf], like["average"])
+        state[ema] = {"average": average, "hidden": average, "counter": jnp.full_like(like["counter"], SETTLED)}
+    return params, state
+
+
+def _default_path(module: str) -> str:
+    """Drop what marks modules that were made in a constructor."""
+    return "/".join(part for part in module.split("/") if part != "~")
+
+
+def _owner(ema: str) -> tuple[str, str]:
+    """Split the name of a moving average into its batch norm and what it averages."""
+    module, _, name = ema.rpartition("/")
+    check_leaf(ema, name, _STATS)
+    return module.removesuffix("/~"), _STATS[name]
+
+
+def _read_params(module: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Give the parameters of a module Flax's names and shapes."""
+    params = {}
+    for name, value in arrays.items():
+        check_leaf(f"{module}/{name}", name, _PARAMS)
+        array = read(f"{module}/{name}", value)
+        params[_PARAMS[name]] = array if name in ("w", "embeddings") else _vector(f"{module}/{name}", array)
+    return params
+
+
+def _read_average(ema: str, leaf: str, arrays: Mapping[str, Any]) -> np.ndarray:
+    """Read a statistic, which is Flax's initial one before the first batch."""
+    average = _vector(ema, read(ema, arrays["average"]))
+    has_seen_a_batch = read(ema, arrays["counter"]) > 0
+    return average if has_seen_a_batch else np.full_like(average, leaf == "var")
+
+
+def _vector(name: str, array: np.ndarray) -> np.ndarray:
+    """Drop the axes of length 1."""
+    if array.size != max(array.shape, default=1):
+        raise ValueError(f"{name} must vary along the channels only, got shape {array.shape}.")
+    return array.reshape(-1)
+
+
+def _reshaped(array: np.ndarray, like: Any) -> Array:
+    """Give an array the template's shape."""
+    return jnp.array(array.reshape(like.shape))

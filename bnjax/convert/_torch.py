@@ -1,0 +1,97 @@
+"""PyTorch's state_dict."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from bnjax.convert._channels_first import read_layer, write_layer
+from bnjax.convert._layers import check_exist, collect, group, invert, join, match, nest
+from bnjax.types import Variables
+
+_STATS = {"running_mean": "mean", "running_var": "var"}
+_LEAVES = {"weight": "weight", "bias": "bias", **_STATS}
+_COUNT = "num_batches_tracked"
+
+
+def from_torch(
+    state_dict: Mapping[str, Any],
+    *,
+    names: Mapping[str, str] | None = None,
+    flattened: Mapping[str, tuple[int, ...]] | None = None,
+    embeddings: Collection[str] = (),
+) -> Variables:
+    """Convert a state_dict.
+
+    A module with running statistics is a batch norm, and one whose weight has a single axis another normaliser. A weight
+    of two axes belongs to a dense layer, one of three to five to a convolution. From arrays alone a transposed convolution
+    cannot be told from a convolution; its kernel comes out as Flax's ConvTranspose takes it with `transpose_kernel=True`
+    (without groups). Nor can a PReLU be told from a normaliser.
+
+    Running statistics are carried over as they are: PyTorch's variance has the estimator 1/(m-1). `num_batches_tracked` is
+    dropped; it means something only with PyTorch's `momentum=None`, here `bnjax.norms.cumulative_momentum`.
+
+    Args:
+        state_dict: arrays by name, in anything NumPy reads; tensors on the CPU are.
+        names: module name to path of the Flax layer; by default "features.0" becomes "features/0".
+        flattened: module name to (channels, *spatial) of the feature maps that are flattened before it. PyTorch flattens
+            channels first and Flax last: its features are reordered. It may be a dense layer or a normaliser.
+        embeddings: names of modules whose weight is an embedding, which looks like a dense layer's.
+
+    Returns:
+        Variables with copies of the arrays, in their types.
+
+    Raises:
+        ValueError: if an array is of no kind above or cannot be read, or a name does not fit; it names the array.
+    """
+    modules = group(state_dict, ".", (*_LEAVES, _COUNT))
+    flattened = flattened or {}
+    check_exist("flattened", flattened, modules)
+    check_exist("embeddings", embeddings, modules)
+    paths = match(names, modules, lambda module: module.replace(".", "/"))
+    layers = {}
+    for module, leaves in modules.items():
+        arrays = {_LEAVES[leaf]: array for leaf, array in leaves.items() if leaf != _COUNT}
+        weight_name = "embedding" if module in embeddings else _weight_name(arrays)
+        layers[paths[module]] = read_layer(module, weight_name, arrays, flattened.get(module))
+    return nest(layers)
+
+
+def to_torch(
+    variables: Variables,
+    *,
+    names: Mapping[str, str] | None = None,
+    flattened: Mapping[str, tuple[int, ...]] | None = None,
+    num_batches_tracked: int = 0,
+) -> dict[str, np.ndarray]:
+    """Convert to a state_dict of NumPy arrays, the inverse of `from_torch`.
+
+    Load it with `model.load_state_dict({name: torch.from_numpy(array) for name, array in result.items()})`.
+
+    Args:
+        variables: of a Flax model.
+        names: module name to path of the Flax layer, the same as for `from_torch`.
+        flattened: the same as for `from_torch`.
+        num_batches_tracked: what batch norms are told to have seen, which matters with PyTorch's `momentum=None` only.
+
+    Returns:
+        Arrays by name, in the types of `variables`.
+
+    Raises:
+        ValueError: if a layer has no counterpart, or a name does not fit.
+    """
+    layers, flattened = collect(variables), flattened or {}
+    modules = match(invert(names), layers, lambda path: path.replace("/", "."))
+    check_exist("flattened", flattened, modules.values())
+    state_dict = {}
+    for path, module in modules.items():
+        arrays = write_layer(module, layers[path], flattened.get(module))
+        state_dict |= {join(module, ".", leaf): arrays[key] for leaf, key in _LEAVES.items() if key in arrays}
+        if "mean" in arrays:
+            state_dict[join(module, ".", _COUNT)] = np.array(num_batches_tracked, np.int64)
+    return state_dict
+
+
+def _weight_name(arrays: dict[str, np.ndarray]) -> str:
+    """Tell by its arrays what Flax calls a module's weight."""
+    return "kernel" if "weight" in arrays and arrays["weight"].ndim > 1 else "scale"

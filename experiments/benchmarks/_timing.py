@@ -1,0 +1,34 @@
+"""Timings that can be compared: in turn, in one process."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import jax
+
+_ROUNDS = 7
+_SECONDS = 4.0
+
+
+def measure(
+    programs: dict[str, Callable[[], object]], rounds: int = _ROUNDS, seconds: float = _SECONDS
+) -> dict[str, float]:
+    """Time programs in turn, each round beginning with the next one: what runs before a program may slow it down.
+
+    Args:
+        programs: what to time, by name; JAX arrays that they return are waited for.
+        rounds: how often each is run.
+        seconds: a program that has taken as long altogether is not run again.
+
+    Returns:
+        The median time of each, in milliseconds.
+    """
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    names = list(programs)
+    for turn in range(rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            if sum(times[name]) < 1000 * seconds:
+                start = time.perf_counter()
+                jax.block_until_ready(programs[name]())
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: median(runs) for name, runs in times.items()}

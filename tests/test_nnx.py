@@ -1,0 +1,154 @@
+"""The nnx BatchNorm stands in for Flax's, and the rest of the family for it."""
+
+import inspect
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx as flax_nnx
+
+from bnjax import nnx, norms
+from bnjax.nnx import BatchNorm
+
+X = 2 * jax.random.normal(jax.random.key(0), (16, 4, 4, 3)) + 1
+FAMILY = {
+    "batch": BatchNorm,
+    "cumulative": partial(BatchNorm, momentum=None),
+    "l1": partial(nnx.LpNorm, p=1),
+    "ghost": partial(nnx.GhostBatchNorm, ghost_size=4),
+    "renorm": partial(nnx.BatchRenorm, bounds=norms.renorm_bounds),
+    "noisy": nnx.NoisyBatchNorm,
+    "layer": nnx.LayerNorm,
+    "instance": nnx.InstanceNorm,
+    "group": partial(nnx.GroupNorm, num_groups=3),
+}
+
+
+def make(cls=BatchNorm, num_features=3, **options):
+    """Make a module."""
+    return cls(num_features, rngs=flax_nnx.Rngs(0), **options)
+
+
+def test_has_the_arguments_of_flax():
+    """The arguments, their order and their defaults are Flax's, but for the stable variance; ours come after."""
+    ours, theirs = (inspect.signature(cls.__init__).parameters for cls in (BatchNorm, flax_nnx.BatchNorm))
+    assert list(ours) == [*theirs, "unbiased_running_var"]
+    changed = {name for name in theirs if ours[name].default != theirs[name].default}
+    # Flax's default initialisers are made anew; these are the functions themselves.
+    assert changed - {"bias_init", "scale_init"} == {"use_fast_variance"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"use_scale": False}, {"use_bias": False}, {"momentum": 0.5}, {"param_dtype": jnp.bfloat16}],
+    ids=str,
+)
+@pytest.mark.parametrize("use_running_average", [True, False])
+def test_equals_flax_to_the_bit_in_its_fast_form(use_running_average, options):
+    """With the fast variance, classes and paths of variables, output, statistics and gradients are Flax's own."""
+
+    @flax_nnx.jit
+    def differentiate(module, x):
+        def loss(module, x):
+            return jnp.sum(jnp.sin(module(x, use_running_average=use_running_average)))
+
+        return flax_nnx.value_and_grad(loss, argnums=(0, 1))(module, x), module(x)
+
+    results = []
+    for cls in (BatchNorm, flax_nnx.BatchNorm):
+        module = make(cls, use_fast_variance=True, **options)
+        results.append((differentiate(module, X), flax_nnx.state(module)))
+    jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(flax_nnx.BatchNorm, BatchNorm), (BatchNorm, flax_nnx.BatchNorm)])
+def test_states_interchange(writer, reader):
+    """What one has trained, the other evaluates."""
+    trained, other = make(writer), make(reader)
+    trained(X)
+    flax_nnx.update(other, flax_nnx.state(trained))
+    for module in (trained, other):
+        module.eval()
+    np.testing.assert_allclose(other(X), trained(X), atol=1e-6)
+
+
+def test_modes():
+    """The call overrides the module; train(), eval() and view set it; without either it is one line."""
+    module = make()
+    module.eval()
+    evaluated = module(X)
+    np.testing.assert_array_equal(module.mean[...], 0)
+    np.testing.assert_array_equal(evaluated, make()(X, use_running_average=True))
+    module.train()
+    module(X)
+    assert jnp.all(module.mean[...] != 0)
+    view = flax_nnx.view(make(), use_running_average=True)
+    np.testing.assert_array_equal(view(X), evaluated)
+    with pytest.raises(ValueError, match="use_running_average must be given to the module or in its call"):
+        make(use_running_average=None)(X)
+
+
+def test_keys_are_drawn_as_flax_draws_them():
+    """One key for the scale, then one for the bias."""
+    options = {"scale_init": jax.random.normal, "bias_init": jax.random.normal}
+    mine, theirs = make(**options), make(flax_nnx.BatchNorm, **options)
+    jax.tree.map(np.testing.assert_array_equal, flax_nnx.state(mine), flax_nnx.state(theirs))
+
+
+def test_half_precision_never_rounds_running_statistics():
+    """With dtype bfloat16 the output is; the running mean moves by what bfloat16 could not add."""
+    module = make(dtype=jnp.bfloat16, momentum=0.999)
+    for _ in range(3):
+        assert module(X.astype(jnp.bfloat16) + 100).dtype == jnp.bfloat16
+    assert module.mean[...].dtype == jnp.float32
+    batch = (np.asarray(X.astype(jnp.bfloat16) + 100, np.float64)).mean((0, 1, 2))
+    np.testing.assert_allclose(module.mean[...], batch * (1 - 0.999**3), rtol=1e-4)
+
+
+@pytest.mark.parametrize("cls", FAMILY.values(), ids=FAMILY)
+def test_the_family_is_called_alike(cls):
+    """Under jit and grad, each normalises in training and moves what it remembers, and in evaluation nothing."""
+    module = make(cls)
+
+    @flax_nnx.jit
+    def step(module, x):
+        return flax_nnx.grad(lambda module: jnp.sum(jnp.sin(module(x))))(module)
+
+    before = jax.tree.map(jnp.copy, flax_nnx.state(module, flax_nnx.BatchStat))
+    gradients = step(module, X)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    after = jax.tree.map(jnp.copy, flax_nnx.state(module, flax_nnx.BatchStat))
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.any(a != b)), before, after)))
+    module(X, use_running_average=True)
+    jax.tree.map(np.testing.assert_array_equal, flax_nnx.state(module, flax_nnx.BatchStat), after)
+
+
+def test_modules_are_their_functions():
+    """Arguments reach the functions of the same names."""
+    stats = norms.init_batch_stats(3)
+    for module, function in [
+        (make(nnx.LpNorm, p="inf", center_first=True), partial(norms.lp_norm, p="inf", center_first=True)),
+        (
+            make(nnx.GhostBatchNorm, ghost_size=4, running_var="whole_batch"),
+            partial(norms.ghost_batch_norm, ghost_size=4, running_var="whole_batch"),
+        ),
+        (make(nnx.BatchRenorm, r_max=1.1, d_max=0.2), partial(norms.batch_renorm, r_max=1.1, d_max=0.2)),
+        (make(unbiased_running_var=True), partial(norms.batch_norm, unbiased_running_var=True)),
+    ]:
+        y, new = function(X, stats, jnp.ones(3), jnp.zeros(3), train=True)
+        np.testing.assert_array_equal(module(X), y)
+        recorded = list(flax_nnx.to_pure_dict(flax_nnx.state(module, flax_nnx.BatchStat)).values())
+        np.testing.assert_array_equal(recorded, list(new))
+    np.testing.assert_array_equal(
+        make(nnx.LayerNorm, reduction_axes=(-1,))(X),
+        norms.layer_norm(X, jnp.ones(3), jnp.zeros(3), reduction_axes=(-1,)),
+    )
+
+
+def test_noise_is_drawn_anew():
+    """Each call in training draws the next key of the stream; evaluation draws none."""
+    module = make(nnx.NoisyBatchNorm)
+    assert jnp.max(jnp.abs(module(X) - module(X))) > 0.1
+    np.testing.assert_array_equal(module(X, use_running_average=True), module(X, use_running_average=True))
