@@ -28,7 +28,9 @@ def run(capsys, experiment, *arguments):
 
 @pytest.mark.xdist_group("smoke")  # one worker: the programs are the same
 @pytest.mark.parametrize(
-    ("experiment", "seeds"), [(landscape, [0]), (quickstart, [0, 3])], ids=["landscape", "quickstart"]
+    ("experiment", "seeds"),
+    [pytest.param(landscape, [0], marks=pytest.mark.thorough), (quickstart, [0, 3])],
+    ids=["landscape", "quickstart"],
 )
 def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_path, monkeypatch):
     """The table has every quantity of both nets, figure and data are written, and running again trains nothing."""

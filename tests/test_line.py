@@ -18,7 +18,7 @@ def quadratic(seed):
     return matrix + matrix.T, rng.normal(size=6), rng.normal(size=6)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.thorough) for s in (2, 3))])
 @pytest.mark.parametrize("batching", ["auto", "loop", "map", "vmap", 3])
 def test_closed_form_on_a_quadratic(seed, batching):
     """Loss, gradient distance eta |Ag| and smoothness |Ag| / |g| come out to 1e-5 in float32."""

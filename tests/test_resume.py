@@ -83,7 +83,7 @@ def assert_same_results(folder, expected):
 STATUS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.mark.xdist_group("resume")
+@pytest.mark.thorough
 def test_interrupted(start, uninterrupted, tmp_path):
     """Killed and asked to stop at random moments, in both arms, the run ends bit for bit as if it had been left alone."""
     rng, whole = random.Random(0), logged(uninterrupted)

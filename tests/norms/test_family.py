@@ -40,8 +40,18 @@ FAMILY = BATCH_WISE | {
     "group": partial(without_stats, partial(norms.group_norm, num_groups=2), train=True),
 }
 
-every = pytest.mark.parametrize("norm", FAMILY.values(), ids=FAMILY)
-every_batch_wise = pytest.mark.parametrize("norm", BATCH_WISE.values(), ids=BATCH_WISE)
+QUICK = ("batch_norm", "linf", "renorm", "noisy", "ghost", "group")
+
+
+def parametrize(norms_by_name):
+    """Run a test for each of several normalisers; those that are variants of another take their time."""
+    marks = {name: () if name in QUICK else pytest.mark.thorough for name in norms_by_name}
+    return pytest.mark.parametrize(
+        "norm", [pytest.param(norm, id=name, marks=marks[name]) for name, norm in norms_by_name.items()]
+    )
+
+
+every, every_batch_wise = parametrize(FAMILY), parametrize(BATCH_WISE)
 
 
 def loss(norm, x=X, scale=SCALE, bias=BIAS, **options):
@@ -66,6 +76,7 @@ def test_vmap_over_models(norm):
     """A stack of inputs, statistics and parameters gives what one after another gives."""
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), (X, STATS, SCALE, BIAS))
     together = jax.jit(jax.vmap(norm))(*stacked)
+    norm = jax.jit(norm)
     for i in range(2):
         assert_close(
             jax.tree.map(lambda leaf, i=i: leaf[i], together), norm(*jax.tree.map(lambda v, i=i: v[i], stacked))
@@ -81,7 +92,7 @@ def test_jvp_and_grad_agree_with_differences(norm, x64):
     tangents = jax.tree.map(jnp.cos, operands)
     f = jax.jit(partial(loss, norm))
     _, forward = jax.jvp(f, operands, tangents)
-    gradients = jax.grad(f, (0, 1, 2))(*operands)
+    gradients = jax.jit(jax.grad(f, (0, 1, 2)))(*operands)
     backward = sum(jnp.vdot(g, t) for g, t in zip(gradients, tangents, strict=True))
     ahead, behind = (f(*jax.tree.map(lambda o, t, h=h: o + h * t, operands, tangents)) for h in (1e-6, -1e-6))
     np.testing.assert_allclose(forward, backward, rtol=1e-10)
@@ -96,8 +107,12 @@ def test_jacfwd_and_hessian(norm, x64):
     def output(scale):
         return norm(x, STATS, scale, BIAS)[0]
 
-    assert_close(jax.jacfwd(output)(scale), jax.jacrev(output)(scale), 1e-12)
-    hessian = jax.hessian(lambda s: loss(norm, x, s))(scale)
+    @jax.jit
+    def differentiate(scale):
+        return jax.jacfwd(output)(scale), jax.jacrev(output)(scale), jax.hessian(lambda s: loss(norm, x, s))(scale)
+
+    forward, backward, hessian = differentiate(scale)
+    assert_close(forward, backward, 1e-12)
     assert np.isfinite(hessian).all()
     assert_close(hessian, hessian.T, 1e-12)
 
@@ -110,7 +125,9 @@ def test_remat(norm):
         y, stats = norm(x, STATS, SCALE, BIAS)
         return jnp.sum(jnp.sin(y)), stats
 
-    plain, again = (jax.value_and_grad(partial(step, f), has_aux=True)(X) for f in (norm, jax.checkpoint(norm)))
+    plain, again = (
+        jax.jit(jax.value_and_grad(partial(step, f), has_aux=True))(X) for f in (norm, jax.checkpoint(norm))
+    )
     assert_close(again, plain)
 
 
@@ -146,7 +163,7 @@ def test_masked_rows_count_as_absent(norm):
         return jnp.sum(jnp.sin(y[:12])), (y[:12], stats)
 
     mask = (jnp.arange(16) < 12)[:, None, None]
-    differentiate = jax.grad(step, (0, 1), has_aux=True)
+    differentiate = jax.jit(jax.grad(step, (0, 1), has_aux=True))
     (dx, dp), results = differentiate(X.at[12:].set(jnp.nan), (SCALE, BIAS), mask=mask)
     (expected_dx, expected_dp), expected = differentiate(kept, (SCALE, BIAS))
     np.testing.assert_array_equal(dx[12:], 0)
