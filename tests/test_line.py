@@ -166,8 +166,8 @@ def test_composes_with_vmap():
     [
         ({"step_sizes": ()}, "step_sizes must be a non-empty list of finite numbers"),
         ({"step_sizes": (0.1, float("inf"))}, "step_sizes must be a non-empty list of finite numbers"),
-        ({"direction": {"w": jnp.ones(3)}}, r"at \['w'\] params has shape \(2,\) and direction \(3,\)"),
-        ({"direction": {"v": jnp.ones(2)}}, r"at \['w'\] params has shape \(2,\) and direction nothing"),
+        ({"direction": {"w": jnp.ones(3)}}, r"at w params has shape \(2,\) and direction \(3,\)"),
+        ({"direction": {"v": jnp.ones(2)}}, r"at w params has shape \(2,\) and direction nothing"),
         ({"gradients": False}, "direction must be given where gradients is False"),
     ],
 )

@@ -1,11 +1,8 @@
 """The probe of Santurkar et al. 2018: loss and gradient along a line, at many step sizes."""
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -17,7 +14,9 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax.probes.paths import check_alike
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree
+from bnjax.probes.results import load_result, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 
@@ -69,15 +68,12 @@ class LineScan(NamedTuple):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file."""
-        with open(path, "wb") as file:  # a path alone, and numpy would add a suffix
-            np.savez(file, **{**self._asdict(), "objective": json.dumps(asdict(self.objective))})
+        save_result(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LineScan":
         """Read what `save` wrote."""
-        with np.load(Path(path), allow_pickle=False) as arrays:
-            fields = {name: jnp.asarray(arrays[name]) for name in cls._fields if name != "objective"}
-            return cls(**fields, objective=ObjectiveInfo(**json.loads(str(arrays["objective"]))))
+        return load_result(cls, path)
 
 
 def scan_line(
@@ -118,7 +114,7 @@ def scan_line(
     if direction is None and not gradients:
         raise ValueError("direction must be given where gradients is False: the default direction is a gradient.")
     if direction is not None:
-        _check_alike(params, direction)
+        check_alike("direction", direction, params)
     start = compiled(_start, loss_fn)(params, direction)
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
     measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient)
@@ -176,17 +172,3 @@ def _check_step_sizes(step_sizes: ArrayLike | Sequence[ArrayLike]) -> None:
     sizes = jnp.asarray(step_sizes)
     if sizes.ndim != 1 or not sizes.size or not (is_traced or np.isfinite(np.asarray(sizes)).all()):
         raise ValueError(f"step_sizes must be a non-empty list of finite numbers, got {step_sizes}.")
-
-
-def _check_alike(params: Params, direction: Params) -> None:
-    """Raise at the first path where a direction does not fit the parameters."""
-    expected, found = (
-        {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
-        for tree in (params, direction)
-    )
-    for path in expected | found:
-        if expected.get(path) != found.get(path):
-            raise ValueError(
-                f"direction must be like params, but at {path} params has shape {expected.get(path, 'nothing')} "
-                f"and direction {found.get(path, 'nothing')}."
-            )

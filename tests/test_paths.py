@@ -1,0 +1,54 @@
+"""Parameters by path."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax.probes import paths
+
+PARAMS = {"conv_1": {"kernel": jnp.ones(3), "bias": jnp.ones(2)}, "dense": [jnp.ones(4), jnp.ones(1)]}
+
+
+def test_names():
+    """A path is its keys joined by slashes, indices included."""
+    assert list(paths.named_leaves(PARAMS)) == ["conv_1/bias", "conv_1/kernel", "dense/0", "dense/1"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "selected"),
+    [
+        ("kernel", ["conv_1/kernel"]),
+        ("^conv_1/", ["conv_1/bias", "conv_1/kernel"]),
+        (r"\d$", ["dense/0", "dense/1"]),
+        ("", ["conv_1/bias", "conv_1/kernel", "dense/0", "dense/1"]),
+    ],
+)
+def test_selection(pattern, selected):
+    """A pattern selects the paths that it matches anywhere; the rest becomes zero."""
+    mask = paths.select(PARAMS, pattern)
+    assert [path for path, chosen in paths.named_leaves(mask).items() if chosen] == selected
+    for path, leaf in paths.named_leaves(paths.keep_selected(PARAMS, mask)).items():
+        np.testing.assert_array_equal(leaf, 1.0 if path in selected else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (
+            "norm",
+            "pattern must match a path of the parameters, conv_1/bias, conv_1/kernel, dense/0, dense/1; got 'norm'",
+        ),
+        ("(", r"pattern must be a regular expression, got '\('"),
+    ],
+)
+def test_patterns_that_select_nothing(pattern, message):
+    """One line names the pattern and what there is."""
+    with pytest.raises(ValueError, match=message):
+        paths.select(PARAMS, pattern)
+
+
+def test_unlike_trees_are_named_by_path():
+    """The first path that differs is in the message."""
+    other = {**PARAMS, "dense": [jnp.ones(4)]}
+    with pytest.raises(ValueError, match=r"direction must be like params, but at dense/1 params has shape \(1,\)"):
+        paths.check_alike("direction", other, PARAMS)
