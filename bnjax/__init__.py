@@ -15,6 +15,7 @@ checkpoint   states on disk, checked bit for bit
 records      a run's folder
 files        files written whole or not at all
 progress     a bar for what takes long
+digest       fingerprints of pytrees
 """
 
 from typing import TYPE_CHECKING, Any

@@ -3,7 +3,6 @@
 A thin layer over orbax, which restores a flipped bit, casts a changed type and skips a repeated step without a word.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,9 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
-from jax import Array
+
+from bnjax.digest import digest
 
 
 class Restored(NamedTuple):
@@ -118,21 +116,6 @@ class Checkpoints:
         """Read the arrays of one step."""
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
-
-
-def digest(state: Any) -> str:
-    """Compute the SHA-256 of a pytree's paths, types, shapes and bytes."""
-    hasher = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(state):
-        array = np.asarray(_raw(leaf))
-        hasher.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
-        hasher.update(array.tobytes())
-    return hasher.hexdigest()
-
-
-def _raw(leaf: Array) -> Array:
-    """Return the numbers behind a typed key, and any other array as it is."""
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
 def _describe(state: Any) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """A progress bar for what may take long."""
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -21,5 +22,29 @@ def track(items: Iterable[Item], description: str, *, show: bool = True) -> Iter
     Returns:
         The items.
     """
+    return iter(_bar(items, description, show=show))
+
+
+@contextlib.contextmanager
+def progress_bar(
+    description: str, *, total: int, done: int = 0, show: bool = True
+) -> Iterator[Callable[[int], object]]:
+    """Show a bar, as `track` does, that is moved by hand.
+
+    Args:
+        description: what the work is called.
+        total: how much there is.
+        done: how much of it was done before.
+        show: False never shows a bar.
+
+    Yields:
+        A function that moves the bar on by a number.
+    """
+    with _bar(None, description, show=show, total=total, initial=done) as bar:
+        yield bar.update
+
+
+def _bar(items: Any, description: str, *, show: bool, **options: Any) -> tqdm:
+    """Make a bar that appears on a terminal after a while and leaves no trace."""
     hide = not (show and sys.stderr.isatty())
-    return iter(tqdm(items, description, delay=_QUIET_SECONDS, disable=hide, leave=False, dynamic_ncols=True))
+    return tqdm(items, description, delay=_QUIET_SECONDS, disable=hide, leave=False, dynamic_ncols=True, **options)

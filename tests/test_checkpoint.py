@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax.checkpoint import CheckpointError, Checkpoints, digest
+from bnjax.checkpoint import CheckpointError, Checkpoints
+from bnjax.digest import digest
 
 
 def make_state(scale=1.0):

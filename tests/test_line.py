@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bnjax import objective, probes, train
-from bnjax.checkpoint import digest
+from bnjax.digest import digest
 
 STEP_SIZES = (-0.2, 0.05, 0.1, 0.4)
 

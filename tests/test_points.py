@@ -1,11 +1,14 @@
 """The engine gives the same numbers however points are batched, and compiles once."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bnjax.probes import evaluate_points
+from bnjax.probes.chunks import run_chunks
 
 BASE = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
 DIRECTIONS = ({"a": jnp.ones(3), "b": jnp.eye(2)}, {"a": jnp.array([0.0, 1.0, 0.0]), "b": jnp.zeros((2, 2))})
@@ -80,3 +83,125 @@ def test_composes_with_jit_and_vmap():
     scan = jax.jit(lambda base: evaluate_points(measure, base, DIRECTIONS, jnp.ones((4, 2)))["sum"])
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), BASE)
     np.testing.assert_allclose(jax.vmap(scan)(stacked)[0], scan(BASE))
+
+
+def test_points_spread_over_devices():
+    """On a mesh of 8 devices, and for a number that 8 does not divide, every point has its value."""
+    mesh = jax.make_mesh((4, 2), ("a", "b"))
+    coordinates = jnp.asarray(np.random.default_rng(0).normal(size=(21, 2)), jnp.float32)
+    expected = evaluate_points(measure, BASE, DIRECTIONS, coordinates)
+    for fn in (measure, jax.tree_util.Partial(measure)):
+        for batching in ("auto", "vmap", 2):
+            spread = evaluate_points(fn, BASE, DIRECTIONS, coordinates, batching=batching, mesh=mesh)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), spread, expected)
+
+
+@pytest.mark.parametrize("batching", ["auto", "loop", 3])
+def test_an_interrupted_scan_resumes(batching, tmp_path):
+    """Only the points that are missing are evaluated; NaN is a value; the file stays and says so."""
+    seen = []
+
+    def report(value):
+        seen.append(float(value))
+        return np.float32(value)
+
+    def counted(params):
+        value = jax.pure_callback(
+            report, jax.ShapeDtypeStruct((), jnp.float32), params["a"][1], vmap_method="sequential"
+        )
+        return jnp.where(value == 3.0, jnp.nan, value)
+
+    class StopError(Exception):
+        pass
+
+    def stopping(params):
+        def stop_at(value):
+            if value > 39:
+                raise StopError
+            return np.float32(value)
+
+        return jax.pure_callback(
+            stop_at, jax.ShapeDtypeStruct((), jnp.float32), counted(params), vmap_method="sequential"
+        )
+
+    scan = partial(
+        evaluate_points,
+        base=BASE,
+        directions=DIRECTIONS[:1],
+        coordinates=jnp.arange(60.0)[:, None],
+        batching=batching,
+        resume=tmp_path / "scan.npz",
+    )
+    with pytest.raises(Exception):  # noqa: B017, PT011 - JAX wraps what a callback raises
+        scan(stopping)
+    before = len(seen)
+    result = scan(counted)
+    np.testing.assert_array_equal(result, jnp.where(jnp.arange(60) == 2, jnp.nan, jnp.arange(1.0, 61)))
+    assert before + len(seen[before:]) < 60 + 2 * 20
+    num_seen = len(seen)
+    np.testing.assert_array_equal(scan(counted), result)
+    assert len(seen) == num_seen
+
+
+@pytest.mark.parametrize("change", ["coordinates", "base", "data"])
+def test_the_file_of_another_scan_is_refused(change, tmp_path):
+    """Other points, parameters or data are another scan."""
+
+    def fn(factor):
+        return jax.tree_util.Partial(lambda factor, params: factor * params["a"][0], factor)
+
+    arguments = {"measure": fn(1.0), "base": BASE, "directions": DIRECTIONS, "coordinates": jnp.ones((3, 2))}
+    evaluate_points(**arguments, resume=tmp_path / "scan.npz")
+    other = {
+        "coordinates": {"coordinates": jnp.zeros((3, 2))},
+        "base": {"base": jax.tree.map(jnp.zeros_like, BASE)},
+        "data": {"measure": fn(2.0)},
+    }
+    with pytest.raises(ValueError, match=r"resume must be a file of the same scan, got .*scan\.npz of another one"):
+        evaluate_points(**{**arguments, **other[change]}, resume=tmp_path / "scan.npz")
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    """Something else under that name is left alone, and said so in one line."""
+    path = tmp_path / "scan.npz"
+    path.write_bytes(b"no scan")
+    with pytest.raises(ValueError, match="resume must be a file that a scan has written"):
+        evaluate_points(measure, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=path)
+    assert path.read_bytes() == b"no scan"
+
+
+def test_a_group_that_does_not_fit_is_halved():
+    """Where the device runs out of memory, half as many points run together, with a warning each time."""
+
+    def evaluate(rows, group_size):
+        jnp.zeros(2**40 if group_size is None or group_size > 2 else 1).block_until_ready()
+        return rows[:, 0]
+
+    with pytest.warns(UserWarning, match="points do not fit into memory together: trying") as warned:
+        result = run_chunks(evaluate, np.arange(20.0)[:, None], group_size=8)
+    assert [str(w.message)[:1] for w in warned] == ["8", "4"]
+    np.testing.assert_array_equal(result, np.arange(20))
+
+
+def test_a_point_that_does_not_fit_is_one_line():
+    """Where a single point needs more than there is, that is said."""
+
+    def hungry(params):
+        return jnp.max(jnp.cumsum(jnp.broadcast_to(params["a"][0], (2**40,))))
+
+    with pytest.raises(MemoryError, match="One point must fit into the device's memory: RESOURCE_EXHAUSTED"):
+        evaluate_points(hungry, BASE, DIRECTIONS, jnp.zeros((2, 2)))
+
+
+def test_many_points_come_in_few_calls():
+    """Ten thousand points of a small function take chunks that grow, each compiled once."""
+    sizes = []
+
+    def evaluate(rows, _):
+        sizes.append(len(rows))
+        return rows[:, 0] ** 2
+
+    rows = np.random.default_rng(0).normal(size=(10_000, 1))
+    np.testing.assert_allclose(run_chunks(evaluate, rows), rows[:, 0] ** 2, rtol=1e-6)
+    assert len(sizes) < 30
+    assert len(set(sizes)) <= 4

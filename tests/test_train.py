@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from bnjax import data, train
-from bnjax.checkpoint import digest
+from bnjax.digest import digest
 
 
 def test_chunks_compose(trainer, state, synthetic):

@@ -1,18 +1,23 @@
-"""The engine of every scan: one function at many points, in one compiled program.
+"""The engine of every scan: one function at many points, in compiled programs.
 
-A point is base + sum over d of coordinates[d] * directions[d]. Points are made inside the program, one chunk at a time, so
+A point is base + sum over d of coordinates[d] * directions[d]. Points are made inside the program, one group at a time, so
 that a scan's memory does not grow with its length.
 """
 
+import functools
+import os
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.core import Tracer
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
+from bnjax.probes.chunks import run_chunks
 from bnjax.types import Params
 
 Batching = Literal["auto", "loop", "map", "vmap"] | int
@@ -22,11 +27,19 @@ def evaluate_points(
     measure: Callable[[Params], PyTree],
     base: Params,
     directions: Sequence[Params],
-    coordinates: Float[Array, "points directions"],
+    coordinates: Float[Array | np.ndarray, "points directions"],
     *,
     batching: Batching = "auto",
+    mesh: Mesh | None = None,
+    resume: str | os.PathLike | None = None,
+    show_progress: bool = True,
 ) -> PyTree:
     """Evaluate `measure` at every point base + coordinates @ directions.
+
+    Long scans run as many calls of one program, so that they show a progress bar, can be interrupted and go on; results are
+    kept on the host, so that a million points need no more of the device's memory than a few. Where a group of points does
+    not fit into memory, half as many are tried, with a warning. Inside other compiled or mapped code all points are part of
+    that program.
 
     Args:
         measure: function of the parameters. As a pytree (an `Objective`, a `jax.tree_util.Partial`) it is compiled once per
@@ -37,12 +50,17 @@ def evaluate_points(
         batching: how many points run together, which changes nothing but speed and memory: "loop" calls a compiled point
             after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
             "auto" is "map": on CPU the fastest, on accelerators the one that needs least memory.
+        mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
+        resume: a file that keeps what is done. A scan that finds it evaluates only the points that are missing; NaN is a
+            value, not a gap. It stays behind when the scan is complete.
+        show_progress: show a bar on a terminal where the scan takes more than two seconds.
 
     Returns:
         What `measure` returns, stacked along a new first axis.
 
     Raises:
-        ValueError: if shapes do not fit or `batching` is unknown.
+        ValueError: if shapes do not fit, `batching` is unknown, or `resume` belongs to another scan.
+        MemoryError: if not even one point fits into memory.
     """
     check_batching(batching)
     if coordinates.ndim != 2 or coordinates.shape[1] != len(directions) or not coordinates.shape[0]:
@@ -50,12 +68,36 @@ def evaluate_points(
             f"coordinates must have shape (points, {len(directions)}), one column per direction and at least one row, "
             f"got {coordinates.shape}."
         )
-    if batching == "loop":
-        evaluate = compiled(_evaluate_one, measure)
-        results = [evaluate(base, directions, row) for row in coordinates]
-        return jax.tree.map(lambda *values: jnp.stack(values), *results)
-    batch_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
-    return compiled(_evaluate_chunked, measure, batch_size=batch_size)(base, directions, coordinates)
+    group_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((measure, base, directions, coordinates))):
+        return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
+
+    identity = (base, directions, measure if is_pytree(measure) else None)
+    if mesh is not None:
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        base, directions = jax.device_put((base, directions), everywhere)
+        measure = jax.device_put(measure, everywhere) if is_pytree(measure) else measure
+
+    @functools.cache
+    def make_program(group_size: int | None) -> Callable[..., PyTree]:
+        if mesh is None:
+            return compiled(_evaluate, measure, group_size=group_size)
+        return compiled(_evaluate_on_mesh, measure, group_size=group_size, mesh=mesh)
+
+    def evaluate(rows: np.ndarray, group_size: int | None) -> PyTree:
+        spread = None if mesh is None else NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+        return make_program(group_size)(base, directions, jax.device_put(rows, spread))
+
+    return run_chunks(
+        evaluate,
+        np.asarray(coordinates),
+        group_size=group_size,
+        one_by_one=batching == "loop",
+        multiple_of=1 if mesh is None else mesh.size,
+        resume=resume,
+        identity=identity,
+        show_progress=show_progress,
+    )
 
 
 def check_batching(batching: Any) -> None:
@@ -96,13 +138,27 @@ def point(base: Params, directions: Sequence[Params], row: Float[Array, " direct
     return jax.tree.map(move, base, *directions)
 
 
-def _evaluate_one(measure: Callable, base: Params, directions: Sequence[Params], row: Array) -> PyTree:
-    """Evaluate one point."""
-    return measure(point(base, directions, row))
-
-
-def _evaluate_chunked(
-    measure: Callable, base: Params, directions: Sequence[Params], coordinates: Array, *, batch_size: int | None
+def _evaluate(
+    measure: Callable, base: Params, directions: Sequence[Params], coordinates: Array, *, group_size: int | None
 ) -> PyTree:
-    """Evaluate all points, `batch_size` at a time."""
-    return jax.lax.map(lambda row: measure(point(base, directions, row)), coordinates, batch_size=batch_size)
+    """Evaluate points one after another, or `group_size` at a time."""
+    return jax.lax.map(lambda row: measure(point(base, directions, row)), coordinates, batch_size=group_size)
+
+
+def _evaluate_on_mesh(
+    measure: Callable,
+    base: Params,
+    directions: Sequence[Params],
+    coordinates: Array,
+    *,
+    group_size: int | None,
+    mesh: Mesh,
+) -> PyTree:
+    """Evaluate on each device its share of the points."""
+    spread, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
+    share: Any = partial(_evaluate, group_size=group_size)
+    operands: tuple[Any, ...] = (measure, base, directions)
+    if not is_pytree(measure):
+        share, operands = partial(share, measure), (base, directions)
+    on_devices = jax.shard_map(share, mesh=mesh, in_specs=(*(everywhere for _ in operands), spread), out_specs=spread)
+    return on_devices(*operands, coordinates)

@@ -1,0 +1,24 @@
+"""Fingerprints of pytrees."""
+
+import hashlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def digest(tree: Any) -> str:
+    """Compute the SHA-256 of a pytree's paths, types, shapes and bytes."""
+    hasher = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        array = np.asarray(_raw(leaf))
+        hasher.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
+        hasher.update(array.tobytes())
+    return hasher.hexdigest()
+
+
+def _raw(leaf: Any) -> Any:
+    """Return the numbers behind a typed key, and anything else as it is."""
+    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
