@@ -169,9 +169,33 @@ def test_composes_with_vmap():
         ({"direction": {"w": jnp.ones(3)}}, r"at w params has shape \(2,\) and direction \(3,\)"),
         ({"direction": {"v": jnp.ones(2)}}, r"at w params has shape \(2,\) and direction nothing"),
         ({"gradients": False}, "direction must be given where gradients is False"),
+        ({"direction": {"w": jnp.zeros(2)}}, "direction must not be zero everywhere"),
+        ({"loss_fn": lambda p: p["w"]}, r"loss_fn must return a scalar, got shape \(2,\)"),
     ],
 )
 def test_misfits_are_named(arguments, message, as_a_user):
     """One line names the argument, the rule and the value."""
+    loss_fn = arguments.pop("loss_fn", lambda p: jnp.sum(p["w"] ** 2))
     with pytest.raises(ValueError, match=message):
-        probes.scan_line(lambda p: jnp.sum(p["w"] ** 2), {"w": jnp.ones(2)}, **arguments)
+        probes.scan_line(loss_fn, {"w": jnp.ones(2)}, **arguments)
+
+
+def test_stacked_scans_have_bands():
+    """Scans of several directions gain an axis; the band is their smallest, mean and largest loss, with a standard error."""
+    params = {"t": jnp.array([1.0, 2.0])}
+    scans = [
+        probes.scan_line(lambda p: jnp.sum(p["t"] ** 2), params, {"t": jnp.array(d)}, (1.0, 2.0))
+        for d in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])
+    ]
+    stacked = probes.stack_lines(scans)
+    assert stacked.loss.shape == stacked.smoothness.shape == (3, 2)
+    assert stacked.loss_range[0].shape == (3,)
+    losses = np.array([[8.0, 13.0], [10.0, 17.0], [13.0, 25.0]])
+    band = probes.band(stacked.loss)
+    for mine, expected in zip(
+        band, (losses.min(0), losses.mean(0), losses.max(0), losses.std(0, ddof=1) / 3**0.5, 3), strict=True
+    ):
+        np.testing.assert_allclose(mine, expected, rtol=1e-6)
+    assert np.isnan(probes.band(stacked.loss[:1]).standard_error).all()
+    with pytest.raises(ValueError, match="scans must hold at least one scan"):
+        probes.stack_lines([])

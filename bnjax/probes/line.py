@@ -11,11 +11,12 @@ import numpy as np
 import optax
 from jax import Array
 from jax.core import Tracer
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax.probes.paths import check_alike
-from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree
+from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, scalar_loss
 from bnjax.probes.results import load_result, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
@@ -84,6 +85,9 @@ def scan_line(
     *,
     gradients: bool = True,
     batching: Batching = "auto",
+    mesh: Mesh | None = None,
+    resume: str | os.PathLike | None = None,
+    show_progress: bool = True,
 ) -> LineScan:
     """Evaluate loss and gradients along a line through the parameters, changing nothing.
 
@@ -101,26 +105,38 @@ def scan_line(
         direction: d, a tree like `params`; None is minus the gradient at `params`.
         step_sizes: etas, in units of d; the default is the paper's grid for a learning rate of 0.1.
         gradients: False leaves gradients out, which costs a third; their fields are NaN.
-        batching: how points run together; see `evaluate_points`. All ways give the same numbers.
+        batching: how points run together, like all that follow as in `evaluate_points`. All ways give the same numbers.
+        mesh: devices over which points are spread.
+        resume: a file that keeps what is done.
+        show_progress: show a bar on a terminal where it takes long.
 
     Returns:
         LineScan.
 
     Raises:
-        ValueError: if there is no step size, one is not finite, or the direction is not like `params`.
+        ValueError: if there is no step size, one is not finite, the direction is zero or not like `params`, or the loss is
+            not a scalar.
     """
     check_batching(batching)
-    _check_step_sizes(step_sizes)
+    check_coordinates("step_sizes", step_sizes)
     if direction is None and not gradients:
         raise ValueError("direction must be given where gradients is False: the default direction is a gradient.")
     if direction is not None:
         check_alike("direction", direction, params)
+        check_nonzero("direction", direction)
     start = compiled(_start, loss_fn)(params, direction)
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
     measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient)
     coordinates = jnp.asarray(step_sizes, jnp.promote_types(start.loss.dtype, jnp.float32))
     loss, distance, cosine = evaluate_points(
-        measure, params, (start.direction,), coordinates[:, None], batching=batching
+        measure,
+        params,
+        (start.direction,),
+        coordinates[:, None],
+        batching=batching,
+        mesh=mesh,
+        resume=resume,
+        show_progress=show_progress,
     )
     return LineScan(
         coordinates,
@@ -132,6 +148,25 @@ def scan_line(
         start.loss,
         objective_info(loss_fn),
     )
+
+
+def stack_lines(scans: Sequence[LineScan]) -> LineScan:
+    """Stack scans of as many points (of seeds, directions, checkpoints or batches) along a new first axis of every array.
+
+    Their spread is `band(stacked.loss)`.
+
+    Raises:
+        ValueError: if there are none, their points differ in number, or their losses were made in different ways.
+    """
+    if not scans:
+        raise ValueError("scans must hold at least one scan, got none.")
+    for scan in scans:
+        if scan.objective != scans[0].objective or scan.loss.shape != scans[0].loss.shape:
+            raise ValueError(
+                f"scans must have as many points and the same objective, got {scans[0].loss.shape} {scans[0].objective} "
+                f"and {scan.loss.shape} {scan.objective}."
+            )
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *scans)
 
 
 class _Start(NamedTuple):
@@ -146,7 +181,7 @@ class _Start(NamedTuple):
 
 def _start(loss_fn: LossFn, params: Params, direction: Params | None) -> _Start:
     """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
-    loss, gradient = jax.value_and_grad(loss_fn)(params)
+    loss, gradient = jax.value_and_grad(partial(scalar_loss, loss_fn))(params)
     direction = optax.tree.scale(-1, gradient) if direction is None else direction
     return _Start(loss, gradient, direction, optax.tree.norm(gradient), optax.tree.norm(direction))
 
@@ -166,9 +201,16 @@ def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, 
     return loss, nothing, nothing
 
 
-def _check_step_sizes(step_sizes: ArrayLike | Sequence[ArrayLike]) -> None:
-    """Raise unless these are finite numbers; traced values are not looked at."""
-    is_traced = any(isinstance(size, Tracer) for size in jax.tree.leaves(step_sizes))
-    sizes = jnp.asarray(step_sizes)
-    if sizes.ndim != 1 or not sizes.size or not (is_traced or np.isfinite(np.asarray(sizes)).all()):
-        raise ValueError(f"step_sizes must be a non-empty list of finite numbers, got {step_sizes}.")
+def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> None:
+    """Raise unless these are finite numbers in a row; traced values are not looked at."""
+    is_traced = any(isinstance(value, Tracer) for value in jax.tree.leaves(values))
+    array = jnp.asarray(values)
+    if array.ndim != 1 or not array.size or not (is_traced or np.isfinite(np.asarray(array)).all()):
+        raise ValueError(f"{name} must be a non-empty list of finite numbers, got {values}.")
+
+
+def check_nonzero(name: str, direction: Params) -> None:
+    """Raise where a direction leads nowhere; traced values are not looked at."""
+    leaves = jax.tree.leaves(direction)
+    if not any(isinstance(leaf, Tracer) or bool(jnp.any(leaf != 0)) for leaf in leaves):
+        raise ValueError(f"{name} must not be zero everywhere.")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
@@ -136,6 +137,14 @@ def point(base: Params, directions: Sequence[Params], row: Float[Array, " direct
         return leaf + sum(c.astype(leaf.dtype) * step.astype(leaf.dtype) for c, step in zip(row, steps, strict=True))
 
     return jax.tree.map(move, base, *directions)
+
+
+def scalar_loss(loss_fn: Callable[[Params], Array], params: Params) -> Float[Array, ""]:
+    """Evaluate a loss, or raise at trace time where it is not a scalar."""
+    loss = loss_fn(params)
+    if jnp.shape(loss) != ():
+        raise ValueError(f"loss_fn must return a scalar, got shape {jnp.shape(loss)}.")
+    return jnp.asarray(loss)
 
 
 def _evaluate(

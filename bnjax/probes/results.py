@@ -4,15 +4,49 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from bnjax.types import ObjectiveInfo
 
 Result = TypeVar("Result", bound=tuple)
+
+
+class Band(NamedTuple):
+    """How values spread over repetitions.
+
+    Attributes:
+        low: the smallest.
+        mean: the average.
+        high: the largest.
+        standard_error: of the mean, with the estimator 1/(n-1) of the variance; NaN for one repetition.
+        num: how many repetitions, n.
+    """
+
+    low: Array
+    mean: Array
+    high: Array
+    standard_error: Array
+    num: int
+
+
+def band(values: Array, axis: int = 0) -> Band:
+    """Summarise repetitions (seeds, batches, directions, checkpoints) along an axis.
+
+    Args:
+        values: numbers with repetitions along `axis`.
+        axis: which axis.
+
+    Returns:
+        Band, whose arrays lack that axis.
+    """
+    num = values.shape[axis]
+    std = jnp.std(values, axis, ddof=1) if num > 1 else jnp.full_like(jnp.mean(values, axis), jnp.nan)
+    return Band(jnp.min(values, axis), jnp.mean(values, axis), jnp.max(values, axis), std / num**0.5, num)
 
 
 def save_result(result: Any, path: str | os.PathLike) -> None:

@@ -1,0 +1,139 @@
+"""Directions to scan along: trees like the parameters."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jaxtyping import Float
+
+from bnjax.probes.paths import check_alike
+from bnjax.probes.points import compiled
+from bnjax.types import LossFn, Params
+
+Vectors = Literal["ignore", "match"]
+
+
+def gradient(loss_fn: LossFn, params: Params) -> Params:
+    """Compute minus the gradient, the way that steepest descent goes."""
+    return compiled(_minus_gradient, loss_fn)(params)
+
+
+def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
+    """Compute minus the gradient."""
+    return optax.tree.scale(-1, jax.grad(loss_fn)(params))
+
+
+def random(key: Array, params: Params) -> Params:
+    """Draw every entry from a standard normal distribution, each leaf from a key of its own."""
+    leaves, treedef = jax.tree.flatten(params)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    return treedef.unflatten(
+        [jax.random.normal(k, jnp.shape(leaf), leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)]
+    )
+
+
+def filter_normalized(key: Array, params: Params, *, vectors: Vectors = "ignore") -> Params:
+    """Draw a random direction whose filters have the norms of the parameters' filters.
+
+        d_f = z_f |w_f| / |z_f|, z normal, for each filter f
+
+    Source: Li et al. 2018, Sec. 4. A filter is what leads to one output: an index of a kernel's last axis. The direction of a
+    filter of zeros is zero.
+
+    Args:
+        key: from which the direction follows.
+        params: w; kernels are (..., out), as Flax has them.
+        vectors: what becomes of parameters with fewer than two axes (biases, scales): "ignore" leaves them where they are,
+            "match" gives the whole vector the parameter's norm.
+
+    Returns:
+        A tree like `params`.
+
+    Raises:
+        ValueError: if `vectors` is unknown.
+    """
+    if vectors not in get_args(Vectors):
+        raise ValueError(f"vectors must be one of {', '.join(get_args(Vectors))}, got {vectors!r}.")
+
+    def normalise(z: Array, w: Array) -> Array:
+        if w.ndim < 2 and vectors == "ignore":
+            return jnp.zeros_like(w)
+        axes = tuple(range(w.ndim - 1)) if w.ndim > 1 else None
+        norm_z, norm_w = (jnp.sqrt(jnp.sum(jnp.square(v), axes, keepdims=True)) for v in (z, w))
+        return z * norm_w / jnp.where(norm_z == 0, 1, norm_z)
+
+    return jax.tree.map(normalise, random(key, params), params)
+
+
+def toward(params: Params, target: Params) -> Params:
+    """Go from `params` to `target`: at coordinate 1 a scan is there.
+
+    Raises:
+        ValueError: if the two are not alike; it names the path.
+    """
+    check_alike("target", target, params)
+    return optax.tree.sub(target, params)
+
+
+class PrincipalAxes(NamedTuple):
+    """The plane in which a trajectory moves most.
+
+    Attributes:
+        direction_x: first principal axis, of norm 1.
+        direction_y: second principal axis, of norm 1, orthogonal to the first.
+        path: the trajectory in this plane, seen from its last point, (points, 2).
+        explained: share of the trajectory's variance along each axis, (2,).
+    """
+
+    direction_x: Params
+    direction_y: Params
+    path: Float[Array, "points 2"]
+    explained: Float[Array, " 2"]
+
+
+def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
+    """Find the two principal axes of a trajectory of parameters.
+
+    Source: Li et al. 2018, Sec. 7: a principal component analysis of the trajectory (mean taken off, estimator 1/m).
+
+    Args:
+        trajectory: at least three trees that are alike; a scan of the plane starts from the last.
+
+    Returns:
+        PrincipalAxes.
+
+    Raises:
+        ValueError: if there are fewer than three, they are not alike, or do not leave a line.
+    """
+    if len(trajectory) < 3:
+        raise ValueError(f"trajectory must have at least three points, got {len(trajectory)}.")
+    for i, point in enumerate(trajectory):
+        check_alike(f"trajectory[{i}]", point, trajectory[-1], "trajectory[-1]")
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves) - leaves[-1][None], *trajectory)
+    centred = jax.tree.map(lambda leaf: leaf - leaf.mean(0, keepdims=True), stacked)
+    values, vectors = np.linalg.eigh(_products(centred, centred))
+    values, vectors = values[:-3:-1], vectors[:, :-3:-1]
+    total = np.trace(_products(centred, centred))
+    if not values[1] > 1e-12 * total:
+        raise ValueError("trajectory must not lie on one line: it has no second principal axis.")
+    weights = jnp.asarray(vectors / np.sqrt(values), jnp.float32)
+    x, y = (
+        jax.tree.map(lambda leaf, i=i: jnp.tensordot(weights[:, i].astype(leaf.dtype), leaf, 1), centred)
+        for i in (0, 1)
+    )
+    axes = jax.tree.map(lambda a, b: jnp.stack([a, b]), x, y)
+    return PrincipalAxes(x, y, jnp.asarray(_products(stacked, axes)), jnp.asarray(values / total))
+
+
+def _products(a: Params, b: Params) -> np.ndarray:
+    """Compute the inner products of two stacks of trees, in float64, (len(a), len(b))."""
+
+    def product(p: Array, q: Array) -> np.ndarray:
+        rows, columns = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (p, q))
+        return rows @ columns.T
+
+    return sum(jax.tree.leaves(jax.tree.map(product, a, b)), np.zeros(()))

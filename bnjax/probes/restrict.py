@@ -1,0 +1,68 @@
+"""A loss as a function of some of the parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import Array
+from jaxtyping import Float, PyTree
+
+from bnjax.probes.paths import named_leaves, path_name, select
+from bnjax.probes.points import is_pytree
+from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RestrictedLoss:
+    """A loss of selected parameters, by path, the others being where they were; a pytree if the loss is one."""
+
+    loss_fn: Any
+    params: PyTree
+
+    def __call__(self, selected: dict[str, Array]) -> Float[Array, ""]:
+        """Evaluate the loss."""
+        return self.loss_fn(
+            jax.tree_util.tree_map_with_path(lambda path, leaf: selected.get(path_name(path), leaf), self.params)
+        )
+
+    @property
+    def info(self) -> ObjectiveInfo:
+        """How the loss was made."""
+        return objective_info(self.loss_fn)
+
+
+def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dict[str, Array]]:
+    """Make a loss of only those parameters whose path a regular expression matches, for any probe.
+
+        scan_line(*restrict(loss_fn, params, "^conv_1/"))
+
+    scans one layer along its own gradient; directions, distances and curvature are those of the selected parameters.
+
+    Args:
+        loss_fn: scalar loss of the parameters.
+        params: where the others stay.
+        pattern: regular expression that matches anywhere in a path such as "conv_1/kernel".
+
+    Returns:
+        (loss, selected): a function of a dictionary of parameters by path, and the selected parameters.
+
+    Raises:
+        ValueError: if the pattern matches nothing.
+    """
+    mask = named_leaves(select(params, pattern))
+    selected = {path: leaf for path, leaf in named_leaves(params).items() if mask[path]}
+    restricted = RestrictedLoss(loss_fn, params)
+    return (restricted if is_pytree(loss_fn) else _Bare(restricted)), selected
+
+
+class _Bare:
+    """A restricted loss that is no pytree, because what it calls is none."""
+
+    def __init__(self, loss: RestrictedLoss):
+        self._loss = loss
+        self.info = loss.info
+
+    def __call__(self, selected: dict[str, Array]) -> Float[Array, ""]:
+        """Evaluate the loss."""
+        return self._loss(selected)

@@ -1,0 +1,93 @@
+"""Directions to scan along."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bnjax.probes import directions, evaluate_points
+
+KEY = jax.random.key(0)
+PARAMS = {
+    "conv": {"kernel": jax.random.normal(KEY, (3, 3, 2, 4)).at[..., 1].set(0), "bias": jnp.arange(4.0)},
+    "dense": {"kernel": jax.random.normal(KEY, (5, 3)), "bias": jnp.zeros(3)},
+}
+
+
+def test_gradient_goes_down():
+    """It is minus the gradient."""
+    direction = directions.gradient(lambda p: optax.tree.norm(p, squared=True) / 2, PARAMS)
+    jax.tree.map(lambda d, p: np.testing.assert_allclose(d, -p), direction, PARAMS)
+
+
+def test_random_leaves_are_independent():
+    """Leaves of one shape get different numbers, of both signs, and the same key the same ones."""
+    params = {"a": jnp.zeros((200, 2)), "b": jnp.zeros((200, 2))}
+    direction = directions.random(KEY, params)
+    assert abs(np.corrcoef(direction["a"].ravel(), direction["b"].ravel())[0, 1]) < 0.2
+    assert abs(jnp.mean(direction["a"])) < 0.2
+    jax.tree.map(np.testing.assert_array_equal, direction, directions.random(KEY, params))
+
+
+@pytest.mark.parametrize("vectors", ["ignore", "match"])
+def test_filters_have_the_norms_of_the_parameters(vectors):
+    """Each index of a kernel's last axis does; filters of zeros get zeros; vectors as one says."""
+    direction = directions.filter_normalized(KEY, PARAMS, vectors=vectors)
+    for layer in PARAMS:
+        norms = [
+            np.linalg.norm(t[layer]["kernel"].reshape(-1, t[layer]["kernel"].shape[-1]), axis=0)
+            for t in (direction, PARAMS)
+        ]
+        np.testing.assert_allclose(*norms, rtol=1e-5)
+    np.testing.assert_array_equal(direction["conv"]["kernel"][..., 1], 0)
+    wanted = {"ignore": 0, "match": np.linalg.norm(np.arange(4.0))}[vectors]
+    np.testing.assert_allclose(np.linalg.norm(direction["conv"]["bias"]), wanted, rtol=1e-6)
+    np.testing.assert_array_equal(direction["dense"]["bias"], 0)
+
+
+def test_interpolation_reaches_its_end():
+    """At coordinate 0 a scan is at the start, at 1 at the target."""
+    target = jax.tree.map(lambda leaf: 2 * leaf + 1, PARAMS)
+    ends = evaluate_points(lambda p: p, PARAMS, (directions.toward(PARAMS, target),), jnp.array([[0.0], [1.0]]))
+    jax.tree.map(lambda e, a, b: np.testing.assert_allclose(e, jnp.stack([a, b]), atol=1e-6), ends, PARAMS, target)
+
+
+def test_principal_axes_of_an_ellipse():
+    """A trajectory on an ellipse in a plane is drawn as that ellipse, long axis first, ending at the origin."""
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    u, v = directions.random(jax.random.key(1), PARAMS), directions.random(jax.random.key(2), PARAMS)
+    u = optax.tree.scale(1 / optax.tree.norm(u), u)
+    v = optax.tree.sub(v, optax.tree.scale(optax.tree.vdot(u, v), u))
+    v = optax.tree.scale(1 / optax.tree.norm(v), v)
+    trajectory = [
+        jax.tree.map(lambda p, a, b, t=t: p + 3 * np.cos(t) * a + np.sin(t) * b, PARAMS, u, v) for t in angles
+    ]
+    axes = directions.principal(trajectory)
+    np.testing.assert_allclose(axes.explained, [0.9, 0.1], atol=1e-4)
+    np.testing.assert_allclose(abs(optax.tree.vdot(axes.direction_x, u)), 1, atol=1e-4)
+    np.testing.assert_allclose(optax.tree.vdot(axes.direction_x, axes.direction_y), 0, atol=1e-4)
+    np.testing.assert_allclose(axes.path[-1], 0, atol=1e-5)
+    ellipse = np.stack([3 * np.cos(angles), np.sin(angles)], axis=1)
+    np.testing.assert_allclose(np.abs(axes.path), np.abs(ellipse - ellipse[-1]), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: directions.filter_normalized(KEY, PARAMS, vectors="all"),
+            "vectors must be one of ignore, match, got 'all'",
+        ),
+        (lambda: directions.toward(PARAMS, {"conv": PARAMS["conv"]}), "target must be like params, but at dense/bias"),
+        (lambda: directions.principal([PARAMS, PARAMS]), "trajectory must have at least three points, got 2"),
+        (
+            lambda: directions.principal([optax.tree.scale(s, PARAMS) for s in (1, 2, 3)]),
+            "trajectory must not lie on one line",
+        ),
+    ],
+)
+def test_misfits_are_named(call, message, as_a_user):
+    """What does not fit raises one line."""
+    with pytest.raises(ValueError, match=message):
+        call()
