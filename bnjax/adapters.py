@@ -1,6 +1,9 @@
-"""A `Model`, a pair of pure functions, from a Flax linen module."""
+"""A `Model`, a pair of pure functions, from a Flax module, linen or nnx."""
+
+from typing import Any
 
 from flax import linen as nn
+from flax import nnx
 from jax import Array
 from jaxtyping import PyTree
 
@@ -30,3 +33,50 @@ def from_linen(module: nn.Module) -> Model:
         return outputs, changed.get("batch_stats", variables.batch_stats)
 
     return Model(init, apply)
+
+
+def from_nnx(module: nnx.Module) -> Model:
+    """Make a Model from a constructed nnx module that is called as `module(x)`.
+
+    The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
+    in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
+    itself never changes.
+
+    Args:
+        module: any nnx module.
+
+    Returns:
+        Model whose `init` gives the module's own variables, whatever the key, and whose `apply` seeds the streams that `rngs`
+        names (such as {"dropout": key}), and the module's default stream with the first of them; without `rngs`, streams go
+        on from where they are in the module, the same at every call.
+    """
+    graphs = {}
+    for train in (True, False):
+        copy = nnx.clone(module)
+        (copy.train if train else copy.eval)()
+        graphs[train] = nnx.split(copy, nnx.Param, nnx.BatchStat, ...)
+    _, params, batch_stats, _ = graphs[False]
+    start = Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats))
+
+    def init(key: Array, x: Array) -> Variables:
+        return start
+
+    def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
+        graph, params, batch_stats, rest = graphs[train]
+        states = [_with_values(s, v) for s, v in ((params, variables.params), (batch_stats, variables.batch_stats))]
+        merged: Any = nnx.merge(graph, *states, nnx.clone(rest))
+        if rngs:
+            reseed: Any = nnx.reseed
+            reseed(merged, **{"default": next(iter(rngs.values())), **rngs})
+        outputs = merged(x)
+        changed = nnx.to_pure_dict(nnx.state(merged, nnx.BatchStat)) if train else variables.batch_stats
+        return outputs, changed
+
+    return Model(init, apply)
+
+
+def _with_values(state: Any, values: PyTree[Array]) -> Any:
+    """Copy an nnx state with other values."""
+    copy = nnx.clone(state)
+    nnx.replace_by_pure_dict(copy, values)
+    return copy

@@ -1,7 +1,9 @@
 """Loss functions of the parameters alone: the only place where a model meets a probe."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
@@ -9,19 +11,20 @@ from jax import Array
 from jaxtyping import Float, PyTree
 
 from bnjax.losses import get_loss
+from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables
 
-Statistics = Literal["batch", "running"]
+Statistics = Literal["batch", "running", "recalibrated"]
 
 
 class Objective(struct.PyTreeNode):
-    """A loss as a function of the parameters, on a fixed batch with fixed running statistics.
+    """A loss as a function of the parameters, on fixed data with fixed running statistics.
 
     It is a pytree: compiled code takes it as an argument, so that a new batch does not compile anew.
     """
 
     batch_stats: PyTree
-    batch: PyTree
+    batch: PyTree  # a Batch, or a tuple of Batches that stack batches of one size
     rngs: PyTree
     l2: PyTree
     model: Model = struct.field(pytree_node=False)
@@ -31,20 +34,55 @@ class Objective(struct.PyTreeNode):
     def __call__(self, params: Params) -> Float[Array, ""]:
         """Evaluate the loss; no statistics leave it."""
         variables = Variables(params, self.batch_stats)
-        outputs, _ = self.model.apply(variables, self.batch.inputs, train=self.statistics == "batch", rngs=self.rngs)
-        data_loss = jnp.mean(get_loss(self.loss)(outputs, self.batch.labels))
+        if self.statistics == "recalibrated":
+            inputs = [group.inputs for group in self._groups]
+            variables = Variables(params, pooled_statistics(self.model, variables, inputs, self.rngs))
+
+        def total(batch: Batch) -> Array:
+            train = self.statistics == "batch"
+            outputs, _ = self.model.apply(variables, batch.inputs, train=train, rngs=self.rngs)
+            return jnp.sum(get_loss(self.loss)(outputs, batch.labels))
+
+        data_loss = sum(_sum_over(total, group) for group in self._groups) / self.info.num_examples
         return data_loss + 0.5 * self.l2 * optax.tree.norm(params, squared=True)
+
+    @property
+    def _groups(self) -> tuple[Batch, ...]:
+        """The data as stacks of batches."""
+        return (jax.tree.map(lambda leaf: leaf[None], self.batch),) if isinstance(self.batch, Batch) else self.batch
 
     @property
     def info(self) -> ObjectiveInfo:
         """How this loss was made."""
-        return ObjectiveInfo(self.statistics, self.batch.inputs.shape[0])
+        shapes = (
+            [self.batch.inputs.shape[:1]] if isinstance(self.batch, Batch) else [g.inputs.shape for g in self.batch]
+        )
+        sizes = [(1, *shape) if len(shape) == 1 else shape for shape in shapes]
+        return ObjectiveInfo(self.statistics, sizes[0][1], sum(num * size for num, size, *_ in sizes))
+
+
+def _sum_over(total: Callable[[Batch], Array], group: Batch) -> Array:
+    """Add up what a stack of batches gives, one after another; the backward pass keeps one batch's activations at a time."""
+    if len(group.inputs) == 1:
+        return total(jax.tree.map(lambda leaf: leaf[0], group))
+    return jnp.sum(jax.lax.map(jax.checkpoint(total), group))
+
+
+def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
+    """Stack batches of one size, the largest stack first."""
+    groups: dict[int, list[Batch]] = {}
+    for batch in batches:
+        groups.setdefault(len(batch.inputs), []).append(batch)
+    return tuple(
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *same)
+        for same in sorted(groups.values(), key=len, reverse=True)
+    )
 
 
 def make_loss_fn(
     model: Model,
     batch_stats: PyTree[Array],
-    batch: Batch,
+    batch: Batch | Sequence[Batch],
     *,
     loss: str = "cross_entropy",
     statistics: Statistics = "batch",
@@ -53,14 +91,19 @@ def make_loss_fn(
 ) -> Objective:
     """Bind everything but the parameters.
 
-        loss_fn(params) = mean over the batch of loss(model(inputs), labels) + l2 / 2 * |params|²
+        loss_fn(params) = mean over all examples of loss(model(inputs), labels) + l2 / 2 * |params|²
+
+    Several batches, such as a whole data set, go through the model one after another; each example counts alike, also where
+    the last batch is smaller. With the batch's own statistics the loss depends on how the data are cut into batches.
 
     Args:
         model: pure functions; see `adapters` for making one.
         batch_stats: running statistics.
-        batch: the examples to average over.
+        batch: the examples to average over, in one Batch or several.
         loss: name of a loss in `losses`.
-        statistics: "batch" normalises with the batch's own statistics at every point, "running" with `batch_stats`.
+        statistics: "batch" normalises with the batch's own statistics at every point, "running" with `batch_stats`, and
+            "recalibrated" with the statistics of all the data, pooled over its batches anew at every point, as
+            `norms.recalibrate` does; derivatives pass through them.
         rngs: keys for random layers, such as {"dropout": key}; the same at every point, so that the loss is a function.
         l2: strength of the L2 penalty, for landscapes of the total loss.
 
@@ -68,9 +111,13 @@ def make_loss_fn(
         A function of the parameters, which is also a pytree.
 
     Raises:
-        ValueError: if `loss` or `statistics` is unknown.
+        ValueError: if `loss` or `statistics` is unknown, or there is no batch.
     """
     get_loss(loss)
     if statistics not in get_args(Statistics):
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
+    if not isinstance(batch, Batch):
+        if not len(batch):
+            raise ValueError("batch must be a Batch or a sequence of them, got none.")
+        batch = _stack(batch)
     return Objective(batch_stats, batch, rngs, jnp.asarray(l2, jnp.float32), model, loss, statistics)

@@ -66,12 +66,14 @@ class ObjectiveInfo:
 
     Attributes:
         statistics: how normalisers are fed: a mode of `objective.make_loss_fn`, or "unknown".
-        batch_size: how many examples the loss averages over; 0 is unknown. With the batch's own statistics the loss of a
-            data set depends on how it is cut into batches.
+        batch_size: how many examples go through the model together; 0 is unknown. With the batch's own statistics the loss
+            of a data set depends on how it is cut into batches.
+        num_examples: how many examples the loss averages over; 0 is unknown.
     """
 
     statistics: str = "unknown"
     batch_size: int = 0
+    num_examples: int = 0
 
 
 def objective_info(loss_fn: Any) -> ObjectiveInfo:

@@ -1,11 +1,14 @@
-"""A linen module as a pair of pure functions."""
+"""A Flax module as a pair of pure functions."""
+
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax import nnx as flax_nnx
 
-from bnjax import adapters, linen
+from bnjax import Batch, adapters, linen, nnx, norms, objective, probes
 
 
 class Net(nn.Module):
@@ -45,3 +48,56 @@ def test_a_module_without_statistics():
     variables = model.init(jax.random.key(0), jnp.ones((1, 3)))
     assert variables.batch_stats == {}
     assert model.apply(variables, jnp.ones((1, 3)), train=True)[1] == {}
+
+
+class NnxNet(flax_nnx.Module):
+    """A list of layers with batch norm, dropout and a head."""
+
+    def __init__(self, rngs):
+        self.layers = flax_nnx.List([flax_nnx.Linear(3, 8, rngs=rngs), nnx.BatchNorm(8, rngs=rngs)])
+        self.dropout = flax_nnx.Dropout(0.5, rngs=rngs)
+        self.head = flax_nnx.Linear(8, 4, rngs=rngs)
+
+    def __call__(self, x):
+        """Compute outputs."""
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.dropout(flax_nnx.relu(x)))
+
+
+def test_an_nnx_module_stays_as_it_is():
+    """Outputs are the module's in evaluation; training moves statistics in the result alone; dropout follows its key."""
+    net, x = NnxNet(flax_nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (8, 3))
+    before = jax.tree.map(jnp.copy, flax_nnx.to_pure_dict(flax_nnx.state(net, flax_nnx.Not(flax_nnx.RngState))))
+    model = adapters.from_nnx(net)
+    variables = model.init(jax.random.key(1), x)
+    assert variables.params["layers"][0]["kernel"].shape == (3, 8)
+
+    @jax.jit
+    def run(variables, key):
+        return model.apply(variables, x, train=True, rngs={"dropout": key})
+
+    once, again, other = (run(variables, jax.random.key(seed)) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, once, again)
+    assert jnp.any(once[0] != other[0])
+    hidden = x @ variables.params["layers"][0]["kernel"]
+    np.testing.assert_allclose(once[1]["layers"][1]["mean"], 0.01 * hidden.mean(0), atol=1e-6)
+    outputs, same = model.apply(variables, x, train=False)
+    jax.tree.map(np.testing.assert_array_equal, same, variables.batch_stats)
+    after = flax_nnx.to_pure_dict(flax_nnx.state(net, flax_nnx.Not(flax_nnx.RngState)))
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+    net.eval()
+    np.testing.assert_array_equal(outputs, net(x))
+
+
+def test_an_nnx_module_goes_everywhere_that_a_model_goes():
+    """It is recalibrated and scanned, in every statistics mode."""
+    net, x = NnxNet(flax_nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (8, 3))
+    model = adapters.from_nnx(net)
+    variables = model.init(jax.random.key(1), x)
+    new = norms.recalibrate(model, variables, [x[:3], x[3:]], rngs={"dropout": jax.random.key(0)})
+    hidden = x @ variables.params["layers"][0]["kernel"]
+    np.testing.assert_allclose(new.batch_stats["layers"][1]["var"], hidden.var(0), rtol=1e-5)
+    for statistics in get_args(objective.Statistics):
+        loss_fn = objective.make_loss_fn(model, new.batch_stats, Batch(x, jnp.arange(8) % 4), statistics=statistics)
+        assert np.isfinite(probes.scan_line(loss_fn, variables.params).effective_smoothness)

@@ -1,6 +1,6 @@
 """Population statistics: running statistics made anew from data, for any model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from bnjax.progress import track
 from bnjax.types import Batch, Model, Rngs, Variables
 
 Path = tuple[str, ...]
-# For each leaf, how many examples stand behind each entry, and their statistic, both in float64.
+# For each leaf, how many examples stand behind each entry, and their statistic.
 _Pool = dict[Path, tuple[Any, Any]]
 
 
@@ -52,17 +52,54 @@ def recalibrate(
     Raises:
         ValueError: if there is no batch.
     """
-    flat, treedef = jax.tree_util.tree_flatten_with_path(variables.batch_stats)
-    old = {tuple(map(_key_name, path)): leaf for path, leaf in flat}
+    old, treedef = _named(variables.batch_stats)
     total: _Pool = {}
     for number, batch in enumerate(track(batches, "statistics", show=show_progress)):
-        x = batch.inputs if isinstance(batch, Batch) else batch
+        x = jnp.asarray(batch.inputs if isinstance(batch, Batch) else batch)
         keys = None if rngs is None else {name: jax.random.fold_in(key, number) for name, key in rngs.items()}
-        total = _merge(total, _measure(model, variables.params, old, (treedef, tuple(old)), x, keys), len(x))
+        measured = _measure_compiled(model, variables.params, variables.batch_stats, x, keys)
+        total = _merge(total, jax.device_get(measured), len(x), np)
     if old and not total:
         raise ValueError("batches must hold at least one batch, got none.")
     new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
     return Variables(variables.params, treedef.unflatten(new))
+
+
+def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array], rngs: Rngs | None) -> PyTree[Array]:
+    """Do as `recalibrate` inside compiled code, with the derivative in the parameters.
+
+    Args:
+        model: pure functions.
+        variables: parameters and running statistics.
+        groups: inputs of batches, stacked where they have one size, each (batches, examples, *features).
+        rngs: keys of random layers, the same for all batches.
+
+    Returns:
+        New batch_stats.
+    """
+    old, treedef = _named(variables.batch_stats)
+    measure = partial(_measure, model, variables.params, variables.batch_stats, rngs=rngs, differentiable=True)
+    total: _Pool = {path: (jnp.zeros_like(leaf), jnp.zeros_like(leaf)) for path, leaf in old.items() if _is_float(leaf)}
+    for group in groups:
+
+        def step(total: _Pool, x: Array) -> tuple[_Pool, None]:
+            return _merge(total, measure(x), len(x), jnp), None
+
+        total = step(total, group[0])[0] if len(group) == 1 else jax.lax.scan(step, total, group)[0]
+    new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
+    return treedef.unflatten(new)
+
+
+def _named(batch_stats: PyTree[Array]) -> tuple[dict[Path, Array], Any]:
+    """List statistics by path, in their order."""
+    flat, treedef = jax.tree_util.tree_flatten_with_path(batch_stats)
+    leaves = {tuple(map(_key_name, path)): jnp.asarray(leaf) for path, leaf in flat}
+    return leaves, treedef
+
+
+def _is_float(leaf: Array) -> bool:
+    """Tell a statistic from a counter."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def _key_name(key: Any) -> str:
@@ -70,26 +107,28 @@ def _key_name(key: Any) -> str:
     return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
 
 
-@partial(jax.jit, static_argnames=("model", "structure"))
 def _measure(
     model: Model,
     params: PyTree[Array],
-    old: dict[Path, Array],
-    structure: tuple[Any, tuple[Path, ...]],
+    batch_stats: PyTree[Array],
     x: Array,
     rngs: Rngs | None,
+    differentiable: bool = False,
 ) -> dict[Path, tuple[Array, Array]]:
     """Return, for each float leaf, the share of it that an update keeps, and the batch's own statistic."""
-    treedef, order = structure
-    floats = {path: leaf for path, leaf in old.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)}
+    old, treedef = _named(batch_stats)
+    floats = {path: leaf for path, leaf in old.items() if _is_float(leaf)}
 
     def updated(floats: dict[Path, Array]) -> dict[Path, Array]:
-        stats = treedef.unflatten([floats.get(path, old[path]) for path in order])
+        stats = treedef.unflatten([floats.get(path, old[path]) for path in old])
         _, new = model.apply(Variables(params, stats), x, train=True, rngs=rngs)
-        return {path: leaf for path, leaf in zip(order, jax.tree.leaves(new), strict=True) if path in floats}
+        return {path: leaf for path, leaf in zip(old, jax.tree.leaves(new), strict=True) if path in floats}
 
-    with batch_statistics_only(True):
+    with batch_statistics_only("stopped"):
         new, kept = jax.jvp(updated, (floats,), (jax.tree.map(jnp.ones_like, floats),))
+    if differentiable:
+        with batch_statistics_only("differentiable"):
+            new = updated(floats)
     # new = kept * old + (1 - kept) * batch
     return {
         path: (kept[path], (new[path] - kept[path] * leaf) / jnp.where(kept[path] == 1, 1, 1 - kept[path]))
@@ -97,15 +136,20 @@ def _measure(
     }
 
 
-def _merge(total: _Pool, batch: dict[Path, tuple[Array, Array]], num_examples: int) -> _Pool:
-    """Add a batch to the statistics of the examples so far, in float64."""
+_measure_compiled = jax.jit(_measure, static_argnames="model")
+
+
+def _merge(total: _Pool, batch: dict[Path, tuple[Any, Any]], num_examples: int, xp: Any) -> _Pool:
+    """Add a batch to the statistics of the examples so far; with NumPy for `xp` in float64, with jax.numpy as they are."""
+    wide = np.float64 if xp is np else None
+    batch = {path: (kept, xp.asarray(new, wide)) for path, (kept, new) in batch.items()}
+    deltas = {path: new - total.get(path, (0, 0))[1] for path, (_, new) in batch.items()}
     merged = {}
-    deltas = {path: np.asarray(new, np.float64) - total.get(path, (0, 0))[1] for path, (_, new) in batch.items()}
-    for path, (kept, _) in batch.items():
+    for path, (kept, new) in batch.items():
         weight, value = total.get(path, (0, 0))
-        new_weight = weight + np.where(np.asarray(kept) == 1, 0, num_examples)
-        share = 1 - weight / np.maximum(new_weight, 1)
-        spread = weight / np.maximum(new_weight, 1) * np.square(deltas.get(_mean_beside(path), 0))
+        new_weight = weight + xp.where(kept == 1, 0, num_examples).astype(new.dtype)
+        share = 1 - weight / xp.maximum(new_weight, 1)
+        spread = weight / xp.maximum(new_weight, 1) * xp.square(deltas.get(_mean_beside(path), 0))
         merged[path] = new_weight, value + share * (deltas[path] + spread)
     return merged
 
@@ -118,6 +162,6 @@ def _mean_beside(path: Path) -> Path:
     return (*path[:last], "mean", *path[last + 1 :])
 
 
-def _replaced(old: Array, weight: np.ndarray, value: np.ndarray) -> Array:
+def _replaced(old: Array, weight: Any, value: Any) -> Array:
     """Put the population's statistic in the place of a running one, where any batch has measured it."""
     return jnp.where(weight > 0, value, old).astype(old.dtype)

@@ -14,8 +14,9 @@ from bnjax.types import BatchStats
 AxisName = str | tuple[str, ...] | None
 AxisIndexGroups = Sequence[Sequence[int]] | None
 
-# While this is true, "running" statistics are those of the last batch alone. Compiled code is not reused across its values.
-batch_statistics_only = jax.make_user_context(default_value=False)
+# While this is set, "running" statistics are those of the last batch alone: "stopped" without a gradient, "differentiable"
+# with one. Code that was compiled under another value is not reused.
+batch_statistics_only = jax.make_user_context(default_value="")
 
 
 class Reduction(NamedTuple):
@@ -181,7 +182,8 @@ def update_stats(
     is_empty = jnp.broadcast_to(num_valid == 0, mean.shape)
 
     def moved(running: Array, batch: Array) -> Array:
-        batch = lax.stop_gradient(batch).reshape(running.shape)
+        batch = batch if batch_statistics_only.value == "differentiable" else lax.stop_gradient(batch)
+        batch = batch.reshape(running.shape)
         new = momentum * running + (1 - momentum) * batch
         return jnp.where(is_empty.reshape(running.shape), running, new).astype(running.dtype)
 
