@@ -8,9 +8,27 @@ directions  where to go: gradients, random, filter-normalised, between points, p
 restrict    a loss of some parameters only, for any probe
 paths       parameters by path
 results     what probes return, on disk; bands over repetitions
+
+covariate_shift  how far a layer's gradient moves when the layers before it are updated
+gradients        norms, ratios and step-to-step changes of gradients, layer by layer
+activations      distributions of activations, and how they drift over training
+capture          activations of any model's layers
 """
 
 from bnjax.probes import directions as directions
+from bnjax.probes.activations import ActivationStatistics as ActivationStatistics
+from bnjax.probes.activations import Drift as Drift
+from bnjax.probes.activations import Shift as Shift
+from bnjax.probes.activations import activation_statistics as activation_statistics
+from bnjax.probes.activations import drift as drift
+from bnjax.probes.activations import shift as shift
+from bnjax.probes.activations import wasserstein_distance as wasserstein_distance
+from bnjax.probes.capture import capture as capture
+from bnjax.probes.covariate_shift import CovariateShift as CovariateShift
+from bnjax.probes.covariate_shift import covariate_shift as covariate_shift
+from bnjax.probes.gradients import GradientStatistics as GradientStatistics
+from bnjax.probes.gradients import LayerNames as LayerNames
+from bnjax.probes.gradients import gradient_statistics as gradient_statistics
 from bnjax.probes.line import LineScan as LineScan
 from bnjax.probes.line import scan_line as scan_line
 from bnjax.probes.line import stack_lines as stack_lines

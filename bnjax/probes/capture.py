@@ -1,0 +1,163 @@
+"""Activations of any model's layers, read while it runs."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache
+from types import new_class
+from typing import Any, Literal, get_args
+
+import jax
+from flax import linen as nn
+from flax import nnx
+from jax import Array
+from jax.extend.core import get_opaque_trace_state
+from jaxtyping import PyTree
+
+from bnjax.probes.paths import named_leaves
+from bnjax.types import Model, Rngs, Variables
+
+Where = Literal["inputs", "outputs"]
+
+
+def capture(
+    model: Model | nn.Module | nnx.Module | Callable[..., Any],
+    variables: Variables | PyTree,
+    inputs: PyTree,
+    layers: str | Sequence[str] | None = None,
+    *,
+    where: Where = "outputs",
+    train: bool = True,
+    rngs: Rngs | None = None,
+) -> dict[str, Array]:
+    """Read what goes into or comes out of a model's layers, changing nothing; inside compiled code too.
+
+    A layer is a module that is called, by its path in the model: "norm_3", "block/conv", "blocks/0/conv". One that is called
+    several times has a number for each call, "cell[0]". Before a nonlinearity is where="outputs" of what stands before it.
+
+    Args:
+        model: a linen module or a `Model` of one, an nnx module, or a function of (variables, inputs) that calls linen modules
+            or returns a dictionary of activations, whose paths then are the names.
+        variables: `Variables` or, for a linen module, its collections; for an nnx module, None is its own.
+        inputs: as the model takes them.
+        layers: names; None is every layer whose value is one array.
+        where: "inputs", the first argument of each layer, or "outputs"; without meaning for a dictionary.
+        train: with the batch's own statistics, or the running ones. They stay as they were. A function is not told.
+        rngs: keys of random layers, such as {"dropout": key}; nnx modules have their own.
+
+    Returns:
+        Activations by name, in the order of `layers`, features last as a layer has them. (JAX sorts the names of what compiled
+        code returns.)
+
+    Raises:
+        ValueError: if `where` or a layer is unknown, or a layer's value cannot be read: it is not one array, or the layer runs
+            inside a JAX transformation such as `nn.scan` or `nn.remat`.
+    """
+    if where not in get_args(Where):
+        raise ValueError(f"where must be one of {', '.join(get_args(Where))}, got {where!r}.")
+    recorder = _Recorder(where)
+    if isinstance(model, nnx.Module):
+        _run_nnx(model, variables, inputs, train, recorder)
+        found = recorder.found
+    else:
+        with nn.intercept_methods(recorder.intercept):
+            returned = _run(model, variables, inputs, train, rngs)
+        is_function = not isinstance(model, Model | nn.Module)
+        found = named_leaves(dict(returned)) if is_function and isinstance(returned, Mapping) else recorder.found
+    if not found:
+        raise ValueError(f"model must call Flax layers in sight, or return a dictionary of activations, got {model}.")
+    if layers is None:
+        return {name: value for name, value in found.items() if isinstance(value, jax.Array)}
+    return {name: _find(found, name) for name in ((layers,) if isinstance(layers, str) else layers)}
+
+
+class _Recorder:
+    """Keeps what goes into or comes out of layers while a model runs."""
+
+    def __init__(self, where: Where):
+        self.where = where
+        self.names: dict[int, str] = {}
+        self._calls: dict[str, list[Any]] = {}
+        self._trace = get_opaque_trace_state()
+
+    def record(self, name: str, arguments: tuple[Any, ...], outputs: Any) -> None:
+        """Keep one call; of what lies inside a transformation, whose arrays must not leave it, only that it does."""
+        is_inside = get_opaque_trace_state() != self._trace
+        value = outputs if self.where == "outputs" else next(iter(arguments), None)
+        self._calls.setdefault(name, []).append("inside a JAX transformation" if is_inside else value)
+
+    def intercept(self, next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        """Record a linen module's call."""
+        outputs = next_fn(*args, **kwargs)
+        if context.method_name == "__call__" and context.module.path:
+            self.record("/".join(context.module.path), (*args, *kwargs.values()), outputs)
+        return outputs
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What was kept, by name."""
+        return {
+            name if len(calls) == 1 else f"{name}[{i}]": value
+            for name, calls in self._calls.items()
+            for i, value in enumerate(calls)
+        }
+
+
+_active: ContextVar[_Recorder | None] = ContextVar("_active", default=None)
+
+
+@cache
+def _recording(cls: type[nnx.Module]) -> type[nnx.Module]:
+    """Make the class of nnx modules whose calls are recorded."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs = cls.__call__(self, *args, **kwargs)
+        recorder = _active.get()
+        if recorder is not None and id(self) in recorder.names:
+            recorder.record(recorder.names[id(self)], (*args, *kwargs.values()), outputs)
+        return outputs
+
+    return new_class(cls.__name__, (cls,), exec_body=lambda body: body.update(__call__=call, __module__=cls.__module__))
+
+
+def _run_nnx(module: nnx.Module, variables: Variables | None, inputs: PyTree, train: bool, recorder: _Recorder) -> None:
+    """Run a copy of an nnx module whose layers are recorded."""
+    copy = nnx.clone(module)
+    for state in variables or ():
+        nnx.update(copy, state)
+    _ = copy.train() if train else copy.eval()
+    modules = {"/".join(map(str, path)): layer for path, layer in nnx.iter_modules(copy) if path and callable(layer)}
+    for name, layer in modules.items():
+        recorder.names[id(layer)] = name
+        layer.__class__ = _recording(type(layer))
+    token = _active.set(recorder)
+    try:
+        copy(inputs, **_training_flag(copy, train))
+    finally:
+        _active.reset(token)
+
+
+def _run(model: Any, variables: Variables | PyTree, inputs: PyTree, train: bool, rngs: Rngs | None) -> Any:
+    """Run a Model, a linen module or a function; new statistics are dropped."""
+    if isinstance(model, Model):
+        return model.apply(variables, inputs, train=train, rngs=rngs)
+    if not isinstance(model, nn.Module):
+        return model(variables, inputs)
+    collections = variables._asdict() if isinstance(variables, Variables) else variables
+    mutable = ["batch_stats"] if train else False
+    return model.apply(collections, inputs, rngs=rngs, mutable=mutable, **_training_flag(model, train))
+
+
+def _training_flag(module: Any, train: bool) -> dict[str, Any]:
+    """Hand `train` to calls that take it."""
+    return {"train": train} if "train" in inspect.signature(module.__call__).parameters else {}
+
+
+def _find(found: Mapping[str, Any], name: str) -> Array:
+    """Look up one layer."""
+    if name not in found:
+        raise ValueError(f"layers must be among {', '.join(found)}, got {name!r}.")
+    if not isinstance(found[name], jax.Array):
+        state = found[name] if isinstance(found[name], str) else f"of type {type(found[name]).__name__}"
+        raise ValueError(f"layers must each have one array, but {name} is {state}.")
+    return found[name]

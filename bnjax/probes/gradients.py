@@ -1,0 +1,171 @@
+"""Gradients layer by layer: their norms, how large a step is beside its weights, and how they turn from step to step."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from bnjax.probes.paths import check_alike, named_leaves, select
+from bnjax.probes.results import load_result, save_result
+from bnjax.types import Params
+
+Layers = Sequence[str] | Mapping[str, str]
+
+
+@jax.tree_util.register_static
+class LayerNames(tuple):
+    """Names of layers: a tuple of strings, and a pytree without leaves, so that results under jit can carry it."""
+
+
+class GradientStatistics(NamedTuple):
+    """Norms of gradients, parameters and updates, and how a gradient differs from the one before; l2, one column per layer.
+
+    What was not given is NaN. Stacked by `jax.lax.scan` or `jax.vmap`, every array gains a leading axis.
+
+    Attributes:
+        layers: names.
+        norm: |g_t|, of the gradient.
+        param_norm: |w|.
+        update_norm: |u|, of what the optimiser adds to the parameters.
+        previous_norm: |g_{t-1}|.
+        step_distance: |g_t - g_{t-1}|.
+        step_cosine: cosine between g_t and g_{t-1}; NaN where either is zero.
+        step_sum: |g_t + g_{t-1}|, the seed repository's "gradient predictiveness", which grows with the gradients themselves.
+    """
+
+    layers: LayerNames
+    norm: Float[Array, "*steps layers"]
+    param_norm: Float[Array, "*steps layers"]
+    update_norm: Float[Array, "*steps layers"]
+    previous_norm: Float[Array, "*steps layers"]
+    step_distance: Float[Array, "*steps layers"]
+    step_cosine: Float[Array, "*steps layers"]
+    step_sum: Float[Array, "*steps layers"]
+
+    @property
+    def update_ratio(self) -> Float[Array, "*steps layers"]:
+        """How far a step goes beside the weights, |u| / |w|; NaN where the parameters are all zero."""
+        return ratio(self.update_norm, self.param_norm)
+
+    @property
+    def relative_sum(self) -> Float[Array, "*steps layers"]:
+        """The sum norm without the gradients' size, |g_t + g_{t-1}| / (|g_t| + |g_{t-1}|); NaN where both are zero."""
+        return ratio(self.step_sum, self.norm + self.previous_norm)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        save_result(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "GradientStatistics":
+        """Read what `save` wrote."""
+        loaded = load_result(cls, path)
+        return loaded._replace(layers=LayerNames(loaded.layers))
+
+
+def gradient_statistics(
+    gradient: Params,
+    previous: Params | None = None,
+    params: Params | None = None,
+    update: Params | None = None,
+    layers: Layers | None = None,
+) -> GradientStatistics:
+    """Measure gradients layer by layer; a pure function, for use inside a compiled training step.
+
+    With g_t the gradient, w the parameters and u the update, each restricted to a layer
+
+        |g_t|        |u| / |w|        |g_t - g_{t-1}|        cos(g_t, g_{t-1})        |g_t + g_{t-1}|
+
+    Source: Santurkar et al. 2018 call the distance |g_t - g_{t-1}| gradient predictiveness; the repository of Mameli's article
+    uses the sum norm for it. Where two gradients of norm r are at an angle of cosine c, the sum norm is r (2 + 2c)^(1/2).
+
+    Args:
+        gradient: g_t.
+        previous: g_{t-1}, a tree like `gradient`.
+        params: w, a tree like `gradient`.
+        update: u, a tree like `gradient`: what an optax optimiser returns.
+        layers: what the columns are, as in `layer_leaves`; None is every array by itself. {"all": ""} is one column for all.
+
+    Returns:
+        GradientStatistics, in float32 or better.
+
+    Raises:
+        ValueError: if trees are not alike, or a layer matches no parameter.
+    """
+    for name, tree in (("previous", previous), ("params", params), ("update", update)):
+        if tree is not None:
+            check_alike(name, tree, gradient, "gradient")
+    leaves = layer_leaves(gradient, layers)
+    norm = _layer_norms(gradient, leaves)
+    unknown = jnp.full_like(norm, jnp.nan)
+    param_norm, update_norm, previous_norm = (
+        unknown if tree is None else _layer_norms(tree, leaves) for tree in (params, update, previous)
+    )
+    distance = cosine = total = unknown
+    if previous is not None:
+        distance = _layer_norms(jax.tree.map(jnp.subtract, gradient, previous), leaves)
+        cosine = ratio(_layer_dots(gradient, previous, leaves), norm * previous_norm)
+        total = _layer_norms(jax.tree.map(jnp.add, gradient, previous), leaves)
+    return GradientStatistics(LayerNames(leaves), norm, param_norm, update_norm, previous_norm, distance, cosine, total)
+
+
+def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tuple[int, ...]]:
+    """Find the parameters of each layer.
+
+    A layer is written as a path or the beginning of one, up to a "/", or else as a regular expression that is searched for in
+    the paths: "conv_1" is not "conv_10", r"^(conv|norm)_1/" is a convolution with its normaliser, "kernel" are all kernels.
+
+    Args:
+        params: any tree; a path is its keys joined by "/", such as "conv_1/kernel".
+        layers: a list, where each layer's name is how it is written, or a dictionary from names; None is every array by itself.
+
+    Returns:
+        Positions among `jax.tree.leaves(params)` by name, in the order of `layers`.
+
+    Raises:
+        ValueError: if there is no layer, one is there twice, or one matches no path.
+    """
+    paths = list(named_leaves(params))
+    if layers is None:
+        return {path: (i,) for i, path in enumerate(paths)}
+    if not isinstance(layers, Mapping):
+        names = (layers,) if isinstance(layers, str) else tuple(layers)
+        layers = dict(zip(names, names, strict=True))
+        if len(layers) < len(names):
+            raise ValueError(f"layers must differ, got {', '.join(names)}.")
+    if not layers:
+        raise ValueError(f"layers must name at least one layer, got {layers}.")
+    return {name: _matches(params, paths, pattern) for name, pattern in layers.items()}
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Divide; NaN, never infinity, where the denominator is not positive."""
+    return jnp.where(denominator > 0, numerator / denominator, jnp.nan)
+
+
+def as_float(leaf: Array) -> Array:
+    """Convert half precision to float32, in which sums are taken."""
+    leaf = jnp.asarray(leaf)
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def _matches(params: Params, paths: list[str], pattern: str) -> tuple[int, ...]:
+    """Find the paths that a layer's path, or else its regular expression, matches."""
+    below = tuple(i for i, path in enumerate(paths) if f"{path}/".startswith(f"{pattern.rstrip('/')}/"))
+    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern))) if found)
+
+
+def _layer_dots(a: Params, b: Params, leaves: dict[str, tuple[int, ...]]) -> Float[Array, " layers"]:
+    """Take the inner product of two trees in each layer."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    dots = [jnp.vdot(as_float(x), as_float(y)) for x, y in pairs]
+    return jnp.stack([jnp.sum(jnp.stack([dots[i] for i in positions])) for positions in leaves.values()])
+
+
+def _layer_norms(tree: Params, leaves: dict[str, tuple[int, ...]]) -> Float[Array, " layers"]:
+    """Take the l2 norm of a tree in each layer."""
+    return jnp.sqrt(_layer_dots(tree, tree, leaves))

@@ -1,0 +1,188 @@
+"""A landscape scan of VGG-A: every way of batching its points, against PyTorch, in shares of the machine's matrix products.
+
+Command: python -m experiments.benchmarks.scan --width 0.25 --points 16
+
+Points lie along the gradient, batch norm takes the batch's own statistics, the batch has 128 random images. A row is one way of
+evaluating all points, with the loss alone or with loss and gradient statistics; "rate" counts the multiplications and
+additions of convolutions and dense layers (twice more for gradients), relative to the fastest matrix product of this machine
+that was measured in the same process. PyTorch, where it is installed, evaluates one point after another in place, as one would
+write it, in both of its layouts, or all of them by torch.func.vmap in groups.
+
+All rows run in turn in one process. Only ratios of one run mean something.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bnjax import Batch, linen, models, objective, probes
+from experiments.benchmarks._timing import measure
+
+WAYS = ("auto", "loop", "map", "vmap", "4")
+_BATCH_SIZE = 128
+_STEPS = (0.05, 0.4)
+
+
+def useful_operations(width: float, gradients: bool) -> float:
+    """Count the multiplications and additions of one point."""
+    features, side, total, channels = (64, 128, 256, 256, 512, 512, 512, 512), 32, 0.0, 3
+    for i, f in enumerate(features):
+        f = int(f * width)
+        total += 2 * side**2 * 9 * channels * f
+        channels, side = f, side // 2 if i in (0, 1, 3, 5, 7) else side
+    hidden = int(512 * width)
+    total += 2 * (channels * hidden + hidden * hidden + hidden * 10)
+    return _BATCH_SIZE * total * (3 if gradients else 1)
+
+
+def matrix_rate() -> float:
+    """Measure the machine's fastest matrix product, in operations per second."""
+    rates = []
+    for n in (1024, 2048, 4096):
+        a = jnp.ones((n, n))
+        product = jax.jit(jnp.matmul).lower(a, a).compile()
+        milliseconds = measure({"product": partial(product, a, a)})["product"]
+        rates.append(2 * n**3 / milliseconds * 1000)
+    return max(rates)
+
+
+def make_scan(width: float) -> tuple[objective.Objective, Any, Array]:
+    """Make a VGG-A's loss, its parameters, and images."""
+    model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm))
+    x = jax.random.normal(jax.random.key(0), (_BATCH_SIZE, 32, 32, 3))
+    params, stats = jax.jit(model.init)(jax.random.key(1), x[:1])
+    return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(_BATCH_SIZE) % 10)), params, x
+
+
+def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str, Callable[[], object]]:
+    """Make PyTorch's programs, or none where it is not installed."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else its threads spin while the next program runs
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return {}
+    nn = torch.nn
+
+    def vgg() -> Any:
+        layers, channels = [], 3
+        for i, f in enumerate((64, 128, 256, 256, 512, 512, 512, 512)):
+            f = int(f * width)
+            layers += [nn.Conv2d(channels, f, 3, padding=1), nn.BatchNorm2d(f, track_running_stats=False), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)] if i in (0, 1, 3, 5, 7) else []
+            channels = f
+        hidden = int(512 * width)
+        layers.append(nn.Flatten())
+        for _ in range(2):
+            layers += [nn.Linear(channels, hidden), nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU()]
+            channels = hidden
+        return nn.Sequential(*layers, nn.Linear(channels, 10))
+
+    def make(memory_format: Any) -> Callable[[], object]:
+        net = vgg().to(memory_format=memory_format)
+        x = torch.randn(_BATCH_SIZE, 3, 32, 32).to(memory_format=memory_format)
+        labels = torch.arange(_BATCH_SIZE) % 10
+        params = list(net.parameters())
+        base, direction = ([torch.randn_like(p) * 0.01 + p.detach() for p in params] for _ in range(2))
+        start = [torch.randn_like(p) for p in params]
+
+        def run() -> list[float]:
+            results = []
+            for step in steps:
+                with torch.no_grad():
+                    for p, b, d in zip(params, base, direction, strict=True):
+                        p.copy_(b).add_(d, alpha=float(step))
+                with torch.set_grad_enabled(gradients):
+                    loss = nn.functional.cross_entropy(net(x), labels)
+                results.append(loss.item())
+                if gradients:
+                    found = torch.autograd.grad(loss, params)
+                    squares = sum(((g - s) ** 2).sum() for g, s in zip(found, start, strict=True))
+                    products = sum((g * s).sum() for g, s in zip(found, start, strict=True))
+                    results += [squares.item(), products.item()]
+            return results
+
+        return run
+
+    def make_vmap(group: int) -> Callable[[], object]:
+        net, x, labels = vgg(), torch.randn(_BATCH_SIZE, 3, 32, 32), torch.arange(_BATCH_SIZE) % 10
+        base = {name: p.detach() for name, p in net.named_parameters()}
+        direction = {name: torch.randn_like(p) * 0.01 for name, p in base.items()}
+
+        def point(step: Any) -> Any:
+            def loss(params: Any) -> Any:
+                return nn.functional.cross_entropy(torch.func.functional_call(net, params, (x,)), labels)
+
+            params = {name: base[name] + step * direction[name] for name in base}
+            if not gradients:
+                return loss(params)
+            found, value = torch.func.grad_and_value(loss)(params)
+            return value, sum(((g - base[name]) ** 2).sum() for name, g in found.items())
+
+        mapped = torch.func.vmap(point, chunk_size=group)
+
+        def run() -> object:
+            with torch.set_grad_enabled(gradients):
+                return mapped(torch.tensor(steps, dtype=torch.float32))
+
+        return run
+
+    return {
+        "torch, loop": make(torch.contiguous_format),
+        "torch, loop, channels last": make(torch.channels_last),
+        "torch, vmap by 4": make_vmap(4),
+    }
+
+
+def scan_programs(width: float, steps: np.ndarray, gradients: bool, ways: list[str]) -> dict[str, Callable[[], object]]:
+    """Make the scan in each way of batching."""
+    loss_fn, params, _ = make_scan(width)
+    direction = probes.directions.gradient(loss_fn, params)
+
+    def scan(way: str) -> object:
+        batching = int(way) if way.isdigit() else way
+        return probes.scan_line(
+            loss_fn, params, direction, steps, gradients=gradients, batching=batching, show_progress=False
+        ).loss
+
+    return {f"bnjax, {way}": partial(scan, way) for way in ways}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.scan", description=__doc__)
+    parser.add_argument("--width", type=float, default=0.25, help="of the VGG-A (default: 0.25)")
+    parser.add_argument("--points", type=int, default=16, help="(default: 16)")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), help=f"of batching (default: {' '.join(WAYS)})")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    arguments = parser.parse_args()
+    steps = np.linspace(*_STEPS, arguments.points)
+
+    rate = matrix_rate()
+    kind = jax.devices()[0].device_kind
+    print(
+        f"VGG-A, {arguments.width:g} of its width, {arguments.points} points, on {kind}, {rate / 1e9:.0f} GF/s at best"
+    )
+    for gradients in (False, True):
+        programs = scan_programs(arguments.width, steps, gradients, arguments.ways)
+        programs |= torch_programs(arguments.width, steps, gradients)
+        measure(programs, rounds=1, seconds=600)
+        times = measure(programs, rounds=arguments.rounds, seconds=120)
+        fastest = min(times.values())
+        print(
+            f"\n{'loss and gradient' if gradients else 'loss alone':28}{'ms per point':>14}{'relative':>10}{'rate':>8}"
+        )
+        for name, milliseconds in times.items():
+            each = milliseconds / arguments.points
+            share = useful_operations(arguments.width, gradients) / each * 1000 / rate
+            print(f"{name:28}{each:14.1f}{milliseconds / fastest:10.2f}{share:8.0%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
