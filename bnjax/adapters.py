@@ -24,7 +24,7 @@ def from_linen(module: nn.Module) -> Model:
 
     def init(key: Array, x: Array) -> Variables:
         variables = module.init(key, x, train=False)
-        return Variables(variables["params"], variables.get("batch_stats", {}))
+        return Variables(variables.get("params", {}), variables.get("batch_stats", {}))
 
     def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
         collections = {"params": variables.params, "batch_stats": variables.batch_stats}

@@ -10,10 +10,17 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from bnjax import norms
+from bnjax.norms.features import as_floats, find_features
 from bnjax.types import BatchStats
+
+
+def _widened(x: Array, dtype: Any) -> Array:
+    """Give x at least the precision of the result."""
+    x = as_floats(x)
+    return x if dtype is None else x.astype(jnp.promote_types(x.dtype, dtype))
 
 
 class _RunningNorm(nn.Module):
@@ -37,18 +44,17 @@ class _RunningNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Float[Array, "*shape"]:
         """Normalise x; statistics are taken where `mask` is True."""
         use_running_average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        shape = tuple(x.shape[a] for a in sorted(a % x.ndim for a in axes))
+        shape = find_features(x, self.axis).sizes
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var = self.variable("batch_stats", self.spread_name, jnp.ones, shape, jnp.float32)
         count = self.variable("batch_stats", "num_batches", jnp.zeros, (), jnp.int32) if self._counts_batches else None
         num_batches: Any = None if count is None else count.value
         y, stats = self._normalise(
-            x if self.dtype is None else x.astype(jnp.promote_types(x.dtype, self.dtype)),
+            _widened(x, self.dtype),
             BatchStats(mean.value, var.value),
             self.param("scale", self.scale_init, shape, self.param_dtype) if self.use_scale else None,
             self.param("bias", self.bias_init, shape, self.param_dtype) if self.use_bias else None,
@@ -108,7 +114,7 @@ class BatchNorm(_RunningNorm):
         scale_init: initialiser of the factor.
         axis_name: mapped axes whose batches count as one.
         axis_index_groups: groups of devices along them that share statistics.
-        use_fast_variance: compute the variance in one pass, as Flax does, to the bit.
+        use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
         force_float32_reductions: compute statistics of half-precision inputs in float32; here they always are.
         unbiased_running_var: record the variance with the estimator 1/(m-1), as PyTorch does.
     """
@@ -237,12 +243,12 @@ class _ExampleNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Float[Array, "*shape"]:
         """Normalise x; `use_running_average` makes no difference."""
-        shape = (x.shape[self.axis],)
+        shape = find_features(x, self.axis).sizes
         y = self._normalise(
-            x if self.dtype is None else x.astype(jnp.promote_types(x.dtype, self.dtype)),
+            _widened(x, self.dtype),
             self.param("scale", self.scale_init, shape, self.param_dtype) if self.use_scale else None,
             self.param("bias", self.bias_init, shape, self.param_dtype) if self.use_bias else None,
             epsilon=self.epsilon,

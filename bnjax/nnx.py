@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from bnjax import norms
+from bnjax.norms.features import as_floats
 from bnjax.types import BatchStats
 
 _NO_METADATA: Mapping[str, Any] = MappingProxyType({})
@@ -60,11 +61,12 @@ class _Norm(nnx.Module):
         self.axis_index_groups = axis_index_groups
         self.promote_dtype = promote_dtype
 
-    def _promoted(self, x: Array, *stats: Array) -> tuple[Array, Array | None, Array | None]:
-        """Promote input, scale and bias as Flax does, where statistics take part; the statistics keep their precision."""
+    def _prepared(self, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
+        """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
         scale, bias = (None if p is None else p[...] for p in (self.scale, self.bias))
-        x, *_, scale, bias = self.promote_dtype((x, *stats, scale, bias), dtype=self.dtype)
-        return x, scale, bias
+        dtype = self.promote_dtype((x, *stats, scale, bias), dtype=self.dtype)[0].dtype
+        x = as_floats(x)
+        return dtype, (x.astype(jnp.promote_types(x.dtype, dtype)), scale, bias)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ class _RunningNorm(_Norm):
         self.momentum = momentum
 
     def __call__(
-        self, x: Float[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Float[Array, "*shape"]:
         """Normalise x; the call's `use_running_average` overrides the module's; statistics are taken where `mask` is True."""
         if use_running_average is None:
@@ -105,7 +107,7 @@ class _RunningNorm(_Norm):
         if use_running_average is None:
             raise ValueError("use_running_average must be given to the module or in its call, got None in both.")
         mean, var = self.mean, getattr(self, self.spread_name)
-        x, scale, bias = self._promoted(x, mean[...], var[...])
+        dtype, (x, scale, bias) = self._prepared(x, mean[...], var[...])
         y, stats = self._normalise(
             x,
             BatchStats(mean[...], var[...]),
@@ -120,7 +122,7 @@ class _RunningNorm(_Norm):
             mean[...], var[...] = stats
             if hasattr(self, "num_batches"):
                 self.num_batches[...] += 1
-        return y
+        return y.astype(dtype)
 
     def set_view(self, use_running_average: bool | None = None) -> None:
         """Take the setting that `nnx.view` gives."""
@@ -141,7 +143,7 @@ class BatchNorm(_RunningNorm):
     otherwise the running ones normalise and nothing moves.
 
     Deviation: the variance is computed in two passes by default, where Flax's fast form loses (mean/std)² of the precision;
-    and half-precision computing never rounds running statistics.
+    and half-precision computing rounds the result alone, neither input nor statistics.
 
     Args:
         num_features: length of the feature axis.
@@ -158,8 +160,8 @@ class BatchNorm(_RunningNorm):
         scale_init: initialiser of the factor.
         axis_name: mapped axes whose batches count as one.
         axis_index_groups: groups of devices along them that share statistics.
-        use_fast_variance: compute the variance in one pass, as Flax does, to the bit.
-        promote_dtype: casts (x, mean, var, scale, bias) to a common type, given as `dtype=`.
+        use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
+        promote_dtype: casts (x, mean, var, scale, bias) to a common type, given as `dtype=`, which is that of the result.
         rngs: `rngs.params()` is drawn once for the scale, then once for the bias.
         bias_metadata: of the bias, as `nnx.Param` takes them.
         scale_metadata: of the scale.
@@ -333,10 +335,11 @@ class _ExampleNorm(_Norm):
     """What the normalisers without running statistics share."""
 
     def __call__(
-        self, x: Float[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Float[Array, "*shape"]:
         """Normalise x; `use_running_average` makes no difference."""
-        return self._normalise(*self._promoted(x), mask=mask, **self._options)
+        dtype, operands = self._prepared(x)
+        return self._normalise(*operands, mask=mask, **self._options).astype(dtype)
 
     def _normalise(self, x: Array, scale: Array | None, bias: Array | None, **options: Any) -> Array:
         """Apply the module's function of `bnjax.norms`."""

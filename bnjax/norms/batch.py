@@ -6,14 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
-from bnjax.norms.features import Axes, check_arguments, promoted
+from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
 from bnjax.norms.statistics import (
     AxisIndexGroups,
     AxisName,
     Moments,
     Reduction,
+    counted,
     readable,
     reduce_moments,
     update_stats,
@@ -22,7 +23,7 @@ from bnjax.types import BatchStats
 
 
 def batch_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     stats: BatchStats,
     scale: Float[Array, "*features"] | None = None,
     bias: Float[Array, "*features"] | None = None,
@@ -56,9 +57,11 @@ def batch_norm(
         epsilon: added to the variance, in units of x squared.
         axis: the feature axis or axes.
         axis_name: mapped axes (vmap, shard_map) whose batches count as one, weighted by their valid counts.
-        axis_index_groups: groups of device indices along `axis_name` that share statistics.
-        mask: True where an entry counts for the statistics, same rank as x, each length equal or 1.
-        use_fast_variance: one pass over x instead of two, at the price of (mean/std)² of the precision; Flax's bits.
+        axis_index_groups: groups of device indices along `axis_name` that share statistics; see `moments`.
+        mask: True where an entry counts for the statistics, same rank as x, each length equal or 1 (or of lower rank, by
+            NumPy's rule, where that is the only reading). The others are normalised with the rest; NaN among them is 0.
+        use_fast_variance: one pass over x instead of two, at the price of (mean/std)² of the precision. In float32, without
+            mask and axis_name, outputs, statistics and gradients then are Flax's to the bit.
         unbiased_running_var: record the batch's variance with the estimator 1/(m-1), as PyTorch does.
 
     Returns:
@@ -67,7 +70,8 @@ def batch_norm(
     Raises:
         ValueError: if an argument does not fit x, or `axis_name` is not bound; it names the argument.
     """
-    features = check_arguments(x, stats, scale, bias, mask, axis)
+    x = as_floats(x)
+    features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)
     factor, offset = features.spread(scale), features.spread(bias)
     if train:
         over = features.reduction(axis_name, axis_index_groups)
@@ -84,7 +88,7 @@ def batch_norm(
         mean, var = (
             features.spread(s.astype(jnp.promote_types(s.dtype, jnp.float32))) for s in (stats.mean, stats.var)
         )
-        y = affine(x - mean, lax.rsqrt(var + epsilon), factor, offset)
+        y = affine(readable(x, mask) - mean, lax.rsqrt(var + epsilon), factor, offset)
     return promoted(y, x, scale, bias), stats
 
 
@@ -165,8 +169,14 @@ def _tangent(
     """Apply the derivative of `_normalise` to tangents of x, scale, bias and epsilon, in which it is linear."""
     divisor = jnp.maximum(batch.num_valid, 1)
     inverse_std = lax.rsqrt(batch.var + epsilon)
-    shifted, dx = readable(x - batch.shift, mask), readable(dx, mask)
-    sum_dx, sum_product = over.total(dx, shifted * dx)
+    shifted = x - batch.shift
+    dx = (
+        dx.astype(shifted.dtype)
+        if mask is None
+        else jnp.where(mask | jnp.isfinite(shifted), dx.astype(shifted.dtype), 0)
+    )
+    shifted, valid = readable(shifted, mask), counted(dx, mask)
+    sum_dx, sum_product = over.total(valid, shifted * valid)
     dmean, mean_product = sum_dx / divisor, (sum_product - batch.rest * sum_dx) / divisor
     factor = inverse_std if scale is None else inverse_std * scale
     dvar = 2 * mean_product

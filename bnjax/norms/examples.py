@@ -1,17 +1,27 @@
 """Normalisers whose statistics belong to one example: no running statistics, the same in training and evaluation."""
 
 import math
+from typing import Any
 
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from bnjax.norms.batch import normalise
-from bnjax.norms.features import all_but, check_features, check_mask, find_features, promoted
+from bnjax.norms.features import (
+    Features,
+    all_but,
+    as_floats,
+    check_features,
+    divides,
+    find_features,
+    fit_mask,
+    promoted,
+)
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
 
 
 def layer_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     scale: Float[Array, " features"] | None = None,
     bias: Float[Array, " features"] | None = None,
     *,
@@ -46,17 +56,17 @@ def layer_norm(
     Raises:
         ValueError: if an argument does not fit x; it names the argument.
     """
-    features = find_features(x, axis)
-    check_features(features, scale=scale, bias=bias)
-    check_mask(x, mask)
+    x = as_floats(x)
+    features, mask = _check_examples(x, scale, bias, mask, axis)
     axes = all_but(x.ndim, 0) if reduction_axes is None else find_features(x, reduction_axes).axes
     over = make_reduction(axes, axis_name, axis_index_groups)
+    _check_sizes(x.shape, [x.shape[a] for a in axes], axis_name)
     y = _normalise_examples(x, mask, over, features.spread(scale), features.spread(bias), epsilon)
     return promoted(y, x, scale, bias)
 
 
 def instance_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     scale: Float[Array, " features"] | None = None,
     bias: Float[Array, " features"] | None = None,
     *,
@@ -85,7 +95,7 @@ def instance_norm(
 
 
 def group_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     scale: Float[Array, " features"] | None = None,
     bias: Float[Array, " features"] | None = None,
     *,
@@ -101,11 +111,10 @@ def group_norm(
     Source: Wu & He 2018. One group is layer norm, as many groups as features are instance norm. Arguments, result and errors
     are those of `layer_norm`; `num_groups` divides the number of features.
     """
-    features = find_features(x, axis)
-    check_features(features, scale=scale, bias=bias)
-    check_mask(x, mask)
+    x = as_floats(x)
+    features, mask = _check_examples(x, scale, bias, mask, axis)
     (a,), (num_features,) = features.axes, features.sizes
-    if num_groups < 1 or num_features % num_groups:
+    if not divides(num_groups, num_features):
         raise ValueError(f"num_groups must divide the number of features, {num_features}, got {num_groups}.")
 
     def grouped(value: Array) -> Array:
@@ -113,17 +122,33 @@ def group_norm(
         return value.reshape(*value.shape[:a], *groups, *value.shape[a + 1 :])
 
     over = make_reduction(all_but(x.ndim + 1, 0, a), axis_name, axis_index_groups)
+    _check_sizes(x.shape, [num_features // num_groups, *(x.shape[b] for b in all_but(x.ndim, 0, a))], axis_name)
     others = [None if v is None else grouped(v) for v in (mask, features.spread(scale), features.spread(bias))]
     y = _normalise_examples(grouped(x), others[0], over, others[1], others[2], epsilon)
     return promoted(y.reshape(x.shape), x, scale, bias)
+
+
+def _check_examples(
+    x: Array, scale: Array | None, bias: Array | None, mask: Any, axis: int
+) -> tuple[Features, Array | None]:
+    """Return the feature axis of x, and the mask in its rank; raise where an argument does not fit."""
+    features = find_features(x, axis)
+    if 0 in features.axes:
+        raise ValueError(f"axis must leave axis 0, that of the examples, got {axis}.")
+    check_features(features, scale=scale, bias=bias)
+    return features, fit_mask(x, mask)
+
+
+def _check_sizes(shape: tuple[int, ...], reduced: list[int], axis_name: AxisName) -> None:
+    """Raise where there is one entry to average over, which every normaliser would turn into 0."""
+    if math.prod(reduced) == 1 and axis_name is None:
+        raise ValueError(f"x must have more than one entry to average over, got one for each mean in shape {shape}.")
 
 
 def _normalise_examples(
     x: Array, mask: Array | None, over: Reduction, scale: Array | None, bias: Array | None, epsilon: float | Array
 ) -> Array:
     """Normalise, then scale and shift with what broadcasts against x."""
-    if math.prod(x.shape[a] for a in over.axes) == 1 and over.axis_name is None:
-        raise ValueError(f"x must have more than one entry to average over, got one in each of shape {x.shape}.")
     y, _ = normalise(x, mask, over, None, None, epsilon=epsilon)
     y = y if scale is None else y * scale
     return y if bias is None else y + bias

@@ -1,9 +1,12 @@
 """Which axes of an array hold features, and whether what belongs to the features fits them."""
 
+import operator
 from typing import Any, NamedTuple, overload
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
 
@@ -40,6 +43,12 @@ class Features(NamedTuple):
         return make_reduction(all_but(len(self.shape), *self.axes), axis_name, axis_index_groups)
 
 
+def as_floats(x: Any) -> Array:
+    """Take an array, integers and truth values as float32."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+
+
 def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
     """List the axes that are not kept."""
     return tuple(a for a in range(ndim) if a not in kept)
@@ -47,7 +56,10 @@ def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
 
 def find_features(x: Array, axis: Axes) -> Features:
     """Find the feature axes, or raise where `axis` does not fit."""
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    try:
+        axes = tuple(map(operator.index, axis)) if isinstance(axis, tuple | list) else (operator.index(axis),)
+    except TypeError:
+        raise ValueError(f"axis must be a whole number or a tuple of them, got {axis!r}.") from None
     for a in axes:
         if not -x.ndim <= a < x.ndim:
             raise ValueError(f"axis must lie in [-{x.ndim}, {x.ndim}) for an array of rank {x.ndim}, got {a}.")
@@ -55,33 +67,58 @@ def find_features(x: Array, axis: Axes) -> Features:
 
 
 def check_arguments(
-    x: Array, stats: Any, scale: Array | None, bias: Array | None, mask: Array | None, axis: Axes
-) -> Features:
-    """Find the feature axes of x, or raise where one of the others does not fit it."""
+    x: Array, stats: Any, scale: Array | None, bias: Array | None, mask: Any, axis: Axes, momentum: Any = 0.0
+) -> tuple[Features, Array | None]:
+    """Return the feature axes of x, and the mask in its rank; raise where an argument does not fit."""
     features = find_features(x, axis)
     if not (hasattr(stats, "mean") and hasattr(stats, "var")):
-        raise ValueError(f"stats must be a BatchStats, as norms.init_batch_stats makes them, got {stats!r}.")
+        got = type(stats).__name__
+        raise ValueError(f"stats must be a BatchStats, as norms.init_batch_stats makes them, got {got}.")
     check_features(features, **{"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias})
-    check_mask(x, mask)
-    return features
+    for name, value in (("mean", stats.mean), ("var", stats.var)):
+        if not jnp.issubdtype(value.dtype, jnp.inexact):
+            raise ValueError(f"stats.{name} must hold floating-point numbers, got {value.dtype}.")
+    if momentum is None:
+        raise ValueError("momentum must be a number, as norms.cumulative_momentum gives for plain averages, got None.")
+    return features, fit_mask(x, mask)
 
 
 def check_features(features: Features, **values: Array | None) -> None:
     """Raise where an array does not hold one value per feature."""
     for name, value in values.items():
-        if value is not None and value.shape != features.sizes:
+        if value is not None and jnp.shape(value) != features.sizes:
             rule = f"{name} must have one entry per feature, shape {features.sizes}"
-            raise ValueError(f"{rule}, got shape {value.shape}.")
+            raise ValueError(f"{rule}, got shape {jnp.shape(value)}.")
 
 
-def check_mask(x: Array, mask: Array | None) -> None:
-    """Raise where a mask is not one of truth values, or could be read in more than one way."""
+def fit_mask(x: Array, mask: Any) -> Array | None:
+    """Give a mask the rank of x by NumPy's rule, or raise where it does not fit or could also count from the front."""
     if mask is None:
-        return
+        return None
+    mask = jnp.asarray(mask)
     if mask.dtype != jnp.bool_:
         raise ValueError(f"mask must hold booleans, True where an entry counts, got {mask.dtype}.")
-    if mask.ndim != x.ndim or any(m not in (1, n) for m, n in zip(mask.shape, x.shape, strict=True)):
-        raise ValueError(f"mask must have the rank of x, {x.shape}, and lengths equal to x's or 1, got {mask.shape}.")
+
+    def fits(tail: tuple[int, ...]) -> bool:
+        return len(tail) == mask.ndim and all(m in (1, n) for m, n in zip(mask.shape, tail, strict=True))
+
+    from_the_back = fits(x.shape[x.ndim - mask.ndim :]) if mask.ndim <= x.ndim else False
+    from_the_front = mask.ndim < x.ndim and mask.size > 1 and fits(x.shape[: mask.ndim])
+    if not from_the_back or from_the_front:
+        rule = f"mask must have the rank of x, {x.shape}, and lengths equal to x's or 1"
+        raise ValueError(f"{rule}, got shape {mask.shape}.")
+    return mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape)
+
+
+def is_below(value: Any, lowest: int) -> bool:
+    """Tell whether a number that is known is below a bound, or no number; traced values are not looked at."""
+    return not isinstance(value, Tracer) and not bool(np.all(np.asarray(value) >= lowest))
+
+
+def divides(part: Any, whole: int) -> bool:
+    """Tell whether `part` is a positive whole number that divides another one."""
+    is_whole = isinstance(part, int | np.integer) and not isinstance(part, bool)
+    return bool(is_whole and part >= 1 and whole % part == 0)
 
 
 def promoted(y: Array, *operands: Array | None) -> Array:

@@ -30,11 +30,13 @@ def fold_batch_norm(
         epsilon: of the batch norm.
 
     Returns:
-        (kernel, bias) of the folded layer, in the type of `kernel`.
+        (kernel, bias) of the folded layer: the kernel in its type, the bias in that of `kernel_bias`, or of the statistics.
 
     Raises:
         ValueError: if the length of an argument is not the kernel's last one.
     """
+    if not (hasattr(stats, "mean") and hasattr(stats, "var")):
+        raise ValueError(f"stats must be a BatchStats, got {type(stats).__name__}.")
     shape = kernel.shape[-1:]
     named = {"kernel_bias": kernel_bias, "stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
     for name, value in named.items():
@@ -45,4 +47,5 @@ def fold_batch_norm(
     offset = (0 if kernel_bias is None else kernel_bias) - stats.mean
     folded_bias = offset * factor + (0 if bias is None else bias)
     spread = factor.reshape((1,) * (kernel.ndim - 1) + shape)
-    return (kernel * spread).astype(kernel.dtype), folded_bias.astype(kernel.dtype)
+    bias_type = stats.mean.dtype if kernel_bias is None else kernel_bias.dtype
+    return (kernel * spread).astype(kernel.dtype), folded_bias.astype(bias_type)

@@ -4,10 +4,10 @@ from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from bnjax.norms.batch import batch_norm, normalise
-from bnjax.norms.features import Axes, check_arguments, promoted
+from bnjax.norms.features import Axes, as_floats, check_arguments, divides, promoted
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Moments, Reduction, make_reduction, update_stats
 from bnjax.types import BatchStats
 
@@ -16,7 +16,7 @@ _RUNNING_VARS = ("mean_of_ghosts", "whole_batch")
 
 
 def ghost_batch_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     stats: BatchStats,
     scale: Float[Array, "*features"] | None = None,
     bias: Float[Array, "*features"] | None = None,
@@ -62,10 +62,11 @@ def ghost_batch_norm(
         raise ValueError(f"running_var must be one of {', '.join(_RUNNING_VARS)}, got {running_var!r}.")
     if not train:
         return batch_norm(x, stats, scale, bias, train=False, epsilon=epsilon, axis=axis, mask=mask)
-    features = check_arguments(x, stats, scale, bias, mask, axis)
+    x = as_floats(x)
+    features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)
     if 0 in features.axes:
         raise ValueError(f"axis must leave axis 0, that of the examples, got {axis}.")
-    if ghost_size < 1 or x.shape[0] % ghost_size:
+    if not divides(ghost_size, x.shape[0]):
         raise ValueError(f"ghost_size must divide the number of examples, {x.shape[0]}, got {ghost_size}.")
 
     # The ghost becomes one more feature axis, in front.
@@ -85,7 +86,9 @@ def _pooled(parts: Moments, over: Reduction, running_var: RunningVar) -> Moments
     num_valid = jnp.broadcast_to(parts.num_valid, parts.mean.shape)
     (total,) = over.total(num_valid)
     share = num_valid / jnp.maximum(total, 1)
-    (mean,) = over.total(share * parts.mean)
-    spread = jnp.square(parts.mean - mean) if running_var == "whole_batch" else 0
+    (centre,) = over.total(share * parts.shift)
+    deviation = (parts.shift - centre) + parts.rest
+    (rest,) = over.total(share * deviation)
+    spread = jnp.square(deviation - rest) if running_var == "whole_batch" else 0
     (var,) = over.total(share * (parts.var + spread))
-    return Moments(total, mean, jnp.zeros_like(mean), var)
+    return Moments(total, centre, rest, var)

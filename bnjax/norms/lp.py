@@ -4,11 +4,11 @@ from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from bnjax.norms.batch import affine, batch_norm
-from bnjax.norms.features import Axes, check_arguments, promoted
-from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, readable, reduce_moments, update_stats
+from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
+from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, counted, readable, reduce_moments, update_stats
 from bnjax.types import BatchStats
 
 Order = Literal[1, 2, "inf"]
@@ -16,7 +16,7 @@ _ORDERS = (1, 2, "inf")
 
 
 def lp_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     stats: BatchStats,
     scale: Float[Array, "*features"] | None = None,
     bias: Float[Array, "*features"] | None = None,
@@ -60,11 +60,12 @@ def lp_norm(
     Raises:
         ValueError: if p is none of the three, or as in `batch_norm`.
     """
-    if p not in _ORDERS:
+    if p not in _ORDERS or isinstance(p, bool):
         raise ValueError(f"p must be 1, 2 or 'inf', got {p!r}.")
     if not train:
         return batch_norm(x, stats, scale, bias, train=False, epsilon=epsilon, axis=axis, mask=mask)
-    features = check_arguments(x, stats, scale, bias, mask, axis)
+    x = as_floats(x)
+    features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)
     over = features.reduction(axis_name, axis_index_groups)
     values = readable(x, mask)
     batch = reduce_moments(values, mask, over, over.num_valid(values, mask))
@@ -72,7 +73,7 @@ def lp_norm(
     if p == 2:
         divisor_squared = batch.var if center_first else batch.var + jnp.square(batch.mean)
     else:
-        magnitudes = jnp.abs(readable(centred, mask) if center_first else values)
+        magnitudes = jnp.abs(counted(centred if center_first else values, mask))
         divisor_squared = jnp.square(_average(magnitudes, over, batch.num_valid, p))
     y = affine(centred, lax.rsqrt(divisor_squared + epsilon), features.spread(scale), features.spread(bias))
     new = update_stats(stats, batch.num_valid, batch.mean, divisor_squared, momentum=momentum)

@@ -6,17 +6,17 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from bnjax.norms.batch import batch_norm
-from bnjax.norms.features import Axes, find_features, promoted
+from bnjax.norms.features import Axes, as_floats, find_features, promoted
 from bnjax.types import BatchStats
 
 Noise = Literal["santurkar", "strong", "stationary"]
 
 
 def noisy_batch_norm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     stats: BatchStats,
     scale: Float[Array, "*features"] | None = None,
     bias: Float[Array, "*features"] | None = None,
@@ -37,7 +37,8 @@ def noisy_batch_norm(
         stats: running mean and variance, each (features,).
         scale: factor per feature; None is 1.
         bias: offset per feature; None is 0.
-        key: from which the noise follows; a new one for every step and layer. None where no noise is added.
+        key: from which the noise follows; a new one for every step, layer and device (under shard_map, fold the device's
+            index in, or all shards get the same noise). None where no noise is added.
         train: use and record the batch's statistics and add noise; otherwise use `stats`.
         noise: kind of noise, see `add_noise`.
         strength: factor of the noise; 0 is batch norm.
@@ -50,6 +51,7 @@ def noisy_batch_norm(
     Raises:
         ValueError: if `noise` is unknown, the key is missing, or as in `batch_norm`.
     """
+    _check_noise(noise)
     y, new = batch_norm(x, stats, scale, bias, train=train, **options)
     if train or noise_in_evaluation:
         y = add_noise(y, key, noise=noise, strength=strength, axis=options.get("axis", -1))
@@ -57,7 +59,7 @@ def noisy_batch_norm(
 
 
 def add_noise(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     key: Array | None,
     *,
     noise: Noise = "santurkar",
@@ -87,14 +89,20 @@ def add_noise(
     Raises:
         ValueError: if `noise` is unknown or the key is missing.
     """
-    if noise not in _NOISES:
-        raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}.")
-    if key is None:
-        raise ValueError("key must be a jax.random.key where noise is added, got None.")
+    _check_noise(noise)
+    if not isinstance(key, jax.Array):
+        raise ValueError(f"key must be a jax.random.key where noise is added, got {key!r}.")
+    x = as_floats(x)
     features = find_features(x, axis)
     per_feature = tuple(n if a in features.axes else 1 for a, n in enumerate(x.shape))
     factor, shift = _NOISES[noise](key, x.shape, per_feature, strength)
     return promoted(factor * x + shift, x)
+
+
+def _check_noise(noise: str) -> None:
+    """Raise where there is no such noise."""
+    if noise not in _NOISES:
+        raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}.")
 
 
 def _santurkar(key: Array, shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from bnjax.norms.statistics import batch_statistics_only
@@ -22,7 +23,7 @@ _Pool = dict[Path, tuple[Any, Any]]
 def recalibrate(
     model: Model,
     variables: Variables,
-    batches: Iterable[Array | Batch],
+    batches: Iterable[Any],
     *,
     rngs: Rngs | None = None,
     show_progress: bool = True,
@@ -31,13 +32,15 @@ def recalibrate(
 
         mean = sum n_b mean_b / N        var = sum n_b (var_b + (mean_b - mean)²) / N
 
-    with n_b examples in batch b, N in all, and the batch's own mean and biased variance; the sums are taken without
-    cancellation, in float64. Source: Chan, Golub & LeVeque 1979; for the purpose, Wu & Johnson 2021 ("PreciseBN").
+    with n_b examples in batch b (of whatever size each is), N in all, and the batch's own mean and biased variance; the sums
+    are taken without cancellation, in float64. Source: Chan, Golub & LeVeque 1979; for the purpose, Wu & Johnson 2021
+    ("PreciseBN").
 
     All layers are done in one pass: each batch goes through the model in training mode, so that a layer sees what the layers
     before it make of that batch with its own statistics. Statistics other than a `mean` beside a `var` are averaged.
     A batch's statistics are exact for the norms of bnjax, up to the float32 that holds its mean. Other normalisers show only
-    their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99.
+    their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99. Of a layer
+    that is called several times, bnjax's norms record the last call.
 
     Args:
         model: pure functions; statistics may have any structure, those of a layer being leaves named mean and var.
@@ -50,12 +53,19 @@ def recalibrate(
         Variables with the same parameters and new batch_stats. What no batch changes (a counter, a frozen layer) is kept.
 
     Raises:
-        ValueError: if there is no batch.
+        ValueError: if there is no batch, it is none, or this is called inside compiled code.
     """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(variables)):
+        raise ValueError("recalibrate must be called outside of compiled code, got traced variables.")
+    if hasattr(batches, "shape") or isinstance(batches, Batch):
+        raise ValueError(f"batches must be an iterable of arrays or Batches, got a single {type(batches).__name__}.")
     old, treedef = _named(variables.batch_stats)
     total: _Pool = {}
     for number, batch in enumerate(track(batches, "statistics", show=show_progress)):
-        x = jnp.asarray(batch.inputs if isinstance(batch, Batch) else batch)
+        inputs = batch.inputs if isinstance(batch, Batch) else batch
+        if not hasattr(inputs, "shape"):
+            raise ValueError(f"batches must hold arrays or Batches, got {type(batch).__name__}.")
+        x = jnp.asarray(inputs)
         keys = None if rngs is None else {name: jax.random.fold_in(key, number) for name, key in rngs.items()}
         measured = _measure_compiled(model, variables.params, variables.batch_stats, x, keys)
         total = _merge(total, jax.device_get(measured), len(x), np)
@@ -125,15 +135,16 @@ def _measure(
         return {path: leaf for path, leaf in zip(old, jax.tree.leaves(new), strict=True) if path in floats}
 
     with batch_statistics_only("stopped"):
-        new, kept = jax.jvp(updated, (floats,), (jax.tree.map(jnp.ones_like, floats),))
-    if differentiable:
-        with batch_statistics_only("differentiable"):
-            new = updated(floats)
-    # new = kept * old + (1 - kept) * batch
-    return {
-        path: (kept[path], (new[path] - kept[path] * leaf) / jnp.where(kept[path] == 1, 1, 1 - kept[path]))
-        for path, leaf in floats.items()
-    }
+        # A layer that stays as it is, in evaluation, must not pass its tangent on to the layers behind it.
+        is_frozen = {path: jnp.all(leaf == floats[path]) for path, leaf in updated(floats).items()}
+        tangents = {path: jnp.where(is_frozen[path], 0, jnp.ones_like(leaf)) for path, leaf in floats.items()}
+        _, kept = jax.jvp(updated, (floats,), (tangents,))
+        kept = {path: jnp.where(is_frozen[path], 1, share) for path, share in kept.items()}
+    # new = kept * old + (1 - kept) * batch, here without the first term, which would drown the second
+    start = {path: jnp.where((kept[path] > 0) & (kept[path] < 1), 0, leaf) for path, leaf in floats.items()}
+    with batch_statistics_only("differentiable" if differentiable else "stopped"):
+        new = updated(start)
+    return {path: (kept[path], new[path] / jnp.where(kept[path] == 1, 1, 1 - kept[path])) for path in floats}
 
 
 _measure_compiled = jax.jit(_measure, static_argnames="model")

@@ -2,16 +2,16 @@
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from bnjax.norms.batch import affine, batch_norm, normalise
-from bnjax.norms.features import Axes, check_arguments, promoted
+from bnjax.norms.features import Axes, as_floats, check_arguments, is_below, promoted
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, update_stats
 from bnjax.types import BatchStats
 
 
 def batch_renorm(
-    x: Float[Array, "*shape"],
+    x: Shaped[Array, "*shape"],
     stats: BatchStats,
     scale: Float[Array, "*features"] | None = None,
     bias: Float[Array, "*features"] | None = None,
@@ -57,18 +57,19 @@ def batch_renorm(
         ValueError: if a bound is out of its range, or as in `batch_norm`.
     """
     for name, value, lowest in (("r_max", r_max, 1), ("d_max", d_max, 0)):
-        if isinstance(value, float | int) and not value >= lowest:
+        if is_below(value, lowest):
             raise ValueError(f"{name} must be >= {lowest}, got {value}.")
     if not train:
         return batch_norm(x, stats, scale, bias, train=False, epsilon=epsilon, axis=axis, mask=mask)
-    features = check_arguments(x, stats, scale, bias, mask, axis)
+    x = as_floats(x)
+    features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)
     over = features.reduction(axis_name, axis_index_groups)
     xhat, batch = normalise(x, mask, over, None, None, epsilon=epsilon)
 
     running_mean, running_var = (features.spread(s.astype(batch.var.dtype)) for s in (stats.mean, stats.var))
     inverse_std = lax.rsqrt(running_var + epsilon)
     r = jnp.clip(jnp.sqrt(batch.var + epsilon) * inverse_std, 1 / r_max, r_max)
-    d = jnp.clip((batch.mean - running_mean) * inverse_std, -d_max, d_max)
+    d = jnp.clip(((batch.shift - running_mean) + batch.rest) * inverse_std, -d_max, d_max)
     r, d = (lax.stop_gradient(jnp.where(batch.num_valid == 0, v, correction)) for v, correction in ((1, r), (0, d)))
 
     y = affine(xhat * r + d, jnp.ones_like(r), features.spread(scale), features.spread(bias))

@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float, Int
 
 from bnjax.types import BatchStats
 
+# A sample this close to the mean, relatively, replaces it as the shift: a tenth of a standard deviation at a mean of 1e4.
+_NEAR = 1e-5
+
 AxisName = str | tuple[str, ...] | None
 AxisIndexGroups = Sequence[Sequence[int]] | None
 
@@ -49,6 +52,20 @@ class Reduction(NamedTuple):
         count, excess = self.total(is_top.astype(values.dtype), jnp.where(is_top, values - top, 0))
         return top + excess / jnp.maximum(count, 1)
 
+    def sample(self, x: Array, mask: Array | None) -> Array:
+        """Return an entry that counts, to be added up over devices: the first device gives its own, the others give zeros."""
+        if self.axis_index_groups is not None:
+            return jnp.zeros_like(jnp.sum(x, self.axes, keepdims=True))
+        spec = tuple(jax.typeof(x).sharding.spec)
+        if mask is None and not any(spec[a] for a in self.axes if a < len(spec)):
+            first = x[tuple(slice(0, 1) if a in self.axes else slice(None) for a in range(x.ndim))]
+        else:
+            values = x if mask is None else jnp.where(mask, x, jnp.inf)
+            first = jnp.min(values, self.axes, keepdims=True, initial=jnp.inf)
+        if self.axis_name is not None:
+            first = jnp.where(lax.axis_index(self.axis_name) == 0, first, 0)
+        return lax.stop_gradient(jnp.where(jnp.isfinite(first), first, 0))
+
     def num_valid(self, x: Array, mask: Array | None) -> Array:
         """Count the entries that `mask` lets through, in the type of x."""
         if mask is None:
@@ -64,6 +81,8 @@ class Reduction(NamedTuple):
 
 def make_reduction(axes: tuple[int, ...], axis_name: AxisName, axis_index_groups: AxisIndexGroups) -> Reduction:
     """Make a Reduction, after a look at whether its axis names are bound."""
+    if axis_index_groups is not None and axis_name is None:
+        raise ValueError(f"axis_index_groups must come with an axis_name, got {axis_index_groups} without.")
     if axis_name is not None:
         try:
             lax.axis_size(axis_name)
@@ -125,9 +144,10 @@ def moments(
     Args:
         x: array of any shape.
         axes: which axes to average over.
-        mask: True where an entry counts, broadcastable to x; masked entries are never read, not even NaN ones.
+        mask: True where an entry counts, broadcastable to x.
         axis_name: mapped axes (vmap, shard_map) to average over too, each device weighted by its own valid count.
-        axis_index_groups: groups of device indices along `axis_name` that share statistics.
+        axis_index_groups: groups of device indices along `axis_name` that share statistics, where JAX can sum over groups:
+            under pmap, and shard_map with check_vma=False.
         use_fast_variance: take the one-pass form.
 
     Returns:
@@ -142,8 +162,13 @@ def moments(
 
 
 def readable(x: Array, mask: Array | None) -> Array:
-    """Give x at least the precision of float32, and 0 where it does not count."""
+    """Give x at least the precision of float32, and 0 where it neither counts nor is finite."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if mask is None else jnp.where(mask | jnp.isfinite(x), x, 0)
+
+
+def counted(x: Array, mask: Array | None) -> Array:
+    """Set to 0 what does not count."""
     return x if mask is None else jnp.where(mask, x, 0)
 
 
@@ -151,16 +176,18 @@ def reduce_moments(
     x: Array, mask: Array | None, over: Reduction, num_valid: Array, *, use_fast_variance: bool = False
 ) -> Moments:
     """Compute the moments of what `readable` has made of an array."""
-    divisor = jnp.maximum(num_valid, 1)
+    divisor, valid = jnp.maximum(num_valid, 1), counted(x, mask)
     if use_fast_variance:
-        sum_x, sum_sq = over.total(x, jnp.square(x))
+        sum_x, sum_sq = over.total(valid, jnp.square(valid))
         mean = sum_x / divisor
         var = jnp.maximum(sum_sq / divisor - jnp.square(mean), 0)
         return Moments(num_valid, mean, jnp.zeros_like(mean), var)
-    (sum_x,) = over.total(x)
+    sum_x, sample = over.everywhere(jnp.sum(valid, over.axes, keepdims=True), over.sample(x, mask))
     # NOTE: the gradient of a constant shift cancels in all results, so none is taken.
     shift = lax.stop_gradient(sum_x / divisor)
-    shifted = readable(x - shift, mask)
+    # Where x is constant, its own value leaves exactly 0, which the mean of many roundings does not.
+    shift = jnp.where(jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift), sample, shift)
+    shifted = counted(x - shift, mask)
     sum_rest, sum_sq = over.total(shifted, jnp.square(shifted))
     rest = sum_rest / divisor
     return Moments(num_valid, shift, rest, jnp.maximum(sum_sq / divisor - jnp.square(rest), 0))
