@@ -182,3 +182,35 @@ def test_noise_needs_its_key():
     module.apply(variables, X, use_running_average=True)
     with pytest.raises(nn.module.errors.InvalidRngError, match="noise"):
         module.apply(variables, X, use_running_average=False, mutable=["batch_stats"])
+
+
+@pytest.mark.parametrize(
+    "lift",
+    [nn.remat, nn.jit, partial(nn.vmap, variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True})],
+)
+def test_lifted_as_flax_lifts(lift):
+    """Under remat, jit and vmap, the modules give what Flax's give, with the same variables."""
+    x = X if lift in (nn.remat, nn.jit) else jnp.stack([X, 2 * X])
+    results = []
+    for cls in (BatchNorm, nn.BatchNorm):
+        module = lift(cls)(use_running_average=False)
+        variables = module.init(jax.random.key(0), x)
+        results.append((variables, module.apply(variables, x, mutable=["batch_stats"])))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *results)
+
+
+def test_a_shared_module_moves_twice():
+    """Called twice, a layer's statistics move twice, as with Flax's."""
+
+    class Twice(nn.Module):
+        cls: type
+
+        def setup(self):
+            self.norm = self.cls(use_running_average=False)
+
+        def __call__(self, x):
+            return self.norm(self.norm(x) + 3)
+
+    results = [Twice(cls).init_with_output(jax.random.key(0), X) for cls in (BatchNorm, nn.BatchNorm)]
+    moved = [Twice(cls).apply(results[0][1], X, mutable=["batch_stats"]) for cls in (BatchNorm, nn.BatchNorm)]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), *moved)

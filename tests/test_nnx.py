@@ -107,6 +107,24 @@ def test_half_precision_never_rounds_running_statistics():
     np.testing.assert_allclose(module.mean[...], batch * (1 - 0.999**3), rtol=1e-4)
 
 
+def test_half_precision_never_rounds_the_input():
+    """With dtype bfloat16 the statistics of a float32 input are its own."""
+    module, x = make(dtype=jnp.bfloat16, momentum=0.0), X + 1000
+    module(x)
+    np.testing.assert_allclose(module.var[...], np.asarray(x, np.float64).var((0, 1, 2)), rtol=1e-5)
+
+
+def test_vmapped_as_flax_vmaps():
+    """A stack of modules over a stack of inputs gives what Flax's gives."""
+
+    def run(cls):
+        modules = flax_nnx.vmap(lambda rngs: cls(3, rngs=rngs), in_axes=0)(flax_nnx.Rngs(0).split(2))
+        outputs = flax_nnx.vmap(lambda module, x: module(x))(modules, jnp.stack([X, 2 * X]))
+        return outputs, flax_nnx.state(modules, flax_nnx.BatchStat)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), run(BatchNorm), run(flax_nnx.BatchNorm))
+
+
 @pytest.mark.parametrize("cls", FAMILY.values(), ids=FAMILY)
 def test_the_family_is_called_alike(cls):
     """Under jit and grad, each normalises in training and moves what it remembers, and in evaluation nothing."""

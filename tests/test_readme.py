@@ -99,3 +99,10 @@ def test_the_late_smoothness_is_the_one_of_the_committed_data():
 def test_the_table_is_the_one_of_the_committed_data():
     """The numbers that the README shows are what the command prints from the data file beside the figure."""
     assert _curves.table(read_json(ROOT / "figures" / "landscape.json")).strip("\n") in README
+
+
+def test_nothing_is_left_to_fill_in():
+    """No text that people read holds a word that stands for a number to come."""
+    files = [ROOT / "README.md", *ROOT.glob("bnjax/**/*.py"), *ROOT.glob("experiments/**/*.py")]
+    for path in files:
+        assert not re.search(r"\b(TODO|FIXME|XXX|TBD|FRACTION|MEASURED)\b", path.read_text()), path

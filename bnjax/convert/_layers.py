@@ -31,6 +31,10 @@ def collect(variables: Variables) -> dict[str, Layer]:
     for field, tree in (("params", variables.params), ("stats", variables.batch_stats)):
         for keys, array in jax.tree.leaves_with_path(tree):
             path, _, leaf = jax.tree_util.keystr(keys, simple=True, separator="/").rpartition("/")
+            if (
+                leaf == "num_batches"
+            ):  # of a layer with momentum None, which other frameworks count elsewhere or not at all
+                continue
             if leaf not in {"params": (*WEIGHTS, "bias"), "stats": ("mean", "var")}[field]:
                 where = join(path, "/", leaf)
                 raise ValueError(f"variables must hold kernel, scale, embedding, bias, mean and var, got {where!r}.")

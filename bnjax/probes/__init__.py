@@ -13,8 +13,14 @@ covariate_shift  how far a layer's gradient moves when the layers before it are 
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer
 activations      distributions of activations, and how they drift over training
 capture          activations of any model's layers
+
+curvature   Hessian products, eigenpairs, trace and spectral density
+hessian     the Hessian of a block as an operator
+lanczos     eigenpairs and quadrature from products alone
+spectra     what curvature probes return
 """
 
+from bnjax.probes import curvature as curvature
 from bnjax.probes import directions as directions
 from bnjax.probes.activations import ActivationStatistics as ActivationStatistics
 from bnjax.probes.activations import Drift as Drift

@@ -103,9 +103,9 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
                 results.append(loss.item())
                 if gradients:
                     found = torch.autograd.grad(loss, params)
-                    squares = sum(((g - s) ** 2).sum() for g, s in zip(found, start, strict=True))
-                    products = sum((g * s).sum() for g, s in zip(found, start, strict=True))
-                    results += [squares.item(), products.item()]
+                    pairs = list(zip(found, start, strict=True))
+                    results.append(float(sum(((g - s) ** 2).sum() for g, s in pairs)))
+                    results.append(float(sum((g * s).sum() for g, s in pairs)))
             return results
 
         return run
@@ -146,7 +146,7 @@ def scan_programs(width: float, steps: np.ndarray, gradients: bool, ways: list[s
     direction = probes.directions.gradient(loss_fn, params)
 
     def scan(way: str) -> object:
-        batching = int(way) if way.isdigit() else way
+        batching: Any = int(way) if way.isdigit() else way
         return probes.scan_line(
             loss_fn, params, direction, steps, gradients=gradients, batching=batching, show_progress=False
         ).loss

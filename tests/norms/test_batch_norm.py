@@ -1,5 +1,7 @@
 """Batch norm as a pure function: closed forms, identities, exactness at large means, masks, types, errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -127,13 +129,59 @@ def test_stays_exact_at_a_large_mean():
     assert np.max(np.abs(fast.var[0] - exact.var(0))) > 0.1, "the fast form has become exact: offer it as the default"
 
 
-def test_constant_input_gives_the_bias():
-    """Where nothing varies, the output is exactly the bias and every derivative is finite."""
-    x, bias = jnp.full((16, 2), 1234.5), jnp.array([0.25, -3.0])
-    y, _ = norms.batch_norm(x, fresh(2), jnp.ones(2), bias, train=True)
-    np.testing.assert_array_equal(y, np.broadcast_to(bias, (16, 2)))
-    gradient = jax.grad(lambda x: jnp.sum(jnp.sin(norms.batch_norm(x, fresh(2), train=True)[0])))(x)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("masked", [False, True])
+def test_constant_input_gives_the_bias(seed, masked):
+    """Where nothing varies, for any number and value, the output is exactly the bias and every derivative is finite."""
+    rng, bias = np.random.default_rng(seed), jnp.array([0.1, -3.0])
+    for _ in range(5):
+        n, value = int(rng.integers(2, 5000)), np.float32(rng.normal() * 10 ** rng.uniform(-3, 8))
+        x, mask = jnp.full((n, 2), value), (jnp.arange(n) % 3 != 0)[:, None] if masked else None
+        y, _ = norms.batch_norm(x, fresh(2), jnp.ones(2), bias, train=True, mask=mask)
+        np.testing.assert_array_equal(y, jnp.broadcast_to(bias, (n, 2)))
+    gradient = jax.grad(lambda x: jnp.sum(jnp.sin(norms.batch_norm(x, fresh(2), train=True, mask=mask)[0])))(x)
     assert np.isfinite(gradient).all()
+
+
+def test_constant_input_on_several_devices():
+    """The same holds where the batch is spread."""
+    x = jnp.full((4, 277, 2), 25643350.0)
+    y, _ = jax.vmap(lambda x: norms.batch_norm(x, fresh(2), train=True, axis_name="i"), axis_name="i")(x)
+    np.testing.assert_array_equal(y, 0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32, jnp.bool_])
+def test_integers_are_numbers(dtype):
+    """Integers and truth values are normalised as float32, and scale has its gradient."""
+    x = (jax.random.uniform(KEY, (8, 3)) * 9).astype(dtype)
+
+    def norm(x, scale):
+        return norms.batch_norm(x, fresh(3), scale, train=True)[0]
+
+    assert norm(x, None).dtype == jnp.float32
+    mine, theirs = (jax.jacobian(partial(norm, v))(jnp.ones(3)) for v in (x, x.astype(jnp.float32)))
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_what_a_mask_leaves_out_is_normalised_with_the_rest():
+    """Finite entries outside of the mask get the statistics of the others, and their own gradient."""
+    x, mask = jax.random.normal(KEY, (8, 3)), (jnp.arange(8) < 6)[:, None]
+    y, _ = norms.batch_norm(x, fresh(3), train=True, mask=mask, epsilon=0.0)
+    np.testing.assert_allclose(y, (x - x[:6].mean(0)[None]) / x[:6].std(0)[None], atol=1e-6)
+    gradient = jax.grad(lambda x: jnp.sum(norms.batch_norm(x, fresh(3), train=True, mask=mask, epsilon=0.0)[0][7]))(x)
+    np.testing.assert_allclose(gradient[7], 1 / x[:6].std(0), rtol=1e-5)
+
+
+def test_masks_of_lower_rank():
+    """A mask by NumPy's rule will do where it cannot count from the front."""
+    x = jax.random.normal(KEY, (4, 8, 3))
+    full, short = (
+        norms.batch_norm(x, fresh(3), train=True, mask=m)[0]
+        for m in (jnp.broadcast_to((jnp.arange(8) < 5)[None, :, None], x.shape), (jnp.arange(8) < 5)[:, None])
+    )
+    np.testing.assert_array_equal(full, short)
+    with pytest.raises(ValueError, match="mask must have the rank of x"):
+        norms.batch_norm(jnp.ones((5, 5)), fresh(5), train=True, mask=jnp.ones(5, bool))
 
 
 @pytest.mark.parametrize("filler", [0.0, 1e6, np.nan])
@@ -273,7 +321,22 @@ def test_any_feature_axes(axis, shape, features):
         ({"mask": jnp.ones((7, 1), bool)}, r"mask must have the rank of x"),
         ({"mask": jnp.ones((8, 1))}, r"mask must hold booleans, True where an entry counts, got float32"),
         ({"axis": 2}, r"axis must lie in \[-2, 2\)"),
-        ({"stats": None}, r"stats must be a BatchStats, as norms.init_batch_stats makes them, got None"),
+        ({"stats": None}, r"stats must be a BatchStats, as norms.init_batch_stats makes them, got NoneType"),
+        (
+            {"stats": {"mean": jnp.zeros(3)}},
+            r"stats must be a BatchStats, as norms.init_batch_stats makes them, got dict",
+        ),
+        (
+            {"stats": norms.BatchStats(jnp.zeros(3, int), jnp.ones(3))},
+            "stats.mean must hold floating-point numbers, got int",
+        ),
+        ({"scale": 2.0}, r"scale must have one entry per feature, shape \(3,\), got shape \(\)"),
+        ({"axis": 1.0}, "axis must be a whole number or a tuple of them, got 1.0"),
+        (
+            {"momentum": None},
+            "momentum must be a number, as norms.cumulative_momentum gives for plain averages, got None",
+        ),
+        ({"axis_index_groups": [[0]]}, "axis_index_groups must come with an axis_name"),
         ({"axis_name": "shards"}, r"axis_name must name an axis of a surrounding vmap or shard_map, got 'shards'"),
     ],
 )

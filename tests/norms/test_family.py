@@ -170,6 +170,19 @@ def test_masked_rows_count_as_absent(norm):
     assert_close((dx[:12], dp, results), (expected_dx, expected_dp, expected))
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "linf", "renorm", "ghost"])
+def test_nan_in_padded_rows_reaches_nothing_in_evaluation(name):
+    """With running statistics too, rows that the mask leaves out spoil no gradient of the parameters."""
+    norm = partial(FAMILY[name].func, **{**FAMILY[name].keywords, "train": False})
+    mask = (jnp.arange(16) < 12)[:, None, None]
+
+    def step(parameters, x, **options):
+        return jnp.sum(jnp.where(mask, norm(x, STATS, *parameters, **options)[0], 0))
+
+    padded = jax.grad(step)((SCALE, BIAS), X.at[12:].set(jnp.nan), mask=mask)
+    assert_close(padded, jax.grad(step)((SCALE, BIAS), X))
+
+
 MESH = jax.make_mesh((8,), ("shards",), axis_types=(AxisType.Auto,))
 EVERYWHERE, SPLIT = PartitionSpec(), PartitionSpec("shards")
 

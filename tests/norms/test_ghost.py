@@ -34,6 +34,14 @@ def test_the_variance_of_the_whole_batch():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), new, whole)
 
 
+def test_the_whole_variance_stays_exact_at_a_large_mean():
+    """At mean 1e4, the ghosts' pooled variance has the precision of float32."""
+    x = jnp.asarray(np.random.default_rng(0).normal(1e4, 1, (8192, 3)), jnp.float32)
+    options = {"ghost_size": 64, "train": True, "momentum": 0.0, "running_var": "whole_batch"}
+    _, new = norms.ghost_batch_norm(x, STATS, **options)
+    np.testing.assert_allclose(new.var, np.asarray(x, np.float64).var(0), rtol=1e-6)
+
+
 def test_one_ghost_is_batch_norm():
     """As large as the batch, a ghost is batch norm."""
     whole = norms.batch_norm(X, STATS, train=True, momentum=0.9)
@@ -51,6 +59,7 @@ def test_evaluation_takes_any_batch():
     ("options", "message"),
     [
         ({"size": 5}, "ghost_size must divide the number of examples, 12, got 5"),
+        ({"size": 4.0}, "ghost_size must divide the number of examples, 12, got 4.0"),
         ({"size": 0}, "ghost_size must divide the number of examples, 12, got 0"),
         ({"axis": 0}, "axis must leave axis 0, that of the examples, got 0"),
         ({"running_var": "all"}, "running_var must be one of mean_of_ghosts, whole_batch, got 'all'"),

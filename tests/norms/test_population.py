@@ -121,7 +121,51 @@ def test_random_layers_get_a_key_per_batch():
     assert jnp.max(jnp.abs(gap)) > 1e-3
 
 
-def test_no_batches_is_an_error():
-    """Nothing to take statistics from raises one line."""
-    with pytest.raises(ValueError, match="batches must hold at least one batch, got none"):
-        norms.recalibrate(*prepared(linen.BatchNorm), [])
+@pytest.mark.parametrize("norm", [linen.BatchNorm, nn.BatchNorm])
+def test_frozen_layers_stay(norm):
+    """A layer in evaluation keeps its statistics, and does not spoil those of the layers behind it, whatever these were."""
+
+    class Frozen(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            x = nn.tanh(norm(name="frozen")(nn.Dense(4)(x), use_running_average=True))
+            self.sow("intermediates", "seen", nn.Dense(3, name="dense")(x))
+            return norm(name="moving")(nn.Dense(3, name="dense_2")(x), use_running_average=not train)
+
+    module = Frozen()
+    model = adapters.from_linen(module)
+    params, stats = model.init(jax.random.key(0), jnp.asarray(X))
+    stats = {
+        "frozen": jax.tree.map(lambda leaf: leaf + 0.3, stats["frozen"]),
+        "moving": {"mean": jnp.zeros(3), "var": jnp.full(3, 1e4)},
+    }
+    params["dense"] = params["dense_2"]
+    _, found = module.apply(
+        {"params": params, "batch_stats": stats}, jnp.asarray(X), train=False, mutable=["intermediates"]
+    )
+    (seen,) = found["intermediates"]["seen"]
+    new = norms.recalibrate(model, Variables(params, stats), UNEQUAL).batch_stats
+    jax.tree.map(np.testing.assert_array_equal, new["frozen"], stats["frozen"])
+    np.testing.assert_allclose(new["moving"]["mean"], seen.mean(0), atol=1e-5)
+    np.testing.assert_allclose(new["moving"]["var"], seen.var(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "batches must hold at least one batch, got none"),
+        (jnp.asarray(X), "batches must be an iterable of arrays or Batches, got a single ArrayImpl"),
+        ([(X, X)], "batches must hold arrays or Batches, got tuple"),
+    ],
+)
+def test_misfits_are_named(batches, message):
+    """What no statistics can be taken from raises one line."""
+    with pytest.raises(ValueError, match=message):
+        norms.recalibrate(*prepared(linen.BatchNorm), batches)
+
+
+def test_compiled_code_is_refused():
+    """Inside jit one line says where it belongs."""
+    model, variables = prepared(linen.BatchNorm)
+    with pytest.raises(ValueError, match="recalibrate must be called outside of compiled code"):
+        jax.jit(lambda v: norms.recalibrate(model, v, [jnp.asarray(X)]))(variables)

@@ -30,6 +30,9 @@ def test_without_bounds_the_output_is_that_of_evaluation():
     """Corrected in full, what comes out is normalised by the running statistics."""
     y, _ = renorm(jnp.inf, jnp.inf)
     np.testing.assert_allclose(y, norms.batch_norm(X, STATS, SCALE, BIAS, train=False)[0], rtol=1e-5, atol=1e-5)
+    far, stats = X + 1e4, norms.BatchStats(STATS.mean + 1e4, STATS.var)
+    y, _ = norms.batch_renorm(far, stats, train=True, r_max=jnp.inf, d_max=jnp.inf)
+    np.testing.assert_allclose(y, norms.batch_norm(far, stats, train=False)[0], atol=5e-6)
 
 
 def test_corrections_are_bounded():

@@ -1,0 +1,109 @@
+"""Hessian products, of the whole Hessian on trees or of one diagonal block on flat vectors."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
+
+from bnjax.probes.lanczos import Matvec
+from bnjax.probes.paths import check_alike, named_leaves, path_name, select
+from bnjax.types import LossFn, Params
+
+
+def hvp(loss_fn: LossFn, params: Params, vector: Params) -> Params:
+    """Multiply the Hessian of a loss with a vector, changing nothing.
+
+        H v = d/dt grad L(w + t v) at t = 0, forward over reverse
+
+    Source: Pearlmutter 1994, Fast exact multiplication by the Hessian, doi:10.1162/neco.1994.6.1.147. H is that of the loss
+    as given: of a mean loss, the mean's. It runs operation by operation unless the caller compiles it.
+
+    Args:
+        loss_fn: scalar loss of the parameters.
+        params: w, floating-point.
+        vector: v, a tree like `params`; taken in the types of `params`.
+
+    Returns:
+        H v, a tree like `params`.
+
+    Raises:
+        ValueError: if the loss is not a real scalar, there are no parameters, one is not floating-point, or the vector is
+            not like them.
+    """
+    check_params(params)
+    check_alike("vector", vector, params)
+    leaves = named_leaves(vector)
+    tangent = jax.tree_util.tree_map_with_path(
+        lambda path, w: jnp.asarray(leaves[path_name(path)], jnp.result_type(w)), params
+    )
+    return jax.jvp(jax.grad(_scalar(loss_fn)), (params,), (tangent,))[1]
+
+
+def select_block(params: Params, pattern: str | None) -> dict[str, Array]:
+    """Return the parameters that a regular expression selects, by path; None selects all.
+
+    Raises:
+        ValueError: if there are no parameters, one is not floating-point, or the pattern matches nothing.
+    """
+    check_params(params)
+    mask = None if pattern is None else named_leaves(select(params, pattern))
+    block = {path: leaf for path, leaf in named_leaves(params).items() if mask is None or mask[path]}
+    if not sum(jnp.size(leaf) for leaf in block.values()):
+        raise ValueError(f"pattern must select at least one number, got {pattern!r}, which selects empty arrays.")
+    return block
+
+
+def block_operator(
+    loss_fn: LossFn, params: Params, pattern: str | None
+) -> tuple[Matvec, Float[Array, " dim"], Callable[[Float[Array, " dim"]], dict[str, Array]]]:
+    """Restrict the Hessian to the parameters that a pattern selects, on flat vectors.
+
+    Gradients are taken for these parameters only. Vectors have the widest type of the block, at least float32; products are
+    taken in the parameters' own types.
+
+    Args:
+        loss_fn: scalar loss of the parameters.
+        params: parameters.
+        pattern: regular expression for paths; None is all.
+
+    Returns:
+        (the product with a flat vector, the block as a flat vector, what makes a flat vector a dictionary by path).
+    """
+    block = select_block(params, pattern)
+
+    def block_loss(block: dict[str, Array]) -> Float[Array, ""]:
+        return loss_fn(jax.tree_util.tree_map_with_path(lambda path, w: block.get(path_name(path), w), params))
+
+    flat, unravel = ravel_pytree({p: w.astype(jnp.promote_types(w.dtype, jnp.float32)) for p, w in block.items()})
+
+    def matvec(vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
+        return ravel_pytree(hvp(block_loss, block, unravel(vector)))[0].astype(flat.dtype)
+
+    return matvec, flat, unravel
+
+
+def check_params(params: Params) -> None:
+    """Raise unless there are parameters, all of them floating-point."""
+    leaves = named_leaves(params)
+    if not sum(jnp.size(leaf) for leaf in leaves.values()):
+        raise ValueError(f"params must hold at least one number, got {params}.")
+    for path, leaf in leaves.items():
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"params must be floating-point, but {path or 'the array'} is {dtype}.")
+
+
+def _scalar(loss_fn: LossFn) -> LossFn:
+    """Check what a loss returns."""
+
+    def checked(params: Params) -> Float[Array, ""]:
+        loss = loss_fn(params)
+        shape, dtype = jnp.shape(loss), jnp.result_type(loss)
+        if shape or not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"loss_fn must return a floating-point scalar, got {dtype} of shape {shape}.")
+        return loss
+
+    return checked

@@ -1,0 +1,203 @@
+"""Lanczos iterations on a symmetric operator that is known by its products with vectors.
+
+`matfree.decomp.tridiag_sym` computes the same basis as long as the Krylov space grows. Where it stops growing (low rank,
+multiple eigenvalues, the zero operator), matfree goes on with rounding errors or NaN; here a random vector, orthogonal to all
+before, goes on, so that the operator's projection stays exact. The products of such vectors are dense columns, for which the
+projection is kept as a matrix rather than as two diagonals; the same form takes restarts.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+Matvec = Callable[[Float[Array, " dim"]], Float[Array, " dim"]]
+Which = Literal["top", "bottom", "magnitude"]
+
+# The default of accelerators, TF32 or bfloat16 products, would lose orthogonality.
+_matmul = partial(jnp.matmul, precision="highest")
+
+
+class Krylov(NamedTuple):
+    """An orthonormal basis, the operator on it, and how it goes on.
+
+    Attributes:
+        vectors: Q, orthonormal rows, zero where there is none yet.
+        projected: Q A Qᵀ; only its upper triangle is filled.
+        remainder: the next row, of norm 1.
+        coupling: |A q - Qᵀ Q A q| for the last row q; 0 or rounding errors where the basis spans an invariant space.
+        scale: the largest |A q| over all rows so far, to which rounding errors are compared.
+    """
+
+    vectors: Float[Array, "size dim"]
+    projected: Float[Array, "size size"]
+    remainder: Float[Array, " dim"]
+    coupling: Float[Array, ""]
+    scale: Float[Array, ""]
+
+
+class RitzPairs(NamedTuple):
+    """Approximate eigenpairs, the wanted first.
+
+    Attributes:
+        values: Ritz values.
+        vectors: Ritz vectors, orthonormal rows.
+        scale: the largest |Ritz value| of the last basis, an estimate of |A|.
+        num_matvecs: products with the operator.
+    """
+
+    values: Float[Array, " num"]
+    vectors: Float[Array, "num dim"]
+    scale: Float[Array, ""]
+    num_matvecs: Int[Array, ""]
+
+
+def init_krylov(start: Float[Array, " dim"], size: int) -> Krylov:
+    """Make an empty basis of at most `size` vectors that begins with `start`."""
+    zero = jnp.zeros((), start.dtype)
+    vectors = jnp.zeros((size, start.size), start.dtype)
+    return Krylov(vectors, jnp.zeros((size, size), start.dtype), start / norm(start), zero, zero)
+
+
+def expand(matvec: Matvec, krylov: Krylov, first: int | Int[Array, ""], key: Array) -> Krylov:
+    """Fill the rows of a basis from `first` on, with full reorthogonalisation.
+
+    From the first row on, m rows reproduce vᵀ A^j v for j up to 2m - 1, where v is the first row. Source: Golub & Van Loan,
+    Matrix Computations, Sec. 10.1; on breakdown the basis goes on with a random vector, drawn from `key`.
+
+    Args:
+        matvec: the operator A, symmetric.
+        krylov: the basis so far.
+        first: how many rows it has.
+        key: PRNG key.
+
+    Returns:
+        The basis with all rows. A NaN product makes everything after it NaN.
+    """
+
+    def add_row(index: Array, krylov: Krylov) -> Krylov:
+        vectors = krylov.vectors.at[index].set(krylov.remainder)
+        image = matvec(krylov.remainder)
+        column, rest = _split(image, vectors)
+        length = norm(rest)
+        scale = jnp.maximum(krylov.scale, norm(image))
+        stuck = length <= jnp.finfo(length.dtype).eps * scale
+        coupling = jnp.where(stuck, 0, length)
+        fresh = jax.random.normal(jax.random.fold_in(key, index), rest.shape, rest.dtype)
+        rest = jnp.where(stuck, _normalise(fresh), rest / jnp.where(stuck, 1, length))
+        # NOTE: what is left may be rounding errors that point anywhere; at length 1 they can be made orthogonal.
+        correction, rest = _split(rest, vectors)
+        _, rest = _split(_normalise(rest), vectors)
+        projected = krylov.projected.at[:, index].set(column + coupling * correction)
+        return Krylov(vectors, projected, _normalise(rest), coupling, scale)
+
+    return jax.lax.fori_loop(first, krylov.vectors.shape[0], add_row, krylov)
+
+
+def ritz(krylov: Krylov) -> tuple[Float[Array, " size"], Float[Array, "size size"]]:
+    """Return the eigenvalues and eigenvectors (columns) of a projection, in ascending order; NaN where it is not finite."""
+    upper = jnp.triu(krylov.projected)
+    matrix = upper + jnp.triu(upper, 1).T
+    is_finite = jnp.isfinite(matrix).all()
+    # NOTE: LAPACK's answer to a matrix with NaN is undefined.
+    values, vectors = jnp.linalg.eigh(jnp.where(is_finite, matrix, 0))
+    return jnp.where(is_finite, values, jnp.nan), jnp.where(is_finite, vectors, jnp.nan)
+
+
+def quadrature(
+    matvec: Matvec, start: Float[Array, " dim"], key: Array, num_matvecs: int
+) -> tuple[Float[Array, " nodes"], Float[Array, " nodes"]]:
+    """Find the nodes and weights of the Gauss quadrature that belongs to an operator and a vector.
+
+        sum over nodes of weight * f(node) = vᵀf(A)v / vᵀv for polynomials of degree up to 2 num_matvecs - 1
+
+    Source: Golub & Meurant 2010, Matrices, Moments and Quadrature. Nodes are in ascending order. Where the Krylov space ends
+    early, the formula holds for any f; the nodes of what goes on have no weight.
+    """
+    nodes, vectors = ritz(expand(matvec, init_krylov(start, num_matvecs), 0, key))
+    return nodes, vectors[0] ** 2
+
+
+def eigenpairs(
+    matvec: Matvec,
+    start: Float[Array, " dim"],
+    key: Array,
+    tolerance: Float[Array, ""],
+    *,
+    num: int,
+    which: Which,
+    basis_size: int,
+    max_matvecs: int,
+) -> RitzPairs:
+    """Find extreme eigenpairs by Lanczos iterations that restart with the best Ritz vectors.
+
+    Source: Wu & Simon 2000, Thick-restart Lanczos, doi:10.1137/S0895479898334605. A cycle fills the basis and keeps the
+    wanted half of its Ritz vectors. Cycles end when every wanted pair has |A q - value q| <= tolerance * scale by the
+    recurrence, when products run out or turn NaN, or when the basis spans the whole space.
+
+    Args:
+        matvec: the operator A, symmetric.
+        start: where the iterations begin, not zero.
+        key: PRNG key, for what goes on after a breakdown.
+        tolerance: relative to the largest |Ritz value|.
+        num: how many pairs.
+        which: algebraically largest ("top"), smallest ("bottom"), or of largest absolute value ("magnitude").
+        basis_size: vectors in memory, more than `num` unless that is the dimension.
+        max_matvecs: limit of products, at least `basis_size`.
+
+    Returns:
+        RitzPairs.
+    """
+    spans_all = basis_size == start.size
+    num_kept = num if spans_all else num + (basis_size - num) // 2
+
+    def is_unfinished(state: tuple[Krylov, RitzPairs, Array]) -> Bool[Array, ""]:
+        _, pairs, is_done = state
+        return ~is_done & (pairs.num_matvecs + basis_size - num_kept <= max_matvecs)
+
+    def run_cycle(state: tuple[Krylov, RitzPairs, Array]) -> tuple[Krylov, RitzPairs, Array]:
+        krylov, pairs, _ = state
+        first = jnp.where(pairs.num_matvecs == 0, 0, num_kept)
+        krylov = expand(matvec, krylov, first, jax.random.fold_in(key, pairs.num_matvecs))
+        values, vectors = ritz(krylov)
+        scale = jnp.max(jnp.abs(values))
+        kept = jnp.argsort({"top": -values, "bottom": values, "magnitude": -jnp.abs(values)}[which])[:num_kept]
+        errors = krylov.coupling * jnp.abs(vectors[-1, kept[:num]])
+        is_done = spans_all | jnp.all(errors <= tolerance * scale) | ~jnp.isfinite(scale)
+        krylov = _restart(krylov, values[kept], vectors[:, kept])
+        num_matvecs = pairs.num_matvecs + basis_size - first
+        return krylov, RitzPairs(values[kept[:num]], krylov.vectors[:num], scale, num_matvecs), is_done
+
+    krylov = init_krylov(start, basis_size)
+    nothing = RitzPairs(krylov.projected[0, :num], krylov.vectors[:num], krylov.scale, jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(is_unfinished, run_cycle, (krylov, nothing, jnp.asarray(False)))[1]
+
+
+def norm(vector: Float[Array, " dim"]) -> Float[Array, ""]:
+    """Compute the l2 norm; squares neither vanish nor overflow, as they do in float32 below 1e-19 and above 1e19."""
+    largest = jnp.max(jnp.abs(vector))
+    return largest * jnp.linalg.norm(vector / jnp.where(largest == 0, 1, largest))
+
+
+def _restart(krylov: Krylov, values: Array, vectors: Array) -> Krylov:
+    """Keep Ritz pairs, in a basis of the same size."""
+    num_kept = values.size
+    return krylov._replace(
+        vectors=jnp.zeros_like(krylov.vectors).at[:num_kept].set(_matmul(vectors.T, krylov.vectors)),
+        projected=jnp.zeros_like(krylov.projected).at[:num_kept, :num_kept].set(jnp.diag(values)),
+    )
+
+
+def _split(vector: Array, vectors: Array) -> tuple[Array, Array]:
+    """Split a vector into its coefficients in a basis and what is orthogonal to it."""
+    coefficients = _matmul(vectors, vector)
+    return coefficients, vector - _matmul(coefficients, vectors)
+
+
+def _normalise(vector: Array) -> Array:
+    """Scale a vector to norm 1; zero stays zero."""
+    return vector / jnp.maximum(norm(vector), jnp.finfo(vector.dtype).tiny)

@@ -1,0 +1,140 @@
+"""What curvature probes return: named tuples of arrays, with what they were made from."""
+
+import os
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float, Int, UInt32
+
+from bnjax.probes.paths import path_name
+from bnjax.probes.results import load_result, save_result
+from bnjax.types import ObjectiveInfo, Params
+
+Result = TypeVar("Result", bound=tuple)
+
+
+@jax.tree_util.register_static
+class Word(str):
+    """A string that results under vmap can carry."""
+
+
+class EigenPairs(NamedTuple):
+    """Extreme eigenpairs of H or of one of its diagonal blocks.
+
+    Attributes:
+        eigenvalues: descending for "top", ascending for "bottom", descending in absolute value for "magnitude".
+        eigenvectors: by path of a selected parameter, orthonormal together, at least float32, with pairs along the first axis.
+        residuals: |H v - eigenvalue v|, by one more product each; some eigenvalue of H is no further away.
+        converged: residual <= tolerance * the largest |eigenvalue| seen.
+        num_matvecs: Hessian products that were used.
+        dimension: entries of the selected parameters.
+        which: "top", "bottom" or "magnitude".
+        pattern: of the selected parameters' paths; None is all.
+        key: data of the PRNG key.
+        objective: how the loss was made.
+    """
+
+    eigenvalues: Float[Array, "*runs num"]
+    eigenvectors: dict[str, Array]
+    residuals: Float[Array, "*runs num"]
+    converged: Bool[Array, "*runs num"]
+    num_matvecs: Int[Array, "*runs"]
+    dimension: int
+    which: str
+    pattern: str | None
+    key: UInt32[Array, "..."]
+    objective: ObjectiveInfo
+
+    def direction(self, params: Params, index: int = 0) -> Params:
+        """Return one eigenvector as a tree like `params`, zero where nothing was selected: a direction to scan along."""
+
+        def entries(path: Any, leaf: Array) -> Array:
+            vectors = self.eigenvectors.get(path_name(path))
+            return jnp.zeros_like(leaf) if vectors is None else vectors[index].astype(leaf.dtype)
+
+        return jax.tree_util.tree_map_with_path(entries, params)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        save_result(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "EigenPairs":
+        """Read what `save` wrote."""
+        return _load(cls, path)
+
+
+class Trace(NamedTuple):
+    """An estimate of the trace of H or of one of its diagonal blocks.
+
+    Attributes:
+        trace: mean of the samples.
+        standard_error: of the mean, their standard deviation (1/(m-1)) over sqrt(m); NaN for one sample.
+        samples: vᵀHv for each probe v.
+        dimension: entries of the selected parameters; trace / dimension is the mean eigenvalue.
+        pattern: of the selected parameters' paths; None is all.
+        key: data of the PRNG key.
+        objective: how the loss was made.
+    """
+
+    trace: Float[Array, "*runs"]
+    standard_error: Float[Array, "*runs"]
+    samples: Float[Array, "*runs probes"]
+    dimension: int
+    pattern: str | None
+    key: UInt32[Array, "..."]
+    objective: ObjectiveInfo
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        save_result(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Trace":
+        """Read what `save` wrote."""
+        return _load(cls, path)
+
+
+class SpectralDensity(NamedTuple):
+    """The distribution of the eigenvalues of H or of one of its diagonal blocks, smoothed.
+
+    Attributes:
+        grid: eigenvalues, in units of the loss per squared parameter.
+        density: per unit of eigenvalue, mean over the probes; its integral is 1.
+        standard_error: of the density, over the probes (1/(m-1)); NaN for one probe.
+        width: standard deviation of the Gaussian that each node was smoothed with.
+        nodes: Ritz values of each probe, ascending.
+        weights: of the nodes; they are >= 0 and sum to 1 for each probe.
+        dimension: entries of the selected parameters; density * dimension counts eigenvalues.
+        pattern: of the selected parameters' paths; None is all.
+        key: data of the PRNG key.
+        objective: how the loss was made.
+    """
+
+    grid: Float[Array, "*runs points"]
+    density: Float[Array, "*runs points"]
+    standard_error: Float[Array, "*runs points"]
+    width: Float[Array, "*runs"]
+    nodes: Float[Array, "*runs probes nodes"]
+    weights: Float[Array, "*runs probes nodes"]
+    dimension: int
+    pattern: str | None
+    key: UInt32[Array, "..."]
+    objective: ObjectiveInfo
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        save_result(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "SpectralDensity":
+        """Read what `save` wrote."""
+        return _load(cls, path)
+
+
+def _load(cls: type[Result], path: str | os.PathLike) -> Result:
+    """Read a result, strings as they were."""
+    result = load_result(cls, path)
+    return cls(*(Word(value) if isinstance(value, str) else value for value in result))
