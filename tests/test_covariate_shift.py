@@ -209,6 +209,7 @@ def objective_of(trainer, state, synthetic, model=None):
     return loss_fn, update
 
 
+@pytest.mark.thorough
 def test_a_model_in_training_mode(trainer, state, synthetic, layers):
     """On a net with batch norm the shift is that of a plain loop; its arrays stay as they were, bit for bit."""
     loss_fn, update = objective_of(trainer, state, synthetic)
@@ -231,6 +232,7 @@ def test_the_first_order_on_a_model(trainer, state, synthetic, layers):
     np.testing.assert_allclose(found.difference, found.first_order, rtol=2e-2, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_one_program_for_all_training_steps(trainer, state, synthetic, layers):
     """At other states and batches of the same shape the model is not traced again."""
     traces, counts = [], []

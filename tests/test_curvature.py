@@ -132,6 +132,7 @@ def test_one_dimension(x64):
 
 
 @pytest.mark.parametrize("statistics", get_args(objective.Statistics))
+@pytest.mark.thorough
 def test_batch_norm_net_in_every_statistics_mode(statistics, x64):
     """Products, the top and, from as many steps as dimensions, all of the spectrum are the dense Hessian's in float64."""
     loss_fn, params = net(statistics)
@@ -163,6 +164,7 @@ def test_not_scaled_by_batches(x64):
 
 
 @pytest.mark.parametrize("pattern", ["^first/kernel", "bias", pytest.param("^norm/", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
 def test_blocks_are_parts_of_the_dense_hessian(pattern, x64):
     """With a pattern, eigenvalues and trace are those of the selected rows and columns."""
     loss_fn, params = net()
@@ -195,6 +197,7 @@ def test_scale_invariant_weights(seed, x64):
     assert np.abs(product + gradient).max() > 1e-2 * np.abs(gradient).max()
 
 
+@pytest.mark.thorough
 def test_convolutions_and_pooling(trainer, state, synthetic, x64):
     """Products through the library's own layers are the central differences of the gradient, in float64 to 1e-6."""
     params, batch_stats, batch = jax.tree.map(
@@ -271,6 +274,7 @@ def test_float32_and_half_precision_together():
 
 
 @pytest.mark.parametrize("trainer", ["batch_norm"], indirect=True)
+@pytest.mark.thorough
 def test_float32_net_converges(trainer, state, synthetic):
     """On a net in float32 the default tolerance is met, within the default number of products."""
     batch = train.current_batch(trainer, state, synthetic.train)
@@ -291,6 +295,7 @@ def test_not_a_number_is_a_result(probe):
 
 
 @pytest.mark.parametrize("probe", RESULTS.values(), ids=RESULTS)
+@pytest.mark.thorough
 def test_one_program_for_all_batches_and_nothing_changes(probe):
     """At other batches and parameters of the same shape nothing is traced again; inputs stay as they were, bit for bit."""
     loss_fn, params = net(dtype=jnp.float32)

@@ -63,6 +63,7 @@ def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_p
 
 
 @pytest.mark.xdist_group("smoke")
+@pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
     """Its step is recorded and told, the other net goes on, and the figure is drawn."""
     status, output, _ = run(capsys, landscape, *SMOKE, "--results", str(tmp_path), "--learning-rate", "1e30")

@@ -73,7 +73,9 @@ def loss_of(regression, sizes=(11,), **options):
     return objective.make_loss_fn(model, variables.batch_stats, cut(batch, sizes), loss="squared_error", **options)
 
 
-@pytest.mark.parametrize("sizes", [(11,), (4, 4, 3), (1, 5, 5), (2, 3, 6)])
+@pytest.mark.parametrize(
+    "sizes", [(4, 4, 3), *(pytest.param(s, marks=pytest.mark.thorough) for s in ((1, 5, 5), (2, 3, 6)))]
+)
 def test_with_running_statistics_no_cut_matters(sizes, regression):
     """Every example counts alike, in ragged batches too; losses and gradients are those of one batch."""
     params = regression[1].params
@@ -91,7 +93,7 @@ def test_with_the_batch_s_statistics_the_cut_matters_and_is_kept(regression):
     assert (loss_fn.info.batch_size, loss_fn.info.num_examples) == (4, 11)
 
 
-@pytest.mark.parametrize("sizes", [(11,), (4, 4, 3)])
+@pytest.mark.parametrize("sizes", [pytest.param((11,), marks=pytest.mark.thorough), (4, 4, 3)])
 def test_recalibrated_statistics_are_those_of_recalibrate(sizes, regression):
     """The loss is that of evaluation after `norms.recalibrate`; its gradient is that of central differences."""
     model, variables, batch = regression

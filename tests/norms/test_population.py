@@ -40,7 +40,7 @@ def prepared(norm, offset=0.0):
     return model, Variables(params, stats)
 
 
-@pytest.mark.parametrize("momentum", [0.9, 0.99, 0.999])
+@pytest.mark.parametrize("momentum", [0.99, *(pytest.param(m, marks=pytest.mark.thorough) for m in (0.9, 0.999))])
 @pytest.mark.parametrize(("norm", "tolerance"), [(linen.BatchNorm, 1e-6), (nn.BatchNorm, 1e-5)])
 def test_pools_unequal_batches(norm, tolerance, momentum):
     """Over batches of unequal sizes, the statistics are those of all the data at once: exactly for ours, near for Flax's."""
