@@ -143,14 +143,14 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
 
     whose transpose needs two sums over the batch, of dy and of xhat dy, which are also the gradients of bias and scale.
     """
-    x, mask, _, scale, bias, epsilon = primals
+    x, mask, _, scale, _, epsilon = primals
     y, batch = _normalise(over, *primals)
     # One array as large as x is kept for the backward pass, from which the rest is computed anew: x itself where it has half
     # the size, otherwise x - shift, whose products can be summed as they are.
     kept, shift = (x, batch.shift) if x.dtype != batch.shift.dtype else (x - batch.shift, jnp.zeros_like(batch.shift))
     tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)
     linear = (tangents[i] for i in (0, 3, 4, 5))
-    return (y, batch), tangent(kept, mask, batch._replace(shift=shift), scale, bias, epsilon, *linear)
+    return (y, batch), tangent(kept, mask, batch._replace(shift=shift), scale, epsilon, *linear)
 
 
 def _tangent(
@@ -159,7 +159,6 @@ def _tangent(
     mask: Array | None,
     batch: Moments,
     scale: Array | None,
-    bias: Array | None,
     epsilon: Array,
     dx: Array,
     dscale: Array | None,
@@ -170,11 +169,9 @@ def _tangent(
     divisor = jnp.maximum(batch.num_valid, 1)
     inverse_std = lax.rsqrt(batch.var + epsilon)
     shifted = x - batch.shift
-    dx = (
-        dx.astype(shifted.dtype)
-        if mask is None
-        else jnp.where(mask | jnp.isfinite(shifted), dx.astype(shifted.dtype), 0)
-    )
+    dx = dx.astype(shifted.dtype)
+    if mask is not None:
+        dx = jnp.where(mask | jnp.isfinite(shifted), dx, 0)
     shifted, valid = readable(shifted, mask), counted(dx, mask)
     sum_dx, sum_product = over.total(valid, shifted * valid)
     dmean, mean_product = sum_dx / divisor, (sum_product - batch.rest * sum_dx) / divisor

@@ -54,7 +54,7 @@ class Reduction(NamedTuple):
 
     def sample(self, x: Array, mask: Array | None) -> Array:
         """Return an entry that counts, to be added up over devices: the first device gives its own, the others give zeros."""
-        if self.axis_index_groups is not None:
+        if self.axis_index_groups is not None or not x.size:
             return jnp.zeros_like(jnp.sum(x, self.axes, keepdims=True))
         spec = tuple(jax.typeof(x).sharding.spec)
         if mask is None and not any(spec[a] for a in self.axes if a < len(spec)):

@@ -208,6 +208,9 @@ def test_a_batch_without_valid_rows_changes_nothing():
     y, new = norms.batch_norm(jnp.full((4, 3), jnp.nan), stats, train=True, mask=jnp.zeros((4, 1), bool))
     assert np.isfinite(y).all()
     jax.tree.map(np.testing.assert_array_equal, new, stats)
+    y, new = norms.batch_norm(jnp.ones((0, 3)), stats, train=True)
+    assert y.shape == (0, 3)
+    jax.tree.map(np.testing.assert_array_equal, new, stats)
 
 
 @pytest.mark.parametrize("fast", [False, True])
