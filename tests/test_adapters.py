@@ -5,6 +5,7 @@ from typing import get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 from flax import nnx as flax_nnx
 
@@ -90,6 +91,7 @@ def test_an_nnx_module_stays_as_it_is():
     np.testing.assert_array_equal(outputs, net(x))
 
 
+@pytest.mark.thorough
 def test_an_nnx_module_goes_everywhere_that_a_model_goes():
     """It is recalibrated and scanned, in every statistics mode."""
     net, x = NnxNet(flax_nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (8, 3))

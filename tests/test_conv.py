@@ -60,7 +60,14 @@ TRANSFORMS = {
 }
 
 
-@pytest.mark.parametrize("shape", FAST.values(), ids=FAST)
+# Further shapes that go the ways of those before them.
+MORE = ("uneven padding", "even kernel", "pointwise", "only padding reached", "oblong")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(s, id=name, marks=pytest.mark.thorough if name in MORE else ()) for name, s in FAST.items()],
+)
 def test_values_and_derivatives_equal_those_of_jax(shape, x64):
     """On the fast path, everything JAX can do with a convolution comes out as with its own."""
     *sizes, padding = shape
@@ -155,6 +162,7 @@ print("same")
 """
 
 
+@pytest.mark.thorough
 def test_sharded_batches_give_the_same_gradient():
     """Under shard_map and under jit with a sharded batch, two devices give the gradient of one."""
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}

@@ -224,6 +224,7 @@ def test_a_model_in_training_mode(trainer, state, synthetic, layers):
     assert (found.objective.statistics, found.objective.batch_size) == ("batch", 16)
 
 
+@pytest.mark.thorough
 def test_the_first_order_on_a_model(trainer, state, synthetic, layers):
     """Hessian-vector products pass through batch statistics and convolutions: for a small step they predict the shift."""
     loss_fn, update = objective_of(trainer, state, synthetic)

@@ -101,6 +101,7 @@ def test_known_spectra(name, which, x64):
 
 @pytest.mark.parametrize("scale", [1, 1e-25, 1e25])
 @pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.thorough
 def test_known_spectra_in_float32(name, scale):
     """In float32 they come out to 1e-5 of the largest, where rounding blurs breakdowns, also if their squares vanish."""
     loss_fn, params = quadratic(SPECTRA[name] * scale)
@@ -153,6 +154,7 @@ def test_batch_norm_net_in_every_statistics_mode(statistics, x64):
     np.testing.assert_allclose(density.nodes[0], eigenvalues, atol=inexact * scale)
 
 
+@pytest.mark.thorough
 def test_not_scaled_by_batches(x64):
     """The Hessian of data cut into uneven batches is that of the data in one, with running statistics."""
     whole, params = net("running")
@@ -226,6 +228,7 @@ def test_trace_of_a_diagonal(x64):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.thorough
 def test_standard_errors_cover_the_truth(seed, x64):
     """Trace and density are within four standard errors, and the trace's is the known one, within a third."""
     eigenvalues = np.sort(SPECTRA["outliers"])
@@ -285,6 +288,7 @@ def test_float32_net_converges(trainer, state, synthetic):
 
 
 @pytest.mark.parametrize("probe", RESULTS.values(), ids=RESULTS)
+@pytest.mark.thorough
 def test_not_a_number_is_a_result(probe):
     """A NaN Hessian gives NaN values, no pair converged, and no exception."""
     result = probe(lambda t: jnp.nan * jnp.sum(t**2), jnp.ones(30), key=KEY)
@@ -332,6 +336,7 @@ def test_composes_with_vmap():
 
 
 @pytest.mark.parametrize("probe", RESULTS.values(), ids=RESULTS)
+@pytest.mark.thorough
 def test_survives_its_file(probe, tmp_path):
     """What is loaded is what was saved."""
     loss_fn, params = net(dtype=jnp.float32)

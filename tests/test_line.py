@@ -71,6 +71,7 @@ def loss_fn(trainer, state, synthetic):
     )
 
 
+@pytest.mark.thorough
 def test_batchings_agree_on_a_model_and_change_nothing(loss_fn, state):
     """Loop, map, vmap and groups agree to rounding on a net in training mode; its arrays stay as they were, bit for bit."""
     before = digest((state, loss_fn))

@@ -48,6 +48,7 @@ def test_one_normalised_layer():
 
 
 @pytest.mark.parametrize("norm", [linen.BatchNorm, partial(nn.BatchNorm, momentum=0.5)])
+@pytest.mark.thorough
 def test_any_normaliser_with_the_call_of_flax(norm):
     """Ours and Flax's normaliser both fit, and training moves their statistics."""
     model = models.make_model(models.VGGConfig(width=1 / 16, norm=norm))
@@ -76,6 +77,7 @@ def test_initial_scales():
         assert not np.any(params["conv_5"]["bias"])
 
 
+@pytest.mark.thorough
 def test_dropout_of_the_mameli_head_follows_its_key():
     """Equal keys give equal masks, and evaluation has none."""
     model = models.make_model(models.VGGConfig(head="mameli", width=1 / 64))

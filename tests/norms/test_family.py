@@ -40,7 +40,7 @@ FAMILY = BATCH_WISE | {
     "group": partial(without_stats, partial(norms.group_norm, num_groups=2), train=True),
 }
 
-QUICK = ("batch_norm", "renorm", "ghost", "group")
+QUICK = ("batch_norm", "ghost", "group")
 
 
 def parametrize(norms_by_name):

@@ -122,6 +122,7 @@ def test_random_layers_get_a_key_per_batch():
 
 
 @pytest.mark.parametrize("norm", [linen.BatchNorm, nn.BatchNorm])
+@pytest.mark.thorough
 def test_frozen_layers_stay(norm):
     """A layer in evaluation keeps its statistics, and does not spoil those of the layers behind it, whatever these were."""
 
