@@ -153,6 +153,21 @@ def test_traced_step_sizes():
     np.testing.assert_allclose(scan(0.1).step_sizes, [0.1, 0.2], rtol=1e-6)
 
 
+@pytest.mark.parametrize("transform", [jax.jit, jax.vmap])
+def test_what_a_loss_closes_over_may_be_traced(transform):
+    """Inside compiled or mapped code a scan with a given direction works, though none of its own arguments is traced."""
+    params = {"w": jnp.array([1.0, 2.0])}
+
+    def scan(batch):
+        return probes.scan_line(lambda p: jnp.sum(p["w"] ** 2) * jnp.sum(batch), params, params, (1.0, 2.0)).loss
+
+    losses = transform(scan)(jnp.ones((3, 2)))
+    expected = np.array([20.0, 45.0])
+    np.testing.assert_allclose(
+        losses, 6 * expected if transform is jax.jit else np.tile(2 * expected, (3, 1)), rtol=1e-6
+    )
+
+
 def test_composes_with_vmap():
     """Many scans at once give what they give alone."""
     starts = jnp.arange(6.0).reshape(3, 2) + 1

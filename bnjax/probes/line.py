@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax.probes.paths import check_alike
-from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, scalar_loss
+from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
 from bnjax.probes.results import load_result, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
@@ -204,13 +204,12 @@ def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, 
 def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> None:
     """Raise unless these are finite numbers in a row; traced values are not looked at."""
     is_traced = any(isinstance(value, Tracer) for value in jax.tree.leaves(values))
-    array = jnp.asarray(values)
-    if array.ndim != 1 or not array.size or not (is_traced or np.isfinite(np.asarray(array)).all()):
+    array = jnp.asarray(values) if is_traced else np.asarray(values)
+    if array.ndim != 1 or not array.size or not (is_traced or np.isfinite(array).all()):
         raise ValueError(f"{name} must be a non-empty list of finite numbers, got {values}.")
 
 
 def check_nonzero(name: str, direction: Params) -> None:
-    """Raise where a direction leads nowhere; traced values are not looked at."""
-    leaves = jax.tree.leaves(direction)
-    if not any(isinstance(leaf, Tracer) or bool(jnp.any(leaf != 0)) for leaf in leaves):
+    """Raise where a direction leads nowhere; inside compiled code it is not looked at."""
+    if not is_tracing() and not any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(direction)):
         raise ValueError(f"{name} must not be zero everywhere.")

@@ -14,12 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.core import Tracer
+from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
 from bnjax.probes.chunks import run_chunks
 from bnjax.types import Params
+
+# Under jit, vmap or grad the state is another, whether or not an argument is traced: what a loss closes over may be.
+_TOP_LEVEL = get_opaque_trace_state()
 
 Batching = Literal["auto", "loop", "map", "vmap"] | int
 
@@ -70,7 +73,7 @@ def evaluate_points(
             f"got {coordinates.shape}."
         )
     group_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((measure, base, directions, coordinates))):
+    if is_tracing():
         return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
 
     identity = (base, directions, measure if is_pytree(measure) else None)
@@ -99,6 +102,11 @@ def evaluate_points(
         identity=identity,
         show_progress=show_progress,
     )
+
+
+def is_tracing() -> bool:
+    """Tell whether this runs inside jit, vmap or grad, where no value can be looked at."""
+    return get_opaque_trace_state() != _TOP_LEVEL
 
 
 def check_batching(batching: Any) -> None:
