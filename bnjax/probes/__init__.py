@@ -33,7 +33,6 @@ from bnjax.probes.capture import capture as capture
 from bnjax.probes.covariate_shift import CovariateShift as CovariateShift
 from bnjax.probes.covariate_shift import covariate_shift as covariate_shift
 from bnjax.probes.gradients import GradientStatistics as GradientStatistics
-from bnjax.probes.gradients import LayerNames as LayerNames
 from bnjax.probes.gradients import gradient_statistics as gradient_statistics
 from bnjax.probes.line import LineScan as LineScan
 from bnjax.probes.line import scan_line as scan_line
@@ -44,4 +43,6 @@ from bnjax.probes.points import Batching as Batching
 from bnjax.probes.points import evaluate_points as evaluate_points
 from bnjax.probes.restrict import restrict as restrict
 from bnjax.probes.results import Band as Band
+from bnjax.probes.results import LayerNames as LayerNames
 from bnjax.probes.results import band as band
+from bnjax.probes.results import load as load

@@ -14,9 +14,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from bnjax.probes.gradients import as_float, ratio
-from bnjax.probes.results import load_result, save_result
+from bnjax.probes.results import load_result, register, save_result
 
 
+@register
 class ActivationStatistics(NamedTuple):
     """The distribution of each unit's activations; stacked by `stack`, `jax.lax.scan` or `jax.vmap`, all gain a leading axis.
 

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.probes.gradients import LayerNames, Layers, as_float, layer_leaves, ratio
+from bnjax.probes.gradients import Layers, as_float, layer_leaves, ratio
 from bnjax.probes.paths import check_alike, named_leaves, select
 from bnjax.probes.points import compiled
-from bnjax.probes.results import load_result, save_result
+from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 
+@register
 class CovariateShift(NamedTuple):
     """How the gradient of each layer changes when the layers before it take their step; l2 norms, one entry per layer.
 
@@ -49,8 +50,7 @@ class CovariateShift(NamedTuple):
     @classmethod
     def load(cls, path: str | os.PathLike) -> "CovariateShift":
         """Read what `save` wrote."""
-        loaded = load_result(cls, path)
-        return loaded._replace(layers=LayerNames(loaded.layers))
+        return load_result(cls, path)
 
 
 def covariate_shift(

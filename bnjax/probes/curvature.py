@@ -22,10 +22,10 @@ from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
 from bnjax.probes.lanczos import Which, eigenpairs, norm, quadrature
 from bnjax.probes.points import compiled
+from bnjax.probes.results import Word
 from bnjax.probes.spectra import EigenPairs as EigenPairs
 from bnjax.probes.spectra import SpectralDensity as SpectralDensity
 from bnjax.probes.spectra import Trace as Trace
-from bnjax.probes.spectra import Word
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 

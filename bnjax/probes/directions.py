@@ -1,5 +1,6 @@
 """Directions to scan along: trees like the parameters."""
 
+import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -12,6 +13,7 @@ from jaxtyping import Float
 
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import compiled
+from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, Params
 
 Vectors = Literal["ignore", "match"]
@@ -79,6 +81,7 @@ def toward(params: Params, target: Params) -> Params:
     return optax.tree.sub(target, params)
 
 
+@register
 class PrincipalAxes(NamedTuple):
     """The plane in which a trajectory moves most.
 
@@ -93,6 +96,15 @@ class PrincipalAxes(NamedTuple):
     direction_y: Params
     path: Float[Array, "points 2"]
     explained: Float[Array, " 2"]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file; the parameters must be made of dictionaries, lists and tuples."""
+        save_result(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "PrincipalAxes":
+        """Read what `save` wrote."""
+        return load_result(cls, path)
 
 
 def principal(trajectory: Sequence[Params]) -> PrincipalAxes:

@@ -10,17 +10,13 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.probes.paths import check_alike, named_leaves, select
-from bnjax.probes.results import load_result, save_result
+from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import Params
 
 Layers = Sequence[str] | Mapping[str, str]
 
 
-@jax.tree_util.register_static
-class LayerNames(tuple):
-    """Names of layers: a tuple of strings, and a pytree without leaves, so that results under jit can carry it."""
-
-
+@register
 class GradientStatistics(NamedTuple):
     """Norms of gradients, parameters and updates, and how a gradient differs from the one before; l2, one column per layer.
 
@@ -63,8 +59,7 @@ class GradientStatistics(NamedTuple):
     @classmethod
     def load(cls, path: str | os.PathLike) -> "GradientStatistics":
         """Read what `save` wrote."""
-        loaded = load_result(cls, path)
-        return loaded._replace(layers=LayerNames(loaded.layers))
+        return load_result(cls, path)
 
 
 def gradient_statistics(

@@ -17,10 +17,11 @@ from jaxtyping import Float
 
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
-from bnjax.probes.results import load_result, save_result
+from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 
+@register
 class LineScan(NamedTuple):
     """Loss and gradients at params + step_size * direction.
 

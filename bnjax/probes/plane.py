@@ -14,10 +14,11 @@ from jaxtyping import Float
 from bnjax.probes.line import check_coordinates, check_nonzero
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import Batching, compiled, evaluate_points, scalar_loss
-from bnjax.probes.results import load_result, save_result
+from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 
+@register
 class PlaneScan(NamedTuple):
     """The loss at params + x direction_x + y direction_y; loss[i, j] is at (xs[i], ys[j]).
 

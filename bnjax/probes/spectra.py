@@ -1,7 +1,7 @@
 """What curvature probes return: named tuples of arrays, with what they were made from."""
 
 import os
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +9,11 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, UInt32
 
 from bnjax.probes.paths import path_name
-from bnjax.probes.results import load_result, save_result
+from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import ObjectiveInfo, Params
 
-Result = TypeVar("Result", bound=tuple)
 
-
-@jax.tree_util.register_static
-class Word(str):
-    """A string that results under vmap can carry."""
-
-
+@register
 class EigenPairs(NamedTuple):
     """Extreme eigenpairs of H or of one of its diagonal blocks.
 
@@ -63,9 +57,10 @@ class EigenPairs(NamedTuple):
     @classmethod
     def load(cls, path: str | os.PathLike) -> "EigenPairs":
         """Read what `save` wrote."""
-        return _load(cls, path)
+        return load_result(cls, path)
 
 
+@register
 class Trace(NamedTuple):
     """An estimate of the trace of H or of one of its diagonal blocks.
 
@@ -94,9 +89,10 @@ class Trace(NamedTuple):
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Trace":
         """Read what `save` wrote."""
-        return _load(cls, path)
+        return load_result(cls, path)
 
 
+@register
 class SpectralDensity(NamedTuple):
     """The distribution of the eigenvalues of H or of one of its diagonal blocks, smoothed.
 
@@ -131,10 +127,4 @@ class SpectralDensity(NamedTuple):
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SpectralDensity":
         """Read what `save` wrote."""
-        return _load(cls, path)
-
-
-def _load(cls: type[Result], path: str | os.PathLike) -> Result:
-    """Read a result, strings as they were."""
-    result = load_result(cls, path)
-    return cls(*(Word(value) if isinstance(value, str) else value for value in result))
+        return load_result(cls, path)
