@@ -295,7 +295,7 @@ def test_survives_its_file(tmp_path):
         ({"of": ("dense_1", "dense_7")}, "of must hold names of layers, dense_0, dense_1, dense_2; got 'dense_7'"),
         ({"of": ()}, "of must hold at least one of the layers, dense_0, dense_1, dense_2; got none"),
         ({"moved": "weight"}, "pattern must match a path of the parameters, .*; got 'weight'"),
-        ({"loss_fn": lambda p: p["dense_0"]["bias"]}, r"loss_fn must return a scalar, got an array of shape \(6,\)"),
+        ({"loss_fn": lambda p: p["dense_0"]["bias"]}, r"return a floating-point scalar, got float32 of shape \(6,\)"),
     ],
 )
 def test_misfits_are_named(arguments, message, as_a_user):

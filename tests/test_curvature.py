@@ -356,7 +356,12 @@ def square(p):
 @pytest.mark.parametrize(
     ("loss_fn", "params", "pattern", "message"),
     [
-        (lambda p: p["w"], {"w": jnp.ones(2)}, None, r"scalar, got float32 of shape \(2,\)"),
+        (
+            lambda p: p["w"],
+            {"w": jnp.ones(2)},
+            None,
+            r"loss_fn must return a floating-point scalar, got float32 of shape \(2,\)",
+        ),
         (square, {"w": jnp.ones(2, int)}, None, "params must be floating-point, but w is int32"),
         (square, {}, None, "params must hold at least one number"),
         (square, {"w": jnp.ones(2)}, "kernel", "pattern must match a path of the parameters, w; got 'kernel'"),

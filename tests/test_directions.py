@@ -79,6 +79,10 @@ def test_principal_axes_of_an_ellipse():
             lambda: directions.filter_normalized(KEY, PARAMS, vectors="all"),
             "vectors must be one of ignore, match, got 'all'",
         ),
+        (
+            lambda: directions.gradient(lambda p: p["conv"]["bias"], PARAMS),
+            r"loss_fn must return a floating-point scalar, got float32 of shape \(4,\)",
+        ),
         (lambda: directions.toward(PARAMS, {"conv": PARAMS["conv"]}), "target must be like params, but at dense/bias"),
         (lambda: directions.principal([PARAMS, PARAMS]), "trajectory must have at least three points, got 2"),
         (

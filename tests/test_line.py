@@ -186,7 +186,10 @@ def test_composes_with_vmap():
         ({"direction": {"v": jnp.ones(2)}}, r"at w params has shape \(2,\) and direction nothing"),
         ({"gradients": False}, "direction must be given where gradients is False"),
         ({"direction": {"w": jnp.zeros(2)}}, "direction must not be zero everywhere"),
-        ({"loss_fn": lambda p: p["w"]}, r"loss_fn must return a scalar, got shape \(2,\)"),
+        ({"loss_fn": lambda p: p["w"]}, r"loss_fn must return a floating-point scalar, got float32 of shape \(2,\)"),
+        ({"loss_fn": lambda p: jnp.sum(p["w"] > 0)}, r"floating-point scalar, got int32 of shape \(\)"),
+        ({"loss_fn": lambda p: (jnp.sum(p["w"]), p)}, "loss_fn must return a floating-point scalar, got tuple"),
+        ({"loss_fn": lambda p: None}, "loss_fn must return a floating-point scalar, got NoneType"),
     ],
 )
 def test_misfits_are_named(arguments, message, as_a_user):

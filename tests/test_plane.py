@@ -65,7 +65,7 @@ def test_nan_is_a_value():
             r"direction_y must be like params, but at a params has shape \(2,\)",
         ),
         ({"direction_x": jax.tree.map(jnp.zeros_like, X)}, "direction_x must not be zero everywhere"),
-        ({"loss_fn": lambda p: p["a"]}, r"loss_fn must return a scalar, got shape \(2,\)"),
+        ({"loss_fn": lambda p: p["a"]}, r"loss_fn must return a floating-point scalar, got float32 of shape \(2,\)"),
     ],
 )
 def test_misfits_are_named(change, message, as_a_user):

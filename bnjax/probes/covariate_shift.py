@@ -1,7 +1,8 @@
 """Internal covariate shift as a change of gradients: what an optimiser's step in earlier layers does to a later one."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Float
 
 from bnjax.probes.gradients import Layers, as_float, layer_leaves, ratio
 from bnjax.probes.paths import check_alike, named_leaves, select
-from bnjax.probes.points import compiled
+from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
@@ -123,7 +124,7 @@ class _Plan(NamedTuple):
 
 def _measure(loss_fn: LossFn, params: Params, update: Params, *, plan: _Plan) -> tuple[Array, Array, Array, Array]:
     """Measure difference, cosine, gradient norm and first-order prediction of each layer."""
-    gradient_fn = jax.grad(_checked(loss_fn))
+    gradient_fn = jax.grad(partial(scalar_loss, loss_fn))
 
     def compare(start: Params, layer: Array) -> tuple[Params, tuple[Array, Array, Array]]:
         gradient = gradient_fn(_move_earlier(params, update, layer, plan))
@@ -168,18 +169,6 @@ def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Array:
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     dots = jnp.stack([jnp.vdot(as_float(x), as_float(y)) for x, y in pairs])
     return jnp.sum(jnp.where(jnp.asarray(plan.depths) == layer, dots, 0), where=jnp.asarray(plan.compared))
-
-
-def _checked(loss_fn: LossFn) -> Callable[[Params], Array]:
-    """Raise where a loss is not a scalar."""
-
-    def scalar(params: Params) -> Array:
-        loss = loss_fn(params)
-        if jnp.shape(loss):
-            raise ValueError(f"loss_fn must return a scalar, got an array of shape {jnp.shape(loss)}.")
-        return loss
-
-    return scalar
 
 
 def _depths(params: Params, leaves: dict[str, tuple[int, ...]]) -> tuple[int, ...]:

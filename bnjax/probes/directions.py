@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -12,7 +13,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.probes.paths import check_alike
-from bnjax.probes.points import compiled
+from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, Params
 
@@ -20,13 +21,17 @@ Vectors = Literal["ignore", "match"]
 
 
 def gradient(loss_fn: LossFn, params: Params) -> Params:
-    """Compute minus the gradient, the way that steepest descent goes."""
+    """Compute minus the gradient, the way that steepest descent goes.
+
+    Raises:
+        ValueError: if the loss is not a floating-point scalar.
+    """
     return compiled(_minus_gradient, loss_fn)(params)
 
 
 def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
     """Compute minus the gradient."""
-    return optax.tree.scale(-1, jax.grad(loss_fn)(params))
+    return optax.tree.scale(-1, jax.grad(partial(scalar_loss, loss_fn))(params))
 
 
 def random(key: Array, params: Params) -> Params:

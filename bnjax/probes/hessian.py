@@ -1,6 +1,7 @@
 """Hessian products, of the whole Hessian on trees or of one diagonal block on flat vectors."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxtyping import Float
 
 from bnjax.probes.lanczos import Matvec
 from bnjax.probes.paths import check_alike, named_leaves, path_name, select
+from bnjax.probes.points import scalar_loss
 from bnjax.types import LossFn, Params
 
 
@@ -30,8 +32,8 @@ def hvp(loss_fn: LossFn, params: Params, vector: Params) -> Params:
         H v, a tree like `params`.
 
     Raises:
-        ValueError: if the loss is not a real scalar, there are no parameters, one is not floating-point, or the vector is
-            not like them.
+        ValueError: if the loss is not a floating-point scalar, there are no parameters, one is not floating-point, or the
+            vector is not like them.
     """
     check_params(params)
     check_alike("vector", vector, params)
@@ -39,7 +41,7 @@ def hvp(loss_fn: LossFn, params: Params, vector: Params) -> Params:
     tangent = jax.tree_util.tree_map_with_path(
         lambda path, w: jnp.asarray(leaves[path_name(path)], jnp.result_type(w)), params
     )
-    return jax.jvp(jax.grad(_scalar(loss_fn)), (params,), (tangent,))[1]
+    return jax.jvp(jax.grad(partial(scalar_loss, loss_fn)), (params,), (tangent,))[1]
 
 
 def select_block(params: Params, pattern: str | None) -> dict[str, Array]:
@@ -94,16 +96,3 @@ def check_params(params: Params) -> None:
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(f"params must be floating-point, but {path or 'the array'} is {dtype}.")
-
-
-def _scalar(loss_fn: LossFn) -> LossFn:
-    """Check what a loss returns."""
-
-    def checked(params: Params) -> Float[Array, ""]:
-        loss = loss_fn(params)
-        shape, dtype = jnp.shape(loss), jnp.result_type(loss)
-        if shape or not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(f"loss_fn must return a floating-point scalar, got {dtype} of shape {shape}.")
-        return loss
-
-    return checked

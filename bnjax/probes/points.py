@@ -148,11 +148,14 @@ def point(base: Params, directions: Sequence[Params], row: Float[Array, " direct
 
 
 def scalar_loss(loss_fn: Callable[[Params], Array], params: Params) -> Float[Array, ""]:
-    """Evaluate a loss, or raise at trace time where it is not a scalar."""
+    """Evaluate a loss, or raise at trace time where it is not a floating-point scalar."""
     loss = loss_fn(params)
-    if jnp.shape(loss) != ():
-        raise ValueError(f"loss_fn must return a scalar, got shape {jnp.shape(loss)}.")
-    return jnp.asarray(loss)
+    if not isinstance(loss, Array | np.ndarray | np.generic | float | int):
+        raise ValueError(f"loss_fn must return a floating-point scalar, got {type(loss).__name__}.")
+    loss = jnp.asarray(loss)
+    if loss.shape or not jnp.issubdtype(loss.dtype, jnp.floating):
+        raise ValueError(f"loss_fn must return a floating-point scalar, got {loss.dtype} of shape {loss.shape}.")
+    return loss
 
 
 def _evaluate(
