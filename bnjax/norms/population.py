@@ -11,7 +11,7 @@ from jax import Array
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from bnjax.norms.statistics import batch_statistics_only
+from bnjax.norms.statistics import batch_statistics_only, no_statistic
 from bnjax.progress import track
 from bnjax.types import Batch, Model, Rngs, Variables
 
@@ -42,6 +42,8 @@ def recalibrate(
     their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99. Of a layer
     that is called several times, bnjax's norms record the last call.
 
+    The model is applied once per batch, and twice more to the first one, which tells what is frozen and what momenta are.
+
     Args:
         model: pure functions; statistics may have any structure, those of a layer being leaves named mean and var.
         variables: parameters and running statistics; they stay as they are.
@@ -61,14 +63,16 @@ def recalibrate(
         raise ValueError(f"batches must be an iterable of arrays or Batches, got a single {type(batches).__name__}.")
     old, treedef = _named(variables.batch_stats)
     total: _Pool = {}
+    kept = None
     for number, batch in enumerate(track(batches, "statistics", show=show_progress)):
         inputs = batch.inputs if isinstance(batch, Batch) else batch
         if not hasattr(inputs, "shape"):
             raise ValueError(f"batches must hold arrays or Batches, got {type(batch).__name__}.")
         x = jnp.asarray(inputs)
         keys = None if rngs is None else {name: jax.random.fold_in(key, number) for name, key in rngs.items()}
-        measured = _measure_compiled(model, variables.params, variables.batch_stats, x, keys)
-        total = _merge(total, jax.device_get(measured), len(x), np)
+        if kept is None:
+            kept = _find_kept_compiled(model, *variables, x, keys)
+        total = _merge(total, jax.device_get(_measure_compiled(model, *variables, kept, x, keys)), np)
     if old and not total:
         raise ValueError("batches must hold at least one batch, got none.")
     new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
@@ -88,12 +92,13 @@ def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array
         New batch_stats.
     """
     old, treedef = _named(variables.batch_stats)
-    measure = partial(_measure, model, variables.params, variables.batch_stats, rngs=rngs, differentiable=True)
-    total: _Pool = {path: (jnp.zeros_like(leaf), jnp.zeros_like(leaf)) for path, leaf in old.items() if _is_float(leaf)}
+    kept = _find_kept(model, *variables, groups[0][0], rngs)
+    measure = partial(_measure, model, *variables, kept, rngs=rngs, differentiable=True)
+    total: _Pool = {path: (jnp.zeros_like(leaf), jnp.zeros_like(leaf)) for path, leaf in _floats(old).items()}
     for group in groups:
 
         def step(total: _Pool, x: Array) -> tuple[_Pool, None]:
-            return _merge(total, measure(x), len(x), jnp), None
+            return _merge(total, measure(x), jnp), None
 
         total = step(total, group[0])[0] if len(group) == 1 else jax.lax.scan(step, total, group)[0]
     new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
@@ -107,9 +112,9 @@ def _named(batch_stats: PyTree[Array]) -> tuple[dict[Path, Array], Any]:
     return leaves, treedef
 
 
-def _is_float(leaf: Array) -> bool:
-    """Tell a statistic from a counter."""
-    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+def _floats(leaves: dict[Path, Array]) -> dict[Path, Array]:
+    """Take the statistics, without counters."""
+    return {path: leaf for path, leaf in leaves.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)}
 
 
 def _key_name(key: Any) -> str:
@@ -117,48 +122,74 @@ def _key_name(key: Any) -> str:
     return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
 
 
-def _measure(
+def _updated(
     model: Model,
     params: PyTree[Array],
     batch_stats: PyTree[Array],
     x: Array,
     rngs: Rngs | None,
-    differentiable: bool = False,
-) -> dict[Path, tuple[Array, Array]]:
-    """Return, for each float leaf, the share of it that an update keeps, and the batch's own statistic."""
+    floats: dict[Path, Array],
+) -> dict[Path, Array]:
+    """Return the float leaves after one update, from `floats` in their place."""
     old, treedef = _named(batch_stats)
-    floats = {path: leaf for path, leaf in old.items() if _is_float(leaf)}
+    stats = treedef.unflatten([floats.get(path, old[path]) for path in old])
+    _, new = model.apply(Variables(params, stats), x, train=True, rngs=rngs)
+    return {path: leaf for path, leaf in zip(old, jax.tree.leaves(new), strict=True) if path in floats}
 
-    def updated(floats: dict[Path, Array]) -> dict[Path, Array]:
-        stats = treedef.unflatten([floats.get(path, old[path]) for path in old])
-        _, new = model.apply(Variables(params, stats), x, train=True, rngs=rngs)
-        return {path: leaf for path, leaf in zip(old, jax.tree.leaves(new), strict=True) if path in floats}
 
+def _find_kept(
+    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None
+) -> dict[Path, Array]:
+    """Return, for each float leaf, the share of it that an update keeps: 1 where nothing is measured."""
+    floats = _floats(_named(batch_stats)[0])
+    update = partial(_updated, model, jax.lax.stop_gradient(params), batch_stats, x, rngs)
     with batch_statistics_only("stopped"):
-        # A layer that stays as it is, in evaluation, must not pass its tangent on to the layers behind it.
-        is_frozen = {path: jnp.all(leaf == floats[path]) for path, leaf in updated(floats).items()}
+        # A layer in evaluation gives back what it was given, whatever that is.
+        shifted = {path: leaf + 0.6 * (1 + jnp.abs(leaf)) for path, leaf in floats.items()}
+        is_frozen = {path: jnp.all(leaf == shifted[path]) for path, leaf in update(shifted).items()}
+        # It must not pass its tangent on to the layers behind it.
         tangents = {path: jnp.where(is_frozen[path], 0, jnp.ones_like(leaf)) for path, leaf in floats.items()}
-        _, kept = jax.jvp(updated, (floats,), (tangents,))
-        kept = {path: jnp.where(is_frozen[path], 1, share) for path, share in kept.items()}
-    # new = kept * old + (1 - kept) * batch, here without the first term, which would drown the second
-    start = {path: jnp.where((kept[path] > 0) & (kept[path] < 1), 0, leaf) for path, leaf in floats.items()}
+        _, kept = jax.jvp(update, (floats,), (tangents,))
+    return {path: jnp.where(is_frozen[path], 1, share) for path, share in kept.items()}
+
+
+def _measure(
+    model: Model,
+    params: PyTree[Array],
+    batch_stats: PyTree[Array],
+    kept: dict[Path, Array],
+    x: Array,
+    rngs: Rngs | None,
+    differentiable: bool = False,
+) -> _Pool:
+    """Return, for each float leaf, how many examples the batch has measured it on, and the batch's own statistic."""
+    # new = kept * old + (1 - kept) * batch, here with next to nothing as old, else the first term would drown the second
+    start = {
+        path: jnp.where((kept[path] > 0) & (kept[path] < 1), no_statistic(leaf.dtype), leaf)
+        for path, leaf in _floats(_named(batch_stats)[0]).items()
+    }
     with batch_statistics_only("differentiable" if differentiable else "stopped"):
-        new = updated(start)
-    return {path: (kept[path], new[path] / jnp.where(kept[path] == 1, 1, 1 - kept[path])) for path in floats}
+        new = _updated(model, params, batch_stats, x, rngs, start)
+    measured = {}
+    for path, leaf in new.items():
+        is_measured = (kept[path] != 1) & (leaf != no_statistic(leaf.dtype))
+        measured[path] = jnp.where(is_measured, len(x), 0), leaf / jnp.where(kept[path] == 1, 1, 1 - kept[path])
+    return measured
 
 
+_find_kept_compiled = jax.jit(_find_kept, static_argnames="model")
 _measure_compiled = jax.jit(_measure, static_argnames="model")
 
 
-def _merge(total: _Pool, batch: dict[Path, tuple[Any, Any]], num_examples: int, xp: Any) -> _Pool:
+def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:
     """Add a batch to the statistics of the examples so far; with NumPy for `xp` in float64, with jax.numpy as they are."""
     wide = np.float64 if xp is np else None
-    batch = {path: (kept, xp.asarray(new, wide)) for path, (kept, new) in batch.items()}
+    batch = {path: (num_examples, xp.asarray(new, wide)) for path, (num_examples, new) in batch.items()}
     deltas = {path: new - total.get(path, (0, 0))[1] for path, (_, new) in batch.items()}
     merged = {}
-    for path, (kept, new) in batch.items():
+    for path, (num_examples, new) in batch.items():
         weight, value = total.get(path, (0, 0))
-        new_weight = weight + xp.where(kept == 1, 0, num_examples).astype(new.dtype)
+        new_weight = weight + num_examples.astype(new.dtype)
         share = 1 - weight / xp.maximum(new_weight, 1)
         spread = weight / xp.maximum(new_weight, 1) * xp.square(deltas.get(_mean_beside(path), 0))
         merged[path] = new_weight, value + share * (deltas[path] + spread)

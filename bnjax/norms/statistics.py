@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,8 @@ _NEAR = 1e-5
 AxisName = str | tuple[str, ...] | None
 AxisIndexGroups = Sequence[Sequence[int]] | None
 
-# While this is set, "running" statistics are those of the last batch alone: "stopped" without a gradient, "differentiable"
-# with one. Code that was compiled under another value is not reused.
+# While this is set, "running" statistics are those of the last batch alone, or `no_statistic`: "stopped" without a gradient,
+# "differentiable" with one. Code that was compiled under another value is not reused.
 batch_statistics_only = jax.make_user_context(default_value="")
 
 
@@ -203,18 +203,25 @@ def update_stats(
     unbiased_running_var: bool = False,
 ) -> BatchStats:
     """Move running statistics towards a batch's, without a gradient; where nothing in the batch counts they stay."""
-    if unbiased_running_var and not batch_statistics_only.value:
+    mode = batch_statistics_only.value
+    if unbiased_running_var and not mode:
         var = var * (num_valid / jnp.maximum(num_valid - 1, 1))
-    momentum = 0.0 if batch_statistics_only.value else momentum
+    momentum = 0.0 if mode else momentum
     is_empty = jnp.broadcast_to(num_valid == 0, mean.shape)
 
     def moved(running: Array, batch: Array) -> Array:
-        batch = batch if batch_statistics_only.value == "differentiable" else lax.stop_gradient(batch)
+        batch = batch if mode == "differentiable" else lax.stop_gradient(batch)
         batch = batch.reshape(running.shape)
         new = momentum * running + (1 - momentum) * batch
-        return jnp.where(is_empty.reshape(running.shape), running, new).astype(running.dtype)
+        stay = no_statistic(running.dtype) if mode else running
+        return jnp.where(is_empty.reshape(running.shape), stay, new).astype(running.dtype)
 
     return BatchStats(moved(stats.mean, mean), moved(stats.var, var))
+
+
+def no_statistic(dtype: Any) -> float:
+    """Return a number that stands for no statistic: no batch has it as one, and it is next to nothing."""
+    return float(jnp.finfo(dtype).tiny)
 
 
 def cumulative_momentum(num_batches: Int[Array, ""] | int) -> Float[Array, ""]:

@@ -1,5 +1,6 @@
 """Population statistics from data."""
 
+from collections import Counter
 from functools import partial
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from flax import linen as nn
 
 from bnjax import Batch, Model, Variables, adapters, linen, norms
+from bnjax.norms.population import pooled_statistics
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 UNEQUAL = [jnp.asarray(X[a:b]) for a, b in ((0, 7), (7, 40), (40, 41), (41, 60))]
@@ -109,6 +111,67 @@ def test_any_structure_and_stale_programs():
     np.testing.assert_allclose(new.batch_stats.mean, X.mean(0), atol=1e-6)
     _, after = apply(start, jnp.asarray(X), train=True)
     jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def masked(variables, x, *, train, rngs=None):
+    """Apply batch norm to the rows without NaN."""
+    return norms.batch_norm(x, variables.batch_stats, train=train, mask=jnp.isfinite(x).all(1, keepdims=True))
+
+
+BARE = Model(lambda key, x: Variables({}, norms.init_batch_stats(4)), masked)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_batch_in_which_nothing_counts_counts_nowhere(place):
+    """The statistics are those of the other batches, also where it comes first."""
+    batches = [jnp.asarray(X[:20]), jnp.asarray(X[20:])]
+    batches.insert(place, jnp.full((9, 4), jnp.nan))
+    new = norms.recalibrate(BARE, BARE.init(None, None), batches).batch_stats
+    np.testing.assert_allclose(new.mean, X.mean(0), atol=1e-6)
+    np.testing.assert_allclose(new.var, X.var(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_foreign_norm_may_leave_batches_out(place):
+    """Where a norm that knows only running averages leaves its own as they are, the batch counts nowhere."""
+
+    def apply(variables, x, *, train, rngs=None):
+        mean, valid = variables.batch_stats["mean"], jnp.isfinite(x)
+        moved = 0.9 * mean + 0.1 * jnp.mean(x, 0, where=valid)
+        return x, {"mean": jnp.where(valid.any(0), moved, mean)}
+
+    batches = [jnp.asarray(X[:20]), jnp.asarray(X[20:])]
+    batches.insert(place, jnp.full((9, 4), jnp.nan))
+    start = Variables({}, {"mean": jnp.full(4, 0.5)})
+    new = norms.recalibrate(Model(lambda key, x: start, apply), start, batches).batch_stats
+    np.testing.assert_allclose(new["mean"], X.mean(0), atol=1e-6)
+
+
+def test_a_batch_with_the_old_statistics_counts():
+    """What moves nothing, because the statistics were its own, is no frozen layer's."""
+    batches = [jnp.asarray(X[:20]), jnp.asarray(X[20:])]
+    of_the_first = norms.recalibrate(BARE, BARE.init(None, None), batches[:1])
+    new = norms.recalibrate(BARE, of_the_first, batches).batch_stats
+    np.testing.assert_allclose(new.mean, X.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_each_batch_goes_through_the_model_once(compiled):
+    """The model is applied once per batch, and to the first one twice more."""
+    applied = []
+
+    def apply(variables, x, *, train, rngs=None):
+        jax.debug.callback(lambda: applied.append(x.shape))
+        return masked(variables, x, train=train)
+
+    model, variables = Model(BARE.init, apply), BARE.init(None, None)
+    stacks = [jnp.asarray(X[:50]).reshape(5, 10, 4), jnp.asarray(X[50:55])[None]]
+    if compiled:
+        jax.jit(lambda variables: pooled_statistics(model, variables, stacks, None))(variables)
+    else:
+        norms.recalibrate(model, variables, [batch for stack in stacks for batch in stack])
+    jax.effects_barrier()
+    assert Counter(applied) == {(10, 4): 5 + 2, (5, 4): 1}
 
 
 def test_random_layers_get_a_key_per_batch():
