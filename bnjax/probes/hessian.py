@@ -10,8 +10,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from bnjax.probes.lanczos import Matvec
-from bnjax.probes.paths import check_alike, named_leaves, path_name, select
+from bnjax.probes.paths import check_alike, named_leaves, path_name, selected_leaves
 from bnjax.probes.points import scalar_loss
+from bnjax.probes.restrict import RestrictedLoss
 from bnjax.types import LossFn, Params
 
 
@@ -51,8 +52,7 @@ def select_block(params: Params, pattern: str | None) -> dict[str, Array]:
         ValueError: if there are no parameters, one is not floating-point, or the pattern matches nothing.
     """
     check_params(params)
-    mask = None if pattern is None else named_leaves(select(params, pattern))
-    block = {path: leaf for path, leaf in named_leaves(params).items() if mask is None or mask[path]}
+    block = selected_leaves(params, pattern)
     if not sum(jnp.size(leaf) for leaf in block.values()):
         raise ValueError(f"pattern must select at least one number, got {pattern!r}, which selects empty arrays.")
     return block
@@ -75,10 +75,7 @@ def block_operator(
         (the product with a flat vector, the block as a flat vector, what makes a flat vector a dictionary by path).
     """
     block = select_block(params, pattern)
-
-    def block_loss(block: dict[str, Array]) -> Float[Array, ""]:
-        return loss_fn(jax.tree_util.tree_map_with_path(lambda path, w: block.get(path_name(path), w), params))
-
+    block_loss = RestrictedLoss(loss_fn, params)
     flat, unravel = ravel_pytree({p: w.astype(jnp.promote_types(w.dtype, jnp.float32)) for p, w in block.items()})
 
     def matvec(vector: Float[Array, " dim"]) -> Float[Array, " dim"]:

@@ -46,6 +46,15 @@ def select(params: Params, pattern: str) -> PyTree[bool]:
     return mask
 
 
+def selected_leaves(params: Params, pattern: str | None) -> dict[str, Array]:
+    """List the parameters whose path a regular expression matches, by path; None selects all."""
+    leaves = named_leaves(params)
+    if pattern is None:
+        return leaves
+    mask = named_leaves(select(params, pattern))
+    return {path: leaf for path, leaf in leaves.items() if mask[path]}
+
+
 def keep_selected(tree: PyTree[Array], mask: PyTree[bool]) -> PyTree[Array]:
     """Set what is not selected to zero."""
     return jax.tree.map(lambda leaf, selected: leaf if selected else jnp.zeros_like(leaf), tree, mask)

@@ -7,7 +7,7 @@ import jax
 from jax import Array
 from jaxtyping import Float, PyTree
 
-from bnjax.probes.paths import named_leaves, path_name, select
+from bnjax.probes.paths import path_name, selected_leaves
 from bnjax.probes.points import is_pytree
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
@@ -50,10 +50,8 @@ def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dic
     Raises:
         ValueError: if the pattern matches nothing.
     """
-    mask = named_leaves(select(params, pattern))
-    selected = {path: leaf for path, leaf in named_leaves(params).items() if mask[path]}
     restricted = RestrictedLoss(loss_fn, params)
-    return (restricted if is_pytree(loss_fn) else _Bare(restricted)), selected
+    return (restricted if is_pytree(loss_fn) else _Bare(restricted)), selected_leaves(params, pattern)
 
 
 class _Bare:
