@@ -10,6 +10,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from bnjax import norms
+from bnjax.norms.statistics import Reduction
 
 FEATURES = 4
 X = 2 * jax.random.normal(jax.random.key(0), (16, 3, FEATURES)) + 1
@@ -184,12 +185,16 @@ def test_nan_in_padded_rows_reaches_nothing_in_evaluation(name):
 
 
 MESH = jax.make_mesh((8,), ("shards",), axis_types=(AxisType.Auto,))
+GRID = jax.make_mesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 EVERYWHERE, SPLIT = PartitionSpec(), PartitionSpec("shards")
 
 
+@pytest.mark.parametrize("mesh", [MESH, GRID], ids=["one_axis", "two_axes"])
 @every_batch_wise
-def test_shards_equal_the_whole_batch(norm):
+def test_shards_equal_the_whole_batch(norm, mesh):
     """On 8 devices with unequal valid counts, one of them none: outputs, statistics and gradients of the big batch."""
+    axis_name = mesh.axis_names[0] if len(mesh.axis_names) == 1 else mesh.axis_names
+    split = PartitionSpec(axis_name)
     mask = (jnp.arange(2)[None] < jnp.array([2, 1, 0, 2, 2, 1, 2, 2])[:, None]).reshape(16, 1, 1)
     options = {"key": jax.random.key(2)} if "key" in norm.keywords else {}
 
@@ -203,10 +208,10 @@ def test_shards_equal_the_whole_batch(norm):
     differentiate = jax.value_and_grad(step, (0, 1), has_aux=True)
     whole = differentiate((SCALE, BIAS), X, mask)
     on_devices = jax.shard_map(
-        partial(differentiate, axis_name="shards"),
-        mesh=MESH,
-        in_specs=(EVERYWHERE, SPLIT, SPLIT),
-        out_specs=((EVERYWHERE, (SPLIT, EVERYWHERE)), (EVERYWHERE, SPLIT)),
+        partial(differentiate, axis_name=axis_name),
+        mesh=mesh,
+        in_specs=(EVERYWHERE, split, split),
+        out_specs=((EVERYWHERE, (split, EVERYWHERE)), (EVERYWHERE, split)),
     )
     (value, (y, stats)), gradients = jax.jit(on_devices)((SCALE, BIAS), X, mask)
     (value_, (y_, stats_)), gradients_ = whole
@@ -214,6 +219,19 @@ def test_shards_equal_the_whole_batch(norm):
     assert_close(
         (value, jnp.where(valid, y, 0), stats, gradients), (value_, jnp.where(valid, y_, 0), stats_, gradients_)
     )
+
+
+@pytest.mark.parametrize("axis_name", [("data", "model"), ("model", "data"), "data"], ids=str)
+def test_one_device_of_a_mesh_gives_the_sample(axis_name):
+    """Along one axis of a mesh or both, in any order, what is added up over devices is the first one's entry alone."""
+    over = Reduction((0,), axis_name)
+    add_up = jax.shard_map(
+        lambda x: over.everywhere(over.sample(x, None))[0],
+        mesh=GRID,
+        in_specs=PartitionSpec(axis_name),
+        out_specs=EVERYWHERE,
+    )
+    np.testing.assert_array_equal(add_up(X[:8]), X[:1])
 
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=str)
