@@ -1,0 +1,100 @@
+"""What the linen modules have in common: scale, bias, types, and when statistics move."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float, Shaped
+
+from bnjax import norms
+from bnjax.norms.features import as_floats, find_features
+from bnjax.types import BatchStats
+
+
+def widened(x: Array, dtype: Any) -> Array:
+    """Give x at least the precision of the result."""
+    x = as_floats(x)
+    return x if dtype is None else x.astype(jnp.promote_types(x.dtype, dtype))
+
+
+def make_parameters(module: Any, shape: tuple[int, ...]) -> tuple[Array | None, Array | None]:
+    """Make scale and bias as the fields of a normaliser want them."""
+    scale = module.param("scale", module.scale_init, shape, module.param_dtype) if module.use_scale else None
+    bias = module.param("bias", module.bias_init, shape, module.param_dtype) if module.use_bias else None
+    return scale, bias
+
+
+def options_of(module: Any) -> dict[str, Any]:
+    """Take the arguments of all functions of `bnjax.norms` from the fields of a normaliser."""
+    return {
+        "epsilon": module.epsilon,
+        "axis": module.axis,
+        "axis_name": None if module.is_initializing() else module.axis_name,
+        "axis_index_groups": module.axis_index_groups,
+    }
+
+
+class RunningNorm(nn.Module):
+    """What the normalisers with running statistics share: fields, variables, and when statistics move."""
+
+    use_running_average: bool | None = None
+    axis: int | tuple[int, ...] = -1
+    momentum: float | None = 0.99
+    epsilon: float = 1e-5
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    use_bias: bool = True
+    use_scale: bool = True
+    bias_init: Callable[..., Array] = nn.initializers.zeros
+    scale_init: Callable[..., Array] = nn.initializers.ones
+    axis_name: str | tuple[str, ...] | None = None
+    axis_index_groups: Any = None
+
+    # The name of the second statistic, beside `mean`.
+    spread_name: ClassVar[str] = "var"
+
+    @nn.compact
+    def __call__(
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+    ) -> Float[Array, "*shape"]:
+        """Normalise x; statistics are taken where `mask` is True."""
+        use_running_average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
+        shape = find_features(x, self.axis).sizes
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        var = self.variable("batch_stats", self.spread_name, jnp.ones, shape, jnp.float32)
+        count = self.variable("batch_stats", "num_batches", jnp.zeros, (), jnp.int32) if self._counts_batches else None
+        num_batches: Any = None if count is None else count.value
+        y, stats = self._normalise(
+            widened(x, self.dtype),
+            BatchStats(mean.value, var.value),
+            *make_parameters(self, shape),
+            num_batches,
+            train=not use_running_average,
+            momentum=norms.cumulative_momentum(num_batches) if self.momentum is None else self.momentum,
+            mask=mask,
+            **options_of(self),
+        )
+        if not use_running_average and not self.is_initializing():
+            mean.value, var.value = stats
+            if count is not None:
+                count.value = count.value + 1
+        return y if self.dtype is None else jnp.asarray(y, self.dtype)
+
+    @property
+    def _counts_batches(self) -> bool:
+        """Whether anything depends on how many batches have been seen."""
+        return self.momentum is None
+
+    def _normalise(
+        self,
+        x: Array,
+        stats: BatchStats,
+        scale: Array | None,
+        bias: Array | None,
+        num_batches: Any,
+        **options: Any,
+    ) -> tuple[Array, BatchStats]:
+        """Apply the module's function of `bnjax.norms`."""
+        raise NotImplementedError

@@ -1,0 +1,132 @@
+"""What the nnx modules have in common: scale, bias, types, and when statistics move."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
+from jax import Array
+from jaxtyping import Float, Shaped
+
+from bnjax import norms
+from bnjax.norms.features import as_floats
+from bnjax.types import BatchStats
+
+NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+
+class Norm(nnx.Module):
+    """What all normalisers share: scale, bias and types."""
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        axis: int = -1,
+        epsilon: float = 1e-5,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Callable[..., Array] = nnx.initializers.zeros,
+        scale_init: Callable[..., Array] = nnx.initializers.ones,
+        axis_name: str | tuple[str, ...] | None = None,
+        axis_index_groups: Any = None,
+        promote_dtype: Callable[..., Any] = promote_dtype,
+        rngs: nnx.Rngs,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+        scale_metadata: Mapping[str, Any] = NO_METADATA,
+    ):
+        def make(wanted: bool, init: Callable[..., Array], metadata: Mapping[str, Any]) -> Any:
+            if not wanted:
+                return nnx.data(None)
+            return nnx.Param(init(rngs.params(), (num_features,), param_dtype), **metadata)
+
+        self.scale = make(use_scale, scale_init, scale_metadata)
+        self.bias = make(use_bias, bias_init, bias_metadata)
+        self.num_features = num_features
+        self.axis = axis
+        self.epsilon = epsilon
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.use_bias = use_bias
+        self.use_scale = use_scale
+        self.axis_name = axis_name
+        self.axis_index_groups = axis_index_groups
+        self.promote_dtype = promote_dtype
+
+    def _prepared(self, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
+        """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
+        scale, bias = (None if p is None else p[...] for p in (self.scale, self.bias))
+        dtype = self.promote_dtype((x, *stats, scale, bias), dtype=self.dtype)[0].dtype
+        x = as_floats(x)
+        return dtype, (x.astype(jnp.promote_types(x.dtype, dtype)), scale, bias)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The arguments that all functions of `bnjax.norms` take."""
+        names = ("epsilon", "axis", "axis_name", "axis_index_groups")
+        return {name: getattr(self, name) for name in names}
+
+
+class RunningNorm(Norm):
+    """What the normalisers with running statistics share: when they are used, and when they move."""
+
+    # The name of the second statistic, beside `mean`.
+    spread_name: ClassVar[str] = "var"
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        use_running_average: bool | None = False,
+        momentum: float | None = 0.99,
+        counts_batches: bool = False,
+        **options: Any,
+    ):
+        self.mean = nnx.BatchStat(jnp.zeros((num_features,), jnp.float32))
+        setattr(self, self.spread_name, nnx.BatchStat(jnp.ones((num_features,), jnp.float32)))
+        if momentum is None or counts_batches:
+            self.num_batches = nnx.BatchStat(jnp.zeros((), jnp.int32))
+        super().__init__(num_features, **options)
+        self.use_running_average = use_running_average
+        self.momentum = momentum
+
+    def __call__(
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+    ) -> Float[Array, "*shape"]:
+        """Normalise x; the call's `use_running_average` overrides the module's; statistics are taken where `mask` is True."""
+        if use_running_average is None:
+            use_running_average = self.use_running_average
+        if use_running_average is None:
+            raise ValueError("use_running_average must be given to the module or in its call, got None in both.")
+        mean, var = self.mean, getattr(self, self.spread_name)
+        dtype, (x, scale, bias) = self._prepared(x, mean[...], var[...])
+        y, stats = self._normalise(
+            x,
+            BatchStats(mean[...], var[...]),
+            scale,
+            bias,
+            train=not use_running_average,
+            momentum=norms.cumulative_momentum(self.num_batches[...]) if self.momentum is None else self.momentum,
+            mask=mask,
+            **self._options,
+        )
+        if not use_running_average:
+            mean[...], var[...] = stats
+            if hasattr(self, "num_batches"):
+                self.num_batches[...] += 1
+        return y.astype(dtype)
+
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Take the setting that `nnx.view` gives."""
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+
+    def _normalise(
+        self, x: Array, stats: BatchStats, scale: Array | None, bias: Array | None, **options: Any
+    ) -> tuple[Array, BatchStats]:
+        """Apply the module's function of `bnjax.norms`."""
+        raise NotImplementedError
