@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from bnjax.probes.gradients import GradientStatistics, gradient_statistics, layer_leaves
+from bnjax.probes.gradients import GradientStatistics, gradient_statistics
 
 PARAMS = {"conv_1": {"bias": 2, "kernel": (3, 2)}, "conv_10": {"kernel": (2, 2)}, "norm_1": {"scale": 4}}
 
@@ -46,17 +46,6 @@ def test_the_sum_norm_grows_with_the_gradients_alone(factor, cosine, relative_su
     np.testing.assert_allclose(found.step_sum, abs(1 + factor) * found.norm, rtol=1e-6)
     np.testing.assert_allclose(found.step_distance, abs(1 - factor) * found.norm, rtol=1e-6)
     np.testing.assert_allclose(found.relative_sum, relative_sum, rtol=1e-6)
-
-
-def test_layers_are_paths_or_patterns():
-    """A path is a layer up to its next "/", anything else a regular expression; without layers each array is one."""
-    (params,), _ = trees(1, num=1)
-    assert list(layer_leaves(params)) == ["conv_1/bias", "conv_1/kernel", "conv_10/kernel", "norm_1/scale"]
-    assert layer_leaves(params, "conv_1") == {"conv_1": (0, 1)}
-    assert layer_leaves(params, ["norm_1/", "conv_1/kernel"]) == {"norm_1/": (3,), "conv_1/kernel": (1,)}
-    assert layer_leaves(params, {"first": r"^(conv|norm)_1/", "all": ""}) == {"first": (0, 1, 3), "all": (0, 1, 2, 3)}
-    assert layer_leaves(params, ["kernel"]) == {"kernel": (1, 2)}
-    assert layer_leaves(jnp.ones(2), None) == {"": (0,)}
 
 
 def test_one_column_for_all():

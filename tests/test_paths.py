@@ -47,6 +47,24 @@ def test_patterns_that_select_nothing(pattern, message):
         paths.select(PARAMS, pattern)
 
 
+def test_layers_are_paths_or_patterns():
+    """A path is a layer up to its next "/", anything else a regular expression; without layers each array is one."""
+    params = {
+        "conv_1": {"bias": jnp.ones(2), "kernel": jnp.ones((3, 2))},
+        "conv_10": {"kernel": jnp.ones((2, 2))},
+        "norm_1": {"scale": jnp.ones(4)},
+    }
+    assert list(paths.layer_leaves(params)) == ["conv_1/bias", "conv_1/kernel", "conv_10/kernel", "norm_1/scale"]
+    assert paths.layer_leaves(params, "conv_1") == {"conv_1": (0, 1)}
+    assert paths.layer_leaves(params, ["norm_1/", "conv_1/kernel"]) == {"norm_1/": (3,), "conv_1/kernel": (1,)}
+    assert paths.layer_leaves(params, {"first": r"^(conv|norm)_1/", "all": ""}) == {
+        "first": (0, 1, 3),
+        "all": (0, 1, 2, 3),
+    }
+    assert paths.layer_leaves(params, ["kernel"]) == {"kernel": (1, 2)}
+    assert paths.layer_leaves(jnp.ones(2), None) == {"": (0,)}
+
+
 def test_unlike_trees_are_named_by_path():
     """The first path that differs is in the message."""
     other = {**PARAMS, "dense": [jnp.ones(4)]}

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.probes.gradients import Layers, as_float, layer_leaves, ratio
-from bnjax.probes.paths import check_alike, named_leaves, select
+from bnjax.probes.arithmetic import leaf_dots, ratio
+from bnjax.probes.paths import Layers, check_alike, layer_leaves, named_leaves, select
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -166,9 +166,8 @@ def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tupl
 
 def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Array:
     """Take the inner product of what is compared in one layer; other layers' NaN does not reach it."""
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    dots = jnp.stack([jnp.vdot(as_float(x), as_float(y)) for x, y in pairs])
-    return jnp.sum(jnp.where(jnp.asarray(plan.depths) == layer, dots, 0), where=jnp.asarray(plan.compared))
+    dots = jnp.where(jnp.asarray(plan.depths) == layer, leaf_dots(a, b), 0)
+    return jnp.sum(dots, where=jnp.asarray(plan.compared))
 
 
 def _depths(params: Params, leaves: dict[str, tuple[int, ...]]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
 from bnjax.probes.lanczos import Which, eigenpairs, norm, quadrature
 from bnjax.probes.points import compiled
-from bnjax.probes.results import Word
+from bnjax.probes.results import Word, band
 from bnjax.probes.spectra import EigenPairs as EigenPairs
 from bnjax.probes.spectra import SpectralDensity as SpectralDensity
 from bnjax.probes.spectra import Trace as Trace
@@ -111,7 +111,8 @@ def trace(loss_fn: LossFn, params: Params, *, key: Array, num_probes: int = 32, 
     dimension = _dimension(params, pattern)
     _check_counts(num_probes=num_probes)
     samples = compiled(_trace_samples, loss_fn, num_probes=num_probes, pattern=pattern)(params, key)
-    return Trace(*_mean(samples), samples, dimension, *_provenance(loss_fn, pattern, key))
+    summary = band(samples)
+    return Trace(summary.mean, summary.standard_error, samples, dimension, *_provenance(loss_fn, pattern, key))
 
 
 def spectral_density(
@@ -229,19 +230,14 @@ def _spectral_density(
     if grid is None:
         grid = jnp.linspace(nodes.min() - 5 * width, nodes.max() + 5 * width, num_points)
     grid = jnp.asarray(grid, flat.dtype)
-    density, error = _mean(jax.vmap(_smooth, in_axes=(0, 0, None, None))(nodes, weights, grid, width))
-    return grid, density, error, width, nodes, weights
+    density = band(jax.vmap(_smooth, in_axes=(0, 0, None, None))(nodes, weights, grid, width))
+    return grid, density.mean, density.standard_error, width, nodes, weights
 
 
 def _smooth(nodes: Array, weights: Array, grid: Array, width: Array) -> Float[Array, " points"]:
     """Evaluate a sum of Gaussians."""
     distances = (grid[:, None] - nodes[None]) / width
     return jnp.sum(weights[None] * jnp.exp(-0.5 * distances**2), axis=1) / (width * math.sqrt(2 * math.pi))
-
-
-def _mean(samples: Float[Array, "samples *shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    """Return the mean over the first axis and its standard error, NaN for one sample."""
-    return samples.mean(0), samples.std(0, ddof=1) / math.sqrt(len(samples))
 
 
 def _provenance(loss_fn: LossFn, pattern: str | None, key: Array) -> tuple[str | None, Array, ObjectiveInfo]:

@@ -1,7 +1,6 @@
 """Gradients layer by layer: their norms, how large a step is beside its weights, and how they turn from step to step."""
 
 import os
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,11 +8,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.probes.paths import check_alike, named_leaves, select
+from bnjax.probes.arithmetic import leaf_dots, ratio
+from bnjax.probes.paths import Layers, check_alike, layer_leaves
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import Params
-
-Layers = Sequence[str] | Mapping[str, str]
 
 
 @register
@@ -108,57 +106,10 @@ def gradient_statistics(
     return GradientStatistics(LayerNames(leaves), norm, param_norm, update_norm, previous_norm, distance, cosine, total)
 
 
-def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tuple[int, ...]]:
-    """Find the parameters of each layer.
-
-    A layer is written as a path or the beginning of one, up to a "/", or else as a regular expression that is searched for in
-    the paths: "conv_1" is not "conv_10", r"^(conv|norm)_1/" is a convolution with its normaliser, "kernel" are all kernels.
-
-    Args:
-        params: any tree; a path is its keys joined by "/", such as "conv_1/kernel".
-        layers: a list, where each layer's name is how it is written, or a dictionary from names; None is every array by itself.
-
-    Returns:
-        Positions among `jax.tree.leaves(params)` by name, in the order of `layers`.
-
-    Raises:
-        ValueError: if there is no layer, one is there twice, or one matches no path.
-    """
-    paths = list(named_leaves(params))
-    if layers is None:
-        return {path: (i,) for i, path in enumerate(paths)}
-    if not isinstance(layers, Mapping):
-        names = (layers,) if isinstance(layers, str) else tuple(layers)
-        layers = dict(zip(names, names, strict=True))
-        if len(layers) < len(names):
-            raise ValueError(f"layers must differ, got {', '.join(names)}.")
-    if not layers:
-        raise ValueError(f"layers must name at least one layer, got {layers}.")
-    return {name: _matches(params, paths, pattern) for name, pattern in layers.items()}
-
-
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """Divide; NaN, never infinity, where the denominator is not positive."""
-    return jnp.where(denominator > 0, numerator / denominator, jnp.nan)
-
-
-def as_float(leaf: Array) -> Array:
-    """Convert half precision to float32, in which sums are taken."""
-    leaf = jnp.asarray(leaf)
-    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
-
-
-def _matches(params: Params, paths: list[str], pattern: str) -> tuple[int, ...]:
-    """Find the paths that a layer's path, or else its regular expression, matches."""
-    below = tuple(i for i, path in enumerate(paths) if f"{path}/".startswith(f"{pattern.rstrip('/')}/"))
-    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern))) if found)
-
-
 def _layer_dots(a: Params, b: Params, leaves: dict[str, tuple[int, ...]]) -> Float[Array, " layers"]:
     """Take the inner product of two trees in each layer."""
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    dots = [jnp.vdot(as_float(x), as_float(y)) for x, y in pairs]
-    return jnp.stack([jnp.sum(jnp.stack([dots[i] for i in positions])) for positions in leaves.values()])
+    dots = leaf_dots(a, b)
+    return jnp.stack([jnp.sum(dots[jnp.asarray(positions)]) for positions in leaves.values()])
 
 
 def _layer_norms(tree: Params, leaves: dict[str, tuple[int, ...]]) -> Float[Array, " layers"]:

@@ -1,6 +1,7 @@
-"""Parameters by path: names such as "conv_1/kernel", selections by regular expression, and whether two trees are alike."""
+"""Parameters by path: names such as "conv_1/kernel", selections by regular expression, layers, and whether trees are alike."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ from jax import Array
 from jaxtyping import PyTree
 
 from bnjax.types import Params
+
+Layers = Sequence[str] | Mapping[str, str]
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
@@ -60,6 +63,35 @@ def keep_selected(tree: PyTree[Array], mask: PyTree[bool]) -> PyTree[Array]:
     return jax.tree.map(lambda leaf, selected: leaf if selected else jnp.zeros_like(leaf), tree, mask)
 
 
+def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tuple[int, ...]]:
+    """Find the parameters of each layer.
+
+    A layer is written as a path or the beginning of one, up to a "/", or else as a regular expression that is searched for in
+    the paths: "conv_1" is not "conv_10", r"^(conv|norm)_1/" is a convolution with its normaliser, "kernel" are all kernels.
+
+    Args:
+        params: any tree; a path is its keys joined by "/", such as "conv_1/kernel".
+        layers: a list, where each layer's name is how it is written, or a dictionary from names; None is every array by itself.
+
+    Returns:
+        Positions among `jax.tree.leaves(params)` by name, in the order of `layers`.
+
+    Raises:
+        ValueError: if there is no layer, one is there twice, or one matches no path.
+    """
+    paths = list(named_leaves(params))
+    if layers is None:
+        return {path: (i,) for i, path in enumerate(paths)}
+    if not isinstance(layers, Mapping):
+        names = (layers,) if isinstance(layers, str) else tuple(layers)
+        layers = dict(zip(names, names, strict=True))
+        if len(layers) < len(names):
+            raise ValueError(f"layers must differ, got {', '.join(names)}.")
+    if not layers:
+        raise ValueError(f"layers must name at least one layer, got {layers}.")
+    return {name: _matches(params, paths, pattern) for name, pattern in layers.items()}
+
+
 def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params") -> None:
     """Raise at the first path where a tree's leaves do not have the shapes of another's."""
     expected, found = ({p: jnp.shape(leaf) for p, leaf in named_leaves(t).items()} for t in (like, tree))
@@ -69,3 +101,9 @@ def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params"
                 f"{name} must be like {like_name}, but at {path} {like_name} has shape {expected.get(path, 'nothing')} "
                 f"and {name} {found.get(path, 'nothing')}."
             )
+
+
+def _matches(params: Params, paths: list[str], pattern: str) -> tuple[int, ...]:
+    """Find the paths that a layer's path, or else its regular expression, matches."""
+    below = tuple(i for i, path in enumerate(paths) if f"{path}/".startswith(f"{pattern.rstrip('/')}/"))
+    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern))) if found)

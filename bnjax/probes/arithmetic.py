@@ -1,0 +1,25 @@
+"""Arithmetic of probes: sums in float32 or better, and NaN where a ratio has no value."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from bnjax.types import Params
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Divide; NaN, never infinity, where the denominator is not positive."""
+    return jnp.where(denominator > 0, numerator / denominator, jnp.nan)
+
+
+def as_float(leaf: Array) -> Array:
+    """Convert half precision to float32, in which sums are taken."""
+    leaf = jnp.asarray(leaf)
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def leaf_dots(a: Params, b: Params) -> Float[Array, " leaves"]:
+    """Take the inner product of two trees in each leaf."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return jnp.stack([jnp.vdot(as_float(x), as_float(y)) for x, y in pairs])
