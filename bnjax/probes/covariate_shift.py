@@ -28,7 +28,8 @@ class CovariateShift(NamedTuple):
         difference: |G - G'|, in units of the gradient; 0 without covariate shift.
         cosine: between G and G'; 1 without covariate shift, NaN where either is zero.
         gradient_norm: |G|.
-        first_order: what `difference` is for small updates, |sum over earlier layers of H_ij u_j|; NaN where not asked for.
+        first_order: the limit of `difference` for small updates, |sum over earlier layers of H_ij u_j|, which in nets with
+            ReLU a training step is far from; NaN where not asked for.
         objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
     """
 
@@ -88,8 +89,9 @@ def covariate_shift(
         compared: regular expression; of the measured layers, only parameters whose path it matches are in G and G'. None is
             all.
         first_order: measure the first-order prediction too, by one Hessian-vector product per layer. A Hessian does not see
-            the kinks of ReLU and max-pooling, where gradients jump: in such nets the prediction holds only for updates that
-            cross none, for a VGG-A at its start a millionth of an SGD step at a learning rate of 0.1.
+            the kinks of ReLU and max-pooling, where gradients jump: in such nets the prediction is no approximation at the
+            step sizes of training, but holds only for updates that cross no kink, orders of magnitude smaller. There it
+            checks a measurement; it does not replace one.
 
     Returns:
         CovariateShift, of the layers in `of`, in its order.
