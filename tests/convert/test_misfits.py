@@ -1,0 +1,59 @@
+"""What cannot be converted is told."""
+
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checkpoints import KERAS, Dense, Norm, draw, haiku_trees
+
+from bnjax import convert
+from bnjax.types import Variables
+
+DENSE = {"weight": draw(3, 2), "bias": draw(3)}
+TWO = {"a.weight": draw(3, 2), "b.weight": draw(2, 3)}
+MODULE = SimpleNamespace(marker="index", init=None)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: convert.from_torch({"a.weight_g": draw(2)}), "Arrays must be among .* got 'a.weight_g'"),
+        (lambda: convert.from_torch({"weight": draw(2, dtype=np.float64)}), "^scale must have a type .* got float64"),
+        (lambda: convert.from_torch({"weight": {}}), "weight must be an array that NumPy reads, got dict"),
+        (lambda: convert.from_torch(TWO, names={"a": "a"}), "names must be complete, got nothing for 'b'"),
+        (lambda: convert.from_torch(TWO, names={"c": "a"}), "names must be of modules that exist, got 'c'"),
+        (lambda: convert.from_torch(TWO, names={"a": "x", "b": "x"}), "different layers, got 'x' for 'a'"),
+        (lambda: convert.from_torch(TWO, names={"a": "x", "b": "x/kernel"}), "where another has an array"),
+        (lambda: convert.from_torch(TWO, names={"a": "x/kernel", "b": "x"}), "where another has an array"),
+        (lambda: convert.from_torch(TWO, flattened={"c": (1, 1, 2)}), "flattened must be of modules .* got 'c'"),
+        (lambda: convert.from_torch(TWO, flattened={"a": (1, 1, 3)}), "flattened must give sizes .* 'a', got"),
+        (lambda: convert.from_torch(TWO, embeddings=["c"]), "embeddings must be of modules that exist, got 'c'"),
+        (lambda: convert.to_torch(convert.from_torch(TWO), names={"a": "a"}), "got nothing for 'b'"),
+        (lambda: convert.to_torch(convert.from_torch(TWO), names={"a": "a", "c": "a"}), "got 'a' for 'a'"),
+        (
+            lambda: convert.to_torch(Variables({"a": {"slope": jnp.ones(1)}}, {})),
+            "variables must hold .* got 'a/slope'",
+        ),
+        (lambda: convert.to_torch(Variables({"kernel": jnp.ones(1), "scale": jnp.ones(1)}, {})), "one of"),
+        (lambda: convert.from_keras({"a/pointwise_kernel": draw(2)}), "got 'a/pointwise_kernel'"),
+        (lambda: convert.from_keras(KERAS, depthwise={"net/depth": 3}), "depthwise must give .* 2, got 3"),
+        (lambda: convert.to_keras(convert.from_keras(KERAS), depthwise={"net/conv": 3}), "multiplier of 'net/conv'"),
+        (lambda: convert.from_haiku({"a": {"u": draw(2)}}, {}), "got 'a/u'"),
+        (lambda: convert.from_haiku({"a": {"scale": draw(2, 3)}}, {}), "a/scale must vary along the channels"),
+        (lambda: convert.from_haiku({}, {"a/~/ema": {}}), "got 'a/~/ema'"),
+        (lambda: convert.from_haiku({"a/~/b": {}, "a/b": {}}, {}), "different layers, got 'a/b'"),
+        (lambda: convert.to_haiku(convert.from_torch(DENSE), *haiku_trees()), "variables must fit the template"),
+        (lambda: convert.to_equinox(convert.from_torch(DENSE), Dense(draw(3, 4), draw(3), 4)), "fit the template"),
+        (lambda: convert.from_equinox({"a": draw(2)}), "Arrays must be a layer's .* got 'a'"),
+        (lambda: convert.from_equinox({"a": MODULE}), "Arrays must be a layer's .* got 'a'"),
+        (lambda: convert.from_equinox({"a": Dense(draw(2, 2), None, 2, draw(2))}), "Arrays .* got 'a.gain'"),
+        (lambda: convert.from_equinox(Norm(draw(2))), "state must be given for a model with batch norms"),
+        (lambda: convert.from_equinox({"a": Dense(draw(2, 2, 2), None, 2)}), "a.weight must have 2 axes"),
+    ],
+)
+def test_nothing_is_lost_in_silence(call, message):
+    """What cannot be converted, or is named wrongly, is told in one line with its name."""
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
