@@ -1,149 +1,126 @@
-"""How figures look: one colour per net everywhere, axes with units, and where the numbers come from at the foot."""
+"""How figures look: colours, type, numbers on axes, what is missing, and where the numbers come from at the foot."""
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
-from experiments import _curves
-from experiments._curves import LABELS
+from bnjax.types import ObjectiveInfo
 
+# Of Okabe & Ito, which colour-blind readers tell apart.
 COLOURS = {"plain": "#d55e00", "batch_norm": "#0072b2"}
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+INK, FAINT = "#444444", "#e4e4e4"
+# Without the darkest third, on which no line and no number can be read.
+SEQUENTIAL = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.3, 1, 256)), "landscape")
+DIVERGING = mpl.colormaps["RdBu"]
+_MISSING: dict[str, Any] = {"facecolor": "#eeeeee", "edgecolor": "#b5b5b5", "hatch": "////"}
 _STYLE: dict[Any, Any] = {
     "font.size": 13,
     "axes.titlesize": 15,
     "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": FAINT,
     "legend.frameon": False,
     "lines.linewidth": 2.2,
-    "savefig.dpi": 130,
+    "figure.dpi": 130,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.07,
 }
 
 
-def landscape_figure(data: dict[str, Any]) -> Figure:
-    """Draw accuracy, loss band, gradient predictiveness and effective smoothness over training."""
-    with plt.rc_context(_STYLE):
-        figure, panels = plt.subplots(2, 2, figsize=(13, 10))
-        _accuracy(panels[0, 0], data)
-        _band(panels[0, 1], data, _curves.lowest_loss, _curves.highest_loss)
-        panels[0, 1].set(title="Loss along the gradient", ylabel=_loss_name(data))
-        _band(panels[1, 0], data, _curves.nearest_gradient, _curves.farthest_gradient)
-        panels[1, 0].set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
-        _smoothness(panels[1, 1], data)
-        for panel in panels.flat:
-            panel.set(xlabel="training step")
-            panel.margins(x=0.01)
-        figure.legend(
-            handles=[Patch(color=COLOURS[arm], label=LABELS[arm]) for arm in data["arms"]],
-            loc="outside upper center",
-            ncols=len(data["arms"]),
-            fontsize=15,
-            title=_title(data),
-            title_fontsize=17,
-        )
-        figure.supxlabel(_caption(data), fontsize=11, color="#444444", linespacing=1.5)
-    return figure
+def style() -> AbstractContextManager:
+    """Draw in the style of all figures, in a `with` statement."""
+    return mpl.rc_context(_STYLE)
 
 
-def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
-    """Draw accuracy on training batches (lines) and on test images (dots)."""
-    window = max(1, data["config"]["num_steps"] // 60)
-    for arm, runs in data["arms"].items():
-        train = _curves.over_seeds(
-            runs, "train", lambda curve: _curves.rolling_mean(_curves.array(curve["accuracy"]), window)
-        )
-        panel.plot(train.step, train.middle, color=COLOURS[arm])
-        panel.fill_between(train.step, train.low, train.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
-        test = _curves.over_seeds(runs, "test", lambda curve: _curves.array(curve["accuracy"]))
-        errors = [test.middle - test.low, test.high - test.middle]
-        for run in (run for run in runs if run["diverged_at"] is not None):
-            panel.plot(run["diverged_at"], 0, "X", color=COLOURS[arm], markersize=14, clip_on=False)
-        panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=COLOURS[arm])
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panel.set(title="Accuracy", ylabel="correct answers", ylim=(0, 1.02))
-    handles = [
-        Line2D([], [], color="#444444", label=f"training, mean of {window} batches"),
-        Line2D([], [], color="#444444", marker="o", linestyle="--", linewidth=1, label="test"),
-    ]
-    if any(run["diverged_at"] is not None for runs in data["arms"].values() for run in runs):
-        handles.append(Line2D([], [], color="#444444", marker="X", markersize=12, linestyle="", label="diverged"))
-    panel.legend(handles=handles, loc="lower right")
+def write_foot(figure: Figure, *lines: Iterable[str]) -> None:
+    """Say at the foot where the numbers come from: lines of remarks, of which empty ones are left out."""
+    text = "\n".join(" · ".join(filter(None, line)) for line in lines)
+    if text.strip():
+        figure.supxlabel(text.strip("\n"), fontsize=11, color=INK, linespacing=1.5)
 
 
-def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
-    """Shade from the smallest to the largest value over a scan's step sizes, medians over seeds."""
-    for arm, runs in data["arms"].items():
-        bottom, top = (_curves.over_seeds(runs, "probe", edge) for edge in (low, high))
-        panel.fill_between(bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0)
-        for edge in (bottom, top):
-            panel.plot(edge.step, edge.middle, color=COLOURS[arm], linewidth=1)
-    _log_scale(panel)
+def describe_objective(info: ObjectiveInfo) -> str:
+    """Say how a loss was made, as far as that is known."""
+    statistics = {
+        "batch": "the batch's own statistics",
+        "running": "running statistics",
+        "recalibrated": "statistics taken anew at every point",
+    }
+    examples = f"{info.num_examples:,} examples" if info.num_examples else ""
+    batches = f"in batches of {info.batch_size:,}" if 0 < info.batch_size < info.num_examples else ""
+    words = (" ".join(filter(None, (examples, batches))), statistics.get(info.statistics, ""))
+    return ", ".join(filter(None, words))
 
 
-def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
-    """Draw the effective smoothness, with its range over seeds."""
-    for arm, runs in data["arms"].items():
-        curve = _curves.over_seeds(runs, "probe", _curves.effective_smoothness)
-        panel.plot(curve.step, curve.middle, color=COLOURS[arm])
-        panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
-    panel.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats / unit²)")
-    _log_scale(panel)
+def number(value: float, _position: object = None) -> str:
+    """Write a number shortly, powers of ten where it would be long."""
+    if not np.isfinite(value):
+        return "not finite"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4g}"
+    digits, exponent = f"{value:.3e}".split("e")
+    digits = digits.rstrip("0").rstrip(".")
+    return f"${'' if digits == '1' else digits + '·'}10^{{{int(exponent)}}}$"
 
 
-def _log_scale(panel: Axes) -> None:
+def span(values: Any, digits: int = 3) -> str:
+    """Write the smallest and the largest of some numbers, or the one that there is."""
+    finite = np.asarray(values, float)[np.isfinite(values)]
+    if not finite.size:
+        return "not finite"
+    low, high = (f"{edge:.{digits}g}" for edge in (finite.min(), finite.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def is_wide(values: Any, ratio: float = 50) -> bool:
+    """Tell whether numbers are positive and so far apart that they need a logarithmic scale."""
+    finite = np.asarray(values, float)[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > ratio * finite.min())
+
+
+def log_scale(panel: Axes) -> None:
     """Make the vertical axis logarithmic, with a label at a few round numbers, unless there is nothing to draw."""
-    if any(np.any(np.asarray(line.get_ydata()) > 0) for line in panel.lines):
+    if any(np.any(np.asarray(line.get_ydata(), float) > 0) for line in panel.lines):
         panel.set_yscale("log")
         low, high = panel.get_ylim()
         between = (2, 4, 6) if high < 50 * low else ()
-        panel.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+        panel.yaxis.set_major_formatter(number)
         panel.yaxis.set_minor_formatter(
-            lambda y, _: f"{y:g}" if round(y / 10 ** np.floor(np.log10(y))) in between else ""
+            lambda y, _: number(y) if round(y / 10 ** np.floor(np.log10(y))) in between else ""
         )
 
 
-def _title(data: dict[str, Any]) -> str:
-    """Name what was trained."""
-    config = data["config"]
-    names = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
-    width = "" if config["width"] == 1 else f", {config['width']:g} of its width"
-    return f"VGG-{config['depth']}{width}, on {names[config['dataset']]}: the landscape with and without batch norm"
+def hatch_missing(panel: Axes) -> Patch:
+    """Hatch what will not be drawn over; return what stands for it in a legend."""
+    panel.grid(False)
+    panel.patch.set(**_MISSING)
+    return Patch(label="not finite", **_MISSING)
 
 
-def _loss_name(data: dict[str, Any]) -> str:
-    """Name the loss that was scanned."""
-    return "cross-entropy + L2 penalty (nats)" if data["config"]["probe_penalty"] else "cross-entropy (nats)"
-
-
-def _caption(data: dict[str, Any]) -> str:
-    """Say how the numbers came about."""
-    config, origins = data["config"], data["provenance"]
-    layers = config["norm_layers"]
-    after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
-    sizes = np.array(config["step_multiples"]) * config["learning_rate"]
-    extras = "".join(
-        f", {name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]
-    )
-
-    def each(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(origin[name]) for origin in origins))
-
-    cores = f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else ""
-    return (
-        f"preset {data['preset']} · {_curves.count_seeds(data)} · head {config['head']} · BN after {after} · "
-        f"{config['optimizer'].upper()}, learning rate {config['learning_rate']:g}{extras}, batches of {config['batch_size']}\n"
-        f"images {config['image_size']}x{config['image_size']}, inputs '{config['preprocessing']}' · scans every "
-        f"{config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along minus the gradient, "
-        f"on the current batch with its own statistics\n"
-        f"commit {each('commit')} · {each('device')}{cores} · {data['seconds']:.0f} s for training, scans and tests · "
-        f"{each('date')}"
-    )
+def legend_above(panel: Axes, handles: list[Any] | None = None) -> None:
+    """Put the legend between title and axes, where it hides nothing; the title must be there."""
+    handles = panel.get_legend_handles_labels()[0] if handles is None else handles
+    if handles:
+        panel.set_title(panel.get_title(), pad=28)
+        panel.legend(
+            handles=handles,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncols=len(handles),
+            fontsize=11,
+            borderaxespad=0.3,
+            handletextpad=0.5,
+            columnspacing=1.2,
+        )
