@@ -10,7 +10,7 @@ from experiments import _cli
 
 _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run an experiment, or resume it
        python -m experiments NAME --help                      list its presets and options
-       python -m experiments redraw FILE.json                 draw a figure again from its data file
+       python -m experiments draw FILE ...                    draw a figure's data (.json) or a probe's result (.npz)
 """
 
 
@@ -33,26 +33,58 @@ def main(arguments: list[str]) -> None:
         print("\n".join(f"  {name:14} {title(name)}" for name in names()))
         return
     name, rest = arguments[0], arguments[1:]
-    if name == "redraw":
-        _redraw(rest)
+    if name == "draw":
+        _draw(rest)
     elif name in names():
         _cli.main(importlib.import_module(f"experiments.{name}"), rest)
     else:
         sys.exit(_complain(f"there is no experiment {name!r}; there are: {', '.join(names())}."))
 
 
-def _redraw(files: list[str]) -> None:
-    """Draw figures again from their data files."""
+def _draw(files: list[str]) -> None:
+    """Draw figures beside their data files."""
+    if not files:
+        sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
+    rest = [Path(file) for file in files]
+    while rest:
+        file = rest.pop(0)
+        try:
+            print(_draw_result(file, rest) if file.suffix == ".npz" else _draw_data(file))
+        except OSError as error:
+            sys.exit(_complain(f"{error.strerror}: {error.filename}"))
+        except (ValueError, LookupError, TypeError) as error:
+            sys.exit(_complain(f"{file} cannot be drawn ({type(error).__name__}: {' '.join(str(error).split())})"))
+
+
+def _draw_data(file: Path) -> Path:
+    """Draw the figure of an experiment."""
     from bnjax.records import read_json
 
-    for file in map(Path, files):
-        try:
-            name = read_json(file)["experiment"]
-            if name not in names():
-                sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
-            print(_cli.draw(importlib.import_module(f"experiments.{name}"), file))
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            sys.exit(_complain(f"{file} is not the data file of a figure ({type(error).__name__}: {error})."))
+    if file.suffix != ".json":
+        sys.exit(_complain(f"{file} must be the data of a figure (.json) or the result of a probe (.npz)."))
+    name = read_json(file)["experiment"]
+    if name not in names():
+        sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
+    return _cli.draw(importlib.import_module(f"experiments.{name}"), file)
+
+
+def _draw_result(file: Path, rest: list[Path]) -> Path:
+    """Draw what a probe returned; principal axes that come next are taken, and their path is drawn over a plane."""
+    from bnjax import probes
+    from experiments._figures_plane import plane_figure
+    from experiments._figures_results import result_figure
+
+    result = probes.load(file)
+    follows = isinstance(result, probes.PlaneScan) and rest and rest[0].suffix == ".npz"
+    axes = probes.load(rest[0]) if follows else None
+    if isinstance(axes, probes.directions.PrincipalAxes):
+        rest.pop(0)
+        figure = plane_figure(result, axes)
+    else:
+        figure = result_figure(result)
+    picture = file.with_suffix(".png")
+    figure.savefig(picture)
+    return picture
 
 
 def _complain(message: str) -> int:

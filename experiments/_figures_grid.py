@@ -1,0 +1,94 @@
+"""A scanned plane in order: distances, losses, colours and heights."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import MaxNLocator
+
+from bnjax import probes
+
+_FURTHEST = 1e8  # between the largest and the smallest loss that are told apart
+
+
+class Grid(NamedTuple):
+    """A plane in order, as distances from its centre: z[i, j] is the loss at (x[i], y[j])."""
+
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+
+
+class Scale(NamedTuple):
+    """How losses become colours, and which contours are drawn and labelled."""
+
+    norm: Normalize
+    levels: np.ndarray
+    is_log: bool
+
+
+def make_grid(scan: probes.PlaneScan) -> Grid:
+    """Sort a plane by its coordinates, and turn these into distances."""
+    xs, ys = (np.asarray(c, float) * float(n) for c, n in ((scan.xs, scan.norm_x), (scan.ys, scan.norm_y)))
+    rows, columns = np.argsort(xs, kind="stable"), np.argsort(ys, kind="stable")
+    loss = np.asarray(scan.loss, float)[np.ix_(rows, columns)]
+    return Grid(xs[rows], ys[columns], np.where(np.isfinite(loss), loss, np.nan))
+
+
+def make_scale(z: np.ndarray) -> Scale:
+    """Choose colours and contours for losses, NaN where they are not finite."""
+    finite = z[np.isfinite(z)]
+    if not finite.size:
+        return Scale(Normalize(0, 1), np.array([]), False)
+    low, high = float(finite.min()), float(finite.max())
+    positive = finite[finite > 0]
+    if low >= 0 and positive.size and high > 30 * (smallest := max(float(positive.min()), high / _FURTHEST)):
+        return Scale(LogNorm(smallest, high), _log_levels(smallest, high), True)
+    levels = np.asarray(MaxNLocator(9).tick_values(low, high))
+    size = max(abs(low), abs(high), 1e-30)
+    margin = 0.0 if high - low > 1e-9 * size else 1e-3 * size  # of a loss that is the same everywhere
+    return Scale(Normalize(low - margin, high + margin), levels[(levels > low) & (levels < high)], False)
+
+
+def _log_levels(low: float, high: float) -> np.ndarray:
+    """List round numbers between two positive ones, about as many on each decade."""
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    factors = {0: (1, 2, 3, 5), 1: (1, 2, 5), 2: (1, 2, 5), 3: (1, 3)}.get(int(np.log10(high / low)), (1,))
+    levels = np.ravel(10.0 ** decades[:, None] * np.array(factors))
+    return levels[(levels > low) & (levels < high)]
+
+
+def is_strip(grid: Grid) -> bool:
+    """Tell whether a plane is more than four times as long as wide, too much to draw to scale."""
+    width, height = np.ptp(grid.x), np.ptp(grid.y)
+    return not 0 < max(width, height) <= 4 * min(width, height)
+
+
+def to_height(z: np.ndarray, scale: Scale) -> np.ndarray:
+    """Turn losses into heights: their logarithms to base 10 on a logarithmic scale."""
+    return np.log10(np.clip(z, scale.norm.vmin, scale.norm.vmax)) if scale.is_log else z
+
+
+def lift(grid: Grid, scale: Scale, path: np.ndarray) -> np.ndarray:
+    """Find the heights of places by linear interpolation, NaN outside of the grid or beside what is not finite.
+
+    Args:
+        grid: the surface.
+        scale: of its losses.
+        path: places, (points, 2).
+
+    Returns:
+        Heights, (points,).
+    """
+    heights, fractions, corners = to_height(grid.z, scale), [], []
+    inside = np.full(len(path), True)
+    for axis, places in zip((grid.x, grid.y), path.T, strict=True):
+        lower = np.clip(np.searchsorted(axis, places, side="right") - 1, 0, len(axis) - 2)
+        width = axis[lower + 1] - axis[lower]
+        fractions.append((places - axis[lower]) / np.where(width == 0, 1, width))
+        corners.append(lower)
+        inside &= (places >= axis[0]) & (places <= axis[-1])
+    (i, j), (u, v) = corners, fractions
+    low = (1 - v) * heights[i, j] + v * heights[i, j + 1]
+    high = (1 - v) * heights[i + 1, j] + v * heights[i + 1, j + 1]
+    return np.where(inside, (1 - u) * low + u * high, np.nan)
