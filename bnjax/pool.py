@@ -1,12 +1,13 @@
 """Pooling with a gradient that is fast on every backend.
 
 XLA writes the gradient of a window maximum as select-and-scatter, which on CPU takes longer than a whole layer's
-convolutions. Maxima of slices have an elementwise gradient instead.
+convolutions. Here the place of each maximum is an array, and the gradient a selection.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def max_pool_2x2(
@@ -14,9 +15,38 @@ def max_pool_2x2(
 ) -> Float[Array, "batch half_height half_width channels"]:
     """Take the maximum of each 2x2 window, stride 2; an odd last row or column is left out.
 
-    Deviation: equal maxima share their gradient equally, where `flax.linen.max_pool` gives it to the first.
+    Of equal maxima the first, row by row, has the gradient, as in `flax.linen.max_pool`.
     """
+    h, w = x.shape[1:3]
+    return _max_pool(x[:, : h // 2 * 2, : w // 2 * 2])
+
+
+@jax.custom_jvp
+def _max_pool(x: Array) -> Array:
+    """Take the maxima, for an even height and width."""
+    return jnp.max(_windows(x), axis=(2, 4))
+
+
+@_max_pool.defjvp
+def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Differentiate forwards: the tangent of each window's maximum."""
+    position = jnp.arange(4).reshape(1, 1, 2, 1, 2, 1)
+    is_maximum = _first_maximum(*primals)[:, :, None, :, None] == position
+    tangent = jnp.sum(jnp.where(is_maximum, _windows(*tangents), 0), axis=(2, 4))
+    return _max_pool(*primals), tangent
+
+
+def _windows(x: Array) -> Array:
+    """Split rows and columns into pairs, (batch, half_height, 2, half_width, 2, channels)."""
     n, h, w, c = x.shape
-    x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2 * c)  # columns in pairs, side by side
-    x = jnp.maximum(x[:, :, 0], x[:, :, 1])
-    return jnp.maximum(x[..., :c], x[..., c:])
+    return x.reshape(n, h // 2, 2, w // 2, 2, c)
+
+
+def _first_maximum(x: Array) -> Int[Array, "batch half_height half_width channels"]:
+    """Number the position of each window's first maximum: 0, 1 in its first row, 2, 3 in its second."""
+    n, h, w, c = x.shape
+    columns = x.reshape(n, h // 2, 2, w // 2, 2 * c)
+    left, right = columns[..., :c], columns[..., c:]
+    rows, is_right = jnp.maximum(left, right), right > left
+    is_below = rows[:, :, 1] > rows[:, :, 0]
+    return jnp.where(is_below, 2 + is_right[:, :, 1], is_right[:, :, 0])
