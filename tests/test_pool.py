@@ -33,4 +33,4 @@ def test_the_first_of_equal_maxima_has_the_gradient(seed):
 def test_differentiates_forwards_and_twice():
     """Forward mode agrees with reverse mode, in first and second order."""
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
-    check_grads(lambda x: max_pool_2x2(x) ** 3, (x,), order=2, rtol=0.02, eps=1e-3)
+    check_grads(lambda x: max_pool_2x2(jnp.asarray(x)) ** 3, (x,), order=2, rtol=0.02, eps=1e-3)
