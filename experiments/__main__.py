@@ -43,6 +43,9 @@ def main(arguments: list[str]) -> None:
 
 def _draw(files: list[str]) -> None:
     """Draw figures beside their data files."""
+    if files[:1] in (["-h"], ["--help"]):
+        print(_USAGE)
+        return
     if not files:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
     rest = [Path(file) for file in files]
