@@ -3,6 +3,7 @@
 points      the engine: one function at many points
 chunks      a long evaluation in pieces
 line        loss and gradients along a line
+sanity      whether a line's losses and gradients belong together
 plane       the loss on a plane
 directions  where to go: gradients, random, filter-normalised, between points, principal axes
 restrict    a loss of some parameters only, for any probe
@@ -47,3 +48,4 @@ from bnjax.probes.results import Band as Band
 from bnjax.probes.results import LayerNames as LayerNames
 from bnjax.probes.results import band as band
 from bnjax.probes.results import load as load
+from bnjax.probes.sanity import Sanity as Sanity

@@ -18,7 +18,10 @@ from jaxtyping import Float
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
+from bnjax.probes.sanity import Sanity, check_line
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+
+_UNKNOWN = np.full((), np.nan, np.float32)
 
 
 @register
@@ -37,6 +40,9 @@ class LineScan(NamedTuple):
         direction_norm: |direction|.
         start_loss: at step size 0.
         objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
+        slope: <gradient, direction> at each point, the derivative of the loss by the step size; NaN in files from before it
+            was recorded.
+        start_slope: at the start; -gradient_norm² along the default direction.
     """
 
     step_sizes: Float[Array, "*scans points"]
@@ -47,6 +53,8 @@ class LineScan(NamedTuple):
     direction_norm: Float[Array, "*scans"]
     start_loss: Float[Array, "*scans"]
     objective: ObjectiveInfo
+    slope: Float[Array | np.ndarray, "*scans points"] = _UNKNOWN
+    start_slope: Float[Array | np.ndarray, "*scans"] = _UNKNOWN
 
     @property
     def loss_range(self) -> tuple[Array, Array]:
@@ -67,6 +75,10 @@ class LineScan(NamedTuple):
     def effective_smoothness(self) -> Float[Array, "*scans"]:
         """The largest smoothness over the points other than the start itself."""
         return jnp.max(self.smoothness, axis=-1, where=self.step_sizes != 0, initial=-jnp.inf)
+
+    def check(self) -> Sanity:
+        """Compare the losses with the gradients and the start; `print(scan.check())` says in a line whether they agree."""
+        return check_line(self.step_sizes, self.loss, self.slope, self.start_loss, self.start_slope)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file."""
@@ -127,9 +139,9 @@ def scan_line(
         check_nonzero("direction", direction)
     start = compiled(_start, loss_fn)(params, direction)
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
-    measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient)
+    measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient, start.direction)
     coordinates = jnp.asarray(step_sizes, jnp.promote_types(start.loss.dtype, jnp.float32))
-    loss, distance, cosine = evaluate_points(
+    loss, distance, cosine, slope = evaluate_points(
         measure,
         params,
         (start.direction,),
@@ -148,6 +160,8 @@ def scan_line(
         start.direction_norm,
         start.loss,
         objective_info(loss_fn),
+        slope,
+        start.slope,
     )
 
 
@@ -178,28 +192,34 @@ class _Start(NamedTuple):
     direction: Params
     gradient_norm: Array
     direction_norm: Array
+    slope: Array
 
 
 def _start(loss_fn: LossFn, params: Params, direction: Params | None) -> _Start:
     """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
     loss, gradient = jax.value_and_grad(partial(scalar_loss, loss_fn))(params)
     direction = optax.tree.scale(-1, gradient) if direction is None else direction
-    return _Start(loss, gradient, direction, optax.tree.norm(gradient), optax.tree.norm(direction))
+    slope = jnp.asarray(optax.tree.vdot(gradient, direction))
+    return _Start(loss, gradient, direction, optax.tree.norm(gradient), optax.tree.norm(direction), slope)
 
 
-def _gradient_statistics(loss_fn: LossFn, start: Params, params: Params) -> tuple[Array, Array, Array]:
-    """Measure loss, distance and cosine of the gradient to the start's."""
+def _gradient_statistics(loss_fn: LossFn, start: Params, direction: Params, params: Params) -> tuple[Array, ...]:
+    """Measure the loss, distance and cosine of the gradient to the start's, and the slope."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
     distance = optax.tree.norm(optax.tree.sub(gradient, start))
     norms = optax.tree.norm(gradient) * optax.tree.norm(start)
-    return loss, distance, jnp.asarray(optax.tree.vdot(gradient, start)) / norms
+    cosine, slope = (
+        jnp.asarray(optax.tree.vdot(gradient, start)) / norms,
+        jnp.asarray(optax.tree.vdot(gradient, direction)),
+    )
+    return loss, distance, cosine, slope
 
 
-def _loss_only(loss_fn: LossFn, _start: Params, params: Params) -> tuple[Array, Array, Array]:
+def _loss_only(loss_fn: LossFn, _start: Params, _direction: Params, params: Params) -> tuple[Array, ...]:
     """Measure the loss."""
     loss = loss_fn(params)
     nothing = jnp.full_like(loss, jnp.nan)
-    return loss, nothing, nothing
+    return loss, nothing, nothing, nothing
 
 
 def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> None:
