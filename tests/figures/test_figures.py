@@ -1,0 +1,113 @@
+"""Every figure can be read."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT
+from drawn import (
+    W,
+    activations,
+    assert_readable,
+    density,
+    first,
+    gradients,
+    lines,
+    pairs,
+    plane,
+    quadratic,
+    shift,
+    trajectory,
+    walled,
+)
+from matplotlib.figure import Figure
+
+from bnjax import probes
+from bnjax.probes import curvature
+from bnjax.records import read_json
+from experiments import _figures
+from experiments._figures_landscape import landscape_figure
+from experiments._figures_results import result_figure
+
+RESULTS = {
+    "line": lambda: first(lines()),
+    "lines": lines,
+    "lines of one point": lambda: lines(sizes=(0.1,)),
+    "line that diverges": lambda: probes.scan_line(walled, W, step_sizes=np.linspace(0, 1, 9)),
+    "line of NaN": lambda: probes.scan_line(lambda p: jnp.nan * quadratic(p), W, W, gradients=False),
+    "line over magnitudes": lambda: probes.scan_line(quadratic, W, step_sizes=np.geomspace(1e-3, 1e3, 13)),
+    "plane": plane,
+    "plane with a wall": lambda: plane(walled),
+    "plane of one row": lambda: plane(xs=(0.5,)),
+    "plane of one point": lambda: plane(xs=(0.0,), ys=(0.0,)),
+    "strip": lambda: plane(ys=(-0.01, 0.01)),
+    "constant plane": lambda: plane(lambda p: 0 * quadratic(p) + 5.0),
+    "plane of NaN": lambda: plane(lambda p: jnp.nan * quadratic(p)),
+    "path": lambda: trajectory()[1],
+    "density": density,
+    "density of one probe": lambda: density(num_probes=1),
+    "density of NaN": lambda: density(lambda p: jnp.nan * quadratic(p)),
+    "pairs": pairs,
+    "pairs that did not converge": lambda: pairs(max_matvecs=12),
+    "trace": lambda: curvature.trace(quadratic, W, key=jax.random.key(0), num_probes=5),
+    "gradients": gradients,
+    "gradients of one step": lambda: first(gradients()),
+    "shift": shift,
+    "shifts": lambda: jax.tree.map(lambda v: jnp.stack([v, 2 * v, v]), shift()),
+    "activations": activations,
+    "activations of one step": lambda: first(activations()),
+}
+QUICK = ("lines", "plane with a wall", "pairs", "gradients")
+
+
+def test_the_check_of_texts_sees_what_is_wrong():
+    """A text that is cut off and two on top of each other are found."""
+    for places in ([(-0.1, 0.5)], [(0.5, 0.5), (0.52, 0.51)]):
+        figure = Figure()
+        for place in places:
+            figure.text(*place, "hidden")
+        with pytest.raises(AssertionError):
+            assert_readable(figure)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough) for name in RESULTS]
+)
+def test_every_result_has_a_readable_figure(name):
+    """Stacked or not, with few points, NaN or nothing finite at all: no text is cut off or hidden."""
+    assert_readable(result_figure(RESULTS[name]()))
+
+
+@pytest.mark.parametrize("name", ["quickstart", pytest.param("landscape", marks=pytest.mark.thorough)])
+def test_the_experiments_figure_is_readable(name):
+    """What lines and colours mean stands above the axes, not in them."""
+    figure = landscape_figure(read_json(ROOT / "figures" / f"{name}.json"))
+    assert_readable(figure)
+    assert all(panel.get_legend() is None for panel in figure.axes)
+    (legend,) = figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words[:2] == ["without BN", "with BN"]
+    assert words[2].startswith("training, mean of")
+    assert words[3:] == ["test"]
+
+
+def test_a_result_without_a_drawing():
+    """What no probe returns is named."""
+    with pytest.raises(ValueError, match=r"result must be one of LineScan, .*, got int\."):
+        result_figure(3)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.05, "0.05"),
+        (1234.5, "1234"),
+        (1e-4, "$10^{-4}$"),
+        (-25000, "$-2.5·10^{4}$"),
+        (np.inf, "not finite"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    """Powers of ten where a number would be long."""
+    assert _figures.number(value) == text
