@@ -95,16 +95,16 @@ SLOW_MODES = [pytest.param(mode, marks=pytest.mark.thorough) for mode in ("runni
 @pytest.mark.parametrize("statistics", ["batch", *SLOW_MODES])
 @pytest.mark.parametrize("trainer", ["batch_norm"], indirect=True)
 def test_a_net_agrees_with_itself(trainer, state, synthetic, statistics):
-    """Along its gradient and a random direction, near and far, no false alarm comes from rounding, ReLU or pooling."""
+    """Downhill and anywhere, near and far, rounding, ReLU and pooling raise no false alarm; a few steps downhill decide."""
     batch = train.current_batch(trainer, state, synthetic.train)
     loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch, statistics=statistics)
-    ways = [jax.tree.map(jnp.negative, probes.directions.gradient(loss_fn, state.params))]
-    ways += [probes.directions.filter_normalized(jax.random.key(i), state.params) for i in range(2)]
-    for direction in ways:
+    downhill = probes.directions.gradient(loss_fn, state.params)
+    anywhere = probes.directions.filter_normalized(jax.random.key(0), state.params)
+    for direction in (downhill, anywhere):
         for scale in (1e-4, 1e-2, 1.0):
             found = probes.scan_line(loss_fn, state.params, direction, scale * np.linspace(-0.1, 0.1, 9)).check()
             assert found.agrees, str(found)
-            assert found.is_decided or scale != 1e-2
+            assert found.is_decided or scale != 1e-2 or direction is anywhere
 
 
 @pytest.mark.parametrize(
