@@ -11,16 +11,24 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from bnjax import conv
+from bnjax.conv import _cpu as cpu
+from bnjax.conv import _plain as plain
+from bnjax.conv import _winograd as winograd
 from bnjax.conv import conv_general_dilated
-
-NHWC = ("NHWC", "HWIO", "NHWC")
+from bnjax.conv._geometry import NHWC, Geometry
 
 # (height, width, channels, features, kernel height, kernel width, padding)
 FAST = {
     "large": (8, 8, 5, 6, 3, 3, "SAME"),
     "image": (9, 8, 3, 4, 3, 3, "SAME"),
-    "clipped": (4, 4, 5, 6, 3, 3, "SAME"),
+    "image of another size than its result": (7, 8, 2, 4, 4, 3, "VALID"),
+    "small tiles": (4, 4, 5, 6, 3, 3, "SAME"),
+    "oblong tiles": (6, 4, 5, 7, 3, 3, ((1, 1), (2, 0))),
+    "tiles from a larger image": (8, 6, 6, 5, 3, 3, "VALID"),
+    "tiles of a wide map": (10, 8, 64, 64, 3, 3, "SAME"),
+    "too large for tiles": (10, 8, 5, 6, 3, 3, "SAME"),
+    "clipped": (3, 4, 5, 6, 3, 3, "SAME"),
+    "odd": (7, 5, 6, 5, 3, 3, "SAME"),
     "2x2": (2, 2, 5, 4, 3, 3, "SAME"),
     "1x1": (1, 1, 5, 4, 3, 3, "SAME"),
     "oblong": (5, 7, 6, 4, 3, 2, "VALID"),
@@ -61,7 +69,17 @@ TRANSFORMS = {
 
 
 # Further shapes that go the ways of those before them.
-MORE = ("uneven padding", "even kernel", "pointwise", "only padding reached", "oblong")
+MORE = (
+    "oblong tiles",
+    "tiles from a larger image",
+    "tiles of a wide map",
+    "odd",
+    "uneven padding",
+    "even kernel",
+    "pointwise",
+    "only padding reached",
+    "oblong",
+)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +151,56 @@ def test_lowers_to_jax_on_accelerators():
     assert "dot_general" in gradient.trace(x, k).lower(lowering_platforms=("cpu",)).as_text()
 
 
-def test_every_choice_by_shape_is_tested():
-    """The table of shapes reaches both sides of each threshold."""
-    pixels = {height * width for height, width, *_ in FAST.values()}
-    assert min(pixels) <= conv._DENSE_MAX_PIXELS < conv._CLIPPED_MAX_PIXELS < max(pixels)
-    channels = {channels for _, _, channels, *_ in FAST.values()}
-    assert min(channels) <= conv._IM2COL_MAX_CHANNELS < max(channels)
+def test_every_choice_by_shape_is_tested(monkeypatch):
+    """The table of shapes reaches every algorithm."""
+    algorithms = [(winograd, "conv"), (winograd, "kernel_gradient"), (plain, "conv")]
+    algorithms += [(cpu, name) for name in ("_kernel_matrix", "_patches", "_exchanged", "_shifts", "_reached")]
+    reached = set()
+
+    def record(module, name):
+        original = getattr(module, name)
+
+        def recorded(*arguments, **options):
+            reached.add((module, name))
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(module, name, recorded)
+
+    for algorithm in algorithms:
+        record(*algorithm)
+    for *sizes, padding in FAST.values():
+        gradient = jax.grad(scalar(conv_general_dilated, padding), (0, 1))
+        jax.jit(lambda x, k, gradient=gradient: gradient(x, k)).lower(*operands(*sizes))
+    assert reached == set(algorithms)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_fewer_multiplications_keep_the_precision(seed, x64):
+    """In float32 Winograd's algorithm is as close to float64 as float32 allows, forwards and in the kernel's gradient."""
+    geometry = Geometry((8, 8), (3, 3), ((1, 1), (1, 1)))
+    x, k = (a.astype(jnp.float32) for a in operands(8, 8, 48, 40, 3, 3, seed))
+    dy = x @ k[1, 1]
+    exact_x, exact_k, exact_dy = (a.astype(jnp.float64) for a in (x, k, dy))
+    pairs = [
+        (winograd.conv(x, k, geometry=geometry), plain.conv(exact_x, exact_k, geometry=geometry)),
+        (
+            winograd.kernel_gradient(x, dy, geometry=geometry),
+            plain.kernel_gradient(exact_x, exact_dy, geometry=geometry),
+        ),
+    ]
+    for ours, exact in pairs:
+        assert ours.dtype == jnp.float32
+        assert jnp.max(jnp.abs(ours - exact)) <= 3e-6 * jnp.max(jnp.abs(exact))
+
+
+def test_half_precision_takes_no_tiles():
+    """Numbers of few digits are not added before they are multiplied."""
+    x, k = (a.astype(jnp.bfloat16) for a in operands(8, 8, 5, 6, 3, 3))
+    assert not winograd.fits(x, Geometry((8, 8), (3, 3), ((1, 1), (1, 1))))
+    ours, theirs = (
+        f(x, k, (1, 1), "SAME", dimension_numbers=NHWC) for f in (conv_general_dilated, lax.conv_general_dilated)
+    )
+    np.testing.assert_array_equal(np.asarray(ours, np.float32), np.asarray(theirs, np.float32))
 
 
 SHARDED = """

@@ -1,0 +1,120 @@
+"""The convolution and its gradients on CPU: canonical convolutions and matrix products, chosen by shape."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bnjax.conv import _plain as plain
+from bnjax.conv import _winograd as winograd
+from bnjax.conv._geometry import Geometry
+
+# Chosen from `python -m experiments.benchmarks.conv`; no result depends on them, only speed does.
+_DENSE_MAX_PIXELS = 4  # maps up to 2x2 are one matrix product with the kernel written out
+_CLIPPED_MAX_PIXELS = 16  # maps up to 4x4: multiply only the pixels that each tap of the kernel reaches
+_IMAGE_MAX_CHANNELS = 4  # images: too few channels to fill a matrix product per tap
+_WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than what they save, but for
+_WINOGRAD_WIDE_MAX_PIXELS = 256  # those whose channels, in and out, are at least as many as
+_WINOGRAD_WIDE_MIN_CHANNELS = 64
+
+
+def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
+    """Convolve by matrix products where the map or the kernel is small, by Winograd's algorithm or a canonical convolution."""
+    (h, w), (c, f) = geometry.output, k.shape[2:]
+    is_smaller = any(n < size for n, size in zip(geometry.image, geometry.kernel, strict=True))
+    is_wide = min(c, f) >= _WINOGRAD_WIDE_MIN_CHANNELS
+    if _is_tiny(geometry):
+        y = _flat(x) @ _kernel_matrix(k, geometry)
+    elif is_smaller or c <= _IMAGE_MAX_CHANNELS:
+        y = _patches(x, geometry) @ k.reshape(-1, f)
+    elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and winograd.fits(x, geometry):
+        return winograd.conv(x, k, geometry=geometry)
+    else:
+        return plain.conv(x, k, geometry=geometry)
+    return y.reshape(x.shape[0], h, w, f)
+
+
+def input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
+    """Convolve with the flipped kernel, its channels exchanged."""
+    if _is_tiny(geometry):
+        dx = _flat(dy) @ _kernel_matrix(k, geometry).T
+        return dx.reshape(dy.shape[0], *geometry.image, k.shape[2])
+    flipped = geometry._replace(image=geometry.output, padding=geometry.flipped_padding)
+    return conv(dy, jnp.flip(k, (0, 1)).swapaxes(2, 3), geometry=flipped)
+
+
+def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
+    """Multiply, for each tap of the kernel, the pixels it reads by the gradients it writes to, or use fewer multiplications."""
+    (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]
+    if c <= _IMAGE_MAX_CHANNELS:
+        return _exchanged(x, dy, geometry)
+    if winograd.fits(x, geometry) and not _is_tiny(geometry):
+        return winograd.kernel_gradient(x, dy, geometry=geometry)
+    if math.prod(geometry.image) > _CLIPPED_MAX_PIXELS:
+        pairs = [(shifted, dy) for shifted in _shifts(x, geometry)]
+    else:
+        pairs = [(x[:, *read], dy[:, *written]) for read, written in _reached(geometry)]
+    return jnp.stack([read.reshape(-1, c).T @ written.reshape(-1, f) for read, written in pairs]).reshape(kh, kw, c, f)
+
+
+def _exchanged(x: Array, dy: Array, geometry: Geometry) -> Array:
+    """Compute the kernel's gradient as a canonical convolution in which batch and channels have changed places."""
+    exchanged = geometry._replace(kernel=geometry.output)
+    return plain.conv(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), geometry=exchanged).transpose(1, 2, 0, 3)
+
+
+def _is_tiny(geometry: Geometry) -> bool:
+    """Tell whether image and result are so small that the convolution is best written out as one matrix."""
+    return max(math.prod(geometry.image), math.prod(geometry.output)) <= _DENSE_MAX_PIXELS
+
+
+def _flat(x: Array) -> Array:
+    """Flatten all but the first axis."""
+    return x.reshape(x.shape[0], -1)
+
+
+def _shifts(x: Array, geometry: Geometry) -> list[Array]:
+    """List, for each tap of the kernel, the padded image as that tap sees it, (batch, out_height, out_width, channels)."""
+    (kh, kw), (h, w) = geometry.kernel, geometry.output
+    padded = jnp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
+    return [padded[:, i : i + h, j : j + w] for i in range(kh) for j in range(kw)]
+
+
+def _patches(x: Array, geometry: Geometry) -> Array:
+    """Gather im2col rows, (batch * out_height * out_width, kernel_height * kernel_width * channels)."""
+    patches = jnp.concatenate(_shifts(x, geometry), axis=-1)
+    return patches.reshape(-1, patches.shape[-1])
+
+
+def _reached(geometry: Geometry) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """List, for each tap, the (rows, columns) that it reads and those that it writes to, without padding; perhaps none."""
+
+    def slices(tap: int, n: int, out: int, low: int) -> tuple[slice, slice]:
+        first, last = max(tap - low, 0), max(min(n, out + tap - low), 0)
+        return slice(first, last), slice(max(first - tap + low, 0), max(last - tap + low, 0))
+
+    rows, cols = (
+        [slices(tap, n, out, low) for tap in range(k)]
+        for k, n, out, (low, _) in zip(geometry.kernel, geometry.image, geometry.output, geometry.padding, strict=True)
+    )
+    return [((rows_in, cols_in), (rows_out, cols_out)) for rows_in, rows_out in rows for cols_in, cols_out in cols]
+
+
+def _kernel_matrix(k: Array, geometry: Geometry) -> Array:
+    """Write the convolution out as a matrix, (height * width * in_channels, out_height * out_width * out_channels)."""
+
+    def taps(n: int, out: int, size: int, low: int) -> np.ndarray:
+        tap = np.arange(n)[:, None] - np.arange(out)[None, :] + low
+        return np.where((tap >= 0) & (tap < size), tap, size)  # size: out of bounds, filled with 0
+
+    rows, cols = (
+        taps(n, out, size, low)
+        for n, out, size, (low, _) in zip(
+            geometry.image, geometry.output, geometry.kernel, geometry.padding, strict=True
+        )
+    )
+    # (height, width, out_height, out_width, in_channels, out_channels)
+    entries = k.at[rows[:, None, :, None], cols[None, :, None, :]].get(mode="fill", fill_value=0)
+    h, w, out_h, out_w, c, f = entries.shape
+    return entries.transpose(0, 1, 4, 2, 3, 5).reshape(h * w * c, out_h * out_w * f)

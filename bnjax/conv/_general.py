@@ -1,0 +1,64 @@
+"""Which convolutions take the fast path."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from bnjax.conv._geometry import NHWC, Geometry
+from bnjax.conv._primitives import bind, conv_p
+
+
+def conv_general_dilated(
+    lhs: Array,
+    rhs: Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    *,
+    precision: Any = None,
+    **options: Any,
+) -> Array:
+    """Convolve: `jax.lax.conv_general_dilated`, its arguments and its result to rounding, with fast gradients on CPU.
+
+    The fast path takes floating 2-D NHWC images and HWIO kernels with stride 1, no dilation and no groups. Every other
+    stride, padding, dilation, group count, layout or mixture of types goes to JAX unchanged.
+
+    Args:
+        lhs: images, (batch, height, width, in_channels) for the fast path.
+        rhs: kernel, (height, width, in_channels, out_channels) for the fast path.
+        window_strides: as in `jax.lax.conv_general_dilated`, like all that follow.
+        padding: "SAME", "VALID" or (low, high) for height and width.
+        lhs_dilation: distance of pixels.
+        rhs_dilation: distance of taps.
+        dimension_numbers: layout.
+        precision: of products, on accelerators.
+        **options: feature_group_count, batch_group_count, preferred_element_type, out_sharding.
+
+    Returns:
+        Array of shape (batch, out_height, out_width, out_channels).
+    """
+    geometry = None
+    if _is_simple(
+        lhs, rhs, (*window_strides, *(lhs_dilation or ()), *(rhs_dilation or ())), dimension_numbers, options
+    ):
+        image, kernel = lhs.shape[1:3], rhs.shape[:2]
+        pads = lax.padtype_to_pads(image, kernel, (1, 1), padding) if isinstance(padding, str) else padding
+        geometry = Geometry(image, kernel, tuple((int(low), int(high)) for low, high in pads), precision)
+    if geometry is not None and geometry.is_canonical:
+        return bind(conv_p, lhs, rhs, geometry=geometry)
+    return lax.conv_general_dilated(
+        lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, precision=precision, **options
+    )
+
+
+def _is_simple(lhs: Array, rhs: Array, steps: Sequence[int], dimension_numbers: Any, options: dict[str, Any]) -> bool:
+    """Tell whether this is a 2-D NHWC/HWIO convolution of one floating type, without strides, dilations or groups."""
+    if lhs.ndim != 4 or rhs.ndim != 4 or lhs.dtype != rhs.dtype or not jnp.issubdtype(lhs.dtype, jnp.floating):
+        return False
+    layout, usual = (lax.conv_dimension_numbers(lhs.shape, rhs.shape, d) for d in (dimension_numbers, NHWC))
+    has_defaults = set(steps) == {1} and all(value in (1, None) for value in options.values())
+    return layout == usual and has_defaults and lhs.shape[3] == rhs.shape[2] and min(lhs.size, rhs.size) > 0

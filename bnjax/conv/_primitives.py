@@ -1,0 +1,98 @@
+"""The convolution and its two gradients as three JAX primitives.
+
+A convolution is bilinear, so it and its two gradients close under differentiation:
+
+    conv(x, k) -> y        input_gradient(dy, k) -> dx        kernel_gradient(x, dy) -> dk
+
+and the transpose of each, in either argument, is one of the other two. Being primitives, they differentiate to any order,
+forwards and backwards, under jit, vmap, scan and shard_map.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from bnjax.conv import _cpu as cpu
+from bnjax.conv import _plain as plain
+from bnjax.conv._geometry import Geometry
+
+
+def bind(primitive: Primitive, *operands: Array, geometry: Geometry) -> Array:
+    """Apply a primitive to operands that vary over the same axes of a surrounding shard_map, as its types demand."""
+    varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
+    every = frozenset().union(*varying)
+    operands = tuple(
+        lax.pcast(x, tuple(every - own), to="varying") if every - own else x
+        for x, own in zip(operands, varying, strict=True)
+    )
+    return primitive.bind(*operands, geometry=geometry)
+
+
+def _make_primitive(name: str, elsewhere: Callable[..., Array], on_cpu: Callable[..., Array]) -> Primitive:
+    """Make a primitive from what it computes elsewhere and on CPU; `ad.defbilinear` below gives it its derivatives."""
+    primitive = Primitive(name)
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames="geometry"))
+    primitive.def_abstract_eval(lambda *avals, geometry: _out_aval(partial(elsewhere, geometry=geometry), *avals))
+    mlir.register_lowering(primitive, mlir.lower_fun(elsewhere, multiple_results=False))
+    mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
+
+    def batch(operands: Sequence[Array], axes: Sequence[int | None], *, geometry: Geometry) -> tuple[Array, int]:
+        moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(operands, axes, strict=True)]
+        if axes[1] is None and primitive is not kernel_gradient_p:  # many images, one kernel: a larger batch
+            merged = bind(primitive, moved[0].reshape(-1, *moved[0].shape[2:]), moved[1], geometry=geometry)
+            return merged.reshape(*moved[0].shape[:2], *merged.shape[1:]), 0
+        # NOTE: vmap over kernels is a grouped convolution in XLA, slow on CPU: there, one after another.
+        return lax.platform_dependent(
+            *moved,
+            cpu=partial(_map_operands, partial(bind, primitive, geometry=geometry), axes),
+            default=jax.vmap(partial(elsewhere, geometry=geometry), [None if d is None else 0 for d in axes]),
+        ), 0
+
+    batching.primitive_batchers[primitive] = batch
+    return primitive
+
+
+def _out_aval(fn: Callable[..., Array], *avals: Any) -> Any:
+    """Infer the result's type."""
+    return jax.make_jaxpr(fn)(*avals).out_avals[0]
+
+
+def _map_operands(fn: Callable[..., Array], axes: Sequence[int | None], *operands: Array) -> Array:
+    """Apply `fn` to the slices of those operands whose axis is not None, one after another."""
+    mapped = [x for x, d in zip(operands, axes, strict=True) if d is not None]
+
+    def apply(slices: list[Array]) -> Array:
+        rest = iter(slices)
+        return fn(*(x if d is None else next(rest) for x, d in zip(operands, axes, strict=True)))
+
+    return lax.map(apply, mapped)
+
+
+conv_p = _make_primitive("bnjax_conv", plain.conv, cpu.conv)
+input_gradient_p = _make_primitive("bnjax_conv_input_gradient", plain.input_gradient, cpu.input_gradient)
+kernel_gradient_p = _make_primitive("bnjax_conv_kernel_gradient", plain.kernel_gradient, cpu.kernel_gradient)
+
+# y = conv(x, k): dx from (dy, k), dk from (x, dy).
+ad.defbilinear(
+    conv_p,
+    lambda dy, _x, k, *, geometry: bind(input_gradient_p, dy, k, geometry=geometry),
+    lambda dy, x, _k, *, geometry: bind(kernel_gradient_p, x, dy, geometry=geometry),
+)
+# dx = input_gradient(dy, k): its cotangent is shaped like an image.
+ad.defbilinear(
+    input_gradient_p,
+    lambda x, _dy, k, *, geometry: bind(conv_p, x, k, geometry=geometry),
+    lambda x, dy, _k, *, geometry: bind(kernel_gradient_p, x, dy, geometry=geometry),
+)
+# dk = kernel_gradient(x, dy): its cotangent is shaped like a kernel.
+ad.defbilinear(
+    kernel_gradient_p,
+    lambda k, _x, dy, *, geometry: bind(input_gradient_p, dy, k, geometry=geometry),
+    lambda k, x, _dy, *, geometry: bind(conv_p, x, k, geometry=geometry),
+)
