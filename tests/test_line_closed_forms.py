@@ -141,7 +141,7 @@ class Regression:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("epsilon", [1e-5, 0.5])
+@pytest.mark.parametrize("epsilon", [1e-5, pytest.param(0.5, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("statistics", ["batch", "running"])
 @pytest.mark.parametrize("along_gradient", [True, False])
 def test_regression_through_batch_norm(seed, epsilon, statistics, along_gradient, x64):
