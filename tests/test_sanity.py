@@ -1,5 +1,7 @@
 """The sanity line of a scan: exact on quadratics, finds gradients that are not the loss's, and says when it cannot tell."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,10 +91,8 @@ def test_a_centre_elsewhere_is_found():
     assert not scan._replace(start_loss=scan.start_loss * 1.01).check().agrees
 
 
-SLOW_MODES = [pytest.param(mode, marks=pytest.mark.thorough) for mode in ("running", "recalibrated")]
-
-
-@pytest.mark.parametrize("statistics", ["batch", *SLOW_MODES])
+@pytest.mark.thorough
+@pytest.mark.parametrize("statistics", get_args(objective.Statistics))
 @pytest.mark.parametrize("trainer", ["batch_norm"], indirect=True)
 def test_a_net_agrees_with_itself(trainer, state, synthetic, statistics):
     """Downhill and anywhere, near and far, rounding, ReLU and pooling raise no false alarm; a few steps downhill decide."""
