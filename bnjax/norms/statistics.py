@@ -186,11 +186,21 @@ def reduce_moments(
     # NOTE: the gradient of a constant shift cancels in all results, so none is taken.
     shift = lax.stop_gradient(sum_x / divisor)
     # Where x is constant, its own value leaves exactly 0, which the mean of many roundings does not.
-    shift = jnp.where(jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift), sample, shift)
+    near = jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift)
+    shift = lax.platform_dependent(near, sample, shift, cpu=_select_rarely, default=jnp.where)
     shifted = counted(x - shift, mask)
     sum_rest, sum_sq = over.total(shifted, jnp.square(shifted))
     rest = sum_rest / divisor
     return Moments(num_valid, shift, rest, jnp.maximum(sum_sq / divisor - jnp.square(rest), 0))
+
+
+def _select_rarely(condition: Array, new: Array, old: Array) -> Array:
+    """Take `new` where the condition holds.
+
+    NOTE: XLA's CPU backend would copy the computation of a small array into each loop over a large one that uses it. What
+    comes out of a branch is computed once.
+    """
+    return lax.cond(jnp.any(condition), jnp.where, lambda _condition, _new, old: old, condition, new, old)
 
 
 def update_stats(
