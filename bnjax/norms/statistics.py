@@ -187,7 +187,7 @@ def reduce_moments(
     shift = lax.stop_gradient(sum_x / divisor)
     # Where x is constant, its own value leaves exactly 0, which the mean of many roundings does not.
     near = jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift)
-    shift = lax.platform_dependent(near, sample, shift, cpu=_select_rarely, default=jnp.where)
+    shift: Array = lax.platform_dependent(near, sample, shift, cpu=_select_rarely, default=jnp.where)
     shifted = counted(x - shift, mask)
     sum_rest, sum_sq = over.total(shifted, jnp.square(shifted))
     rest = sum_rest / divisor
