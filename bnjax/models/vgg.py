@@ -87,13 +87,13 @@ class VGG(nn.Module):
         config, layer = self.config, 0
         init: Any = _KERNEL_INITS[config.kernel_init]
 
-        def activate(x: Array) -> Array:
+        def normalise(x: Array) -> Array:
             if config.norm is not None and (config.norm_layers == "all" or layer in config.norm_layers):
                 x = config.norm(name=f"norm_{layer}")(x, use_running_average=not train)
-            return nn.relu(x)
+            return x
 
         for num_convs, features in zip(_STAGES[config.depth], _STAGE_FEATURES, strict=True):
-            for _ in range(num_convs):
+            for number in range(num_convs):
                 layer += 1
                 x = nn.Conv(
                     int(features * config.width),
@@ -102,9 +102,11 @@ class VGG(nn.Module):
                     conv_general_dilated=conv_general_dilated,
                     name=f"conv_{layer}",
                 )(x)
-                x = activate(x)
-            if min(x.shape[1:3]) > 1:
-                x = max_pool_2x2(x)
+                x = normalise(x)
+                # NOTE: the maximum of ReLUs is the ReLU of the maximum, of a quarter of the numbers.
+                if number == num_convs - 1 and min(x.shape[1:3]) > 1:
+                    x = max_pool_2x2(x)
+                x = nn.relu(x)
 
         if config.head == "mameli":
             x = _adaptive_average_pool(x, 7)
@@ -112,7 +114,7 @@ class VGG(nn.Module):
         for _ in range(2):
             layer += 1
             x = nn.Dense(int(_HIDDEN_FEATURES[config.head] * config.width), kernel_init=init, name=f"dense_{layer}")(x)
-            x = activate(x)
+            x = nn.relu(normalise(x))
             if config.head == "mameli":
                 x = nn.Dropout(0.5, deterministic=not train)(x)
         return nn.Dense(config.num_classes, kernel_init=init, name=f"dense_{layer + 1}")(x)
