@@ -74,8 +74,8 @@ def _draw_data(file: Path) -> Path:
 def _draw_result(file: Path, rest: list[Path]) -> Path:
     """Draw what a probe returned; principal axes that come next are taken, and their path is drawn over a plane."""
     from bnjax import probes
-    from experiments._figures_plane import plane_figure
-    from experiments._figures_results import result_figure
+    from experiments._figures.plane import plane_figure
+    from experiments._figures.results import result_figure
 
     result = probes.load(file)
     follows = isinstance(result, probes.PlaneScan) and rest and rest[0].suffix == ".npz"

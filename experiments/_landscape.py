@@ -22,6 +22,6 @@ def summarise(data: dict[str, Any]) -> str:
 
 def plot(data: dict[str, Any]) -> Any:
     """Draw accuracy, loss band, gradient predictiveness and effective smoothness."""
-    from experiments._figures_landscape import landscape_figure
+    from experiments._figures.landscape import landscape_figure
 
     return landscape_figure(data)

@@ -25,9 +25,9 @@ from matplotlib.figure import Figure
 from bnjax import probes
 from bnjax.probes import curvature
 from bnjax.records import read_json
-from experiments import _figures
-from experiments._figures_landscape import landscape_figure
-from experiments._figures_results import result_figure
+from experiments._figures import style
+from experiments._figures.landscape import landscape_figure
+from experiments._figures.results import result_figure
 
 RESULTS = {
     "line": lambda: first(lines()),
@@ -110,4 +110,4 @@ def test_a_result_without_a_drawing():
 )
 def test_numbers_are_short(value, text):
     """Powers of ten where a number would be long."""
-    assert _figures.number(value) == text
+    assert style.number(value) == text

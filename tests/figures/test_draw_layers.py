@@ -7,16 +7,16 @@ from drawn import activations, data, gradients, shift
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments import _figures_layers
-from experiments._figures_results import result_figure
+from experiments._figures.layers import GRADIENTS, SHIFTS, activations_figure, draw_layers, layers_figure
+from experiments._figures.results import result_figure
 
 
 def test_a_heat_map_has_a_row_per_layer():
     """Rows are the named layers, the first at the top; columns are the steps; NaN is masked, cosines diverge around 0."""
     stacked = gradients()
-    figure = _figures_layers.layers_figure(stacked, steps=[0, 10, 20, 40, 80])
+    figure = layers_figure(stacked, steps=[0, 10, 20, 40, 80])
     panels = dict(zip((panel.get_title() for panel in figure.axes[:4]), figure.axes[:4], strict=True))
-    for quantity in _figures_layers.GRADIENTS:
+    for quantity in GRADIENTS:
         panel, values = panels[quantity.title], np.asarray(getattr(stacked, quantity.name))
         assert len(panel.get_yticks()) == len(stacked.layers)
         (mesh,) = panel.collections
@@ -33,7 +33,7 @@ def test_zeros_lie_below_a_logarithmic_scale():
     """They are neither missing nor the smallest number."""
     panel = Figure().subplots()
     values = np.array([[0.0, 1.0], [0.0, 1e4]])
-    _figures_layers.draw_layers(panel, values, ["one", "two"], _figures_layers.SHIFTS[0])
+    draw_layers(panel, values, ["one", "two"], SHIFTS[0])
     (mesh,) = panel.collections
     assert isinstance(mesh.norm, LogNorm)
     assert not np.ma.getmaskarray(mesh.get_array()).any()
@@ -43,7 +43,7 @@ def test_zeros_lie_below_a_logarithmic_scale():
 def test_a_single_step_is_dots():
     """Each layer's value stands in its row."""
     result = shift()
-    figure = _figures_layers.layers_figure(result)
+    figure = layers_figure(result)
     assert len(figure.axes) == 4
     (dots,) = figure.axes[0].lines
     np.testing.assert_allclose(data(dots), np.column_stack([result.difference, [0, 1]]))
@@ -63,7 +63,7 @@ def test_what_is_stacked_twice_is_refused():
 def test_percentiles_over_training():
     """A panel has a line per level of its unit; six units are shown."""
     stacked = activations()
-    figure = _figures_layers.activations_figure(stacked, steps=[0, 5, 10, 20])
+    figure = activations_figure(stacked, steps=[0, 5, 10, 20])
     assert len(figure.axes) == 6
     for unit, panel in enumerate(figure.axes):
         drawn = np.array([data(line) for line in panel.lines[:3]])

@@ -7,9 +7,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
 
 from bnjax import probes
 from bnjax.probes.directions import PrincipalAxes
-from experiments import _figures
-from experiments._figures import COLOURS, SEQUENTIAL
-from experiments._figures_grid import Grid, Scale, is_strip, lift, make_grid, make_scale
+from experiments._figures import style
+from experiments._figures.grid import Grid, Scale, is_strip, lift, make_grid, make_scale
+from experiments._figures.style import COLOURS, SEQUENTIAL
 
 _FINE = 120  # lines along each axis, between the points of the grid
 _PER_SEGMENT = 20  # points between two of a path, which follow the surface
@@ -77,7 +77,7 @@ def _label_heights(panel: Any, scale: Scale, heights: np.ndarray) -> None:
     decades = np.arange(np.ceil(low), np.floor(high) + 1, every)
     exact = np.log10(scale.levels) if len(decades) < 2 else decades
     panel.zaxis.set_major_locator(FixedLocator(exact.tolist()))
-    panel.zaxis.set_major_formatter(FixedFormatter([_figures.number(10.0**place) for place in exact]))
+    panel.zaxis.set_major_formatter(FixedFormatter([style.number(10.0**place) for place in exact]))
 
 
 def _proportions(grid: Grid) -> tuple[float, float]:

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from bnjax import probes
 from bnjax.probes.directions import PrincipalAxes
-from experiments._figures_layers import activations_figure, layers_figure
-from experiments._figures_line import line_figure
-from experiments._figures_plane import path_figure, plane_figure
-from experiments._figures_spectrum import density_figure, eigenvalues_figure, trace_figure
+from experiments._figures.layers import activations_figure, layers_figure
+from experiments._figures.line import line_figure
+from experiments._figures.plane import path_figure, plane_figure
+from experiments._figures.spectrum import density_figure, eigenvalues_figure, trace_figure
 
 _FIGURES: dict[type, Any] = {
     probes.LineScan: line_figure,

@@ -6,15 +6,15 @@ from drawn import SIZES, W, X, by_label, data, first, lines, quadratic, walled
 from matplotlib.figure import Figure
 
 from bnjax import probes
-from experiments import _figures_line
+from experiments._figures.line import QUANTITIES, draw_line, line_figure
 
 
 def test_a_line_is_its_scan():
     """All four panels hold the scan's arrays, in the order of the step sizes; smoothness has no value at 0."""
     scan = first(lines())
-    figure = _figures_line.line_figure(scan)
+    figure = line_figure(scan)
     order = np.argsort(SIZES)
-    for panel, quantity in zip(figure.axes, _figures_line.QUANTITIES, strict=True):
+    for panel, quantity in zip(figure.axes, QUANTITIES, strict=True):
         kept = order[np.array(SIZES)[order] != 0] if quantity.name == "smoothness" else order
         expected = np.column_stack([np.array(SIZES)[kept], np.asarray(getattr(scan, quantity.name))[kept]])
         np.testing.assert_allclose(data(by_label(panel, "_one scan")), expected, rtol=1e-6)
@@ -25,7 +25,7 @@ def test_stacked_lines_are_a_band():
     """The line is the mean; the band reaches from the smallest to the largest; so does the start."""
     scans = lines()
     panel = Figure().subplots()
-    _figures_line.draw_line(panel, scans)
+    draw_line(panel, scans)
     order = np.argsort(SIZES)
     loss = np.asarray(scans.loss)[:, order]
     np.testing.assert_allclose(data(by_label(panel, "mean of 3 scans"))[:, 1], loss.mean(0), rtol=1e-6)
@@ -40,7 +40,7 @@ def test_lines_with_different_step_sizes_are_not_averaged():
     """Each scan is a line of its own."""
     scans = probes.stack_lines([first(lines()), probes.scan_line(quadratic, W, step_sizes=(0.3, 0.2, 0.1, 0.5, 0.7))])
     panel = Figure().subplots()
-    _figures_line.draw_line(panel, scans)
+    draw_line(panel, scans)
     each = [line for line in panel.lines if line.get_label() == "_one scan"]
     np.testing.assert_allclose([data(line)[:, 0] for line in each], np.sort(scans.step_sizes), rtol=1e-6)
 
@@ -48,14 +48,14 @@ def test_lines_with_different_step_sizes_are_not_averaged():
 def test_what_was_not_measured_is_left_out():
     """Without gradients there is one panel."""
     scan = probes.scan_line(quadratic, W, X, SIZES, gradients=False)
-    assert [panel.get_title() for panel in _figures_line.line_figure(scan).axes] == ["Loss along the line"]
+    assert [panel.get_title() for panel in line_figure(scan).axes] == ["Loss along the line"]
 
 
 def test_losses_that_are_not_finite_are_crosses():
     """They stand where the scan diverged, and nowhere else."""
     scan = probes.scan_line(walled, W, step_sizes=np.linspace(0, 1, 9))
     panel = Figure().subplots()
-    _figures_line.draw_line(panel, scan)
+    draw_line(panel, scan)
     np.testing.assert_allclose(data(by_label(panel, "not finite"))[:, 0], scan.step_sizes[jnp.isnan(scan.loss)])
     assert len(data(by_label(panel, "not finite"))) == 4
 
@@ -65,6 +65,6 @@ def test_axes_are_logarithmic_where_numbers_are_far_apart():
     scales = []
     for sizes in ((0.001, 0.01, 0.1, 1.0, 10.0), (0.01, 0.02, 0.03, 0.04)):
         panel = Figure().subplots()
-        _figures_line.draw_line(panel, probes.scan_line(quadratic, W, step_sizes=sizes))
+        draw_line(panel, probes.scan_line(quadratic, W, step_sizes=sizes))
         scales.append((panel.get_xscale(), panel.get_yscale()))
     assert scales == [("log", "log"), ("linear", "linear")]

@@ -7,8 +7,9 @@ from drawn import by_label, data, plane, quadratic, trajectory, walled
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments import _figures_grid, _figures_plane
-from experiments._figures_surface import draw_surface
+from experiments._figures.grid import Scale, lift, make_grid, make_scale
+from experiments._figures.plane import draw_plane
+from experiments._figures.surface import draw_surface
 
 
 def contour_lines(panel):
@@ -21,7 +22,7 @@ def test_contours_run_where_the_loss_has_their_level():
     """A loss that is linear in both coordinates has its level all along each contour, in units of distance."""
     scan = plane(lambda p: p["a"][0] + 10 * p["a"][1])
     panel = Figure().subplots()
-    _figures_plane.draw_plane(panel, scan)
+    draw_plane(panel, scan)
     contours = contour_lines(panel)
     assert len(contours.levels) >= 4
     for level, path in zip(contours.levels, contours.get_paths(), strict=True):
@@ -37,19 +38,19 @@ def test_contours_run_where_the_loss_has_their_level():
 def test_coordinates_may_come_in_any_order():
     """A plane whose coordinates are shuffled is drawn as the one in order."""
     one, other = (plane(xs=xs, ys=(3.0, -1.0, 0.0)) for xs in ((-1.0, 0.0, 2.0), (2.0, -1.0, 0.0)))
-    for a, b in zip(_figures_grid.make_grid(one), _figures_grid.make_grid(other), strict=True):
+    for a, b in zip(make_grid(one), make_grid(other), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_heights_of_a_surface():
     """At the points of the grid they are the scan's losses, between them interpolated, outside and beside NaN none."""
     scan = plane(lambda p: jnp.where(p["a"][1] > 5, jnp.nan, p["a"][0] * p["a"][1]))
-    grid = _figures_grid.make_grid(scan)
+    grid = make_grid(scan)
     places = np.stack(np.meshgrid(scan.xs * 2, scan.ys * 3, indexing="ij"), -1).reshape(-1, 2)
-    scale = _figures_grid.Scale(LogNorm(1, 2), np.array([]), is_log=False)
-    at_points = _figures_grid.lift(grid, scale, places).reshape(scan.loss.shape)
+    scale = Scale(LogNorm(1, 2), np.array([]), is_log=False)
+    at_points = lift(grid, scale, places).reshape(scan.loss.shape)
     np.testing.assert_allclose(at_points[:, :-2], scan.loss[:, :-2], rtol=1e-6)
-    between = _figures_grid.lift(grid, scale, np.array([[0.3, 1.7], [-2.01, 0], [0, 8.0]]))
+    between = lift(grid, scale, np.array([[0.3, 1.7], [-2.01, 0], [0, 8.0]]))
     np.testing.assert_allclose(between, [1.3 * -0.3, np.nan, np.nan], rtol=1e-5)
 
 
@@ -59,7 +60,7 @@ def test_heights_of_a_surface():
 )
 def test_levels_are_logarithmic_where_losses_are_far_apart(loss, is_log):
     """Only positive losses, and zeros among them, have a logarithmic scale; its levels are round."""
-    scale = _figures_grid.make_scale(np.array([[*loss, np.nan]], float))
+    scale = make_scale(np.array([[*loss, np.nan]], float))
     assert scale.is_log == isinstance(scale.norm, LogNorm) == is_log
     assert 4 <= len(scale.levels) <= 12
     assert np.all(np.diff(scale.levels) > 0)
@@ -72,7 +73,7 @@ def test_a_path_is_drawn_where_it_went():
     scan, axes = trajectory()
     figure = Figure()
     panel, surface = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2, projection="3d")
-    _figures_plane.draw_plane(panel, scan, axes)
+    draw_plane(panel, scan, axes)
     draw_surface(surface, scan, axes)
     np.testing.assert_array_equal(data(by_label(panel, "path of 21 points")), np.asarray(axes.path, float))
     np.testing.assert_allclose(data(by_label(panel, "start"))[0], axes.path[0], rtol=1e-6)
@@ -81,15 +82,15 @@ def test_a_path_is_drawn_where_it_went():
     inside = (np.abs(x) <= 2) & (np.abs(y) <= 1)
     np.testing.assert_array_equal(np.isfinite(z), inside)
     assert 0 < inside.sum() < len(x)
-    grid = _figures_grid.make_grid(scan)
-    np.testing.assert_allclose(z, _figures_grid.lift(grid, _figures_grid.make_scale(grid.z), np.column_stack([x, y])))
+    grid = make_grid(scan)
+    np.testing.assert_allclose(z, lift(grid, make_scale(grid.z), np.column_stack([x, y])))
 
 
 def test_missing_losses_are_hatched():
     """The ground is hatched where a loss is missing, and said to be; not where all are there."""
     for loss_fn, hatch in ((walled, "////"), (quadratic, None)):
         panel = Figure().subplots()
-        _figures_plane.draw_plane(panel, plane(loss_fn))
+        draw_plane(panel, plane(loss_fn))
         assert panel.patch.get_hatch() == hatch
         words = [text.get_text() for text in panel.get_legend().get_texts()]
         assert ("not finite" in words) == (hatch is not None)

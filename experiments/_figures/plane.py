@@ -11,10 +11,10 @@ from matplotlib.patheffects import Stroke, withStroke
 
 from bnjax import probes
 from bnjax.probes.directions import PrincipalAxes
-from experiments import _figures
-from experiments._figures import COLOURS, SEQUENTIAL
-from experiments._figures_grid import Grid, Scale, is_strip, make_grid, make_scale
-from experiments._figures_surface import draw_surface
+from experiments._figures import style
+from experiments._figures.grid import Grid, Scale, is_strip, make_grid, make_scale
+from experiments._figures.style import COLOURS, SEQUENTIAL
+from experiments._figures.surface import draw_surface
 
 _OUTLINE = [Stroke(linewidth=3.6, foreground="white"), Plain()]
 
@@ -22,7 +22,7 @@ _OUTLINE = [Stroke(linewidth=3.6, foreground="white"), Plain()]
 def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> Figure:
     """Draw a plane as contours and as a surface, with the path of its principal axes if these are given."""
     has_surface = len(scan.xs) > 1 and len(scan.ys) > 1 and bool(np.isfinite(scan.loss).any())
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(12.5, 1.7 + 4.8 * _height(make_grid(scan))) if has_surface else (8, 6.5))
         cells = figure.add_gridspec(1, 1 + has_surface)
         panel = figure.add_subplot(cells[0])
@@ -31,19 +31,19 @@ def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> F
             draw_surface(figure.add_subplot(cells[1], projection="3d"), scan, axes)
         points = f"{len(scan.xs)} x {len(scan.ys)} points"
         angle = f"directions at {np.degrees(np.arccos(np.clip(float(scan.cosine), -1, 1))):.0f}°"
-        _figures.write_foot(figure, [points, angle, _figures.describe_objective(scan.objective)])
+        style.write_foot(figure, [points, angle, style.describe_objective(scan.objective)])
         figure.draw_without_rendering()  # NOTE: before it is drawn, a surface does not tell the layout its size.
     return figure
 
 
 def path_figure(axes: PrincipalAxes) -> Figure:
     """Draw the path of principal axes alone."""
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(8, 6.5))
         panel = figure.subplots()
         path = np.asarray(axes.path, float)
         panel.set_title("Path in the plane of its principal axes")
-        _figures.legend_above(panel, _draw_path(panel, path, "end"))
+        style.legend_above(panel, _draw_path(panel, path, "end"))
         panel.set_aspect("equal")
         _label_axes(panel, axes)
     return figure
@@ -62,7 +62,7 @@ def draw_plane(panel: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None =
     """
     grid = make_grid(scan)
     scale = make_scale(grid.z)
-    handles = [] if np.isfinite(grid.z).all() else [_figures.hatch_missing(panel)]
+    handles = [] if np.isfinite(grid.z).all() else [style.hatch_missing(panel)]
     path = np.zeros((1, 2)) if axes is None else np.asarray(axes.path, float)
     if min(grid.z.shape) > 1 and np.isfinite(grid.z).any():
         _draw_contours(panel, grid, scale, avoid=path)
@@ -70,7 +70,7 @@ def draw_plane(panel: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None =
         x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
         panel.scatter(x, y, c=grid.z, cmap=SEQUENTIAL, norm=scale.norm)
     _set_limits(panel, grid)
-    loss = f"loss {_figures.number(float(scan.start_loss))}"
+    loss = f"loss {style.number(float(scan.start_loss))}"
     if axes is None:
         handles.append(_mark(panel, (0, 0), "o", f"centre: {loss}", size=9))
         for label, norm in (("xlabel", scan.norm_x), ("ylabel", scan.norm_y)):
@@ -79,7 +79,7 @@ def draw_plane(panel: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None =
         handles += _draw_path(panel, path, f"end: {loss}")
         _label_axes(panel, axes)
     panel.set_title("The loss on the plane")
-    _figures.legend_above(panel, handles)
+    style.legend_above(panel, handles)
 
 
 def _draw_contours(panel: Axes, grid: Grid, scale: Scale, avoid: np.ndarray) -> None:
@@ -90,7 +90,7 @@ def _draw_contours(panel: Axes, grid: Grid, scale: Scale, avoid: np.ndarray) -> 
     colours = {"cmap": SEQUENTIAL, "norm": scale.norm}
     panel.contourf(x, y, np.clip(grid.z, fill[0], fill[-1]), levels=fill, **colours)
     place = panel.inset_axes((1.04, 0, 0.045, 1))
-    bar = panel.figure.colorbar(ScalarMappable(**colours), cax=place, label="loss", format=_figures.number)
+    bar = panel.figure.colorbar(ScalarMappable(**colours), cax=place, label="loss", format=style.number)
     bar.minorticks_off()
     if scale.levels.size:
         lines = panel.contour(x, y, grid.z, levels=scale.levels, colors="#222222", linewidths=0.9, alpha=0.75)
@@ -112,7 +112,7 @@ def _label_contours(panel: Axes, lines: Any, grid: Grid, avoid: np.ndarray) -> N
             kept.append(tuple(place * size + low))
     lines.labelTexts.clear()
     if kept:
-        panel.clabel(lines, fontsize=10, fmt=_figures.number, manual=kept)
+        panel.clabel(lines, fontsize=10, fmt=style.number, manual=kept)
 
 
 def _height(grid: Grid) -> float:

@@ -9,14 +9,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from experiments import _curves, _figures
+from experiments import _curves
 from experiments._curves import LABELS
-from experiments._figures import COLOURS, INK
+from experiments._figures import style
+from experiments._figures.style import COLOURS, INK
 
 
 def landscape_figure(data: dict[str, Any]) -> Figure:
     """Draw accuracy, loss band, gradient predictiveness and effective smoothness over training."""
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(13, 10))
         panels = figure.subplots(2, 2)
         _accuracy(panels[0, 0], data)
@@ -37,7 +38,7 @@ def landscape_figure(data: dict[str, Any]) -> Figure:
             title=_title(data),
             title_fontsize=17,
         )
-        _figures.write_foot(figure, *_caption(data))
+        style.write_foot(figure, *_caption(data))
     return figure
 
 
@@ -81,7 +82,7 @@ def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
         panel.fill_between(bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0)
         for edge in (bottom, top):
             panel.plot(edge.step, edge.middle, color=COLOURS[arm], linewidth=1)
-    _figures.log_scale(panel)
+    style.log_scale(panel)
 
 
 def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
@@ -91,7 +92,7 @@ def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
         panel.plot(curve.step, curve.middle, color=COLOURS[arm])
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
     panel.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats/unit²)")
-    _figures.log_scale(panel)
+    style.log_scale(panel)
 
 
 def _title(data: dict[str, Any]) -> str:

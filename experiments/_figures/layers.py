@@ -11,8 +11,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from bnjax import probes
-from experiments import _figures
-from experiments._figures import COLOURS, DIVERGING, INK, SEQUENTIAL
+from experiments._figures import style
+from experiments._figures.style import COLOURS, DIVERGING, INK, SEQUENTIAL
 
 _FURTHEST = 1e6  # between the largest and the smallest value that are told apart
 _MOST_UNITS = 6
@@ -57,14 +57,14 @@ def layers_figure(
     shown = [quantity for quantity in quantities if np.isfinite(getattr(result, quantity.name)).any()]
     shown = shown or [quantities[0]]
     rows, columns = {1: (1, 1), 2: (1, 2), 3: (3, 1), 4: (2, 2)}[len(shown)]
-    with _figures.style():
+    with style.style():
         size = (12.5 if columns == 2 else 8.5, rows * max(2.4, 0.3 * len(result.layers) + 1.3) + 0.4)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.04))
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for panel, quantity in zip(panels.flat, shown, strict=True):
             draw_layers(panel, getattr(result, quantity.name), result.layers, quantity, steps)
         if isinstance(result, probes.CovariateShift):
-            _figures.write_foot(figure, [_figures.describe_objective(result.objective)])
+            style.write_foot(figure, [style.describe_objective(result.objective)])
     return figure
 
 
@@ -108,11 +108,11 @@ def _draw_map(panel: Axes, values: np.ndarray, quantity: Quantity, steps: Sequen
     drawn = np.where(is_below, (norm.vmin or 1) / 2, values) if isinstance(norm, LogNorm) else values
     at = np.arange(len(values)) if steps is None else np.asarray(steps)
     edges, rows = _edges(at), np.arange(values.shape[1] + 1) - 0.5
-    _figures.hatch_missing(panel)
+    style.hatch_missing(panel)
     mesh = panel.pcolormesh(edges, rows, np.ma.masked_invalid(drawn.T), cmap=colours, norm=norm, rasterized=True)
     extend = "min" if is_below.any() else "neither"
     bar = panel.figure.colorbar(mesh, ax=panel, label=quantity.label, extend=extend, pad=0.02, aspect=15)
-    bar.ax.yaxis.set_major_formatter(_figures.number)
+    bar.ax.yaxis.set_major_formatter(style.number)
     bar.minorticks_off()
     panel.set(xlabel="training step" if steps is not None else "index in the stack", xlim=edges[[0, -1]])
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -124,9 +124,9 @@ def _draw_dots(panel: Axes, values: np.ndarray, quantity: Quantity) -> None:
     panel.set(xlabel=quantity.label)
     if quantity.is_cosine:
         panel.set_xlim(-1.05, 1.05)
-    elif _figures.is_wide(values):
+    elif style.is_wide(values):
         panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(_figures.number)
+        panel.xaxis.set_major_formatter(style.number)
 
 
 def _norm(values: np.ndarray, is_cosine: bool) -> Normalize:
@@ -135,7 +135,7 @@ def _norm(values: np.ndarray, is_cosine: bool) -> Normalize:
     if is_cosine or not finite.size:
         return Normalize(-1 if is_cosine else 0, 1)
     positive = finite[finite > 0]
-    if finite.min() >= 0 and _figures.is_wide(positive):
+    if finite.min() >= 0 and style.is_wide(positive):
         return LogNorm(max(positive.min(), positive.max() / _FURTHEST), positive.max())
     low, high = min(finite.min(), 0), finite.max()
     return Normalize(low, high if high > low else low + 1)
@@ -166,7 +166,7 @@ def activations_figure(statistics: probes.ActivationStatistics, steps: Sequence[
     num_units = statistics.mean.shape[-1]
     num = min(num_units, _MOST_UNITS)
     rows, columns = -(-num // 3), min(num, 3)
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(4.1 * columns + 0.6 if columns > 1 else 7, 3.3 * rows + 1))
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for unit, panel in enumerate(panels.flat[:num]):
@@ -176,9 +176,9 @@ def activations_figure(statistics: probes.ActivationStatistics, steps: Sequence[
             panel.remove()
         levels = np.ravel(np.asarray(statistics.percentile_levels))[: statistics.percentiles.shape[-1]]
         words = "percentiles " + ", ".join(f"{level:g}" for level in levels)
-        values = f"{_figures.span(statistics.num_values, 6)} values per unit"
+        values = f"{style.span(statistics.num_values, 6)} values per unit"
         left_out = f"the first {num} of {num_units} units" if num < num_units else ""
-        _figures.write_foot(figure, [words, values, left_out])
+        style.write_foot(figure, [words, values, left_out])
     return figure
 
 

@@ -8,20 +8,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnjax import probes
-from experiments import _figures
-from experiments._figures import CYCLE, INK
+from experiments._figures import style
+from experiments._figures.style import CYCLE, INK
 
 EIGENVALUE = "eigenvalue of the Hessian (loss / unit²)"
 
 
 def density_figure(result: probes.curvature.SpectralDensity) -> Figure:
     """Draw a spectral density."""
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(11, 5.6))
         draw_density(figure.subplots(), result)
         num_probes, num_nodes = result.nodes.shape[-2:]
-        words = f"{num_probes} probes of {num_nodes} products, smoothed with width {_figures.span(result.width)}"
-        _figures.write_foot(figure, [_block(result), words], [_figures.describe_objective(result.objective)])
+        words = f"{num_probes} probes of {num_nodes} products, smoothed with width {style.span(result.width)}"
+        style.write_foot(figure, [_block(result), words], [style.describe_objective(result.objective)])
     return figure
 
 
@@ -53,29 +53,29 @@ def draw_density(panel: Axes, result: probes.curvature.SpectralDensity) -> None:
     panel.tick_params(axis="x", pad=12)
     panel.set(title="Spectral density", xlabel=EIGENVALUE, ylabel="density (per unit of eigenvalue)")
     if not np.isfinite(density).any():
-        _figures.hatch_missing(panel)
+        style.hatch_missing(panel)
         return
     panel.axhline(single, color=INK, linestyle=":", linewidth=1.2, label="height of one eigenvalue")
     panel.set_yscale("log")
     panel.set_ylim(floor, 3 * np.nanmax(density))
-    panel.yaxis.set_major_formatter(_figures.number)
+    panel.yaxis.set_major_formatter(style.number)
     handles = panel.get_legend_handles_labels()[0]
     handles.insert(-1, Line2D([], [], color=CYCLE[0], marker="|", linestyle="", markersize=9, label="nodes"))
     if np.isfinite(error).all():
         handles.insert(-1, panel.fill_between([], [], color=CYCLE[0], alpha=0.25, label="± standard error"))
-    _figures.legend_above(panel, handles)
+    style.legend_above(panel, handles)
 
 
 def eigenvalues_figure(pairs: probes.curvature.EigenPairs) -> Figure:
     """Draw eigenvalues above their residuals."""
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(9, 7))
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         draw_eigenvalues(upper, pairs)
         draw_residuals(lower, pairs)
         upper.set(xlabel="")
-        products = f"{_figures.span(pairs.num_matvecs, 6)} products"
-        _figures.write_foot(figure, [_block(pairs), products, _figures.describe_objective(pairs.objective)])
+        products = f"{style.span(pairs.num_matvecs, 6)} products"
+        style.write_foot(figure, [_block(pairs), products, style.describe_objective(pairs.objective)])
     return figure
 
 
@@ -91,21 +91,21 @@ def draw_eigenvalues(panel: Axes, pairs: probes.curvature.EigenPairs) -> None:
     filled, empty = ({"color": CYCLE[0], "markerfacecolor": colour} for colour in (CYCLE[0], "white"))
     flags = [("converged", filled, converged.any()), ("not converged", empty, not converged.all())]
     marks = [Line2D([], [], marker="o", linestyle="", label=word, **look) for word, look, shown in flags if shown]
-    _figures.legend_above(panel, [*marks, Line2D([], [], color=INK, marker="_", label="± residual |Hv - λv|")])
+    style.legend_above(panel, [*marks, Line2D([], [], color=INK, marker="_", label="± residual |Hv - λv|")])
 
 
 def draw_residuals(panel: Axes, pairs: probes.curvature.EigenPairs) -> None:
     """Draw residuals on a logarithmic axis, full where the pair converged."""
     places, _, residuals, converged = _stems(pairs)
     _draw_flags(panel, places, residuals, converged)
-    _figures.log_scale(panel)
+    style.log_scale(panel)
     panel.set(ylabel="|Hv - λv|")
     _label_ranks(panel, residuals.shape[1])
 
 
 def trace_figure(result: probes.curvature.Trace) -> Figure:
     """Draw the samples of a trace, their mean and its standard error."""
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(9, 4.6))
         panel = figure.subplots()
         samples, means, errors = (
@@ -118,8 +118,8 @@ def trace_figure(result: probes.curvature.Trace) -> Figure:
             panel.plot(ends, [mean, mean], color=INK, label="_mean" if run else "mean ± standard error")
             panel.fill_between(ends, mean - error, mean + error, color=INK, alpha=0.2, linewidth=0)
         panel.set(title="Trace of the Hessian", xlabel="sample", ylabel="vᵀHv (loss / unit²)")
-        _figures.legend_above(panel)
-        _figures.write_foot(figure, [_block(result), _figures.describe_objective(result.objective)])
+        style.legend_above(panel)
+        style.write_foot(figure, [_block(result), style.describe_objective(result.objective)])
     return figure
 
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnjax import probes
-from experiments import _figures
-from experiments._figures import COLOURS, INK
+from experiments._figures import style
+from experiments._figures.style import COLOURS, INK
 
 
 class Quantity(NamedTuple):
@@ -32,7 +32,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
     """Draw all that a scan measured; stacked scans become bands."""
     shown = [QUANTITIES[0], *(quantity for quantity in QUANTITIES[1:] if is_measured(scan, quantity))]
     rows, columns = {1: (1, 1), 2: (1, 2)}.get(len(shown), (2, 2))
-    with _figures.style():
+    with style.style():
         figure = Figure(figsize=(9 if columns == 1 else 12, 4.4 * rows + 0.9))
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
         for panel, quantity in zip(panels.flat, shown, strict=False):
@@ -46,7 +46,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
         num = len(_rows(scan.loss))
         points = f"{scan.loss.shape[-1]} point{'s' * (scan.loss.shape[-1] > 1)}"
         words = f"{num} scans of {points}" if num > 1 else points
-        _figures.write_foot(figure, [words, _figures.describe_objective(scan.objective)])
+        style.write_foot(figure, [words, style.describe_objective(scan.objective)])
     return figure
 
 
@@ -84,14 +84,14 @@ def draw_line(
         _mark_start(panel, _rows(scan.start_loss[..., None])[:, 0], has_log_steps)
     if quantity.name == "gradient_cosine":
         panel.set_ylim(min(-0.1, np.nanmin(values, initial=0) - 0.05), 1.05)
-    elif _figures.is_wide(np.append(values, scan.start_loss if quantity.name == "loss" else np.nan)) and (
+    elif style.is_wide(np.append(values, scan.start_loss if quantity.name == "loss" else np.nan)) and (
         has_log_steps or quantity.name != "gradient_distance"
     ):
-        _figures.log_scale(panel)
+        style.log_scale(panel)
     if has_log_steps:
         panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(_figures.number)
-    length = _figures.span(scan.direction_norm)
+        panel.xaxis.set_major_formatter(style.number)
+    length = style.span(scan.direction_norm)
     panel.set(title=quantity.title, ylabel=quantity.label, xlabel=f"step size η (1 is a distance of {length}, l2)")
 
 

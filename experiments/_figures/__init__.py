@@ -1,0 +1,13 @@
+"""Figures, drawn from data alone.
+
+style      colours, type, numbers on axes, the foot
+landscape  the figure of the experiment `landscape`
+
+results    the figure of whatever a probe returned
+line       scans along lines, with bands
+plane      scans of planes as contours, with paths
+surface    the same in three dimensions
+grid       the points and colours that the two share
+spectrum   spectral density, eigenvalues, trace
+layers     what is measured layer by layer, over training
+"""
