@@ -9,6 +9,7 @@ import pytest
 
 from bnjax.probes import evaluate_points
 from bnjax.probes.chunks import run_chunks
+from bnjax.probes.points import _evaluate, compiled
 
 BASE = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
 DIRECTIONS = ({"a": jnp.ones(3), "b": jnp.eye(2)}, {"a": jnp.array([0.0, 1.0, 0.0]), "b": jnp.zeros((2, 2))})
@@ -205,3 +206,16 @@ def test_many_points_come_in_few_calls():
     np.testing.assert_allclose(run_chunks(evaluate, rows), rows[:, 0] ** 2, rtol=1e-6)
     assert len(sizes) < 30
     assert len(set(sizes)) <= 4
+
+
+def test_memory_does_not_grow_with_the_number_of_points():
+    """A program for thousands of points needs as much scratch memory as one for a few, but for what it returns."""
+    base = {"w": jnp.ones((64, 64)), "b": jnp.ones(64)}
+
+    def memory(num):
+        program = compiled(_evaluate, lambda p: jnp.sum(jnp.tanh(p["w"] @ p["w"] + p["b"][None])), group_size=None)
+        analysis = program.lower(base, (base,), jnp.zeros((num, 1))).compile().memory_analysis()
+        return analysis.temp_size_in_bytes
+
+    few, many = memory(16), memory(4096)
+    assert many - few < 64 * 4096 < 4096 * 64 * 64

@@ -20,24 +20,36 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from bnjax import Batch, linen, models, objective, probes
+from bnjax.types import Params
 from experiments.benchmarks._timing import measure
 
 WAYS = ("auto", "loop", "map", "vmap", "4")
 _BATCH_SIZE = 128
 _STEPS = (0.05, 0.4)
+# Features of VGG-A's convolutions, and whether a 2x2 pooling follows; two hidden dense layers.
+_CONVOLUTIONS = (
+    (64, True),
+    (128, True),
+    (256, False),
+    (256, True),
+    (512, False),
+    (512, True),
+    (512, False),
+    (512, True),
+)
+_HIDDEN = 512
 
 
 def useful_operations(width: float, gradients: bool) -> float:
     """Count the multiplications and additions of one point."""
-    features, side, total, channels = (64, 128, 256, 256, 512, 512, 512, 512), 32, 0.0, 3
-    for i, f in enumerate(features):
-        f = int(f * width)
-        total += 2 * side**2 * 9 * channels * f
-        channels, side = f, side // 2 if i in (0, 1, 3, 5, 7) else side
-    hidden = int(512 * width)
+    side, total, channels = 32, 0.0, 3
+    for features, is_pooled in _CONVOLUTIONS:
+        features = int(features * width)
+        total += 2 * side**2 * 9 * channels * features
+        channels, side = features, side // 2 if is_pooled else side
+    hidden = int(_HIDDEN * width)
     total += 2 * (channels * hidden + hidden * hidden + hidden * 10)
     return _BATCH_SIZE * total * (3 if gradients else 1)
 
@@ -53,12 +65,12 @@ def matrix_rate() -> float:
     return max(rates)
 
 
-def make_scan(width: float) -> tuple[objective.Objective, Any, Array]:
-    """Make a VGG-A's loss, its parameters, and images."""
+def make_scan(width: float) -> tuple[objective.Objective, Params]:
+    """Make a VGG-A's loss and its parameters."""
     model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm))
     x = jax.random.normal(jax.random.key(0), (_BATCH_SIZE, 32, 32, 3))
     params, stats = jax.jit(model.init)(jax.random.key(1), x[:1])
-    return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(_BATCH_SIZE) % 10)), params, x
+    return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(_BATCH_SIZE) % 10)), params
 
 
 def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str, Callable[[], object]]:
@@ -72,12 +84,13 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
 
     def vgg() -> Any:
         layers, channels = [], 3
-        for i, f in enumerate((64, 128, 256, 256, 512, 512, 512, 512)):
-            f = int(f * width)
-            layers += [nn.Conv2d(channels, f, 3, padding=1), nn.BatchNorm2d(f, track_running_stats=False), nn.ReLU()]
-            layers += [nn.MaxPool2d(2)] if i in (0, 1, 3, 5, 7) else []
-            channels = f
-        hidden = int(512 * width)
+        for features, is_pooled in _CONVOLUTIONS:
+            features = int(features * width)
+            norm = nn.BatchNorm2d(features, track_running_stats=False)
+            layers += [nn.Conv2d(channels, features, 3, padding=1), norm, nn.ReLU()]
+            layers += [nn.MaxPool2d(2)] if is_pooled else []
+            channels = features
+        hidden = int(_HIDDEN * width)
         layers.append(nn.Flatten())
         for _ in range(2):
             layers += [nn.Linear(channels, hidden), nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU()]
@@ -142,7 +155,7 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
 
 def scan_programs(width: float, steps: np.ndarray, gradients: bool, ways: list[str]) -> dict[str, Callable[[], object]]:
     """Make the scan in each way of batching."""
-    loss_fn, params, _ = make_scan(width)
+    loss_fn, params = make_scan(width)
     direction = probes.directions.gradient(loss_fn, params)
 
     def scan(way: str) -> object:
