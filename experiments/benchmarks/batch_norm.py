@@ -2,8 +2,8 @@
 
 Command: python -m experiments.benchmarks.batch_norm
 Measured: on two CPU cores, in half a minute for each type. In float32, at (128,32,32,64) and (128,8,8,512): bnjax's stable form
-in 0.86 and 0.92 of the time of Flax's fast form in one call and in 0.70 and 0.69 of it in a scan, where it takes 1.7 and 2.2
-times the copy; it moves 13 inputs' worth of bytes (Flax's fast form 15, needed 8) and keeps 1 (Flax 2). PyTorch with channels
+in 0.83 and 0.99 of the time of Flax's fast form in one call and in 0.69 and 0.68 of it in a scan, where it takes some twice as
+long as the copy; it moves 13 inputs' worth of bytes (Flax's fast form 15, needed 8) and keeps 1 (Flax 2). PyTorch with channels
 last took 0.79 and 0.42 of the time of Flax's fast form in one call. In bfloat16: 0.97 and 0.94, in a scan 0.88 and 0.85.
 
 Each row gives output, new statistics and the gradients of input, scale and bias: in one call, whose results are newly

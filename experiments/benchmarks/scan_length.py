@@ -5,6 +5,8 @@ Command: python -m experiments.benchmarks.scan_length
 Points lie on a line through a narrow VGG-A, loss alone, as in `experiments.benchmarks.scan`. "memory" is the most that this
 process has held so far, its compiled programs and images included; a scan that kept its points' parameters would need the
 last column more.
+
+Measured: on two CPU cores, in three minutes: 8.0, 5.9, 5.6 and 5.5 ms per point, while memory grew from 979 to 1,204 MiB.
 """
 
 import argparse
