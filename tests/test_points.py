@@ -162,13 +162,14 @@ def test_the_file_of_another_scan_is_refused(change, tmp_path):
         evaluate_points(**{**arguments, **other[change]}, resume=tmp_path / "scan.npz")
 
 
-def test_a_file_that_is_none_is_refused(tmp_path):
+@pytest.mark.parametrize("start", [b"no scan", b"PK\x03\x04 the start of an archive"])
+def test_a_file_that_is_none_is_refused(start, tmp_path):
     """Something else under that name is left alone, and said so in one line."""
     path = tmp_path / "scan.npz"
-    path.write_bytes(b"no scan")
+    path.write_bytes(start)
     with pytest.raises(ValueError, match="resume must be a file that a scan has written"):
         evaluate_points(measure, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=path)
-    assert path.read_bytes() == b"no scan"
+    assert path.read_bytes() == start
 
 
 def test_a_group_that_does_not_fit_is_halved():

@@ -146,7 +146,7 @@ class _Done:
 def _read(path: Path) -> _Saved:
     """Read a file, or say in a line that it cannot be."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             leaves = [arrays[f"leaf_{i}"] for i in range(len(arrays.files) - 2)]
             return _Saved(str(arrays["identity"]), arrays["is_done"], leaves)
     except Exception as error:
