@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,21 +10,18 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax import adapters
 from bnjax.conv import conv_general_dilated
+from bnjax.models._shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
 from bnjax.pool import max_pool_2x2
-from bnjax.types import Model
 
 Depth = Literal["A", "13", "16"]
 Head = Literal["512", "4096", "mameli"]
 KernelInit = Literal["xavier_uniform", "xavier_normal"]
-NormLayers = Literal["all"] | tuple[int, ...]
 
 # Convolutions per stage; a stage ends with 2x2 max-pooling.
 _STAGES: dict[Depth, tuple[int, ...]] = {"A": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3)}
 _STAGE_FEATURES = (64, 128, 256, 512, 512)
 _HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096}
-_KERNEL_INITS = {"xavier_uniform": nn.initializers.xavier_uniform(), "xavier_normal": nn.initializers.xavier_normal()}
 
 
 @dataclass(frozen=True)
@@ -52,19 +49,14 @@ class VGGConfig:
 
     def __post_init__(self):
         for name, choices in (("depth", Depth), ("head", Head), ("kernel_init", KernelInit)):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {getattr(self, name)!r}.")
+            check_choice(self, name, choices)
         if not 64 * self.width >= 1:
             raise ValueError(
                 f"width must be at least 1/64, which leaves one feature in the first layer, got {self.width}."
             )
         if self.num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {self.num_classes}.")
-        if self.norm_layers != "all" and not all(1 <= layer < self.num_layers for layer in self.norm_layers):
-            raise ValueError(
-                f"norm_layers must be 'all' or numbers from 1 to {self.num_layers - 1} for depth {self.depth}, "
-                f"got {self.norm_layers}."
-            )
+        check_norm_layers(self.norm_layers, self.num_layers - 1, of=f" for depth {self.depth}")
 
     @property
     def num_layers(self) -> int:
@@ -85,13 +77,7 @@ class VGG(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channels"], *, train: bool) -> Float[Array, "batch classes"]:
         """Compute the logits."""
         config, layer = self.config, 0
-        init: Any = _KERNEL_INITS[config.kernel_init]
-
-        def normalise(x: Array) -> Array:
-            if config.norm is not None and (config.norm_layers == "all" or layer in config.norm_layers):
-                x = config.norm(name=f"norm_{layer}")(x, use_running_average=not train)
-            return x
-
+        init = make_kernel_init(config.kernel_init)
         for num_convs, features in zip(_STAGES[config.depth], _STAGE_FEATURES, strict=True):
             for number in range(num_convs):
                 layer += 1
@@ -102,7 +88,7 @@ class VGG(nn.Module):
                     conv_general_dilated=conv_general_dilated,
                     name=f"conv_{layer}",
                 )(x)
-                x = normalise(x)
+                x = normalise(config, layer, x, train=train)
                 # NOTE: the maximum of ReLUs is the ReLU of the maximum, of a quarter of the numbers.
                 if number == num_convs - 1 and min(x.shape[1:3]) > 1:
                     x = max_pool_2x2(x)
@@ -114,15 +100,10 @@ class VGG(nn.Module):
         for _ in range(2):
             layer += 1
             x = nn.Dense(int(_HIDDEN_FEATURES[config.head] * config.width), kernel_init=init, name=f"dense_{layer}")(x)
-            x = nn.relu(normalise(x))
+            x = nn.relu(normalise(config, layer, x, train=train))
             if config.head == "mameli":
                 x = nn.Dropout(0.5, deterministic=not train)(x)
         return nn.Dense(config.num_classes, kernel_init=init, name=f"dense_{layer + 1}")(x)
-
-
-def make_model(config: VGGConfig) -> Model:
-    """Make the pure functions of the VGG that `config` describes."""
-    return adapters.from_linen(VGG(config))
 
 
 def _adaptive_average_pool(x: Array, size: int) -> Array:

@@ -1,0 +1,118 @@
+"""The deep linear network is a product of matrices, and batch norm stands behind every one of them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import linen, models, objective
+from bnjax.types import Batch, Variables
+
+EXACT = partial(linen.BatchNorm, epsilon=0.0)
+
+
+def init(x=None, seed=0, **config):
+    """Make a model and its variables."""
+    model = models.make_model(models.DeepLinearConfig(**config))
+    x = jnp.zeros((2, config.get("width", 10))) if x is None else x
+    return model, jax.jit(model.init)(jax.random.key(seed), x)
+
+
+def outputs_of(model, variables, x):
+    """Apply a model in training."""
+    return jax.jit(lambda variables, x: model.apply(variables, x, train=True)[0])(variables, x)
+
+
+def test_parameter_counts():
+    """25 matrices of 10 x 10 without biases; a normaliser for each, the last too."""
+    _, plain = init()
+    assert sum(leaf.size for leaf in jax.tree.leaves(plain.params)) == 2500
+    assert set(plain.params) == {f"dense_{n}" for n in range(1, 26)}
+    _, normalised = init(norm=linen.BatchNorm)
+    assert sum(leaf.size for leaf in jax.tree.leaves(normalised.params)) == 2500 + 25 * 20
+    assert set(normalised.batch_stats) == {f"norm_{n}" for n in range(1, 26)}
+    assert set(init(norm=linen.BatchNorm, norm_layers=(3, 25))[1].batch_stats) == {"norm_3", "norm_25"}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_without_normaliser_it_is_the_product_of_its_matrices(seed):
+    """The outputs are x times the kernels in turn, in training and in evaluation."""
+    x = jax.random.normal(jax.random.key(seed), (7, 10))
+    model, variables = init(seed=seed)
+    product = np.linalg.multi_dot(
+        [np.asarray(variables.params[f"dense_{n}"]["kernel"], np.float64) for n in range(1, 26)]
+    )
+    expected = np.asarray(x, np.float64) @ product
+    for train in (True, False):
+        outputs = model.apply(variables, x, train=train)[0]
+        np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_outputs_are_normalised(seed):
+    """Before training each output has mean 0 and variance 1, which costs half the squares of the outputs more than none."""
+    x = jax.random.normal(jax.random.key(seed), (1000, 10))
+    y = x @ jax.random.normal(jax.random.key(seed + 10), (10, 10))
+    model, variables = init(seed=seed, norm=EXACT)
+    outputs = outputs_of(model, variables, x)
+    np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(outputs.var(0), 1, rtol=1e-3)
+    # 1000 * half the sum over outputs of 1 + y² - 2 y output
+    loss_fn = objective.make_loss_fn(model, variables.batch_stats, Batch(x, y), loss="squared_error")
+    loss = jax.jit(lambda loss_fn, params: loss_fn(params))(loss_fn, variables.params)
+    np.testing.assert_allclose(1000 * loss, 5000 + 0.5 * (y**2).sum() - (y * outputs).sum(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_weights_before_batch_norm_have_no_scale(seed):
+    """Multiplied matrices leave the outputs the same where batch norm follows at once; the plain product is multiplied."""
+    x = jax.random.normal(jax.random.key(seed), (50, 10))
+    for norm, factor in ((EXACT, 1), (None, 4**5)):
+        model, variables = init(seed=seed, norm=norm, depth=5)
+        params = {k: jax.tree.map(lambda w: 4 * w, v) if k[:5] == "dense" else v for k, v in variables.params.items()}
+        one, other = (
+            model.apply(Variables(p, variables.batch_stats), x, train=True)[0] for p in (variables.params, params)
+        )
+        np.testing.assert_allclose(other, factor * one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [1, 2, "inf"])
+def test_lp_norms(p):
+    """Each output's lp norm is near 1 behind an lp normaliser, up to the mean that is taken off."""
+    x = jax.random.normal(jax.random.key(0), (1000, 10))
+    model, variables = init(norm=partial(linen.LpNorm, p=p, epsilon=0.0))
+    outputs = np.abs(outputs_of(model, variables, x))
+    size = {1: outputs.mean(0), 2: np.sqrt((outputs**2).mean(0)), "inf": outputs.max(0)}[p]
+    np.testing.assert_allclose(size, 1, rtol=0.1)
+
+
+@pytest.mark.parametrize(("kernel_init", "kurtosis"), [("xavier_uniform", 1.8), ("xavier_normal", 2.4)])
+def test_initial_scales(kernel_init, kurtosis):
+    """Matrices have variance 1 / width, uniform or normal cut off at two standard deviations."""
+    _, variables = init(depth=2, width=300, kernel_init=kernel_init)
+    kernel = np.asarray(variables.params["dense_2"]["kernel"], np.float64)
+    np.testing.assert_allclose(kernel.var(), 1 / 300, rtol=0.03)
+    np.testing.assert_allclose((kernel**4).mean() / kernel.var() ** 2, kurtosis, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"kernel_init": "normal"}, "kernel_init must be one of xavier_uniform, xavier_normal, got 'normal'"),
+        ({"norm_layers": (26,)}, r"norm_layers must be 'all' or numbers from 1 to 25, got \(26,\)"),
+    ],
+)
+def test_impossible_configurations(config, message, as_a_user):
+    """One line names the field, its rule and the value."""
+    with pytest.raises(ValueError, match=message):
+        models.DeepLinearConfig(**config)
+
+
+def test_inputs_of_another_width():
+    """They are refused before any product."""
+    with pytest.raises(ValueError, match="inputs must have the width of the network, 10, got 3"):
+        init(jnp.zeros((2, 3)))
