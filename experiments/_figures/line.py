@@ -60,7 +60,8 @@ def draw_line(
 ) -> None:
     """Draw one quantity over the step size.
 
-    Stacked scans become their mean and a band from the smallest to the largest, or thin lines where their step sizes differ.
+    Stacked scans become their mean, a dark band of one standard error to either side and a light one from the smallest to the
+    largest, or thin lines where their step sizes differ.
     Values that are not finite are crosses along the upper edge. For step sizes of many magnitudes the axis is logarithmic.
 
     Args:
@@ -96,7 +97,7 @@ def draw_line(
 
 
 def _draw_band(panel: Axes, sizes: np.ndarray, values: np.ndarray, colour: str, keep_zero: bool) -> None:
-    """Draw the mean and the range of repetitions, and a cross where one of them is not finite."""
+    """Draw mean, standard error and range of repetitions, and a cross where one of them is not finite."""
     kept = np.full(sizes.shape, True) if keep_zero else sizes != 0
     sizes, band = sizes[kept], probes.band(jnp.asarray(values[:, kept]))
     marker = "o" if len(sizes) <= 25 else ""
@@ -104,8 +105,10 @@ def _draw_band(panel: Axes, sizes: np.ndarray, values: np.ndarray, colour: str, 
     panel.plot(sizes, band.mean, color=colour, marker=marker, markersize=5, label=label)
     if band.num > 1:
         panel.fill_between(
-            sizes, band.low, band.high, color=colour, alpha=0.25, linewidth=0, label="smallest to largest"
+            sizes, band.low, band.high, color=colour, alpha=0.2, linewidth=0, label="smallest to largest"
         )
+        low, high = band.mean - band.standard_error, band.mean + band.standard_error
+        panel.fill_between(sizes, low, high, color=colour, alpha=0.45, linewidth=0, label="± standard error")
     if len(sizes) == 1:
         panel.vlines(sizes, band.low, band.high, color=colour, linewidth=2)
     lost = ~np.isfinite(band.mean)

@@ -22,7 +22,7 @@ def test_a_line_is_its_scan():
 
 
 def test_stacked_lines_are_a_band():
-    """The line is the mean; the band reaches from the smallest to the largest; so does the start."""
+    """The line is the mean; the light band reaches from the smallest to the largest, and so does the start."""
     scans = lines()
     panel = Figure().subplots()
     draw_line(panel, scans)
@@ -34,6 +34,23 @@ def test_stacked_lines_are_a_band():
         here = edges[np.isclose(edges[:, 0], size), 1]
         np.testing.assert_allclose([here.min(), here.max()], [low, high], rtol=1e-6)
     np.testing.assert_allclose(data(by_label(panel, "start")), [[0, np.mean(scans.start_loss)]], rtol=1e-6)
+
+
+def test_stacked_lines_have_their_standard_error():
+    """The dark band lies one standard error, 1/(n-1), to either side of the mean; a single scan has none."""
+    scans = lines()
+    panel = Figure().subplots()
+    draw_line(panel, scans)
+    (dark,) = [band for band in panel.collections if band.get_label() == "± standard error"]
+    edges, order = dark.get_paths()[0].vertices, np.argsort(SIZES)
+    loss = np.asarray(scans.loss)[:, order]
+    for size, mean, error in zip(np.array(SIZES)[order], loss.mean(0), loss.std(0, ddof=1) / 3**0.5, strict=True):
+        here = edges[np.isclose(edges[:, 0], size), 1]
+        np.testing.assert_allclose([here.min(), here.max()], [mean - error, mean + error], rtol=1e-5)
+    for scan in (first(scans), lines(1)):
+        panel = Figure().subplots()
+        draw_line(panel, scan)
+        assert "± standard error" not in [band.get_label() for band in panel.collections]
 
 
 def test_lines_with_different_step_sizes_are_not_averaged():
