@@ -1,0 +1,76 @@
+"""What batch norm does to the loss as a function of the activations: the right-hand sides of Theorems 4.1 and 4.2."""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool
+
+from bnjax.theory.units import Operator, Scalar, Unit, Vector, pre_activation_gradient
+
+
+def preserving_scale_and_bias(pre_activation: Vector) -> tuple[Scalar, Scalar]:
+    """Return the scale and the bias with which batch norm changes no activation: std (1/m) and mean, in units of y.
+
+    So every minimum of the plain network is one that the normalised network can reach, and `gradient_bound` is at most
+    |g|². Source: Santurkar et al. 2018, Observation 4.3.
+    """
+    return pre_activation.std(), pre_activation.mean()
+
+
+def gradient_bound(unit: Unit) -> Scalar:
+    """Bound the squared norm of the gradient by y.
+
+        |gh|² <= (scale² / std²) (|g|² - <1, g>² / m - <g, yh>² / m)
+
+    Source: Santurkar et al. 2018, Theorem 4.1. With epsilon 0 it is an equality. Otherwise the right-hand side is larger by
+    (scale² / std²) (<g, yh>² / m) epsilon / (var + epsilon).
+    """
+    g = unit.gradient
+    removed = g.sum() ** 2 / g.size + jnp.vdot(g, unit.normalised) ** 2 / g.size
+    return (unit.scale / unit.std) ** 2 * (jnp.vdot(g, g) - removed)
+
+
+def curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
+    """Bound the curvature of the loss along its own gradient by y.
+
+        gh' (d²loss/dy²) gh <= (scale² / std²) gh' H gh - (scale / (m std²)) <g, yh> |gh|²
+
+    Source: Santurkar et al. 2018, Theorem 4.2, first line. With epsilon 0 it is an equality, and nothing is said otherwise.
+
+    Args:
+        unit: of which the loss is a function.
+        hessian: maps v to H v, as for `pre_activation_hessian_product`.
+
+    Returns:
+        The right-hand side.
+    """
+    gh = pre_activation_gradient(unit)
+    return (unit.scale / unit.std) ** 2 * jnp.vdot(gh, hessian(gh)) - _subtracted_curvature(unit)
+
+
+def relaxed_curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
+    """Bound the same curvature by that of the plain network along the plain gradient.
+
+        gh' (d²loss/dy²) gh <= (scale² / std²) (g' H g - <g, yh> |gh|² / (m scale))
+
+    Source: Santurkar et al. 2018, Theorem 4.2, second line, as printed. It holds where gh' H gh <= g' H g. That is more than
+    the paper's premise, that H preserves the relative norms of g and gh: H = I does, and yet |gh| > |g| is possible where
+    scale > std. Arguments as for `curvature_bound`.
+    """
+    plain = jnp.vdot(unit.gradient, hessian(unit.gradient))
+    return (unit.scale / unit.std) ** 2 * plain - _subtracted_curvature(unit)
+
+
+def is_smoothed(unit: Unit) -> Bool[Array, ""]:
+    """Tell whether the term that `curvature_bound` subtracts is positive: scale <g, yh> > 0.
+
+    Then, where H is positive, the curvature is less than (scale² / std²) gh' H gh. Source: Santurkar et al. 2018, Sec. 4.2.
+    The mean over units and steps is the fraction of them that fulfil the condition; <g, yh> is the gradient by the scale.
+    Deviation: the paper asks for <g, yh> > 0, which is the same for a positive scale only.
+    """
+    return unit.scale * jnp.vdot(unit.gradient, unit.normalised) > 0
+
+
+def _subtracted_curvature(unit: Unit) -> Scalar:
+    """Return (scale / (m std²)) <g, yh> |gh|²."""
+    gh, g = pre_activation_gradient(unit), unit.gradient
+    return unit.scale / unit.std**2 * jnp.mean(g * unit.normalised) * jnp.vdot(gh, gh)

@@ -1,0 +1,97 @@
+"""One normalised unit on one batch, and the derivatives of the loss by what it normalises."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+Vector = Float[Array, " examples"]
+Scalar = Float[Array, ""]
+Operator = Callable[[Vector], Vector]
+
+
+class Unit(NamedTuple):
+    """One normalised unit on one batch.
+
+    Attributes:
+        normalised: yh, (examples,), without unit.
+        std: of the pre-activation, sqrt(var + epsilon) with var by 1/m; in units of y.
+        scale: gamma in the paper.
+        gradient: g, of the loss by the output z of the batch norm, (examples,).
+    """
+
+    normalised: Vector
+    std: Scalar
+    scale: Scalar
+    gradient: Vector
+
+
+def normalise_unit(
+    pre_activation: Vector, gradient: Vector, scale: float | Scalar = 1.0, *, epsilon: float | Scalar = 0.0
+) -> Unit:
+    """Gather what the theorems need to know of a unit.
+
+    Args:
+        pre_activation: y, (examples,).
+        gradient: g, of the loss by the batch norm's output at this y, (examples,).
+        scale: gamma, (); the bias leaves no trace.
+        epsilon: added to the variance, in units of y squared. The paper's statements are for 0.
+
+    Returns:
+        Unit; NaN where all examples are equal and epsilon is 0.
+
+    Raises:
+        ValueError: if the arrays are not two vectors of one length.
+    """
+    if pre_activation.ndim != 1 or gradient.shape != pre_activation.shape:
+        shapes = f"{pre_activation.shape} and {gradient.shape}"
+        raise ValueError(f"pre_activation and gradient must be vectors over the same examples, got {shapes}.")
+    centred = pre_activation - pre_activation.mean()
+    std = jnp.sqrt(jnp.mean(centred**2) + epsilon)
+    return Unit(centred / std, std, jnp.asarray(scale, std.dtype), gradient)
+
+
+def normalisation_jacobian(unit: Unit) -> Float[Array, "examples examples"]:
+    """Return d yh_b / d y_k = ([b = k] - 1/m - yh_b yh_k / m) / std, (examples, examples), in units of 1/y.
+
+    Source: Santurkar et al. 2018, Fact C.1. Holds with any epsilon.
+    """
+    m = unit.normalised.size
+    return (jnp.eye(m, dtype=unit.std.dtype) - 1 / m - jnp.outer(unit.normalised, unit.normalised) / m) / unit.std
+
+
+def pre_activation_gradient(unit: Unit) -> Vector:
+    """Return gh = (scale / std) P g, the gradient of the loss by y, (examples,).
+
+    Source: Santurkar et al. 2018, Fact C.2. Holds with any epsilon; P is a projection only with 0.
+    """
+    return unit.scale / unit.std * _project(unit, unit.gradient)
+
+
+def pre_activation_hessian_product(unit: Unit, hessian: Operator, vector: Vector) -> Vector:
+    """Multiply a vector by the Hessian of the loss by y.
+
+        (scale² / std²) P H P v - (scale / (m std²)) (P g <yh, v> + <g, yh> P v + yh <g, P v>)
+
+    Source: Santurkar et al. 2018, proof of Theorem 4.2, all terms kept. Holds with any epsilon.
+
+    Args:
+        unit: of which the loss is a function.
+        hessian: maps v to H v, (examples,) to (examples,); H need not be diagonal, nor positive.
+        vector: v, (examples,).
+
+    Returns:
+        The product, (examples,).
+    """
+    yh, g, m = unit.normalised, unit.gradient, vector.size
+    projected = _project(unit, vector)
+    through = unit.scale**2 * _project(unit, hessian(projected))
+    bent = _project(unit, g) * jnp.vdot(yh, vector) + jnp.vdot(g, yh) * projected + yh * jnp.vdot(g, projected)
+    return (through - unit.scale / m * bent) / unit.std**2
+
+
+def _project(unit: Unit, vector: Vector) -> Vector:
+    """Apply P."""
+    return vector - vector.mean() - unit.normalised * jnp.mean(unit.normalised * vector)
