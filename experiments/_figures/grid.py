@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
@@ -33,6 +34,30 @@ def make_grid(scan: probes.PlaneScan) -> Grid:
     rows, columns = np.argsort(xs, kind="stable"), np.argsort(ys, kind="stable")
     loss = np.asarray(scan.loss, float)[np.ix_(rows, columns)]
     return Grid(xs[rows], ys[columns], np.where(np.isfinite(loss), loss, np.nan))
+
+
+def mean_plane(scan: probes.PlaneScan) -> tuple[probes.PlaneScan, int]:
+    """Average planes that are stacked, not finite where one of them is not.
+
+    Args:
+        scan: a plane, or several stacked along leading axes.
+
+    Returns:
+        The mean plane, along directions of mean length, and how many planes there are.
+
+    Raises:
+        ValueError: if they have different coordinates.
+    """
+    num = int(np.prod(np.shape(scan.loss)[:-2]))
+    if np.ndim(scan.loss) == 2:
+        return scan, num
+    xs, ys = (np.asarray(c).reshape(-1, np.shape(c)[-1]) for c in (scan.xs, scan.ys))
+    if np.any(xs != xs[:1]) or np.any(ys != ys[:1]):
+        raise ValueError(f"stacked planes must have the same coordinates to be averaged, got {num} that differ.")
+    loss = jnp.mean(scan.loss.reshape(-1, *scan.loss.shape[-2:]), axis=0)
+    names = ("start_loss", "norm_x", "norm_y", "cosine")
+    means = {name: jnp.mean(getattr(scan, name)) for name in names}
+    return scan._replace(xs=jnp.asarray(xs[0]), ys=jnp.asarray(ys[0]), loss=loss, **means), num
 
 
 def make_scale(z: np.ndarray) -> Scale:

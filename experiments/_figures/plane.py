@@ -12,7 +12,7 @@ from matplotlib.patheffects import Stroke, withStroke
 from bnjax import probes
 from bnjax.probes.directions import PrincipalAxes
 from experiments._figures import style
-from experiments._figures.grid import Grid, Scale, is_strip, make_grid, make_scale
+from experiments._figures.grid import Grid, Scale, is_strip, make_grid, make_scale, mean_plane
 from experiments._figures.style import COLOURS, SEQUENTIAL
 from experiments._figures.surface import draw_surface
 
@@ -20,7 +20,14 @@ _OUTLINE = [Stroke(linewidth=3.6, foreground="white"), Plain()]
 
 
 def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> Figure:
-    """Draw a plane as contours and as a surface, with the path of its principal axes if these are given."""
+    """Draw a plane as contours and as a surface, with the path of its principal axes if these are given.
+
+    Of stacked planes their mean is drawn.
+
+    Raises:
+        ValueError: if stacked planes have different coordinates.
+    """
+    scan, num = mean_plane(scan)
     has_surface = len(scan.xs) > 1 and len(scan.ys) > 1 and bool(np.isfinite(scan.loss).any())
     with style.style():
         figure = Figure(figsize=(12.5, 1.7 + 4.8 * _height(make_grid(scan))) if has_surface else (8, 6.5))
@@ -31,7 +38,8 @@ def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> F
             draw_surface(figure.add_subplot(cells[1], projection="3d"), scan, axes)
         points = f"{len(scan.xs)} x {len(scan.ys)} points"
         angle = f"directions at {np.degrees(np.arccos(np.clip(float(scan.cosine), -1, 1))):.0f}°"
-        style.write_foot(figure, [points, angle, style.describe_objective(scan.objective)])
+        stacked = f"mean of {num} planes" if num > 1 else ""
+        style.write_foot(figure, [stacked, points, angle, style.describe_objective(scan.objective)])
         figure.draw_without_rendering()  # NOTE: before it is drawn, a surface does not tell the layout its size.
     return figure
 

@@ -33,7 +33,7 @@ def draw_density(panel: Axes, result: probes.curvature.SpectralDensity) -> None:
     width = np.ravel(np.asarray(result.width, float))
     grid, density, error = (_rows(values) for values in (result.grid, result.density, result.standard_error))
     nodes = np.asarray(result.nodes, float).reshape(len(grid), -1)
-    single = 1 / (result.dimension * width.max() * np.sqrt(2 * np.pi))
+    single = 1 / (_dimension(result) * width.max() * np.sqrt(2 * np.pi))
     floor = single / 100
     for run, colour in zip(range(len(grid)), _colours(len(grid)), strict=True):
         panel.plot(grid[run], density[run], color=colour, linewidth=1.6, label=_run(run, len(grid)))
@@ -146,7 +146,12 @@ def _label_ranks(panel: Axes, num: int) -> None:
 def _block(result: Any) -> str:
     """Say which Hessian it was."""
     which = "all parameters" if result.pattern is None else f"parameters '{result.pattern}'"
-    return f"{which}: {result.dimension:,}"
+    return f"{which}: {_dimension(result):,}"
+
+
+def _dimension(result: Any) -> int:
+    """Count the parameters, of which each of several runs has as many."""
+    return int(np.max(np.asarray(result.dimension)))
 
 
 def _rows(values: Any) -> np.ndarray:

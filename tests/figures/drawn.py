@@ -44,6 +44,20 @@ def plane(loss_fn=quadratic, xs=(-1.0, 0.0, 0.5, 2.0), ys=(-2.0, -1.0, 0.0, 1.0,
 
 
 @functools.cache
+def planes():
+    """Planes of three losses, stacked."""
+    places, scales = jnp.array([-1.0, 0.0, 1.5]), jnp.array([0.5, 1.0, 1.5])
+    return jax.vmap(lambda s: probes.scan_plane(lambda p: quadratic(p, s), W, X, Y, places, places))(scales)
+
+
+@functools.cache
+def traces():
+    """The traces of three Hessians, stacked."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    return jax.vmap(lambda key: curvature.trace(quadratic, W, key=key, num_probes=5))(keys)
+
+
+@functools.cache
 def trajectory():
     """Gradient descent on the quadratic, and the plane of its principal axes, which does not hold the start."""
     points = [{"a": jnp.array([3.0, 1.0]), "b": jnp.array([2.0])}]

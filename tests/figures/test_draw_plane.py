@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import by_label, data, plane, quadratic, trajectory, walled
+from drawn import by_label, data, plane, planes, quadratic, trajectory, walled
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments._figures.grid import Scale, lift, make_grid, make_scale
-from experiments._figures.plane import draw_plane
+from experiments._figures.grid import Scale, lift, make_grid, make_scale, mean_plane
+from experiments._figures.plane import draw_plane, plane_figure
 from experiments._figures.surface import draw_surface
 
 
@@ -40,6 +40,25 @@ def test_coordinates_may_come_in_any_order():
     one, other = (plane(xs=xs, ys=(3.0, -1.0, 0.0)) for xs in ((-1.0, 0.0, 2.0), (2.0, -1.0, 0.0)))
     for a, b in zip(make_grid(one), make_grid(other), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_stacked_planes_are_averaged():
+    """What is drawn is the mean of the losses, at the centre too, and the foot says so."""
+    stacked = planes()
+    mean, num = mean_plane(stacked)
+    assert num == 3
+    assert mean.loss.shape == stacked.loss.shape[1:]
+    np.testing.assert_allclose(mean.loss, 2 * stacked.loss[0], rtol=1e-6)
+    np.testing.assert_allclose(mean.start_loss, 2 * stacked.start_loss[0], rtol=1e-6)
+    assert mean_plane(plane())[0] is plane()
+    assert plane_figure(stacked).get_supxlabel().startswith("mean of 3 planes · 3 x 3 points")
+
+
+def test_planes_with_different_coordinates_are_not_averaged():
+    """They are refused."""
+    stacked = planes()
+    with pytest.raises(ValueError, match="stacked planes must have the same coordinates to be averaged"):
+        mean_plane(stacked._replace(xs=stacked.xs.at[1, 0].add(0.1)))
 
 
 def test_heights_of_a_surface():

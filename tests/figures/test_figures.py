@@ -15,8 +15,10 @@ from drawn import (
     lines,
     pairs,
     plane,
+    planes,
     quadratic,
     shift,
+    traces,
     trajectory,
     walled,
 )
@@ -43,6 +45,7 @@ RESULTS = {
     "strip": lambda: plane(ys=(-0.01, 0.01)),
     "constant plane": lambda: plane(lambda p: 0 * quadratic(p) + 5.0),
     "plane of NaN": lambda: plane(lambda p: jnp.nan * quadratic(p)),
+    "planes": planes,
     "path": lambda: trajectory()[1],
     "density": density,
     "density of one probe": lambda: density(num_probes=1),
@@ -50,6 +53,7 @@ RESULTS = {
     "pairs": pairs,
     "pairs that did not converge": lambda: pairs(max_matvecs=12),
     "trace": lambda: curvature.trace(quadratic, W, key=jax.random.key(0), num_probes=5),
+    "traces": traces,
     "gradients": gradients,
     "gradients of one step": lambda: first(gradients()),
     "shift": shift,
@@ -57,7 +61,7 @@ RESULTS = {
     "activations": activations,
     "activations of one step": lambda: first(activations()),
 }
-QUICK = ("lines", "plane with a wall", "pairs", "gradients")
+QUICK = ("planes", "traces", "lines", "plane with a wall", "pairs", "gradients")
 
 
 def test_the_check_of_texts_sees_what_is_wrong():
