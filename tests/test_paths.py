@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core import FrozenDict
 
 from bnjax.probes import paths
 
@@ -70,3 +71,25 @@ def test_unlike_trees_are_named_by_path():
     other = {**PARAMS, "dense": [jnp.ones(4)]}
     with pytest.raises(ValueError, match=r"direction must be like params, but at dense/1 params has shape \(1,\)"):
         paths.check_alike("direction", other, PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("tree", "like", "message"),
+    [
+        ({"a": (1.0, 2.0)}, {"a": [1.0, 2.0]}, "but v has tuple where params has list"),
+        (FrozenDict({"a": 1.0}), {"a": 1.0}, "but v has FrozenDict where params has dict"),
+        ({"a": 1.0, "b": None}, {"a": 1.0}, r"but v has dict of \['a', 'b'\] where params has dict of \['a'\]"),
+        ({"a/b": 1.0}, {"a": {"b": 1.0}}, r"but at a/b params has shape \(\) and v nothing"),
+        ({"a": {"b": 1.0}}, {"a/b": 1.0}, r"but at 'a/b' params has shape \(\) and v nothing"),
+    ],
+)
+def test_unlike_containers_are_named(tree, like, message):
+    """Where the shapes agree, the first containers that differ are in the message, which is one line."""
+    with pytest.raises(ValueError, match=rf"^v must be like params, {message}\.$"):
+        paths.check_alike("v", tree, like)
+
+
+def test_alike_trees_pass():
+    """Equal trees raise nothing, keys with a "/" included."""
+    tree = {"a/b": jnp.ones(2), "a": {"b": jnp.ones(3)}}
+    paths.check_alike("v", tree, dict(reversed(tree.items())))

@@ -93,14 +93,37 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
 
 
 def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params") -> None:
-    """Raise at the first path where a tree's leaves do not have the shapes of another's."""
-    expected, found = ({p: jnp.shape(leaf) for p, leaf in named_leaves(t).items()} for t in (like, tree))
+    """Raise at the first path where a tree's leaves do not have the shapes of another's, or where its containers differ."""
+    expected, found = _shapes(like), _shapes(tree)
     for path in expected | found:
         if expected.get(path) != found.get(path):
             raise ValueError(
                 f"{name} must be like {like_name}, but at {path} {like_name} has shape {expected.get(path, 'nothing')} "
                 f"and {name} {found.get(path, 'nothing')}."
             )
+    if difference := _unlike_containers(jax.tree.structure(tree), jax.tree.structure(like)):
+        raise ValueError(
+            "{0} must be like {1}, but {0} has {2} where {1} has {3}.".format(name, like_name, *difference)
+        )
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """List the shapes of a tree's leaves by path, keys that hold a "/" in quotes."""
+    names = ([path_name((key,)) for key in path] for path, _ in jax.tree.leaves_with_path(tree))
+    paths = ["/".join(repr(name) if "/" in name else name for name in keys) for keys in names]
+    return dict(zip(paths, map(jnp.shape, jax.tree.leaves(tree)), strict=True))
+
+
+def _unlike_containers(tree: Any, like: Any) -> tuple[str, str] | None:
+    """Describe the first two containers, of two tree structures, that differ: by their types, or else what is in them."""
+    if tree == like:
+        return None
+    (kind, content), (like_kind, like_content) = (t.node_data() or (Array, None) for t in (tree, like))
+    if kind != like_kind:
+        return kind.__name__, like_kind.__name__
+    pairs = zip(tree.children(), like.children(), strict=False)
+    inner = next(filter(None, (_unlike_containers(*pair) for pair in pairs)), None)
+    return inner or (f"{kind.__name__} of {content!s:.60}", f"{kind.__name__} of {like_content!s:.60}")
 
 
 def _matches(params: Params, paths: list[str], pattern: str) -> tuple[int, ...]:
