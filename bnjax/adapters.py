@@ -7,29 +7,29 @@ from flax import nnx
 from jax import Array
 from jaxtyping import PyTree
 
-from bnjax.types import Model, Rngs, Variables
+from bnjax.types import Model, Rngs, Variables, training_flag
 
 
 def from_linen(module: nn.Module) -> Model:
-    """Make a Model from a linen module that is called as `module(x, train=...)`.
+    """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`.
 
     The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered.
 
     Args:
-        module: any linen module whose call takes `train`.
+        module: any linen module; `train` goes to those whose call takes it.
 
     Returns:
         Model whose `apply` hands `rngs` (such as {"dropout": key}) to the module.
     """
 
     def init(key: Array, x: Array) -> Variables:
-        variables = module.init(key, x, train=False)
+        variables = module.init(key, x, **training_flag(module, False))
         return Variables(variables.get("params", {}), variables.get("batch_stats", {}))
 
     def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
         collections = {"params": variables.params, "batch_stats": variables.batch_stats}
         mutable = ["batch_stats"] if train else []
-        outputs, changed = module.apply(collections, x, train=train, rngs=rngs, mutable=mutable)
+        outputs, changed = module.apply(collections, x, rngs=rngs, mutable=mutable, **training_flag(module, train))
         return outputs, changed.get("batch_stats", variables.batch_stats)
 
     return Model(init, apply)

@@ -1,10 +1,13 @@
 """The words that everything else here is written in: variables, models, batches and loss functions."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
+from flax import linen as nn
+from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int, PyTree
 
@@ -69,13 +72,29 @@ class ObjectiveInfo:
         batch_size: how many examples go through the model together; 0 is unknown. With the batch's own statistics the loss
             of a data set depends on how it is cut into batches.
         num_examples: how many examples the loss averages over; 0 is unknown.
+        cut: where batches differ in size, pairs (how many batches, of how many examples), the most frequent first; else empty.
     """
 
     statistics: str = "unknown"
     batch_size: int = 0
     num_examples: int = 0
+    cut: Sequence[Sequence[int]] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "cut", tuple(map(tuple, self.cut)))
 
 
 def objective_info(loss_fn: Any) -> ObjectiveInfo:
     """Return the `info` that `objective.make_loss_fn` leaves on its loss functions, or unknown for any other."""
     return getattr(loss_fn, "info", ObjectiveInfo())
+
+
+def training_flag(module: Any, train: bool) -> dict[str, Any]:
+    """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides."""
+    parameters = inspect.signature(module).parameters
+    if "train" in parameters:
+        return {"train": train}
+    if isinstance(module, nn.Sequential | nnx.Sequential):
+        return training_flag(module.layers[0], train) if module.layers else {}
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {"train": train} if takes_all and isinstance(module, nn.Module) else {}

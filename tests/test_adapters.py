@@ -103,3 +103,64 @@ def test_an_nnx_module_goes_everywhere_that_a_model_goes():
     for statistics in get_args(objective.Statistics):
         loss_fn = objective.make_loss_fn(model, new.batch_stats, Batch(x, jnp.arange(8) % 4), statistics=statistics)
         assert np.isfinite(probes.scan_line(loss_fn, variables.params).effective_smoothness)
+
+
+class Bare(nn.Module):
+    """A dense layer, whose call takes no `train`."""
+
+    @nn.compact
+    def __call__(self, x):
+        """Compute outputs."""
+        return nn.Dense(2)(x)
+
+
+class Open(nn.Module):
+    """What hands any keyword on."""
+
+    inner: nn.Module
+
+    def __call__(self, x, **kwargs):
+        """Compute outputs."""
+        return self.inner(x, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "module", [Bare(), nn.Sequential([nn.Dense(2), nn.relu]), nn.Sequential([nn.relu, nn.Dense(2)])]
+)
+def test_a_module_that_takes_no_train(module):
+    """It is called without."""
+    model, x = adapters.from_linen(module), jnp.ones((1, 3))
+    variables = model.init(jax.random.key(0), x)
+    for train in (True, False):
+        np.testing.assert_array_equal(
+            model.apply(variables, x, train=train)[0], module.apply({"params": variables.params}, x)
+        )
+
+
+@pytest.mark.parametrize("module", [Open(Net()), nn.Sequential([Net()])])
+def test_train_goes_through_what_takes_any_keyword(module):
+    """A wrapper and a Sequential hand it to the module inside."""
+    model, x = adapters.from_linen(module), jnp.ones((4, 3))
+    variables = model.init(jax.random.key(0), x)
+    _, changed = model.apply(variables, x, train=True, rngs={"dropout": jax.random.key(1)})
+    _, same = model.apply(variables, x, train=False)
+    differ = [
+        bool(jnp.any(a != b))
+        for a, b in zip(jax.tree.leaves(changed), jax.tree.leaves(variables.batch_stats), strict=True)
+    ]
+    assert any(differ)
+    jax.tree.map(np.testing.assert_array_equal, same, variables.batch_stats)
+
+
+def test_capture_wants_the_nnx_module_itself():
+    """Its layers are out of sight in a Model, and the message says what to pass."""
+    net, x = NnxNet(flax_nnx.Rngs(0)), jnp.ones((2, 3))
+    model = adapters.from_nnx(net)
+    with pytest.raises(ValueError, match=r"got Model.*; of an nnx module, pass the module itself, not its Model\.$"):
+        probes.capture(model, model.init(jax.random.key(0), x), x, train=False)
+
+
+def test_capture_of_an_nnx_sequential():
+    """Its first layer is asked for `train` as it was before it is watched."""
+    net = flax_nnx.Sequential(flax_nnx.Linear(3, 2, rngs=flax_nnx.Rngs(0)), flax_nnx.relu)
+    assert list(probes.capture(net, None, jnp.ones((1, 3)))) == ["layers/0"]

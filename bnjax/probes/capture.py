@@ -1,6 +1,5 @@
 """Activations of any model's layers, read while it runs."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
@@ -15,7 +14,7 @@ from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
 from bnjax.probes.paths import named_leaves
-from bnjax.types import Model, Rngs, Variables
+from bnjax.types import Model, Rngs, Variables, training_flag
 
 Where = Literal["inputs", "outputs"]
 
@@ -65,7 +64,10 @@ def capture(
         is_function = not isinstance(model, Model | nn.Module)
         found = named_leaves(dict(returned)) if is_function and isinstance(returned, Mapping) else recorder.found
     if not found:
-        raise ValueError(f"model must call Flax layers in sight, or return a dictionary of activations, got {model}.")
+        hint = "; of an nnx module, pass the module itself, not its Model" if isinstance(model, Model) else ""
+        raise ValueError(
+            f"model must call Flax layers in sight, or return a dictionary of activations, got {model}{hint}."
+        )
     if layers is None:
         return {name: value for name, value in found.items() if isinstance(value, jax.Array)}
     return {name: _find(found, name) for name in ((layers,) if isinstance(layers, str) else layers)}
@@ -132,7 +134,7 @@ def _run_nnx(module: nnx.Module, variables: Variables | None, inputs: PyTree, tr
         layer.__class__ = _recording(type(layer))
     token = _active.set(recorder)
     try:
-        copy(inputs, **_training_flag(copy, train))
+        copy(inputs, **training_flag(module, train))
     finally:
         _active.reset(token)
 
@@ -145,12 +147,7 @@ def _run(model: Any, variables: Variables | PyTree, inputs: PyTree, train: bool,
         return model(variables, inputs)
     collections = variables._asdict() if isinstance(variables, Variables) else variables
     mutable = ["batch_stats"] if train else False
-    return model.apply(collections, inputs, rngs=rngs, mutable=mutable, **_training_flag(model, train))
-
-
-def _training_flag(module: Any, train: bool) -> dict[str, Any]:
-    """Hand `train` to calls that take it."""
-    return {"train": train} if "train" in inspect.signature(module.__call__).parameters else {}
+    return model.apply(collections, inputs, rngs=rngs, mutable=mutable, **training_flag(model, train))
 
 
 def _find(found: Mapping[str, Any], name: str) -> Array:
