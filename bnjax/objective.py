@@ -1,12 +1,13 @@
 """Loss functions of the parameters alone: the only place where a model meets a probe."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
+from flax import linen as nn
+from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
@@ -43,8 +44,10 @@ class Objective(struct.PyTreeNode):
             outputs, _ = self.model.apply(variables, batch.inputs, train=train, rngs=self.rngs)
             return jnp.sum(get_loss(self.loss)(outputs, batch.labels))
 
-        data_loss = sum(_sum_over(total, group) for group in self._groups) / self.info.num_examples
-        return data_loss + 0.5 * self.l2 * optax.tree.norm(params, squared=True)
+        data_loss = jnp.asarray(sum(_sum_over(total, group) for group in self._groups) / self.info.num_examples)
+        dtype = jnp.promote_types(data_loss.dtype, jnp.float32)
+        penalty = 0.5 * self.l2 * optax.tree.norm(jax.tree.map(_widen, params), squared=True)
+        return data_loss.astype(dtype) + penalty.astype(dtype)
 
     @property
     def _groups(self) -> tuple[Batch, ...]:
@@ -58,7 +61,13 @@ class Objective(struct.PyTreeNode):
             [self.batch.inputs.shape[:1]] if isinstance(self.batch, Batch) else [g.inputs.shape for g in self.batch]
         )
         sizes = [(1, *shape) if len(shape) == 1 else shape for shape in shapes]
-        return ObjectiveInfo(self.statistics, sizes[0][1], sum(num * size for num, size, *_ in sizes))
+        cut = sorted(((num, size) for num, size, *_ in sizes), reverse=True) if len(sizes) > 1 else ()
+        return ObjectiveInfo(self.statistics, sizes[0][1], sum(num * size for num, size, *_ in sizes), tuple(cut))
+
+
+def _widen(leaf: Array) -> Array:
+    """Take at least float32, in which squares add up and do not overflow."""
+    return jnp.asarray(leaf, jnp.promote_types(jnp.result_type(leaf), jnp.float32))
 
 
 def _sum_over(total: Callable[[Batch], Array], group: Batch) -> Array:
@@ -80,9 +89,9 @@ def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
 
 
 def make_loss_fn(
-    model: Model,
+    model: Model | tuple[Callable[..., Any], Callable[..., Any]],
     batch_stats: PyTree[Array],
-    batch: Batch | Sequence[Batch],
+    batch: Batch | Iterable[Batch],
     *,
     loss: str = "cross_entropy",
     statistics: Statistics = "batch",
@@ -97,7 +106,7 @@ def make_loss_fn(
     the last batch is smaller. With the batch's own statistics the loss depends on how the data are cut into batches.
 
     Args:
-        model: pure functions; see `adapters` for making one.
+        model: pure functions, a Model or a pair (init, apply); see `adapters` for making one.
         batch_stats: running statistics.
         batch: the examples to average over, in one Batch or several.
         loss: name of a loss in `losses`.
@@ -111,13 +120,42 @@ def make_loss_fn(
         A function of the parameters, which is also a pytree.
 
     Raises:
-        ValueError: if `loss` or `statistics` is unknown, or there is no batch.
+        ValueError: if `loss` or `statistics` is unknown, `model` is no pair of functions, or `batch` is no Batch or has no
+            example.
     """
     get_loss(loss)
     if statistics not in get_args(Statistics):
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
-    if not isinstance(batch, Batch):
-        if not len(batch):
-            raise ValueError("batch must be a Batch or a sequence of them, got none.")
-        batch = _stack(batch)
-    return Objective(batch_stats, batch, rngs, jnp.asarray(l2, jnp.float32), model, loss, statistics)
+    batches = _check_batches(batch)
+    data = batch if isinstance(batch, Batch) else _stack(batches)
+    return Objective(batch_stats, data, rngs, jnp.asarray(l2, float), _check_model(model), loss, statistics)
+
+
+def _check_model(model: Any) -> Model:
+    """Take a Model or a pair of functions, and name the adapter of a module."""
+    for module, kind in ((nn.Module, "linen"), (nnx.Module, "nnx")):
+        if isinstance(model, module):
+            name = type(model).__name__
+            raise ValueError(
+                f"model must be a Model: write adapters.from_{kind}(module), got the {kind} module {name}."
+            )
+    if isinstance(model, Model):
+        return model
+    if not (isinstance(model, tuple) and len(model) == 2 and all(map(callable, model))):
+        raise ValueError(f"model must be a Model or a pair of functions (init, apply), got {type(model).__name__}.")
+    return Model(*model)
+
+
+def _check_batches(batch: Any) -> list[Batch]:
+    """List the batches, each of at least one example."""
+    batches = []
+    for item in batch if isinstance(batch, Iterable) and not isinstance(batch, Batch) else (batch,):
+        if not isinstance(item, Batch):
+            kind = type(item).__name__ if item is batch else f"{type(batch).__name__} of {type(item).__name__}"
+            raise ValueError(f"batch must be a Batch or a sequence of them: write Batch(inputs, labels), got {kind}.")
+        if not len(item.inputs):
+            raise ValueError(f"batch must have at least one example, got inputs of shape {jnp.shape(item.inputs)}.")
+        batches.append(item)
+    if not batches:
+        raise ValueError("batch must be a Batch or a sequence of them, got none.")
+    return batches

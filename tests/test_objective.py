@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
+from flax import nnx
 
 from bnjax import Batch, Model, Variables, norms, objective, train
 
@@ -120,3 +122,82 @@ def test_no_batches_is_an_error(regression):
     """One line says so."""
     with pytest.raises(ValueError, match="batch must be a Batch or a sequence of them, got none"):
         objective.make_loss_fn(regression[0], {}, [])
+
+
+def test_a_pair_of_functions_is_a_model_and_a_generator_is_a_list(regression):
+    """The loss is that of the Model and of the list of batches."""
+    model, variables, batch = regression
+    batches = (part for part in cut(batch, (4, 4, 3)))
+    loss_fn = objective.make_loss_fn(tuple(model), variables.batch_stats, batches, loss="squared_error")
+    assert loss_fn(variables.params) == loss_of(regression, (4, 4, 3))(variables.params)
+    assert loss_fn.info == loss_of(regression, (4, 4, 3)).info
+
+
+X, Y = jnp.ones((2, 3)), jnp.zeros(2, int)
+
+
+@pytest.mark.parametrize(
+    ("batch", "got"),
+    [((X, Y), "tuple of ArrayImpl"), ([(X, Y)], "list of tuple"), (X, "ArrayImpl of ArrayImpl"), (None, "NoneType")],
+)
+def test_what_is_no_batch_is_an_error(batch, got, regression, as_a_user):
+    """One line says how to write one."""
+    message = rf"^batch must be a Batch or a sequence of them: write Batch\(inputs, labels\), got {got}\.$"
+    with pytest.raises(ValueError, match=message):
+        objective.make_loss_fn(regression[0], {}, batch)
+
+
+@pytest.mark.parametrize("batch", [Batch(X[:0], Y[:0]), [Batch(X, Y), Batch(X[:0], Y[:0])]])
+def test_no_examples_is_an_error(batch, regression):
+    """One line says so, also where only one of the batches is empty."""
+    with pytest.raises(ValueError, match=r"^batch must have at least one example, got inputs of shape \(0, 3\)\.$"):
+        objective.make_loss_fn(regression[0], {}, batch)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Dense(2), r"a Model: write adapters.from_linen\(module\), got the linen module Dense"),
+        (nnx.Linear(3, 2, rngs=nnx.Rngs(0)), r"a Model: write adapters.from_nnx\(module\), got the nnx module Linear"),
+        (regress, r"a Model or a pair of functions \(init, apply\), got function"),
+    ],
+)
+def test_what_is_no_model_is_an_error(model, message, as_a_user):
+    """One line says how to make one."""
+    with pytest.raises(ValueError, match=rf"^model must be {message}\.$"):
+        objective.make_loss_fn(model, {}, Batch(X, Y))
+
+
+def constant(variables, x, *, train, rngs=None):
+    """Give zeros, whatever the parameters."""
+    return jnp.zeros((len(x), 3), x.dtype), {}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_the_penalty_adds_up_in_float32(dtype):
+    """Squares of half precision neither overflow nor get lost among many."""
+    batch = Batch(jnp.zeros((2, 1), dtype), jnp.zeros((2, 3), dtype))
+    loss_fn = objective.make_loss_fn(
+        Model(lambda key, x: Variables({}, {}), constant), {}, batch, loss="squared_error", l2=2.0
+    )
+    value = loss_fn({"a": jnp.full(1000, 300.0, dtype), "b": jnp.ones(1, dtype)})
+    assert value.dtype == jnp.float32
+    np.testing.assert_allclose(value, 9e7 + 1, rtol=1e-6)
+
+
+def test_the_penalty_s_strength_is_not_rounded(regression):
+    """In float64 it is that of Python's number, and a model in float32 keeps a loss in float32."""
+    params = regression[1].params
+    penalty = loss_of(regression, l2=0.1)(params) - loss_of(regression)(params)
+    np.testing.assert_allclose(penalty, 0.05 * optax.tree.norm(params, squared=True), rtol=1e-12)
+    single = (regression[0], *jax.tree.map(lambda leaf: leaf.astype(jnp.float32), regression[1:]))
+    assert loss_of(single, l2=0.1)(single[1].params).dtype == jnp.float32
+
+
+def test_two_cuts_do_not_compare_equal(regression):
+    """The info holds all sizes where they differ, in no order; without differences it is the batch size alone."""
+    infos = [loss_of(regression, sizes).info for sizes in ((4, 4, 3), (4, 4, 2, 1), (3, 4, 4))]
+    assert infos[0].cut == ((2, 4), (1, 3))
+    assert infos[0] != infos[1]
+    assert infos[0] == infos[2]
+    assert loss_of(regression).info.cut == ()
