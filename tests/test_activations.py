@@ -166,6 +166,9 @@ def test_statistics_survive_their_file(tmp_path):
     found = ActivationStatistics.stack([activation_statistics(jnp.asarray(normal(seed, 9, 2))) for seed in (1, 2)])
     found.save(tmp_path / "activations")
     jax.tree.map(np.testing.assert_array_equal, ActivationStatistics.load(tmp_path / "activations"), found)
+    for moved in (drift(found), shift(found, found)):
+        moved.save(tmp_path / "moved")
+        jax.tree.map(np.testing.assert_array_equal, type(moved).load(tmp_path / "moved"), moved)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ class ActivationStatistics(NamedTuple):
         return load_result(cls, path)
 
 
+@register
 class Shift(NamedTuple):
     """How far the distribution of each unit has moved; relative values are NaN where the standard deviation is 0.
 
@@ -83,7 +84,17 @@ class Shift(NamedTuple):
     wasserstein: Float[Array, "*steps units"]
     relative_wasserstein: Float[Array, "*steps units"]
 
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        save_result(self, path)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Shift":
+        """Read what `save` wrote."""
+        return load_result(cls, path)
+
+
+@register
 class Drift(NamedTuple):
     """Shifts over training.
 
@@ -95,6 +106,15 @@ class Drift(NamedTuple):
 
     successive: Shift
     cumulative: Shift
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an npz file."""
+        save_result(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Drift":
+        """Read what `save` wrote."""
+        return load_result(cls, path)
 
 
 def activation_statistics(

@@ -84,7 +84,7 @@ def save_result(result: Any, path: str | os.PathLike) -> None:
 
     Args:
         result: its fields are arrays, trees of them (dictionaries, lists and tuples), objective info, names of layers,
-            strings, numbers or None.
+            strings, numbers, None, or registered results that are made of such trees.
         path: where; nothing is appended to the name.
 
     Raises:
@@ -186,7 +186,13 @@ def _flat(name: str, value: Any) -> dict[str, np.ndarray]:
             f"{name} must be an array or made of dictionaries, lists and tuples of them, got {type(node)}."
         )
 
-    tree = np.asarray(json.dumps(describe(value)))
+    is_result = _REGISTRY.get(type(value).__name__) is type(value)
+    described = (
+        {type(value).__name__: [[key, describe(child)] for key, child in value._asdict().items()]}
+        if is_result
+        else describe(value)
+    )
+    tree = np.asarray(json.dumps(described))
     return {f"{name}|tree:": tree, **{f"{name}|leaf:{i}": leaf for i, leaf in enumerate(leaves)}}
 
 
@@ -212,4 +218,6 @@ def _tree(node: Any, leaf: Callable[[int], Array]) -> Any:
     ((kind, children),) = node.items()
     if kind == "dict":
         return {key: _tree(child, leaf) for key, child in children}
+    if kind in _REGISTRY:
+        return _REGISTRY[kind](**{key: _tree(child, leaf) for key, child in children})
     return {"list": list, "tuple": tuple}[kind](_tree(child, leaf) for child in children)

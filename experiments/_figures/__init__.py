@@ -10,4 +10,5 @@ surface    the same in three dimensions
 grid       the points and colours that the two share
 spectrum   spectral density, eigenvalues, trace
 layers     what is measured layer by layer, over training
+drift      how far the activations of a layer have moved
 """

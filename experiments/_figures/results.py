@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from bnjax import probes
 from bnjax.probes.directions import PrincipalAxes
+from experiments._figures.drift import drift_figure
 from experiments._figures.layers import activations_figure, layers_figure
 from experiments._figures.line import line_figure
 from experiments._figures.plane import path_figure, plane_figure
@@ -21,6 +22,8 @@ _FIGURES: dict[type, Any] = {
     probes.GradientStatistics: layers_figure,
     probes.CovariateShift: layers_figure,
     probes.ActivationStatistics: activations_figure,
+    probes.Shift: drift_figure,
+    probes.Drift: drift_figure,
 }
 
 

@@ -121,6 +121,12 @@ def activations(num=4):
     return probes.ActivationStatistics.stack([probes.activation_statistics(sample) for sample in samples])
 
 
+@functools.cache
+def dead_activations():
+    """Statistics of units that are always 0."""
+    return probes.ActivationStatistics.stack([probes.activation_statistics(jnp.zeros((9, 3)))] * 3)
+
+
 def first(result):
     """Take the first of a stack."""
     return jax.tree.map(lambda values: values[0], result)

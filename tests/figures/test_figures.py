@@ -9,6 +9,7 @@ from drawn import (
     W,
     activations,
     assert_readable,
+    dead_activations,
     density,
     first,
     gradients,
@@ -26,6 +27,7 @@ from matplotlib.figure import Figure
 
 from bnjax import probes
 from bnjax.probes import curvature
+from bnjax.probes.results import registered
 from bnjax.records import read_json
 from experiments._figures import style
 from experiments._figures.landscape import landscape_figure
@@ -59,9 +61,13 @@ RESULTS = {
     "shift": shift,
     "shifts": lambda: jax.tree.map(lambda v: jnp.stack([v, 2 * v, v]), shift()),
     "activations": activations,
+    "drift": lambda: probes.drift(activations()),
+    "drift of dead units": lambda: probes.drift(dead_activations()),
+    "moved": lambda: probes.drift(activations()).successive,
+    "moved once": lambda: first(probes.drift(activations()).successive),
     "activations of one step": lambda: first(activations()),
 }
-QUICK = ("planes", "traces", "lines", "plane with a wall", "pairs", "gradients")
+QUICK = ("drift", "planes", "traces", "lines", "plane with a wall", "pairs", "gradients")
 
 
 def test_the_check_of_texts_sees_what_is_wrong():
@@ -93,6 +99,11 @@ def test_the_experiments_figure_is_readable(name):
     assert words[:2] == ["without BN", "with BN"]
     assert words[2].startswith("training, mean of")
     assert words[3:] == ["test"]
+
+
+def test_every_registered_result_has_a_figure():
+    """Whatever can be loaded can be drawn."""
+    assert {type(make()) for make in RESULTS.values()} == set(registered().values())
 
 
 def test_a_result_without_a_drawing():
