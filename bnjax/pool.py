@@ -6,7 +6,7 @@ convolutions. Here the place of each maximum is an array, and the gradient a sel
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float, Int
 
 
@@ -18,6 +18,8 @@ def max_pool_2x2(
     Of equal maxima the first, row by row, has the gradient, as in `flax.linen.max_pool`.
     """
     h, w = x.shape[1:3]
+    if any(jax.typeof(x).sharding.spec):  # over an explicit mesh, whose axes no reshape may divide
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
     return _max_pool(x[:, : h // 2 * 2, : w // 2 * 2])
 
 

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax import lax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from bnjax.conv import _cpu as cpu
 from bnjax.conv import _plain as plain
 from bnjax.conv import _winograd as winograd
 from bnjax.conv import conv_general_dilated
 from bnjax.conv._geometry import NHWC, Geometry
+from bnjax.pool import max_pool_2x2
 
 # (height, width, channels, features, kernel height, kernel width, padding)
 FAST = {
@@ -41,9 +44,9 @@ FAST = {
 
 
 def operands(height, width, channels, features, kernel_height, kernel_width, seed=0):
-    """Draw two images and a kernel."""
+    """Draw images, enough of them for the smallest maps to have many tiles, and a kernel."""
     rng = np.random.default_rng(seed)
-    images = rng.normal(size=(2, height, width, channels))
+    images = rng.normal(size=(16, height, width, channels))
     return jnp.asarray(images), jnp.asarray(rng.normal(size=(kernel_height, kernel_width, channels, features)))
 
 
@@ -191,6 +194,45 @@ def test_fewer_multiplications_keep_the_precision(seed, x64):
     for ours, exact in pairs:
         assert ours.dtype == jnp.float32
         assert jnp.max(jnp.abs(ours - exact)) <= 3e-6 * jnp.max(jnp.abs(exact))
+
+
+def test_few_and_many_pixels_go_to_jax():
+    """A kernel is not transformed for a handful of tiles, and large arrays are not written out many times."""
+    geometry, chosen = Geometry((8, 8), (3, 3), ((1, 1), (1, 1))), []
+    for num in (1, 128, 4096):
+        images = jax.ShapeDtypeStruct((num, 8, 8, 64), jnp.float32)
+        jax.eval_shape(lambda x: chosen.append(cpu._is_tiled(x, geometry)), images)
+    assert chosen == [False, True, False]
+    gradient = jax.jit(
+        jax.grad(lambda x, k: jnp.sum(conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC)))
+    )
+    image, kernel = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 512, 512, 1), (15, 15, 1, 2)))
+    assert gradient.lower(image, kernel).compile().memory_analysis().temp_size_in_bytes < 2**26
+
+
+def test_runs_without_compilation():
+    """Under `jax.disable_jit` the numbers are the same."""
+    x, k = (a.astype(jnp.float32) for a in operands(8, 8, 5, 6, 3, 3))
+    with jax.disable_jit():
+        ours = conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC)
+    theirs = lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_explicitly_sharded_images_go_to_jax():
+    """Over an explicit mesh the convolution and the pooling are JAX's."""
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(AxisType.Explicit,))
+    x, k = (a.astype(jnp.float32) for a in operands(8, 8, 5, 6, 3, 3))
+
+    def loss(k, x):
+        return jnp.sum(max_pool_2x2(conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC)) ** 2)
+
+    alone = jax.value_and_grad(loss, 1)(k, x)
+    with jax.set_mesh(mesh):
+        sharded = jax.value_and_grad(loss, 1)(k, jax.device_put(x, NamedSharding(mesh, P("d"))))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-3), alone, sharded
+    )
 
 
 def test_half_precision_takes_no_tiles():

@@ -218,3 +218,18 @@ def test_stacked_scans_have_bands():
     assert np.isnan(probes.band(stacked.loss[:1]).standard_error).all()
     with pytest.raises(ValueError, match="scans must hold at least one scan"):
         probes.stack_lines([])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_overflows_nowhere(dtype):
+    """Norms and products of a large half-precision model are taken in float32."""
+    params = jnp.ones(100_000, dtype)
+    scan = probes.scan_line(lambda w: jnp.sum(w.astype(jnp.float32) ** 2), params, step_sizes=(0.125, 0.25))
+    np.testing.assert_allclose(scan.gradient_norm, 2 * 100_000**0.5, rtol=1e-5)
+    np.testing.assert_allclose(scan.smoothness, 2, rtol=1e-2)
+    np.testing.assert_allclose(float(scan.start_slope), -400_000, rtol=4e-3)
+
+
+def test_the_start_alone_has_no_smoothness():
+    """The largest of no smoothness is not known."""
+    assert jnp.isnan(probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3), step_sizes=(0.0,)).effective_smoothness)

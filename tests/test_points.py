@@ -99,7 +99,7 @@ def test_points_spread_over_devices():
 
 @pytest.mark.parametrize("batching", ["auto", "loop", 3])
 def test_an_interrupted_scan_resumes(batching, tmp_path):
-    """Only the points that are missing are evaluated; NaN is a value; the file stays and says so."""
+    """Only missing points are evaluated, but for two that are compared; NaN is a value; the file stays and says so."""
     seen = []
 
     def report(value):
@@ -141,7 +141,7 @@ def test_an_interrupted_scan_resumes(batching, tmp_path):
     assert before + len(seen[before:]) < 60 + 2 * 20
     num_seen = len(seen)
     np.testing.assert_array_equal(scan(counted), result)
-    assert len(seen) == num_seen
+    assert len(seen) == num_seen + 2  # the first and the last point, which tell whether it is the same function
 
 
 @pytest.mark.parametrize("change", ["coordinates", "base", "data"])
@@ -160,6 +160,26 @@ def test_the_file_of_another_scan_is_refused(change, tmp_path):
     }
     with pytest.raises(ValueError, match=r"resume must be a file of the same scan, got .*scan\.npz of another one"):
         evaluate_points(**{**arguments, **other[change]}, resume=tmp_path / "scan.npz")
+
+
+@pytest.mark.parametrize("change", ["function", "outputs", "types"])
+def test_the_file_of_another_function_is_refused(change, tmp_path):
+    """A function has no name in the file: what it gives at points that are done tells."""
+    other = {
+        "function": lambda p: jnp.sum(p["a"]) ** 2,
+        "outputs": lambda p: (jnp.sum(p["a"]), jnp.sum(p["b"])),
+        "types": lambda p: jnp.sum(p["a"]).astype(jnp.int32),
+    }
+    scan = partial(evaluate_points, base=BASE, directions=DIRECTIONS, coordinates=jnp.ones((3, 2)))
+    scan(lambda p: jnp.sum(p["a"]), resume=tmp_path / "scan.npz")
+    with pytest.raises(ValueError, match=r"resume must be a file of the same scan, got .*scan\.npz of another one"):
+        scan(other[change], resume=tmp_path / "scan.npz")
+
+
+def test_a_missing_folder_is_said_before_anything_is_evaluated(tmp_path):
+    """Work is not lost for a file that cannot be written."""
+    with pytest.raises(ValueError, match="resume must be a file in a folder that exists"):
+        evaluate_points(lambda p: 1 / 0, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=tmp_path / "none" / "scan.npz")
 
 
 @pytest.mark.parametrize("start", [b"no scan", b"PK\x03\x04 the start of an archive"])

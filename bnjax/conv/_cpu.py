@@ -14,9 +14,12 @@ from bnjax.conv._geometry import Geometry
 _DENSE_MAX_PIXELS = 4  # maps up to 2x2 are one matrix product with the kernel written out
 _CLIPPED_MAX_PIXELS = 16  # maps up to 4x4: multiply only the pixels that each tap of the kernel reaches
 _IMAGE_MAX_CHANNELS = 4  # images: too few channels to fill a matrix product per tap
+_PATCHES_MAX_ENTRIES = 2**23  # of the kernel's view of every pixel, where it is written out for speed alone
 _WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than what they save, but for
 _WINOGRAD_WIDE_MAX_PIXELS = 256  # those whose channels, in and out, are at least as many as
 _WINOGRAD_WIDE_MIN_CHANNELS = 64
+_WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than what the tiles save
+_WINOGRAD_MAX_ENTRIES = 2**23  # of the image, which is written out four times
 
 
 def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
@@ -26,9 +29,9 @@ def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
     is_wide = min(c, f) >= _WINOGRAD_WIDE_MIN_CHANNELS
     if _is_tiny(geometry):
         y = _flat(x) @ _kernel_matrix(k, geometry)
-    elif is_smaller or c <= _IMAGE_MAX_CHANNELS:
+    elif is_smaller or (c <= _IMAGE_MAX_CHANNELS and x.shape[0] * h * w * k[..., 0].size <= _PATCHES_MAX_ENTRIES):
         y = _patches(x, geometry) @ k.reshape(-1, f)
-    elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and winograd.fits(x, geometry):
+    elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and _is_tiled(x, geometry):
         return winograd.conv(x, k, geometry=geometry)
     else:
         return plain.conv(x, k, geometry=geometry)
@@ -49,7 +52,7 @@ def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]
     if c <= _IMAGE_MAX_CHANNELS:
         return _exchanged(x, dy, geometry)
-    if winograd.fits(x, geometry) and not _is_tiny(geometry):
+    if _is_tiled(x, geometry):
         return winograd.kernel_gradient(x, dy, geometry=geometry)
     if math.prod(geometry.image) > _CLIPPED_MAX_PIXELS:
         pairs = [(shifted, dy) for shifted in _shifts(x, geometry)]
@@ -67,6 +70,13 @@ def _exchanged(x: Array, dy: Array, geometry: Geometry) -> Array:
 def _is_tiny(geometry: Geometry) -> bool:
     """Tell whether image and result are so small that the convolution is best written out as one matrix."""
     return max(math.prod(geometry.image), math.prod(geometry.output)) <= _DENSE_MAX_PIXELS
+
+
+def _is_tiled(x: Array, geometry: Geometry) -> bool:
+    """Tell whether Winograd's algorithm can be taken, and there is enough and not too much for it to do."""
+    num_tiles = x.shape[0] * math.prod(geometry.output) // 4
+    is_sized = num_tiles >= _WINOGRAD_MIN_TILES and x.size <= _WINOGRAD_MAX_ENTRIES
+    return is_sized and not _is_tiny(geometry) and winograd.fits(x, geometry)
 
 
 def _flat(x: Array) -> Array:

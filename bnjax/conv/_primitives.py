@@ -37,7 +37,13 @@ def bind(primitive: Primitive, *operands: Array, geometry: Geometry) -> Array:
 def _make_primitive(name: str, elsewhere: Callable[..., Array], on_cpu: Callable[..., Array]) -> Primitive:
     """Make a primitive from what it computes elsewhere and on CPU; `ad.defbilinear` below gives it its derivatives."""
     primitive = Primitive(name)
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames="geometry"))
+    compiled = jax.jit(primitive.bind, static_argnames="geometry")
+
+    def evaluate(*operands: Array, geometry: Geometry) -> Array:
+        with jax.disable_jit(False):
+            return compiled(*operands, geometry=geometry)
+
+    primitive.def_impl(evaluate)
     primitive.def_abstract_eval(lambda *avals, geometry: _out_aval(partial(elsewhere, geometry=geometry), *avals))
     mlir.register_lowering(primitive, mlir.lower_fun(elsewhere, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")

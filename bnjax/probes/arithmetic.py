@@ -22,4 +22,19 @@ def as_float(leaf: Array) -> Array:
 def leaf_dots(a: Params, b: Params) -> Float[Array, " leaves"]:
     """Take the inner product of two trees in each leaf."""
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return jnp.stack([jnp.vdot(as_float(x), as_float(y)) for x, y in pairs])
+    return jnp.stack([jnp.vdot(as_float(x), as_float(y), precision="highest") for x, y in pairs])
+
+
+def dot(a: Params, b: Params) -> Float[Array, ""]:
+    """Take the inner product of two trees."""
+    return jnp.sum(leaf_dots(a, b))
+
+
+def norm(tree: Params) -> Float[Array, ""]:
+    """Compute the l2 norm of a tree."""
+    return jnp.sqrt(dot(tree, tree))
+
+
+def distance(a: Params, b: Params) -> Float[Array, ""]:
+    """Compute the l2 norm of the difference of two trees."""
+    return norm(jax.tree.map(lambda x, y: as_float(x) - as_float(y), a, b))

@@ -50,19 +50,22 @@ def run_chunks(
         The tree with one entry per row, in the order of `rows`.
     """
     done = _Done(len(rows), Path(resume) if resume is not None else None, (rows, identity))
-    size = 1 if one_by_one else _first_size(len(done.missing), group_size)
-    with progress_bar("points", total=len(rows), done=len(rows) - len(done.missing), show=show_progress) as advance:
+    missing, position = done.missing, 0
+    size = 1 if one_by_one else _first_size(len(missing), group_size)
+    done.check(lambda known: evaluate(rows[np.resize(known, _rounded(max(size, len(known)), multiple_of))], group_size))
+    with progress_bar("points", total=len(rows), done=len(rows) - len(missing), show=show_progress) as advance:
         try:
             seen: set[int] = set()
-            while len(missing := done.missing):
-                size = -(-size // multiple_of) * multiple_of
-                chunk, start = missing[:size], time.perf_counter()
+            while position < len(missing):
+                size = _rounded(size, multiple_of)
+                chunk, start = missing[position : position + size], time.perf_counter()
                 try:
                     values = jax.device_get(evaluate(rows[np.resize(chunk, size)], group_size))
                 except jax.errors.JaxRuntimeError as error:
                     group_size = size = _halved(group_size, error)
                     continue
                 done.add(chunk, values)
+                position += len(chunk)
                 advance(len(chunk))
                 if size in seen and not one_by_one and time.perf_counter() - start < _FAST:
                     size = min(16 * size, _LARGEST_CHUNK)
@@ -70,6 +73,11 @@ def run_chunks(
         finally:
             done.save()
     return done.results(lambda: jax.eval_shape(lambda: evaluate(rows[:multiple_of], None)))
+
+
+def _rounded(size: int, multiple_of: int) -> int:
+    """Round up to a multiple."""
+    return -(-size // multiple_of) * multiple_of
 
 
 def _first_size(num_rows: int, group_size: int | None) -> int:
@@ -109,13 +117,30 @@ class _Done:
         if path is not None and path.exists():
             saved = _read(path)
             if saved.identity != self._identity:
-                raise ValueError(f"resume must be a file of the same scan, got {path} of another one.")
+                raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
+        elif path is not None and not path.parent.is_dir():
+            raise ValueError(f"resume must be a file in a folder that exists, got {path}.")
 
     @property
     def missing(self) -> np.ndarray:
         """The rows without a result."""
         return np.flatnonzero(~self.is_done)
+
+    def check(self, evaluate: Callable[[np.ndarray], PyTree]) -> None:
+        """Raise where the first or the last row from a file has another result now: its function was another one."""
+        if not self.is_done.any():
+            return
+        known = np.flatnonzero(self.is_done)[[0, -1]]
+        values = [np.asarray(leaf)[: len(known)] for leaf in jax.tree.leaves(jax.device_get(evaluate(known)))]
+        saved = [leaf[known] for leaf in self._leaves]
+        is_same = len(values) == len(saved) and all(map(_is_close, values, saved))
+        if not is_same:
+            raise self._another()
+
+    def _another(self) -> ValueError:
+        """Say that the file belongs to another scan."""
+        return ValueError(f"resume must be a file of the same scan, got {self._path} of another one.")
 
     def add(self, chunk: np.ndarray, values: PyTree) -> None:
         """Take the results of some rows; what is behind them has filled the call up."""
@@ -141,6 +166,16 @@ class _Done:
         """Return everything as arrays on the device, in the structure of an example where nothing was evaluated."""
         treedef = jax.tree.structure(example()) if self._treedef is None else self._treedef
         return treedef.unflatten([jnp.asarray(leaf) for leaf in self._leaves])
+
+
+def _is_close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Tell whether two results differ by rounding alone, as much as another machine's may; NaN is a value."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if not np.issubdtype(a.dtype, np.inexact):
+        return bool(np.array_equal(a, b))
+    scale = np.max(np.abs(b), initial=0, where=np.isfinite(b))
+    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-4 * scale, equal_nan=True))
 
 
 def _read(path: Path) -> _Saved:

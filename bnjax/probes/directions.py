@@ -12,6 +12,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
+from bnjax.probes.arithmetic import as_float
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
@@ -70,8 +71,8 @@ def filter_normalized(key: Array, params: Params, *, vectors: Vectors = "ignore"
         if w.ndim < 2 and vectors == "ignore":
             return jnp.zeros_like(w)
         axes = tuple(range(w.ndim - 1)) if w.ndim > 1 else None
-        norm_z, norm_w = (jnp.sqrt(jnp.sum(jnp.square(v), axes, keepdims=True)) for v in (z, w))
-        return z * norm_w / jnp.where(norm_z == 0, 1, norm_z)
+        norm_z, norm_w = (jnp.sqrt(jnp.sum(jnp.square(as_float(v)), axes, keepdims=True)) for v in (z, w))
+        return (z * (norm_w / jnp.where(norm_z == 0, 1, norm_z))).astype(z.dtype)
 
     return jax.tree.map(normalise, random(key, params), params)
 
@@ -137,7 +138,7 @@ def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
     total = np.trace(_products(centred, centred))
     if not values[1] > 1e-12 * total:
         raise ValueError("trajectory must not lie on one line: it has no second principal axis.")
-    weights = jnp.asarray(vectors / np.sqrt(values), jnp.float32)
+    weights = jnp.asarray(vectors / np.sqrt(values))
     x, y = (
         jax.tree.map(lambda leaf, i=i: jnp.tensordot(weights[:, i].astype(leaf.dtype), leaf, 1), centred)
         for i in (0, 1)

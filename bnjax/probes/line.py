@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax.probes.arithmetic import distance, dot, norm
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
@@ -73,8 +74,10 @@ class LineScan(NamedTuple):
 
     @property
     def effective_smoothness(self) -> Float[Array, "*scans"]:
-        """The largest smoothness over the points other than the start itself."""
-        return jnp.max(self.smoothness, axis=-1, where=self.step_sizes != 0, initial=-jnp.inf)
+        """The largest smoothness over the points other than the start itself; NaN where there are none."""
+        moves = self.step_sizes != 0
+        largest = jnp.max(self.smoothness, axis=-1, where=moves, initial=-jnp.inf)
+        return jnp.where(jnp.any(moves, axis=-1), largest, jnp.nan)
 
     def check(self) -> Sanity:
         """Compare the losses with the gradients and the start; `print(scan.check())` says in a line whether they agree."""
@@ -115,7 +118,7 @@ def scan_line(
         loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it is compiled once for all batches of a shape,
             any other function is compiled at every call.
         params: w.
-        direction: d, a tree like `params`; None is minus the gradient at `params`.
+        direction: d, a tree like `params`; None is minus the gradient at `params`, whose zero is a result: a flat line.
         step_sizes: etas, in units of d; the default is the paper's grid for a learning rate of 0.1.
         gradients: False leaves gradients out, which costs a third; their fields are NaN.
         batching: how points run together, like all that follow as in `evaluate_points`. All ways give the same numbers.
@@ -141,7 +144,7 @@ def scan_line(
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
     measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient, start.direction)
     coordinates = jnp.asarray(step_sizes, jnp.promote_types(start.loss.dtype, jnp.float32))
-    loss, distance, cosine, slope = evaluate_points(
+    loss, gradient_distance, cosine, slope = evaluate_points(
         measure,
         params,
         (start.direction,),
@@ -154,7 +157,7 @@ def scan_line(
     return LineScan(
         coordinates,
         loss,
-        distance,
+        gradient_distance,
         cosine,
         start.gradient_norm,
         start.direction_norm,
@@ -168,7 +171,7 @@ def scan_line(
 def stack_lines(scans: Sequence[LineScan]) -> LineScan:
     """Stack scans of as many points (of seeds, directions, checkpoints or batches) along a new first axis of every array.
 
-    Their spread is `band(stacked.loss)`.
+    Their spread is `band(stacked.loss)`. Step sizes may differ, but then that is over different coordinates.
 
     Raises:
         ValueError: if there are none, their points differ in number, or their losses were made in different ways.
@@ -199,20 +202,21 @@ def _start(loss_fn: LossFn, params: Params, direction: Params | None) -> _Start:
     """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
     loss, gradient = jax.value_and_grad(partial(scalar_loss, loss_fn))(params)
     direction = optax.tree.scale(-1, gradient) if direction is None else direction
-    slope = jnp.asarray(optax.tree.vdot(gradient, direction))
-    return _Start(loss, gradient, direction, optax.tree.norm(gradient), optax.tree.norm(direction), slope)
+    return _Start(loss, gradient, direction, norm(gradient), norm(direction), _slope(gradient, direction))
 
 
 def _gradient_statistics(loss_fn: LossFn, start: Params, direction: Params, params: Params) -> tuple[Array, ...]:
     """Measure the loss, distance and cosine of the gradient to the start's, and the slope."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
-    distance = optax.tree.norm(optax.tree.sub(gradient, start))
-    norms = optax.tree.norm(gradient) * optax.tree.norm(start)
-    cosine, slope = (
-        jnp.asarray(optax.tree.vdot(gradient, start)) / norms,
-        jnp.asarray(optax.tree.vdot(gradient, direction)),
-    )
-    return loss, distance, cosine, slope
+    cosine = dot(gradient, start) / (norm(gradient) * norm(start))
+    return loss, distance(gradient, start), cosine, _slope(gradient, direction)
+
+
+def _slope(gradient: Params, direction: Params) -> Array:
+    """Take <g, d>, in bfloat16 where gradients are in half precision: it has the digits that are known, and no overflow."""
+    is_half = any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(gradient))
+    slope = dot(gradient, direction)
+    return slope.astype(jnp.bfloat16) if is_half else slope
 
 
 def _loss_only(loss_fn: LossFn, _start: Params, _direction: Params, params: Params) -> tuple[Array, ...]:

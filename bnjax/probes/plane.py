@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import optax
 from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax.probes.arithmetic import dot, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import Batching, compiled, evaluate_points, scalar_loss
@@ -113,5 +113,5 @@ def scan_plane(
 
 def _start(loss_fn: LossFn, params: Params, x: Params, y: Params) -> tuple[Array, Array, Array, Array]:
     """Evaluate the loss at the centre, and measure the directions."""
-    norm_x, norm_y = (jnp.asarray(optax.tree.norm(d)) for d in (x, y))
-    return scalar_loss(loss_fn, params), norm_x, norm_y, jnp.asarray(optax.tree.vdot(x, y)) / (norm_x * norm_y)
+    norm_x, norm_y = norm(x), norm(y)
+    return scalar_loss(loss_fn, params), norm_x, norm_y, dot(x, y) / (norm_x * norm_y)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int, UInt32
 
-from bnjax.probes.paths import path_name
+from bnjax.probes.paths import named_leaves, path_name
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import ObjectiveInfo, Params
 
@@ -42,7 +42,16 @@ class EigenPairs(NamedTuple):
     objective: ObjectiveInfo
 
     def direction(self, params: Params, index: int = 0) -> Params:
-        """Return one eigenvector as a tree like `params`, zero where nothing was selected: a direction to scan along."""
+        """Return one eigenvector as a tree like `params`, zero where nothing was selected: a direction to scan along.
+
+        Raises:
+            ValueError: if there is no such pair, or the eigenvectors are not of these parameters.
+        """
+        num = len(self.eigenvalues)
+        if not -num <= index < num:
+            raise ValueError(f"index must be that of one of {num} eigenpairs, got {index}.")
+        if missing := self.eigenvectors.keys() - named_leaves(params).keys():
+            raise ValueError(f"params must be those of the eigenvectors, but have no {min(missing)}.")
 
         def entries(path: Any, leaf: Array) -> Array:
             vectors = self.eigenvectors.get(path_name(path))
