@@ -233,3 +233,10 @@ def test_half_precision_overflows_nowhere(dtype):
 def test_the_start_alone_has_no_smoothness():
     """The largest of no smoothness is not known."""
     assert jnp.isnan(probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3), step_sizes=(0.0,)).effective_smoothness)
+
+
+def test_whole_numbers_cannot_be_moved():
+    """Parameters that are no floating-point numbers are named."""
+    params = {"w": jnp.ones(2), "table": jnp.arange(3)}
+    with pytest.raises(ValueError, match="params must be floating-point, but table is int32"):
+        probes.scan_line(lambda p: jnp.sum(p["w"] ** 2), params)

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from bnjax.probes.lanczos import Matvec
-from bnjax.probes.paths import check_alike, named_leaves, path_name, selected_leaves
+from bnjax.probes.paths import check_alike, check_params, named_leaves, path_name, selected_leaves
 from bnjax.probes.points import scalar_loss
 from bnjax.probes.restrict import RestrictedLoss
 from bnjax.types import LossFn, Params
@@ -82,14 +82,3 @@ def block_operator(
         return ravel_pytree(hvp(block_loss, block, unravel(vector)))[0].astype(flat.dtype)
 
     return matvec, flat, unravel
-
-
-def check_params(params: Params) -> None:
-    """Raise unless there are parameters, all of them floating-point."""
-    leaves = named_leaves(params)
-    if not sum(jnp.size(leaf) for leaf in leaves.values()):
-        raise ValueError(f"params must hold at least one number, got {params}.")
-    for path, leaf in leaves.items():
-        dtype = jnp.result_type(leaf)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(f"params must be floating-point, but {path or 'the array'} is {dtype}.")

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax.probes.arithmetic import distance, dot, norm
-from bnjax.probes.paths import check_alike
+from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.probes.sanity import Sanity, check_line
@@ -130,10 +130,11 @@ def scan_line(
         LineScan.
 
     Raises:
-        ValueError: if there is no step size, one is not finite, the direction is zero or not like `params`, or the loss is
-            not a scalar.
+        ValueError: if there is no step size, one is not finite, the direction is zero or not like `params`, these are not
+            floating-point, or the loss is not a scalar.
     """
     check_batching(batching)
+    check_params(params)
     check_coordinates("step_sizes", step_sizes)
     if direction is None and not gradients:
         raise ValueError("direction must be given where gradients is False: the default direction is a gradient.")

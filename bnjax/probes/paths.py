@@ -107,6 +107,17 @@ def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params"
         )
 
 
+def check_params(params: Params) -> None:
+    """Raise unless there are parameters, all of them floating-point."""
+    leaves = named_leaves(params)
+    if not sum(jnp.size(leaf) for leaf in leaves.values()):
+        raise ValueError(f"params must hold at least one number, got {params}.")
+    for path, leaf in leaves.items():
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"params must be floating-point, but {path or 'the array'} is {dtype}.")
+
+
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     """List the shapes of a tree's leaves by path, keys that hold a "/" in quotes."""
     names = ([path_name((key,)) for key in path] for path, _ in jax.tree.leaves_with_path(tree))

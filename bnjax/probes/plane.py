@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bnjax.probes.arithmetic import dot, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
-from bnjax.probes.paths import check_alike
+from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, compiled, evaluate_points, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -88,6 +88,7 @@ def scan_plane(
     Raises:
         ValueError: if coordinates are missing or not finite, or a direction is zero or not like `params`.
     """
+    check_params(params)
     for name, coordinates in (("xs", xs), ("ys", ys)):
         check_coordinates(name, coordinates)
     for name, direction in (("direction_x", direction_x), ("direction_y", direction_y)):
