@@ -25,11 +25,11 @@ FAST = {
     "large": (8, 8, 5, 6, 3, 3, "SAME"),
     "image": (9, 8, 3, 4, 3, 3, "SAME"),
     "image of another size than its result": (7, 8, 2, 4, 4, 3, "VALID"),
-    "small tiles": (4, 4, 5, 6, 3, 3, "SAME"),
-    "oblong tiles": (6, 4, 5, 7, 3, 3, ((1, 1), (2, 0))),
-    "tiles from a larger image": (8, 6, 6, 5, 3, 3, "VALID"),
+    "small tiles": (4, 4, 32, 33, 3, 3, "SAME"),
+    "oblong tiles": (6, 4, 33, 32, 3, 3, ((1, 1), (2, 0))),
+    "tiles from a larger image": (8, 6, 32, 32, 3, 3, "VALID"),
     "tiles of a wide map": (10, 8, 64, 64, 3, 3, "SAME"),
-    "too large for tiles": (10, 8, 5, 6, 3, 3, "SAME"),
+    "too large for tiles": (10, 8, 32, 32, 3, 3, "SAME"),
     "clipped": (3, 4, 5, 6, 3, 3, "SAME"),
     "odd": (7, 5, 6, 5, 3, 3, "SAME"),
     "2x2": (2, 2, 5, 4, 3, 3, "SAME"),
@@ -201,8 +201,9 @@ def test_few_and_many_pixels_go_to_jax():
     geometry, chosen = Geometry((8, 8), (3, 3), ((1, 1), (1, 1))), []
     for num in (1, 128, 4096):
         images = jax.ShapeDtypeStruct((num, 8, 8, 64), jnp.float32)
-        jax.eval_shape(lambda x: chosen.append(cpu._is_tiled(x, geometry)), images)
+        jax.eval_shape(lambda x: chosen.append(cpu._is_tiled(x, 64, geometry)), images)
     assert chosen == [False, True, False]
+    assert not cpu._is_tiled(jnp.ones((128, 8, 8, 64)), 31, geometry)
     gradient = jax.jit(
         jax.grad(lambda x, k: jnp.sum(conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC)))
     )

@@ -18,6 +18,7 @@ _PATCHES_MAX_ENTRIES = 2**23  # of the kernel's view of every pixel, where it is
 _WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than what they save, but for
 _WINOGRAD_WIDE_MAX_PIXELS = 256  # those whose channels, in and out, are at least as many as
 _WINOGRAD_WIDE_MIN_CHANNELS = 64
+_WINOGRAD_MIN_CHANNELS = 32  # in and out: with fewer, its many small products take longer to compile than they save
 _WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than what the tiles save
 _WINOGRAD_MAX_ENTRIES = 2**23  # of the image, which is written out four times
 
@@ -31,7 +32,7 @@ def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
         y = _flat(x) @ _kernel_matrix(k, geometry)
     elif is_smaller or (c <= _IMAGE_MAX_CHANNELS and x.shape[0] * h * w * k[..., 0].size <= _PATCHES_MAX_ENTRIES):
         y = _patches(x, geometry) @ k.reshape(-1, f)
-    elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and _is_tiled(x, geometry):
+    elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and _is_tiled(x, f, geometry):
         return winograd.conv(x, k, geometry=geometry)
     else:
         return plain.conv(x, k, geometry=geometry)
@@ -52,7 +53,7 @@ def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]
     if c <= _IMAGE_MAX_CHANNELS:
         return _exchanged(x, dy, geometry)
-    if _is_tiled(x, geometry):
+    if _is_tiled(x, f, geometry):
         return winograd.kernel_gradient(x, dy, geometry=geometry)
     if math.prod(geometry.image) > _CLIPPED_MAX_PIXELS:
         pairs = [(shifted, dy) for shifted in _shifts(x, geometry)]
@@ -72,11 +73,12 @@ def _is_tiny(geometry: Geometry) -> bool:
     return max(math.prod(geometry.image), math.prod(geometry.output)) <= _DENSE_MAX_PIXELS
 
 
-def _is_tiled(x: Array, geometry: Geometry) -> bool:
+def _is_tiled(x: Array, num_features: int, geometry: Geometry) -> bool:
     """Tell whether Winograd's algorithm can be taken, and there is enough and not too much for it to do."""
     num_tiles = x.shape[0] * math.prod(geometry.output) // 4
+    is_wide = min(x.shape[3], num_features) >= _WINOGRAD_MIN_CHANNELS
     is_sized = num_tiles >= _WINOGRAD_MIN_TILES and x.size <= _WINOGRAD_MAX_ENTRIES
-    return is_sized and not _is_tiny(geometry) and winograd.fits(x, geometry)
+    return is_wide and is_sized and not _is_tiny(geometry) and winograd.fits(x, geometry)
 
 
 def _flat(x: Array) -> Array:
