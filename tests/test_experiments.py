@@ -179,7 +179,7 @@ def test_curves_over_seeds():
     np.testing.assert_allclose(_curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
 
 
-@pytest.mark.xdist_group("smoke")
+@pytest.mark.thorough
 def test_folders_that_do_not_fit(capsys, tmp_path):
     """A folder whose runs had other defaults, one that another process uses and one without its log are told in a line."""
     arguments = [*SMOKE, "--results", str(tmp_path), "--num-steps", "10", "--eval-every", "10"]

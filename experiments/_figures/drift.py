@@ -78,6 +78,8 @@ def draw_shift(
     if len(at) == 1:
         panel.vlines(at, low, high, color=COLOURS["batch_norm"], linewidth=2)
     panel.set(title=quantity.title, ylabel=quantity.label)
+    margin = 0.05 * np.ptp(at) or 0.5
+    panel.set(xlim=(np.min(at) - margin, np.max(at) + margin))  # also where no unit has a value
     panel.set_ylim(bottom=0)
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True) if len(at) > 1 else FixedLocator(at.tolist()))
 
