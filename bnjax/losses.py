@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 
 def cross_entropy(
@@ -20,8 +20,15 @@ def squared_error(
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
 
 
-def is_correct(logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]) -> Bool[Array, " examples"]:
-    """Tell for each example whether the largest logit is the label's; a non-finite logit is never correct."""
+def is_correct(
+    logits: Float[Array, "examples classes"], labels: Shaped[Array, "examples *outputs"]
+) -> Bool[Array, " examples"] | Float[Array, " examples"]:
+    """Tell for each example whether the largest logit is the label's; a non-finite logit is never correct.
+
+    Where the labels are numbers to approximate, nothing is correct or wrong: all is NaN.
+    """
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        return jnp.full(len(labels), jnp.nan)
     return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
 
 

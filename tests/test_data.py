@@ -75,7 +75,10 @@ def test_synthetic_is_the_same_everywhere():
     ("arguments", "message"),
     [
         ({"name": "imagenet"}, "dataset must be one of digits, synthetic, cifar10, mnist, got 'imagenet'"),
-        ({"name": "digits", "preprocessing": "none"}, "preprocessing must be one of unit, half, meanstd, got 'none'"),
+        (
+            {"name": "digits", "preprocessing": "none"},
+            "preprocessing must be one of unit, half, meanstd, binary, got 'none'",
+        ),
     ],
 )
 def test_unknown_names(arguments, message, as_a_user):
@@ -169,3 +172,28 @@ def test_prepared_sets_are_read_once_and_cached(prepared, monkeypatch):
     cached.write_bytes(cached.read_bytes()[:1000])
     jax.tree.map(np.testing.assert_array_equal, first, data.load("mnist", data_dir=prepared / "sets"))
     assert cached.stat().st_size > 1000
+
+
+def test_binary_pixels():
+    """A pixel above the middle of the possible range is 1, all others are 0."""
+    split = data.load("digits", preprocessing="binary").train
+    pixels = data.load("digits").train.images
+    inputs = data.take_batch(split, jnp.arange(50)).inputs
+    np.testing.assert_array_equal(inputs, (np.asarray(pixels[:50]) > 8).astype(np.float32))
+
+
+def test_a_linear_map_has_exact_labels():
+    """Labels are one matrix times the inputs, another one for another key, and batches can be drawn."""
+    train, test = data.draw_linear_map(jax.random.key(0))
+    assert train is test
+    assert train.images.shape == train.labels.shape == (1000, 10)
+    x, y = (np.asarray(values, np.float64) for values in (train.images, train.labels))
+    matrix = np.linalg.lstsq(x, y)[0]
+    np.testing.assert_allclose(x @ matrix, y, atol=1e-5)
+    np.testing.assert_allclose(np.square(matrix).sum(), 100, atol=50)
+    batch = data.take_batch(train, jnp.array([3, 1]))
+    np.testing.assert_array_equal(batch.inputs, train.images[jnp.array([3, 1])])
+    np.testing.assert_array_equal(batch.labels, train.labels[jnp.array([3, 1])])
+    assert not np.allclose(data.draw_linear_map(jax.random.key(1)).train.labels, y)
+    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+        data.draw_linear_map(jax.random.key(0), width=0)

@@ -13,6 +13,7 @@ def test_values():
     np.testing.assert_allclose(losses.cross_entropy(logits, labels), [np.log(2), np.log(1 + np.exp(-2))], rtol=1e-6)
     np.testing.assert_allclose(losses.squared_error(logits, jnp.ones((2, 2))), [1, 2])
     np.testing.assert_array_equal(losses.is_correct(logits.at[1, 0].set(jnp.nan), labels), [True, False])
+    assert jnp.isnan(losses.is_correct(logits, jnp.ones((2, 2)))).all()
 
 
 def test_unknown_loss():

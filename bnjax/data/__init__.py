@@ -19,16 +19,20 @@ if TYPE_CHECKING:
     from bnjax.data.batches import draw_indices as draw_indices
     from bnjax.data.batches import steps_per_epoch as steps_per_epoch
     from bnjax.data.batches import take_batch as take_batch
+    from bnjax.data.regression import draw_linear_map as draw_linear_map
     from bnjax.data.sources import NAMES as NAMES
     from bnjax.data.sources import PREPROCESSINGS as PREPROCESSINGS
     from bnjax.data.sources import load as load
 
-_SOURCES = ("NAMES", "PREPROCESSINGS", "load")
-_BATCHES = ("Dataset", "Split", "draw_indices", "steps_per_epoch", "take_batch")
+_MODULES = {
+    **dict.fromkeys(("NAMES", "PREPROCESSINGS", "load"), "sources"),
+    **dict.fromkeys(("Dataset", "Split", "draw_indices", "steps_per_epoch", "take_batch"), "batches"),
+    "draw_linear_map": "regression",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs jax when it is first asked for, so that a missing data set is told at once."""
-    if name not in _SOURCES + _BATCHES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"bnjax.data.{'sources' if name in _SOURCES else 'batches'}"), name)
+    return getattr(importlib.import_module(f"bnjax.data.{_MODULES[name]}"), name)

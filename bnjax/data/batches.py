@@ -5,16 +5,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 
 from bnjax.types import Batch
 
 
 class Split(NamedTuple):
-    """Examples as they are stored, and the affine map per channel that preprocesses them."""
+    """Examples as they are stored, bytes if they are pictures, and the affine map per channel that preprocesses them."""
 
-    images: UInt8[Array, "examples height width channels"]
-    labels: Int[Array, " examples"]
+    images: Shaped[Array, "examples *positions channels"]
+    labels: Int[Array, " examples"] | Float[Array, "examples outputs"]
     scale: Float[Array, " channels"]
     offset: Float[Array, " channels"]
 
@@ -65,5 +65,6 @@ def draw_indices(
 
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
-    scale, offset = split.scale.reshape(1, 1, 1, -1), split.offset.reshape(1, 1, 1, -1)
+    per_channel = (1,) * (split.images.ndim - 1) + (-1,)
+    scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     return Batch(split.images[indices] * scale + offset, split.labels[indices])

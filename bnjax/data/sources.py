@@ -13,7 +13,7 @@ from bnjax.data.batches import Dataset, Split
 from bnjax.data.prepared import VERSIONS, MissingDataError, check_prepared
 from bnjax.files import write_whole
 
-PREPROCESSINGS = ("unit", "half", "meanstd")
+PREPROCESSINGS = ("unit", "half", "meanstd", "binary")
 _READ_SIZE = 1000  # records decoded at a time
 
 
@@ -35,7 +35,8 @@ def load(
     Args:
         name: one of `NAMES`.
         preprocessing: "unit" maps the smallest to the largest possible pixel to [0, 1], "half" to [-1, 1]; "meanstd" gives
-            each channel of the training split mean 0 and standard deviation 1.
+            each channel of the training split mean 0 and standard deviation 1; "binary" is 1 where a pixel is above the
+            middle of the possible range, else 0.
         image_size: enlarge images to this height and width: repeat each pixel as often as fits, and add a border of
             pixels 0 on all sides; None leaves them as they are.
         data_dir: folder of tensorflow-datasets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
@@ -52,7 +53,11 @@ def load(
     if preprocessing not in PREPROCESSINGS:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}.")
     train, test = (split._replace(images=_enlarge(split.images, image_size)) for split in _SOURCES[name](data_dir))
-    scale, offset = _affine(train.images, _MAX_PIXEL.get(name, 255), preprocessing)
+    max_pixel = _MAX_PIXEL.get(name, 255)
+    if preprocessing == "binary":
+        train, test = (split._replace(images=(split.images > max_pixel / 2).astype(np.uint8)) for split in (train, test))
+        max_pixel = 1
+    scale, offset = _affine(train.images, max_pixel, preprocessing)
     on_device = (Split(*map(jnp.asarray, (*split, scale, offset))) for split in (train, test))
     return Dataset(*on_device)
 
@@ -81,7 +86,7 @@ def _affine(images: np.ndarray, max_pixel: int, preprocessing: str) -> tuple[np.
         std = np.sqrt(counts @ values**2 / counts.sum(axis=1) - mean**2)
         scale, offset = 1 / std, -mean / std
     else:
-        low, high = {"unit": (0, 1), "half": (-1, 1)}[preprocessing]
+        low, high = (-1, 1) if preprocessing == "half" else (0, 1)
         scale, offset = np.full(channels, (high - low) / max_pixel), np.full(channels, low)
     return scale.astype(np.float32), offset.astype(np.float32)
 

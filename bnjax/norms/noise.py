@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Float, Shaped
 
 from bnjax.norms.batch import batch_norm
-from bnjax.norms.features import Axes, as_floats, find_features, promoted
+from bnjax.norms.features import Axes, all_but, as_floats, find_features, promoted
 from bnjax.types import BatchStats
 
 Noise = Literal["santurkar", "strong", "stationary"]
@@ -64,6 +64,7 @@ def add_noise(
     *,
     noise: Noise = "santurkar",
     strength: float | Float[Array, ""] = 1.0,
+    relative: bool = False,
     axis: Axes = -1,
 ) -> Float[Array, "*shape"]:
     """Scale and shift every entry of x at random: y = s x + m.
@@ -81,6 +82,9 @@ def add_noise(
         key: from which the noise follows.
         noise: "santurkar", "strong" or "stationary".
         strength: factor of the noise.
+        relative: disturb x as its normalised values z = (x - mean) / std would be, and undo the normalisation: y = mean +
+            std (s z + m), with the mean and the biased standard deviation of each feature of x. No gradient goes through
+            these two.
         axis: the feature axis or axes.
 
     Returns:
@@ -96,7 +100,12 @@ def add_noise(
     features = find_features(x, axis)
     per_feature = tuple(n if a in features.axes else 1 for a, n in enumerate(x.shape))
     factor, shift = _NOISES[noise](key, x.shape, per_feature, strength)
-    return promoted(factor * x + shift, x)
+    if not relative:
+        return promoted(factor * x + shift, x)
+    others = all_but(x.ndim, *features.axes)
+    mean = jax.lax.stop_gradient(jnp.mean(x, others, keepdims=True, dtype=jnp.float32))
+    std = jax.lax.stop_gradient(jnp.std(x, others, keepdims=True, dtype=jnp.float32))
+    return promoted(mean + factor * (x - mean) + std * shift, x)
 
 
 def _check_noise(noise: str) -> None:

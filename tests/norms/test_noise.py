@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax import norms
+from bnjax import linen, norms
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (64, 4, 4, 6))
@@ -82,3 +82,26 @@ def test_misfits_are_named(options, message, as_a_user):
     """What does not fit raises one line."""
     with pytest.raises(ValueError, match=message):
         norms.noisy_batch_norm(X, STATS, train=True, **{"key": KEY, **options})
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_relative_noise_is_that_of_normalised_values(noise):
+    """Undoing batch norm after the noise gives the same, and no gradient goes through mean and standard deviation."""
+    x = 3 + 0.2 * X
+    mean, std = jnp.mean(x, (0, 1, 2), keepdims=True), jnp.std(x, (0, 1, 2), keepdims=True)
+    disturbed = mean + std * norms.add_noise((x - mean) / std, KEY, noise=noise)
+    np.testing.assert_allclose(norms.add_noise(x, KEY, noise=noise, relative=True), disturbed, rtol=1e-4, atol=1e-4)
+    factor = coefficients(noise, X.shape)[0]
+    gradient = jax.grad(lambda x: jnp.sum(norms.add_noise(x, KEY, noise=noise, relative=True)))(x)
+    np.testing.assert_allclose(gradient, jnp.broadcast_to(factor, X.shape), rtol=1e-5, atol=1e-5)
+
+
+def test_noise_alone_as_a_module():
+    """The linen module adds the noise in training, nothing in evaluation and while initialising, and has no variables."""
+    module = linen.Noise(relative=True)
+    assert not module.init(jax.random.key(0), X, use_running_average=False)
+    np.testing.assert_array_equal(module.apply({}, X, use_running_average=True), X)
+    noisy = module.apply({}, X, use_running_average=False, rngs={"noise": KEY})
+    assert jnp.max(jnp.abs(noisy - X)) > 0.1
+    again = linen.Noise(noise_in_evaluation=True).apply({}, X, use_running_average=True, rngs={"noise": KEY})
+    assert jnp.max(jnp.abs(again - X)) > 0.1
