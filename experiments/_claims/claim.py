@@ -1,0 +1,170 @@
+"""A claim, and its verdict: whether the interval of its statistic over the seeds lies where the claim says."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+Data = dict[str, Any]
+Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
+VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive", "not run")
+MIN_VALUES = 3
+
+
+class Format(NamedTuple):
+    """How a statistic is printed.
+
+    Attributes:
+        spec: of Python's `format`.
+        unit: what follows the number.
+        factor: multiplies the number first.
+        is_ratio: whether 2 and 1/2 are equally far from 1, so that it is drawn on a logarithmic axis.
+    """
+
+    spec: str = "z.3g"
+    unit: str = ""
+    factor: float = 1.0
+    is_ratio: bool = False
+
+    def number(self, value: float) -> str:
+        """Print a number without its unit."""
+        return "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")
+
+
+TIMES = Format("z.2f", "times", is_ratio=True)
+PERCENT = Format("z.1f", "%", 100)
+POINTS = Format("+z.1f", "points", 100)
+STEPS = Format("z,.0f", "steps")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a source says, as a statistic and the range of it in which the saying holds.
+
+    Attributes:
+        name: unlike that of any other claim; lower-case words joined by underscores.
+        statement: the claim, in one sentence that can turn out wrong.
+        source: paper and figure or section.
+        statistic: what is computed, in which units, with which estimator, in one line.
+        published: the published value in words, or "-".
+        measure: takes an experiment's data, returns one number per seed, or per draw. NaN where nothing can be measured,
+            such as steps that the run did not reach by design; what a diverged run counts as, `measures` says.
+        supported: the open range in which the claim holds; an infinite end is part of it.
+        format: how the statistic is printed.
+        arms: those whose runs are counted; all by default.
+        per: what has one value each: seed, or draw.
+        caveat_of: name of the claim of which this one is the known counter-example.
+    """
+
+    name: str
+    statement: str
+    source: str
+    statistic: str
+    published: str
+    measure: Callable[[Data], list[float]]
+    supported: tuple[float, float]
+    format: Format = Format()  # noqa: RUF009  # a NamedTuple, which nothing can change
+    arms: tuple[str, ...] = ()
+    per: str = "seed"
+    caveat_of: str | None = None
+
+    def __post_init__(self):
+        low, high = self.supported
+        if not low < high:
+            raise ValueError(f"supported must be a range from low to high, got {self.supported}.")
+        if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", self.name):
+            raise ValueError(f"name must be lower-case words joined by underscores, got {self.name!r}.")
+
+
+class Judgement(NamedTuple):
+    """A claim, judged.
+
+    Attributes:
+        values: the statistic, once per seed or draw.
+        median: of the values.
+        low: the smallest value.
+        high: the largest value.
+        verdict: supported, contradicted, inconclusive or not run.
+        reason: why the verdict is inconclusive; else empty.
+        num_runs: runs that were counted.
+        num_diverged: those of them whose loss stopped being finite.
+    """
+
+    values: tuple[float, ...]
+    median: float
+    low: float
+    high: float
+    verdict: Verdict
+    reason: str
+    num_runs: int
+    num_diverged: int
+
+
+def judge(claim: Claim, data: Data | None) -> Judgement:
+    """Compute a claim's verdict from an experiment's data; None is an experiment that has not been run.
+
+    The interval goes from the smallest value to the largest. All of it in the range: supported. All values outside:
+    contradicted. Anything else, a value on the edge, a value that is NaN or fewer than three values: inconclusive.
+    """
+    if data is None:
+        return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
+    runs = list(_runs(data, claim.arms))
+    num_diverged = sum(run["diverged_at"] is not None for run in runs)
+    try:
+        values = tuple(float(value) for value in claim.measure(data))
+        verdict, reason = _verdict(claim, values)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        values, verdict = (), "inconclusive"
+        reason = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
+    known = [value for value in values if not math.isnan(value)]
+    middle, low, high = (median(known), min(known), max(known)) if known else (math.nan,) * 3
+    return Judgement(values, middle, low, high, verdict, reason, len(runs), num_diverged)
+
+
+def coverage(num_values: int) -> float:
+    """Return the chance that smallest and largest of independent values enclose the median of what they are drawn from.
+
+    1 - 2^(1-n): the median is missed where all n values lie on the same side of it.
+    """
+    return 1 - 2.0 ** (1 - num_values)
+
+
+def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
+    """Return the verdict, and the reason where it is inconclusive."""
+    num_missing = sum(map(math.isnan, values))
+    if num_missing:
+        which = "" if num_missing == len(values) else f" in {num_missing} of {len(values)} {claim.per}s"
+        return "inconclusive", f"nothing to measure{which}"
+    if len(values) < MIN_VALUES:
+        return "inconclusive", f"{len(values)} {claim.per}" + "s" * (len(values) != 1)
+    if all(_is_inside(value, claim.supported) for value in values):
+        return "supported", ""
+    if all(_is_outside(value, claim.supported) for value in values):
+        return "contradicted", ""
+    return "inconclusive", f"{claim.per}s disagree"
+
+
+def _is_inside(value: float, supported: tuple[float, float]) -> bool:
+    """Tell whether a value lies in a range; infinity does in one that has no end."""
+    low, high = supported
+    return (low < value or low == -math.inf) and (value < high or high == math.inf)
+
+
+def _is_outside(value: float, supported: tuple[float, float]) -> bool:
+    """Tell whether a value lies beyond an end of a range; one on an edge is neither inside nor outside."""
+    low, high = supported
+    return value < low or value > high
+
+
+def _runs(value: Any, arms: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Find the runs, which record whether they diverged, wherever they are in the data: all, or those below some names."""
+    if isinstance(value, dict) and "diverged_at" in value:
+        yield from () if arms else (value,)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _runs(item, () if name in arms else arms)
+    elif isinstance(value, list) and value and isinstance(value[0], dict | list):
+        for item in value:
+            yield from _runs(item, arms)
