@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bnjax.probes import evaluate_points
-from bnjax.probes.chunks import run_chunks
 from bnjax.probes.points import _evaluate, compiled
 
 BASE = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
@@ -192,19 +191,6 @@ def test_a_file_that_is_none_is_refused(start, tmp_path):
     assert path.read_bytes() == start
 
 
-def test_a_group_that_does_not_fit_is_halved():
-    """Where the device runs out of memory, half as many points run together, with a warning each time."""
-
-    def evaluate(rows, group_size):
-        jnp.zeros(2**40 if group_size is None or group_size > 2 else 1).block_until_ready()
-        return rows[:, 0]
-
-    with pytest.warns(UserWarning, match="points do not fit into memory together: trying") as warned:
-        result = run_chunks(evaluate, np.arange(20.0)[:, None], group_size=8)
-    assert [str(w.message)[:1] for w in warned] == ["8", "4"]
-    np.testing.assert_array_equal(result, np.arange(20))
-
-
 def test_a_point_that_does_not_fit_is_one_line():
     """Where a single point needs more than there is, that is said."""
 
@@ -213,20 +199,6 @@ def test_a_point_that_does_not_fit_is_one_line():
 
     with pytest.raises(MemoryError, match="One point must fit into the device's memory: RESOURCE_EXHAUSTED"):
         evaluate_points(hungry, BASE, DIRECTIONS, jnp.zeros((2, 2)))
-
-
-def test_many_points_come_in_few_calls():
-    """Ten thousand points of a small function take chunks that grow, each compiled once."""
-    sizes = []
-
-    def evaluate(rows, _):
-        sizes.append(len(rows))
-        return rows[:, 0] ** 2
-
-    rows = np.random.default_rng(0).normal(size=(10_000, 1))
-    np.testing.assert_allclose(run_chunks(evaluate, rows), rows[:, 0] ** 2, rtol=1e-6)
-    assert len(sizes) < 30
-    assert len(set(sizes)) <= 4
 
 
 def test_memory_does_not_grow_with_the_number_of_points():

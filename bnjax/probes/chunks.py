@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,10 @@ def run_chunks(
     done = _Done(len(rows), Path(resume) if resume is not None else None, (rows, identity))
     missing, position = done.missing, 0
     size = 1 if one_by_one else _first_size(len(missing), group_size)
-    done.check(lambda known: evaluate(rows[np.resize(known, _rounded(max(size, len(known)), multiple_of))], group_size))
+    try:
+        done.check(lambda known: evaluate(rows[np.resize(known, multiple_of)], None))
+    except jax.errors.JaxRuntimeError as error:
+        _halved(None, error)
     with progress_bar("points", total=len(rows), done=len(rows) - len(missing), show=show_progress) as advance:
         try:
             seen: set[int] = set()
@@ -127,15 +131,15 @@ class _Done:
         """The rows without a result."""
         return np.flatnonzero(~self.is_done)
 
-    def check(self, evaluate: Callable[[np.ndarray], PyTree]) -> None:
+    def check(self, evaluate: Callable[[np.integer], PyTree]) -> None:
         """Raise where the first or the last row from a file has another result now: its function was another one."""
         if not self.is_done.any():
             return
-        known = np.flatnonzero(self.is_done)[[0, -1]]
-        values = [np.asarray(leaf)[: len(known)] for leaf in jax.tree.leaves(jax.device_get(evaluate(known)))]
-        saved = [leaf[known] for leaf in self._leaves]
-        is_same = len(values) == len(saved) and all(map(_is_close, values, saved))
-        if not is_same:
+        known = np.unique(np.flatnonzero(self.is_done)[[0, -1]])
+        # One by one, so that nothing larger is compiled, or needs more memory, than a point.
+        points = [jax.device_get(jax.tree.leaves(evaluate(row))) for row in known]
+        values = [np.stack([leaf[0] for leaf in leaves]) for leaves in zip(*points, strict=True)]
+        if not _are_close(values, [leaf[known] for leaf in self._leaves]):
             raise self._another()
 
     def _another(self) -> ValueError:
@@ -159,6 +163,7 @@ class _Done:
             return
         arrays: dict[str, Any] = {f"leaf_{i}": leaf for i, leaf in enumerate(self._leaves)}
         arrays |= {"identity": np.asarray(self._identity), "is_done": self.is_done}
+        arrays["dtypes"] = np.asarray([leaf.dtype.name for leaf in self._leaves])
         write_whole(self._path, lambda file: np.savez(file, **arrays))
         self._saved_at = time.monotonic()
 
@@ -168,21 +173,46 @@ class _Done:
         return treedef.unflatten([jnp.asarray(leaf) for leaf in self._leaves])
 
 
-def _is_close(a: np.ndarray, b: np.ndarray) -> bool:
-    """Tell whether two results differ by rounding alone, as much as another machine's may; NaN is a value."""
-    if a.shape != b.shape or a.dtype != b.dtype:
+def _are_close(values: list[np.ndarray], saved: list[np.ndarray]) -> bool:
+    """Tell whether results differ by rounding alone, as much as another machine's may; NaN is a value."""
+    if [(leaf.shape, leaf.dtype) for leaf in values] != [(leaf.shape, leaf.dtype) for leaf in saved]:
         return False
-    if not np.issubdtype(a.dtype, np.inexact):
-        return bool(np.array_equal(a, b))
-    scale = np.max(np.abs(b), initial=0, where=np.isfinite(b))
-    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-4 * scale, equal_nan=True))
+    scales = [_scale(leaf) for leaf in saved]
+    # What is 0 but for rounding, such as the change of the gradient at step size 0, has no scale of its own.
+    overall = max(scales, default=0.0)
+    return all(map(partial(_is_close, overall=overall), values, saved, scales))
+
+
+def _scale(leaf: np.ndarray) -> float:
+    """Return the largest finite size in an array of floating-point numbers, 0 for any other array."""
+    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return 0.0
+    sizes = np.abs(_widened(leaf))
+    return float(np.max(sizes, initial=0, where=np.isfinite(sizes)))
+
+
+def _is_close(value: np.ndarray, saved: np.ndarray, scale: float, overall: float) -> bool:
+    """Compare two arrays of one shape and type, up to rounding."""
+    if not jnp.issubdtype(saved.dtype, jnp.inexact):
+        return bool(np.array_equal(value, saved))
+    rounding = 4 * float(jnp.finfo(saved.dtype).eps)
+    rtol, atol = max(1e-3, rounding), max(1e-4, rounding) * scale + 1e-6 * overall
+    return bool(np.allclose(_widened(value), _widened(saved), rtol=rtol, atol=atol, equal_nan=True))
+
+
+def _widened(leaf: np.ndarray) -> np.ndarray:
+    """Convert to float64, or complex128, with which numpy can reckon whatever the type was."""
+    return leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64)
 
 
 def _read(path: Path) -> _Saved:
     """Read a file, or say in a line that it cannot be."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            leaves = [arrays[f"leaf_{i}"] for i in range(len(arrays.files) - 2)]
+            leaves = [arrays[f"leaf_{i}"] for i in range(sum(name.startswith("leaf_") for name in arrays.files))]
+            # NOTE: numpy forgets the names of types that are not its own, such as bfloat16.
+            dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
+            leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
             return _Saved(str(arrays["identity"]), arrays["is_done"], leaves)
     except Exception as error:
         raise ValueError(f"resume must be a file that a scan has written, got {path}: {error}.") from None
