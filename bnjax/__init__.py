@@ -17,6 +17,7 @@ records      a run's folder
 files        files written whole or not at all
 progress     a bar for what takes long
 digest       fingerprints of pytrees
+arithmetic   sums over trees in float32 or better, ratios without a value
 """
 
 from typing import TYPE_CHECKING, Any

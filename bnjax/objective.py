@@ -5,12 +5,12 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
+from bnjax.arithmetic import dot
 from bnjax.losses import get_loss
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables
@@ -46,7 +46,7 @@ class Objective(struct.PyTreeNode):
 
         data_loss = jnp.asarray(sum(_sum_over(total, group) for group in self._groups) / self.info.num_examples)
         dtype = jnp.promote_types(data_loss.dtype, jnp.float32)
-        penalty = 0.5 * self.l2 * optax.tree.norm(jax.tree.map(_widen, params), squared=True)
+        penalty = 0.5 * self.l2 * dot(params, params)
         return data_loss.astype(dtype) + penalty.astype(dtype)
 
     @property
@@ -63,11 +63,6 @@ class Objective(struct.PyTreeNode):
         sizes = [(1, *shape) if len(shape) == 1 else shape for shape in shapes]
         cut = sorted(((num, size) for num, size, *_ in sizes), reverse=True) if len(sizes) > 1 else ()
         return ObjectiveInfo(self.statistics, sizes[0][1], sum(num * size for num, size, *_ in sizes), tuple(cut))
-
-
-def _widen(leaf: Array) -> Array:
-    """Take at least float32, in which squares add up and do not overflow."""
-    return jnp.asarray(leaf, jnp.promote_types(jnp.result_type(leaf), jnp.float32))
 
 
 def _sum_over(total: Callable[[Batch], Array], group: Batch) -> Array:

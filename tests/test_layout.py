@@ -7,7 +7,7 @@ from conftest import ROOT
 
 # Each module may import those before it, and itself.
 LAYERS = [
-    {"types", "files", "progress", "digest"},
+    {"types", "files", "progress", "digest", "arithmetic"},
     {"norms", "losses", "conv", "pool", "convert"},
     {"linen", "nnx"},
     {"adapters"},

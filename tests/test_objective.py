@@ -185,6 +185,14 @@ def test_the_penalty_adds_up_in_float32(dtype):
     np.testing.assert_allclose(value, 9e7 + 1, rtol=1e-6)
 
 
+def test_a_model_without_parameters_has_no_penalty():
+    """Its loss is that of its outputs."""
+    batch = Batch(jnp.zeros((2, 1)), jnp.ones((2, 3)))
+    model = Model(lambda key, x: Variables({}, {}), constant)
+    plain, total = (objective.make_loss_fn(model, {}, batch, loss="squared_error", l2=l2)({}) for l2 in (0.0, 2.0))
+    assert plain == total > 0
+
+
 def test_the_penalty_s_strength_is_not_rounded(regression):
     """In float64 it is that of Python's number, and a model in float32 keeps a loss in float32."""
     params = regression[1].params

@@ -9,7 +9,6 @@ directions  where to go: gradients, random, filter-normalised, between points, p
 restrict    a loss of some parameters only, for any probe
 paths       parameters and layers by path
 results     what probes return, on disk; `load` reads any of it; bands over repetitions
-arithmetic  ratios without a value, sums in float32
 
 covariate_shift  how far a layer's gradient moves when the layers before it are updated
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer

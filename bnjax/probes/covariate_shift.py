@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.probes.arithmetic import leaf_dots, ratio
+from bnjax.arithmetic import leaf_dots, ratio
 from bnjax.probes.paths import Layers, check_alike, layer_leaves, named_leaves, select
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result

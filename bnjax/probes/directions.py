@@ -12,7 +12,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.probes.arithmetic import as_float
+from bnjax.arithmetic import as_float
 from bnjax.probes.paths import check_alike
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from bnjax.probes.arithmetic import distance, dot, norm
+from bnjax.arithmetic import distance, dot, norm
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
 from bnjax.probes.results import load_result, register, save_result

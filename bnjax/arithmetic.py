@@ -1,11 +1,9 @@
-"""Arithmetic of probes: sums in float32 or better, and NaN where a ratio has no value."""
+"""Arithmetic of trees: sums in float32 or better, and NaN where a ratio has no value."""
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
-
-from bnjax.types import Params
+from jaxtyping import Float, PyTree
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
@@ -19,22 +17,23 @@ def as_float(leaf: Array) -> Array:
     return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
-def leaf_dots(a: Params, b: Params) -> Float[Array, " leaves"]:
-    """Take the inner product of two trees in each leaf."""
+def leaf_dots(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, " leaves"]:
+    """Take the inner product of two trees in each leaf, its real part where leaves are complex."""
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return jnp.stack([jnp.vdot(as_float(x), as_float(y), precision="highest") for x, y in pairs])
+    dots = [jnp.vdot(as_float(x), as_float(y), precision="highest").real for x, y in pairs]
+    return jnp.stack(dots) if dots else jnp.zeros(0, jnp.float32)
 
 
-def dot(a: Params, b: Params) -> Float[Array, ""]:
+def dot(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     """Take the inner product of two trees."""
     return jnp.sum(leaf_dots(a, b))
 
 
-def norm(tree: Params) -> Float[Array, ""]:
+def norm(tree: PyTree[Array]) -> Float[Array, ""]:
     """Compute the l2 norm of a tree."""
     return jnp.sqrt(dot(tree, tree))
 
 
-def distance(a: Params, b: Params) -> Float[Array, ""]:
+def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     """Compute the l2 norm of the difference of two trees."""
     return norm(jax.tree.map(lambda x, y: as_float(x) - as_float(y), a, b))
