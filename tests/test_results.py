@@ -172,6 +172,15 @@ def test_what_cannot_come_back_is_not_saved(tmp_path):
     assert path.read_text() == "precious"
 
 
+def test_results_within_results(tmp_path):
+    """A registered result comes back as one wherever it stands in a tree, and within another."""
+    shift = EXAMPLES[-3]
+    fields = [shift, [shift, {"a": probes.Drift(shift, shift)}], (shift._replace(mean={"b": (shift,)}),)]
+    result = Everything(*fields, "", 0, None)
+    save_result(result, tmp_path / "result")
+    assert_same(load_result(Everything, tmp_path / "result")[:3], result[:3])
+
+
 def test_newer_fields_have_their_defaults(tmp_path):
     """A file from before a field was added is read by a class that has a default for it."""
 

@@ -83,8 +83,8 @@ def save_result(result: Any, path: str | os.PathLike) -> None:
     """Write a named tuple as an npz file, whole or not at all.
 
     Args:
-        result: its fields are arrays, trees of them (dictionaries, lists and tuples), objective info, names of layers,
-            strings, numbers, None, or registered results that are made of such trees.
+        result: its fields are arrays, trees of them (dictionaries, lists, tuples, and registered results that are made of
+            such trees), objective info, names of layers, strings, numbers, or None.
         path: where; nothing is appended to the name.
 
     Raises:
@@ -178,21 +178,18 @@ def _flat(name: str, value: Any) -> dict[str, np.ndarray]:
             return len(leaves) - 1
         if node is None:
             return None
+        kind = type(node).__name__
+        if _REGISTRY.get(kind) is type(node):
+            return {kind: [[key, describe(child)] for key, child in node._asdict().items()]}
         if type(node) is dict and all(isinstance(key, str | int) for key in node):
             return {"dict": [[key, describe(child)] for key, child in node.items()]}
         if type(node) in (list, tuple):
-            return {type(node).__name__: [describe(child) for child in node]}
+            return {kind: [describe(child) for child in node]}
         raise ValueError(
             f"{name} must be an array or made of dictionaries, lists and tuples of them, got {type(node)}."
         )
 
-    is_result = _REGISTRY.get(type(value).__name__) is type(value)
-    described = (
-        {type(value).__name__: [[key, describe(child)] for key, child in value._asdict().items()]}
-        if is_result
-        else describe(value)
-    )
-    tree = np.asarray(json.dumps(described))
+    tree = np.asarray(json.dumps(describe(value)))
     return {f"{name}|tree:": tree, **{f"{name}|leaf:{i}": leaf for i, leaf in enumerate(leaves)}}
 
 
