@@ -1,7 +1,6 @@
 """How far the distributions of activations have moved: the median and the range over a layer's units, over training."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,16 +9,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from bnjax import probes
 from experiments._figures import style
-from experiments._figures.style import COLOURS
-
-
-class Quantity(NamedTuple):
-    """What a panel shows: a field of a Shift, and its label."""
-
-    name: str
-    title: str
-    label: str
-
+from experiments._figures.style import COLOURS, Quantity
 
 QUANTITIES = (
     Quantity("relative_mean", "Mean", "|change| / standard deviation"),

@@ -1,7 +1,5 @@
 """Scans along a line: the loss, and what becomes of the gradient, with bands over repeated scans."""
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,16 +7,7 @@ from matplotlib.figure import Figure
 
 from bnjax import probes
 from experiments._figures import style
-from experiments._figures.style import COLOURS, INK
-
-
-class Quantity(NamedTuple):
-    """What is drawn over the step size: a field or property of a LineScan."""
-
-    name: str
-    title: str
-    label: str
-
+from experiments._figures.style import COLOURS, INK, Quantity
 
 QUANTITIES = (
     Quantity("loss", "Loss along the line", "loss"),

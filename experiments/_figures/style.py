@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -37,6 +37,14 @@ _STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.07,
     "figure.constrained_layout.w_pad": 0.07,
 }
+
+
+class Quantity(NamedTuple):
+    """What a panel shows: a field or property of a result, and what is written at the panel."""
+
+    name: str
+    title: str
+    label: str
 
 
 def style() -> AbstractContextManager:
