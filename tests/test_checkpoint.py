@@ -18,12 +18,22 @@ def make_state(scale=1.0):
     }
 
 
-def damage(folder):
-    """Flip a bit in the middle of the largest array file below a folder."""
-    largest = max((file for file in folder.rglob("d/*") if file.is_file()), key=lambda file: file.stat().st_size)
-    content = bytearray(largest.read_bytes())
+def index(step):
+    """Find the file that says where a step's arrays are."""
+    (file,) = (step / "state" / "d").iterdir()
+    return file
+
+
+def largest(step):
+    """Find the largest file of a step: that of its largest array, if that is large."""
+    return max((file for file in step.rglob("d/*") if file.is_file()), key=lambda file: file.stat().st_size)
+
+
+def damage(file):
+    """Flip a bit in the middle."""
+    content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    largest.write_bytes(content)
+    file.write_bytes(content)
 
 
 def test_restores_the_newest_state_bit_for_bit(tmp_path):
@@ -43,25 +53,26 @@ def test_restores_the_newest_state_bit_for_bit(tmp_path):
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # orbax leaves callbacks of a failed read
-def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+@pytest.mark.parametrize(("place", "problem"), [(index, "arrays cannot be read"), (largest, "digest does not match")])
+def test_a_damaged_checkpoint_is_passed_over(place, problem, tmp_path):
     """A flipped bit makes the older step come back, and the step can be saved again."""
-    said = []
+    said, state = [], make_state() | {"large": jax.random.normal(jax.random.key(1), 4096)}
     with Checkpoints(tmp_path, report=said.append) as checkpoints:
         for step in (1, 2):
-            checkpoints.save(step, make_state(step))
-        damage(tmp_path / "2")
-        assert checkpoints.restore(make_state()).step == 1
+            checkpoints.save(step, state)
+        damage(place(tmp_path / "2"))
+        assert checkpoints.restore(state).step == 1
         assert len(said) == 1
-        assert said[0].startswith("Skipped the checkpoint of step 2")
-        checkpoints.save(2, make_state(2))
-        assert checkpoints.restore(make_state()).step == 2
+        assert said[0].startswith(f"Skipped the checkpoint of step 2: its {problem}")
+        checkpoints.save(2, state)
+        assert checkpoints.restore(state).step == 2
 
 
 def test_nothing_whole_is_an_error(tmp_path):
     """Where every checkpoint is damaged, the run does not quietly start over."""
     with Checkpoints(tmp_path, report=lambda line: None) as checkpoints:
         checkpoints.save(1, make_state())
-        damage(tmp_path / "1")
+        damage(index(tmp_path / "1"))
         with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is whole: steps \[1\]"):
             checkpoints.restore(make_state())
 
