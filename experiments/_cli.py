@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, make_dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
@@ -31,8 +31,8 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     start = time.perf_counter()
     targets = [Path(options.figures)] if options.figures else []
     try:
-        if config.dataset in VERSIONS:
-            check_prepared(config.dataset, options.data_dir)
+        for name in sorted(_datasets(asdict(config)) & {*VERSIONS}):
+            check_prepared(name, options.data_dir)
         for target in targets:
             target.mkdir(parents=True, exist_ok=True)
         folder, data = _run(experiment, name, config, options)
@@ -44,6 +44,12 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         _fail(f"{error.strerror}: {error.filename}")
     _publish(experiment, [folder, *targets], {"experiment": name, "preset": preset, "config": asdict(config), **data})
     print(f"\nThis command took {time.perf_counter() - start:.0f} s.")
+
+
+def _datasets(config: dict[str, Any]) -> set[str]:
+    """List the data sets that a configuration names, at any depth."""
+    nested = [_datasets(value) for value in config.values() if isinstance(value, dict)]
+    return set().union(*nested, {config["dataset"]} if "dataset" in config else set())
 
 
 def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tuple[Path, dict[str, Any]]:
@@ -114,7 +120,9 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
         _fail(f"preset must be one of {', '.join(presets)}, got {known.preset!r}.")
 
     config = presets[known.preset]
-    both: Any = make_dataclass("Arguments", [("config", type(config)), ("options", Options)], frozen=True)
+    unnamed = tyro.conf.arg(name="")
+    parts = [("config", Annotated[type(config), unnamed]), ("options", Annotated[Options, unnamed])]
+    both: Any = make_dataclass("Arguments", parts, frozen=True)
     choices = " | ".join(presets)
     description = (
         f"{doc.strip()}\n\nPresets: --preset {{{choices}}} (default: {default_preset}); other fields override it."
@@ -128,7 +136,7 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
                 args=rest,
                 prog=f"python -m experiments {name}",
                 description=description,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+                config=(tyro.conf.FlagConversionOff,),
             )
     except SystemExit as stop:
         if stop.code:

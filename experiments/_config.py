@@ -1,54 +1,56 @@
 """What experiments can be told; imports nothing heavy, so that the command line answers at once."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self
+
+Norm = Literal["none", "batch", "noisy_batch", "noise", "relative_noise", "l1", "l2", "linf"]
+Probe = Literal["landscape", "random_direction", "successive_gradients", "shift", "dummy_shift", "drift"]
 
 
-def _check(holds: bool, name: str, rule: str, value: object) -> None:
+def check(holds: bool, name: str, rule: str, value: object) -> None:
     """Raise unless a field keeps its rule."""
     if not holds:
         raise ValueError(f"{name} must be {rule}, got {value}.")
 
 
+def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
+    """Raise unless each of these fields is, or holds, one or more different numbers that are allowed."""
+    for name in names:
+        values = getattr(config, name)
+        items = values if isinstance(values, tuple) else (values,)
+        check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
+
+
 @dataclass(frozen=True)
-class TrainingConfig:
-    """A VGG, trained with and without batch norm, with the landscape probed along the way.
+class RunConfig:
+    """How any network here is trained; what it is, and on which data, is said by its subclass.
 
     Attributes:
-        dataset: cifar10 and mnist must be prepared in the data folder; digits and synthetic are always there.
-        preprocessing: pixels to [0, 1] (unit), to [-1, 1] (half), or to mean 0 and std 1 per channel (meanstd).
-        image_size: images are enlarged to this height and width; VGG is made for 32.
-        depth: 8 (A), 10 (13) or 13 (16) convolutions, and three dense layers.
-        head: hidden width of the dense layers; mameli is 4096 behind a 7x7 map, with dropout.
-        width: multiplies the features of every layer but the last.
-        kernel_init: initialisation of the weights; biases start at 0.
-        norm_layers: weight layers that batch norm follows in the normalised net, numbered from 1 at the input.
-        norm_momentum: share of the running statistics that is kept at each step.
-        norm_epsilon: added to the variance.
-        optimizer: of both nets.
-        learning_rate: of both nets.
+        optimizer: SGD or Adam.
+        learning_rate: step size.
         momentum: of SGD.
         weight_decay: strength of the L2 penalty.
         batch_size: examples per step.
         num_steps: steps of each run.
-        eval_every: steps between accuracies on the test images; a multiple of probe_every.
-        probe_every: steps between scans of the landscape.
-        step_multiples: step sizes of a scan along minus the gradient, in units of the learning rate.
+        eval_every: steps between accuracies on the test examples; a multiple of probe_every.
+        probe_every: steps between measurements.
+        norm: what normalises: nothing; batch norm, plain or with noise on its output; noise without batch norm, absolute or in
+            units of each unit's standard deviation; or an lp norm of the batch.
+        norm_layers: weight layers that it follows, numbered from 1 at the input.
+        norm_momentum: share of the running statistics that is kept at each step.
+        norm_epsilon: added to the variance.
+        noise: kind of noise, where there is any.
+        noise_strength: its factor.
+        probes: what is measured along the way.
+        step_multiples: step sizes of scans along minus the gradient, in units of the learning rate.
         probe_penalty: scan the loss with its L2 penalty.
-        seeds: each gives one run of each net.
+        shift_layers: weight layers whose covariate shift is measured.
+        drift_layers: weight layers whose outputs are followed, normalised ones if they are normalised, before the activation.
+        drift_units: units of each of these layers that are followed, drawn once.
+        seeds: each gives one run.
     """
 
-    dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
-    preprocessing: Literal["unit", "half", "meanstd"] = "meanstd"
-    image_size: int = 32
-    depth: Literal["A", "13", "16"] = "A"
-    head: Literal["512", "4096", "mameli"] = "512"
-    width: float = 1.0
-    kernel_init: Literal["xavier_uniform", "xavier_normal"] = "xavier_uniform"
-    norm_layers: Literal["all"] | tuple[int, ...] = "all"
-    norm_momentum: float = 0.9
-    norm_epsilon: float = 1e-5
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.0
@@ -57,45 +59,112 @@ class TrainingConfig:
     num_steps: int = 15_000
     eval_every: int = 1_000
     probe_every: int = 100
+    norm: Norm = "batch"
+    norm_layers: Literal["all"] | tuple[int, ...] = "all"
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
+    noise: Literal["santurkar", "strong", "stationary"] = "santurkar"
+    noise_strength: float = 1.0
+    probes: tuple[Probe, ...] = ()
     step_multiples: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     probe_penalty: bool = False
+    shift_layers: tuple[int, ...] = (5, 10)
+    drift_layers: tuple[int, ...] = (3, 8)
+    drift_units: int = 8
     seeds: tuple[int, ...] = (0,)
 
+    kind: ClassVar[str] = "run"
+
     def __post_init__(self):
-        for name in ("width", "norm_epsilon", "learning_rate"):
-            _check(0 < getattr(self, name) < math.inf, name, "> 0 and finite", getattr(self, name))
-        for name in ("image_size", "batch_size", "num_steps", "eval_every", "probe_every"):
-            _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("norm_momentum", "momentum"):
-            _check(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
-        _check(0 <= self.weight_decay < math.inf, "weight_decay", ">= 0 and finite", self.weight_decay)
-        _check(
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate", "norm_epsilon")
+        check_numbers(
+            self, "at least 1", lambda x: x >= 1, "batch_size", "num_steps", "eval_every", "probe_every", "drift_units"
+        )
+        check_numbers(self, "in [0, 1)", lambda x: 0 <= x < 1, "norm_momentum", "momentum")
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay", "noise_strength")
+        check(
             self.eval_every % self.probe_every == 0,
             "eval_every",
             f"a multiple of probe_every, {self.probe_every}",
             self.eval_every,
         )
-        for name, rule, allowed in (
-            ("step_multiples", "one or more different numbers > 0 and finite", lambda x: 0 < x < math.inf),
-            ("seeds", "one or more different numbers from 0 to 2147483647", lambda x: 0 <= x < 2**31),
-            ("norm_layers", "'all' or one or more different numbers from 1", lambda x: x == "all" or x >= 1),
-        ):
-            values = getattr(self, name)
-            items = (values,) if isinstance(values, str) else values
-            _check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
+        different = "one or more different numbers"
+        check_numbers(self, f"{different} > 0 and finite", lambda x: 0 < x < math.inf, "step_multiples")
+        check_numbers(self, f"{different} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
+        check_numbers(self, f"{different} from 1", lambda x: x >= 1, "shift_layers", "drift_layers")
+        check_numbers(self, f"'all' or {different} from 1", lambda x: x == "all" or x >= 1, "norm_layers")
+
+    def identity(self) -> Self:
+        """Return what determines a run's numbers, its seed apart: what is not used has its default."""
+        uses = {
+            ("norm_layers", "norm_momentum", "norm_epsilon"): self.norm != "none",
+            ("noise", "noise_strength"): "noise" in self.norm or "noisy" in self.norm,
+            ("step_multiples", "probe_penalty"): {"landscape", "random_direction"} & {*self.probes},
+            ("shift_layers",): {"shift", "dummy_shift", "successive_gradients"} & {*self.probes},
+            ("drift_layers", "drift_units"): "drift" in self.probes,
+            ("seeds",): False,
+        }
+        unused = [name for names, used in uses.items() if not used for name in names]
+        defaults = {field.name: field.default for field in fields(self) if field.name in unused}
+        return replace(self, probes=tuple(sorted(self.probes)), **defaults)
 
 
-# Seconds: for tests, and to see that everything works.
-SMOKE = TrainingConfig(
-    dataset="digits",
-    image_size=8,
-    width=1 / 16,
-    batch_size=16,
-    num_steps=40,
-    eval_every=20,
-    probe_every=10,
-    step_multiples=(0.5, 2.0),
-)
+@dataclass(frozen=True)
+class VGGRun(RunConfig):
+    """A VGG on images.
+
+    Attributes:
+        dataset: cifar10 and mnist must be prepared in the data folder; digits and synthetic are always there.
+        preprocessing: pixels to [0, 1] (unit), [-1, 1] (half), mean 0 and std 1 per channel (meanstd), or 0 and 1 (binary).
+        image_size: images are enlarged to this height and width; VGG is made for 32.
+        depth: 8 (A), 10 (13) or 13 (16) convolutions, and three dense layers.
+        head: hidden width of the dense layers; mameli is 4096 behind a 7x7 map, with dropout.
+        width: multiplies the features of every layer but the last.
+        kernel_init: initialisation of the weights; biases start at 0.
+    """
+
+    dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
+    preprocessing: Literal["unit", "half", "meanstd", "binary"] = "meanstd"
+    image_size: int = 32
+    depth: Literal["A", "13", "16"] = "A"
+    head: Literal["512", "4096", "mameli"] = "512"
+    width: float = 1.0
+    kernel_init: Literal["xavier_uniform", "xavier_normal"] = "xavier_uniform"
+
+    kind: ClassVar[str] = "vgg"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "width")
+        check_numbers(self, "at least 1", lambda x: x >= 1, "image_size")
+
+
+@dataclass(frozen=True)
+class DeepLinearRun(RunConfig):
+    """A product of square matrices that learns a random one, by gradient descent on all examples at once.
+
+    The loss is half the squared error, summed over all examples: learning rates, losses and gradients are in its units.
+
+    Attributes:
+        depth: how many matrices.
+        width: numbers of an input, of an output and of everything between.
+        kernel_init: initialisation of the matrices.
+    """
+
+    learning_rate: float = 1e-6
+    batch_size: int = 1000
+    num_steps: int = 10_000
+    eval_every: int = 10_000
+    probe_every: int = 50
+    step_multiples: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 30.0)
+    shift_layers: tuple[int, ...] = (9, 17)
+    drift_layers: tuple[int, ...] = (9, 17)
+
+    depth: int = 25
+    width: int = 10
+    kernel_init: Literal["xavier_uniform", "xavier_normal"] = "xavier_uniform"
+
+    kind: ClassVar[str] = "deep_linear"
 
 
 @dataclass(frozen=True)
@@ -103,7 +172,7 @@ class Options:
     """What does not change a result.
 
     Attributes:
-        results: folder in which every run gets a folder of its own.
+        results: folder in which every experiment, and every run, gets a folder of its own.
         figures: folder for a copy of the figure and its data.
         data_dir: folder of prepared data sets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
         checkpoint_seconds: least time between two checkpoints of a run, in seconds.
@@ -115,6 +184,4 @@ class Options:
     checkpoint_seconds: float = 20.0
 
     def __post_init__(self):
-        _check(
-            0 <= self.checkpoint_seconds < math.inf, "checkpoint_seconds", ">= 0 and finite", self.checkpoint_seconds
-        )
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "checkpoint_seconds")

@@ -40,6 +40,11 @@ def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     return (total[1:] - total[first]) / (np.arange(len(values)) - first + 1)
 
 
+def num_points(run: dict, num_steps: int) -> int:
+    """Count the points of a run's training curve that so many steps make."""
+    return max(1, num_steps // run["train"]["window"])
+
+
 def lowest_loss(probe: dict) -> np.ndarray:
     """Take the smallest loss of each scan."""
     return array(probe["loss"]).min(axis=1)
@@ -65,9 +70,9 @@ def effective_smoothness(probe: dict) -> np.ndarray:
     return array(probe["smoothness"]).max(axis=1)
 
 
-def final(runs: list[dict], kind: str, name: str, window: int = 1) -> float:
-    """Average the last values of a curve, then take the median over seeds; NaN where nothing was recorded."""
-    ends = [np.mean(array(run[kind][name][-window:])) for run in runs if run[kind]]
+def final(runs: list[dict], kind: str, name: str, num_steps: int = 1) -> float:
+    """Average a curve over its last steps, then take the median over seeds; NaN where nothing was recorded."""
+    ends = [np.mean(array(run[kind][name][-num_points(run, num_steps) :])) for run in runs if run[kind].get(name)]
     return float(np.median(ends)) if ends else float("nan")
 
 
@@ -78,13 +83,13 @@ def summary(data: dict[str, Any]) -> dict[str, dict[str, float]]:
     """
 
     def over_scans(runs: list[dict], value: Callable[[dict], np.ndarray]) -> float:
-        scans = (value(run["probe"]) for run in runs)
+        scans = (value(run["landscape"]) for run in runs)
         return float(np.median([np.median(np.where(np.isfinite(values), values, np.inf)) for values in scans]))
 
     return {
         arm: {
             "test accuracy": final(runs, "test", "accuracy"),
-            "train accuracy": final(runs, "train", "accuracy", window=50),
+            "train accuracy": final(runs, "train", "accuracy", num_steps=50),
             "loss range": over_scans(runs, lambda probe: highest_loss(probe) - lowest_loss(probe)),
             "gradient predictiveness": over_scans(runs, farthest_gradient),
             "effective smoothness": over_scans(runs, effective_smoothness),
@@ -123,7 +128,9 @@ def table(data: dict[str, Any]) -> str:
         for run in data["arms"][arm]
         if run["diverged_at"] is not None
     ]
-    counts = ", ".join(f"{LABELS[arm]} {sum(len(run['probe']['step']) for run in data['arms'][arm])}" for arm in arms)
+    counts = ", ".join(
+        f"{LABELS[arm]} {sum(len(run['landscape']['step']) for run in data['arms'][arm])}" for arm in arms
+    )
     return "\n".join(
         [
             "",

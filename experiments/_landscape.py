@@ -1,16 +1,17 @@
-"""What every experiment does that trains with and without batch norm and scans the landscape along the way."""
+"""What the experiments share that train with and without batch norm and scan the landscape along the way."""
 
 from pathlib import Path
 from typing import Any
 
-from experiments._config import Options, TrainingConfig
+from experiments._arms import with_and_without
+from experiments._config import Options, VGGRun
 
 
-def run(config: TrainingConfig, options: Options, folder: Path) -> dict[str, Any]:
+def run(config: VGGRun, options: Options, _folder: Path) -> dict[str, Any]:
     """Train and probe both nets; return the data of the figure."""
     from experiments._training import train_all
 
-    return train_all(config, options, folder)
+    return train_all({"arms": with_and_without(config)}, options)
 
 
 def summarise(data: dict[str, Any]) -> str:

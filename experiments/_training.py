@@ -1,10 +1,11 @@
-"""The training loop of the VGG experiments: both nets, every seed, probed, logged, resumable to the same bits."""
+"""The training loop of every experiment: all arms and seeds, measured, logged, resumable to the same bits.
+
+A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: experiments that need the same run share it.
+"""
 
 import contextlib
 import time
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,14 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from bnjax import data, linen, models, objective, probes, train
+from bnjax import data, train
 from bnjax.checkpoint import CheckpointError, Checkpoints
-from bnjax.records import MetricsLog, lock, provenance, read_metrics
-from experiments._config import Options, TrainingConfig
+from bnjax.records import MetricsLog, lock, provenance, read_json, read_metrics, run_folder, write_json
+from experiments._config import Options, RunConfig
+from experiments._probes import Probe
+from experiments._probes.probe import as_lists, columns
 from experiments._signals import Interrupted as Interrupted
 from experiments._signals import StopRequest
+from experiments._tasks import Task, make_task
 
-ARMS = ("plain", "batch_norm")
+Arms = Mapping[str, RunConfig]
+
+# How many points of a run's training curve are kept, each the mean of as many steps as needed.
+_MAX_POINTS = 500
 
 
 class ConfigError(Exception):
@@ -37,106 +44,93 @@ def config_errors() -> Iterator[None]:
         raise ConfigError(str(error)) from error
 
 
-def make_trainer(config: TrainingConfig, arm: str) -> train.Trainer:
-    """Make model and optimiser of one arm."""
-    norm = partial(linen.BatchNorm, momentum=config.norm_momentum, epsilon=config.norm_epsilon)
-    model = models.make_model(
-        models.VGGConfig(
-            depth=config.depth,
-            head=config.head,
-            width=config.width,
-            norm=norm if arm == "batch_norm" else None,
-            norm_layers=config.norm_layers,
-            kernel_init=config.kernel_init,
-        )
-    )
-    optimizer = train.make_optimizer(
-        config.optimizer, config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-    )
-    return train.Trainer(model, optimizer, config.batch_size)
+def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
+    """Train every arm and seed of each group, or continue where they were left.
 
-
-def train_all(config: TrainingConfig, options: Options, folder: Path) -> dict[str, Any]:
-    """Train every arm and seed, or continue where they were left.
+    Args:
+        groups: configurations by name of the group and of the arm.
+        options: where results and data are.
 
     Returns:
-        {"arms": {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": that they took}.
+        {group: {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": that they took}.
 
     Raises:
-        ConfigError: if the configuration cannot be run.
-        MissingDataError: if the data set is not prepared.
+        ConfigError: if a configuration cannot be run.
+        MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
     """
     with config_errors():
-        trainers = {arm: make_trainer(config, arm) for arm in ARMS}  # before the data, which take longer
-        dataset = data.load(
-            config.dataset,
-            preprocessing=config.preprocessing,
-            image_size=config.image_size,
-            data_dir=options.data_dir,
-        )
-        data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
-    arms: dict[str, list] = {arm: [] for arm in ARMS}
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
-        with config_errors():
-            stack.enter_context(lock(folder))
-        for seed in config.seeds:
-            for arm, trainer in trainers.items():
-                run = Run(config, trainer, dataset, folder / f"{arm}-seed{seed}", options, stop)
-                arms[arm].append({"seed": seed, **run.finish(seed, label=f"{arm}, seed {seed}")})
-    runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
+        tasks = {
+            (group, arm): make_task(config.identity(), options.data_dir)
+            for group, arms in groups.items()
+            for arm, config in arms.items()
+        }
+    results: dict[str, Any] = {group: {arm: [] for arm in arms} for group, arms in groups.items()}
+    with StopRequest() as stop:
+        for (group, arm), task in tasks.items():
+            config = groups[group][arm]
+            for seed in config.seeds:
+                run = Run(config, task, seed, options, stop)
+                results[group][arm].append({"seed": seed, **run.finish(label=f"{arm.replace('_', ' ')}, seed {seed}")})
+    runs = [run for arms in results.values() for arm in arms.values() for run in arm]
     origins = [origin for run in runs for origin in run.pop("provenance")]
     return {
-        "arms": arms,
+        **results,
         "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
         "seconds": round(sum(run["seconds"] for run in runs), 1),
     }
 
 
 class Run:
-    """One net, trained from one seed, in its own folder: `metrics.jsonl` and `checkpoints/`.
+    """One net, trained from one seed, in its own folder: `metrics.jsonl`, `checkpoints/`, and `finished.json` at the end.
 
-    A chunk is a probe, `probe_every` steps as one program, and a test where one is due. Checkpoints are taken between
+    A chunk is a measurement, `probe_every` steps as one program, and a test where one is due. Checkpoints are taken between
     chunks only, so that a run that was killed repeats whole chunks, from the same bits to the same bits.
     """
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        trainer: train.Trainer,
-        dataset: data.Dataset,
-        folder: Path,
-        options: Options,
-        stop: StopRequest,
-    ):
-        self.config, self.trainer, self.dataset, self.stop = config, trainer, dataset, stop
-        self.log_path, self.checkpoint_path = folder / "metrics.jsonl", folder / "checkpoints"
-        self.checkpoint_seconds = options.checkpoint_seconds
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, config: RunConfig, task: Task, seed: int, options: Options, stop: StopRequest):
+        self.config, self.task, self.seed, self.stop = config, task, seed, stop
+        self.trainer, self.checkpoint_seconds = task.trainer, options.checkpoint_seconds
+        with config_errors():
+            self.folder = run_folder(options.results, config.kind, config.identity()) / f"seed{seed}"
+        self.folder.mkdir(parents=True, exist_ok=True)
 
-    def finish(self, seed: int, label: str) -> dict[str, Any]:
+    def finish(self, label: str) -> dict[str, Any]:
         """Train to the end from the last checkpoint, and return the curves."""
-        images = jnp.zeros((1, *self.dataset.train.images.shape[1:]))
-        state = train.init_state(self.trainer, jax.random.key(seed), images)
+        finished = self.folder / "finished.json"
         with contextlib.ExitStack() as stack:
-            checkpoints = stack.enter_context(Checkpoints(self.checkpoint_path, report=tqdm.write))
+            with config_errors():
+                stack.enter_context(lock(self.folder))
+            if not finished.exists():
+                meta = self._resume(label)
+                write_json(finished, {name: meta[name] for name in ("seconds", "provenance")})
+            log = read_metrics(self.folder / "metrics.jsonl")
+        return {**curves(log, self.task.probes, self.task.loss_scale), **read_json(finished)}
+
+    def _resume(self, label: str) -> dict[str, Any]:
+        """Train from the last checkpoint to the end; return what the last one says beside the state."""
+        with config_errors():
+            dataset = self.task.load(self.seed)
+            data.steps_per_epoch(len(dataset.train.labels), self.config.batch_size)
+        inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
+        state = train.init_state(self.trainer, jax.random.key(self.seed), inputs)
+        with contextlib.ExitStack() as stack:
+            checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", report=tqdm.write))
             with config_errors():
                 restored = checkpoints.restore(state)
                 state, meta = (restored.state, restored.meta) if restored else (state, {})
-                log = stack.enter_context(
-                    contextlib.closing(MetricsLog(self.log_path, length=meta.get("log_bytes", 0)))
-                )
-            if not meta.get("finished"):
-                meta = self._train(state, log, checkpoints, meta, label)
-        return {
-            **curves(read_metrics(self.log_path)),
-            "seconds": round(meta["seconds"], 1),
-            "provenance": meta["provenance"],
-        }
+                path = self.folder / "metrics.jsonl"
+                log = stack.enter_context(contextlib.closing(MetricsLog(path, length=meta.get("log_bytes", 0))))
+            return meta if meta.get("finished") else self._train(state, dataset, log, checkpoints, meta, label)
 
     def _train(
-        self, state: train.TrainState, log: MetricsLog, checkpoints: Checkpoints, meta: dict[str, Any], label: str
+        self,
+        state: train.TrainState,
+        dataset: data.Dataset,
+        log: MetricsLog,
+        checkpoints: Checkpoints,
+        meta: dict[str, Any],
+        label: str,
     ) -> dict[str, Any]:
         """Take all remaining chunks; return what the last checkpoint says beside the state."""
         start = saved_at = time.perf_counter()
@@ -145,9 +139,9 @@ class Run:
         step, num_steps = int(state.step), self.config.num_steps
         with tqdm(total=num_steps, initial=step, desc=label, unit="step", dynamic_ncols=True) as bar:
             while True:
-                state, loss = self._chunk(state, log)
+                state, loss = self._chunk(state, dataset, log)
                 bar.update(int(state.step) - step)
-                bar.set_postfix(loss=f"{loss:.3f}")
+                bar.set_postfix(loss=f"{loss:.4g}")
                 step = int(state.step)
                 finished = step >= num_steps or not np.isfinite(loss)
                 now = time.perf_counter()
@@ -155,71 +149,67 @@ class Run:
                 if finished or stopped_by is not None or now - saved_at >= self.checkpoint_seconds:
                     saved_at = now
                     meta = {"log_bytes": log.sync(), "finished": finished, "provenance": origins}
-                    meta["seconds"] = seconds + now - start
+                    meta["seconds"] = round(seconds + now - start, 1)
                     checkpoints.save(step, state, meta)
-                if stopped_by is not None:
-                    raise Interrupted(stopped_by)
                 if finished:
                     return meta
+                if stopped_by is not None:
+                    raise Interrupted(stopped_by)
 
-    def _chunk(self, state: train.TrainState, log: MetricsLog) -> tuple[train.TrainState, float]:
-        """Probe, train and test once; return the new state and the last loss, NaN once any loss was not finite."""
+    def _chunk(self, state: train.TrainState, dataset: data.Dataset, log: MetricsLog) -> tuple[train.TrainState, float]:
+        """Measure, train and test once; return the new state and the last loss, NaN once any loss was not finite."""
         config, step = self.config, int(state.step)
-        scan = self.probe(state)
-        log.append(kind="probe", step=step, **{name: np.asarray(value).tolist() for name, value in scan.items()})
+        for name, probe in self.task.probes.items():
+            log.append(kind=name, step=step, **as_lists(probe.measure(state, dataset.train)))
         num_steps = min(config.probe_every, config.num_steps - step)
-        state, metrics = train.run_steps(self.trainer, state, self.dataset.train, num_steps=num_steps)
+        state, metrics = train.run_steps(self.trainer, state, dataset.train, num_steps=num_steps)
         losses, accuracies = (np.asarray(values) for values in metrics)
         log.append(kind="train", step=step, loss=losses.tolist(), accuracy=accuracies.tolist())
         if not np.isfinite(losses).all():
             log.append(kind="diverged", step=step + int(np.argmin(np.isfinite(losses))))
             return state, float("nan")
         if int(state.step) % config.eval_every == 0 or int(state.step) == config.num_steps:
-            test = train.evaluate(self.trainer, state.variables, self.dataset.test)
+            test = train.evaluate(self.trainer, state.variables, dataset.test)
             log.append(kind="test", step=int(state.step), loss=float(test.loss), accuracy=float(test.accuracy))
-        return state, float(losses[-1])
-
-    def probe(self, state: train.TrainState) -> dict[str, jax.Array]:
-        """Scan the loss along minus its gradient, on the batch and with the random masks of the step about to be taken."""
-        config = self.config
-        loss_fn = objective.make_loss_fn(
-            self.trainer.model,
-            state.batch_stats,
-            train.current_batch(self.trainer, state, self.dataset.train),
-            rngs=train.step_rngs(state),
-            l2=config.weight_decay if config.probe_penalty else 0.0,
-        )
-        sizes = tuple(config.learning_rate * multiple for multiple in config.step_multiples)
-        scan = probes.scan_line(loss_fn, state.params, step_sizes=sizes)
-        fields = ("step_sizes", "start_loss", "loss", "gradient_norm", "gradient_distance", "gradient_cosine")
-        return {**{name: getattr(scan, name) for name in fields}, "smoothness": scan.smoothness}
+        return state, float(self.task.loss_scale * losses[-1])
 
 
-def curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: float = 1.0) -> dict[str, Any]:
     """Collect a run's log into one list per quantity, rounded to six digits."""
-    of_kind = {
-        kind: [line for line in metrics if line["kind"] == kind] for kind in ("train", "test", "probe", "diverged")
+    kinds = {line["kind"]: [] for line in log}
+    for line in log:
+        kinds[line["kind"]].append({name: value for name, value in line.items() if name != "kind"})
+    found = {
+        "train": _training_curve(kinds["train"], loss_scale),
+        "test": columns(kinds.get("test", [])),
+        **{name: probe.collect(kinds.get(name, [])) for name, probe in probes.items()},
+        "diverged_at": kinds["diverged"][0]["step"] if "diverged" in kinds else None,
     }
-    chunks = of_kind["train"]
+    found["test"]["loss"] = [loss_scale * loss for loss in found["test"].get("loss", [])]
+    return _round(found)
+
+
+def _training_curve(chunks: list[dict[str, Any]], loss_scale: float) -> dict[str, Any]:
+    """Average successive steps, as many as leave no more than `_MAX_POINTS`; the step is the first one's, and each counts."""
+    values = {
+        name: np.array([x for chunk in chunks for x in chunk[name]], dtype=float) for name in ("loss", "accuracy")
+    }
+    window = -(-len(values["loss"]) // _MAX_POINTS)
+    starts = np.arange(0, len(values["loss"]), window)
+    sizes = np.diff(starts, append=len(values["loss"]))
+    means = {name: np.add.reduceat(series, starts) / sizes for name, series in values.items()}
     return {
-        "train": {
-            "step": [chunk["step"] + i for chunk in chunks for i in range(len(chunk["loss"]))],
-            **{name: [_round(x) for chunk in chunks for x in chunk[name]] for name in ("loss", "accuracy")},
-        },
-        "test": _columns(of_kind["test"]),
-        "probe": _columns(of_kind["probe"]),
-        "diverged_at": of_kind["diverged"][0]["step"] if of_kind["diverged"] else None,
+        "step": starts.tolist(),
+        "window": window,
+        "loss": (loss_scale * means["loss"]).tolist(),
+        "accuracy": means["accuracy"].tolist(),
     }
-
-
-def _columns(lines: list[dict[str, Any]]) -> dict[str, list]:
-    """Turn records with the same fields into one list per field."""
-    names = [name for name in lines[0] if name != "kind"] if lines else []
-    return {name: [_round(line[name]) for line in lines] for name in names}
 
 
 def _round(value: Any) -> Any:
     """Keep six significant digits of every float."""
+    if isinstance(value, dict):
+        return {name: _round(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_round(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -11,35 +11,59 @@ smoothness 1.25 times larger without BN. At step 0 the net with BN is the roughe
 been run yet: they wait for an accelerator.
 """
 
-from experiments._config import SMOKE, TrainingConfig
-from experiments._landscape import plot as plot
-from experiments._landscape import run as run
-from experiments._landscape import summarise as summarise
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-_MANY_STEP_SIZES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
+from experiments._arms import CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun
+
+
+@dataclass(frozen=True)
+class Config:
+    """A VGG and a deep linear network.
+
+    Attributes:
+        vgg: the VGG.
+        deep_linear: the deep linear network.
+        short_multiples: step sizes of the runs that tell the edge of stability from a saturated metric: their smallest one is
+            half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it doubles; where
+            it is two over the learning rate, it stays.
+    """
+
+    vgg: VGGRun
+    deep_linear: DeepLinearRun
+    short_multiples: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+_PROBES = ("landscape", "random_direction", "successive_gradients")
+_DEEP_LINEAR = DeepLinearRun(probes=("landscape", "random_direction"), seeds=(0, 1, 2))
 
 PRESETS = {
-    # A narrower VGG-A, for the first 2,500 steps: those at which Santurkar et al. find the difference.
-    "cpu": TrainingConfig(width=0.25, num_steps=2500, eval_every=250, probe_every=50, step_multiples=_MANY_STEP_SIZES),
-    "smoke": SMOKE,
-    # 30 epochs of 390 whole batches.
-    "mameli": TrainingConfig(
-        preprocessing="unit",
-        head="mameli",
-        norm_layers=(4,),
-        learning_rate=0.01,
-        num_steps=30 * 390,
-        eval_every=390,
-        probe_every=30,
+    "cpu": Config(VGGRun(**{**CPU, "num_steps": 1500, "eval_every": 500}, probes=_PROBES), _DEEP_LINEAR),
+    "smoke": Config(
+        VGGRun(**SMOKE, probes=_PROBES), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)), (0.25, 2.0)
     ),
-    # The paper does not name the depth; it plots layers up to number 13. The L2 penalty is inferred from its loss curves.
-    "paper": TrainingConfig(
-        depth="13",
-        head="4096",
-        weight_decay=5e-4,
-        probe_penalty=True,
-        num_steps=15_000,
-        eval_every=1000,
-        probe_every=100,
-    ),
+    "mameli": Config(VGGRun(**MAMELI, probes=_PROBES), _DEEP_LINEAR),
+    "paper": Config(VGGRun(**PAPER, probes=_PROBES, seeds=(0, 1, 2)), _DEEP_LINEAR),
 }
+
+
+def short_arms(config: Config) -> dict[str, RunConfig]:
+    """Name the nets that are scanned from a smaller step on, from one seed."""
+    changes: dict[str, Any] = {"step_multiples": config.short_multiples, "probes": ("landscape",)}
+    return {net: arm(run, **changes, seeds=config.vgg.seeds[:1]) for net, run in with_and_without(config.vgg).items()}
+
+
+def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
+    """Train and probe every net; return the data of the figure."""
+    from experiments._training import train_all
+
+    return train_all(
+        {
+            "arms": with_and_without(config.vgg),
+            "short": short_arms(config),
+            "deep_linear": with_and_without(config.deep_linear),
+        },
+        options,
+    )

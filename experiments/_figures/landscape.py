@@ -59,10 +59,10 @@ def _legend(data: dict[str, Any]) -> list[Any]:
 
 def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
     """Draw accuracy on training batches (lines) and on test images (dots)."""
-    window = _window(data)
     for arm, runs in data["arms"].items():
+        window = _curves.num_points(runs[0], _window(data))
         train = _curves.over_seeds(
-            runs, "train", lambda curve: _curves.rolling_mean(_curves.array(curve["accuracy"]), window)
+            runs, "train", lambda curve, window=window: _curves.rolling_mean(_curves.array(curve["accuracy"]), window)
         )
         panel.plot(train.step, train.middle, color=COLOURS[arm])
         panel.fill_between(train.step, train.low, train.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
@@ -78,7 +78,7 @@ def _accuracy(panel: Axes, data: dict[str, Any]) -> None:
 def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
     """Shade from the smallest to the largest value over a scan's step sizes, medians over seeds."""
     for arm, runs in data["arms"].items():
-        bottom, top = (_curves.over_seeds(runs, "probe", edge) for edge in (low, high))
+        bottom, top = (_curves.over_seeds(runs, "landscape", edge) for edge in (low, high))
         panel.fill_between(bottom.step, bottom.middle, top.middle, color=COLOURS[arm], alpha=0.4, linewidth=0)
         for edge in (bottom, top):
             panel.plot(edge.step, edge.middle, color=COLOURS[arm], linewidth=1)
@@ -88,7 +88,7 @@ def _band(panel: Axes, data: dict[str, Any], low: Any, high: Any) -> None:
 def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
     """Draw the effective smoothness, with its range over seeds."""
     for arm, runs in data["arms"].items():
-        curve = _curves.over_seeds(runs, "probe", _curves.effective_smoothness)
+        curve = _curves.over_seeds(runs, "landscape", _curves.effective_smoothness)
         panel.plot(curve.step, curve.middle, color=COLOURS[arm])
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
     panel.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats/unit²)")

@@ -1,0 +1,56 @@
+"""What a probe is, and what all of them need."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bnjax import objective, train
+from bnjax.data import Split
+from bnjax.types import Batch, LossFn
+
+Record = dict[str, Any]
+
+
+def columns(records: list[Record]) -> Record:
+    """Turn records with the same fields into one list per field."""
+    return {name: [record[name] for record in records] for name in (records[0] if records else [])}
+
+
+class Probe(NamedTuple):
+    """A measurement of a state, and what becomes of all of them.
+
+    Attributes:
+        measure: maps (state, training data) to arrays by name; the batch is the one that the next step trains on.
+        collect: maps the records of a run, steps among their fields, to lists by name.
+    """
+
+    measure: Callable[[train.TrainState, Split], Record]
+    collect: Callable[[list[Record]], Record] = columns
+
+
+def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch, *, l2: float = 0.0) -> LossFn:
+    """Make the loss of the step about to be taken: its batch, its random masks and noise, training mode."""
+    return objective.make_loss_fn(
+        trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=train.step_rngs(state), l2=l2
+    )
+
+
+take_step = partial(jax.jit, static_argnames="trainer")(train.train_step)
+
+
+def layer_pattern(layer: int) -> str:
+    """Return the regular expression of a weight layer's parameters, its normaliser's included."""
+    return rf"^(conv|dense|norm)_{layer}/"
+
+
+def weight_layers(params: Any) -> list[int]:
+    """List the numbers of a model's weight layers."""
+    return sorted(int(name.split("_")[1]) for name in params if name.startswith(("conv_", "dense_")))
+
+
+def as_lists(record: Record) -> Record:
+    """Turn the arrays of a record into lists."""
+    return {name: np.asarray(value).tolist() for name, value in record.items()}

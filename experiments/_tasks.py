@@ -1,0 +1,105 @@
+"""From a run's configuration to what is trained: model, optimiser, data and probes."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from bnjax import data, linen, models, train
+from experiments._config import DeepLinearRun, RunConfig, VGGRun
+from experiments._probes import PROBES, Probe
+
+
+class Task(NamedTuple):
+    """What a run consists of.
+
+    Attributes:
+        trainer: model, optimiser and loss.
+        load: returns the data set of a seed.
+        probes: what is measured along the way, by name.
+        loss_scale: factor from the mean over a batch to the units of the configuration.
+    """
+
+    trainer: train.Trainer
+    load: Callable[[int], data.Dataset]
+    probes: dict[str, Probe]
+    loss_scale: float = 1.0
+
+
+@cache
+def make_task(config: RunConfig, data_dir: str | None) -> Task:
+    """Make the task of any configuration; the same one for equal configurations, so that nothing is compiled twice.
+
+    Raises:
+        ValueError: if the configuration cannot be run.
+    """
+    model = models.make_model(_MODELS[config.kind](config, make_norm(config)))
+    if isinstance(config, DeepLinearRun):
+        scale, loss = float(config.batch_size), "squared_error"
+        load = partial(_draw, config.batch_size, config.width)
+    else:
+        images: Any = config
+        scale, loss = 1.0, "cross_entropy"
+        load = partial(_load, images.dataset, images.preprocessing, getattr(images, "image_size", None), data_dir)
+    optimizer = train.make_optimizer(
+        config.optimizer, config.learning_rate * scale, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+    trainer = train.Trainer(model, optimizer, config.batch_size, loss)
+    probes = {name: PROBES[name](config, trainer, scale) for name in config.probes}
+    return Task(trainer, load, probes, scale)
+
+
+def make_norm(config: RunConfig) -> Callable[..., nn.Module] | None:
+    """Make the factory of a model's normalisers, None without any."""
+    statistics = {"momentum": config.norm_momentum, "epsilon": config.norm_epsilon}
+    noise = {"noise": config.noise, "strength": config.noise_strength}
+    factories = {
+        "none": None,
+        "batch": partial(linen.BatchNorm, **statistics),
+        "noisy_batch": partial(linen.NoisyBatchNorm, **statistics, **noise),
+        "noise": partial(linen.Noise, **noise),
+        "relative_noise": partial(linen.Noise, relative=True, **noise),
+        "l1": partial(linen.LpNorm, p=1, **statistics),
+        "l2": partial(linen.LpNorm, p=2, **statistics),
+        "linf": partial(linen.LpNorm, p="inf", **statistics),
+    }
+    return factories[config.norm]
+
+
+def _vgg(config: VGGRun, norm: Any) -> models.VGGConfig:
+    """Describe a VGG."""
+    return models.VGGConfig(
+        depth=config.depth,
+        head=config.head,
+        width=config.width,
+        norm=norm,
+        norm_layers=config.norm_layers,
+        kernel_init=config.kernel_init,
+    )
+
+
+def _deep_linear(config: DeepLinearRun, norm: Any) -> models.DeepLinearConfig:
+    """Describe a deep linear network."""
+    return models.DeepLinearConfig(
+        depth=config.depth,
+        width=config.width,
+        norm=norm,
+        norm_layers=config.norm_layers,
+        kernel_init=config.kernel_init,
+    )
+
+
+_MODELS: dict[str, Callable[..., Any]] = {VGGRun.kind: _vgg, DeepLinearRun.kind: _deep_linear}
+
+
+@cache
+def _load(name: str, preprocessing: str, image_size: int | None, data_dir: str | None, _seed: int = 0) -> data.Dataset:
+    """Load images, the same for every seed."""
+    return data.load(name, preprocessing=preprocessing, image_size=image_size, data_dir=data_dir)
+
+
+def _draw(num_examples: int, width: int, seed: int) -> data.Dataset:
+    """Draw a linear map of a seed of its own."""
+    return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width)

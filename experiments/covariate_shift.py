@@ -1,0 +1,69 @@
+"""Internal covariate shift: how the step of earlier layers changes a layer's gradient, with and without batch norm.
+
+Claim: networks with batch norm have as much of it as those without, or more, and yet train better.
+Source: Santurkar et al. 2018, Sec. 2.2, Fig. 3, Definition 2.1, Appendix A.1; the seed repository, which compares with a second
+net of its own random classifier; a replication with Adam that finds the opposite.
+Command: TFDS_DATA_DIR=... python -m experiments covariate_shift --preset cpu
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments._arms import CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun
+
+
+@dataclass(frozen=True)
+class Config:
+    """A VGG and a deep linear network, each with several optimisers.
+
+    Attributes:
+        vgg: the VGG.
+        vgg_optimizers: pairs of optimiser and learning rate, which take the place of the VGG's.
+        deep_linear: the deep linear network.
+        deep_linear_rates: learning rates, which take the place of the deep linear network's.
+    """
+
+    vgg: VGGRun
+    deep_linear: DeepLinearRun
+    vgg_optimizers: tuple[tuple[str, float], ...] = (("sgd", 0.1), ("sgd", 0.01), ("adam", 1e-3))
+    deep_linear_rates: tuple[float, ...] = (1e-6, 1e-7)
+
+
+_VGG: dict[str, Any] = {"probes": ("shift", "dummy_shift")}
+_DEEP_LINEAR = DeepLinearRun(probes=("shift",), seeds=(0, 1, 2))
+
+PRESETS = {
+    "cpu": Config(VGGRun(**CPU, **_VGG), _DEEP_LINEAR),
+    "smoke": Config(
+        VGGRun(**SMOKE, **_VGG), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("shift",)), vgg_optimizers=(("sgd", 0.1),)
+    ),
+    "mameli": Config(VGGRun(**MAMELI, **_VGG), _DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
+    "paper": Config(VGGRun(**PAPER, **_VGG, seeds=(0, 1, 2)), _DEEP_LINEAR),
+}
+
+
+def vgg_arms(config: Config) -> dict[str, RunConfig]:
+    """Name the VGGs, by net, optimiser and learning rate."""
+    return {
+        f"{net}_{optimizer}_{rate:g}": arm(run, optimizer=optimizer, learning_rate=rate)
+        for optimizer, rate in config.vgg_optimizers
+        for net, run in with_and_without(config.vgg).items()
+    }
+
+
+def deep_linear_arms(config: Config) -> dict[str, RunConfig]:
+    """Name the deep linear networks, by net and learning rate."""
+    return {
+        f"{net}_{rate:g}": arm(run, learning_rate=rate)
+        for rate in config.deep_linear_rates
+        for net, run in with_and_without(config.deep_linear).items()
+    }
+
+
+def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
+    """Train every net; return the data of the figure."""
+    from experiments._training import train_all
+
+    return train_all({"arms": vgg_arms(config), "deep_linear": deep_linear_arms(config)}, options)

@@ -1,0 +1,51 @@
+"""Normalisers that divide by an l1, l2 or l-infinity norm of the batch, beside batch norm and nothing.
+
+Claim: they train as well as batch norm, the l1 norm even better in the deep linear network, and make the landscape as smooth,
+although they leave the first two moments uncontrolled.
+Source: Santurkar et al. 2018, Sec. 3.3, Fig. 5, 6, 12 and 13.
+Command: TFDS_DATA_DIR=... python -m experiments lp_norms --preset cpu
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments._arms import CPU, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun
+
+
+@dataclass(frozen=True)
+class Config:
+    """A VGG and a deep linear network, each with every normaliser.
+
+    Attributes:
+        vgg: the VGG.
+        deep_linear: the deep linear network; each seed draws a linear map of its own.
+    """
+
+    vgg: VGGRun
+    deep_linear: DeepLinearRun
+
+
+_PROBES: dict[str, Any] = {"probes": ("landscape", "drift"), "drift_layers": (3, 8, 10)}
+_DEEP_LINEAR = DeepLinearRun(probes=("landscape",), probe_every=250, seeds=tuple(range(10)))
+
+PRESETS = {
+    "cpu": Config(VGGRun(**CPU, **_PROBES), _DEEP_LINEAR),
+    "smoke": Config(VGGRun(**SMOKE, **_PROBES), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",))),
+    "paper": Config(VGGRun(**{**PAPER, **_PROBES, "drift_layers": (2, 9, 11)}, seeds=(0, 1, 2)), _DEEP_LINEAR),
+}
+
+NORMS = ("l1", "l2", "linf")
+
+
+def arms(config: RunConfig) -> dict[str, RunConfig]:
+    """Name the nets by their normalisers."""
+    return {**with_and_without(config), **{norm: arm(config, norm=norm) for norm in NORMS}}
+
+
+def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
+    """Train every net; return the data of the figure."""
+    from experiments._training import train_all
+
+    return train_all({"arms": arms(config.vgg), "deep_linear": arms(config.deep_linear)}, options)
