@@ -16,8 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from bnjax.files import write_whole
 
 
@@ -117,6 +115,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def provenance() -> dict[str, Any]:
     """Describe where results come from: commit, command, versions, hardware, date."""
+    import jax  # here alone: what only reads records answers at once
+
     devices = jax.devices()
     return {
         "commit": _git_commit(),

@@ -1,44 +1,114 @@
 """`python -m experiments` lists the experiments; `python -m experiments NAME` runs one."""
 
-import ast
-import importlib
-import pkgutil
+import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from experiments import _cli
+from experiments import _all, _catalogue, _cli, _costs
+from experiments._catalogue import names as names
+from experiments._catalogue import title as title
 
+COMMANDS = ("all", "draw", "report")
 _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run an experiment, or resume it
        python -m experiments NAME --help                      list its presets and options
+       python -m experiments all [--preset PRESET]            run or resume every experiment, then write the report
+       python -m experiments report [--figures FOLDER]        write the page that shows claims and figures
        python -m experiments draw FILE ...                    draw a figure's data (.json) or a probe's result (.npz)
+       python -m experiments [--results FOLDER]               list them, with what each preset costs and how far it is
 """
-
-
-def names() -> list[str]:
-    """List the experiments: the modules beside this one that have no leading underscore."""
-    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
-    return [module.name for module in modules if not module.ispkg and not module.name.startswith("_")]
-
-
-def title(name: str) -> str:
-    """Return the first line of an experiment's docstring, without importing it."""
-    source = (Path(__file__).parent / f"{name}.py").read_text()
-    return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
 
 
 def main(arguments: list[str]) -> None:
     """Run the command line."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE)
-        print("\n".join(f"  {name:14} {title(name)}" for name in names()))
+    if not arguments or arguments[0].startswith("-"):
+        print(_list(arguments))
         return
     name, rest = arguments[0], arguments[1:]
-    if name == "draw":
-        _draw(rest)
+    if name in COMMANDS:
+        {"all": _run_all, "draw": _draw, "report": _report}[name](rest)
     elif name in names():
-        _cli.main(importlib.import_module(f"experiments.{name}"), rest)
+        _cli.main(_catalogue.module(name), rest)
     else:
         sys.exit(_complain(f"there is no experiment {name!r}; there are: {', '.join(names())}."))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_complain(message))
+
+
+def _list(arguments: list[str]) -> str:
+    """List the experiments, with cost and state of each preset."""
+    parser = _Parser(prog="python -m experiments", add_help=False, allow_abbrev=False)
+    parser.add_argument("--results", default="results")
+    parser.add_argument("-h", "--help", action="store_true")
+    results = Path(parser.parse_args(arguments).results)
+    lines = [_USAGE]
+    for name in names():
+        lines.append(f"{name:18}{title(name)}")
+        for preset in _catalogue.module(name).PRESETS:
+            lines.append(f"  {preset:16}{_costs.cost(name, preset):32}{_costs.state(name, preset, results)}")
+    return "\n".join(lines)
+
+
+def _run_all(arguments: list[str]) -> None:
+    """Run every experiment, then write the report."""
+    parser = _Parser(prog="python -m experiments all", allow_abbrev=False)
+    parser.add_argument("--preset", default="cpu", help="of every experiment that has it (cpu)")
+    parser.add_argument(
+        "--results", default="results", type=Path, help="folder of the runs and of the report (results)"
+    )
+    parser.add_argument("--figures", type=Path, help="folder of figures and data (figures, in that of the runs)")
+    parser.add_argument("--data-dir", help="folder of prepared data sets")
+    options = parser.parse_args(arguments)
+    if not any(options.preset in _catalogue.module(name).PRESETS for name in names()):
+        parser.error(f"no experiment has a preset {options.preset!r}.")
+    figures = options.figures or options.results / "figures"
+    more = ["--data-dir", options.data_dir] if options.data_dir else []
+    failed = _all.run_all(options.preset, options.results, figures, more)
+    print("\n== report")
+    status = _write_report(figures, options.results / "report.html")
+    if failed:
+        print(f"error: these experiments failed: {', '.join(failed)}; what they said stands above.", file=sys.stderr)
+    if failed or status:
+        sys.exit(1)
+
+
+def _report(arguments: list[str]) -> None:
+    """Write the page, or the table of the README."""
+    parser = _Parser(prog="python -m experiments report", allow_abbrev=False)
+    parser.add_argument("--figures", default="figures", type=Path, help="folder of figures and their data (figures)")
+    parser.add_argument("--output", default="results/report.html", type=Path, help="the page (results/report.html)")
+    parser.add_argument("--readme", type=Path, help="write the claim table between the markers of this file instead")
+    options = parser.parse_args(arguments)
+    status = _write_report(options.figures, options.output, options.readme)
+    if status:
+        sys.exit(status)
+
+
+def _write_report(figures: Path, output: Path, readme: Path | None = None) -> int:
+    """Write the page, or the table of the README; return the exit status, 1 where something could not be read."""
+    from bnjax.files import write_whole
+    from experiments import _report
+
+    report = _report.load(figures)
+    for problem in report.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    try:
+        if readme:
+            _report.replace_table(readme, _report.claim_table(report))
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(output, lambda file: file.write(_report.render(report).encode()))
+    except OSError as error:
+        return _complain(f"{error.strerror}: {error.filename}")
+    except ValueError as error:
+        return _complain(str(error))
+    print(f"Written: {readme or output}")
+    return 1 if report.problems else 0
 
 
 def _draw(files: list[str]) -> None:
@@ -68,7 +138,7 @@ def _draw_data(file: Path) -> Path:
     name = read_json(file)["experiment"]
     if name not in names():
         sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
-    return _cli.draw(importlib.import_module(f"experiments.{name}"), file)
+    return _cli.draw(_catalogue.module(name), file)
 
 
 def _draw_result(file: Path, rest: list[Path]) -> Path:

@@ -98,7 +98,8 @@ def test_numbers_in_print():
     assert POINTS.number(-0.00001) == "+0.0"
     assert PERCENT.number(0.72) == "72.0"
     assert STEPS.number(1200.0) == "1,200"
-    assert Format().number(-1234567.0) == "-1.23e+06"
+    assert Format().number(-1234567.0) == "-1.23·10⁶"
+    assert [TIMES.number(x) for x in (6.214, 226.99, 1e-5)] == ["6.21", "227", "1.00·10⁻⁵"]
     assert [TIMES.number(x) for x in (math.inf, -math.inf, math.nan)] == ["∞", "-∞", "-"]
 
 

@@ -38,7 +38,7 @@ def test_every_experiment_command_parses():
         if name in command_line.names() and "--help" not in rest:
             presets = __import__(f"experiments.{name}", fromlist=["PRESETS"]).PRESETS
             _cli.parse(name, "", presets, shlex.split(rest))
-        assert name in ("draw", *command_line.names()), f"there is no experiment {name!r}"
+        assert name in (*command_line.COMMANDS, *command_line.names()), f"there is no experiment {name!r}"
 
 
 def test_links_and_pictures_exist():

@@ -11,6 +11,7 @@ Data = dict[str, Any]
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive", "not run")
 MIN_VALUES = 3
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 class Format(NamedTuple):
@@ -29,11 +30,14 @@ class Format(NamedTuple):
     is_ratio: bool = False
 
     def number(self, value: float) -> str:
-        """Print a number without its unit."""
-        return "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")
+        """Print a number without its unit, powers of ten where it would be long."""
+        text = "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")
+        mantissa, is_long, exponent = text.partition("e")
+        power = str(int(exponent or 0)).translate(_SUPERSCRIPTS)
+        return mantissa.removesuffix(".") + (f"·10{power}" if is_long else "")
 
 
-TIMES = Format("z.2f", "times", is_ratio=True)
+TIMES = Format("z#.3g", "times", is_ratio=True)
 PERCENT = Format("z.1f", "%", 100)
 POINTS = Format("+z.1f", "points", 100)
 STEPS = Format("z,.0f", "steps")

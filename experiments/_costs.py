@@ -1,0 +1,97 @@
+"""What experiments cost, as measured, and how far they are."""
+
+import json
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import _catalogue
+
+FIGURES = Path(__file__).parent.parent / "figures"
+
+
+def expected(name: str, preset: str, config: Any = None) -> str:
+    """Say in one line how long a preset will take; of a configuration that is not the preset's, that is not known."""
+    own = _presets(name)[preset]
+    data = measured(name, preset) if config in (None, own) else None
+    if data is None:
+        return "Expected: not measured yet."
+    return f"Expected: about {duration(data['seconds'])} (measured on {hardware(data)})."
+
+
+def cost(name: str, preset: str) -> str:
+    """Say how long a preset took, or that nobody has measured it."""
+    data = measured(name, preset)
+    return _cost(data) if data else "not measured"
+
+
+def measured(name: str, preset: str, figures: Path | None = None) -> dict[str, Any] | None:
+    """Read the data of a preset, if there are any: `<name>.json`, or `<name>-<preset>.json` where another preset has that."""
+    for file in (f"{name}.json", f"{name}-{preset}.json"):
+        try:
+            data = json.loads(((figures or FIGURES) / file).read_text())
+            if data["preset"] == preset and not changes(data["config"], _presets(name)[preset]) and _cost(data):
+                return data
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def state(name: str, preset: str, results: Path) -> str:
+    """Tell how far a preset is in a folder of results: not run, partly, done."""
+    from bnjax.records import config_hash
+
+    folder = results / f"{name}-{config_hash(_presets(name)[preset])}"
+    if (folder / f"{name}.json").exists():
+        return "done"
+    return "partly" if folder.exists() else "not run"
+
+
+def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
+    """List the fields in which a configuration, as read from JSON, differs from a dataclass: name, its value, the other's.
+
+    A field that came later than the file had its default. Fields of fields are named with a dot.
+    """
+    theirs = _flatten(json.loads(json.dumps(asdict(other))))
+    ours = {**_flatten(json.loads(json.dumps(_defaults(other)))), **_flatten(config)}
+    return [(name, ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value]
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def hardware(data: dict[str, Any]) -> str:
+    """Name what an experiment ran on, last if it was resumed elsewhere."""
+    origin = data["provenance"][-1]
+    return f"{origin['device']}, {origin['cpu_cores']} cores"
+
+
+def _cost(data: dict[str, Any]) -> str:
+    """Write time and hardware."""
+    return f"{duration(data['seconds'])} on {hardware(data)}"
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name the fields of fields with a dot, also of those in a list."""
+    flat = {}
+    for name, item in value.items():
+        is_list = isinstance(item, list) and bool(item) and isinstance(item[0], dict)
+        parts = {str(i): part for i, part in enumerate(item)} if is_list else item
+        flat.update(_flatten(parts, f"{prefix}{name}.") if isinstance(parts, dict) else {f"{prefix}{name}": item})
+    return flat
+
+
+def _defaults(config: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass's fields, of those that have one, and of the fields of fields."""
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    nested = {name: _defaults(value) for name, value in values.items() if is_dataclass(value)}
+    return {field.name: field.default for field in fields(config) if field.default is not MISSING} | nested
+
+
+def _presets(name: str) -> dict[str, Any]:
+    """Return an experiment's presets."""
+    return _catalogue.module(name).PRESETS

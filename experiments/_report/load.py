@@ -1,0 +1,129 @@
+"""What the report is made of: each experiment with its data, its picture and its judged claims."""
+
+import contextlib
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments import _catalogue, _costs
+from experiments._claims import claims_of
+from experiments._claims.claim import Claim, Judgement, judge
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Entry(NamedTuple):
+    """An experiment.
+
+    Attributes:
+        name: of its module.
+        data: of its figure; None if it has not been run.
+        picture: the bytes of its figure, a PNG; None if there is none.
+        findings: what the data show, in words.
+        scaled_down: fields in which it differs from the published setting, in words; None if no preset has that setting.
+        judged: its claims with their verdicts.
+    """
+
+    name: str
+    data: dict[str, Any] | None
+    picture: bytes | None
+    findings: str
+    scaled_down: list[str] | None
+    judged: tuple[tuple[Claim, Judgement], ...]
+
+
+class Report(NamedTuple):
+    """All experiments, in order, and what could not be read, one line each."""
+
+    entries: list[Entry]
+    problems: list[str]
+
+
+def load(figures: Path) -> Report:
+    """Read a folder of data files; what cannot be read becomes a problem, and its experiment counts as not run."""
+    problems: list[str] = []
+    if not figures.is_dir():
+        problems.append(f"There is no folder {figures}.")
+    for file in sorted(figures.glob("*.json")):
+        if not any(file.stem == name or file.stem.startswith(f"{name}-") for name in _catalogue.names()):
+            problems.append(f"{file.name}: there is no experiment of that name.")
+    return Report([_load_entry(figures, name, problems) for name in _catalogue.names()], problems)
+
+
+def num_seeds(data: dict[str, Any]) -> int | None:
+    """Count the seeds; None where the configuration names none."""
+    seeds = data["config"].get("seeds")
+    return len(seeds) if isinstance(seeds, list) else None
+
+
+def _load_entry(figures: Path, name: str, problems: list[str]) -> Entry:
+    """Read an experiment's data and picture, and judge its claims."""
+    file, data, picture = figures / f"{name}.json", None, None
+    if file.exists():
+        try:
+            data = _check(json.loads(file.read_text()), name)
+        except (OSError, ValueError, RecursionError) as error:
+            problems.append(f"{file.name} cannot be read: {_one_line(error)}")
+    if data is not None:
+        with contextlib.suppress(OSError):
+            picture = file.with_suffix(".png").read_bytes()
+        if picture is None or not picture.startswith(_PNG):
+            problems.append(f"{name}.png, the picture of {file.name}, is not there or is not a PNG.")
+            picture = None
+    judged = tuple((claim, judge(claim, data)) for claim in claims_of(name))
+    return Entry(name, data, picture, _findings(name, data, problems), _scaled_down(name, data), judged)
+
+
+def _check(data: Any, name: str) -> dict[str, Any]:
+    """Return the data if they have what every experiment's have; else raise."""
+    kinds = {"experiment": str, "preset": str, "config": dict, "provenance": list, "seconds": int | float}
+    if not isinstance(data, dict):
+        raise ValueError("it holds no JSON object.")
+    for key, kind in kinds.items():
+        if not isinstance(data.get(key), kind):
+            raise ValueError(f"{key!r} is missing or of the wrong kind.")
+    if data["experiment"] != name:
+        raise ValueError(f"it is the data of {data['experiment']!r}.")
+    if not data["provenance"] or not all(isinstance(origin, dict) for origin in data["provenance"]):
+        raise ValueError("its provenance is empty or of the wrong kind.")
+    if not math.isfinite(data["seconds"]):
+        raise ValueError("its time is not finite.")
+    return data
+
+
+def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> str:
+    """Say what the data show, in the experiment's own words; what it claims, where it has none."""
+    find = getattr(_catalogue.module(name), "findings", None)
+    if data is not None and find is not None:
+        try:
+            return str(find(data))
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            problems.append(
+                f"{name}.json: its findings cannot be computed ({type(error).__name__}: {_one_line(error)})."
+            )
+    claim = _catalogue.remark(name, "Claim")
+    return claim[:1].upper() + claim[1:]
+
+
+def _scaled_down(name: str, data: dict[str, Any] | None) -> list[str] | None:
+    """Say in which fields the configuration differs from the published setting."""
+    published = _catalogue.module(name).PRESETS.get("paper")
+    if data is None or published is None:
+        return None
+    changes = _costs.changes(data["config"], published)
+    return [f"{field} {_words(ours)} instead of {_words(theirs)}" for field, ours, theirs in changes]
+
+
+def _words(value: Any) -> str:
+    """Write a field's value."""
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "none"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _one_line(error: Exception) -> str:
+    """Write an error on one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,144 @@
+"""The page: one HTML file that needs nothing else."""
+
+import base64
+import hashlib
+import struct
+from html import escape
+from pathlib import Path
+from string import Template
+
+from experiments import _catalogue, _costs
+from experiments._claims.claim import VERDICTS
+from experiments._report import words
+from experiments._report.load import Entry, Report, num_seeds
+from experiments._report.table import claim_table, tally, typeset
+
+_FOLDER = Path(__file__).parent
+
+
+def render(report: Report) -> str:
+    """Write the page; whatever comes from data or claims is escaped, and no script but the page's own can run."""
+    style, script = ((_FOLDER / name).read_text() for name in ("page.css", "page.js"))
+    return Template((_FOLDER / "page.html").read_text()).substitute(
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        summary=_summary(report.entries),
+        problems="".join(f"<li>{escape(problem)}</li>" for problem in report.problems),
+        contents="".join(f'<li><a href="#{entry.name}">{_name(entry)}</a></li>' for entry in report.entries),
+        claims=claim_table(report.entries),
+        experiments="\n".join(_experiment(entry) for entry in report.entries),
+        foot=_foot(report.entries),
+    )
+
+
+def _hash(text: str) -> str:
+    """Compute what the page's policy knows a script or style by."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _name(entry: Entry) -> str:
+    """Write an experiment's name as a heading."""
+    return entry.name.replace("_", " ").capitalize()
+
+
+def _summary(entries: list[Entry]) -> str:
+    """Say how many claims have which verdict."""
+    counts = tally(entries)
+    parts = [f'<b class="{verdict.replace(" ", "-")}">{counts[verdict]} {verdict}</b>' for verdict in VERDICTS]
+    listed = ", ".join(part for part, verdict in zip(parts, VERDICTS, strict=True) if counts[verdict])
+    num_run = sum(entry.data is not None for entry in entries)
+    return (
+        f"{words.plural(counts.total(), 'claim')} of the literature on batch normalisation: {listed}. "
+        f"{num_run} of {words.plural(len(entries), 'experiment')} have been run."
+    )
+
+
+def _experiment(entry: Entry) -> str:
+    """Write an experiment's section."""
+    body = (
+        _results(entry)
+        if entry.data
+        else f'<p class="none">Not run yet: {_code(f"python -m experiments {entry.name}")}</p>'
+    )
+    return (
+        f'<article id="{entry.name}" aria-labelledby="{entry.name}-name"><header><h2 id="{entry.name}-name">{_name(entry)}</h2>'
+        f'<p class="subject">{escape(_catalogue.title(entry.name))}</p></header>\n'
+        f'<p class="findings">{typeset(entry.findings)}</p>\n{body}</article>'
+    )
+
+
+def _results(entry: Entry) -> str:
+    """Write figure and facts."""
+    return f"{_figure(entry)}\n{_facts(entry)}"
+
+
+def _figure(entry: Entry) -> str:
+    """Show the picture, as a button that enlarges it."""
+    if entry.picture is None:
+        return '<p class="none">The picture is not there.</p>'
+    width, height = struct.unpack(">II", entry.picture[16:24])
+    source = f"data:image/png;base64,{base64.b64encode(entry.picture).decode()}"
+    alt = f"Figure: {escape(_catalogue.title(entry.name))}"
+    return (
+        '<figure><button type="button" class="enlarge" title="Enlarge">'
+        f'<img src="{source}" alt="{alt}" width="{width}" height="{height}"></button></figure>'
+    )
+
+
+def _facts(entry: Entry) -> str:
+    """List how the numbers came about: command, time, hardware, provenance, and what was scaled down."""
+    data = entry.data or {}
+    origin, seeds = data["provenance"][-1], num_seeds(data)
+    versions = origin.get("versions")
+    listed = [f"{name} {number}" for name, number in versions.items()] if isinstance(versions, dict) else []
+    facts = {
+        "Command": _commands(entry.name, data["preset"], str(origin.get("command", "unknown"))),
+        "Preset": escape(data["preset"]),
+        "Seeds": "none named" if seeds is None else str(seeds),
+        "Time": _costs.duration(data["seconds"]),
+        "Hardware": escape(f"{origin.get('device', 'unknown')}, {origin.get('cpu_cores', 'unknown')} cores"),
+        "Commit": escape(f"{origin.get('commit', 'unknown')}, {origin.get('date', 'date unknown')}"),
+        "Versions": escape(", ".join([f"Python {origin.get('python', 'unknown')}", *listed])),
+        "Scaled down or changed": _scaled_down(entry),
+    }
+    if len(data["provenance"]) > 1:
+        facts["Commit"] += f" (begun elsewhere, {len(data['provenance'])} origins in all)"
+    rows = "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
+    return f'<dl class="origin">{rows}</dl>'
+
+
+def _scaled_down(entry: Entry) -> str:
+    """List the fields in which a preset differs from the published setting."""
+    if entry.scaled_down is None:
+        return "there is no preset with a published setting"
+    changes = "".join(f"<li>{escape(change)}</li>" for change in entry.scaled_down)
+    return f"<ul>{changes}</ul>" if changes else "nothing: this is the published setting"
+
+
+def _commands(name: str, preset: str, recorded: str) -> str:
+    """Write the command that was recorded, and before it the experiment's own if another one ran it."""
+    own = f"python -m experiments {name}"
+    if recorded.startswith(own):
+        return _code(recorded)
+    return f"{_code(f'{own} --preset {preset}')}, run by {_code(recorded)}"
+
+
+def _code(text: str) -> str:
+    """Write a shell command."""
+    return f"<code>{escape(text)}</code>"
+
+
+def _foot(entries: list[Entry]) -> str:
+    """Say when and from which commits the results come."""
+    origins = [origin for entry in entries if entry.data for origin in entry.data["provenance"]]
+    dates = sorted(str(origin["date"]) for origin in origins if "date" in origin)
+    when = (
+        f"Results from {dates[0]} to {dates[-1]}"
+        if dates and dates[0] != dates[-1]
+        else f"Results of {dates[0]}"
+        if dates
+        else ""
+    )
+    return escape(when)

@@ -1,0 +1,72 @@
+"""A small picture of a claim: the range in which it holds, and where the values lie."""
+
+import math
+
+from experiments._claims.claim import Claim, Judgement
+from experiments._report import words
+
+_WIDTH, _HEIGHT, _MARGIN = 168, 20, 10
+
+
+def strip(claim: Claim, judgement: Judgement) -> str:
+    """Draw the supported range as a band and each value as a dot, as SVG; nothing where there is no value.
+
+    Ratios are drawn on a logarithmic axis. What is infinite stands at the end of the axis, as a triangle.
+    """
+    values = [_place(claim, value) for value in judgement.values if not math.isnan(value)]
+    if not values:
+        return ""
+    edges = [_place(claim, edge) for edge in claim.supported]
+    known = [place for place in (*values, *edges) if math.isfinite(place)]
+    low, high = _domain(known)
+    low_edge, high_edge = (_x(edge, low, high) for edge in edges)
+    middle, band = _HEIGHT / 2, f'x="{low_edge:.1f}" width="{high_edge - low_edge:.1f}"'
+    first, last = (_x(value, low, high) for value in (min(values), max(values)))
+    lines = [x for x, edge in zip((low_edge, high_edge), edges, strict=True) if math.isfinite(edge)]
+    return "".join(
+        [
+            f'<svg class="strip" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{_describe(claim, judgement)}">',
+            f'<path class="axis" d="M0 {middle}H{_WIDTH}"/>',
+            f'<rect class="range" {band} y="3" height="{_HEIGHT - 6}"/>',
+            *(f'<path class="edge" d="M{x:.1f} 1V{_HEIGHT - 1}"/>' for x in lines),
+            f'<path class="span" d="M{first:.1f} {middle}H{last:.1f}"/>',
+            *(_mark(value, _x(value, low, high)) for value in values),
+            "</svg>",
+        ]
+    )
+
+
+def _place(claim: Claim, value: float) -> float:
+    """Put a value on the axis."""
+    if not claim.format.is_ratio or math.isinf(value):
+        return value
+    return math.log(value) if value > 0 else -math.inf
+
+
+def _domain(places: list[float]) -> tuple[float, float]:
+    """Choose the ends of the axis, with a third of what is to be seen on either side."""
+    low, high = (min(places), max(places)) if places else (0.0, 0.0)
+    room = (high - low) / 3 or abs(high) / 3 or 1.0
+    return low - room, high + room
+
+
+def _x(place: float, low: float, high: float) -> float:
+    """Turn a place on the axis into pixels; the range reaches to the ends, as infinity does."""
+    if math.isinf(place):
+        return 0.0 if place < 0 else float(_WIDTH)
+    return _MARGIN + (_WIDTH - 2 * _MARGIN) * (place - low) / (high - low)
+
+
+def _mark(place: float, x: float) -> str:
+    """Draw a value."""
+    middle = _HEIGHT / 2
+    if math.isfinite(place):
+        return f'<circle cx="{x:.1f}" cy="{middle}" r="4"/>'
+    inwards = -8 if place > 0 else 8
+    return f'<path class="beyond" d="M{x:.1f} {middle}l{inwards} -5v10z"/>'
+
+
+def _describe(claim: Claim, judgement: Judgement) -> str:
+    """Say what the picture shows; `words` writes numbers and units of the claim file only."""
+    values = ", ".join(claim.format.number(value) for value in sorted(judgement.values))
+    return f"Values {values}; the claim holds {words.holds(claim)}"
