@@ -31,8 +31,8 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     start = time.perf_counter()
     targets = [Path(options.figures)] if options.figures else []
     try:
-        for name in sorted(_datasets(asdict(config)) & {*VERSIONS}):
-            check_prepared(name, options.data_dir)
+        for dataset in sorted(_datasets(asdict(config)) & {*VERSIONS}):
+            check_prepared(dataset, options.data_dir)
         for target in targets:
             target.mkdir(parents=True, exist_ok=True)
         folder, data = _run(experiment, name, config, options)
