@@ -1,0 +1,179 @@
+"""Training for the theorems: both nets, every seed, stopped at some steps to check every layer; one file per run."""
+
+import contextlib
+import time
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from bnjax import data, linen, models, train
+from bnjax.records import lock, provenance, read_json, write_json
+from bnjax.types import Batch, Model, Variables
+from experiments import _theory
+from experiments._config import Options
+from experiments._signals import Interrupted, StopRequest
+from experiments._training import config_errors
+
+ARMS = ("plain", "batch_norm")
+
+
+def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
+    """Train and check every seed and arm, or read what was finished before.
+
+    Args:
+        config: a `theory_bounds.Config`.
+        options: where the data are.
+        folder: gets a file `<arm>-seed<seed>.json` per run.
+
+    Returns:
+        {"arms": {arm: [checks of each seed]}, "provenance": of every command that trained, "seconds": that they took}.
+
+    Raises:
+        ConfigError: if the configuration cannot be run.
+        MissingDataError: if the data set is not prepared.
+        Interrupted: after a signal, once the run at hand is finished and written.
+    """
+    with config_errors():
+        dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
+        data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
+    arms: dict[str, list] = {arm: [] for arm in ARMS}
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        with config_errors():
+            stack.enter_context(lock(folder))
+        for seed in config.seeds:
+            for arm in ARMS:
+                file = folder / f"{arm}-seed{seed}.json"
+                if not file.exists():
+                    write_json(file, _run(config, dataset, arm, seed))
+                arms[arm].append(read_json(file))
+                if stop.signal_number is not None:
+                    raise Interrupted(stop.signal_number)
+    runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
+    origins = [run.pop("provenance") for run in runs]
+    return {
+        "arms": arms,
+        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
+        "seconds": round(sum(run["seconds"] for run in runs), 1),
+    }
+
+
+@cache
+def make_model(config: Any, norm_layers: tuple[int, ...], epsilon: float) -> Model:
+    """Make the network with batch norm behind some of its layers; the same one for the same arguments, compiled once."""
+    return models.make_model(
+        models.MLPConfig(
+            hidden=config.hidden,
+            activation=config.activation,
+            kernel_init=config.kernel_init,
+            norm=partial(linen.BatchNorm, momentum=config.norm_momentum, epsilon=epsilon) if norm_layers else None,
+            norm_layers=norm_layers or "all",
+        )
+    )
+
+
+def _all_layers(config: Any) -> tuple[int, ...]:
+    """Number the hidden layers."""
+    return tuple(range(1, len(config.hidden) + 1))
+
+
+def _run(config: Any, dataset: data.Dataset, arm: str, seed: int) -> dict[str, Any]:
+    """Train one net from one seed, and check it on the way, as long as its loss is finite."""
+    start = time.perf_counter()
+    norm_layers = _all_layers(config) if arm == "batch_norm" else ()
+    trainer = train.Trainer(
+        make_model(config, norm_layers, config.norm_epsilon),
+        train.make_optimizer("sgd", config.learning_rate),
+        config.batch_size,
+    )
+    state = train.init_state(trainer, jax.random.key(seed), jnp.zeros((1, *dataset.train.images.shape[1:])))
+    first = jax.tree.map(np.asarray, state.params)
+    diverged_at, tests, checks = None, [], []
+    for step in tqdm(config.check_steps, desc=f"{arm}, seed {seed}", unit="check", dynamic_ncols=True):
+        if step > 0:
+            before = int(state.step)
+            state, metrics = train.run_steps(trainer, state, dataset.train, num_steps=step - before)
+            if not np.isfinite(metrics.loss).all():
+                diverged_at = before + int(np.argmin(np.isfinite(metrics.loss)))
+                break
+        test = train.evaluate(trainer, state.variables, dataset.test)
+        tests.append({"loss": float(f"{test.loss:.6g}"), "accuracy": float(f"{test.accuracy:.6g}")})
+        batch = train.current_batch(trainer, state, dataset.train)
+        checks.append([check_layer(config, arm, n, state.variables, batch, first) for n in _all_layers(config)])
+    steps = {"step": list(config.check_steps[: len(checks)])}
+    return {
+        "seed": seed,
+        "test": {**steps, **{name: [test[name] for test in tests] for name in tests[0]}},
+        "probe": {**steps, **_columns(checks)},
+        "diverged_at": diverged_at,
+        "seconds": round(time.perf_counter() - start, 1),
+        "provenance": provenance(),
+    }
+
+
+def check_layer(
+    config: Any, arm: str, layer: int, variables: Variables, batch: Batch, first: Any
+) -> dict[str, dict[str, Any]]:
+    """Check everything on one layer of a net in training, in float64; batch norm that is not there is inserted.
+
+    Args:
+        config: of the network.
+        arm: "plain" or "batch_norm".
+        layer: from 1 at the input.
+        variables: of the network as it is trained.
+        batch: on which.
+        first: the parameters at the start of training.
+
+    Returns:
+        "errors", "counts", "ratios" (three quantiles), "medians" and "histogram", each by name.
+    """
+    with jax.enable_x64(True):
+        variables, first = (_widen(tree) for tree in (variables, first))
+        batch = Batch(_widen(batch.inputs), batch.labels)
+        norm_layers = (layer,) if arm == "plain" else _all_layers(config)
+        model = make_model(config, norm_layers, 0.0)
+        site, errors = (model, layer, variables, batch), {}
+        if arm == "plain":
+            plain = make_model(config, (), config.norm_epsilon)
+            inserted = _theory.insert_batch_norm(plain, layer, variables, batch)
+            site = (model, layer, inserted, batch)
+            errors = _theory.check_insertion(plain, model, layer, variables, inserted, batch)
+        units, rescaling = _theory.check_units(*site), _theory.check_rescaling(*site)
+        lemma = _theory.check_optimum(*site, first[f"dense_{layer}"]["kernel"])
+        loose = {
+            f"{epsilon:g}": _theory.check_epsilon(make_model(config, norm_layers, epsilon), *site[1:], epsilon)
+            for epsilon in config.epsilons
+        }
+    found, active = _theory.summarise_units(units), np.asarray(units["active"])
+    errors = {**errors, **rescaling, **{name: lemma[name] for name in ("lemma_4_5", "lemma_4_5_outputs")}}
+    found["errors"].update({name: _theory.largest(error) for name, error in errors.items()})
+    found["medians"]["distance_ratio"] = _theory.quantiles(lemma["distance_ratio"])[1]
+    found["counts"]["nearer"] = int(np.isfinite(lemma["distance_ratio"]).sum())
+    for epsilon, values in loose.items():
+        found["errors"][f"gap {epsilon}"] = _theory.largest(values["gap"])
+        found["medians"][f"epsilon {epsilon}"] = _theory.quantiles(values["epsilon_ratio"])[1]
+        found["counts"][f"epsilon {epsilon}"] = int(np.sum(np.asarray(values["epsilon_holds"])[active]))
+    return found
+
+
+def _widen(tree: Any) -> Any:
+    """Copy arrays to float64."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), tree)
+
+
+def _columns(checks: list[list[dict[str, dict[str, Any]]]]) -> dict[str, dict[str, list]]:
+    """Turn a dictionary per step and layer into lists over steps; of errors the largest over layers, of histograms the sum."""
+    joined = {"errors": _theory.largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
+    first = checks[0][0]
+    return {
+        kind: {
+            name: [joined.get(kind, list)([layer[kind][name] for layer in step]) for step in checks]
+            for name in first[kind]
+        }
+        for kind in first
+    }

@@ -1,0 +1,153 @@
+"""The experiment on the theorems: its numbers satisfy them, its figure and table are drawn, and finished runs are read back."""
+
+import signal
+from dataclasses import asdict, replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax.records import read_json, write_json
+from experiments import _theory, _theory_numbers, theory_bounds
+from experiments._config import Options
+from experiments._signals import Interrupted
+
+SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the smoke preset's runs of one seed are kept."""
+    return tmp_path_factory.mktemp("theory_bounds")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    """What a figure's data file would hold, as it is read from JSON."""
+    found = theory_bounds.run(SMOKE, Options(), folder)
+    write_json(folder / "data.json", {"preset": "smoke", "config": asdict(SMOKE), **found})
+    return read_json(folder / "data.json")
+
+
+pytestmark = pytest.mark.xdist_group("theory_bounds")  # one worker: they share the run
+
+
+def runs(data):
+    """List the runs of both nets."""
+    return [run for arm in data["arms"].values() for run in arm]
+
+
+def test_equalities_hold_to_rounding(data):
+    """Every equality has a relative error below 1e-8 at every step, in both nets; insertion is checked where BN is inserted."""
+    for run in runs(data):
+        errors = run["probe"]["errors"]
+        for name in errors:
+            assert _theory_numbers.largest_error(name)(run) < _theory_numbers.ACCEPTED, name
+        assert set(_theory_numbers.EQUALITIES) - set(errors) <= {"preserved_outputs"}
+        assert {"gap 0.001", "gap 1"} <= set(errors)
+    assert "preserved_outputs" in data["arms"]["plain"][0]["probe"]["errors"]
+
+
+def test_statements_that_hold_everywhere(data):
+    """The corrected bounds hold for all units; inserted BN increases no gradient; 4.2's second line holds under its premise."""
+    for run in runs(data):
+        assert _theory_numbers.share("corrected_holds")(run) == 1
+        assert _theory_numbers.share("relaxed_holds_under_premise", "relaxed_premise")(run) == 1
+        for epsilon in SMOKE.epsilons:
+            assert _theory_numbers.share(f"epsilon {epsilon:g}")(run) == 1
+    (plain,) = data["arms"]["plain"]
+    # Behind a ReLU net without batch norm the loss is convex in the pre-activations of a unit, but for its kinks.
+    assert all(_theory_numbers.share(name)(plain) == 1 for name in ("gradient_not_larger", "positive"))
+    assert 0 < _theory_numbers.share("printed_holds")(plain) < 1
+    assert 0 < _theory_numbers.share("smoother")(plain) < 1
+
+
+def test_what_is_recorded(data):
+    """Each step has a number per layer, histograms count every unit with a gradient, and nothing stays in float64."""
+    for run in runs(data):
+        probe = run["probe"]
+        assert run["test"]["step"] == probe["step"] == list(SMOKE.check_steps)
+        assert np.shape(probe["counts"]["units"]) == (3, 2)
+        assert np.shape(probe["ratios"]["gradient_ratio"]) == (3, 2, 3)
+        counted = np.sum(probe["histogram"]["removed"], axis=1)
+        assert (counted <= np.sum(probe["counts"]["active"], axis=1)).all()
+        assert run["diverged_at"] is None
+    np.testing.assert_array_equal(
+        np.sum(data["arms"]["plain"][0]["probe"]["histogram"]["removed"], axis=1),
+        np.sum(data["arms"]["plain"][0]["probe"]["counts"]["active"], axis=1),
+    )
+    assert jnp.ones(()).dtype == jnp.float32
+
+
+def test_figure_and_table(data, tmp_path):
+    """The figure is drawn from the data, and the table names every quantity."""
+    theory_bounds.plot(data).savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    words = theory_bounds.summarise(data)
+    for label in (*_theory_numbers.EQUALITIES.values(), *_theory_numbers.STATEMENTS.values()):
+        assert label in words
+
+
+def test_finished_runs_are_read_back(data, folder, monkeypatch):
+    """Running again trains nothing and returns the same; a run that is missing is trained to the same numbers."""
+    assert theory_bounds.run(SMOKE, Options(), folder)["arms"] == data["arms"]
+    (folder / "plain-seed0.json").unlink()
+    again = theory_bounds.run(SMOKE, Options(), folder)
+    times = {"seconds": 0}
+    assert [run | times for run in runs(again)] == [run | times for run in runs(data)]
+    monkeypatch.setattr("bnjax.train.run_steps", None)
+    assert theory_bounds.run(SMOKE, Options(), folder)["arms"] == again["arms"]
+
+
+def test_a_signal_stops_between_runs(data, folder, tmp_path, monkeypatch):
+    """A run that is asked to stop ends after the run at hand, which is kept."""
+    finished = read_json(folder / "plain-seed0.json")
+
+    def signalled(*_):
+        signal.raise_signal(signal.SIGTERM)
+        return finished
+
+    monkeypatch.setattr("experiments._theory_runs._run", signalled)
+    with pytest.raises(Interrupted):
+        theory_bounds.run(SMOKE, Options(), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["plain-seed0.json"]
+
+
+@pytest.mark.thorough
+def test_a_run_that_diverges_is_a_result(tmp_path):
+    """Its step is recorded, what was checked before is kept, and the figure is drawn."""
+    config = replace(SMOKE, learning_rate=1e30)
+    found = theory_bounds.run(config, Options(), tmp_path)
+    found = {"preset": "smoke", "config": asdict(config), **found}
+    (plain,) = found["arms"]["plain"]
+    assert 0 < plain["diverged_at"] < 40
+    assert plain["probe"]["step"] == [0]
+    assert f"stopped being finite at step {plain['diverged_at']}" in theory_bounds.summarise(found)
+    theory_bounds.plot(found).savefig(tmp_path / "figure.png")
+
+
+def test_units_without_a_gradient_are_left_out():
+    """The largest error of units with a gradient is kept; those without are counted, and their errors left out."""
+    found = {"active": jnp.array([True, False]), **dict.fromkeys(_theory.RATIOS, jnp.ones(2))}
+    found |= dict.fromkeys(("aligned", "positive", "relaxed_holds", "relaxed_premise"), jnp.array([True, True]))
+    summary = _theory.summarise_units({**found, "theorem_4_1": jnp.array([1e-6, 1.0])})
+    assert summary["errors"]["theorem_4_1"] == pytest.approx(1e-6)
+    assert summary["counts"]["smoother"] == 1
+    assert summary["counts"]["units"] == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("check_steps", (5, 10), r"check_steps must be 0 and more numbers, ascending, got \(5, 10\)\."),
+        ("check_steps", (0, 10, 5), r"check_steps must be 0 and more numbers, ascending, got \(0, 10, 5\)\."),
+        ("hidden", (), r"hidden must be one or more numbers from 1, got \(\)\."),
+        ("batch_size", 1, r"batch_size must be at least 2, got 1\."),
+        ("seeds", (1, 1), r"seeds must be one or more different numbers from 0 to 2147483647, got \(1, 1\)\."),
+        ("epsilons", (0.0,), r"epsilons must be one or more different numbers > 0 and finite, got \(0\.0,\)\."),
+    ],
+)
+def test_impossible_configurations(field, value, message):
+    """The field, its rule and the value are told."""
+    with pytest.raises(ValueError, match=message):
+        replace(SMOKE, **{field: value})
