@@ -1,6 +1,7 @@
 """Figures, drawn from data alone.
 
 style      colours, type, numbers on axes, the foot
+captions   what was trained, how, where and when
 landscape  the figure of the experiment `landscape`
 
 results    the figure of whatever a probe returned

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from experiments import _curves
 from experiments._curves import LABELS
-from experiments._figures import style
+from experiments._figures import captions, style
 from experiments._figures.style import COLOURS, INK
 
 
@@ -97,10 +96,7 @@ def _smoothness(panel: Axes, data: dict[str, Any]) -> None:
 
 def _title(data: dict[str, Any]) -> str:
     """Name what was trained."""
-    config = data["config"]
-    names = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
-    width = "" if config["width"] == 1 else f", {config['width']:g} of its width"
-    return f"VGG-{config['depth']}{width}, on {names[config['dataset']]}: the landscape with and without batch norm"
+    return f"{captions.network(data['config'])}: the landscape with and without batch norm"
 
 
 def _loss_name(data: dict[str, Any]) -> str:
@@ -110,36 +106,9 @@ def _loss_name(data: dict[str, Any]) -> str:
 
 def _caption(data: dict[str, Any]) -> list[list[str]]:
     """Say how the numbers came about."""
-    config, origins = data["config"], data["provenance"]
-    layers = config["norm_layers"]
-    after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
-    sizes = np.array(config["step_multiples"]) * config["learning_rate"]
-    extras = "".join(
-        f", {name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]
-    )
-
-    def each(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(origin[name]) for origin in origins))
-
-    cores = f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else ""
+    config = data["config"]
     return [
-        [
-            f"preset {data['preset']}",
-            _curves.count_seeds(data),
-            f"head {config['head']}",
-            f"BN after {after}",
-            f"{config['optimizer'].upper()}, learning rate {config['learning_rate']:g}{extras}, "
-            f"batches of {config['batch_size']}",
-        ],
-        [
-            f"images {config['image_size']}x{config['image_size']}, inputs '{config['preprocessing']}'",
-            f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along "
-            "minus the gradient, on the current batch with its own statistics",
-        ],
-        [
-            f"commit {each('commit')}",
-            f"{each('device')}{cores}",
-            f"{data['seconds']:.0f} s for training, scans and tests",
-            each("date"),
-        ],
+        captions.recipe(config, data["preset"]),
+        [captions.images(config), captions.scans(config)],
+        captions.origin(data, "training, scans and tests"),
     ]

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from experiments import _curves
 from experiments import _theory_numbers as numbers
-from experiments._figures import style
+from experiments._figures import captions, style
 from experiments._figures.style import COLOURS, INK, SEQUENTIAL
 
 _MARKS = ("o", "s", "^", "D", "v", "P")
@@ -154,21 +154,15 @@ def _label_steps(panel: Axes, data: dict[str, Any]) -> None:
 def _title(data: dict[str, Any]) -> str:
     """Name what was trained."""
     config = data["config"]
-    names = {"mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
     widths = "-".join(map(str, config["hidden"]))
     activation = {"relu": "ReLU", "elu": "ELU"}.get(config["activation"], config["activation"])
-    return f"The theorems on a real network: MLP {widths}, {activation}, on {names[config['dataset']]}"
+    return f"The theorems on a real network: MLP {widths}, {activation}, on {captions.DATASETS[config['dataset']]}"
 
 
 def _caption(data: dict[str, Any]) -> list[list[str]]:
     """Say what the symbols are, and how the numbers came about."""
-    config, origins = data["config"], data["provenance"]
+    config = data["config"]
     units = numbers.over_runs(data["arms"]["plain"], numbers.share("active", "units"))[0]
-
-    def each(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(origin[name]) for origin in origins))
-
-    cores = f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else ""
     return [
         [
             "per unit: g, H by the output of BN, which is what a plain net sees; ĝ, Ĥ by its input y, through BN (ŷ: y "
@@ -176,15 +170,12 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         ],
         [
             f"preset {data['preset']}",
-            _curves.count_seeds(data),
+            captions.seeds(config),
             f"SGD, learning rate {config['learning_rate']:g}, batches of {config['batch_size']}",
             "checks in float64 with epsilon 0, on the batch of the next step",
         ],
         [
             f"gradient reaches at least {100 * units:.0f} % of the units",
-            f"commit {each('commit')}",
-            f"{each('device')}{cores}",
-            f"{data['seconds']:.0f} s",
-            each("date"),
+            *captions.origin(data, "training and checks"),
         ],
     ]

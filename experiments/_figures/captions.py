@@ -1,0 +1,76 @@
+"""What figures say of the runs they show: what was trained, how, where and when."""
+
+from typing import Any
+
+import numpy as np
+
+DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
+
+
+def network(config: dict[str, Any]) -> str:
+    """Name a network and what it learns, for a title."""
+    if "dataset" not in config:
+        return f"deep linear network of {config['depth']} layers"
+    width = "" if config["width"] == 1 else f", {config['width']:g} of its width"
+    return f"VGG-{config['depth']}{width}, on {DATASETS[config['dataset']]}"
+
+
+def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:
+    """Say how a network was trained: preset, seeds, head, normalised layers, optimiser, batches.
+
+    Args:
+        config: of the network.
+        preset: its name.
+        learning_rate: name it; not where nets with several ones are shown.
+    """
+    layers = config["norm_layers"]
+    after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
+    return [
+        f"preset {preset}",
+        seeds(config),
+        f"head {config['head']}" if "head" in config else "",
+        f"BN after {after}",
+        ", ".join(_optimiser(config, learning_rate)),
+    ]
+
+
+def seeds(config: dict[str, Any]) -> str:
+    """Say how many seeds there are."""
+    number = len(config["seeds"])
+    return f"{number} seed" + "s" * (number != 1)
+
+
+def images(config: dict[str, Any]) -> str:
+    """Say what the inputs are."""
+    return f"images {config['image_size']}x{config['image_size']}, inputs '{config['preprocessing']}'"
+
+
+def scans(config: dict[str, Any]) -> str:
+    """Say along what the landscape was scanned, how far and how often."""
+    sizes = np.array(config["step_multiples"]) * config["learning_rate"]
+    return (
+        f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along "
+        "minus the gradient, on the current batch with its own statistics"
+    )
+
+
+def origin(data: dict[str, Any], for_what: str = "training, measurements and tests") -> list[str]:
+    """Say where an experiment's data come from: commit, hardware, seconds, date; several where it was resumed."""
+
+    def each(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(known[name]) for known in data["provenance"]))
+
+    cores = f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else ""
+    return [
+        f"commit {each('commit')}",
+        f"{each('device')}{cores}",
+        f"{data['seconds']:.0f} s for {for_what}",
+        each("date"),
+    ]
+
+
+def _optimiser(config: dict[str, Any], learning_rate: bool) -> list[str]:
+    """Name the optimiser and its settings."""
+    extras = [f"{name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]]
+    rate = [f"learning rate {config['learning_rate']:g}"] if learning_rate else []
+    return [config["optimizer"].upper(), *rate, *extras, f"batches of {config['batch_size']}"]
