@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and where those lie that can be made again."""
 
 import os
 import tempfile
@@ -24,3 +24,9 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def cache_dir() -> Path:
+    """Return where decoded images and compiled programs are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnjax"
+    return Path(os.environ.get("BNJAX_CACHE_DIR") or default)

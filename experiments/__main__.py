@@ -1,10 +1,12 @@
 """`python -m experiments` lists the experiments; `python -m experiments NAME` runs one."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
 
+from bnjax.files import cache_dir
 from experiments import _all, _catalogue, _cli, _costs
 from experiments._catalogue import names as names
 from experiments._catalogue import title as title
@@ -166,7 +168,16 @@ def _complain(message: str) -> int:
     return 2
 
 
+def _keep_compiled_programs() -> None:
+    """Let JAX keep what it compiles in the user's cache, so that a run which resumes does not compile again.
+
+    NOTE: never in a folder of results, which may come from elsewhere: compiled programs are code.
+    """
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
+
+
 if __name__ == "__main__":
+    _keep_compiled_programs()
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:  # before a run began, or for the second time

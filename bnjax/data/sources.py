@@ -11,7 +11,7 @@ import numpy as np
 
 from bnjax.data.batches import Dataset, Split
 from bnjax.data.prepared import VERSIONS, MissingDataError, check_prepared
-from bnjax.files import write_whole
+from bnjax.files import cache_dir, write_whole
 
 PREPROCESSINGS = ("unit", "half", "meanstd", "binary")
 _READ_SIZE = 1000  # records decoded at a time
@@ -55,7 +55,9 @@ def load(
     train, test = (split._replace(images=_enlarge(split.images, image_size)) for split in _SOURCES[name](data_dir))
     max_pixel = _MAX_PIXEL.get(name, 255)
     if preprocessing == "binary":
-        train, test = (split._replace(images=(split.images > max_pixel / 2).astype(np.uint8)) for split in (train, test))
+        train, test = (
+            split._replace(images=(split.images > max_pixel / 2).astype(np.uint8)) for split in (train, test)
+        )
         max_pixel = 1
     scale, offset = _affine(train.images, max_pixel, preprocessing)
     on_device = (Split(*map(jnp.asarray, (*split, scale, offset))) for split in (train, test))
@@ -137,12 +139,6 @@ def _cached(name: str, split: str, folder: Path) -> Images:
     except OSError:
         pass  # a cache that cannot be written costs the next run seconds, nothing else
     return images
-
-
-def cache_dir() -> Path:
-    """Return where decoded images are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnjax"
-    return Path(os.environ.get("BNJAX_CACHE_DIR") or default)
 
 
 def _read_tfds(name: str, split: str, folder: Path) -> Images:
