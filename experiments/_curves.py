@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LABELS = {"plain": "without BN", "batch_norm": "with BN"}
+LABELS = {
+    "plain": "without BN",
+    "batch_norm": "with BN",
+    "l1": "l1 norm",
+    "l2": "l2 norm",
+    "linf": "l-infinity norm",
+}
 
 
 class Curve(NamedTuple):
@@ -38,6 +44,17 @@ def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     total = np.cumsum(np.concatenate([[0.0], values]))
     first = np.maximum(np.arange(len(values)) - window + 1, 0)
     return (total[1:] - total[first]) / (np.arange(len(values)) - first + 1)
+
+
+def coarser(train: dict, max_points: int, names: tuple[str, ...] = ("loss", "accuracy")) -> dict:
+    """Join neighbouring points of a training curve, so that at most so many are left; of what is named, to five digits."""
+    steps = train["step"]
+    factor = -(-len(steps) // max_points)
+    starts = np.arange(0, len(steps), factor)
+    sizes = np.diff(starts, append=len(steps))
+    joined = {name: np.add.reduceat(array(train[name]), starts) / sizes for name in names}
+    rounded = {name: [float(f"{value:.5g}") for value in values] for name, values in joined.items()}
+    return {"step": [steps[i] for i in starts], "window": train["window"] * factor, **rounded}
 
 
 def num_points(run: dict, num_steps: int) -> int:

@@ -21,7 +21,7 @@ def make_drift(config: RunConfig, trainer: train.Trainer, _loss_scale: float) ->
     """Follow some units of each layer of `drift_layers` on the training batches, before the activation.
 
     A record has the statistics of every layer; collected are, per layer and step, moments and percentiles of each unit, the
-    histogram of the first one, and how far each has moved since the last record and since the first.
+    histogram and quantiles of the first one, and how far each has moved since the last record and since the first.
     """
 
     def measure(state: train.TrainState, split: Split) -> Record:
@@ -82,7 +82,7 @@ def _collect_layer(records: list[Record]) -> Record:
     stacked = {name: np.array(values, dtype=float) for name, values in columns(records).items()}
     statistics = probes.ActivationStatistics(**{name: jnp.asarray(values) for name, values in stacked.items()})
     kept = {name: stacked[name] for name in _KEPT}
-    kept["histogram"] = stacked["histogram"][:, 0]
+    kept |= {name: stacked[name][:, 0] for name in ("histogram", "quantiles")}
     record = as_lists({**kept, "bin_edges": stacked["bin_edges"][0], "units": stacked["units"][0]})
     if len(records) > 1:
         drift = probes.drift(statistics)

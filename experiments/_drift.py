@@ -1,0 +1,114 @@
+"""What figures, tables and claims take from activations that were followed over training, by the probe `drift`."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments._curves import array
+
+Since = Literal["successive", "cumulative"]
+Moment = Literal["mean", "variance", "wasserstein"]
+_SINCE: tuple[Since, ...] = ("successive", "cumulative")
+
+
+def layer_names(runs: list[dict]) -> list[str]:
+    """List the layers that were followed, from input to output; none where nothing was recorded."""
+    names = next((list(run["drift"]["layers"]) for run in runs if run["drift"].get("layers")), [])
+    return sorted(names, key=number)
+
+
+def number(layer: str) -> int:
+    """Return the number of a layer of that name."""
+    return int(layer.rpartition("_")[2])
+
+
+def shift(layer: str, moment: Moment, since: Since, relative: bool = False) -> Callable[[dict], np.ndarray]:
+    """Make a measure of how far the units of a layer have moved at each step: the median of their absolute shifts.
+
+    Args:
+        layer: its name.
+        moment: the mean, the variance, or the distance W1 of the whole distributions.
+        since: since the measurement before, or since the first one.
+        relative: in units of what the unit's standard deviation, or its variance, was then; W1 always is relative.
+
+    Returns:
+        A function of what was recorded of a run's drift; of its values, one per step, the first is NaN, as is one at which no
+        unit has a finite value.
+    """
+
+    def measure(drift: dict) -> np.ndarray:
+        record = drift["layers"][layer]
+        sizes = np.abs(
+            _wasserstein(record, since) if moment == "wasserstein" else _moves(record, moment, since, relative)
+        )
+        middles = [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in sizes]
+        return np.array([np.nan, *middles])
+
+    return measure
+
+
+def _moves(record: dict, moment: Moment, since: Since, relative: bool) -> np.ndarray:
+    """Compute the shifts of a moment: (steps after the first, units)."""
+    values, variance = array(record[moment]), array(record["variance"])
+    before = slice(None, -1) if since == "successive" else slice(0, 1)
+    moves = values[1:] - values[before]
+    if not relative:
+        return moves
+    scale = variance[before] ** (0.5 if moment == "mean" else 1.0)
+    return np.divide(moves, scale, out=np.full_like(moves, np.nan), where=np.broadcast_to(scale > 0, moves.shape))
+
+
+def _wasserstein(record: dict, since: Since) -> np.ndarray:
+    """Return the recorded distances of the steps after the first; a single step has none."""
+    if since not in record:
+        return np.empty((0, 0))
+    distances = array(record[since]["relative_wasserstein"])
+    return distances if since == "successive" else distances[1:]
+
+
+def published(drift: dict[str, Any], layers: list[str], max_shapes: int = 0) -> dict[str, Any]:
+    """Take what is published of a run's drift: the moments of each unit, the median W1 and the first unit's percentiles.
+
+    Args:
+        drift: what was recorded.
+        layers: those that are wanted.
+        max_shapes: how many steps the first unit's quantiles are taken from, evenly over the training; 0 leaves them out.
+    """
+    kept = {}
+    for layer in layers if drift.get("layers") else []:
+        record = drift["layers"][layer]
+        kept[layer] = {name: record[name] for name in ("units", "mean", "variance")}
+        kept[layer]["percentiles"] = [values[0] for values in record["percentiles"]]
+        kept[layer] |= {
+            since: {"relative_wasserstein": _middles(drift, layer, since)} for since in _SINCE if since in record
+        }
+        if max_shapes:
+            chosen = np.unique(np.linspace(0, len(drift["step"]) - 1, max_shapes).round().astype(int))
+            steps = [drift["step"][i] for i in chosen]
+            kept[layer]["shapes"] = {"step": steps, "quantiles": [record["quantiles"][i] for i in chosen]}
+    return {"step": drift.get("step", []), "layers": kept}
+
+
+def _middles(drift: dict, layer: str, since: Since) -> list[list[float]]:
+    """Take the median W1 of a layer's units at each step, in the form in which that of each unit is recorded."""
+    values = shift(layer, "wasserstein", since)(drift)[1:]
+    return [[0.0]] * (since == "cumulative") + [[float(f"{value:.4g}")] for value in values]
+
+
+def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> np.ndarray:
+    """Rebuild a histogram from a distribution's quantiles at (i + 1/2) / n; what lies outside them is left out.
+
+    Args:
+        quantiles: increasing.
+        edges: of the bins.
+        smooth: standard deviation of the Gaussian that smooths the steps between the quantiles, in bins.
+
+    Returns:
+        The share of all values in each bin, (bins,).
+    """
+    levels = (np.arange(len(quantiles)) + 0.5) / len(quantiles)
+    below = np.interp(edges, quantiles, levels, left=levels[0], right=levels[-1])
+    offsets = np.arange(-4 * smooth, 4 * smooth + 1).round()
+    kernel = np.exp(-((offsets / smooth) ** 2) / 2)
+    return np.convolve(np.diff(below), kernel / kernel.sum(), mode="same")
