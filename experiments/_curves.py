@@ -8,6 +8,10 @@ import numpy as np
 LABELS = {
     "plain": "without BN",
     "batch_norm": "with BN",
+    "batch_norm_4": "BN after layer 4 only",
+    "noisy_batch": "noisy BN",
+    "noise": "noise without BN",
+    "relative_noise": "scaled noise without BN",
     "l1": "l1 norm",
     "l2": "l2 norm",
     "linf": "l-infinity norm",

@@ -14,7 +14,17 @@ from matplotlib.patches import Patch
 from bnjax.types import ObjectiveInfo
 
 # Of Okabe & Ito, which colour-blind readers tell apart.
-COLOURS = {"plain": "#d55e00", "batch_norm": "#0072b2", "l1": "#009e73", "l2": "#cc79a7", "linf": "#e69f00"}
+COLOURS = {
+    "plain": "#d55e00",
+    "batch_norm": "#0072b2",
+    "batch_norm_4": "#56b4e9",
+    "noisy_batch": "#009e73",
+    "noise": "#cc79a7",
+    "relative_noise": "#e69f00",
+    "l1": "#009e73",
+    "l2": "#cc79a7",
+    "linf": "#e69f00",
+}
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 INK, FAINT = "#444444", "#e4e4e4"
 # Without the darkest third, on which no line and no number can be read.
