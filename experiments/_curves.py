@@ -125,6 +125,16 @@ def count_seeds(data: dict[str, Any]) -> str:
     return f"{num_seeds} seed" + ("s" if num_seeds > 1 else "")
 
 
+def divergences(arms: dict[str, list[dict]]) -> list[str]:
+    """Say of each run that diverged at which step it did."""
+    return [
+        f"{LABELS.get(arm, arm)}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
+        for arm, runs in arms.items()
+        for run in runs
+        if run["diverged_at"] is not None
+    ]
+
+
 def table(data: dict[str, Any]) -> str:
     """Print the summary: a row per quantity, a column per net, and how many times larger it is without BN."""
     nets, arms = summary(data), list(data["arms"])
@@ -143,12 +153,6 @@ def table(data: dict[str, Any]) -> str:
         comparable = np.isfinite(values).all() and values[1]
         cells.append(f"{values[0] / values[1] if comparable else np.nan:8.2f}")
         rows.append(f"{name:24}" + "".join(cells).replace("nan %", "  -  ").replace("nan", "  -") + f"  {explained}")
-    diverged = [
-        f"{LABELS[arm]}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
-        for arm in arms
-        for run in data["arms"][arm]
-        if run["diverged_at"] is not None
-    ]
     counts = ", ".join(
         f"{LABELS[arm]} {sum(len(run['landscape']['step']) for run in data['arms'][arm])}" for arm in arms
     )
@@ -159,6 +163,6 @@ def table(data: dict[str, Any]) -> str:
             *rows,
             f"The last three are medians over all scans during training ({counts}; {count_seeds(data)}), late ones included,",
             "when a net that has learnt everything is flat by itself. The ratio is without BN / with BN.",
-            *diverged,
+            *divergences(data["arms"]),
         ]
     )
