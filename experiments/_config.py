@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
-Norm = Literal["none", "batch", "noisy_batch", "noise", "relative_noise", "l1", "l2", "linf"]
-Probe = Literal["landscape", "random_direction", "successive_gradients", "shift", "dummy_shift", "drift"]
+Norm = Literal["none", "batch", "noisy_batch", "noise", "relative_noise", "l1", "l2", "linf", "huber"]
+Probe = Literal["landscape", "random_direction", "successive_gradients", "shift", "dummy_shift", "drift", "percentiles"]
 
 
 def check(holds: bool, name: str, rule: str, value: object) -> None:
@@ -36,7 +36,8 @@ class RunConfig:
         eval_every: steps between accuracies on the test examples; a multiple of probe_every.
         probe_every: steps between measurements.
         norm: what normalises: nothing; batch norm, plain or with noise on its output; noise without batch norm, absolute or in
-            units of each unit's standard deviation; or an lp norm of the batch.
+            units of each unit's standard deviation; an lp norm of the batch; or the batch norm of Huber's replication, whose
+            variance is too small and whose running statistics have a schedule of their own.
         norm_layers: weight layers that it follows, numbered from 1 at the input.
         norm_momentum: share of the running statistics that is kept at each step.
         norm_epsilon: added to the variance.
@@ -165,6 +166,44 @@ class DeepLinearRun(RunConfig):
     kernel_init: Literal["xavier_uniform", "xavier_normal"] = "xavier_uniform"
 
     kind: ClassVar[str] = "deep_linear"
+
+
+@dataclass(frozen=True)
+class MLPRun(RunConfig):
+    """A multilayer perceptron on images, by default that of Ioffe & Szegedy 2015, Sec. 4.1.
+
+    Attributes:
+        dataset: mnist must be prepared in the data folder; digits and synthetic are always there.
+        preprocessing: pixels to [0, 1] (unit), [-1, 1] (half), mean 0 and std 1 per channel (meanstd), or 0 and 1 (binary).
+        hidden: features of each hidden layer, from the input on.
+        activation: of the hidden layers, behind the normaliser.
+        kernel_init: initialisation of the weights; biases start at 0.
+        kernel_scale: multiplies the initial weights; with normal, it is their standard deviation.
+    """
+
+    learning_rate: float = 0.5
+    batch_size: int = 60
+    num_steps: int = 50_000
+    eval_every: int = 200
+    probe_every: int = 100
+    norm_momentum: float = 0.99
+    norm_epsilon: float = 1e-3
+    shift_layers: tuple[int, ...] = (2, 3)
+    drift_layers: tuple[int, ...] = (3,)
+
+    dataset: Literal["mnist", "digits", "synthetic"] = "mnist"
+    preprocessing: Literal["unit", "half", "meanstd", "binary"] = "binary"
+    hidden: tuple[int, ...] = (100, 100, 100)
+    activation: Literal["sigmoid", "relu", "tanh", "elu"] = "sigmoid"
+    kernel_init: Literal["xavier_uniform", "xavier_normal", "he_normal", "normal"] = "normal"
+    kernel_scale: float = 0.05
+
+    kind: ClassVar[str] = "mlp"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(bool(self.hidden) and min(self.hidden) >= 1, "hidden", "one or more numbers from 1", self.hidden)
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "kernel_scale")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn
 
 from bnjax import data, linen, models, train
-from experiments._config import DeepLinearRun, RunConfig, VGGRun
+from experiments._config import DeepLinearRun, MLPRun, RunConfig, VGGRun
 from experiments._probes import PROBES, Probe
 
 
@@ -64,6 +64,7 @@ def make_norm(config: RunConfig) -> Callable[..., nn.Module] | None:
         "l1": partial(linen.LpNorm, p=1, **statistics),
         "l2": partial(linen.LpNorm, p=2, **statistics),
         "linf": partial(linen.LpNorm, p="inf", **statistics),
+        "huber": partial(models.HuberBatchNorm, epsilon=config.norm_epsilon),
     }
     return factories[config.norm]
 
@@ -91,7 +92,19 @@ def _deep_linear(config: DeepLinearRun, norm: Any) -> models.DeepLinearConfig:
     )
 
 
-_MODELS: dict[str, Callable[..., Any]] = {VGGRun.kind: _vgg, DeepLinearRun.kind: _deep_linear}
+def _mlp(config: MLPRun, norm: Any) -> models.MLPConfig:
+    """Describe a multilayer perceptron."""
+    return models.MLPConfig(
+        hidden=config.hidden,
+        activation=config.activation,
+        norm=norm,
+        norm_layers=config.norm_layers,
+        kernel_init=config.kernel_init,
+        kernel_scale=config.kernel_scale,
+    )
+
+
+_MODELS: dict[str, Callable[..., Any]] = {VGGRun.kind: _vgg, DeepLinearRun.kind: _deep_linear, MLPRun.kind: _mlp}
 
 
 @cache

@@ -160,7 +160,7 @@ class Run:
         """Measure, train and test once; return the new state and the last loss, NaN once any loss was not finite."""
         config, step = self.config, int(state.step)
         for name, probe in self.task.probes.items():
-            log.append(kind=name, step=step, **as_lists(probe.measure(state, dataset.train)))
+            log.append(kind=name, step=step, **as_lists(probe.measure(state, getattr(dataset, probe.split))))
         num_steps = min(config.probe_every, config.num_steps - step)
         state, metrics = train.run_steps(self.trainer, state, dataset.train, num_steps=num_steps)
         losses, accuracies = (np.asarray(values) for values in metrics)

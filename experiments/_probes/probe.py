@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -23,12 +23,14 @@ class Probe(NamedTuple):
     """A measurement of a state, and what becomes of all of them.
 
     Attributes:
-        measure: maps (state, training data) to arrays by name; the batch is the one that the next step trains on.
+        measure: maps (state, data) to arrays by name; the batch, if it takes one, is that which the next step trains on.
         collect: maps the records of a run, steps among their fields, to lists by name.
+        split: of the data set, that is given to `measure`.
     """
 
     measure: Callable[[train.TrainState, Split], Record]
     collect: Callable[[list[Record]], Record] = columns
+    split: Literal["train", "test"] = "train"
 
 
 def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch, *, l2: float = 0.0) -> LossFn:
