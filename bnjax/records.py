@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,10 @@ from bnjax.files import write_whole
 def config_hash(config: Any) -> str:
     """Hash what a configuration (a dataclass) says other than its class's defaults, as 10 hex digits.
 
-    Fields that are added later with a default leave the hash, and so the folder of older runs, as it was.
+    Fields that are added later with a default leave the hash, and so the folder of older runs, as it was; so they do in
+    dataclasses that are fields.
     """
-    changed = {
-        field.name: getattr(config, field.name)
-        for field in fields(config)
-        if field.default is MISSING or getattr(config, field.name) != field.default
-    }
-    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:10]
+    return hashlib.sha256(json.dumps(_changed(config), sort_keys=True).encode()).hexdigest()[:10]
 
 
 def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
@@ -42,12 +38,11 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config)))
     found = read_json(path) if path.exists() else {}
-    for name in wanted:
-        if name in found and found[name] != wanted[name]:
-            raise ValueError(
-                f"{folder} holds runs with {name} {found[name]}, this one has {wanted[name]}: a default has changed since. "
-                "Move that folder away."
-            )
+    for name, old, new in _conflicts(found, wanted):
+        raise ValueError(
+            f"{folder} holds runs with {name} {old}, this one has {new}: a default has changed since. "
+            "Move that folder away."
+        )
     write_json(path, wanted)
     return folder
 
@@ -127,6 +122,26 @@ def provenance() -> dict[str, Any]:
         "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _changed(config: Any) -> dict[str, Any]:
+    """List what a dataclass says other than its class's defaults, and so of the dataclasses in its fields."""
+    values = {field: getattr(config, field.name) for field in fields(config)}
+    return {
+        field.name: _changed(value) if is_dataclass(value) else value
+        for field, value in values.items()
+        if field.default is MISSING or value != field.default
+    }
+
+
+def _conflicts(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """List the names that two configurations have both, at any depth, with different values, and these."""
+    for name in (name for name in wanted if name in found):
+        old, new = found[name], wanted[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _conflicts(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield f"{prefix}{name}", old, new
 
 
 def _program() -> str:

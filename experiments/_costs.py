@@ -52,8 +52,8 @@ def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
 
     A field that came later than the file had its default. Fields of fields are named with a dot.
     """
-    theirs = _flatten(json.loads(json.dumps(asdict(other))))
-    ours = {**_flatten(json.loads(json.dumps(_defaults(other)))), **_flatten(config)}
+    theirs = flatten(json.loads(json.dumps(asdict(other))))
+    ours = {**flatten(json.loads(json.dumps(_defaults(other)))), **flatten(config)}
     return [(name, ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value]
 
 
@@ -75,13 +75,13 @@ def _cost(data: dict[str, Any]) -> str:
     return f"{duration(data['seconds'])} on {hardware(data)}"
 
 
-def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Name the fields of fields with a dot, also of those in a list."""
     flat = {}
     for name, item in value.items():
         is_list = isinstance(item, list) and bool(item) and isinstance(item[0], dict)
         parts = {str(i): part for i, part in enumerate(item)} if is_list else item
-        flat.update(_flatten(parts, f"{prefix}{name}.") if isinstance(parts, dict) else {f"{prefix}{name}": item})
+        flat.update(flatten(parts, f"{prefix}{name}.") if isinstance(parts, dict) else {f"{prefix}{name}": item})
     return flat
 
 

@@ -84,6 +84,9 @@ def test_diverged_runs_are_counted():
     data = {"arms": {"a": [make_run(), make_run(1, diverged_at=2)], "b": [make_run()]}, "sweep": [{"c": [make_run()]}]}
     assert judge(make_claim(), data)[-2:] == (4, 1)
     assert judge(make_claim(arms=("b",)), data)[-2:] == (1, 0)
+    assert judge(make_claim(arms=("arms",)), data)[-2:] == (3, 1)
+    assert judge(make_claim(arms=("arms/a", "sweep")), data)[-2:] == (3, 1)
+    assert judge(make_claim(arms=("sweep/a", "c/a")), data)[-2:] == (0, 0)
 
 
 def test_coverage():
@@ -114,6 +117,7 @@ def test_arms_are_paired_by_seed():
     assert m.ratio("a", "b", m.final("test"))(data) == [4, 2]
     assert m.difference("a", "b", m.final("test"))(data) == pytest.approx([0.6, 0.3])
     assert m.each("b", m.final("test"))(data) == [0.3, 0.2]
+    assert m.ratio("a", "b", m.final("test"), group="more")({"more": data["arms"]}) == [4, 2]
 
 
 def test_division_keeps_what_is_infinite():
@@ -127,28 +131,41 @@ def test_division_keeps_what_is_infinite():
 
 
 def test_final_accuracy_of_a_run_that_diverged_is_a_guess():
-    """Chance where it diverged, NaN where nothing was recorded, else the mean of the last values."""
+    """Chance where it diverged, NaN where nothing was recorded, else the mean of the last steps."""
     assert m.final("test")(make_run()) == 0.9
-    assert m.final("train", window=2)(make_run()) == pytest.approx(0.7)
+    assert m.final("train", num_steps=2)(make_run()) == pytest.approx(0.7)
     assert m.final("test")(make_run(diverged_at=3)) == 0.1
     assert math.isnan(m.final("test")(make_run(accuracy=[])))
+    assert math.isnan(m.final("test")({**make_run(), "test": {"loss": []}}))
 
 
 def test_accuracy_at_a_step():
-    """Values after the step do not count; a curve that ends before it has none, unless the run diverged."""
+    """Steps after it do not count; a curve that ends before it has no value, unless the run diverged."""
     run = make_run(accuracy=[0.1, 0.2, 0.3, 0.4])
-    assert m.at_step("train", 2, window=2)(run) == pytest.approx(0.25)
-    assert m.at_step("train", 4, window=1)(run) == 0.4
+    assert m.at_step("train", 3, num_steps=2)(run) == pytest.approx(0.25)
+    assert m.at_step("train", 4, num_steps=1)(run) == 0.4
+    assert m.at_step("test", 4)(run) == 0.4
     assert math.isnan(m.at_step("train", 5)(run))
     assert m.at_step("train", 5)(make_run(diverged_at=3)) == 0.1
-    assert m.at_step("train", 2, window=1)(make_run(diverged_at=3)) == 0.9
+    assert m.at_step("train", 2, num_steps=1)(make_run(diverged_at=3)) == 0.5
+
+
+def test_points_that_stand_for_several_steps():
+    """A point counts once all of its steps are over; at least one point is averaged."""
+    train = {"step": [0, 10, 20, 30], "window": 10, "accuracy": [0.1, 0.2, 0.3, 0.4]}
+    run = {**make_run(), "train": train}
+    assert m.at_step("train", 30, num_steps=20)(run) == pytest.approx(0.25)
+    assert m.at_step("train", 35, num_steps=1)(run) == 0.3
+    assert math.isnan(m.at_step("train", 5)(run))
+    assert m.final("train", num_steps=3)(run) == 0.4
+    assert m.steps_to(0.2)({**run, "train": {**train, "step": range(0, 60, 10), "accuracy": [0, 0, 1, 1, 1, 1]}}) == 50
 
 
 def test_steps_to_a_level():
     """A level is reached when the median of five logs is; never is infinite, also for a run that diverged."""
     run = make_run(accuracy=[0, 0, 1, 0, 0, 1, 1, 0, 1, 1])
-    assert m.steps_to(0.8)(run) == 6
-    assert m.steps_to(0.8, every=2)(run) == 8
+    assert m.steps_to(0.8)(run) == 7
+    assert m.steps_to(0.8, every=2)(run) == 9
     assert m.steps_to(1.1)(run) == math.inf
     assert m.steps_to(0.5)(make_run(accuracy=[1, 1], diverged_at=2)) == math.inf
 
@@ -160,6 +177,8 @@ def test_medians_over_steps():
     assert m.median_of("probe", m.loss_range)(run) == 5
     assert m.median_of("probe", m.loss_range, first=10, last=20)(run) == 5
     assert m.median_of("probe", m.loss_range, last=0)(run) == 1
+    assert m.median_of("probe", m.loss_range, last=20, final_share=0.5)(run) == 5
+    assert m.median_of("probe", m.loss_range, last=20, final_share=0.1)(run) == 7
     assert m.median_of("probe", m.loss_range, first=30)(run) == math.inf
     assert math.isnan(m.median_of("probe", m.loss_range, first=40)(run))
     assert m.median_of("probe", m.loss_range, first=40)(make_run(probe=probe, diverged_at=33)) == math.inf

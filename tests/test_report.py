@@ -36,11 +36,11 @@ def make_data(scale=1.0, seeds=(0, 1, 2), **fields):
     probe = {"step": [0, 100], "loss": [[1, 2]] * 2, "gradient_distance": [[1, 3]] * 2, "smoothness": [[4, 5]] * 2}
     larger = {n: [[scale * x for x in row] for row in rows] if n != "step" else rows for n, rows in probe.items()}
     arms = {
-        arm: [{"seed": seed, "train": {}, "test": {}, "probe": of_arm, "diverged_at": None} for seed in seeds]
+        arm: [{"seed": seed, "train": {}, "test": {}, "landscape": of_arm, "diverged_at": None} for seed in seeds]
         for arm, of_arm in (("plain", larger), ("batch_norm", probe))
     }
     origin = {"command": "python -m experiments landscape", "device": "CPU", "cpu_cores": 2, "date": "2026-01-02"}
-    config = {"num_steps": 1234, "seeds": list(seeds)}
+    config = {"vgg": {"num_steps": 1234, "seeds": list(seeds)}, "deep_linear": {"seeds": [0]}}
     data = {"experiment": "landscape", "preset": "cpu", "config": config, "provenance": [origin], "seconds": 130.0}
     return {**data, "arms": arms, **fields}
 
@@ -74,9 +74,15 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
     (row,) = [row for row in page.split("<tr") if 'id="claim-landscape_predictiveness"' in row]
     for text in ("supported", "2.00 <small>times</small>", "2.00 to 2.00 · 3 seeds", "Holds above 1."):
         assert text in row
-    for text in ("<code>python -m experiments landscape</code>", "2 min", "CPU, 2 cores", "<dd>3</dd>", "2026-01-02"):
+    for text in (
+        "<code>python -m experiments landscape</code>",
+        "2 min",
+        "CPU, 2 cores",
+        "<dd>vgg 3, deep_linear 1</dd>",
+        "2026-01-02",
+    ):
         assert text in page
-    assert "<li>num_steps 1,234 instead of 15,000</li>" in page
+    assert "<li>vgg.num_steps 1,234 instead of 15,000</li>" in page
     assert "Not run yet: <code>python -m experiments quickstart</code>" in page
     assert "75&nbsp;% with 3" in page
     assert page.index('id="claims"') < page.index('<article id="landscape"')
@@ -126,7 +132,7 @@ def test_what_data_say_is_never_code(figures):
     data = make_data(preset=EVIL)
     data["provenance"][0].update(dict.fromkeys(("command", "device", "cpu_cores", "commit", "date", "python"), EVIL))
     data["provenance"][0]["versions"] = {EVIL: EVIL}
-    data["config"] = {"num_steps": EVIL, "seeds": [EVIL], EVIL: EVIL, "dataset": {EVIL: EVIL}}
+    data["config"] = {"num_steps": EVIL, "seeds": [EVIL], EVIL: EVIL, "vgg": {"seeds": [], EVIL: {"seeds": [1]}}}
     data["arms"] = {EVIL: data["arms"]["plain"]}
     (figures / "landscape.json").write_text(json.dumps(data))
     report = _report.load(figures)
@@ -227,7 +233,7 @@ def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
     assert _costs.expected("landscape", "cpu", other) == "Expected: not measured yet."
     (tmp_path / "landscape.json").rename(tmp_path / "landscape-cpu.json")
     assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
-    (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config={**own, "seeds": [77]})))
+    (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config={**own, "short_multiples": [77]})))
     assert _costs.cost("landscape", "cpu") == "not measured"
     assert [_costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
 

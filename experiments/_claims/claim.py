@@ -57,7 +57,7 @@ class Claim:
             such as steps that the run did not reach by design; what a diverged run counts as, `measures` says.
         supported: the open range in which the claim holds; an infinite end is part of it.
         format: how the statistic is printed.
-        arms: those whose runs are counted; all by default.
+        arms: those whose runs are counted, by name or as `group/name`; all by default.
         per: what has one value each: seed, or draw.
         caveat_of: name of the claim of which this one is the known counter-example.
     """
@@ -162,13 +162,16 @@ def _is_outside(value: float, supported: tuple[float, float]) -> bool:
     return value < low or value > high
 
 
-def _runs(value: Any, arms: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Find the runs, which record whether they diverged, wherever they are in the data: all, or those below some names."""
+def _runs(value: Any, paths: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Find the runs, which record whether they diverged, wherever they are in the data: all, or those below some paths."""
     if isinstance(value, dict) and "diverged_at" in value:
-        yield from () if arms else (value,)
+        yield from () if paths else (value,)
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _runs(item, () if name in arms else arms)
+            rests = tuple(
+                path.removeprefix(name).removeprefix("/") if path.split("/")[0] == name else path for path in paths
+            )
+            yield from _runs(item, () if "" in rests else rests)
     elif isinstance(value, list) and value and isinstance(value[0], dict | list):
         for item in value:
-            yield from _runs(item, arms)
+            yield from _runs(item, paths)

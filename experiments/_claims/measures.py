@@ -2,7 +2,7 @@
 
 A measure of a run is a function of it. `each`, `ratio` and `difference` make of it what a claim needs, a function of the data:
 
-    measure=ratio("plain", "batch_norm", median_of("probe", loss_range, last=3000))
+    measure=ratio("plain", "batch_norm", median_of("landscape", loss_range, last=3000))
 
 Runs of the same seed are paired. What a run that diverged counts as is said at each measure; NaN is what cannot be measured,
 such as steps that the configuration never reaches.
@@ -18,30 +18,36 @@ from experiments import _curves
 
 Run = dict[str, Any]
 RunMeasure = Callable[[Run], float]
+# Name of a curve, or a function of all curves of a kind that returns one number per step.
+Value = str | Callable[[dict], np.ndarray]
 DataMeasure = Callable[[dict[str, Any]], list[float]]
 # Accuracy of a guess: every data set here has ten classes.
 CHANCE = 0.1
 
 
-def each(arm: str, measure: RunMeasure) -> DataMeasure:
+def each(arm: str, measure: RunMeasure, group: str = "arms") -> DataMeasure:
     """Measure every run of an arm."""
-    return lambda data: [measure(run) for run in data["arms"][arm]]
+    return lambda data: [measure(run) for run in data[group][arm]]
 
 
-def difference(arm: str, other: str, measure: RunMeasure) -> DataMeasure:
+def difference(arm: str, other: str, measure: RunMeasure, group: str = "arms") -> DataMeasure:
     """Measure one arm minus another, seed by seed; infinity minus infinity is NaN."""
-    return lambda data: [measure(run) - measure(partner) for run, partner in pairs(data, arm, other)]
+    return lambda data: [
+        measure(run) - measure(partner) for run, partner in pairs(data[group][arm], data[group][other])
+    ]
 
 
-def ratio(arm: str, other: str, measure: RunMeasure) -> DataMeasure:
+def ratio(arm: str, other: str, measure: RunMeasure, group: str = "arms") -> DataMeasure:
     """Measure one arm as a multiple of another, seed by seed."""
-    return lambda data: [divide(measure(run), measure(partner)) for run, partner in pairs(data, arm, other)]
+    return lambda data: [
+        divide(measure(run), measure(partner)) for run, partner in pairs(data[group][arm], data[group][other])
+    ]
 
 
-def pairs(data: dict[str, Any], arm: str, other: str) -> list[tuple[Run, Run]]:
+def pairs(runs: list[Run], others: list[Run]) -> list[tuple[Run, Run]]:
     """Pair the runs of two arms by their seed; a seed that only one of them has is left out."""
-    partners = {run["seed"]: run for run in data["arms"][other]}
-    return [(run, partners[run["seed"]]) for run in data["arms"][arm] if run["seed"] in partners]
+    partners = {run["seed"]: run for run in others}
+    return [(run, partners[run["seed"]]) for run in runs if run["seed"] in partners]
 
 
 def divide(numerator: float, denominator: float) -> float:
@@ -53,18 +59,20 @@ def divide(numerator: float, denominator: float) -> float:
 
 def median_of(
     kind: str,
-    value: str | Callable[[dict], np.ndarray],
+    value: Value,
     first: float = 0,
     last: float = math.inf,
+    final_share: float = 1.0,
     if_diverged: float = math.inf,
 ) -> RunMeasure:
     """Take the median of a curve over the steps from `first` to `last`, both included.
 
     Args:
-        kind: train, test or probe.
+        kind: train, test, or the name of a probe.
         value: name of a curve of that kind, or a function of all of them that returns one number per step.
         first: step at which to begin.
         last: step at which to end.
+        final_share: of these steps, how many at the end are taken.
         if_diverged: what a value counts as that is not finite, and so every value after the run diverged: infinity, for
             quantities that are the better the smaller they are. A run that diverged before the first step has this value.
 
@@ -75,6 +83,7 @@ def median_of(
     def measure(run: Run) -> float:
         steps, values = curve(run, kind, value)
         chosen = values[(steps >= first) & (steps <= last)]
+        chosen = chosen[len(chosen) - math.ceil(final_share * len(chosen)) :]
         if not chosen.size:
             return if_diverged if run["diverged_at"] is not None else math.nan
         return float(np.median(np.where(np.isfinite(chosen), chosen, if_diverged)))
@@ -82,20 +91,22 @@ def median_of(
     return measure
 
 
-def final(kind: str, name: str = "accuracy", window: int = 1, if_diverged: float = CHANCE) -> RunMeasure:
-    """Average the last values of a curve; of a run that diverged it is `if_diverged`, the accuracy of a guess."""
+def final(kind: str, name: Value = "accuracy", num_steps: int = 1, if_diverged: float = CHANCE) -> RunMeasure:
+    """Average a curve over its last steps; of a run that diverged it is `if_diverged`, the accuracy of a guess."""
 
     def measure(run: Run) -> float:
         if run["diverged_at"] is not None:
             return if_diverged
-        _, values = curve(run, kind, name)
-        return float(np.mean(values[-window:])) if values.size else math.nan
+        ends, values = ends_of(run, kind, name)
+        return _average(ends, values, ends[-1], num_steps) if ends.size else math.nan
 
     return measure
 
 
-def at_step(kind: str, step: int, name: str = "accuracy", window: int = 50, if_diverged: float = CHANCE) -> RunMeasure:
-    """Average the last `window` values of a curve up to a step; NaN where the curve ends before it.
+def at_step(
+    kind: str, step: int, name: Value = "accuracy", num_steps: int = 50, if_diverged: float = CHANCE
+) -> RunMeasure:
+    """Average a curve over the last `num_steps` up to a step, or take the last value; NaN where the curve ends before.
 
     Of a run that diverged before that step it is `if_diverged`.
     """
@@ -103,43 +114,61 @@ def at_step(kind: str, step: int, name: str = "accuracy", window: int = 50, if_d
     def measure(run: Run) -> float:
         if run["diverged_at"] is not None and run["diverged_at"] <= step:
             return if_diverged
-        steps, values = curve(run, kind, name)
-        if not steps.size or steps[-1] + 1 < step:  # the last training step of 5,000 is number 4,999
-            return math.nan
-        return float(np.mean(values[steps <= step][-window:]))
+        ends, values = ends_of(run, kind, name)
+        return _average(ends, values, step, num_steps) if ends.size and ends[-1] >= step else math.nan
 
     return measure
 
 
 def steps_to(level: float, every: int = 1) -> RunMeasure:
-    """Find the first step at which the median of the last 5 logs of training accuracy reaches a level.
+    """Count the steps until the median of the last 5 logs of training accuracy reaches a level.
 
     Args:
         level: accuracy, from 0 to 1.
-        every: steps between two logs; the paper's are 100 apart.
+        every: least number of steps between two logs, each of which is the mean of the steps that a point of the curve stands
+            for; the paper's logs are 100 apart, and of one step.
 
     Returns:
         A function of a run; infinity where the level is never reached, also because the run diverged.
     """
 
     def measure(run: Run) -> float:
-        steps, values = curve(run, "train", "accuracy")
-        steps, values = steps[::every], values[::every]
+        ends, values = ends_of(run, "train", "accuracy")
+        stride = max(1, every // _window(run, "train"))
+        ends, values = ends[::stride], values[::stride]
         if len(values) < 5:
             return math.inf
         medians = np.median(np.lib.stride_tricks.sliding_window_view(values, 5), axis=1)
-        reached = steps[4:][medians >= level]
+        reached = ends[4:][medians >= level]
         return float(reached[0]) if reached.size else math.inf
 
     return measure
 
 
-def curve(run: Run, kind: str, value: str | Callable[[dict], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def curve(run: Run, kind: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
     """Return the steps and values of a curve; what is not finite is NaN; empty where nothing was recorded."""
     curves = run[kind]
-    if not curves or not curves["step"]:
+    if not curves.get("step"):
         return np.array([]), np.array([])
     return np.array(curves["step"]), _curves.array(curves[value]) if isinstance(value, str) else value(curves)
+
+
+def ends_of(run: Run, kind: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
+    """Return a curve with the number of steps that had been taken when each value was complete."""
+    steps, values = curve(run, kind, value)
+    return steps + _window(run, kind), values
+
+
+def _window(run: Run, kind: str) -> int:
+    """Count the training steps of which a point of a curve is the mean; what is not of training is of one moment, 0 steps."""
+    return run[kind].get("window", 1) if kind == "train" else 0
+
+
+def _average(ends: np.ndarray, values: np.ndarray, step: float, num_steps: int) -> float:
+    """Average what belongs to the last steps up to one, at least one value; NaN where there is none."""
+    chosen = (ends <= step) & (ends > step - num_steps)
+    chosen = chosen if chosen.any() else ends == ends[ends <= step].max(initial=-1)
+    return float(np.mean(values[chosen])) if chosen.any() else math.nan
 
 
 def loss_range(probe: dict) -> np.ndarray:

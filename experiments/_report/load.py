@@ -51,10 +51,17 @@ def load(figures: Path) -> Report:
     return Report([_load_entry(figures, name, problems) for name in _catalogue.names()], problems)
 
 
-def num_seeds(data: dict[str, Any]) -> int | None:
-    """Count the seeds; None where the configuration names none."""
-    seeds = data["config"].get("seeds")
-    return len(seeds) if isinstance(seeds, list) else None
+def seeds(data: dict[str, Any]) -> str:
+    """Say how many seeds there are, of each net where the configuration has several and they differ."""
+    fields = _costs.flatten(data["config"])
+    counts = {
+        name.removesuffix("seeds").rstrip("."): len(values)
+        for name, values in fields.items()
+        if name.split(".")[-1] == "seeds" and isinstance(values, list)
+    }
+    if len(set(counts.values())) == 1:
+        return str(next(iter(counts.values())))
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none named"
 
 
 def _load_entry(figures: Path, name: str, problems: list[str]) -> Entry:

@@ -10,7 +10,7 @@ from string import Template
 from experiments import _catalogue, _costs
 from experiments._claims.claim import VERDICTS
 from experiments._report import words
-from experiments._report.load import Entry, Report, num_seeds
+from experiments._report.load import Entry, Report, seeds
 from experiments._report.table import claim_table, tally, typeset
 
 _FOLDER = Path(__file__).parent
@@ -90,13 +90,13 @@ def _figure(entry: Entry) -> str:
 def _facts(entry: Entry) -> str:
     """List how the numbers came about: command, time, hardware, provenance, and what was scaled down."""
     data = entry.data or {}
-    origin, seeds = data["provenance"][-1], num_seeds(data)
+    origin = data["provenance"][-1]
     versions = origin.get("versions")
     listed = [f"{name} {number}" for name, number in versions.items()] if isinstance(versions, dict) else []
     facts = {
         "Command": _commands(entry.name, data["preset"], str(origin.get("command", "unknown"))),
         "Preset": escape(data["preset"]),
-        "Seeds": "none named" if seeds is None else str(seeds),
+        "Seeds": escape(seeds(data)),
         "Time": _costs.duration(data["seconds"]),
         "Hardware": escape(f"{origin.get('device', 'unknown')}, {origin.get('cpu_cores', 'unknown')} cores"),
         "Commit": escape(f"{origin.get('commit', 'unknown')}, {origin.get('date', 'date unknown')}"),
