@@ -32,6 +32,27 @@ def test_folder_names_follow_what_is_not_default(tmp_path):
     assert len(hashes) == 4
 
 
+@dataclass(frozen=True)
+class Outer:
+    """A configuration with another one in it."""
+
+    inner: Config
+    depth: int = 1
+
+
+def test_configurations_within_configurations(tmp_path):
+    """What they change counts, a new field with a default does not, and a default that has changed is named by its path."""
+    assert records.config_hash(Outer(Config(0.2))) == records.config_hash(Outer(LaterConfig(0.2)))
+    assert len({records.config_hash(Outer(Config(rate))) for rate in (0.1, 0.2)}) == 2
+    folder = records.run_folder(tmp_path, "demo", Outer(Config()))
+    assert records.run_folder(tmp_path, "demo", Outer(LaterConfig())) == folder
+    records.write_json(folder / "config.json", {"inner": {"rate": 0.3}})
+    with pytest.raises(
+        ValueError, match=r"holds runs with inner\.rate 0\.3, this one has 0\.1: a default has changed since"
+    ):
+        records.run_folder(tmp_path, "demo", Outer(Config()))
+
+
 def test_json_has_no_nan(tmp_path):
     """What is not finite becomes null, at any depth."""
     path = tmp_path / "x.json"
