@@ -185,6 +185,47 @@ def test_medians_over_steps():
     assert m.median_of("train", "accuracy", first=1)(make_run()) == pytest.approx(0.7)
 
 
+def test_claims_about_the_landscape():
+    """Each of them is measured on the data that it is about, and comes out as these were made."""
+
+    def make(seed, scale):
+        scan = {
+            "step": [100, 200, 300],
+            "loss": [[1, 1 + scale]] * 3,
+            "gradient_distance": [[1, 200 * scale]] * 3,
+            "smoothness": [[2e6 * scale, 1]] * 3,
+        }
+        gradients = {"step": [100], "layers": {"layer_5": {"step_sum": [3 / scale], "relative_sum": [scale]}}}
+        late = {**scan, "step": [200, 1000, 2000]}
+        named = {"landscape": late if scale == 1 else scan, "random_direction": scan, "successive_gradients": gradients}
+        return {"seed": seed, **named, "diverged_at": None}
+
+    plain, normed = ([make(seed, scale) for seed in range(3)] for scale in (150, 1))
+    data = {"config": {"deep_linear": {"learning_rate": 1e-6}}, "arms": {"plain": plain, "batch_norm": normed}}
+    data = {**data, "deep_linear": data["arms"], "short": data["arms"]}
+    verdicts = {claim.name.removeprefix("landscape_"): judge(claim, data) for claim in claims_of("landscape")}
+    assert {name: judgement.verdict for name, judgement in verdicts.items()} == {
+        "loss_range": "supported",
+        "loss_range_late": "inconclusive",
+        "predictiveness": "supported",
+        "rough_start": "inconclusive",
+        "predictiveness_hundredfold": "supported",
+        "smoothness": "supported",
+        "smoothness_late": "contradicted",
+        "smoothness_saturates": "contradicted",
+        "random_direction": "supported",
+        "successive_sum": "supported",
+        "successive_relative": "supported",
+        "deep_linear": "supported",
+        "deep_linear_edge": "supported",
+    }
+    assert verdicts["loss_range"].values == (150,) * 3
+    assert verdicts["successive_sum"].median == pytest.approx(150)
+    assert verdicts["deep_linear_edge"].values == (1,) * 3
+    assert verdicts["loss_range_late"].reason == verdicts["rough_start"].reason == "nothing to measure"
+    assert [verdicts[name].num_runs for name in ("loss_range", "deep_linear", "deep_linear_edge")] == [6, 6, 3]
+
+
 def test_every_claim_is_one_of_a_kind_and_caveats_follow_their_claims():
     """Names are unique, experiments exist, a caveat stands behind what it is a caveat of, and statements are sentences."""
     claims = [claim for name in command_line.names() for claim in claims_of(name)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments._claims.claim import TIMES, Claim
 from experiments._claims.measures import divide, each, loss_range, median_of, pairs, ratio
-from experiments._curves import effective_smoothness, farthest_gradient
+from experiments._curves import array, effective_smoothness, farthest_gradient
 
 _ARMS = ("plain", "batch_norm")
 _COUNTED = ("arms/plain", "arms/batch_norm")
@@ -19,9 +19,7 @@ _late_smoothness = median_of("landscape", effective_smoothness, final_share=0.25
 
 def _of_layer_5(name: str) -> Callable[[dict], np.ndarray]:
     """Take what was found about the gradients of layer 5 at each step."""
-    return lambda curves: np.array(
-        [values[layers.index("layer_5")] for values, layers in zip(curves[name], curves["layers"], strict=True)]
-    )
+    return lambda curves: array(curves["layers"]["layer_5"][name])
 
 
 CLAIMS = (
