@@ -100,9 +100,7 @@ def table(data: dict[str, Any]) -> str:
         if run["diverged_at"] is not None
     ]
     steps = ", ".join(map(str, data["config"]["check_steps"]))
-    return "\n".join(
-        [*lines, f"{_curves.count_seeds(data)}, steps {steps}, float64, epsilon 0; L the plain net's loss.", *wrong]
-    )
+    return "\n".join([*lines, f"{_curves.count_seeds(data)}, steps {steps}, float64, epsilon 0.", *wrong])
 
 
 def _cell(runs: list[dict], name: str) -> str:

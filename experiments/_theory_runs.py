@@ -42,6 +42,7 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
     arms: dict[str, list] = {arm: [] for arm in ARMS}
+    origin = provenance()  # once: what runs is the code as it was at the start
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         with config_errors():
@@ -50,7 +51,7 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
             for arm in ARMS:
                 file = folder / f"{arm}-seed{seed}.json"
                 if not file.exists():
-                    write_json(file, _run(config, dataset, arm, seed))
+                    write_json(file, {**_run(config, dataset, arm, seed), "provenance": origin})
                 arms[arm].append(read_json(file))
                 if stop.signal_number is not None:
                     raise Interrupted(stop.signal_number)
@@ -112,7 +113,6 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int) -> dict[str, A
         "probe": {**steps, **_columns(checks)},
         "diverged_at": diverged_at,
         "seconds": round(time.perf_counter() - start, 1),
-        "provenance": provenance(),
     }
 
 
