@@ -64,3 +64,56 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     from experiments._training import train_all
 
     return train_all({"arms": arms(config)}, options)
+
+
+def by_rate(data: dict[str, Any]) -> dict[float, dict[str, Any]]:
+    """Sort the arms: by learning rate, then by net."""
+    rates = data["config"]["learning_rates"]
+    return {rate: {net: data["arms"][f"{net}_{rate:g}"] for net in NETS} for rate in rates}
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table."""
+    from experiments import _accuracies, _curves
+
+    arms = {
+        f"{_curves.LABELS[net]}, {rate:g}": runs for rate, nets in by_rate(data).items() for net, runs in nets.items()
+    }
+    return "\n".join(
+        [
+            "",
+            *_accuracies.table(arms),
+            f"Each row is a net and its learning rate; medians over {_curves.count_seeds(data)}. Steps: until the median of",
+            "five points of the training curve is as high. Train: mean of the last 50 batches. A run that diverged guesses.",
+            *_curves.divergences(arms),
+        ]
+    )
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw accuracy over training for each learning rate, and how fast and how well each net learnt."""
+    from experiments._figures.training_curves import training_figure
+
+    return training_figure(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how well the nets did at each learning rate, and how fast."""
+    from experiments._accuracies import MEASURES, over_runs, percent, steps
+
+    def listed(net: str, measure: str, write: Any) -> str:
+        numbers = [write(over_runs(nets[net], MEASURES[measure]).middle) for nets in by_rate(data).values()]
+        return ", ".join(numbers)
+
+    config = data["config"]
+    rates = ", ".join(f"{rate:g}" for rate in config["learning_rates"])
+    found = (
+        f"After {config['num_steps']:,} steps at learning rate {rates} the net answers {listed('batch_norm', 'test', percent)} "
+        f"of the test images correctly with batch norm, {listed('batch_norm_4', 'test', percent)} with a single one behind "
+        f"layer 4, and {listed('plain', 'test', percent)} without. "
+        f"A training accuracy of 50 % takes {listed('batch_norm', 'steps to 50 %', steps)} steps with batch norm and "
+        f"{listed('plain', 'steps to 50 %', steps)} without."
+    )
+    runs = [run for runs in data["arms"].values() for run in runs]
+    num_diverged = sum(run["diverged_at"] is not None for run in runs)
+    return found + f" {num_diverged} of {len(runs)} runs diverged and count as guesses." * bool(num_diverged)

@@ -120,13 +120,24 @@ def at_step(
     return measure
 
 
-def steps_to(level: float, every: int = 1) -> RunMeasure:
+def highest(kind: str, name: Value = "accuracy", if_diverged: float = CHANCE) -> RunMeasure:
+    """Find a curve's largest value; of a run that diverged before it had any it is `if_diverged`."""
+
+    def measure(run: Run) -> float:
+        _, values = curve(run, kind, name)
+        return float(max(values, default=math.nan if run["diverged_at"] is None else if_diverged))
+
+    return measure
+
+
+def steps_to(level: float, every: int = 1, within: int = 0) -> RunMeasure:
     """Count the steps until the median of the last 5 logs of training accuracy reaches a level.
 
     Args:
         level: accuracy, from 0 to 1.
         every: least number of steps between two logs, each of which is the mean of the steps that a point of the curve stands
             for; the paper's logs are 100 apart, and of one step.
+        within: a run of fewer steps that does not reach the level, and does not diverge, tells nothing: NaN.
 
     Returns:
         A function of a run; infinity where the level is never reached, also because the run diverged.
@@ -134,13 +145,15 @@ def steps_to(level: float, every: int = 1) -> RunMeasure:
 
     def measure(run: Run) -> float:
         ends, values = ends_of(run, "train", "accuracy")
+        is_short = run["diverged_at"] is None and (not ends.size or ends[-1] < within)
+        never = math.nan if is_short else math.inf
         stride = max(1, every // _window(run, "train"))
         ends, values = ends[::stride], values[::stride]
         if len(values) < 5:
-            return math.inf
+            return never
         medians = np.median(np.lib.stride_tricks.sliding_window_view(values, 5), axis=1)
         reached = ends[4:][medians >= level]
-        return float(reached[0]) if reached.size else math.inf
+        return float(reached[0]) if reached.size else never
 
     return measure
 

@@ -39,8 +39,8 @@ def draw_accuracy(panel: Axes, arms: Arms, num_batches: int, title: str = "Accur
         test = _curves.over_seeds(runs, "test", lambda curve: _curves.array(curve.get("accuracy", [])))
         errors = [test.middle - test.low, test.high - test.middle]
         panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=colour)
-        steps = [run["diverged_at"] for run in runs if run["diverged_at"] is not None]
-        panel.plot(steps, [0] * len(steps), "X", color=colour, markersize=14, clip_on=False, zorder=5)
+        for run in (run for run in runs if run["diverged_at"] is not None):
+            panel.plot(run["diverged_at"], 0, "X", color=colour, markersize=14, clip_on=False, zorder=5)
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panel.set(title=title, xlabel="training step", ylabel="correct answers", ylim=(0, 1.02))
     panel.margins(x=0.01)

@@ -1,0 +1,60 @@
+"""How fast and how well nets learn: a few numbers per net, each the median over its seeds."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments._claims import measures
+
+Run = dict[str, Any]
+
+
+class Range(NamedTuple):
+    """A number per seed: the smallest, the median and the largest, NaN where there is none."""
+
+    low: float
+    middle: float
+    high: float
+
+
+# Median of 5 points of the training curve; the last 50 steps; the last and the best of all tests.
+MEASURES: dict[str, Callable[[Run], float]] = {
+    "steps to 50 %": measures.steps_to(0.5),
+    "steps to 80 %": measures.steps_to(0.8),
+    "train": measures.final("train", "accuracy", 50),
+    "test": measures.final("test"),
+    "best test": measures.highest("test"),
+}
+
+
+def over_runs(runs: list[Run], measure: Callable[[Run], float]) -> Range:
+    """Measure every run; infinity is a number like others."""
+    values = [value for value in map(measure, runs) if not math.isnan(value)]
+    return Range(min(values), float(np.median(values)), max(values)) if values else Range(*[math.nan] * 3)
+
+
+def table(arms: Mapping[str, list[Run]]) -> list[str]:
+    """Write a row for each net: medians over seeds.
+
+    Args:
+        arms: the runs of each net, by what the table calls it.
+    """
+    width = max(map(len, arms)) + 2
+    rows = [f"{'':{width}}" + "".join(f"{name:>15}" for name in MEASURES)]
+    for name, runs in arms.items():
+        values = [over_runs(runs, measure).middle for measure in MEASURES.values()]
+        cells = [steps(x) if "steps" in title else percent(x) for title, x in zip(MEASURES, values, strict=True)]
+        rows.append(f"{name:{width}}" + "".join(f"{cell:>15}" for cell in cells))
+    return rows
+
+
+def steps(value: float) -> str:
+    """Write a number of steps; infinitely many are never taken."""
+    return "-" if math.isnan(value) else "never" if math.isinf(value) else f"{value:,.0f}"
+
+
+def percent(value: float) -> str:
+    """Write a share."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
