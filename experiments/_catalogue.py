@@ -33,6 +33,12 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"experiments.{name}")
 
 
+def heading(name: str) -> str:
+    """Write an experiment's name as a heading."""
+    words = [word.upper() if word in ("mnist", "mlp") else word for word in name.split("_")]
+    return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
+
+
 def title(name: str) -> str:
     """Return the first line of an experiment's docstring, without importing it."""
     return _docstring(name).partition("\n")[0]

@@ -72,7 +72,7 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
     assert (status, printed, errors) == (0, f"Written: {output}\n", "")
     page = output.read_text()
     (row,) = [row for row in page.split("<tr") if 'id="claim-landscape_predictiveness"' in row]
-    for text in ("supported", "2.00 <small>times</small>", "2.00 to 2.00 · 3 seeds", "Holds above 1."):
+    for text in ("supported", "2.00 <small>times</small>", ">2.00 to 2.00<", ">3 seeds<", "Holds above 1."):
         assert text in row
     for text in (
         "<code>python -m experiments landscape</code>",
@@ -151,7 +151,9 @@ def test_findings_are_the_experiments_own(figures, monkeypatch):
     monkeypatch.setattr(landscape, "findings", lambda data: data["nothing"])
     report = _report.load(figures)
     assert report.problems == ["landscape.json: its findings cannot be computed (KeyError: 'nothing')."]
-    assert _catalogue.remark("landscape", "Claim")[1:] in _report.render(report).replace("&quot;", '"')
+    assert f"The claim:</span> {_catalogue.remark('landscape', 'Claim')}" in _report.render(report).replace(
+        "&quot;", '"'
+    )
 
 
 def test_ranges_in_words_and_pictures():
@@ -340,6 +342,7 @@ def test_names_and_remarks_of_experiments():
     assert names.index("landscape") < names.index("quickstart")
     assert _catalogue.remark("quickstart", "Command") == "python -m experiments quickstart"
     assert _catalogue.remark("quickstart", "Nonsense") == ""
+    assert [_catalogue.heading(name) for name in ("mnist_mlp", "landscape")] == ["MNIST MLP", "Landscape"]
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ CLAIMS = (
     Claim(
         name="landscape_successive_relative",
         statement="That sum is longer because the gradients are: in units of their own lengths it is shorter with batch norm.",
-        source="the definition, normalised",
+        source="the same definition, normalised",
         statistic="norm of the sum / sum of the norms, of two successive gradients of layer 5, median over steps 80 to 3,500: "
         "BN / plain",
         published="-",

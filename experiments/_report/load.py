@@ -20,7 +20,7 @@ class Entry(NamedTuple):
         name: of its module.
         data: of its figure; None if it has not been run.
         picture: the bytes of its figure, a PNG; None if there is none.
-        findings: what the data show, in words.
+        findings: what the data show, in words; empty if that is not known.
         scaled_down: fields in which it differs from the published setting, in words; None if no preset has that setting.
         judged: its claims with their verdicts.
     """
@@ -100,7 +100,7 @@ def _check(data: Any, name: str) -> dict[str, Any]:
 
 
 def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> str:
-    """Say what the data show, in the experiment's own words; what it claims, where it has none."""
+    """Say what the data show, in the experiment's own words; nothing where it has none."""
     find = getattr(_catalogue.module(name), "findings", None)
     if data is not None and find is not None:
         try:
@@ -109,8 +109,7 @@ def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> st
             problems.append(
                 f"{name}.json: its findings cannot be computed ({type(error).__name__}: {_one_line(error)})."
             )
-    claim = _catalogue.remark(name, "Claim")
-    return claim[:1].upper() + claim[1:]
+    return ""
 
 
 def _scaled_down(name: str, data: dict[str, Any] | None) -> list[str] | None:

@@ -26,7 +26,9 @@ def render(report: Report) -> str:
         script_hash=_hash(script),
         summary=_summary(report.entries),
         problems="".join(f"<li>{escape(problem)}</li>" for problem in report.problems),
-        contents="".join(f'<li><a href="#{entry.name}">{_name(entry)}</a></li>' for entry in report.entries),
+        contents="".join(
+            f'<li><a href="#{entry.name}">{_catalogue.heading(entry.name)}</a></li>' for entry in report.entries
+        ),
         claims=claim_table(report.entries),
         experiments="\n".join(_experiment(entry) for entry in report.entries),
         foot=_foot(report.entries),
@@ -36,11 +38,6 @@ def render(report: Report) -> str:
 def _hash(text: str) -> str:
     """Compute what the page's policy knows a script or style by."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _name(entry: Entry) -> str:
-    """Write an experiment's name as a heading."""
-    return entry.name.replace("_", " ").capitalize()
 
 
 def _summary(entries: list[Entry]) -> str:
@@ -62,11 +59,19 @@ def _experiment(entry: Entry) -> str:
         if entry.data
         else f'<p class="none">Not run yet: {_code(f"python -m experiments {entry.name}")}</p>'
     )
+    name = _catalogue.heading(entry.name)
     return (
-        f'<article id="{entry.name}" aria-labelledby="{entry.name}-name"><header><h2 id="{entry.name}-name">{_name(entry)}</h2>'
+        f'<article id="{entry.name}" aria-labelledby="{entry.name}-name"><header><h2 id="{entry.name}-name">{name}</h2>'
         f'<p class="subject">{escape(_catalogue.title(entry.name))}</p></header>\n'
-        f'<p class="findings">{typeset(entry.findings)}</p>\n{body}</article>'
+        f"{_findings(entry)}\n{body}</article>"
     )
+
+
+def _findings(entry: Entry) -> str:
+    """Say what was found; where that is not known, what is claimed."""
+    if entry.findings:
+        return f'<p class="findings">{typeset(entry.findings)}</p>'
+    return f'<p class="findings"><span class="caveat">The claim:</span> {typeset(_catalogue.remark(entry.name, "Claim"))}</p>'
 
 
 def _results(entry: Entry) -> str:

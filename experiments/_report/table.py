@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from html import escape
 
+from experiments import _catalogue
 from experiments._claims.claim import MIN_VALUES, VERDICTS, Claim, Judgement, coverage
 from experiments._report import words
 from experiments._report.load import Entry
@@ -47,8 +48,8 @@ def _filter(entries: list[Entry]) -> str:
 
 def _group(entry: Entry) -> str:
     """Write the claims of an experiment."""
-    name = entry.name.replace("_", " ").capitalize()
-    head = f'<tr class="group"><th colspan="4" scope="rowgroup"><a href="#{entry.name}">{name}</a></th></tr>'
+    link = f'<a href="#{entry.name}">{_catalogue.heading(entry.name)}</a>'
+    head = f'<tr class="group"><th colspan="4" scope="rowgroup">{link}</th></tr>'
     rows = "".join(_row(claim, judgement) for claim, judgement in entry.judged)
     return f"<tbody>{head}\n{rows}</tbody>\n"
 
@@ -75,8 +76,8 @@ def _measured(claim: Claim, judgement: Judgement) -> str:
         return '<p class="none">–</p>'  # noqa: RUF001
     unit = f" <small>{escape(claim.format.unit)}</small>" if not math.isnan(judgement.median) else ""
     number = f'<p class="value">{typeset(claim.format.number(judgement.median))}{unit}</p>'
-    facts = " · ".join(filter(None, (words.interval(claim, judgement), words.count(claim, judgement))))
-    return number + strip(claim, judgement) + _small(facts) + _small(words.diverged(judgement))
+    facts = filter(None, (words.interval(claim, judgement), words.count(claim, judgement), words.diverged(judgement)))
+    return number + strip(claim, judgement) + "".join(map(_small, facts))
 
 
 def _small(text: str) -> str:
