@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from bnjax.files import cache_dir
 from experiments import _all, _catalogue, _cli, _costs
 from experiments._catalogue import names as names
 from experiments._catalogue import title as title
@@ -173,6 +172,8 @@ def _keep_compiled_programs() -> None:
 
     NOTE: never in a folder of results, which may come from elsewhere: compiled programs are code.
     """
+    from bnjax.files import cache_dir
+
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
 
 

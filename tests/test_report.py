@@ -1,18 +1,15 @@
-"""The report: a page that shows whatever lies in a folder of data, looked at in a browser, and the README's table."""
+"""The report: a page that shows whatever lies in a folder of data, and the README's table."""
 
 import json
 import shutil
 import struct
-import sys
 import zlib
 
-import browser
 import pytest
 from conftest import ROOT
+from reporting import make_data, run
 
-from bnjax.records import config_hash
-from experiments import __main__ as command_line
-from experiments import _all, _catalogue, _costs, _report, landscape
+from experiments import _catalogue, _report, landscape
 from experiments._claims.claim import TIMES, Claim, judge
 from experiments._report import words
 from experiments._report.strip import strip
@@ -31,20 +28,6 @@ def make_png():
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def make_data(scale=1.0, seeds=(0, 1, 2), **fields):
-    """Make data of the landscape, in which a net without batch norm has `scale` times the range and change of one with it."""
-    probe = {"step": [0, 100], "loss": [[1, 2]] * 2, "gradient_distance": [[1, 3]] * 2, "smoothness": [[4, 5]] * 2}
-    larger = {n: [[scale * x for x in row] for row in rows] if n != "step" else rows for n, rows in probe.items()}
-    arms = {
-        arm: [{"seed": seed, "train": {}, "test": {}, "landscape": of_arm, "diverged_at": None} for seed in seeds]
-        for arm, of_arm in (("plain", larger), ("batch_norm", probe))
-    }
-    origin = {"command": "python -m experiments landscape", "device": "CPU", "cpu_cores": 2, "date": "2026-01-02"}
-    config = {"vgg": {"num_steps": 1234, "seeds": list(seeds)}, "deep_linear": {"seeds": [0]}}
-    data = {"experiment": "landscape", "preset": "cpu", "config": config, "provenance": [origin], "seconds": 130.0}
-    return {**data, "arms": arms, **fields}
-
-
 @pytest.fixture
 def figures(tmp_path):
     """A folder with the data and the picture of one experiment."""
@@ -53,16 +36,6 @@ def figures(tmp_path):
     (folder / "landscape.json").write_text(json.dumps(make_data(scale=2)))
     (folder / "landscape.png").write_bytes(make_png())
     return folder
-
-
-def run(capsys, *arguments):
-    """Run the command line, and return its exit status, output and errors."""
-    try:
-        command_line.main([str(argument) for argument in arguments])
-        status = 0
-    except SystemExit as stop:
-        status = stop.code
-    return (status, *capsys.readouterr())
 
 
 def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
@@ -220,188 +193,3 @@ def test_a_folder_that_is_not_there(capsys, tmp_path):
     status, _, errors = run(capsys, "report", "--figures", tmp_path / "no", "--output", tmp_path / "report.html")
     assert (status, errors) == (1, f"error: There is no folder {tmp_path / 'no'}.\n")
     assert 'class="claim not-run' in (tmp_path / "report.html").read_text()
-
-
-def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
-    """The time of a preset is that of its own data, of nothing that was changed, and of no other preset."""
-    monkeypatch.setattr(_costs, "FIGURES", tmp_path)
-    assert _costs.expected("landscape", "cpu") == "Expected: not measured yet."
-    own = json.loads(json.dumps(_costs.asdict(landscape.PRESETS["cpu"])))
-    (tmp_path / "landscape.json").write_text(json.dumps(make_data(config=own)))
-    assert _costs.expected("landscape", "cpu") == "Expected: about 2 min (measured on CPU, 2 cores)."
-    assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
-    assert _costs.cost("landscape", "paper") == "not measured"
-    other = landscape.PRESETS["smoke"]
-    assert _costs.expected("landscape", "cpu", other) == "Expected: not measured yet."
-    (tmp_path / "landscape.json").rename(tmp_path / "landscape-cpu.json")
-    assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
-    (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config={**own, "short_multiples": [77]})))
-    assert _costs.cost("landscape", "cpu") == "not measured"
-    assert [_costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
-
-
-def test_the_list_says_how_far_each_preset_is(capsys, tmp_path):
-    """Not run without a folder, partly with one, done when its data are there."""
-
-    def state():
-        _, _, listed = run(capsys, "--results", tmp_path)[1].partition("\nlandscape ")
-        return listed.splitlines()[1].split("  ")[-1].strip()
-
-    assert state() == "not run"
-    folder = tmp_path / f"landscape-{config_hash(landscape.PRESETS['cpu'])}"
-    folder.mkdir()
-    assert state() == "partly"
-    (folder / "landscape.json").write_text("{}")
-    assert state() == "done"
-
-
-@pytest.fixture
-def stages(monkeypatch, tmp_path):
-    """Replace every experiment's run by a note that it was run, and by an error or a signal where a test says so."""
-    ran, ends = [], {}
-
-    def main(experiment, arguments):
-        name = experiment.__name__.split(".")[-1]
-        ran.append((name, arguments))
-        if name in ends:
-            raise ends[name]
-
-    monkeypatch.setattr("experiments._cli.main", main)
-    return ran, ends
-
-
-def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tmp_path):
-    """Every experiment with the preset is run into the same folders; failures are told at the end, with status 1."""
-    ran, ends = stages
-    ends.update(landscape=SystemExit(2), quickstart=ZeroDivisionError("oh"))
-    status, output, errors = run(capsys, "all", "--preset", "smoke", "--results", tmp_path)
-    assert status == 1
-    assert [name for name, _ in ran] == [n for n in command_line.names() if "smoke" in _catalogue.module(n).PRESETS]
-    shared = ["--preset", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path / "figures")]
-    assert all(arguments == shared for _, arguments in ran)
-    assert "ZeroDivisionError: oh" in errors
-    assert "error: these experiments failed: landscape, quickstart; what they said stands above." in errors
-    assert (tmp_path / "report.html").exists()
-    assert output.endswith(f"Written: {tmp_path / 'report.html'}\n")
-
-
-@pytest.mark.parametrize("status", [130, 143])
-def test_all_stops_where_a_signal_stopped_a_run(status, stages, capsys, tmp_path):
-    """With the exit status of the run, at once, without a report."""
-    ran, ends = stages
-    ends[command_line.names()[0]] = SystemExit(status)
-    assert run(capsys, "all", "--preset", "smoke", "--results", tmp_path)[0] == status
-    assert len(ran) == 1
-    assert not (tmp_path / "report.html").exists()
-
-
-def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkeypatch, tmp_path):
-    """Done with its data there is skipped, done without them is run; data of the paper's setting are not replaced."""
-    ran, _ = stages
-    monkeypatch.setattr("experiments._catalogue.names", lambda: ["landscape"])
-    folder, figures = tmp_path / f"landscape-{config_hash(landscape.PRESETS['smoke'])}", tmp_path / "figures"
-    for path in (folder, figures):
-        path.mkdir()
-    (folder / "landscape.json").write_text("{}")
-    arguments = ("smoke", tmp_path, figures, [])
-    assert _all.run_all(*arguments) == []
-    assert len(ran) == 1
-
-    def publish(preset):
-        config = json.loads(json.dumps(_costs.asdict(landscape.PRESETS[preset])))
-        (figures / "landscape.json").write_text(json.dumps(make_data(preset=preset, config=config)))
-
-    publish("smoke")
-    assert _all.run_all(*arguments) == []
-    assert len(ran) == 1
-    publish("paper")
-    (folder / "landscape.json").unlink()
-    assert _all.run_all(*arguments) == []
-    assert "--figures" not in ran[1][1]
-
-
-@pytest.mark.thorough
-@pytest.mark.xdist_group("smoke")
-def test_all_experiments_in_seconds(capsys, tmp_path, monkeypatch):
-    """The smoke presets run, the report shows them, and running again trains nothing."""
-    monkeypatch.setattr(sys, "argv", ["experiments", "all"])
-    arguments = ["all", "--preset", "smoke", "--results", tmp_path]
-    status, _, errors = run(capsys, *arguments)
-    assert status == 0, errors[-2000:]
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(command_line.names())
-    assert 'class="claim not-run' not in page
-    monkeypatch.setattr("experiments._cli.main", None)
-    status, output, _ = run(capsys, *arguments)
-    assert (status, output.count(": done")) == (0, len(command_line.names()))
-
-
-def test_names_and_remarks_of_experiments():
-    """The order is that of the sources, and docstrings are read by their words."""
-    names = command_line.names()
-    assert names.index("landscape") < names.index("quickstart")
-    assert _catalogue.remark("quickstart", "Command") == "python -m experiments quickstart"
-    assert _catalogue.remark("quickstart", "Nonsense") == ""
-    assert [_catalogue.heading(name) for name in ("mnist_mlp", "landscape")] == ["MNIST MLP", "Landscape"]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """A browser and the address of a page with the committed data."""
-    program = browser.find()
-    if program is None:
-        pytest.skip("there is no browser: install chromium, or name one in the variable CHROME")
-    folder = tmp_path_factory.mktemp("page")
-    file = folder / "report.html"
-    file.write_text(_report.render(_report.load(ROOT / "figures")))
-    with browser.Browser(program, folder / "profile") as opened:
-        yield opened, file.as_uri()
-
-
-def test_the_browser_tells_what_a_page_does(page, tmp_path):
-    """The console, errors and requests of a page are seen: so their absence elsewhere means something."""
-    opened, _ = page
-    file = tmp_path / "bad.html"
-    file.write_text("<img src=http://127.0.0.1:9/x.png><script>console.log('hello'); oops()</script>")
-    opened.open(file.as_uri())
-    complaints = " ".join(opened.complaints())
-    for word in ("127.0.0.1:9/x.png", "hello", "oops"):
-        assert word in complaints
-
-
-def test_the_page_in_a_browser(page, tmp_path):
-    """No errors, no requests; the claims come first; verdicts can be filtered; nothing is wider than the window."""
-    opened, address = page
-    for width in (1280, 390):
-        opened.open(address, width)
-        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        opened.screenshot(tmp_path / f"{width}.png", whole=True)
-        assert (tmp_path / f"{width}.png").read_bytes().startswith(b"\x89PNG")
-    assert opened.evaluate("document.querySelectorAll('tr.claim').length") > 0
-    assert opened.evaluate("[...document.images].slice(0, -1).every(x => x.complete && x.naturalWidth > 100)")
-    for verdict in opened.evaluate("[...document.querySelectorAll('.filter input')].slice(1).map(x => x.id.slice(5))"):
-        opened.evaluate(f"document.getElementById('show-{verdict}').click()")
-        shown = "[...document.querySelectorAll('tr.claim')].filter(x => x.getClientRects().length)"
-        assert opened.evaluate(f"{shown}.length > 0 && {shown}.every(x => x.classList.contains('{verdict}'))")
-    assert opened.complaints() == []
-
-
-def test_figures_enlarge_by_keyboard(page):
-    """Tab leads to a figure, Enter enlarges it, Escape closes it and leads back."""
-    opened, address = page
-    opened.open(address)
-    for _ in range(60):
-        opened.press("Tab")
-        if opened.evaluate("document.activeElement.className") == "enlarge":
-            break
-    opened.press("Enter")
-    assert opened.evaluate("document.querySelector('dialog').open")
-    same = "document.querySelector('dialog img').src === document.querySelector('.enlarge img').src"
-    assert opened.evaluate(same)
-    opened.press("Escape")
-    opened.wait_for("!document.querySelector('dialog').open")
-    assert opened.evaluate("document.activeElement.className") == "enlarge"
-    opened.evaluate("document.querySelector('.enlarge').click()")
-    opened.evaluate("document.querySelector('.sheet').click()")
-    assert not opened.evaluate("document.querySelector('dialog').open")
-    assert opened.complaints() == []

@@ -1,0 +1,134 @@
+"""The list of experiments with cost and state, and the command that runs all of them."""
+
+import json
+import sys
+
+import pytest
+from reporting import make_data, run
+
+from bnjax.records import config_hash
+from experiments import __main__ as command_line
+from experiments import _all, _catalogue, _costs, landscape
+
+
+def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
+    """The time of a preset is that of its own data, of nothing that was changed, and of no other preset."""
+    monkeypatch.setattr(_costs, "FIGURES", tmp_path)
+    assert _costs.expected("landscape", "cpu") == "Expected: not measured yet."
+    own = json.loads(json.dumps(_costs.asdict(landscape.PRESETS["cpu"])))
+    (tmp_path / "landscape.json").write_text(json.dumps(make_data(config=own)))
+    assert _costs.expected("landscape", "cpu") == "Expected: about 2 min (measured on CPU, 2 cores)."
+    assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
+    assert _costs.cost("landscape", "paper") == "not measured"
+    other = landscape.PRESETS["smoke"]
+    assert _costs.expected("landscape", "cpu", other) == "Expected: not measured yet."
+    (tmp_path / "landscape.json").rename(tmp_path / "landscape-cpu.json")
+    assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
+    (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config={**own, "short_multiples": [77]})))
+    assert _costs.cost("landscape", "cpu") == "not measured"
+    assert [_costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
+
+
+def test_the_list_says_how_far_each_preset_is(capsys, tmp_path):
+    """Not run without a folder, partly with one, done when its data are there."""
+
+    def state():
+        _, _, listed = run(capsys, "--results", tmp_path)[1].partition("\nlandscape ")
+        return listed.splitlines()[1].split("  ")[-1].strip()
+
+    assert state() == "not run"
+    folder = tmp_path / f"landscape-{config_hash(landscape.PRESETS['cpu'])}"
+    folder.mkdir()
+    assert state() == "partly"
+    (folder / "landscape.json").write_text("{}")
+    assert state() == "done"
+
+
+@pytest.fixture
+def stages(monkeypatch, tmp_path):
+    """Replace every experiment's run by a note that it was run, and by an error or a signal where a test says so."""
+    ran, ends = [], {}
+
+    def main(experiment, arguments):
+        name = experiment.__name__.split(".")[-1]
+        ran.append((name, arguments))
+        if name in ends:
+            raise ends[name]
+
+    monkeypatch.setattr("experiments._cli.main", main)
+    return ran, ends
+
+
+def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tmp_path):
+    """Every experiment with the preset is run into the same folders; failures are told at the end, with status 1."""
+    ran, ends = stages
+    ends.update(landscape=SystemExit(2), quickstart=ZeroDivisionError("oh"))
+    status, output, errors = run(capsys, "all", "--preset", "smoke", "--results", tmp_path)
+    assert status == 1
+    assert [name for name, _ in ran] == [n for n in command_line.names() if "smoke" in _catalogue.module(n).PRESETS]
+    shared = ["--preset", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path / "figures")]
+    assert all(arguments == shared for _, arguments in ran)
+    assert "ZeroDivisionError: oh" in errors
+    assert "error: these experiments failed: landscape, quickstart; what they said stands above." in errors
+    assert (tmp_path / "report.html").exists()
+    assert output.endswith(f"Written: {tmp_path / 'report.html'}\n")
+
+
+@pytest.mark.parametrize("status", [130, 143])
+def test_all_stops_where_a_signal_stopped_a_run(status, stages, capsys, tmp_path):
+    """With the exit status of the run, at once, without a report."""
+    ran, ends = stages
+    ends[command_line.names()[0]] = SystemExit(status)
+    assert run(capsys, "all", "--preset", "smoke", "--results", tmp_path)[0] == status
+    assert len(ran) == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkeypatch, tmp_path):
+    """Done with its data there is skipped, done without them is run; data of the paper's setting are not replaced."""
+    ran, _ = stages
+    monkeypatch.setattr("experiments._catalogue.names", lambda: ["landscape"])
+    folder, figures = tmp_path / f"landscape-{config_hash(landscape.PRESETS['smoke'])}", tmp_path / "figures"
+    for path in (folder, figures):
+        path.mkdir()
+    (folder / "landscape.json").write_text("{}")
+    arguments = ("smoke", tmp_path, figures, [])
+    assert _all.run_all(*arguments) == []
+    assert len(ran) == 1
+
+    def publish(preset):
+        config = json.loads(json.dumps(_costs.asdict(landscape.PRESETS[preset])))
+        (figures / "landscape.json").write_text(json.dumps(make_data(preset=preset, config=config)))
+
+    publish("smoke")
+    assert _all.run_all(*arguments) == []
+    assert len(ran) == 1
+    publish("paper")
+    (folder / "landscape.json").unlink()
+    assert _all.run_all(*arguments) == []
+    assert "--figures" not in ran[1][1]
+
+
+@pytest.mark.thorough
+@pytest.mark.xdist_group("smoke")
+def test_all_experiments_in_seconds(capsys, tmp_path, monkeypatch):
+    """The smoke presets run, the report shows them, and running again trains nothing."""
+    monkeypatch.setattr(sys, "argv", ["experiments", "all"])
+    arguments = ["all", "--preset", "smoke", "--results", tmp_path]
+    status, _, errors = run(capsys, *arguments)
+    assert status == 0, errors[-2000:]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(command_line.names())
+    assert 'class="claim not-run' not in page
+    monkeypatch.setattr("experiments._cli.main", None)
+    status, output, _ = run(capsys, *arguments)
+    assert (status, output.count(": done")) == (0, len(command_line.names()))
+
+
+def test_names_and_remarks_of_experiments():
+    """The order is that of the sources, and docstrings are read by their words."""
+    names = command_line.names()
+    assert names.index("landscape") < names.index("quickstart")
+    assert _catalogue.remark("quickstart", "Command") == "python -m experiments quickstart"
+    assert _catalogue.remark("quickstart", "Nonsense") == ""
+    assert [_catalogue.heading(name) for name in ("mnist_mlp", "landscape")] == ["MNIST MLP", "Landscape"]
