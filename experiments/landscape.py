@@ -50,9 +50,9 @@ PRESETS = {
 
 
 def short_arms(config: Config) -> dict[str, RunConfig]:
-    """Name the nets that are scanned from a smaller step on, from one seed."""
+    """Name the nets that are scanned from a smaller step on."""
     changes: dict[str, Any] = {"step_multiples": config.short_multiples, "probes": ("landscape",)}
-    return {net: arm(run, **changes, seeds=config.vgg.seeds[:1]) for net, run in with_and_without(config.vgg).items()}
+    return {net: arm(run, **changes) for net, run in with_and_without(config.vgg).items()}
 
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
