@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from conftest import ROOT
 from bnjax import records
 from bnjax.records import read_json
 from experiments import __main__ as command_line
-from experiments import _cli, _curves, landscape, quickstart
+from experiments import _cli, _curves, activation_drift, landscape, noisy_batchnorm, quickstart
+from experiments._claims import claims_of
+from experiments._claims.claim import VERDICTS, judge
+from experiments._config import VGGRun
 
 SMOKE = ["--preset", "smoke"]
 
@@ -26,35 +30,40 @@ def run(capsys, experiment, *arguments):
     return (status, *capsys.readouterr())
 
 
-@pytest.mark.xdist_group("smoke")  # one worker: the programs are the same
+def arms_of(data):
+    """List every group of arms in an experiment's data."""
+    return [group for group in data.values() if isinstance(group, dict) and is_run(next(iter(group.values()), None))]
+
+
+def is_run(runs):
+    """Tell whether this is what the training loop returns of an arm."""
+    return isinstance(runs, list) and bool(runs) and isinstance(runs[0], dict) and "diverged_at" in runs[0]
+
+
+@pytest.mark.xdist_group("smoke")  # one worker: many programs are the same
 @pytest.mark.parametrize(
-    ("experiment", "seeds"),
-    [pytest.param(landscape, [0, 3], marks=pytest.mark.thorough), (quickstart, [0])],
-    ids=["landscape", "quickstart"],
+    "name",
+    [name if name == "quickstart" else pytest.param(name, marks=pytest.mark.thorough) for name in command_line.names()],
 )
-def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_path, monkeypatch):
-    """The table has every quantity of both nets, figure and data are written, and running again trains nothing."""
-    name = experiment.__name__.split(".")[-1]
+def test_a_run_leaves_its_table_figure_and_data(name, capsys, tmp_path, monkeypatch):
+    """Every experiment's smoke preset writes figure and data, says what it found, and running again trains nothing."""
+    experiment = importlib.import_module(f"experiments.{name}")
     figures = tmp_path / "figures"
-    arguments = [*SMOKE, "--results", str(tmp_path), "--figures", str(figures), "--seeds", *map(str, seeds)]
+    arguments = [*SMOKE, "--results", str(tmp_path), "--figures", str(figures)]
     status, output, _ = run(capsys, experiment, *arguments)
     assert status == 0
-    assert f"{len(seeds)} seed{'s' * (len(seeds) > 1)})" in output
-    for word in ("without BN", "with BN", "accuracy", "loss range", "gradient predictiveness", "effective smoothness"):
-        assert word in output
     data = read_json(figures / f"{name}.json")
+    assert data["experiment"] == name
+    assert data["preset"] == "smoke"
     assert data["provenance"][0]["versions"]["jax"]
-    assert data["config"]["seeds"] == seeds
+    assert arms_of(data)
     (folder,) = tmp_path.glob(f"{name}-*")
     for target in (folder, figures):
         assert (target / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert str(target / f"{name}.png") in output
-    for runs in data["arms"].values():
-        num_steps = data["config"]["num_steps"]
-        assert runs[0]["train"]["step"] == list(range(num_steps))
-        assert runs[0]["probe"]["step"] == list(range(0, num_steps, 10))
-        assert np.shape(runs[0]["probe"]["loss"]) == (num_steps // 10, 2)
-        assert runs[0]["test"]["step"] == list(range(20, num_steps + 1, 20))
+    assert name == "quickstart" or len(experiment.findings(data)) > 50
+    for claim in claims_of(name):
+        assert judge(claim, data).verdict in VERDICTS
 
     monkeypatch.setattr("bnjax.train.run_steps", None)
     status, again, _ = run(capsys, experiment, *arguments)
@@ -63,17 +72,64 @@ def test_a_run_leaves_its_table_figure_and_data(experiment, seeds, capsys, tmp_p
 
 
 @pytest.mark.xdist_group("smoke")
+def test_curves_of_a_run(capsys, tmp_path):
+    """Training has a point per step of a short run, measurements and tests are where the configuration wants them."""
+    status, output, _ = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))
+    assert status == 0
+    for word in ("without BN", "with BN", "accuracy", "loss range", "gradient predictiveness", "effective smoothness"):
+        assert word in output
+    data = read_json(next(tmp_path.glob("quickstart-*/quickstart.json")))
+    num_steps = data["config"]["num_steps"]
+    for runs in data["arms"].values():
+        assert runs[0]["train"]["step"] == list(range(num_steps))
+        assert runs[0]["landscape"]["step"] == list(range(0, num_steps, 10))
+        assert np.shape(runs[0]["landscape"]["loss"]) == (num_steps // 10, 2)
+        assert runs[0]["test"]["step"] == list(range(20, num_steps + 1, 20))
+
+
+@pytest.mark.xdist_group("smoke")
+@pytest.mark.thorough
+def test_experiments_share_their_runs(capsys, tmp_path):
+    """What another experiment has trained is not trained again, and a seed that is added leaves the others as they are."""
+    run(capsys, activation_drift, *SMOKE, "--results", str(tmp_path))
+    logs = {log: log.stat().st_mtime_ns for log in tmp_path.glob("vgg-*/seed*/metrics.jsonl")}
+    assert len(logs) == 2
+    run(capsys, noisy_batchnorm, *SMOKE, "--results", str(tmp_path), "--seeds", "0", "1")
+    assert {log: log.stat().st_mtime_ns for log in logs} == logs
+    data = read_json(next(tmp_path.glob("noisy_batchnorm-*/noisy_batchnorm.json")))
+    assert [run["seed"] for run in data["arms"]["plain"]] == [0, 1]
+    assert data["arms"]["plain"][0] != {**data["arms"]["plain"][1], "seed": 0}
+
+
+@pytest.mark.xdist_group("smoke")
 @pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
     """Its step is recorded and told, the other net goes on, and the figure is drawn."""
-    status, output, _ = run(capsys, landscape, *SMOKE, "--results", str(tmp_path), "--learning-rate", "1e30")
+    arguments = [*SMOKE, "--results", str(tmp_path), "--learning-rate", "1e30"]
+    status, output, _ = run(capsys, quickstart, *arguments)
     assert status == 0
-    data = read_json(next(tmp_path.glob("landscape-*/landscape.json")))
+    data = read_json(next(tmp_path.glob("quickstart-*/quickstart.json")))
     step = data["arms"]["plain"][0]["diverged_at"]
     assert 0 < step < 40
     assert f"without BN, seed 0: the loss stopped being finite at step {step}." in output
-    again = run(capsys, landscape, *SMOKE, "--results", str(tmp_path), "--learning-rate", "1e30")
+    again = run(capsys, quickstart, *arguments)
     assert again[1].split("This command")[0] == output.split("This command")[0]
+
+
+def test_a_run_is_what_determines_it():
+    """What a net does not use is no part of its run's identity; what it uses is."""
+    config = VGGRun(probes=("landscape",))
+    same = [
+        (config, replace(config, seeds=(4,))),
+        (config, replace(config, noise_strength=2.0, shift_layers=(1,))),
+        (replace(config, norm="none"), replace(config, norm="none", norm_layers=(4,), norm_epsilon=1e-3)),
+    ]
+    for one, other in same:
+        assert one.identity() == other.identity()
+    for change in ({"norm_layers": (4,)}, {"step_multiples": (1.0,)}, {"learning_rate": 0.5}, {"probes": ()}):
+        assert config.identity() != replace(config, **change).identity()
+    noisy = replace(config, norm="noisy_batch")
+    assert noisy.identity() != replace(noisy, noise_strength=2.0).identity()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +144,7 @@ def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
         (["--width", "inf"], "width must be > 0 and finite, got inf."),
         (["--checkpoint-seconds", "nan"], "checkpoint_seconds must be >= 0 and finite, got nan."),
         (["--step-multiples", "0"], "step_multiples must be one or more different numbers > 0 and finite, got (0.0,)."),
-        (["--preset", "huge"], "preset must be one of cpu, smoke, mameli, paper, got 'huge'."),
+        (["--preset", "huge"], "preset must be one of cpu, smoke, got 'huge'."),
         (["--norm-layers", "12"], "norm_layers must be 'all' or numbers from 1 to 10 for depth A, got (12,)."),
         (["--width", "0.001"], "width must be at least 1/64, which leaves one feature in the first layer, got 0.001."),
         (["--optimizer", "adam", "--momentum", "0.5"], "momentum must be 0 for adam, which has its own, got 0.5."),
@@ -99,7 +155,7 @@ def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
 def test_impossible_arguments(arguments, message, capsys, tmp_path):
     """One line on standard error, exit status 2, no run."""
     preset = [] if "--preset" in arguments else SMOKE
-    status, output, errors = run(capsys, landscape, *preset, "--results", str(tmp_path), *arguments)
+    status, output, errors = run(capsys, quickstart, *preset, "--results", str(tmp_path), *arguments)
     assert (status, output, errors) == (2, "", f"error: {message}\n")
     assert not list(tmp_path.glob("*/*/metrics.jsonl"))
 
@@ -114,7 +170,7 @@ def test_missing_data_is_one_line(capsys, tmp_path):
 def test_results_that_cannot_be_written(capsys, tmp_path):
     """A results folder that is a file is named."""
     (tmp_path / "file").write_text("")
-    status, _, errors = run(capsys, landscape, *SMOKE, "--results", str(tmp_path / "file"))
+    status, _, errors = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path / "file"))
     assert status == 2
     assert errors.count("\n") == 1
     assert str(tmp_path / "file") in errors
@@ -125,7 +181,8 @@ def test_help_names_presets_and_fields(capsys):
     status, output, _ = run(capsys, landscape, "--help")
     assert status == 0
     assert "--preset {cpu | smoke | mameli | paper}" in output
-    assert "steps between scans of the landscape" in output
+    assert "--vgg.probe-every" in output
+    assert "steps between measurements" in output
 
 
 def test_the_list_names_every_experiment(capsys):
@@ -168,10 +225,10 @@ def test_the_module_runs_from_a_shell():
 def test_curves_over_seeds():
     """Curves join seeds by step, leave out what is not finite, and stop where every run has diverged."""
     runs = [
-        {"probe": {"step": [0, 10, 20], "loss": [[1, 2], [3, None], [5, 6]]}},
-        {"probe": {"step": [0, 10], "loss": [[2, 4], [4, 8]]}},
+        {"landscape": {"step": [0, 10, 20], "loss": [[1, 2], [3, None], [5, 6]]}},
+        {"landscape": {"step": [0, 10], "loss": [[2, 4], [4, 8]]}},
     ]
-    curve = _curves.over_seeds(runs, "probe", _curves.highest_loss)
+    curve = _curves.over_seeds(runs, "landscape", _curves.highest_loss)
     np.testing.assert_array_equal(curve.step, [0, 10, 20])
     np.testing.assert_array_equal(curve.low, [2, 8, 6])
     np.testing.assert_array_equal(curve.middle, [3, 8, 6])
@@ -179,21 +236,28 @@ def test_curves_over_seeds():
     np.testing.assert_allclose(_curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
 
 
+@pytest.mark.xdist_group("smoke")
 @pytest.mark.thorough
 def test_folders_that_do_not_fit(capsys, tmp_path):
     """A folder whose runs had other defaults, one that another process uses and one without its log are told in a line."""
     arguments = [*SMOKE, "--results", str(tmp_path), "--num-steps", "10", "--eval-every", "10"]
-    assert run(capsys, landscape, *arguments)[0] == 0
-    (folder,) = tmp_path.glob("landscape-*")
+    assert run(capsys, quickstart, *arguments)[0] == 0
+    folder = next(tmp_path.glob("vgg-*/seed0"))
     with records.lock(folder):
-        status, _, errors = run(capsys, landscape, *arguments)
+        status, _, errors = run(capsys, quickstart, *arguments)
         assert (status, errors) == (2, f"error: Another process is at work in {folder}.\n")
-    (folder / "plain-seed0" / "metrics.jsonl").unlink()
-    status, _, errors = run(capsys, landscape, *arguments)
+    (folder / "finished.json").unlink()
+    assert run(capsys, quickstart, *arguments)[0] == 0  # nothing was lost with it
+    (folder / "finished.json").unlink()
+    (folder / "metrics.jsonl").unlink()
+    status, _, errors = run(capsys, quickstart, *arguments)
     assert status == 2
     assert "metrics.jsonl holds 0 bytes, fewer than" in errors
-    config = records.read_json(folder / "config.json")
-    records.write_json(folder / "config.json", {**config, "learning_rate": 0.5})
-    status, _, errors = run(capsys, landscape, *arguments)
-    assert (status, errors.count("\n")) == (2, 1)
-    assert "holds runs with learning_rate 0.5, this one has 0.1: a default has changed since" in errors
+    (results,) = tmp_path.glob("quickstart-*")
+    for config_file in (folder.parent / "config.json", results / "config.json"):
+        config = records.read_json(config_file)
+        records.write_json(config_file, {**config, "learning_rate": 0.5})
+        status, _, errors = run(capsys, quickstart, *arguments)
+        assert (status, errors.count("\n")) == (2, 1)
+        assert "holds runs with learning_rate 0.5, this one has 0.1: a default has changed since" in errors
+        records.write_json(config_file, config)
