@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
+from experiments import _costs
 from experiments._config import Options
 
 
@@ -35,6 +36,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
             check_prepared(dataset, options.data_dir)
         for target in targets:
             target.mkdir(parents=True, exist_ok=True)
+        print(_costs.expected(name, preset, config), flush=True)
         folder, data = _run(experiment, name, config, options)
     except MissingDataError as error:
         _fail(str(error))
