@@ -15,11 +15,12 @@ LABELS = {
     "l1": "l1 norm",
     "l2": "l2 norm",
     "linf": "l-infinity norm",
+    "huber": "Huber's BN, variance too small",
 }
 
 
 class Curve(NamedTuple):
-    """A quantity at some steps: over seeds, its smallest, median and largest value."""
+    """A quantity at some steps: over seeds, its smallest, median and largest value, or other quantiles."""
 
     step: np.ndarray
     low: np.ndarray
@@ -27,20 +28,51 @@ class Curve(NamedTuple):
     high: np.ndarray
 
 
-def over_seeds(runs: list[dict], kind: str, value: Callable[[dict], np.ndarray]) -> Curve:
-    """Join the runs of one arm; a run that diverged counts as long as it went, and values that are not finite never."""
+def over_seeds(
+    runs: list[dict],
+    kind: str,
+    value: Callable[[dict], np.ndarray],
+    levels: tuple[float, float, float] = (0.0, 0.5, 1.0),
+) -> Curve:
+    """Join the runs of one arm; a run that diverged counts as long as it went, and values that are not finite never.
+
+    Args:
+        runs: of the arm, one per seed.
+        kind: train, test, or the name of a probe.
+        value: takes from what was recorded one number per step.
+        levels: of the quantiles over seeds, from 0 to 1.
+    """
     at: dict[int, list[float]] = {}
     for run in runs:
         for step, x in zip(run[kind].get("step", []), value(run[kind]) if run[kind] else [], strict=True):
             at.setdefault(step, []).extend([x] if np.isfinite(x) else [])
     steps = sorted(step for step, values in at.items() if values)
-    columns = [[statistic(at[step]) for step in steps] for statistic in (np.min, np.median, np.max)]
+    columns = [[np.quantile(at[step], level) for step in steps] for level in levels]
     return Curve(np.array(steps), *map(np.array, columns))
 
 
 def array(values: list) -> np.ndarray:
     """Make an array of numbers; None, JSON's word for a number that is not finite, becomes NaN."""
     return np.array(values, dtype=float)
+
+
+def named(name: str) -> Callable[[dict], np.ndarray]:
+    """Take a quantity by its name."""
+    return lambda curves: array(curves[name])
+
+
+def of_layer(layer: str, name: str) -> Callable[[dict], np.ndarray]:
+    """Take a quantity of one layer, from what was measured layer by layer."""
+    return lambda curves: array(curves["layers"][layer][name])
+
+
+def settings(arms: dict[str, list[dict]]) -> dict[str, dict[str, list[dict]]]:
+    """Group arms by what their names say behind the net, plain or batch_norm: {setting: {net: runs}}."""
+    found: dict[str, dict[str, list[dict]]] = {}
+    for arm, runs in arms.items():
+        net = next(net for net in ("plain", "batch_norm") if arm.startswith(f"{net}_"))
+        found.setdefault(arm.removeprefix(f"{net}_"), {})[net] = runs
+    return found
 
 
 def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from experiments._claims.measures import divide, median_of, pairs
 from experiments._curves import array
 
 Since = Literal["successive", "cumulative"]
@@ -65,6 +66,34 @@ def _wasserstein(record: dict, since: Since) -> np.ndarray:
         return np.empty((0, 0))
     distances = array(record[since]["relative_wasserstein"])
     return distances if since == "successive" else distances[1:]
+
+
+def typical(runs: list[dict], layer: str, moment: Moment, since: Since, relative: bool = False) -> float:
+    """Take the median of a shift over steps, then over seeds; infinite where a run diverged before it was measured."""
+    measure = median_of("drift", shift(layer, moment, since, relative), first=1)
+    return float(np.median([measure(run) for run in runs if run["drift"].get("layers")]))
+
+
+def typical_ratios(arms: dict[str, list[dict]], arm: str, other: str, *moved: Any) -> list[float]:
+    """Divide the typical shifts of two nets, layer by layer."""
+    layers = layer_names([*arms[arm], *arms[other]])
+    return [divide(*(typical(arms[name], layer, *moved) for name in (arm, other))) for layer in layers]
+
+
+def over_layers(
+    arm: str, other: str, statistic: Callable[[list[float]], float], *moved: Any
+) -> Callable[[dict[str, Any]], list[float]]:
+    """Measure, for a claim, one net's median shift as a multiple of another's, seed by seed: a statistic of it over layers."""
+
+    def measure(data: dict[str, Any]) -> list[float]:
+        runs, others = data["arms"][arm], data["arms"][other]
+        measures = [median_of("drift", shift(layer, *moved), first=1) for layer in layer_names([*runs, *others])]
+        return [
+            float(statistic([divide(measure(run), measure(partner)) for measure in measures]))
+            for run, partner in pairs(runs, others)
+        ]
+
+    return measure
 
 
 def published(drift: dict[str, Any], layers: list[str], max_shapes: int = 0) -> dict[str, Any]:
