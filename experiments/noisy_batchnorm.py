@@ -58,6 +58,101 @@ def sweep(config: Config) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
+    from experiments import _curves, _drift
     from experiments._training import train_all
 
-    return train_all({"arms": arms(config), "sweep": sweep(config)}, options)
+    data = train_all({"arms": arms(config), "sweep": sweep(config)}, options)
+    layers = [f"layer_{layer}" for layer in config.drift_layers]
+    for found in (found for runs in data["arms"].values() for found in runs):
+        found["drift"] = _drift.published(found["drift"], layers)
+        found.pop("landscape", None)
+    for found in (found for runs in data["sweep"].values() for found in runs):
+        found["train"] = _curves.coarser(found["train"], 100)
+    return data
+
+
+def by_strength(data: dict[str, Any]) -> dict[str, dict[float, list[dict[str, Any]]]]:
+    """Sort the runs of each kind of noise by its strength, ascending; of strength 0 they are those without noise."""
+    usual = data["config"]["noise_strength"]
+    sorted_runs = {}
+    for norm in NOISY:
+        runs = {0.0: data["arms"]["batch_norm" if norm == "noisy_batch" else "plain"], usual: data["arms"][norm]}
+        runs |= {strength: data["sweep"][f"{norm}_{strength:g}"] for strength in data["config"]["noise_strengths"]}
+        sorted_runs[norm] = dict(sorted(runs.items()))
+    return sorted_runs
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into tables."""
+    from experiments import _accuracies, _curves
+
+    named = {_curves.LABELS[net]: runs for net, runs in data["arms"].items()}
+    swept = {
+        f"{_curves.LABELS[norm]}, {strength:g}": runs
+        for norm, strengths in by_strength(data).items()
+        for strength, runs in strengths.items()
+        if runs not in data["arms"].values()
+    }
+    return "\n".join(
+        [
+            "",
+            *_accuracies.table({**named, **swept}),
+            f"Medians over {_curves.count_seeds(data)}; nets that are named with a strength of their noise have one seed.",
+            "Steps: until the median of five points of the training curve is as high. Train: mean of the last 50 batches, with",
+            "noise; test: without. A run that diverged guesses.",
+            "",
+            *_drifts(data),
+            *_curves.divergences({**named, **swept}),
+        ]
+    )
+
+
+def _drifts(data: dict[str, Any]) -> list[str]:
+    """Write how far mean and variance move, per layer and net."""
+    from experiments import _curves, _drift
+
+    nets = data["arms"]
+    layers = _drift.layer_names([found for runs in nets.values() for found in runs])
+    heads = [f"layer {_drift.number(layer)}{of}" for of in ("", ", in stds") for layer in layers]
+    rows = [f"{'shift of the mean of':25}" + "".join(f"{head:>18}" for head in heads)]
+    for net, runs in nets.items():
+        values = [
+            _drift.typical(runs, layer, "mean", "successive", relative)
+            for relative in (False, True)
+            for layer in layers
+        ]
+        rows.append(f"{_curves.LABELS[net]:25}" + "".join(f"{value:18.3g}" for value in values))
+    every = data["config"]["probe_every"]
+    return [*rows, f"Absolute values between measurements {every} steps apart: medians over units, steps and seeds."]
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw accuracy, how it depends on the strength of the noise, and how far the moments of activations move."""
+    from experiments._figures.noisy_batchnorm import noisy_figure
+
+    return noisy_figure(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say what the noise does to accuracy, and to the stability of the activations."""
+    from experiments import _curves, _drift
+    from experiments._accuracies import MEASURES, over_runs, percent
+    from experiments._claims.claim import TIMES
+
+    nets, config = data["arms"], data["config"]
+    reached = {net: percent(over_runs(runs, MEASURES["train"]).middle) for net, runs in nets.items()}
+
+    def spread(relative: bool) -> str:
+        ratios = _drift.typical_ratios(nets, "noisy_batch", "plain", "mean", "successive", relative)
+        return f"{TIMES.number(min(ratios))} to {TIMES.number(max(ratios))}"
+
+    layers = _drift.layer_names([found for runs in nets.values() for found in runs])
+    found = (
+        f"After {config['num_steps']:,} steps the training accuracy is {reached['noisy_batch']} with noisy batch norm, "
+        f"{reached['batch_norm']} with batch norm and {reached['plain']} without; the same noise leaves the plain net at "
+        f"{reached['noise']}, and noise in units of each unit's own standard deviation at {reached['relative_noise']}. "
+        f"From one measurement to the next, {config['probe_every']} steps, the means of what goes into the nonlinearities of "
+        f"layers {', '.join(str(_drift.number(layer)) for layer in layers)} move {spread(False)} times as far with noisy batch "
+        f"norm as without batch norm, and {spread(True)} times in units of each unit's own standard deviation."
+    )
+    return " ".join([found, *_curves.divergences(nets)])

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from experiments import _curves
+from experiments._claims.measures import CHANCE
 from experiments._curves import LABELS
 from experiments._figures.style import COLOURS, INK
 
@@ -44,6 +45,13 @@ def draw_accuracy(panel: Axes, arms: Arms, num_batches: int, title: str = "Accur
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panel.set(title=title, xlabel="training step", ylabel="correct answers", ylim=(0, 1.02))
     panel.margins(x=0.01)
+
+
+def mark_guessing(panel: Axes) -> None:
+    """Draw the accuracy of a guess."""
+    panel.axhline(CHANCE, color=INK, linestyle=":", linewidth=1.4)
+    beside = panel.get_yaxis_transform()
+    panel.text(0.99, CHANCE, "guessing", ha="right", va="top", fontsize=11, color=INK, transform=beside)
 
 
 def explain(arms: Arms, num_batches: int) -> list[Any]:

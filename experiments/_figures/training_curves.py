@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from experiments._accuracies import MEASURES, over_runs
 from experiments._figures import captions, style
-from experiments._figures.accuracy import draw_accuracy, explain, smoothing
+from experiments._figures.accuracy import draw_accuracy, explain, mark_guessing, smoothing
 from experiments._figures.style import COLOURS, FAINT, INK
 from experiments.training_curves import NETS, by_rate
 
@@ -60,10 +60,7 @@ def _draw_speed(panel: Axes, data: dict[str, Any]) -> None:
 def _draw_test(panel: Axes, data: dict[str, Any]) -> None:
     """Mark the last and the best test accuracy."""
     _draw_marks(panel, data, ("test", "best test"), lambda value: value)
-    panel.axhline(0.1, color=INK, linestyle=":", linewidth=1.4)
-    panel.text(
-        0.99, 0.1, "guessing", ha="right", va="bottom", fontsize=11, color=INK, transform=panel.get_yaxis_transform()
-    )
+    mark_guessing(panel)
     panel.set(title="Test accuracy", ylabel="correct answers", ylim=(0, None))
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     _explain_marks(panel, "at the end", "best of all tests")
