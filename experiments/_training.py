@@ -66,11 +66,12 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
             for arm, config in arms.items()
         }
     results: dict[str, Any] = {group: {arm: [] for arm in arms} for group, arms in groups.items()}
+    origin = provenance()  # once: files may change while this process runs what it has read
     with StopRequest() as stop:
         for (group, arm), task in tasks.items():
             config = groups[group][arm]
             for seed in config.seeds:
-                run = Run(config, task, seed, options, stop)
+                run = Run(config, task, seed, options, stop, origin)
                 results[group][arm].append({"seed": seed, **run.finish(label=f"{arm.replace('_', ' ')}, seed {seed}")})
     runs = [run for arms in results.values() for arm in arms.values() for run in arm]
     origins = [origin for run in runs for origin in run.pop("provenance")]
@@ -88,8 +89,10 @@ class Run:
     chunks only, so that a run that was killed repeats whole chunks, from the same bits to the same bits.
     """
 
-    def __init__(self, config: RunConfig, task: Task, seed: int, options: Options, stop: StopRequest):
-        self.config, self.task, self.seed, self.stop = config, task, seed, stop
+    def __init__(
+        self, config: RunConfig, task: Task, seed: int, options: Options, stop: StopRequest, origin: dict[str, Any]
+    ):
+        self.config, self.task, self.seed, self.stop, self.origin = config, task, seed, stop, origin
         self.trainer, self.checkpoint_seconds = task.trainer, options.checkpoint_seconds
         with config_errors():
             self.folder = run_folder(options.results, config.kind, config.identity()) / f"seed{seed}"
@@ -134,8 +137,8 @@ class Run:
     ) -> dict[str, Any]:
         """Take all remaining chunks; return what the last checkpoint says beside the state."""
         start = saved_at = time.perf_counter()
-        seconds, origin = meta.get("seconds", 0.0), provenance()
-        origins = [*(known for known in meta.get("provenance", []) if known != origin), origin]
+        seconds = meta.get("seconds", 0.0)
+        origins = [*(known for known in meta.get("provenance", []) if known != self.origin), self.origin]
         step, num_steps = int(state.step), self.config.num_steps
         with tqdm(total=num_steps, initial=step, desc=label, unit="step", dynamic_ncols=True) as bar:
             while True:

@@ -92,3 +92,27 @@ def plot(data: dict[str, Any]) -> Any:
     from experiments._figures.theory import theory_figure
 
     return theory_figure(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how exactly the equalities hold, and how often the condition for a smoother landscape does."""
+    from experiments import _curves
+    from experiments._theory_numbers import EQUALITIES, largest_error, over_runs, share
+
+    runs = [one for runs_of_arm in data["arms"].values() for one in runs_of_arm]
+    worst = max(largest_error(name)(one) for one in runs for name in EQUALITIES if name in one["probe"]["errors"])
+    inserted, trained = (
+        f"{100 * over_runs(data['arms'][arm], share('smoother'))[1]:.0f} %" for arm in ("plain", "batch_norm")
+    )
+    never_longer, longer = (
+        f"{100 * over_runs(data['arms'][arm], share('gradient_not_larger'))[1]:.0f} %"
+        for arm in ("plain", "batch_norm")
+    )
+    found = (
+        f"In float64 the two sides of every equality agree to a relative {worst:.0e} or better, at every unit, layer and step "
+        f"that was checked; an inserted batch norm makes a gradient no longer at {never_longer} of units and steps, the "
+        f"scales that training chooses at {longer}. The condition under which the theorem on curvature promises a smoother "
+        f"landscape holds at {inserted} of them where batch norm is inserted into a plain net, and at {trained} in a net "
+        "trained with it."
+    )
+    return " ".join([found, *_curves.divergences(data["arms"])])
