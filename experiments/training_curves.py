@@ -7,6 +7,8 @@ convolution alone; alx: a replication with Adam.
 Command: TFDS_DATA_DIR=... python -m experiments training_curves --preset cpu
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,19 +103,30 @@ def findings(data: dict[str, Any]) -> str:
     """Say how well the nets did at each learning rate, and how fast."""
     from experiments._accuracies import MEASURES, over_runs, percent, steps
 
-    def listed(net: str, measure: str, write: Any) -> str:
-        numbers = [write(over_runs(nets[net], MEASURES[measure]).middle) for nets in by_rate(data).values()]
-        return ", ".join(numbers)
+    def listed(net: str) -> str:
+        return _list(percent(over_runs(nets[net], MEASURES["test"]).middle) for nets in by_rate(data).values())
+
+    def reached(net: str) -> str:
+        counts = {rate: over_runs(nets[net], MEASURES["steps to 50 %"]).middle for rate, nets in by_rate(data).items()}
+        known = {f"{rate:g}": steps(count) for rate, count in counts.items() if math.isfinite(count)}
+        if not known:
+            return "never"
+        alone = "" if len(known) == len(counts) else f" at learning rate {_list(known)} alone"
+        return f"after {_list(known.values())} steps{alone}"
 
     config = data["config"]
-    rates = ", ".join(f"{rate:g}" for rate in config["learning_rates"])
+    rates = _list(f"{rate:g}" for rate in config["learning_rates"])
     found = (
-        f"After {config['num_steps']:,} steps at learning rate {rates} the net answers {listed('batch_norm', 'test', percent)} "
-        f"of the test images correctly with batch norm, {listed('batch_norm_4', 'test', percent)} with a single one behind "
-        f"layer 4, and {listed('plain', 'test', percent)} without. "
-        f"A training accuracy of 50 % takes {listed('batch_norm', 'steps to 50 %', steps)} steps with batch norm and "
-        f"{listed('plain', 'steps to 50 %', steps)} without."
+        f"After {config['num_steps']:,} steps at learning rate {rates} the net answers {listed('batch_norm')} of the test images "
+        f"correctly with batch norm, {listed('batch_norm_4')} with a single one behind layer 4, and {listed('plain')} without. "
+        f"A training accuracy of 50 % is reached {reached('batch_norm')} with batch norm, and {reached('plain')} without it."
     )
     runs = [run for runs in data["arms"].values() for run in runs]
     num_diverged = sum(run["diverged_at"] is not None for run in runs)
     return found + f" {num_diverged} of {len(runs)} runs diverged and count as guesses." * bool(num_diverged)
+
+
+def _list(words: Iterable[str]) -> str:
+    """Join words as a sentence does."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

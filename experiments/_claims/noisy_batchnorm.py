@@ -126,8 +126,8 @@ CLAIMS = (
         name="noisy_variance",
         statement="So are the variances.",
         source=_FIG_8,
-        statistic="|change of a unit's variance| between measurements, medians over units and steps: noisy BN / plain, smallest "
-        "of all layers",
+        statistic="|change of a unit's variance| between measurements, medians over units and steps: noisy BN / plain, "
+        "smallest of all layers",
         published="0.17 / 0.015, 0.18 / 0.021 and 0.20 / 0.007, or 9 times and more",
         measure=over_layers("noisy_batch", "plain", min, "variance", "successive"),
         supported=(1, math.inf),

@@ -43,7 +43,8 @@ def draw_accuracy(panel: Axes, arms: Arms, num_batches: int, title: str = "Accur
         for run in (run for run in runs if run["diverged_at"] is not None):
             panel.plot(run["diverged_at"], 0, "X", color=colour, markersize=14, clip_on=False, zorder=5)
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panel.set(title=title, xlabel="training step", ylabel="correct answers", ylim=(0, 1.02))
+    panel.set(title=title, xlabel="training step", ylabel="correct answers")
+    panel.set_ylim(0, min(1.02, max(0.3, 1.05 * panel.dataLim.y1)))
     panel.margins(x=0.01)
 
 

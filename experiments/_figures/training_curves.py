@@ -22,8 +22,12 @@ def training_figure(data: dict[str, Any]) -> Figure:
         figure = Figure(figsize=(13, 11))
         parts: Any = figure.subfigures(2, 1, height_ratios=(1, 0.85))
         upper, lower = parts
-        for panel, (rate, nets) in zip(upper.subplots(1, len(rates), squeeze=False)[0], rates.items(), strict=True):
+        columns = upper.subplots(1, len(rates), squeeze=False)[0]
+        for panel, (rate, nets) in zip(columns, rates.items(), strict=True):
             draw_accuracy(panel, nets, num_batches, f"Learning rate {rate:g}")
+        top = max(panel.get_ylim()[1] for panel in columns)
+        for panel in columns:
+            panel.set_ylim(0, top)
             panel.label_outer()
         speed, test = lower.subplots(1, 2)
         _draw_speed(speed, data)
@@ -47,8 +51,8 @@ def _draw_speed(panel: Axes, data: dict[str, Any]) -> None:
     never = 1.5 * num_steps
     _draw_marks(panel, data, ("steps to 50 %", "steps to 80 %"), lambda value: min(value, never))
     panel.set_yscale("log")
-    low, _ = panel.get_ylim()
-    panel.set_ylim(min(low, num_steps / 12), 1.9 * num_steps)
+    low = min(panel.get_ylim()[0], num_steps / 6)
+    panel.set_ylim(low, 1.9 * num_steps)
     panel.axhspan(1.18 * num_steps, 1.9 * num_steps, color="#f2f2f2", zorder=0, linewidth=0)
     ticks = [x for x in (factor * 10**power for power in range(7) for factor in (1, 2, 5)) if low < x <= num_steps]
     panel.set_yticks([*ticks, never], [*(f"{tick:,}" for tick in ticks), "later\nor never"])
@@ -106,7 +110,8 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         captions.recipe(config, data["preset"], learning_rate=False),
         [
             captions.images(config),
-            "medians over seeds, from smallest to largest; speed: median of 5 points of the training curve",
+            "medians over seeds, from the smallest to the largest",
+            "steps: until the median of 5 points of the training curve is there",
         ],
         captions.origin(data, "training and tests"),
     ]
