@@ -46,6 +46,52 @@ def arms(config: RunConfig) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
+    from experiments import _curves, _drift
     from experiments._training import train_all
 
-    return train_all({"arms": arms(config.vgg), "deep_linear": arms(config.deep_linear)}, options)
+    data = train_all({"arms": arms(config.vgg), "deep_linear": arms(config.deep_linear)}, options)
+    for runs in data["arms"].values():
+        for i, found in enumerate(runs):
+            found["train"] = _curves.coarser(found["train"], 100, names=("accuracy",))
+            found["landscape"] = _scans(found["landscape"], ("loss", "gradient_distance"))
+            deepest = _drift.layer_names([found])[-1:]
+            found["drift"] = _drift.published(found["drift"], deepest, max_shapes=0 if i else 20)
+    for found in (found for runs in data["deep_linear"].values() for found in runs):
+        found["train"] = _curves.coarser(found["train"], 100, names=("loss",))
+        found["landscape"] = _scans(found["landscape"], ("smoothness",), largest=True)
+        found["test"] = {}
+    return data
+
+
+def _scans(scans: dict[str, Any], names: tuple[str, ...], largest: bool = False) -> dict[str, Any]:
+    """Take some quantities of the scans, of every step size or of the largest value alone."""
+    import numpy as np
+
+    from experiments._curves import array
+
+    kept = {name: array(scans.get(name, [])) for name in names}
+    if largest:
+        kept = {name: values.max(axis=1, keepdims=True) for name, values in kept.items()}
+    shorter = np.vectorize(lambda value: float(f"{value:.5g}"), otypes=[float])
+    return {"step": scans.get("step", []), **{name: shorter(values).tolist() for name, values in kept.items()}}
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table, a row per net."""
+    from experiments._lp_numbers import table
+
+    return table(data)
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw accuracy and landscape of the VGGs, losses of the deep linear networks, and distributions of activations."""
+    from experiments._figures.lp_norms import lp_figure
+
+    return lp_figure(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how the three norms do beside batch norm and nothing, in both networks."""
+    from experiments._lp_numbers import findings
+
+    return findings(data)

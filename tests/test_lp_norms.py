@@ -1,0 +1,167 @@
+"""Normalisers by lp norms: the claims, and what is told, drawn and published, on data made by hand."""
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from experiments import _lp_numbers, lp_norms
+from experiments._claims import claims_of
+from experiments._claims.claim import judge
+from experiments._figures.lp_norms import lp_figure
+
+STEPS = list(range(0, 1000, 100))
+ARMS = ("plain", "batch_norm", "l1", "l2", "linf")
+# As in the paper: accuracy, change of the gradient, shift of the variance, and the deep linear network's final loss.
+PUBLISHED = {
+    "plain": (0.40, 57.0, 0.1, 1660.0),
+    "batch_norm": (0.70, 26.0, 0.01, 479.0),
+    "l1": (0.74, 30.0, 0.2, 97.0),
+    "l2": (0.72, 25.0, 0.2, 481.0),
+    "linf": (0.72, 26.0, 0.2, 986.0),
+}
+
+
+def make_drift(moved, controls_mean, first):
+    """Record a unit whose variance moves by such a share at each step, and so its mean unless a norm controls it."""
+    count = np.arange(len(STEPS))
+    layer = {
+        "mean": (count * (0.001 if controls_mean else 2.0))[:, None].tolist(),
+        "variance": (1 + (count % 2) * moved)[:, None].tolist(),
+        "percentiles": np.stack([count - 1, count, count + 1], axis=-1).tolist(),
+        "successive": {"relative_wasserstein": [[0.1 if controls_mean else 0.5]] * (len(STEPS) - 1)},
+    }
+    if first:
+        layer["shapes"] = {"step": STEPS, "quantiles": (np.linspace(-1, 1, 40) + 0.1 * count[:, None]).tolist()}
+    return {"step": STEPS, "layers": {"layer_10": layer}}
+
+
+def make_vgg(net, seed):
+    """Make a run of a VGG."""
+    accuracy, change, moved, _ = PUBLISHED[net]
+    scan = np.ones((len(STEPS), 2))
+    return {
+        "seed": seed,
+        "train": {"step": STEPS, "window": 100, "accuracy": [accuracy + 0.001 * seed] * len(STEPS)},
+        "test": {"step": [1000], "accuracy": [accuracy], "loss": [1.0]},
+        "landscape": {
+            "step": STEPS,
+            "loss": (scan * [1.0, 1 + change / 20]).tolist(),
+            "gradient_distance": (scan * [1.0, change]).tolist(),
+        },
+        "drift": make_drift(moved, net != "plain", seed == 0),
+        "diverged_at": None,
+    }
+
+
+def make_deep(net, seed, loss=None):
+    """Make a run of a deep linear network."""
+    loss = PUBLISHED[net][3] if loss is None else loss
+    return {
+        "seed": seed,
+        "train": {"step": [0, 100], "window": 100, "loss": [3e4, loss + seed]},
+        "test": {},
+        "landscape": {"step": [0, 100], "smoothness": [[1e9 if net == "plain" else 2e6]] * 2},
+        "diverged_at": None,
+    }
+
+
+def make_data(num_draws=4, **losses):
+    """Make data of three seeds and some draws; final losses of deep linear networks can be set."""
+    images = {
+        "seeds": [0, 1, 2],
+        "dataset": "digits",
+        "width": 1,
+        "depth": "A",
+        "head": "512",
+        "norm_layers": "all",
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "batch_size": 16,
+        "image_size": 8,
+        "preprocessing": "unit",
+        "probe_every": 100,
+        "num_steps": 1000,
+    }
+    deep = {"seeds": list(range(num_draws)), "depth": 25, "width": 10, "batch_size": 1000, "learning_rate": 1e-6}
+    return {
+        "preset": "smoke",
+        "config": {"vgg": images, "deep_linear": {**deep, "probe_every": 50}},
+        "arms": {net: [make_vgg(net, seed) for seed in range(3)] for net in ARMS},
+        "deep_linear": {net: [make_deep(net, seed, losses.get(net)) for seed in range(num_draws)] for net in ARMS},
+        "provenance": [{"commit": "abc", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}],
+        "seconds": 1.0,
+    }
+
+
+def verdicts(data):
+    """Judge every claim."""
+    return {claim.name: judge(claim, data).verdict for claim in claims_of("lp_norms")}
+
+
+def test_the_published_numbers_support_the_published_claims():
+    """The caveats about other draws are contradicted by them, and step 5,000 is not reached."""
+    found = verdicts(make_data())
+    late = {f"lp_norms_{norm}_accuracy" for norm in lp_norms.NORMS}
+    caveats = {"lp_norms_linf_no_better", "lp_norms_same_plateau"}
+    assert {name for name, verdict in found.items() if verdict == "inconclusive"} == late
+    assert {name for name, verdict in found.items() if verdict == "contradicted"} == caveats
+
+
+def test_other_draws_support_the_caveats():
+    """Where batch norm and l1 end alike and l-infinity ends above nothing, the claims fail."""
+    found = verdicts(make_data(plain=6136.0, batch_norm=1390.0, l1=1395.0, linf=6624.0))
+    assert found["lp_norms_l1_best"] == found["lp_norms_deep_linear"] == "contradicted"
+    assert found["lp_norms_same_plateau"] == found["lp_norms_linf_no_better"] == "supported"
+
+
+def test_a_draw_that_diverged_has_an_infinite_loss():
+    """It counts for its net's rivals, in claims and table."""
+    data = make_data()
+    data["deep_linear"]["l1"][1] |= {"diverged_at": 7}
+    (claim,) = (claim for claim in claims_of("lp_norms") if claim.name == "lp_norms_l1_best")
+    judgement = judge(claim, data)
+    assert (judgement.verdict, judgement.values[1], judgement.num_diverged) == ("inconclusive", 0, 1)
+    assert judgement.num_runs == 8
+    assert _lp_numbers.count(data["deep_linear"], "l1", "batch_norm") == "3 of 4"
+    assert "l1 norm, seed 1: the loss stopped being finite at step 7." in lp_norms.summarise(data)
+
+
+def test_words_are_computed():
+    """The table has a row for each net in each network; the findings say in how many draws a net ends lower."""
+    data = make_data()
+    lines = lp_norms.summarise(data).splitlines()
+    rows = [line.split() for line in lines if line.startswith("l1 norm")]
+    assert rows[0][2:] == ["74.1", "%", "74.1", "%", "74.0", "%", "1.50", "30.0"]
+    assert rows[1][2:] == ["98.5", "98", "to", "99", "4", "of", "4", "4", "of", "4"]
+    found = lp_norms.findings(data)
+    assert "is 74.1 % (l1 norm), 72.1 % (l2 norm), 72.1 % (l-infinity norm), against 70.1 % with batch norm" in found
+    assert "the l1 norm ends below batch norm in 4 of 4, the l-infinity norm below none in 4 of 4." in found
+
+
+def test_what_is_published_is_small():
+    """Of scans what figure and claims take is kept, to five digits."""
+    scans = {"step": [0, 50], "smoothness": [[1.0, 2.0000001], [4.0, 3.0]], "loss": [[1, 2], [None, 4]]}
+    assert lp_norms._scans(scans, ("smoothness",), largest=True) == {"step": [0, 50], "smoothness": [[2.0], [4.0]]}
+    kept = lp_norms._scans(scans, ("loss",))["loss"]
+    np.testing.assert_array_equal(kept, [[1, 2], [np.nan, 4]])
+
+
+def test_the_figure_has_both_networks():
+    """Three panels each, and the distributions of five nets on one axis."""
+    figure = lp_figure(make_data())
+    panels = figure.findobj(lambda artist: isinstance(artist, plt.Axes))
+    assert len(panels) == 6 + len(ARMS)
+    assert len({panel.get_xlim() for panel in panels[-len(ARMS) :]}) == 1
+    plt.close("all")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("diverged_at", [None, 7])
+def test_the_figure_can_be_laid_out(diverged_at, tmp_path):
+    """Nothing is too large for its place, which would be a warning."""
+    data = make_data()
+    data["deep_linear"]["l1"][1] |= {"diverged_at": diverged_at}
+    lp_figure(data).savefig(tmp_path / "figure.png", dpi=40)
+    plt.close("all")
