@@ -117,8 +117,8 @@ def findings(data: dict[str, Any]) -> str:
     config = data["config"]
     rates = _list(f"{rate:g}" for rate in config["learning_rates"])
     found = (
-        f"After {config['num_steps']:,} steps at learning rate {rates} the net answers {listed('batch_norm')} of the test images "
-        f"correctly with batch norm, {listed('batch_norm_4')} with a single one behind layer 4, and {listed('plain')} without. "
+        f"After {config['num_steps']:,} steps at learning rate {rates} the net answers {listed('batch_norm')} of the test "
+        f"images correctly with batch norm, {listed('batch_norm_4')} with one after layer 4, and {listed('plain')} without. "
         f"A training accuracy of 50 % is reached {reached('batch_norm')} with batch norm, and {reached('plain')} without it."
     )
     runs = [run for runs in data["arms"].values() for run in runs]
