@@ -36,9 +36,8 @@ def table(data: dict[str, Any]) -> str:
         # Nearest values, not interpolated: some may be infinite.
         low, high = np.quantile([final_loss(run) for run in runs], (0.25, 0.75), method="nearest")
         wins = [count(deep, net, other) for other in ("plain", "batch_norm")]
-        lines.append(
-            f"{_curves.LABELS[net]:17}{middle(runs, final_loss):13.4g}{f'{low:.4g} to {high:.4g}':>22}{wins[0]:>15}{wins[1]:>12}"
-        )
+        half, quartiles = middle(runs, final_loss), f"{low:.4g} to {high:.4g}"
+        lines.append(f"{_curves.LABELS[net]:17}{half:13.4g}{quartiles:>22}{wins[0]:>15}{wins[1]:>12}")
     lines.append(
         f"Mean of the last 100 steps, over {captioned(deep, 'draw')} of the linear map, and in how many it is the smaller one."
     )
