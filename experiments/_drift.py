@@ -11,6 +11,14 @@ from experiments._curves import array
 Since = Literal["successive", "cumulative"]
 Moment = Literal["mean", "variance", "wasserstein"]
 _SINCE: tuple[Since, ...] = ("successive", "cumulative")
+# Names under which shifts are recorded: the moment, and whether in the unit's own units.
+_RECORDED: dict[str, tuple[Moment, bool]] = {
+    "mean": ("mean", False),
+    "variance": ("variance", False),
+    "relative_mean": ("mean", True),
+    "relative_variance": ("variance", True),
+    "relative_wasserstein": ("wasserstein", True),
+}
 
 
 def layer_names(runs: list[dict]) -> list[str]:
@@ -37,35 +45,15 @@ def shift(layer: str, moment: Moment, since: Since, relative: bool = False) -> C
         A function of what was recorded of a run's drift; of its values, one per step, the first is NaN, as is one at which no
         unit has a finite value.
     """
+    name = f"relative_{moment}" if relative or moment == "wasserstein" else moment
 
     def measure(drift: dict) -> np.ndarray:
-        record = drift["layers"][layer]
-        sizes = np.abs(
-            _wasserstein(record, since) if moment == "wasserstein" else _moves(record, moment, since, relative)
-        )
-        middles = [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in sizes]
+        recorded = drift["layers"][layer].get(since)  # of a single step there is none
+        rows = np.abs(array(recorded[name]))[0 if since == "successive" else 1 :] if recorded else []
+        middles = [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in rows]
         return np.array([np.nan, *middles])
 
     return measure
-
-
-def _moves(record: dict, moment: Moment, since: Since, relative: bool) -> np.ndarray:
-    """Compute the shifts of a moment: (steps after the first, units)."""
-    values, variance = array(record[moment]), array(record["variance"])
-    before = slice(None, -1) if since == "successive" else slice(0, 1)
-    moves = values[1:] - values[before]
-    if not relative:
-        return moves
-    scale = variance[before] ** (0.5 if moment == "mean" else 1.0)
-    return np.divide(moves, scale, out=np.full_like(moves, np.nan), where=np.broadcast_to(scale > 0, moves.shape))
-
-
-def _wasserstein(record: dict, since: Since) -> np.ndarray:
-    """Return the recorded distances of the steps after the first; a single step has none."""
-    if since not in record:
-        return np.empty((0, 0))
-    distances = array(record[since]["relative_wasserstein"])
-    return distances if since == "successive" else distances[1:]
 
 
 def typical(runs: list[dict], layer: str, moment: Moment, since: Since, relative: bool = False) -> float:
@@ -97,32 +85,36 @@ def over_layers(
 
 
 def published(drift: dict[str, Any], layers: list[str], max_shapes: int = 0) -> dict[str, Any]:
-    """Take what is published of a run's drift: the moments of each unit, the median W1 and the first unit's percentiles.
+    """Take what is published of a run's drift: the median shifts, and what one unit's distribution looked like.
 
     Args:
         drift: what was recorded.
         layers: those that are wanted.
-        max_shapes: how many steps the first unit's quantiles are taken from, evenly over the training; 0 leaves them out.
+        max_shapes: how many steps the first unit's quantiles are taken from, evenly over the training; 0 leaves them, and its
+            percentiles, out.
+
+    Returns:
+        What was recorded, of those layers; of shifts the medians over units, as if there were one unit.
     """
     kept = {}
     for layer in layers if drift.get("layers") else []:
         record = drift["layers"][layer]
-        kept[layer] = {name: record[name] for name in ("units", "mean", "variance")}
-        kept[layer]["percentiles"] = [values[0] for values in record["percentiles"]]
-        kept[layer] |= {
-            since: {"relative_wasserstein": _middles(drift, layer, since)} for since in _SINCE if since in record
-        }
+        kept[layer] = {since: _median_shifts(drift, layer, since) for since in _SINCE if since in record}
         if max_shapes:
             chosen = np.unique(np.linspace(0, len(drift["step"]) - 1, max_shapes).round().astype(int))
             steps = [drift["step"][i] for i in chosen]
             kept[layer]["shapes"] = {"step": steps, "quantiles": [record["quantiles"][i] for i in chosen]}
+            kept[layer]["percentiles"] = [values[0] for values in record["percentiles"]]
     return {"step": drift.get("step", []), "layers": kept}
 
 
-def _middles(drift: dict, layer: str, since: Since) -> list[list[float]]:
-    """Take the median W1 of a layer's units at each step, in the form in which that of each unit is recorded."""
-    values = shift(layer, "wasserstein", since)(drift)[1:]
-    return [[0.0]] * (since == "cumulative") + [[float(f"{value:.4g}")] for value in values]
+def _median_shifts(drift: dict, layer: str, since: Since) -> dict[str, list[list[float]]]:
+    """Take every shift's median over the units of a layer, to five digits."""
+    found = {}
+    for name, (moment, relative) in _RECORDED.items():
+        values = shift(layer, moment, since, relative)(drift)[1:]
+        found[name] = [[0.0]] * (since == "cumulative") + [[float(f"{value:.5g}")] for value in values]
+    return found
 
 
 def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> np.ndarray:

@@ -18,22 +18,22 @@ LAYERS = ("layer_3", "layer_8")
 
 
 def make_layer(size, relative, seed=0, num_units=2):
-    """Record units whose means move by `size` a step, which is `relative` of their standard deviation."""
-    rng = np.random.default_rng(seed)
-    mean = size * np.arange(len(STEPS))[:, None] * np.ones(num_units)
-    variance = (size / relative) ** 2 * (1 + size * np.arange(len(STEPS))[:, None] * np.ones(num_units))
-    quantiles = mean[:, :1] + np.sort(rng.normal(size=40)) * np.sqrt(variance[:, :1])
-    return {
-        "units": list(range(num_units)),
-        "mean": mean.tolist(),
-        "variance": variance.tolist(),
+    """Record units whose means and variances move by `size` a step, the means by `relative` standard deviations at first."""
+    count = np.arange(len(STEPS))[:, None] * np.ones(num_units)
+    mean, variance = size * count, (size / relative) ** 2 * (1 + size * count)
+    quantiles = mean[:, :1] + np.sort(np.random.default_rng(seed).normal(size=40)) * np.sqrt(variance[:, :1])
+    record = {
         "percentiles": np.stack([mean - 1, mean, mean + 1], axis=-1).tolist(),
         "quantiles": quantiles.tolist(),
-        "successive": {"relative_wasserstein": np.full((len(STEPS) - 1, num_units), relative).tolist()},
-        "cumulative": {
-            "relative_wasserstein": (relative * np.arange(len(STEPS))[:, None] * np.ones(num_units)).tolist()
-        },
     }
+    for since, before in (("successive", slice(None, -1)), ("cumulative", slice(0, 1))):
+        later = slice(1, None) if since == "successive" else slice(None)
+        moved = {"mean": mean[later] - mean[before], "variance": variance[later] - variance[before]}
+        moved["relative_mean"] = moved["mean"] / np.sqrt(variance[before])
+        moved["relative_variance"] = moved["variance"] / variance[before]
+        moved["relative_wasserstein"] = relative * (count[later] - count[before])
+        record[since] = {name: values.tolist() for name, values in moved.items()}
+    return record
 
 
 def make_run(size, relative, seed=0, diverged_at=None):
@@ -77,7 +77,7 @@ def make_data(plain=(0.5, 0.2), batch_norm=(0.1, 0.1), diverged_at=None):
 
 def test_shifts_have_closed_forms():
     """A mean that moves by 1/2 a step does so in units of its own standard deviation, from the step before or the first."""
-    drift = make_run(0.5, 0.25)["drift"]
+    drift = {"step": STEPS, "layers": {layer: make_layer(0.5, 0.25) for layer in LAYERS}}
     for since, expected in (("successive", [0.5] * 4), ("cumulative", [0.5, 1, 1.5, 2])):
         found = _drift.shift("layer_3", "mean", since)(drift)
         np.testing.assert_allclose(found, [np.nan, *expected])
@@ -89,15 +89,12 @@ def test_shifts_have_closed_forms():
     np.testing.assert_allclose(_drift.shift("layer_8", "wasserstein", "cumulative")(drift)[1:], [0.25, 0.5, 0.75, 1])
 
 
-def test_units_that_do_not_vary_are_left_out():
-    """A relative shift of a unit of variance 0 does not exist; where none exists it is NaN, and a single step has none."""
-    layer = {"mean": [[0, 0], [1, 3]], "variance": [[0, 4], [0, 4]]}
+def test_units_without_a_value_are_left_out():
+    """The median is that of the others; where there is none it is NaN, and a single step has none."""
+    layer = {"successive": {"relative_mean": [[None, -1.5], [None, None]]}}
     assert _drift.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[1] == 1.5
-    layer = {"mean": [[0.0], [1.0]], "variance": [[0.0], [None]]}
-    assert np.isnan(_drift.shift("a", "mean", "successive", True)({"layers": {"a": layer}})).all()
-    layer = {"mean": [[0.0]], "variance": [[1.0]]}
-    for moment in ("mean", "wasserstein"):
-        assert np.isnan(_drift.shift("a", moment, "successive")({"layers": {"a": layer}})).tolist() == [True]
+    assert np.isnan(_drift.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[2])
+    assert np.isnan(_drift.shift("a", "mean", "successive")({"layers": {"a": {}}})).tolist() == [True]
 
 
 def test_histograms_come_back_from_quantiles():
@@ -111,11 +108,17 @@ def test_histograms_come_back_from_quantiles():
 
 
 def test_what_is_published_is_small():
-    """Moments of all units stay, quantiles only of the first unit and of as many steps as were asked for."""
+    """Shifts are medians over units; quantiles are the first unit's, of as many steps as were asked for."""
     runs = make_data()["arms"]["plain"]
     assert runs[0]["drift"]["layers"]["layer_3"]["shapes"]["step"] == [0, 20, 40]
     assert "shapes" not in runs[1]["drift"]["layers"]["layer_3"]
     assert np.shape(runs[0]["drift"]["layers"]["layer_3"]["percentiles"]) == (5, 3)
+    layer = runs[0]["drift"]["layers"]["layer_3"]
+    assert np.shape(layer["cumulative"]["variance"]) == (5, 1)
+    whole = _drift.shift("layer_3", "variance", "cumulative", True)({"layers": {"layer_3": make_layer(0.5, 0.2)}})
+    np.testing.assert_allclose(
+        _drift.shift("layer_3", "variance", "cumulative", True)(runs[0]["drift"]), whole, rtol=1e-4
+    )
     assert _drift.layer_names(runs) == list(LAYERS)
     assert _drift.published({}, []) == {"step": [], "layers": {}}
     steps, _ = finite_shapes({"step": [0, 1], "quantiles": [[0.0, 1.0], [None, 1.0]]})
@@ -155,12 +158,8 @@ def test_claims_go_either_way():
 def test_claims_count_a_run_that_diverged_before_it_was_followed():
     """It has no steady moments."""
     data = make_data()
-    run = data["arms"]["plain"][2]
-    data["arms"]["plain"][2] = {**run, "diverged_at": 3, "drift": {"step": [0], "layers": {}}}
-    for layer in LAYERS:
-        record = run["drift"]["layers"][layer]
-        kept = {name: record[name][:1] for name in ("mean", "variance", "percentiles")}
-        data["arms"]["plain"][2]["drift"]["layers"][layer] = kept
+    drift = {"step": [0], "layers": {layer: {} for layer in LAYERS}}
+    data["arms"]["plain"][2] |= {"diverged_at": 3, "drift": drift}
     (claim,) = (claim for claim in claims_of("activation_drift") if claim.name == "drift_mean")
     judgement = judge(claim, data)
     assert (judgement.verdict, judgement.values[2], judgement.num_diverged) == ("supported", np.inf, 1)

@@ -22,16 +22,18 @@ PUBLISHED = {
 
 
 def make_drift(moved, controls_mean, first):
-    """Record a unit whose variance moves by such a share at each step, and so its mean unless a norm controls it."""
-    count = np.arange(len(STEPS))
-    layer = {
-        "mean": (count * (0.001 if controls_mean else 2.0))[:, None].tolist(),
-        "variance": (1 + (count % 2) * moved)[:, None].tolist(),
-        "percentiles": np.stack([count - 1, count, count + 1], axis=-1).tolist(),
-        "successive": {"relative_wasserstein": [[0.1 if controls_mean else 0.5]] * (len(STEPS) - 1)},
+    """Record a unit whose variance moves by such a share at each step, and its mean, by more unless a norm controls it."""
+    values = {
+        "mean": 0.001,
+        "variance": moved,
+        "relative_mean": 0.001 if controls_mean else 2.0,
+        "relative_variance": moved,
+        "relative_wasserstein": 0.1 if controls_mean else 0.5,
     }
+    layer = {"successive": {name: [[value]] * (len(STEPS) - 1) for name, value in values.items()}}
     if first:
-        layer["shapes"] = {"step": STEPS, "quantiles": (np.linspace(-1, 1, 40) + 0.1 * count[:, None]).tolist()}
+        quantiles = np.linspace(-1, 1, 40) + 0.1 * np.arange(len(STEPS))[:, None]
+        layer["shapes"] = {"step": STEPS, "quantiles": quantiles.tolist()}
     return {"step": STEPS, "layers": {"layer_10": layer}}
 
 
