@@ -3,6 +3,7 @@
 style      colours, type, numbers on axes, the foot
 captions   what was trained, how, where and when
 accuracy   accuracy over training
+ridges     distributions over training
 landscape  the figure of the experiment `landscape`
 
 results    the figure of whatever a probe returned
