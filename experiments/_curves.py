@@ -75,6 +75,12 @@ def settings(arms: dict[str, list[dict]]) -> dict[str, dict[str, list[dict]]]:
     return found
 
 
+def median(values: list[float]) -> float:
+    """Take the median of the numbers that are known; NaN where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.median(known)) if known else float("nan")
+
+
 def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
     """Average each value with those up to `window` - 1 before it."""
     total = np.cumsum(np.concatenate([[0.0], values]))
@@ -121,6 +127,23 @@ def farthest_gradient(probe: dict) -> np.ndarray:
 def effective_smoothness(probe: dict) -> np.ndarray:
     """Take the largest change of the gradient per distance in each scan."""
     return array(probe["smoothness"]).max(axis=1)
+
+
+def loss_and_change(train: dict) -> np.ndarray:
+    """Add to each loss of a training curve how far it is from the one before; the first has none."""
+    loss = array(train["loss"])
+    return loss + _change(loss)
+
+
+def relative_change(train: dict) -> np.ndarray:
+    """Divide by each loss of a training curve how far it is from the one before."""
+    loss = array(train["loss"])
+    return _change(loss) / loss
+
+
+def _change(loss: np.ndarray) -> np.ndarray:
+    """Take the distance of each loss from the one before; NaN of the first."""
+    return np.abs(np.diff(loss, prepend=np.nan))
 
 
 def final(runs: list[dict], kind: str, name: str, num_steps: int = 1) -> float:

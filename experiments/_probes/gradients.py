@@ -3,7 +3,7 @@
 from bnjax import probes, train
 from bnjax.data import Split
 from experiments._config import RunConfig
-from experiments._probes.probe import Probe, Record, make_loss_fn, take_step
+from experiments._probes.probe import Probe, Record, by_layer, make_loss_fn, take_step
 
 
 def make_comparison(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
@@ -29,4 +29,4 @@ def make_comparison(config: RunConfig, trainer: train.Trainer, loss_scale: float
             record[name] = [float(value) for part in found for value in getattr(part, name)]
         return record
 
-    return Probe(measure)
+    return Probe(measure, by_layer)

@@ -19,6 +19,20 @@ def columns(records: list[Record]) -> Record:
     return {name: [record[name] for record in records] for name in (records[0] if records else [])}
 
 
+def by_layer(records: list[Record]) -> Record:
+    """Turn records whose fields have a value per layer into one list per layer and field."""
+    if not records:
+        return {}
+    names = [name for name in records[0] if name not in ("step", "layers")]
+    return {
+        "step": [record["step"] for record in records],
+        "layers": {
+            layer: {name: [record[name][i] for record in records] for name in names}
+            for i, layer in enumerate(records[0]["layers"])
+        },
+    }
+
+
 class Probe(NamedTuple):
     """A measurement of a state, and what becomes of all of them.
 

@@ -10,7 +10,7 @@ from bnjax import probes, train
 from bnjax.data import Split
 from bnjax.types import Batch, Params
 from experiments._config import RunConfig
-from experiments._probes.probe import Probe, Record, layer_pattern, make_loss_fn, take_step, weight_layers
+from experiments._probes.probe import Probe, Record, by_layer, layer_pattern, make_loss_fn, take_step, weight_layers
 
 
 def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
@@ -40,7 +40,7 @@ def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> 
             "gradient_norm": loss_scale * found.gradient_norm,
         }
 
-    return Probe(measure)
+    return Probe(measure, by_layer)
 
 
 def make_dummy_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
