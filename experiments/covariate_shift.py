@@ -64,6 +64,34 @@ def deep_linear_arms(config: Config) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
+    from experiments import _curves
     from experiments._training import train_all
 
-    return train_all({"arms": vgg_arms(config), "deep_linear": deep_linear_arms(config)}, options)
+    data = train_all({"arms": vgg_arms(config), "deep_linear": deep_linear_arms(config)}, options)
+    for group, names in (("arms", ("loss", "accuracy")), ("deep_linear", ("loss",))):
+        for found in (found for runs in data[group].values() for found in runs):
+            found["train"] = _curves.coarser(found["train"], 200, names)
+            for layer in found["shift"]["layers"].values():
+                del layer["gradient_norm"]
+    return data
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table: a row per net and layer, medians over training and then over seeds."""
+    from experiments._shift_numbers import table
+
+    return table(data)
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw training, shift and cosines."""
+    from experiments._figures.covariate_shift import covariate_shift_figure
+
+    return covariate_shift_figure(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how much more shift there is with batch norm, in each setting, and what the seed repository measures."""
+    from experiments._shift_numbers import findings
+
+    return findings(data)

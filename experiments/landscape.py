@@ -37,6 +37,8 @@ class Config:
 
 
 _PROBES = ("landscape", "random_direction", "successive_gradients")
+# Of a scan, what is published.
+_KEPT = ("step", "loss", "gradient_norm", "gradient_distance", "smoothness")
 _DEEP_LINEAR = DeepLinearRun(probes=("landscape", "random_direction"), seeds=(0, 1, 2))
 
 PRESETS = {
@@ -57,9 +59,10 @@ def short_arms(config: Config) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train and probe every net; return the data of the figure."""
+    from experiments import _curves
     from experiments._training import train_all
 
-    return train_all(
+    data = train_all(
         {
             "arms": with_and_without(config.vgg),
             "short": short_arms(config),
@@ -67,3 +70,35 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
         },
         options,
     )
+    for found in (
+        found for group in ("arms", "short", "deep_linear") for runs in data[group].values() for found in runs
+    ):
+        for name in ("landscape", "random_direction"):
+            if name in found:
+                found[name] = {kept: found[name][kept] for kept in _KEPT}
+    for found in (found for runs in data["deep_linear"].values() for found in runs):
+        found["train"] = _curves.coarser(found["train"], 200, ("loss",))
+    for found in (found for runs in data["short"].values() for found in runs):
+        del found["train"]  # that of the other runs, which differ in nothing but their scans
+    return data
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table."""
+    from experiments._landscape_numbers import table
+
+    return table(data)
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw accuracy, scans along the gradient and along random directions, successive gradients, the deep linear network."""
+    from experiments._figures.landscape_rows import landscape_rows
+
+    return landscape_rows(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how much less the landscape varies with batch norm, at the start and after, and where the smoothness ends."""
+    from experiments._landscape_numbers import findings
+
+    return findings(data)

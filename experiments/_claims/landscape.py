@@ -2,24 +2,70 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from experiments._claims.claim import TIMES, Claim
-from experiments._claims.measures import divide, each, loss_range, median_of, pairs, ratio
-from experiments._curves import array, effective_smoothness, farthest_gradient
+from experiments import _curves
+from experiments._claims.claim import TIMES, Claim, Format
+from experiments._claims.measures import (
+    DataMeasure,
+    RunMeasure,
+    divide,
+    each,
+    ends_of,
+    loss_range,
+    median_of,
+    pairs,
+    ratio,
+)
 
 _ARMS = ("plain", "batch_norm")
-_COUNTED = ("arms/plain", "arms/batch_norm")
+_SWAPPED = ("batch_norm", "plain")
+_VGG: dict[str, Any] = {"format": TIMES, "arms": ("arms/plain", "arms/batch_norm")}
+_DEEP_LINEAR: dict[str, Any] = {"format": TIMES, "per": "draw"}
 _EARLY = {"first": 80, "last": 3500}
 _LATE = {"first": 9000}
 
-_late_smoothness = median_of("landscape", effective_smoothness, final_share=0.25)
+_late_smoothness = median_of("landscape", _curves.effective_smoothness, final_share=0.25)
 
 
-def _of_layer_5(name: str) -> Callable[[dict], np.ndarray]:
-    """Take what was found about the gradients of layer 5 at each step."""
-    return lambda curves: array(curves["layers"]["layer_5"][name])
+def _successive(name: str) -> RunMeasure:
+    """Take the median of what was found about the gradients of layer 5 in successive steps."""
+    return median_of("successive_gradients", _curves.of_layer("layer_5", name), **_EARLY)
+
+
+def _of_loss(value: Callable[[dict], np.ndarray]) -> RunMeasure:
+    """Take the median of something that is computed from the training losses."""
+    return median_of("train", value, **_EARLY)
+
+
+def _in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vgg") -> DataMeasure:
+    """Measure an effective smoothness in units of 2 / learning rate, the edge of stability."""
+    return lambda data: [x * data["config"][net]["learning_rate"] / 2 for x in each(arm, measure, group)(data)]
+
+
+def _fall(probe: dict) -> np.ndarray:
+    """Divide the smoothness at the smallest step by that at the next one."""
+    smoothness = _curves.array(probe["smoothness"])
+    return smoothness[:, 0] / smoothness[:, 1]
+
+
+def _where_trained(num_steps: int, measure: RunMeasure) -> RunMeasure:
+    """Measure runs that were to take so many steps; it is NaN of those that were not."""
+
+    def measured(run: dict) -> float:
+        ends, _ = ends_of(run, "train", "loss")
+        is_long = run["diverged_at"] is not None or (ends.size and ends[-1] >= num_steps)
+        return measure(run) if is_long else math.nan
+
+    return measured
+
+
+def _starts(data: dict) -> list[float]:
+    """Take the smallest loss of the plain net's first scan; NaN where the penalty was left out of it."""
+    first = each("plain", median_of("landscape", _curves.lowest_loss, last=0))(data)
+    return first if data["config"]["vgg"]["probe_penalty"] else [math.nan] * len(first)
 
 
 CLAIMS = (
@@ -31,8 +77,17 @@ CLAIMS = (
         published="1.5 / 0.66 to 3.0 / 0.38, or 2.3 to 7.9 times",
         measure=ratio(*_ARMS, median_of("landscape", loss_range, **_EARLY)),
         supported=(1, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
+    ),
+    Claim(
+        name="landscape_loss_range_twofold",
+        statement="In steps 1,000 to 5,000 it varies at least twice as much without batch norm.",
+        source="Santurkar et al. 2018, Fig. 4a, read off",
+        statistic="largest - smallest loss of a scan, median over these steps: plain / BN; shorter runs do not count",
+        published="2.2 / 0.40, 3.0 / 0.38, 2.1 / 0.05, or 5.5 times and more",
+        measure=ratio(*_ARMS, _where_trained(5000, median_of("landscape", loss_range, first=1000, last=5000))),
+        supported=(2, math.inf),
+        **_VGG,
     ),
     Claim(
         name="landscape_loss_range_late",
@@ -42,8 +97,7 @@ CLAIMS = (
         published="0.15 / 0.11 and 0.07 / 0.12, or 1.4 and 0.6 times",
         measure=ratio(*_ARMS, median_of("landscape", loss_range, **_LATE)),
         supported=(0, 1.5),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
         caveat_of="landscape_loss_range",
     ),
     Claim(
@@ -52,10 +106,9 @@ CLAIMS = (
         source="Santurkar et al. 2018, Sec. 3.1, Fig. 4b",
         statistic="largest l2 change of the gradient in a scan, median over the scans at steps 80 to 3,500: plain / BN",
         published="53 / 29 to 104 / 27, or 1.8 to 3.9 times",
-        measure=ratio(*_ARMS, median_of("landscape", farthest_gradient, **_EARLY)),
+        measure=ratio(*_ARMS, median_of("landscape", _curves.farthest_gradient, **_EARLY)),
         supported=(1, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
     ),
     Claim(
         name="landscape_predictiveness_hundredfold",
@@ -63,10 +116,9 @@ CLAIMS = (
         source="Santurkar et al. 2018, Sec. 3.1, text; their Fig. 4b shows less for the VGG",
         statistic="the same; at least half of two orders of magnitude on a logarithmic axis, 10 times, is asked for",
         published="1.8 to 3.9 times",
-        measure=ratio(*_ARMS, median_of("landscape", farthest_gradient, **_EARLY)),
+        measure=ratio(*_ARMS, median_of("landscape", _curves.farthest_gradient, **_EARLY)),
         supported=(10, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
     ),
     Claim(
         name="landscape_rough_start",
@@ -74,11 +126,20 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4b, read off at step 0",
         statistic="largest l2 change of the gradient in the scan at step 0: BN / plain",
         published="125 to 145 against 1.2 to 2.4, or 52 times and more",
-        measure=ratio("batch_norm", "plain", median_of("landscape", farthest_gradient, last=0)),
+        measure=ratio(*_SWAPPED, median_of("landscape", _curves.farthest_gradient, last=0)),
         supported=(1, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
         caveat_of="landscape_predictiveness",
+    ),
+    Claim(
+        name="landscape_shorter_gradient",
+        statement="With batch norm the loss is more Lipschitz along the training: its gradient is shorter.",
+        source="Santurkar et al. 2018, Sec. 3.1, text",
+        statistic="l2 norm of the gradient by all parameters, median over steps 80 to 3,500: plain / BN",
+        published="-",
+        measure=ratio(*_ARMS, median_of("landscape", "gradient_norm", **_EARLY)),
+        supported=(1, math.inf),
+        **_VGG,
     ),
     Claim(
         name="landscape_smoothness",
@@ -86,10 +147,9 @@ CLAIMS = (
         source="Santurkar et al. 2018, Sec. 3.1, Fig. 4c",
         statistic="effective smoothness, the largest change per distance, median over steps 80 to 3,500: plain / BN",
         published="22 / 16.8 to 21 / 19.9, or 1.3 to 1.06 times",
-        measure=ratio(*_ARMS, median_of("landscape", effective_smoothness, **_EARLY)),
+        measure=ratio(*_ARMS, median_of("landscape", _curves.effective_smoothness, **_EARLY)),
         supported=(1, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
     ),
     Claim(
         name="landscape_smoothness_late",
@@ -97,10 +157,21 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4c, read off from step 9,000 on",
         statistic="effective smoothness, median over the last quarter of the scans: plain / BN; within 10 % of 1",
         published="20 / 20, or 1 time",
-        measure=ratio(*_ARMS, median_of("landscape", effective_smoothness, final_share=0.25)),
+        measure=ratio(*_ARMS, median_of("landscape", _curves.effective_smoothness, final_share=0.25)),
+        supported=(0.9, 1.1),
+        **_VGG,
+        caveat_of="landscape_smoothness",
+    ),
+    Claim(
+        name="landscape_smoothness_plateau",
+        statement="With batch norm it ends at 2 / learning rate, which is also 1 / smallest step of the scan.",
+        source="Santurkar et al. 2018, Fig. 4c, read off",
+        statistic="effective smoothness, median of the last quarter of scans, in units of 2 / learning rate; within 10 % of 1",
+        published="19.4 at steps 1,000 to 2,500, then 19.9 to 20.0, at a learning rate of 0.1, or 0.97 to 1.00 times",
+        measure=_in_edges("batch_norm", _late_smoothness),
         supported=(0.9, 1.1),
         format=TIMES,
-        arms=_COUNTED,
+        arms=("arms/batch_norm",),
         caveat_of="landscape_smoothness",
     ),
     Claim(
@@ -120,6 +191,19 @@ CLAIMS = (
         caveat_of="landscape_smoothness",
     ),
     Claim(
+        name="landscape_smoothness_falls",
+        statement="Beyond the smallest step the gradient changes no further: at twice that step, change per distance halves.",
+        source="Santurkar et al. 2018, Fig. 11a, read off",
+        statistic="smoothness at the smallest step / at the next, twice as long, median of the last quarter of scans, BN; "
+        "1 at the edge of stability, 2 where it halves, and 1.41 halfway on a logarithmic axis",
+        published="11.6 / 11.7 of the change itself, or 1.98 times; without BN 1.71 times",
+        measure=each("batch_norm", median_of("landscape", _fall, final_share=0.25)),
+        supported=(math.sqrt(2), math.inf),
+        format=TIMES,
+        arms=("arms/batch_norm",),
+        caveat_of="landscape_smoothness",
+    ),
+    Claim(
         name="landscape_random_direction",
         statement="Along a random direction as well, the loss varies less with batch norm.",
         source="Santurkar et al. 2018, Sec. 3.1, text, without a figure",
@@ -128,8 +212,7 @@ CLAIMS = (
         published="-",
         measure=ratio(*_ARMS, median_of("random_direction", loss_range, **_EARLY)),
         supported=(1, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
     ),
     Claim(
         name="landscape_successive_sum",
@@ -137,10 +220,9 @@ CLAIMS = (
         source="F. Mameli, article and repository Test_batch_norm_paper, gradient notebook",
         statistic="l2 norm of the sum of two successive gradients of layer 5, median over steps 80 to 3,500: BN / plain",
         published="3.3 / 0.65 at step 1,000, or 5.1 times",
-        measure=ratio("batch_norm", "plain", median_of("successive_gradients", _of_layer_5("step_sum"), **_EARLY)),
+        measure=ratio(*_SWAPPED, _successive("step_sum")),
         supported=(1, math.inf),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
     ),
     Claim(
         name="landscape_successive_relative",
@@ -149,23 +231,107 @@ CLAIMS = (
         statistic="norm of the sum / sum of the norms, of two successive gradients of layer 5, median over steps 80 to 3,500: "
         "BN / plain",
         published="-",
-        measure=ratio("batch_norm", "plain", median_of("successive_gradients", _of_layer_5("relative_sum"), **_EARLY)),
+        measure=ratio(*_SWAPPED, _successive("relative_sum")),
         supported=(0, 1),
-        format=TIMES,
-        arms=_COUNTED,
+        **_VGG,
         caveat_of="landscape_successive_sum",
+    ),
+    Claim(
+        name="landscape_successive_distance",
+        statement="By the distance of the same two gradients, the smaller the more predictive, batch norm predicts worse.",
+        source="the definition of Santurkar et al. 2018, on the same gradients",
+        statistic="l2 norm of the difference of two successive gradients of layer 5, median over steps 80 to 3,500: BN / plain",
+        published="-",
+        measure=ratio(*_SWAPPED, _successive("step_distance")),
+        supported=(1, math.inf),
+        **_VGG,
+        caveat_of="landscape_successive_sum",
+    ),
+    Claim(
+        name="landscape_loss_change",
+        statement="With batch norm the loss plus its last change is lower, which was called a smoother landscape.",
+        source="F. Mameli, article and repository Test_batch_norm_paper, gradient notebook",
+        statistic="L + |L - L before|, of neighbours on the training curve, median over steps 80 to 3,500: BN / plain",
+        published="1.34 / 2.25 at step 1,000, 0.87 / 1.74 at 3,000, or 0.60 and 0.50 times",
+        measure=ratio(*_SWAPPED, _of_loss(_curves.loss_and_change)),
+        supported=(0, 1),
+        **_VGG,
+    ),
+    Claim(
+        name="landscape_loss_change_relative",
+        statement="That is the loss, not its change: in units of the loss, it changes more with batch norm.",
+        source="the same, apart; F. Mameli's variance of the losses",
+        statistic="|L - L before| / L, median over steps 80 to 3,500: BN / plain",
+        published="variance of the losses 0.160 / 0.080, or 2.0 times",
+        measure=ratio(*_SWAPPED, _of_loss(_curves.relative_change)),
+        supported=(1, math.inf),
+        **_VGG,
+        caveat_of="landscape_loss_change",
+    ),
+    Claim(
+        name="landscape_penalty",
+        statement="The published loss contains an L2 penalty of 0.0005, of which the text says nothing.",
+        source="Santurkar et al. 2018, Fig. 4a, read off at step 0, where the loss of a guess is 2.30",
+        statistic="smallest loss + penalty of the plain net's scan at step 0; within 10 % of the published",
+        published="4.27 nats",
+        measure=_starts,
+        supported=(3.84, 4.70),
+        format=Format("z.2f", "nats"),
+        arms=("arms/plain",),
     ),
     Claim(
         name="landscape_deep_linear",
         statement="Early in training, the gradient of a deep linear network changes a hundred times less with batch norm.",
         source="Santurkar et al. 2018, Sec. 3.1 and Fig. 10",
         statistic="largest l2 change of the gradient in a scan, median over the scans at steps 150 to 700: plain / BN",
-        published="-",
-        measure=ratio(*_ARMS, median_of("landscape", farthest_gradient, first=150, last=700), group="deep_linear"),
+        published="1.9e16 / 3e6 or less at the start, or 6e9 times",
+        measure=ratio(
+            *_ARMS, median_of("landscape", _curves.farthest_gradient, first=150, last=700), group="deep_linear"
+        ),
         supported=(100, math.inf),
-        format=TIMES,
+        **_DEEP_LINEAR,
         arms=("deep_linear",),
-        per="draw",
+    ),
+    Claim(
+        name="landscape_deep_linear_loss",
+        statement="Early in training, the loss of that network explodes along the gradient without batch norm, not with it.",
+        source="Santurkar et al. 2018, Fig. 10, read off",
+        statistic="largest loss of a scan, median over the scans at steps 150 to 700: plain / BN",
+        published="2.7e10 / 1e5 or less, or 270,000 times and more",
+        measure=ratio(*_ARMS, median_of("landscape", _curves.highest_loss, first=150, last=700), group="deep_linear"),
+        supported=(100, math.inf),
+        **_DEEP_LINEAR,
+        arms=("deep_linear",),
+    ),
+    Claim(
+        name="landscape_deep_linear_smoothness",
+        statement="Early in training, that network is smoother with batch norm.",
+        source="Santurkar et al. 2018, Fig. 10, read off",
+        statistic="effective smoothness, median over the scans at steps 150 to 700: plain / BN",
+        published="1.4e11 / 2.1e6 or less, or 67,000 times and more",
+        measure=ratio(
+            *_ARMS, median_of("landscape", _curves.effective_smoothness, first=150, last=700), group="deep_linear"
+        ),
+        supported=(1, math.inf),
+        **_DEEP_LINEAR,
+        arms=("deep_linear",),
+    ),
+    Claim(
+        name="landscape_deep_linear_end",
+        statement="At the end it is not: both nets are at 2 / learning rate.",
+        source="Santurkar et al. 2018, Fig. 10, read off",
+        statistic="effective smoothness, plain, median of the last 20th of scans, in units of 2 / learning rate; 10 % around 1",
+        published="2.0e6 at a learning rate of 1e-6, or 1 time",
+        measure=_in_edges(
+            "plain",
+            median_of("landscape", _curves.effective_smoothness, final_share=0.05),
+            "deep_linear",
+            "deep_linear",
+        ),
+        supported=(0.9, 1.1),
+        **_DEEP_LINEAR,
+        arms=("deep_linear/plain",),
+        caveat_of="landscape_deep_linear_smoothness",
     ),
     Claim(
         name="landscape_deep_linear_edge",
@@ -173,16 +339,12 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 10, read off",
         statistic="effective smoothness, median from step 1,000 on, in units of 2 / learning rate; within 10 % of 1",
         published="1.8e6 to 2.1e6 at a learning rate of 1e-6, or 0.9 to 1.05 times",
-        measure=lambda data: [
-            smoothness * data["config"]["deep_linear"]["learning_rate"] / 2
-            for smoothness in each(
-                "batch_norm", median_of("landscape", effective_smoothness, first=1000), group="deep_linear"
-            )(data)
-        ],
+        measure=_in_edges(
+            "batch_norm", median_of("landscape", _curves.effective_smoothness, first=1000), "deep_linear", "deep_linear"
+        ),
         supported=(0.9, 1.1),
-        format=TIMES,
+        **_DEEP_LINEAR,
         arms=("deep_linear/batch_norm",),
-        per="draw",
-        caveat_of="landscape_deep_linear",
+        caveat_of="landscape_deep_linear_smoothness",
     ),
 )

@@ -34,6 +34,14 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
     ]
 
 
+def deep_linear(config: dict[str, Any]) -> str:
+    """Say how a deep linear network was trained, but for its learning rate."""
+    return (
+        f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
+        f"examples, {len(config['seeds'])} draw{'s' * (len(config['seeds']) != 1)}"
+    )
+
+
 def seeds(config: dict[str, Any]) -> str:
     """Say how many seeds there are."""
     number = len(config["seeds"])

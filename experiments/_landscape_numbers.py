@@ -1,0 +1,65 @@
+"""What table and findings take from the data of the experiment `landscape`."""
+
+import math
+from typing import Any
+
+from experiments import _curves
+from experiments._claims.claim import TIMES, Format, judge
+from experiments._claims.landscape import CLAIMS
+from experiments._claims.measures import divide, loss_range, median_of
+
+_SHORT = Format("z.3g")
+_LATE = {"final_share": 0.25}
+# Rows of the table: words, group of arms, and what is measured of a run.
+_VGG = (
+    ("smoothness, last quarter", "arms", median_of("landscape", _curves.effective_smoothness, **_LATE)),
+    ("  smaller smallest step", "short", median_of("landscape", _curves.effective_smoothness, **_LATE)),
+    ("random: loss range", "arms", median_of("random_direction", loss_range)),
+    ("random: smoothness", "arms", median_of("random_direction", _curves.effective_smoothness)),
+)
+_SUCCESSIVE = {"step_sum": "|g + g'|", "relative_sum": "  / (|g| + |g'|)", "step_distance": "|g - g'|"}
+_DEEP_LINEAR = (
+    ("largest loss", _curves.highest_loss),
+    ("change of gradient", _curves.farthest_gradient),
+    ("effective smoothness", _curves.effective_smoothness),
+)
+
+
+def table(data: dict[str, Any]) -> str:
+    """Print the VGG's summary, then a row per further quantity: a column per net, and their ratio."""
+    lines = [_curves.table({**data, "config": data["config"]["vgg"]}), "", "VGG, further"]
+    lines += [_row(words, data[group], measure) for words, group, measure in _VGG]
+    layer = next(iter(data["arms"]["plain"][0]["successive_gradients"]["layers"]))
+    lines.append(f"VGG, {layer.replace('_', ' ')}, successive gradients g', g")
+    for name, words in _SUCCESSIVE.items():
+        measure = median_of("successive_gradients", _curves.of_layer(layer, name))
+        lines.append(_row(words, data["arms"], measure))
+    lines.append(f"Deep linear network, {len(data['config']['deep_linear']['seeds'])} draws, scans along the gradient")
+    lines += [_row(words, data["deep_linear"], median_of("landscape", value)) for words, value in _DEEP_LINEAR]
+    return "\n".join([*lines, *_curves.divergences(data["deep_linear"])])
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how much more varies without batch norm, and what the plateau of the effective smoothness is."""
+    start, later = _times(data, "rough_start"), _times(data, "predictiveness")
+    return (
+        f"In steps 80 to 3,500 the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
+        f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm. "
+        f"Effective smoothness ends at {_times(data, 'smoothness_plateau')} 2 / learning rate with batch norm, and "
+        f"{_times(data, 'smoothness_saturates')} as high where the smallest step of the scan is smaller; in the deep linear "
+        f"network with batch norm it is {_times(data, 'deep_linear_edge')} 2 / learning rate from step 1,000 on."
+    )
+
+
+def _times(data: dict[str, Any], name: str) -> str:
+    """Write the median of a claim's statistic."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == f"landscape_{name}")
+    value = judge(claim, data).median
+    return "an unknown number of times" if math.isnan(value) else f"{TIMES.number(value)} times"
+
+
+def _row(words: str, arms: dict[str, list[dict]], measure: Any) -> str:
+    """Print medians over seeds and their ratio."""
+    values = [_curves.median([measure(run) for run in runs]) for runs in arms.values()]
+    cells = "".join(f"{_SHORT.number(value):>12}" for value in values)
+    return f"{words:24}{cells}{_SHORT.number(divide(*values)):>8}"

@@ -1,0 +1,52 @@
+"""Figures of experiments with many panels, on data made by hand: every text can be read, and every net is drawn."""
+
+import pytest
+from drawn import assert_readable
+from matplotlib.colors import to_hex
+from runs import covariate_shift_data, landscape_data
+
+from experiments import covariate_shift, landscape
+from experiments._figures.style import COLOURS
+
+
+def panel(figure, title):
+    """Return the panels with a title."""
+    return [axes for axes in figure.axes if axes.get_title() == title]
+
+
+def colours(axes):
+    """List the colours of a panel's lines."""
+    return [to_hex(line.get_color()) for line in axes.lines]
+
+
+@pytest.mark.parametrize("diverged_at", [25, *(pytest.param(step, marks=pytest.mark.thorough) for step in (None, 3))])
+def test_covariate_shift(diverged_at):
+    """Three blocks, a column per layer; a run that diverged is marked."""
+    figure = covariate_shift.plot(covariate_shift_data("smoke", diverged_at))
+    assert_readable(figure)
+    assert len(panel(figure, "Layer 5")) == 1
+    assert len(panel(figure, "Layer 9")) == 2
+    (second,) = panel(figure, "Against a second net")
+    assert [line.get_linestyle() for line in second.lines] == ["-", "-", "--", "--"]
+    assert colours(second) == [COLOURS["plain"], COLOURS["batch_norm"]] * 2
+    (legend,) = figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words[:2] == ["without BN", "with BN"]
+    assert ("diverged" in words) == (diverged_at is not None)
+    marks = [line for line in panel(figure, "Training loss")[0].lines if line.get_marker() == "X"]
+    assert [line.get_xdata()[0] for line in marks] == [diverged_at] * (diverged_at is not None)
+
+
+@pytest.mark.parametrize("diverged_at", [25, pytest.param(None, marks=pytest.mark.thorough)])
+def test_landscape(diverged_at):
+    """Random directions are beside the gradient where they were measured, and levels of the smoothness have their names."""
+    figure = landscape.plot(landscape_data("smoke", diverged_at))
+    assert_readable(figure)
+    beside, deep_linear = panel(figure, "Change of the gradient")
+    assert [line.get_linestyle() for line in beside.lines] == ["-", "-", "--", "--"]
+    assert [line.get_linestyle() for line in deep_linear.lines] == ["-", "-"]
+    (smoothness,) = panel(figure, "Effective smoothness (smaller is smoother)")
+    names = [text.get_text() for text in smoothness.texts]
+    assert names == ["2 / learning rate = 1 / smallest step", "1 / smallest step of the dotted scans"]
+    levels = [line.get_ydata()[0] for line in smoothness.lines if len(set(line.get_ydata())) == 1]
+    assert {20, 40} <= set(levels)

@@ -1,0 +1,161 @@
+"""Data of experiments, made by hand: curves like the published ones, as they are read from a data file."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from experiments import covariate_shift, landscape
+from experiments._arms import with_and_without
+
+ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
+
+
+def noise(num, seed, spread=0.2):
+    """Draw positive factors around 1."""
+    return np.random.default_rng(seed).lognormal(0, spread, num)
+
+
+def make_run(config, seed, rate, probes, diverged_at=None):
+    """Make a run whose loss falls from 2.3 at some rate; one that diverges ends there.
+
+    Args:
+        config: of the run.
+        seed: of the run.
+        rate: how fast it learns, per step.
+        probes: by name, a function that maps (steps, seed) to what was measured at them.
+        diverged_at: step at which the loss stops being finite.
+    """
+    end = config.num_steps if diverged_at is None else diverged_at
+    steps = np.arange(end)
+    loss = 2.3 * np.exp(-rate * steps) * noise(end, seed)
+    accuracy = 1 - 0.9 * np.exp(-rate * steps)
+    tested = np.arange(config.eval_every, end + 1, config.eval_every)
+    measured = np.arange(0, end, config.probe_every)
+    found = {name: probe(measured, seed) for name, probe in probes.items()}
+    return {
+        "seed": seed,
+        "train": {"step": steps, "window": 1, "loss": loss, "accuracy": accuracy},
+        "test": {"step": tested, "loss": loss[tested - 1], "accuracy": 0.9 * accuracy[tested - 1]},
+        **{name: {"step": measured, **values} for name, values in found.items()},
+        "diverged_at": diverged_at,
+        "seconds": 1.0,
+    }
+
+
+def make_shift(layers, difference, cosine):
+    """Make what is measured of each layer's shift: its size, and the cosine, both constant but for noise."""
+
+    def probe(steps, seed):
+        found = {}
+        for i, layer in enumerate(layers):
+            size = difference * noise(len(steps), seed + 10 * i)
+            turned = np.clip(cosine + 0.1 * (noise(len(steps), seed + 20 * i) - 1), -1, 1)
+            found[f"layer_{layer}"] = {"difference": size, "relative_difference": size / 2, "cosine": turned}
+        return {"layers": found}
+
+    return probe
+
+
+def make_dummy_shift(difference):
+    """Make the seed repository's measure, nearly all of which is there without any step."""
+
+    def probe(steps, seed):
+        return {
+            "step_difference": difference * noise(len(steps), seed),
+            "zero_step_difference": 0.95 * difference * noise(len(steps), seed + 1),
+            "step_cosine": 0.05 * noise(len(steps), seed),
+            "zero_step_cosine": 0.1 * noise(len(steps), seed),
+        }
+
+    return probe
+
+
+def shorter(config, max_steps, vgg_steps=None):
+    """Take at most so many steps of each network."""
+    nets = {"vgg": replace(config.vgg, num_steps=vgg_steps or config.vgg.num_steps), "deep_linear": config.deep_linear}
+    cut = {name: replace(net, num_steps=min(net.num_steps, max_steps or net.num_steps)) for name, net in nets.items()}
+    return replace(config, **cut)
+
+
+def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
+    """Make the experiment's data: with batch norm, there is three times as much shift; a run without may diverge."""
+    config = shorter(covariate_shift.PRESETS[preset], max_steps)
+
+    def runs(name, run):
+        is_normalised = name.startswith("batch_norm")
+        shift = make_shift(run.shift_layers, 0.9 if is_normalised else 0.3, 0.4 if is_normalised else 0.8)
+        probes = {"shift": shift}
+        if "dummy_shift" in run.probes:
+            probes["dummy_shift"] = make_dummy_shift(3.0 if is_normalised else 1.0)
+        stop = None if is_normalised else diverged_at
+        rate = (6 if is_normalised else 2) / run.num_steps
+        return [make_run(run, seed, rate, probes, stop) for seed in run.seeds]
+
+    groups = {"arms": covariate_shift.vgg_arms(config), "deep_linear": covariate_shift.deep_linear_arms(config)}
+    return as_read("covariate_shift", preset, config, groups, runs)
+
+
+def make_scan(config, loss, change):
+    """Make scans: the loss lies between its value and twice that, the gradient changes in proportion to the step."""
+    sizes = config.learning_rate * np.array(config.step_multiples)
+
+    def probe(steps, seed):
+        factors = noise(len(steps), seed)[:, None]
+        distance = change * factors * sizes / sizes.max()
+        return {
+            "loss": loss * (1 + factors * sizes / sizes.max()),
+            "gradient_norm": np.ones(len(steps)),
+            "gradient_distance": distance,
+            "smoothness": distance / sizes,
+        }
+
+    return probe
+
+
+def make_successive(layer, length):
+    """Make gradients of successive steps, all of one length and almost orthogonal."""
+
+    def probe(steps, seed):
+        factors = noise(len(steps), seed)
+        sizes = dict.fromkeys(("norm", "step_distance", "step_sum"), length * factors)
+        return {"layers": {f"layer_{layer}": {**sizes, "relative_sum": 0.7 * factors, "step_cosine": 0.05 * factors}}}
+
+    return probe
+
+
+def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=None):
+    """Make the experiment's data: without batch norm, everything varies four times as much; that net may diverge."""
+    config = shorter(landscape.PRESETS[preset], max_steps, vgg_steps)
+
+    def runs(net, run):
+        is_normalised = net == "batch_norm"
+        loss, change = (1.0, 2.0) if is_normalised else (4.0, 8.0)
+        probes = {"landscape": make_scan(run, loss, change)}
+        if "random_direction" in run.probes:
+            probes["random_direction"] = make_scan(run, loss / 50, change / 50)
+        if "successive_gradients" in run.probes:
+            probes["successive_gradients"] = make_successive(run.shift_layers[0], 3.0 if is_normalised else 1.0)
+        stop = None if is_normalised else diverged_at
+        return [make_run(run, seed, (6 if is_normalised else 2) / run.num_steps, probes, stop) for seed in run.seeds]
+
+    groups = {
+        "arms": with_and_without(config.vgg),
+        "short": landscape.short_arms(config),
+        "deep_linear": with_and_without(config.deep_linear),
+    }
+    return as_read("landscape", preset, config, groups, runs)
+
+
+def as_read(name: str, preset: str, config, groups: dict, runs: Callable):
+    """Put runs together as an experiment's data, and turn them into what JSON gives back."""
+    data = {
+        "experiment": name,
+        "preset": preset,
+        "config": asdict(config),
+        **{group: {arm: runs(arm, run) for arm, run in arms.items()} for group, arms in groups.items()},
+        "provenance": [ORIGIN],
+        "seconds": 60.0,
+    }
+    return json.loads(json.dumps(data, default=lambda values: values.tolist()))

@@ -1,0 +1,100 @@
+"""The experiment on the landscape: its table, findings and claims, on data made by hand."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from runs import landscape_data
+
+from experiments import _curves, landscape
+from experiments._claims import claims_of
+from experiments._claims.claim import judge
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Data in which everything varies four times as much without batch norm, 1,200 steps."""
+    return landscape_data("cpu", max_steps=1200)
+
+
+def medians(data):
+    """Compute the median of each claim's statistic."""
+    return {claim.name.removeprefix("landscape_"): judge(claim, data).median for claim in claims_of("landscape")}
+
+
+def test_table(data):
+    """Both nets' numbers and their ratios, for all four groups of quantities."""
+    table = landscape.summarise(data)
+    rows = {line[:24].strip(): line[24:].split() for line in table.splitlines()}
+    for name in ("loss range", "effective smoothness", "random: loss range", "largest loss", "smaller smallest step"):
+        assert float(rows[name][2]) == pytest.approx(4, rel=0.01), name
+    assert float(rows["|g + g'|"][2]) == pytest.approx(1 / 3, rel=0.01)
+    assert "with BN 72; 3 seeds" in table
+    assert "3 draws" in table
+
+
+def test_findings(data):
+    """They name what claims measure; where nothing could be measured, they say so."""
+    words = landscape.findings(data)
+    assert "varies 4.00 times as much along the gradient" in words
+    assert "at step 0, 0.250 times as much with batch norm" in words
+    assert "nan" not in words
+    assert "an unknown number of times" in landscape.findings(landscape_data("smoke"))
+
+
+def test_claims_measure_what_they_say(data):
+    """Ratios of the nets, and the smoothness in units of 2 / learning rate."""
+    found = medians(data)
+    for name in ("loss_range", "predictiveness", "smoothness", "smoothness_late", "random_direction", "deep_linear"):
+        assert found[name] == pytest.approx(4, rel=0.01), name
+    assert found["rough_start"] == pytest.approx(1 / 4, rel=0.01)
+    assert found["shorter_gradient"] == found["successive_relative"] == 1
+    assert found["successive_sum"] == found["successive_distance"] == pytest.approx(3, rel=0.01)
+    assert found["smoothness_saturates"] == found["smoothness_falls"] == 1
+    late = [run["landscape"]["smoothness"][-6:] for run in data["arms"]["batch_norm"]]
+    largest = np.median([np.median(np.max(scans, axis=1)) for scans in late])
+    assert found["smoothness_plateau"] == pytest.approx(largest * 0.1 / 2)
+    assert found["loss_change"] < 1
+    for name in ("loss_range_late", "loss_range_twofold", "penalty"):
+        assert math.isnan(found[name]), name
+
+
+def test_saturation_is_told_from_the_edge_of_stability(data):
+    """Where the gradient vanishes behind the smallest step, half that step doubles the smoothness, and twice it halves it."""
+    saturated = copy.deepcopy(data)
+    for group, smallest in (("arms", 0.05), ("short", 0.025)):
+        for run in saturated[group]["batch_norm"]:
+            sizes = np.array([0.025, 0.05, 0.1, 0.2, 0.4])
+            run["landscape"]["smoothness"] = [(1 / sizes[sizes >= smallest]).tolist()] * len(run["landscape"]["step"])
+    found = medians(saturated)
+    assert found["smoothness_saturates"] == found["smoothness_falls"] == 2
+    assert found["smoothness_plateau"] == 1
+
+
+def test_the_penalty_is_judged_where_it_is_part_of_the_loss(data):
+    """The smallest loss of the first scan is compared with the published one if the scans contain the penalty."""
+    penalised = {**data, "config": {**data["config"], "vgg": {**data["config"]["vgg"], "probe_penalty": True}}}
+    first = [min(run["landscape"]["loss"][0]) for run in data["arms"]["plain"]]
+    assert medians(penalised)["penalty"] == pytest.approx(np.median(first))
+
+
+def test_long_runs_have_all_claims():
+    """Nothing is left unmeasured by as many steps as the paper's, but for the penalty."""
+    data = landscape_data("cpu", max_steps=10_000, vgg_steps=10_000)
+    assert {name for name, value in medians(data).items() if math.isnan(value)} == {"penalty"}
+
+
+def test_losses_and_their_changes():
+    """Each loss and how far it is from the one before, which the first has not."""
+    train = {"loss": [1.0, 3.0, 2.0]}
+    np.testing.assert_array_equal(_curves.loss_and_change(train), [np.nan, 5, 3])
+    np.testing.assert_array_equal(_curves.relative_change(train), [np.nan, 2 / 3, 1 / 2])
+
+
+def test_a_run_that_diverges_counts():
+    """Its step is told, and what it varies counts as infinite."""
+    data = landscape_data("cpu", diverged_at=70, max_steps=400)
+    assert "without BN, seed 0: the loss stopped being finite at step 70." in landscape.summarise(data)
+    assert medians(data)["loss_range"] == math.inf
+    assert "∞ times" in landscape.findings(data)
