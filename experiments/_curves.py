@@ -174,10 +174,14 @@ def summary(data: dict[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def plural(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def count_seeds(data: dict[str, Any]) -> str:
     """Say how many seeds there are."""
-    num_seeds = len(data["config"]["seeds"])
-    return f"{num_seeds} seed" + ("s" if num_seeds > 1 else "")
+    return plural(len(data["config"]["seeds"]), "seed")
 
 
 def divergences(arms: dict[str, list[dict]]) -> list[str]:

@@ -34,7 +34,8 @@ def table(data: dict[str, Any]) -> str:
     for name, words in _SUCCESSIVE.items():
         measure = median_of("successive_gradients", _curves.of_layer(layer, name))
         lines.append(_row(words, data["arms"], measure))
-    lines.append(f"Deep linear network, {len(data['config']['deep_linear']['seeds'])} draws, scans along the gradient")
+    draws = _curves.plural(len(data["config"]["deep_linear"]["seeds"]), "draw")
+    lines.append(f"Deep linear network, {draws}, scans along the gradient")
     lines += [_row(words, data["deep_linear"], median_of("landscape", value)) for words, value in _DEEP_LINEAR]
     return "\n".join([*lines, *_curves.divergences(data["deep_linear"])])
 
@@ -62,4 +63,4 @@ def _row(words: str, arms: dict[str, list[dict]], measure: Any) -> str:
     """Print medians over seeds and their ratio."""
     values = [_curves.median([measure(run) for run in runs]) for runs in arms.values()]
     cells = "".join(f"{_SHORT.number(value):>12}" for value in values)
-    return f"{words:24}{cells}{_SHORT.number(divide(*values)):>8}"
+    return f"{words:24}{cells}{_SHORT.number(divide(*values)):>12}"

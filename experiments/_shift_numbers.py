@@ -57,7 +57,9 @@ def table(data: dict[str, Any]) -> str:
         lines += [f"Deep linear network, {describe(setting)}", _numbers("training loss at the end", ends)]
         lines += _layer_rows(arms)
     config = data["config"]
-    counts = f"{len(config['vgg']['seeds'])} seeds, {len(config['deep_linear']['seeds'])} draws"
+    counts = ", ".join(
+        _curves.plural(len(config[net]["seeds"]), noun) for net, noun in (("vgg", "seed"), ("deep_linear", "draw"))
+    )
     return "\n".join(
         [
             *lines,
@@ -71,7 +73,7 @@ def findings(data: dict[str, Any]) -> str:
     """Say in each setting how many times as much shift there is with batch norm, and what the second net adds."""
     vgg, deep_linear = (_curves.settings(data[group]) for group in ("arms", "deep_linear"))
     layer = layers_of([run for runs in data["arms"].values() for run in runs])[0]
-    ratios = [f"{TIMES.number(times(arms, layer))} times with {describe(name)}" for name, arms in vgg.items()]
+    ratios = [f"{TIMES.number(times(arms, layer))} times ({describe(name)})" for name, arms in vgg.items()]
     floors = [100 * floor(runs) for arms in vgg.values() for runs in _nets(arms)]
     last = layers_of([run for runs in data["deep_linear"].values() for run in runs])[-1]
     cosines = [
@@ -79,7 +81,7 @@ def findings(data: dict[str, Any]) -> str:
         for name, arms in deep_linear.items()
     ]
     return (
-        f"With batch norm, {layer.replace('_', ' ')} of the VGG has as much covariate shift as without, {_join(ratios)}; "
+        f"With batch norm, the covariate shift of {layer.replace('_', ' ')} in the VGG is {_join(ratios)} what it is without; "
         f"against a second net with its own classifier, {min(floors):.0f} to {max(floors):.0f} % of it are there before any "
         f"layer has moved. In the deep linear network, the cosine of {last.replace('_', ' ')}'s gradients before and after the "
         f"step is {_join(cosines)}, without and with batch norm."

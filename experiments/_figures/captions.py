@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments import _curves
+
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
 
 
@@ -38,7 +40,7 @@ def deep_linear(config: dict[str, Any]) -> str:
     """Say how a deep linear network was trained, but for its learning rate."""
     return (
         f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
-        f"examples, {len(config['seeds'])} draw{'s' * (len(config['seeds']) != 1)}"
+        f"examples, {_curves.plural(len(config['seeds']), 'draw')}"
     )
 
 

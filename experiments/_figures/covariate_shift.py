@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from experiments import _curves
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, smoothing
-from experiments._figures.curves import Arms, draw_curves, mark_diverged, name_block
+from experiments._figures.curves import Arms, draw_curves, log_scale_small, mark_diverged, name_block
 from experiments._figures.style import INK
 from experiments._shift_numbers import QUANTITIES, describe
 
@@ -51,7 +51,7 @@ def _draw_vgg(
         for panel, name in ((difference, "difference"), (cosine, "cosine")):
             draw_curves(panel, arms, "dummy_shift", _curves.named(f"{which}_{name}"), line, width=1.8)
     difference.set(title="Against a second net", ylabel=QUANTITIES["difference"])
-    style.log_scale(difference)
+    log_scale_small(difference)
     _cosine_axis(cosine)
     for panel in (accuracy, difference, cosine):
         panel.set(xlim=(0, data["config"]["vgg"]["num_steps"]), xlabel="training step" if panel is cosine else "")
@@ -81,7 +81,7 @@ def _draw_layers(figure: Figure, grid: Any, row: int, arms: Arms, config: dict[s
             if name == "cosine":
                 _cosine_axis(panel)
             else:
-                style.log_scale(panel)
+                log_scale_small(panel)
                 panel.tick_params(labelbottom=False)
         panels[0].set_title(f"Layer {layer}")
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments import _curves
+from experiments._figures import style
 from experiments._figures.style import COLOURS, INK
 
 Arms = Mapping[str, list[dict[str, Any]]]
@@ -43,6 +44,16 @@ def draw_band(panel: Axes, arms: Arms, kind: str, low: Value, high: Value) -> No
     panel.margins(x=0.01)
 
 
+def log_scale_small(panel: Axes) -> None:
+    """Make the vertical axis of a small panel logarithmic, with so few labels that they do not touch."""
+    style.log_scale(panel)
+    low, high = panel.get_ylim()
+    if panel.get_yscale() == "log" and 8 * low < high < 50 * low:
+        panel.yaxis.set_minor_formatter(
+            lambda y, _: style.number(y) if round(y / 10 ** np.floor(np.log10(y))) == 3 else ""
+        )
+
+
 def mark_diverged(panel: Axes, arms: Arms) -> None:
     """Put a cross where a run diverged, at the foot of the panel."""
     for net, runs in arms.items():
@@ -53,12 +64,12 @@ def mark_diverged(panel: Axes, arms: Arms) -> None:
 
 def name_block(panel: Axes, name: str) -> None:
     """Write a block's name above the title of its first panel, as long as it is; room is made by a space as high."""
-    for text, in_layout in ((name, False), (" ", True)):
+    for text, height, in_layout in ((name, 34, False), (" ", 44, True)):
         panel.annotate(
             text,
             (0, 1),
             xycoords="axes fraction",
-            xytext=(0, 34),
+            xytext=(0, height),
             textcoords="offset points",
             fontsize=17,
             fontweight="bold",
