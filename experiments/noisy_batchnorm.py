@@ -58,17 +58,26 @@ def sweep(config: Config) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
-    from experiments import _curves, _drift
     from experiments._training import train_all
 
     data = train_all({"arms": arms(config), "sweep": sweep(config)}, options)
-    layers = [f"layer_{layer}" for layer in config.drift_layers]
-    for found in (found for runs in data["arms"].values() for found in runs):
-        found["drift"] = _drift.published(found["drift"], layers)
-        found.pop("landscape", None)
-    for found in (found for runs in data["sweep"].values() for found in runs):
-        found["train"] = _curves.coarser(found["train"], 100)
+    for group, max_points in (("arms", 250), ("sweep", 100)):
+        for runs in data[group].values():
+            runs[:] = [_published(found, config, max_points) for found in runs]
     return data
+
+
+def _published(found: dict[str, Any], config: Config, max_points: int) -> dict[str, Any]:
+    """Take what is drawn and judged of a run: accuracy, and shifts from one measurement to the next."""
+    from experiments import _curves, _drift
+
+    kept = {name: found[name] for name in ("seed", "test", "diverged_at", "seconds")}
+    kept["train"] = _curves.coarser(found["train"], max_points)
+    if "drift" in found:
+        kept["drift"] = _drift.published(found["drift"], [f"layer_{layer}" for layer in config.drift_layers])
+        for layer in kept["drift"]["layers"].values():
+            layer.pop("cumulative", None)
+    return kept
 
 
 def by_strength(data: dict[str, Any]) -> dict[str, dict[float, list[dict[str, Any]]]]:
@@ -84,7 +93,7 @@ def by_strength(data: dict[str, Any]) -> dict[str, dict[float, list[dict[str, An
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into tables."""
-    from experiments import _accuracies, _curves
+    from experiments import _accuracy_numbers, _curves
 
     named = {_curves.LABELS[net]: runs for net, runs in data["arms"].items()}
     swept = {
@@ -96,7 +105,7 @@ def summarise(data: dict[str, Any]) -> str:
     return "\n".join(
         [
             "",
-            *_accuracies.table({**named, **swept}),
+            *_accuracy_numbers.table({**named, **swept}),
             f"Medians over {_curves.count_seeds(data)}; nets that are named with a strength of their noise have one seed.",
             "Steps: until the median of five points of the training curve is as high. Train: mean of the last 50 batches, with",
             "noise; test: without. A run that diverged guesses.",
@@ -136,11 +145,13 @@ def plot(data: dict[str, Any]) -> Any:
 def findings(data: dict[str, Any]) -> str:
     """Say what the noise does to accuracy, and to the stability of the activations."""
     from experiments import _curves, _drift
-    from experiments._accuracies import MEASURES, over_runs, percent
+    from experiments._accuracy_numbers import MEASURES, over_runs, percent
     from experiments._claims.claim import TIMES
 
     nets, config = data["arms"], data["config"]
-    reached = {net: percent(over_runs(runs, MEASURES["train"]).middle) for net, runs in nets.items()}
+
+    def reached(net: str, measure: str = "train") -> str:
+        return percent(over_runs(nets[net], MEASURES[measure]).middle)
 
     def spread(relative: bool) -> str:
         ratios = _drift.typical_ratios(nets, "noisy_batch", "plain", "mean", "successive", relative)
@@ -148,9 +159,11 @@ def findings(data: dict[str, Any]) -> str:
 
     layers = _drift.layer_names([found for runs in nets.values() for found in runs])
     found = (
-        f"After {config['num_steps']:,} steps the training accuracy is {reached['noisy_batch']} with noisy batch norm, "
-        f"{reached['batch_norm']} with batch norm and {reached['plain']} without; the same noise leaves the plain net at "
-        f"{reached['noise']}, and noise in units of each unit's own standard deviation at {reached['relative_noise']}. "
+        f"After {config['num_steps']:,} steps the training accuracy is {reached('noisy_batch')} with noisy batch norm, "
+        f"{reached('batch_norm')} with batch norm and {reached('plain')} without; the same noise leaves the plain net at "
+        f"{reached('noise')}, and noise in units of each unit's own standard deviation at {reached('relative_noise')}. "
+        f"On test images, without the noise but with the running statistics of noisy activations, noisy batch norm answers "
+        f"{reached('noisy_batch', 'test')} correctly, batch norm {reached('batch_norm', 'test')}. "
         f"From one measurement to the next, {config['probe_every']} steps, the means of what goes into the nonlinearities of "
         f"layers {', '.join(str(_drift.number(layer)) for layer in layers)} move {spread(False)} times as far with noisy batch "
         f"norm as without batch norm, and {spread(True)} times in units of each unit's own standard deviation."

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from experiments import covariate_shift, landscape
+from experiments import _curves, covariate_shift, landscape, noisy_batchnorm, training_curves
 from experiments._arms import with_and_without
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
@@ -146,6 +146,60 @@ def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=N
         "deep_linear": with_and_without(config.deep_linear),
     }
     return as_read("landscape", preset, config, groups, runs)
+
+
+# How fast each net learns, over the length of the training.
+CURVE_SPEEDS = {"plain": 0.5, "batch_norm": 4.0, "batch_norm_4": 2.0}
+
+
+def training_curves_data(preset="cpu", speeds=CURVE_SPEEDS, num_steps=1000, diverged_at=None):
+    """Make the experiment's data: every net learns at its speed, but the plain one guesses at 0.5, or diverges."""
+    config = replace(training_curves.PRESETS[preset], num_steps=num_steps, seeds=(0, 1, 2))
+
+    def runs(arm, run):
+        net = arm.rpartition("_")[0]
+        is_lost = arm == "plain_0.5"
+        rate = 0 if is_lost else speeds[net] / num_steps
+        found = [make_run(run, seed, rate, {}, diverged_at if is_lost else None) for seed in run.seeds]
+        return [{**each, "train": _curves.coarser(each["train"], 500)} for each in found]
+
+    return as_read("training_curves", preset, config, {"arms": training_curves.arms(config)}, runs)
+
+
+# How fast each net learns, over the length of the training; the plain net with noise only guesses.
+NOISY_SPEEDS = {"plain": 1.0, "batch_norm": 4.0, "noisy_batch": 3.9, "noise": 0.0, "relative_noise": 0.8}
+# Of each net's units: how far the mean moves between two measurements, and the standard deviation.
+NOISY_MOVES = {"plain": (0.1, 0.2), "batch_norm": (0.01, 1), "noisy_batch": (0.3, 1), "noise": (0.3, 0.4)}
+
+
+def make_drift(layers, move, std):
+    """Make what is recorded of activations whose means move to and fro, and whose variances grow by a tenth of the move."""
+
+    def probe(steps, _seed):
+        signs = np.resize([1, -1], len(steps) - 1)[:, None] * np.ones(3)
+        moves = {"mean": move * signs, "variance": 0.1 * move * abs(signs), "wasserstein": move * abs(signs)}
+        scales = {"mean": std, "variance": std**2, "wasserstein": std}
+        relative = {f"relative_{moment}": values / scales[moment] for moment, values in moves.items()}
+        return {"layers": {f"layer_{layer}": {"successive": {**moves, **relative}} for layer in layers}}
+
+    return probe
+
+
+def noisy_data(preset="cpu", speeds=NOISY_SPEEDS, moves=NOISY_MOVES, num_steps=1000, diverged_at=None):
+    """Make the experiment's data, as it is published; the plain net with noise may diverge."""
+    config = replace(noisy_batchnorm.PRESETS[preset], num_steps=num_steps, seeds=(0, 1, 2))
+
+    def runs(arm, run):
+        net = arm.rstrip("0123456789._")
+        rate, stop = speeds[net] / num_steps, diverged_at if arm == "noise" else None
+        drift = make_drift(run.drift_layers, *moves.get(net, (0.1, 0.2)))
+        found = [
+            make_run(run, seed, rate, {"drift": drift} if "drift" in run.probes else {}, stop) for seed in run.seeds
+        ]
+        return [{**each, "train": _curves.coarser(each["train"], 500)} for each in found]
+
+    groups = {"arms": noisy_batchnorm.arms(config), "sweep": noisy_batchnorm.sweep(config)}
+    return as_read("noisy_batchnorm", preset, config, groups, runs)
 
 
 def as_read(name: str, preset: str, config, groups: dict, runs: Callable):

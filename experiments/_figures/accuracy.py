@@ -42,17 +42,22 @@ def draw_accuracy(panel: Axes, arms: Arms, num_batches: int, title: str = "Accur
         panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=colour)
         for run in (run for run in runs if run["diverged_at"] is not None):
             panel.plot(run["diverged_at"], 0, "X", color=colour, markersize=14, clip_on=False, zorder=5)
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panel.set(title=title, xlabel="training step", ylabel="correct answers")
-    panel.set_ylim(0, min(1.02, max(0.3, 1.05 * panel.dataLim.y1)))
+    limit_accuracy(panel)
     panel.margins(x=0.01)
+
+
+def limit_accuracy(panel: Axes) -> None:
+    """Draw accuracies from 0 to a little above the highest."""
+    panel.set_ylim(0, min(1.02, max(0.3, 1.05 * panel.dataLim.y1)))
+    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def mark_guessing(panel: Axes) -> None:
     """Draw the accuracy of a guess."""
     panel.axhline(CHANCE, color=INK, linestyle=":", linewidth=1.4)
     beside = panel.get_yaxis_transform()
-    panel.text(0.99, CHANCE, "guessing", ha="right", va="top", fontsize=11, color=INK, transform=beside)
+    panel.text(0.01, CHANCE, "guessing", ha="left", va="top", fontsize=11, color=INK, transform=beside)
 
 
 def explain(arms: Arms, num_batches: int) -> list[Any]:

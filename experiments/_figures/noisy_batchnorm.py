@@ -6,13 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from experiments import _drift
-from experiments._accuracies import MEASURES, over_runs
+from experiments._accuracy_numbers import MEASURES, over_runs
 from experiments._claims.measures import curve, median_of
 from experiments._figures import captions, style
-from experiments._figures.accuracy import draw_accuracy, explain, mark_guessing, smoothing
+from experiments._figures.accuracy import draw_accuracy, explain, limit_accuracy, mark_guessing, smoothing
 from experiments._figures.style import COLOURS, FAINT, INK
 from experiments.noisy_batchnorm import by_strength
 
@@ -53,8 +52,8 @@ def _draw_sweep(panel: Axes, data: dict[str, Any]) -> None:
     mark_guessing(panel)
     labels = [f"{strength:g}" if strength else "none" for strength in strengths["noise"]]
     panel.set_xticks(range(len(labels)), labels)
-    panel.set(title="Accuracy at the end", xlabel="strength of the noise", ylabel="correct answers", ylim=(0, 1.02))
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.set(title="Accuracy at the end", xlabel="strength of the noise", ylabel="correct answers")
+    limit_accuracy(panel)
     style.legend_above(
         panel,
         [

@@ -6,11 +6,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import NullFormatter
 
-from experiments._accuracies import MEASURES, over_runs
+from experiments._accuracy_numbers import MEASURES, over_runs
 from experiments._figures import captions, style
-from experiments._figures.accuracy import draw_accuracy, explain, mark_guessing, smoothing
+from experiments._figures.accuracy import draw_accuracy, explain, limit_accuracy, mark_guessing, smoothing
 from experiments._figures.style import COLOURS, FAINT, INK
 from experiments.training_curves import NETS, by_rate
 
@@ -65,8 +65,8 @@ def _draw_test(panel: Axes, data: dict[str, Any]) -> None:
     """Mark the last and the best test accuracy."""
     _draw_marks(panel, data, ("test", "best test"), lambda value: value)
     mark_guessing(panel)
-    panel.set(title="Test accuracy", ylabel="correct answers", ylim=(0, None))
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.set(title="Test accuracy", ylabel="correct answers")
+    limit_accuracy(panel)
     _explain_marks(panel, "at the end", "best of all tests")
 
 
