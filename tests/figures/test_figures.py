@@ -29,8 +29,8 @@ from bnjax import probes
 from bnjax.probes import curvature
 from bnjax.probes.results import registered
 from bnjax.records import read_json
+from experiments import landscape, quickstart
 from experiments._figures import style
-from experiments._figures.landscape import landscape_figure
 from experiments._figures.results import result_figure
 
 RESULTS = {
@@ -88,17 +88,22 @@ def test_every_result_has_a_readable_figure(name):
     assert_readable(result_figure(RESULTS[name]()))
 
 
-@pytest.mark.parametrize("name", ["quickstart", pytest.param("landscape", marks=pytest.mark.thorough)])
-def test_the_experiments_figure_is_readable(name):
+@pytest.mark.parametrize(
+    ("experiment", "lines"),
+    [(quickstart, ["test"]), pytest.param(landscape, ["test", "random direction"], marks=pytest.mark.thorough)],
+    ids=["quickstart", "landscape"],
+)
+def test_the_experiments_figure_is_readable(experiment, lines):
     """What lines and colours mean stands above the axes, not in them."""
-    figure = landscape_figure(read_json(ROOT / "figures" / f"{name}.json"))
+    name = experiment.__name__.rsplit(".", 1)[-1]
+    figure = experiment.plot(read_json(ROOT / "figures" / f"{name}.json"))
     assert_readable(figure)
     assert all(panel.get_legend() is None for panel in figure.axes)
     (legend,) = figure.legends
     words = [text.get_text() for text in legend.get_texts()]
     assert words[:2] == ["without BN", "with BN"]
     assert words[2].startswith("training, mean of")
-    assert words[3:] == ["test"]
+    assert words[3:] == lines
 
 
 def test_every_registered_result_has_a_figure():
