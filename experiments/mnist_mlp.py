@@ -7,6 +7,7 @@ begin with large weights and whose batch norm divides the variance by the batch'
 Command: TFDS_DATA_DIR=... python -m experiments mnist_mlp --preset cpu
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ PRESETS = {
 }
 
 
+# In which percentiles are normalised: with running statistics, and with those of batches.
+WAYS = ("running", "batch")
+_GROUPS = {"ioffe": "Ioffe & Szegedy", "huber": "Huber"}
+
+
 def huber_arms(config: Config) -> dict[str, RunConfig]:
     """Name the nets of the second setting."""
     return {**with_and_without(config.huber), "huber": arm(config.huber, norm="huber")}
@@ -60,7 +66,102 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     from experiments._training import train_all
 
     data = train_all({"ioffe": with_and_without(config.ioffe), "huber": huber_arms(config)}, options)
-    for runs in (runs for group in ("ioffe", "huber") for runs in data[group].values()):
-        for run in runs:
-            del run["train"]  # of which neither figure nor claims take anything
+    for group, unused in (("ioffe", "layer"), ("huber", "unit")):
+        for run in (run for runs in data[group].values() for run in runs):
+            _trim(run, unused)
     return data
+
+
+def _trim(run: dict[str, Any], unused: str) -> None:
+    """Leave out what neither figure nor claims take: how training went, and some percentiles."""
+    del run["train"]
+    for way in WAYS:
+        run["percentiles"].get(way, {}).pop(unused, None)
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw test error, percentiles over training, and how steady their medians are."""
+    from experiments._figures.mnist_mlp import mnist_figure
+
+    return mnist_figure(data)
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table: a column per setting and net."""
+    from experiments import _curves
+    from experiments._claims.measures import at_step, final
+    from experiments._claims.mnist_mlp import first_test_at, of_layer, of_units
+
+    names = ("range", "variation", "roughness", "spread")
+    rows = {
+        **{f"test accuracy, step {step:,}": (at_step("test", step), 100) for step in (1000, 4000, 10_000)},
+        "test accuracy at the end": (final("test"), 100),
+        "steps to 95 %": (first_test_at(0.95), 1),
+        **{f"a unit's {name}": (of_units(name), 1) for name in names},
+        **{f"the layer's {name}": (of_layer(name), 1) for name in names},
+    }
+    columns = {(group, net): runs for group in _GROUPS for net, runs in data[group].items()}
+    heads = ["Huber's BN" if net == "huber" else _curves.LABELS[net] for _, net in columns]
+    return "\n".join(
+        [
+            "",
+            f"{'':26}" + "".join(f"{name:^{12 * len(data[group])}}" for group, name in _GROUPS.items()).rstrip(),
+            f"{'':26}" + "".join(f"{head:>12}" for head in heads),
+            *(
+                f"{label:26}" + "".join(f"{_cell(over_seeds(runs, measure), factor):>12}" for runs in columns.values())
+                for label, (measure, factor) in rows.items()
+            ),
+            f"Medians over {len(data['config']['ioffe']['seeds'])} seeds; accuracies in per cent. Below: the 15th, 50th and "
+            "85th percentiles of",
+            "what goes into the last sigmoids, from step 500 on, of each unit (median over units), or of all units together:",
+            "range of the 50th; its variation, the sum of its changes per 1,000 steps; its roughness, the standard deviation",
+            "around its moving average over 1,000 steps; and the spread, half the distance of the outer two.",
+            *(line for group in _GROUPS for line in _curves.divergences(data[group])),
+        ]
+    )
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how accurate the nets are in both settings, and how far the median of a unit moves."""
+    from experiments._claims.measures import at_step, final
+    from experiments._claims.mnist_mlp import of_units, spread_range
+
+    def percent(group: str, net: str, measure: Any) -> str:
+        return f"{100 * over_seeds(data[group][net], measure):.1f} %"
+
+    def pair(measure: Any) -> str:
+        batch_norm, plain = (over_seeds(data["ioffe"][net], measure) for net in ("batch_norm", "plain"))
+        return f"{batch_norm:.2g} with batch norm and {plain:.2g} without"
+
+    num_steps = data["config"]["ioffe"]["num_steps"]
+    early = min(4000, num_steps // 2)
+    with_bn, without = (
+        f"{percent('ioffe', net, at_step('test', early))} and {percent('ioffe', net, final('test'))}"
+        for net in ("batch_norm", "plain")
+    )
+    huber = {net: percent("huber", net, final("test")) for net in data["huber"]}
+    widths = {net: over_seeds(runs, spread_range) for net, runs in data["huber"].items()}
+    runs = [run for group in _GROUPS for runs in data[group].values() for run in runs]
+    num_diverged = sum(run["diverged_at"] is not None for run in runs)
+    return (
+        f"In the setting of Ioffe & Szegedy, after {early:,} and {num_steps:,} steps the net answers {with_bn} of the test "
+        f"images correctly with batch norm, and {without} without; the median of what goes into one of its last sigmoids "
+        f"moves over {pair(of_units('range'))}, in units of its own spread {pair(of_units('range', per_spread=True))}. "
+        f"In Huber's, after {data['config']['huber']['num_steps']:,} steps it is {huber['plain']} without batch norm, "
+        f"{huber['huber']} with his, whose variance is too small, and {huber['batch_norm']} with the usual one, while the "
+        f"spread over all units moves by {widths['plain']:.2g}, {widths['huber']:.2g} and {widths['batch_norm']:.2g}."
+    ) + f" {num_diverged} of {len(runs)} runs diverged." * bool(num_diverged)
+
+
+def over_seeds(runs: list[dict[str, Any]], measure: Any) -> float:
+    """Take the median of a measure over the runs that have it; NaN where none has."""
+    from experiments._curves import median
+
+    return median([measure(run) for run in runs])
+
+
+def _cell(value: float, factor: float) -> str:
+    """Write a number of the table."""
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else "never"
+    return f"{factor * value:.2f}" if factor == 100 else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
