@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import _curves, _drift
 from experiments._claims.lp_norms import final_loss
@@ -117,6 +118,7 @@ def _distributions(part: Any, arms: dict[str, list[dict]]) -> None:
     for panel, (arm, shape) in zip(np.atleast_1d(panels), shapes.items(), strict=True):
         draw_ridges(panel, shape, COLOURS[arm], limits)
         panel.set(title=LABELS[arm], xlabel=f"input of layer {_drift.number(layer)}" if layer else "", ylabel="")
+        panel.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
     np.atleast_1d(panels)[0].set_ylabel("training step")
 
 
