@@ -46,9 +46,9 @@ def findings(data: dict[str, Any]) -> str:
     return (
         f"In steps 80 to 3,500 the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
         f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm. "
-        f"Effective smoothness ends at {_times(data, 'smoothness_plateau')} 2 / learning rate with batch norm, and "
-        f"{_times(data, 'smoothness_saturates')} as high where the smallest step of the scan is smaller; in the deep linear "
-        f"network with batch norm it is {_times(data, 'deep_linear_edge')} 2 / learning rate from step 1,000 on."
+        f"From step 1,000 on the effective smoothness with batch norm is {_times(data, 'smoothness_plateau')} 2 / learning "
+        f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}; in the VGG it ends "
+        f"{_times(data, 'smoothness_saturates')} as high where the smallest step of the scan is smaller."
     )
 
 

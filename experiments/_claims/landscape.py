@@ -164,11 +164,11 @@ CLAIMS = (
     ),
     Claim(
         name="landscape_smoothness_plateau",
-        statement="With batch norm it ends at 2 / learning rate, which is also 1 / smallest step of the scan.",
+        statement="From step 1,000 on it is 2 / learning rate with batch norm, which is also 1 / smallest step of the scan.",
         source="Santurkar et al. 2018, Fig. 4c, read off",
-        statistic="effective smoothness, median of the last quarter of scans, in units of 2 / learning rate; within 10 % of 1",
+        statistic="effective smoothness, median from step 1,000 on, in units of 2 / learning rate; within 10 % of 1",
         published="19.4 at steps 1,000 to 2,500, then 19.9 to 20.0, at a learning rate of 0.1, or 0.97 to 1.00 times",
-        measure=_in_edges("batch_norm", _late_smoothness),
+        measure=_in_edges("batch_norm", median_of("landscape", _curves.effective_smoothness, first=1000)),
         supported=(0.9, 1.1),
         format=TIMES,
         arms=("arms/batch_norm",),
@@ -194,10 +194,10 @@ CLAIMS = (
         name="landscape_smoothness_falls",
         statement="Beyond the smallest step the gradient changes no further: at twice that step, change per distance halves.",
         source="Santurkar et al. 2018, Fig. 11a, read off",
-        statistic="smoothness at the smallest step / at the next, twice as long, median of the last quarter of scans, BN; "
+        statistic="smoothness at the smallest step / at the next, twice as long, median over all scans with BN; "
         "1 at the edge of stability, 2 where it halves, and 1.41 halfway on a logarithmic axis",
         published="11.6 / 11.7 of the change itself, or 1.98 times; without BN 1.71 times",
-        measure=each("batch_norm", median_of("landscape", _fall, final_share=0.25)),
+        measure=each("batch_norm", median_of("landscape", _fall)),
         supported=(math.sqrt(2), math.inf),
         format=TIMES,
         arms=("arms/batch_norm",),

@@ -60,26 +60,19 @@ def _draw_vgg(panels: list[Axes], data: dict[str, Any], num_batches: int) -> Non
     draw_curves(smoothness, data["short"], "landscape", _curves.effective_smoothness, ":", width=1.8)
     style.log_scale(smoothness)
     rate, multiples = config["learning_rate"], (min(config["step_multiples"]), min(data["config"]["short_multiples"]))
-    names = ("2 / learning rate", "1 / smallest step", "1 / smallest step of the dotted scans")
+    names = ("2 / learning rate", "1 / smallest step", "1 / smallest step of dotted scans")
     _draw_levels(smoothness, dict(zip(names, (2 / rate, *(1 / (rate * x) for x in multiples)), strict=True)))
     name_block(accuracy, f"{captions.network(config)}, learning rate {rate:g}: along minus the gradient")
 
 
 def _draw_levels(panel: Axes, levels: dict[str, float]) -> None:
-    """Draw horizontal lines, with their names above them; equal ones are one line with both names."""
+    """Draw horizontal lines, and name them below the axis; equal ones are one line with all their names."""
+    words = []
     for level in dict.fromkeys(levels.values()):
         panel.axhline(level, color=INK, linestyle=(0, (6, 4)), linewidth=1.1, zorder=1.5)
-        panel.annotate(
-            " = ".join(name for name, value in levels.items() if value == level),
-            (0.99, level),
-            xycoords=panel.get_yaxis_transform(),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=11,
-            color=INK,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )
+        names = ", ".join(name for name, value in levels.items() if value == level)
+        words.append(f"grey, {style.number(level)}: {names}")
+    panel.set_xlabel("\n".join(["training step", *words]))
 
 
 def _draw_random(panels: list[Axes], data: dict[str, Any]) -> None:
@@ -93,7 +86,7 @@ def _draw_random(panels: list[Axes], data: dict[str, Any]) -> None:
             (_curves.effective_smoothness, "Effective smoothness", "change / distance (nats/unit²)"),
         ),
     )
-    name_block(panels[0], "Along a random direction as long as the gradient")
+    name_block(panels[0], "Along a random direction as long as the gradient (dashed), beside it")
 
 
 def _draw_deep_linear(panels: list[Axes], data: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def test_landscape(diverged_at):
     assert [line.get_linestyle() for line in beside.lines] == ["-", "-", "--", "--"]
     assert [line.get_linestyle() for line in deep_linear.lines] == ["-", "-"]
     (smoothness,) = panel(figure, "Effective smoothness (smaller is smoother)")
-    names = [text.get_text() for text in smoothness.texts]
-    assert names == ["2 / learning rate = 1 / smallest step", "1 / smallest step of the dotted scans"]
+    names = ["grey, 20: 2 / learning rate, 1 / smallest step", "grey, 40: 1 / smallest step of dotted scans"]
+    assert smoothness.get_xlabel().splitlines() == ["training step", *names]
     levels = [line.get_ydata()[0] for line in smoothness.lines if len(set(line.get_ydata())) == 1]
     assert {20, 40} <= set(levels)
