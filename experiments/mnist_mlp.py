@@ -41,7 +41,14 @@ _HUBER = MLPRun(
     eval_every=100,
     probe_every=50,
 )
-_SMOKE: dict[str, Any] = {"dataset": "digits", "num_steps": 2000, "eval_every": 200, "probe_every": 100}
+_SMOKE: dict[str, Any] = {
+    "dataset": "digits",
+    "hidden": (30, 30, 30),
+    "num_steps": 2000,
+    "eval_every": 200,
+    "probe_every": 100,
+    "seeds": (0,),
+}
 _SEEDS: dict[str, Any] = {"seeds": tuple(range(10))}
 
 PRESETS = {
@@ -93,29 +100,31 @@ def summarise(data: dict[str, Any]) -> str:
     from experiments._claims.mnist_mlp import first_test_at, of_layer, of_units
 
     names = ("range", "variation", "roughness", "spread")
+    num_seeds = len(data["config"]["ioffe"]["seeds"])
     rows = {
         **{f"test accuracy, step {step:,}": (at_step("test", step), 100) for step in (1000, 4000, 10_000)},
         "test accuracy at the end": (final("test"), 100),
         "steps to 95 %": (first_test_at(0.95), 1),
-        **{f"a unit's {name}": (of_units(name), 1) for name in names},
-        **{f"the layer's {name}": (of_layer(name), 1) for name in names},
+        **{f"a unit's {name}, {way}": (of_units(name, way), 1) for way in WAYS for name in names},
+        **{f"the layer's {name}, running": (of_layer(name), 1) for name in names},
     }
     columns = {(group, net): runs for group in _GROUPS for net, runs in data[group].items()}
     heads = ["Huber's BN" if net == "huber" else _curves.LABELS[net] for _, net in columns]
     return "\n".join(
         [
             "",
-            f"{'':26}" + "".join(f"{name:^{12 * len(data[group])}}" for group, name in _GROUPS.items()).rstrip(),
-            f"{'':26}" + "".join(f"{head:>12}" for head in heads),
+            f"{'':30}" + "".join(f"{name:^{12 * len(data[group])}}" for group, name in _GROUPS.items()).rstrip(),
+            f"{'':30}" + "".join(f"{head:>12}" for head in heads),
             *(
-                f"{label:26}" + "".join(f"{_cell(over_seeds(runs, measure), factor):>12}" for runs in columns.values())
+                f"{label:30}" + "".join(f"{_cell(over_seeds(runs, measure), factor):>12}" for runs in columns.values())
                 for label, (measure, factor) in rows.items()
             ),
-            f"Medians over {len(data['config']['ioffe']['seeds'])} seeds; accuracies in per cent. Below: the 15th, 50th and "
-            "85th percentiles of",
-            "what goes into the last sigmoids, from step 500 on, of each unit (median over units), or of all units together:",
-            "range of the 50th; its variation, the sum of its changes per 1,000 steps; its roughness, the standard deviation",
-            "around its moving average over 1,000 steps; and the spread, half the distance of the outer two.",
+            f"Medians over {num_seeds} seed{'s' * (num_seeds != 1)}; accuracies in per cent. Below: percentiles 15, 50 and 85 "
+            "of what goes into the",
+            "last sigmoids, from step 500 on, of each unit (median over units) or of all units together, as running statistics",
+            "or batches normalise it, the same without a normaliser: range of the 50th; its variation, the sum of its changes",
+            "per 1,000 steps; its roughness, the standard deviation around its moving average over 1,000 steps; and the",
+            "spread, half the distance of the outer two.",
             *(line for group in _GROUPS for line in _curves.divergences(data[group])),
         ]
     )
@@ -129,9 +138,8 @@ def findings(data: dict[str, Any]) -> str:
     def percent(group: str, net: str, measure: Any) -> str:
         return f"{100 * over_seeds(data[group][net], measure):.1f} %"
 
-    def pair(measure: Any) -> str:
-        batch_norm, plain = (over_seeds(data["ioffe"][net], measure) for net in ("batch_norm", "plain"))
-        return f"{batch_norm:.2g} with batch norm and {plain:.2g} without"
+    def moves(net: str, way: str) -> str:
+        return f"{over_seeds(data['ioffe'][net], of_units('range', way)):.2g}"
 
     num_steps = data["config"]["ioffe"]["num_steps"]
     early = min(4000, num_steps // 2)
@@ -146,7 +154,9 @@ def findings(data: dict[str, Any]) -> str:
     return (
         f"In the setting of Ioffe & Szegedy, after {early:,} and {num_steps:,} steps the net answers {with_bn} of the test "
         f"images correctly with batch norm, and {without} without; the median of what goes into one of its last sigmoids "
-        f"moves over {pair(of_units('range'))}, in units of its own spread {pair(of_units('range', per_spread=True))}. "
+        f"moves over {moves('batch_norm', 'batch')} with batch norm as batches normalise it, over "
+        f"{moves('batch_norm', 'running')} as running averages do, which lag behind, and over {moves('plain', 'running')} "
+        f"without. "
         f"In Huber's, after {data['config']['huber']['num_steps']:,} steps it is {huber['plain']} without batch norm, "
         f"{huber['huber']} with his, whose variance is too small, and {huber['batch_norm']} with the usual one, while the "
         f"spread over all units moves by {widths['plain']:.2g}, {widths['huber']:.2g} and {widths['batch_norm']:.2g}."

@@ -83,7 +83,8 @@ def _collect(records: list[Record]) -> Record:
 def _describe(steps: np.ndarray, layer: np.ndarray, units: np.ndarray, typical: int | None) -> Record:
     """Keep what is drawn and judged of percentiles that were normalised in one way."""
     found = stability(steps, units)
-    found["relative_range"] = found["range"] / found["spread"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found["relative_range"] = found["range"] / found["spread"]
     return {
         "layer": layer.tolist(),
         "unit": units[:, typical].tolist(),

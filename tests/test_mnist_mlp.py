@@ -1,0 +1,253 @@
+"""Networks of sigmoids on MNIST: how steady percentiles are, the nets that are compared, and what is said of them."""
+
+import copy
+import math
+from dataclasses import asdict
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import data, linen, models, train
+from bnjax.records import config_hash
+from experiments import mnist_mlp
+from experiments._claims.claim import judge
+from experiments._claims.mnist_mlp import CLAIMS
+from experiments._config import MLPRun, VGGRun
+from experiments._probes import PROBES
+from experiments._probes.percentiles import SETTLED_AFTER, stability
+from experiments._tasks import make_task
+
+STEPS = np.arange(0, 5000, 100)
+LATE = STEPS[STEPS >= SETTLED_AFTER]
+
+
+def around(median, spread=1.0):
+    """Put outer percentiles around a median, of one unit."""
+    return np.stack([median - spread, median, median + spread], axis=-1)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("median", "expected"),
+    [
+        (0 * STEPS + 3.0, (0, 0, 0)),
+        (STEPS / 1000, ((LATE[-1] - LATE[0]) / 1000, 1, 0)),
+        (np.where(STEPS < SETTLED_AFTER, 1e3, 2.0), (0, 0, 0)),
+        (0.5 * (-1.0) ** np.arange(len(STEPS)), (1, 10, 0.5 * 12 / 11)),
+        (STEPS / 1000 + 0.5 * (-1.0) ** np.arange(len(STEPS)), (5.3, 10, 0.5 * 12 / 11)),
+    ],
+    ids=["constant", "line", "early jump", "zigzag", "zigzag on a line"],
+)
+def test_steadiness_of_known_curves(median, expected):
+    """A zigzag varies by its height per record, and an eleventh of it is left of its average over 11; a line is smooth."""
+    found = stability(STEPS, around(median, spread=0.7))
+    np.testing.assert_allclose(
+        [found[name][0] for name in ("range", "variation", "roughness")], expected, rtol=1e-3, atol=1e-9
+    )
+    np.testing.assert_allclose(found["spread"], 0.7)
+
+
+def test_what_is_too_short_or_not_finite():
+    """Too few steps are NaN; steps that are not finite are left out."""
+    found = stability(STEPS[:5], around(STEPS[:5].astype(float)))
+    assert all(np.isnan(values).all() for values in found.values())
+    found = stability(STEPS[:12], around(STEPS[:12].astype(float)))
+    assert found["range"] == 600
+    assert np.isnan(found["roughness"])
+    broken = around(STEPS.astype(float))
+    broken[-1] = np.nan
+    assert stability(STEPS, broken)["range"] == LATE[-2] - LATE[0]
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_percentiles_are_those_of_the_last_hidden_layer(norm):
+    """They are taken on the test images, in evaluation mode, before the activation."""
+    config = MLPRun(dataset="digits", hidden=(6, 5), norm=norm, batch_size=16)
+    module = {"none": None, "batch": partial(linen.BatchNorm, epsilon=1e-3)}[norm]
+    model = models.make_model(models.MLPConfig(hidden=(6, 5), norm=module))
+    trainer = train.Trainer(model, train.make_optimizer("sgd", 0.5), 16)
+    digits = data.load("digits")
+    state = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    # running statistics that are those of no batch
+    state = state.replace(batch_stats=jax.tree.map(lambda leaf: leaf + 0.3, state.batch_stats))
+    probe = PROBES["percentiles"](config, trainer, 1.0)
+    assert probe.split == "test"
+    found = probe.measure(state, digits.test)
+
+    def normalise(x, layer):
+        if norm == "none":
+            return x
+        stats, params = state.batch_stats[f"norm_{layer}"], state.params[f"norm_{layer}"]
+        rows = (stats["mean"], stats["var"], params["scale"], params["bias"])
+        mean, var, scale, bias = (np.asarray(row)[None] for row in rows)
+        return (x - mean) / np.sqrt(var + 1e-3) * scale + bias
+
+    x = digits.test.images.reshape(297, -1) / 16
+    for layer in (1, 2):
+        weights = state.params[f"dense_{layer}"]
+        inputs = normalise(x @ weights["kernel"] + weights["bias"][None], layer)
+        x = jax.nn.sigmoid(inputs)
+    np.testing.assert_allclose(found["running_layer"], np.percentile(inputs, (15, 50, 85)), atol=2e-4)
+    np.testing.assert_allclose(found["running_units"], np.percentile(inputs, (15, 50, 85), axis=0).T, atol=2e-4)
+    assert ("batch_units" in found) == (norm == "batch")
+    if norm == "batch":
+        assert np.shape(found["batch_units"]) == (5, 3)
+        # 18 batches of 16, each with mean 0 and standard deviation 1, less what epsilon takes
+        low, _, high = found["batch_layer"]
+        assert 1.5 < high - low < 2.2
+
+
+def test_the_typical_unit_has_the_middle_range():
+    """Of units whose medians rise at different speeds, the one in the middle is drawn."""
+    probe = PROBES["percentiles"](MLPRun(), None, 1.0)
+    speeds = np.array([1.0, 9.0, 4.0, 2.0, 7.0])
+    records = [
+        {
+            "step": int(step),
+            "running_layer": [0, 1, 2],
+            "running_units": [[9, 9, 9]] * 5,
+            "batch_layer": [0, 1, 2],
+            "batch_units": [[s * step - 1, s * step, s * step + 1] for s in speeds],
+        }
+        for step in STEPS
+    ]
+    found = probe.collect(records)
+    assert found["typical_unit"] == 2
+    assert found["batch"]["unit"][3] == [1199, 1200, 1201]
+    assert found["running"]["unit"][3] == [9, 9, 9]
+    assert found["batch"]["of_units"]["range"] == 4 * (LATE[-1] - LATE[0])
+    assert found["batch"]["of_units"]["relative_range"] == 4 * (LATE[-1] - LATE[0])
+    assert found["batch"]["of_layer"]["range"] == 0
+    without = [{name: values for name, values in record.items() if "batch" not in name} for record in records]
+    assert "batch" not in probe.collect(without)
+    assert probe.collect([])["step"] == []
+    assert probe.collect(records[:2])["typical_unit"] == 0
+
+
+def test_the_nets_are_those_of_the_two_sources():
+    """Settings, normalisers and initial scales are what each source says."""
+    config = mnist_mlp.PRESETS["cpu"]
+    ioffe, huber = mnist_mlp.with_and_without(config.ioffe), mnist_mlp.huber_arms(config)
+    assert {net: run.norm for net, run in huber.items()} == {"plain": "none", "batch_norm": "batch", "huber": "huber"}
+    assert (ioffe["plain"].learning_rate, ioffe["plain"].batch_size, ioffe["plain"].num_steps) == (0.5, 60, 50_000)
+    assert (huber["plain"].learning_rate, huber["plain"].momentum, huber["plain"].num_steps) == (0.01, 0.9, 10_000)
+    assert (ioffe["plain"].kernel_scale, ioffe["plain"].preprocessing) == (0.05, "binary")
+    model = make_task(huber["huber"].identity(), None).trainer.model
+    params, batch_stats = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    assert params["dense_1"]["kernel"].shape == (784, 100)
+    np.testing.assert_allclose(params["dense_1"]["kernel"].std(), 1, rtol=0.02)
+    assert set(batch_stats) == {"norm_1", "norm_2", "norm_3"}
+    assert "num_batches" in batch_stats["norm_1"]
+    with pytest.raises(ValueError, match="hidden must be one or more numbers from 1"):
+        MLPRun(hidden=())
+
+
+def test_hashes_of_other_runs_stay():
+    """What was added for these nets changes the folders of no others."""
+    assert config_hash(VGGRun(norm="l1", probes=("drift", "landscape")).identity()) == "e239832470"
+
+
+def make_run(seed, accuracies, layer, statistic, ways, diverged_at=None):
+    """Make a run of 50,000 steps by hand."""
+    steps = list(range(1000, 51_000, 1000))
+    names = ("range", "variation", "roughness", "spread", "relative_range")
+    percentiles = {
+        "layer": [layer] * 51,
+        "unit": [layer] * 51,
+        "of_units": dict.fromkeys(names, statistic),
+        "of_layer": dict.fromkeys(names[:-1], statistic),
+    }
+    return {
+        "seed": seed,
+        "diverged_at": diverged_at,
+        "test": {"step": steps, "accuracy": list(np.linspace(*accuracies, len(steps)))},
+        "percentiles": {"step": [0, *steps], "typical_unit": 0, **{way: copy.deepcopy(percentiles) for way in ways}},
+    }
+
+
+@pytest.fixture
+def found():
+    """What a run might find that has everything its sources say."""
+    layer = {"plain": 9.0, "batch_norm": 1.0, "huber": 7.9}
+    setting = {"plain": ((0.2, 0.96), 2.0), "batch_norm": ((0.9, 0.98), 1.0), "huber": ((0.88, 0.97), 0.5)}
+
+    def runs(net):
+        ways, outer = mnist_mlp.WAYS[: 1 if net == "plain" else 2], layer[net]
+        found = [make_run(seed, setting[net][0], [-outer, 0.0, outer], setting[net][1], ways) for seed in (0, 1, 2)]
+        for run in found if net == "huber" else []:
+            run["percentiles"]["running"]["layer"][20:] = [[-2.0, 0.0, 2.0]] * 31
+        return found
+
+    origin = {"commit": "0", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01", "command": "x"}
+    return {
+        "experiment": "mnist_mlp",
+        "preset": "cpu",
+        "config": asdict(mnist_mlp.PRESETS["cpu"]),
+        "ioffe": {net: runs(net) for net in ("plain", "batch_norm")},
+        "huber": {net: runs(net) for net in setting},
+        "provenance": [origin],
+        "seconds": 1.0,
+    }
+
+
+def test_claims_hold_where_the_data_say_so(found):
+    """Everything that the sources say is supported by data that are so."""
+    assert {claim.name: judge(claim, found).verdict for claim in CLAIMS} == {
+        claim.name: "supported" for claim in CLAIMS
+    }
+    names = {claim.name for claim in CLAIMS}
+    assert all(claim.caveat_of in names for claim in CLAIMS if claim.caveat_of)
+
+
+def test_claims_fail_where_the_nets_are_exchanged(found):
+    """With plain nets in the place of the others, every comparison is contradicted."""
+    for group in ("ioffe", "huber"):
+        for other in set(found[group]) - {"plain"}:
+            exchanged = copy.deepcopy(found)
+            exchanged[group]["plain"], exchanged[group][other] = found[group][other], found[group]["plain"]
+            judged = [
+                judge(claim, exchanged).verdict
+                for claim in CLAIMS
+                if {f"{group}/plain", f"{group}/{other}"} == {*claim.arms}
+            ]
+            assert judged
+            assert set(judged) == {"contradicted"}
+
+
+def test_claims_about_steps_that_were_not_taken(found):
+    """A shorter run decides nothing about what comes later."""
+    for runs in found["ioffe"].values():
+        for run in runs:
+            run["test"] = {name: values[:2] for name, values in run["test"].items()}
+    verdicts = {claim.name: judge(claim, found) for claim in CLAIMS}
+    for name in ("mnist_early_accuracy", "mnist_accuracy", "mnist_steps"):
+        assert (verdicts[name].verdict, verdicts[name].reason) == ("inconclusive", "nothing to measure")
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+def test_table_findings_and_figure(found, diverged):
+    """All nets are told and drawn, those that diverged too."""
+    if diverged:
+        run = found["huber"]["plain"][1]
+        run["diverged_at"] = 1500
+        run["test"] = {name: values[:1] for name, values in run["test"].items()}
+        probe, way = run["percentiles"], run["percentiles"]["running"]
+        probe["step"] = probe["step"][:2]
+        way |= {name: way[name][:2] for name in ("layer", "unit")}
+        way |= {part: dict.fromkeys(way[part]) for part in ("of_units", "of_layer")}
+    table = mnist_mlp.summarise(found)
+    assert ("without BN, seed 1: the loss stopped being finite at step 1500." in table) == diverged
+    assert "98.00" in table
+    words = mnist_mlp.findings(found)
+    assert ("1 of 15 runs diverged." in words) == diverged
+    assert "98.0 % of the test" in words
+    assert "nan" not in words
+    figure = mnist_mlp.plot(found)
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles[:2] == ["Test error, Ioffe & Szegedy", "Test error, Huber"]
+    assert len(titles) == 6
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ("diverged" in labels) == diverged
+    assert math.isclose(figure.axes[2].get_ylim()[0], figure.axes[3].get_ylim()[0])
