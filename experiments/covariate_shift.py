@@ -6,12 +6,13 @@ net of its own random classifier; a replication with Adam that finds the opposit
 Command: TFDS_DATA_DIR=... python -m experiments covariate_shift --preset cpu
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments._arms import CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
-from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,23 @@ def deep_linear_arms(config: Config) -> dict[str, RunConfig]:
     }
 
 
+def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
+    """Name all nets; raise ValueError where what the figure needs would not be measured."""
+    check(
+        {"shift", "dummy_shift"} <= {*config.vgg.probes}, "vgg.probes", "at least shift, dummy_shift", config.vgg.probes
+    )
+    check("shift" in config.deep_linear.probes, "deep_linear.probes", "at least shift", config.deep_linear.probes)
+    return {"arms": vgg_arms(config), "deep_linear": deep_linear_arms(config)}
+
+
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
     from experiments import _curves
-    from experiments._training import train_all
+    from experiments._training import config_errors, train_all
 
-    data = train_all({"arms": vgg_arms(config), "deep_linear": deep_linear_arms(config)}, options)
+    with config_errors():
+        nets = groups(config)
+    data = train_all(nets, options)
     for group, names in (("arms", ("loss", "accuracy")), ("deep_linear", ("loss",))):
         for found in (found for runs in data[group].values() for found in runs):
             found["train"] = _curves.coarser(found["train"], 200, names)

@@ -11,12 +11,13 @@ smoothness 1.25 times larger without BN. At step 0 the net with BN is the roughe
 been run yet: they wait for an accelerator.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments._arms import CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
-from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,50 @@ def short_arms(config: Config) -> dict[str, RunConfig]:
     return {net: arm(run, **changes) for net, run in with_and_without(config.vgg).items()}
 
 
+def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
+    """Name all nets; raise ValueError where what the figure needs would not be measured."""
+    check({*_PROBES} <= {*config.vgg.probes}, "vgg.probes", f"at least {', '.join(_PROBES)}", config.vgg.probes)
+    measured = config.deep_linear.probes
+    check("landscape" in measured, "deep_linear.probes", "at least landscape", measured)
+    return {
+        "arms": with_and_without(config.vgg),
+        "short": short_arms(config),
+        "deep_linear": with_and_without(config.deep_linear),
+    }
+
+
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train and probe every net; return the data of the figure."""
     from experiments import _curves
-    from experiments._training import train_all
+    from experiments._training import config_errors, train_all
 
-    data = train_all(
-        {
-            "arms": with_and_without(config.vgg),
-            "short": short_arms(config),
-            "deep_linear": with_and_without(config.deep_linear),
-        },
-        options,
-    )
-    for found in (
-        found for group in ("arms", "short", "deep_linear") for runs in data[group].values() for found in runs
-    ):
+    with config_errors():
+        nets = groups(config)
+    data = train_all(nets, options)
+    for found in (found for group in nets for runs in data[group].values() for found in runs):
         for name in ("landscape", "random_direction"):
             if name in found:
                 found[name] = {kept: found[name][kept] for kept in _KEPT}
     for found in (found for runs in data["deep_linear"].values() for found in runs):
         found["train"] = _curves.coarser(found["train"], 200, ("loss",))
+        for name in {"landscape", "random_direction"} & {*found}:
+            found[name] = _ends(found[name])
     for found in (found for runs in data["short"].values() for found in runs):
         del found["train"]  # that of the other runs, which differ in nothing but their scans
     return data
+
+
+def _ends(scans: dict[str, Any]) -> dict[str, Any]:
+    """Keep of each scan's losses and gradient distances the smallest and the largest, and the largest smoothness."""
+    from experiments import _curves
+
+    kept = {
+        "loss": (_curves.lowest_loss, _curves.highest_loss),
+        "gradient_distance": (_curves.nearest_gradient, _curves.farthest_gradient),
+        "smoothness": (_curves.effective_smoothness,),
+    }
+    columns = {name: zip(*(end(scans).tolist() for end in ends), strict=True) for name, ends in kept.items()}
+    return {"step": scans["step"], **{name: [list(ends) for ends in column] for name, column in columns.items()}}
 
 
 def summarise(data: dict[str, Any]) -> str:

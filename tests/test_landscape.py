@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import landscape_data
 
-from experiments import _curves, landscape
+from experiments import _cli, _curves, covariate_shift, landscape
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 
@@ -98,3 +98,33 @@ def test_a_run_that_diverges_counts():
     assert "without BN, seed 0: the loss stopped being finite at step 70." in landscape.summarise(data)
     assert medians(data)["loss_range"] == math.inf
     assert "∞ times" in landscape.findings(data)
+
+
+def test_impossible_arguments(capsys, tmp_path):
+    """Where the figure's probes are left out, or an arm cannot be, a line says so and nothing is trained."""
+    for experiment, arguments, message in (
+        (landscape, ["--vgg.probes", "landscape"], "vgg.probes must be at least landscape, random_direction, succ"),
+        (landscape, ["--short-multiples", "0"], "step_multiples must be one or more different numbers > 0"),
+        (covariate_shift, ["--deep-linear.probes", "landscape"], "deep_linear.probes must be at least shift, got"),
+        (covariate_shift, ["--deep-linear-rates", "-1"], "learning_rate must be > 0 and finite, got -1.0."),
+    ):
+        with pytest.raises(SystemExit):
+            _cli.main(experiment, ["--preset", "smoke", "--results", str(tmp_path), *arguments])
+        assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_what_is_published_of_long_scans():
+    """The ends of each scan are all that figure, table and claims take of it; what is not finite stays so."""
+    scans = {"step": [0, 10], "loss": [[1.0, 3.0, 2.0], [1.0, float("nan"), 2.0]]}
+    scans |= {
+        "gradient_distance": [[4.0, 5.0, 6.0]] * 2,
+        "smoothness": [[9.0, 8.0, 7.0]] * 2,
+        "gradient_norm": [1.0, 1.0],
+    }
+    kept = landscape._ends(scans)
+    np.testing.assert_array_equal(kept["loss"], [[1, 3], [np.nan, np.nan]])
+    assert kept["gradient_distance"] == [[4, 6]] * 2
+    assert kept["smoothness"] == [[9]] * 2
+    assert set(kept) == {"step", "loss", "gradient_distance", "smoothness"}
+    for value in (_curves.lowest_loss, _curves.highest_loss, _curves.farthest_gradient, _curves.effective_smoothness):
+        np.testing.assert_array_equal(value(kept), value(scans))
