@@ -43,8 +43,9 @@ def table(data: dict[str, Any]) -> str:
 def findings(data: dict[str, Any]) -> str:
     """Say how much more varies without batch norm, and what the plateau of the effective smoothness is."""
     start, later = _times(data, "rough_start"), _times(data, "predictiveness")
+    last = min(3500, data["config"]["vgg"]["num_steps"])
     return (
-        f"In steps 80 to 3,500 the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
+        f"In steps 80 to {last:,} the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
         f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm. "
         f"From step 1,000 on the effective smoothness with batch norm is {_times(data, 'smoothness_plateau')} 2 / learning "
         f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}; in the VGG it ends "

@@ -82,6 +82,9 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
         for name in ("landscape", "random_direction"):
             if name in found:
                 found[name] = {kept: found[name][kept] for kept in _KEPT}
+    for found in (found for runs in data["arms"].values() for found in runs):
+        layers = found["successive_gradients"]["layers"]
+        found["successive_gradients"]["layers"] = dict([*layers.items()][:1])
     for found in (found for runs in data["deep_linear"].values() for found in runs):
         found["train"] = _curves.coarser(found["train"], 200, ("loss",))
         for name in {"landscape", "random_direction"} & {*found}:

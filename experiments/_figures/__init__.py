@@ -1,10 +1,11 @@
-"""Figures, drawn from data alone.
+"""Figures, drawn from data alone; what is named after an experiment draws that one's.
 
 style      colours, type, numbers on axes, the foot
 captions   what was trained, how, where and when
 accuracy   accuracy over training
 ridges     distributions over training
-landscape  the figure of the experiment `landscape`
+curves     quantities over training, as lines and bands
+landscape  the figure of `quickstart`, whose panels are also in that of `landscape`, which `landscape_rows` draws
 
 results    the figure of whatever a probe returned
 line       scans along lines, with bands
