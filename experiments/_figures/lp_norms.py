@@ -83,6 +83,7 @@ def _losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
     _mark(panel, arms)
     panel.set(title="Deep linear: loss", xlabel="training step", ylabel="loss, over all examples")
     style.log_scale(panel)
+    panel.yaxis.set_minor_formatter(lambda y, _: style.number(y) if f"{y:.0e}"[0] in "25" else "")
 
 
 def _final_losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
