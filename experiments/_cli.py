@@ -140,6 +140,8 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
                 description=description,
                 config=(tyro.conf.FlagConversionOff,),
             )
+    except ValueError as error:  # of the configuration itself, whose arguments tyro puts together last
+        _fail(str(error))
     except SystemExit as stop:
         if stop.code:
             _fail(_one_line(box.getvalue()))
