@@ -41,7 +41,7 @@ def table(data: dict[str, Any]) -> str:
         half, quartiles = middle(runs, final_loss), f"{low:.4g} to {high:.4g}"
         lines.append(f"{_curves.LABELS[net]:17}{half:13.4g}{quartiles:>22}{wins[0]:>15}{wins[1]:>12}")
     lines.append(
-        f"Mean of the last 100 steps, over {captioned(deep, 'draw')} of the linear map; in how many it is more than 10 % smaller."
+        f"Mean of the last 100 steps, over {captioned(deep, 'draw')} of the linear map; <<: in how many by more than 10 %."
     )
     return "\n".join([*lines, *_curves.divergences(data["arms"]), *_curves.divergences(deep)])
 
@@ -62,8 +62,8 @@ def findings(data: dict[str, Any]) -> str:
         f"and {early['plain']} without any; along the gradient, the gradient changes {listed(change)} as much as with batch "
         f"norm, and {change['plain']} without any.",
         f"The deep linear network ends at a loss of {listed(losses)}, against {losses['batch_norm']} with batch norm and "
-        f"{losses['plain']} without any, medians of {captioned(deep, 'draw')}: by more than 10 % the l1 norm ends below batch norm "
-        f"in {count(deep, 'l1', 'batch_norm')}, and the l-infinity norm below none in {count(deep, 'linf', 'plain')}.",
+        f"{losses['plain']} without any, medians of {captioned(deep, 'draw')}: by more than 10 % the l1 norm ends below batch "
+        f"norm in {count(deep, 'l1', 'batch_norm')}, and the l-infinity norm below none in {count(deep, 'linf', 'plain')}.",
     ]
     return " ".join([*sentences, *_curves.divergences(vgg), *_curves.divergences(deep)])
 
