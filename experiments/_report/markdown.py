@@ -1,30 +1,50 @@
-"""The claim table in Markdown, and its place in the README."""
+"""Findings and claim tables in Markdown, and their place in the README."""
 
+import math
 from pathlib import Path
 
 from bnjax.files import write_whole
+from experiments._claims.claim import VERDICTS, Claim, Judgement
 from experiments._report import words
-from experiments._report.load import Report
+from experiments._report.load import Entry, Report
 
 BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "<!-- end of claims -->\n"
 
 
 def claim_table(report: Report) -> str:
-    """Write a row per claim whose experiment has been run; a caveat follows what it is a caveat of."""
-    rows = ["| claim | published | here, median and range | verdict |", "|---|---|---|---|"]
-    for entry in report.entries:
-        for claim, judgement in entry.judged if entry.data else ():
-            interval = words.interval(claim, judgement)
-            details = [f"({interval})" * bool(interval), words.count(claim, judgement), words.diverged(judgement)]
-            here = ", ".join(filter(None, [f"{words.value(claim, judgement)} {details[0]}".strip(), *details[1:]]))
-            statement = f"{'↳ ' * bool(claim.caveat_of)}{claim.statement} ({claim.source})"
-            verdict = f"**{judgement.verdict}**" + (f": {judgement.reason}" if judgement.reason else "")
-            rows.append("| " + " | ".join(map(_cell, (statement, claim.published, here, verdict))) + " |")
-    return "\n".join(rows) + "\n"
+    """Write, for each experiment that has been run, what was found, and a folded table with a row per claim.
+
+    A caveat follows what it is a caveat of.
+    """
+    return "\n".join(_experiment(entry) for entry in report.entries if entry.data and entry.judged)
+
+
+def _experiment(entry: Entry) -> str:
+    """Write an experiment's paragraph and table."""
+    verdicts = [judgement.verdict for _, judgement in entry.judged]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+    return (
+        f"**[{entry.name.replace('_', ' ')}](figures/{entry.name}.png)** {_text(entry.findings)}\n\n"
+        f"<details><summary>{words.plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
+        "| claim | published | here, median and range | verdict |\n|---|---|---|---|\n"
+        + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)
+        + "\n</details>\n"
+    )
+
+
+def _row(claim: Claim, judgement: Judgement) -> str:
+    """Write a claim's row."""
+    interval = words.interval(claim, judgement)
+    details = [f"({interval})" * bool(interval), words.count(claim, judgement), words.diverged(judgement)]
+    here = ", ".join(filter(None, [f"{words.value(claim, judgement)} {details[0]}".strip(), *details[1:]]))
+    here = "-" if math.isnan(judgement.median) else here
+    statement = f"{'↳ ' * bool(claim.caveat_of)}{claim.statement} ({claim.source})"
+    verdict = f"**{judgement.verdict}**" + (f": {judgement.reason}" if judgement.reason else "")
+    return "| " + " | ".join(map(_text, (statement, claim.published, here, verdict))) + " |"
 
 
 def replace_table(readme: Path, table: str) -> None:
-    """Put the table between the two markers of a file.
+    """Put findings and tables between the two markers of a file.
 
     Raises:
         ValueError: if the markers are not there, once each and in this order.
@@ -39,6 +59,6 @@ def replace_table(readme: Path, table: str) -> None:
     write_whole(readme, lambda file: file.write(f"{before}{begin}\n{table}\n{end}{after}".encode()))
 
 
-def _cell(text: str) -> str:
+def _text(text: str) -> str:
     """Take out of a text what would end a cell or begin a tag."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
