@@ -16,7 +16,7 @@ def run(config: VGGRun, options: Options, _folder: Path) -> dict[str, Any]:
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table."""
-    from experiments._curves import table
+    from experiments._numbers.curves import table
 
     return table(data)
 

@@ -38,40 +38,43 @@ SHIFTS: tuple[tuple[Any, ...], ...] = (
 
 def run(config: VGGRun, options: Options, _folder: Path) -> dict[str, Any]:
     """Train both nets and follow their activations; return the data of the figure."""
-    from experiments import _curves, _drift
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
     from experiments._training import train_all
 
     data = train_all({"arms": with_and_without(config)}, options)
     for runs in data["arms"].values():
         for i, found in enumerate(runs):
             del found["landscape"]
-            found["train"] = _curves.coarser(found["train"], 250, names=("accuracy",))
-            found["drift"] = _drift.published(found["drift"], _drift.layer_names([found]), max_shapes=0 if i else 40)
+            found["train"] = curves.coarser(found["train"], 250, names=("accuracy",))
+            layers = drift_numbers.layer_names([found])
+            found["drift"] = drift_numbers.published(found["drift"], layers, max_shapes=0 if i else 40)
     return data
 
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the shifts into a table: a block per layer, a row per shift, a column per net."""
-    from experiments import _curves, _drift
     from experiments._claims.claim import TIMES
     from experiments._claims.measures import divide
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
 
     arms = data["arms"]
-    lines = ["", f"{'':30}" + "".join(f"{_curves.LABELS[arm]:>12}" for arm in arms) + f"{'ratio':>12}"]
-    accuracies = [_curves.final(runs, "test", "accuracy") for runs in arms.values()]
+    lines = ["", f"{'':30}" + "".join(f"{curves.LABELS[arm]:>12}" for arm in arms) + f"{'ratio':>12}"]
+    accuracies = [curves.final(runs, "test", "accuracy") for runs in arms.values()]
     lines.append(f"{'test accuracy':30}" + "".join(f"{100 * value:10.1f} %" for value in accuracies))
-    for layer in _drift.layer_names([found for runs in arms.values() for found in runs]):
+    for layer in drift_numbers.layer_names([found for runs in arms.values() for found in runs]):
         lines.append(f"{layer.replace('_', ' ')}, shift of")
         for words, *moved in SHIFTS:
-            values = [_drift.typical(runs, layer, *moved) for runs in arms.values()]
+            values = [drift_numbers.typical(runs, layer, *moved) for runs in arms.values()]
             cells = "".join(f"{number:>12}" for number in map(TIMES.number, (*values, divide(*values))))
             lines.append(f"  {words.format(data['config']['probe_every']):28}{cells}")
     about = "Absolute values, medians over units, over steps and then over seeds"
     return "\n".join(
         [
             *lines,
-            f"{about} ({_curves.count_seeds(data)}). The ratio is without BN / with BN.",
-            *_curves.divergences(arms),
+            f"{about} ({curves.count_seeds(data)}). The ratio is without BN / with BN.",
+            *curves.divergences(arms),
         ]
     )
 
@@ -85,18 +88,19 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say how much steadier the moments are with batch norm, in absolute units and in the units' own."""
-    from experiments import _curves, _drift
     from experiments._claims.claim import TIMES
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
 
     arms = data["arms"]
-    layers = _drift.layer_names([found for runs in arms.values() for found in runs])
+    layers = drift_numbers.layer_names([found for runs in arms.values() for found in runs])
 
     def spread(*moved: Any) -> str:
-        ratios = _drift.typical_ratios(arms, "plain", "batch_norm", *moved)
+        ratios = drift_numbers.typical_ratios(arms, "plain", "batch_norm", *moved)
         return f"{TIMES.number(min(ratios))} to {TIMES.number(max(ratios))}"
 
-    numbers = ", ".join(str(_drift.number(layer)) for layer in layers)
-    diverged = " ".join(_curves.divergences(arms))
+    numbers = ", ".join(str(drift_numbers.number(layer)) for layer in layers)
+    diverged = " ".join(curves.divergences(arms))
     return (
         f"From one measurement to the next, {data['config']['probe_every']} steps, the mean of what goes into a nonlinearity "
         f"of layers {numbers} moves {spread('mean', 'successive', False)} times as far without batch norm as with it, and its "

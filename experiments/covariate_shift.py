@@ -74,7 +74,7 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
-    from experiments import _curves
+    from experiments._numbers import curves
     from experiments._training import config_errors, train_all
 
     with config_errors():
@@ -82,7 +82,7 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     data = train_all(nets, options)
     for group, names in (("arms", ("loss", "accuracy")), ("deep_linear", ("loss",))):
         for found in (found for runs in data[group].values() for found in runs):
-            found["train"] = _curves.coarser(found["train"], 200, names)
+            found["train"] = curves.coarser(found["train"], 200, names)
             for layer in found["shift"]["layers"].values():
                 del layer["gradient_norm"]
     return data
@@ -90,7 +90,7 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table: a row per net and layer, medians over training and then over seeds."""
-    from experiments._shift_numbers import table
+    from experiments._numbers.shift import table
 
     return table(data)
 
@@ -104,6 +104,6 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say how much more shift there is with batch norm, in each setting, and what the seed repository measures."""
-    from experiments._shift_numbers import findings
+    from experiments._numbers.shift import findings
 
     return findings(data)

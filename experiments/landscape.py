@@ -72,7 +72,7 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train and probe every net; return the data of the figure."""
-    from experiments import _curves
+    from experiments._numbers import curves
     from experiments._training import config_errors, train_all
 
     with config_errors():
@@ -86,7 +86,7 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
         layers = found["successive_gradients"]["layers"]
         found["successive_gradients"]["layers"] = dict([*layers.items()][:1])
     for found in (found for runs in data["deep_linear"].values() for found in runs):
-        found["train"] = _curves.coarser(found["train"], 200, ("loss",))
+        found["train"] = curves.coarser(found["train"], 200, ("loss",))
         for name in {"landscape", "random_direction"} & {*found}:
             found[name] = _ends(found[name])
     for found in (found for runs in data["short"].values() for found in runs):
@@ -96,12 +96,12 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
 
 def _ends(scans: dict[str, Any]) -> dict[str, Any]:
     """Keep of each scan's losses and gradient distances the smallest and the largest, and the largest smoothness."""
-    from experiments import _curves
+    from experiments._numbers import curves
 
     kept = {
-        "loss": (_curves.lowest_loss, _curves.highest_loss),
-        "gradient_distance": (_curves.nearest_gradient, _curves.farthest_gradient),
-        "smoothness": (_curves.effective_smoothness,),
+        "loss": (curves.lowest_loss, curves.highest_loss),
+        "gradient_distance": (curves.nearest_gradient, curves.farthest_gradient),
+        "smoothness": (curves.effective_smoothness,),
     }
     columns = {name: zip(*(end(scans).tolist() for end in ends), strict=True) for name, ends in kept.items()}
     return {"step": scans["step"], **{name: [list(ends) for ends in column] for name, column in columns.items()}}
@@ -109,7 +109,7 @@ def _ends(scans: dict[str, Any]) -> dict[str, Any]:
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table."""
-    from experiments._landscape_numbers import table
+    from experiments._numbers.landscape import table
 
     return table(data)
 
@@ -123,6 +123,6 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say how much less the landscape varies with batch norm, at the start and after, and where the smoothness ends."""
-    from experiments._landscape_numbers import findings
+    from experiments._numbers.landscape import findings
 
     return findings(data)

@@ -46,18 +46,19 @@ def arms(config: RunConfig) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
-    from experiments import _curves, _drift
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
     from experiments._training import train_all
 
     data = train_all({"arms": arms(config.vgg), "deep_linear": arms(config.deep_linear)}, options)
     for runs in data["arms"].values():
         for i, found in enumerate(runs):
-            found["train"] = _curves.coarser(found["train"], 100, names=("accuracy",))
+            found["train"] = curves.coarser(found["train"], 100, names=("accuracy",))
             found["landscape"] = _scans(found["landscape"], ("loss", "gradient_distance"))
-            deepest = _drift.layer_names([found])[-1:]
-            found["drift"] = _drift.published(found["drift"], deepest, max_shapes=0 if i else 20)
+            deepest = drift_numbers.layer_names([found])[-1:]
+            found["drift"] = drift_numbers.published(found["drift"], deepest, max_shapes=0 if i else 20)
     for found in (found for runs in data["deep_linear"].values() for found in runs):
-        found["train"] = _curves.coarser(found["train"], 100, names=("loss",))
+        found["train"] = curves.coarser(found["train"], 100, names=("loss",))
         found["landscape"] = _scans(found["landscape"], ("smoothness",), largest=True)
         found["test"] = {}
     return data
@@ -67,7 +68,7 @@ def _scans(scans: dict[str, Any], names: tuple[str, ...], largest: bool = False)
     """Take some quantities of the scans, of every step size or of the largest value alone."""
     import numpy as np
 
-    from experiments._curves import array
+    from experiments._numbers.curves import array
 
     kept = {name: array(scans.get(name, [])) for name in names}
     if largest:
@@ -78,7 +79,7 @@ def _scans(scans: dict[str, Any], names: tuple[str, ...], largest: bool = False)
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table, a row per net."""
-    from experiments._lp_numbers import table
+    from experiments._numbers.lp_norms import table
 
     return table(data)
 
@@ -92,6 +93,6 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say how the three norms do beside batch norm and nothing, in both networks."""
-    from experiments._lp_numbers import findings
+    from experiments._numbers.lp_norms import findings
 
     return findings(data)

@@ -73,17 +73,18 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     from experiments._training import train_all
 
     data = train_all({"ioffe": with_and_without(config.ioffe), "huber": huber_arms(config)}, options)
-    for group, unused in (("ioffe", "layer"), ("huber", "unit")):
+    for group in _GROUPS:
         for run in (run for runs in data[group].values() for run in runs):
-            _trim(run, unused)
+            _trim(run, unused="layer" if group == "ioffe" else "unit")
     return data
 
 
 def _trim(run: dict[str, Any], unused: str) -> None:
-    """Leave out what neither figure nor claims take: how training went, and some percentiles."""
-    del run["train"]
+    """Leave out what neither figure nor claims take: training curves, losses, and some percentiles."""
+    del run["train"], run["test"]["loss"]
     for way in WAYS:
         run["percentiles"].get(way, {}).pop(unused, None)
+    run["percentiles"].get("batch", {}).pop("layer", None)
 
 
 def plot(data: dict[str, Any]) -> Any:
@@ -95,9 +96,9 @@ def plot(data: dict[str, Any]) -> Any:
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table: a column per setting and net."""
-    from experiments import _curves
     from experiments._claims.measures import at_step, final
     from experiments._claims.mnist_mlp import first_test_at, of_layer, of_units
+    from experiments._numbers import curves
 
     names = ("range", "variation", "roughness", "spread")
     num_seeds = len(data["config"]["ioffe"]["seeds"])
@@ -109,7 +110,7 @@ def summarise(data: dict[str, Any]) -> str:
         **{f"the layer's {name}, running": (of_layer(name), 1) for name in names},
     }
     columns = {(group, net): runs for group in _GROUPS for net, runs in data[group].items()}
-    heads = ["Huber's BN" if net == "huber" else _curves.LABELS[net] for _, net in columns]
+    heads = ["Huber's BN" if net == "huber" else curves.LABELS[net] for _, net in columns]
     return "\n".join(
         [
             "",
@@ -125,7 +126,7 @@ def summarise(data: dict[str, Any]) -> str:
             "or batches normalise it, the same without a normaliser: range of the 50th; its variation, the sum of its changes",
             "per 1,000 steps; its roughness, the standard deviation around its moving average over 1,000 steps; and the",
             "spread, half the distance of the outer two.",
-            *(line for group in _GROUPS for line in _curves.divergences(data[group])),
+            *(line for group in _GROUPS for line in curves.divergences(data[group])),
         ]
     )
 
@@ -165,7 +166,7 @@ def findings(data: dict[str, Any]) -> str:
 
 def over_seeds(runs: list[dict[str, Any]], measure: Any) -> float:
     """Take the median of a measure over the runs that have it; NaN where none has."""
-    from experiments._curves import median
+    from experiments._numbers.curves import median
 
     return median([measure(run) for run in runs])
 

@@ -69,12 +69,13 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
 
 def _published(found: dict[str, Any], config: Config, max_points: int) -> dict[str, Any]:
     """Take what is drawn and judged of a run: accuracy, and shifts from one measurement to the next."""
-    from experiments import _curves, _drift
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
 
     kept = {name: found[name] for name in ("seed", "test", "diverged_at", "seconds")}
-    kept["train"] = _curves.coarser(found["train"], max_points)
+    kept["train"] = curves.coarser(found["train"], max_points)
     if "drift" in found:
-        kept["drift"] = _drift.published(found["drift"], [f"layer_{layer}" for layer in config.drift_layers])
+        kept["drift"] = drift_numbers.published(found["drift"], [f"layer_{layer}" for layer in config.drift_layers])
         for layer in kept["drift"]["layers"].values():
             layer.pop("cumulative", None)
     return kept
@@ -93,11 +94,12 @@ def by_strength(data: dict[str, Any]) -> dict[str, dict[float, list[dict[str, An
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into tables."""
-    from experiments import _accuracy_numbers, _curves
+    from experiments._numbers import accuracy as accuracy_numbers
+    from experiments._numbers import curves
 
-    named = {_curves.LABELS[net]: runs for net, runs in data["arms"].items()}
+    named = {curves.LABELS[net]: runs for net, runs in data["arms"].items()}
     swept = {
-        f"{_curves.LABELS[norm]}, {strength:g}": runs
+        f"{curves.LABELS[norm]}, {strength:g}": runs
         for norm, strengths in by_strength(data).items()
         for strength, runs in strengths.items()
         if runs not in data["arms"].values()
@@ -105,32 +107,33 @@ def summarise(data: dict[str, Any]) -> str:
     return "\n".join(
         [
             "",
-            *_accuracy_numbers.table({**named, **swept}),
-            f"Medians over {_curves.count_seeds(data)}; nets that are named with a strength of their noise have one seed.",
+            *accuracy_numbers.table({**named, **swept}),
+            f"Medians over {curves.count_seeds(data)}; nets that are named with a strength of their noise have one seed.",
             "Steps: until the median of five points of the training curve is as high. Train: mean of the last 50 batches, with",
             "noise; test: without. A run that diverged guesses.",
             "",
             *_drifts(data),
-            *_curves.divergences({**named, **swept}),
+            *curves.divergences({**named, **swept}),
         ]
     )
 
 
 def _drifts(data: dict[str, Any]) -> list[str]:
     """Write how far mean and variance move, per layer and net."""
-    from experiments import _curves, _drift
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
 
     nets = data["arms"]
-    layers = _drift.layer_names([found for runs in nets.values() for found in runs])
-    heads = [f"layer {_drift.number(layer)}{of}" for of in ("", ", in stds") for layer in layers]
+    layers = drift_numbers.layer_names([found for runs in nets.values() for found in runs])
+    heads = [f"layer {drift_numbers.number(layer)}{of}" for of in ("", ", in stds") for layer in layers]
     rows = [f"{'shift of the mean of':25}" + "".join(f"{head:>18}" for head in heads)]
     for net, runs in nets.items():
         values = [
-            _drift.typical(runs, layer, "mean", "successive", relative)
+            drift_numbers.typical(runs, layer, "mean", "successive", relative)
             for relative in (False, True)
             for layer in layers
         ]
-        rows.append(f"{_curves.LABELS[net]:25}" + "".join(f"{value:18.3g}" for value in values))
+        rows.append(f"{curves.LABELS[net]:25}" + "".join(f"{value:18.3g}" for value in values))
     every = data["config"]["probe_every"]
     return [*rows, f"Absolute values between measurements {every} steps apart: medians over units, steps and seeds."]
 
@@ -144,9 +147,10 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say what the noise does to accuracy, and to the stability of the activations."""
-    from experiments import _curves, _drift
-    from experiments._accuracy_numbers import MEASURES, over_runs, percent
     from experiments._claims.claim import TIMES
+    from experiments._numbers import curves
+    from experiments._numbers import drift as drift_numbers
+    from experiments._numbers.accuracy import MEASURES, over_runs, percent
 
     nets, config = data["arms"], data["config"]
 
@@ -154,10 +158,11 @@ def findings(data: dict[str, Any]) -> str:
         return percent(over_runs(nets[net], MEASURES[measure]).middle)
 
     def spread(relative: bool) -> str:
-        ratios = _drift.typical_ratios(nets, "noisy_batch", "plain", "mean", "successive", relative)
+        ratios = drift_numbers.typical_ratios(nets, "noisy_batch", "plain", "mean", "successive", relative)
         return f"{TIMES.number(min(ratios))} to {TIMES.number(max(ratios))}"
 
-    layers = _drift.layer_names([found for runs in nets.values() for found in runs])
+    names = drift_numbers.layer_names([found for runs in nets.values() for found in runs])
+    layers = ", ".join(str(drift_numbers.number(layer)) for layer in names)
     found = (
         f"After {config['num_steps']:,} steps the training accuracy is {reached('noisy_batch')} with noisy batch norm, "
         f"{reached('batch_norm')} with batch norm and {reached('plain')} without; the same noise leaves the plain net at "
@@ -165,7 +170,7 @@ def findings(data: dict[str, Any]) -> str:
         f"On test images, without the noise but with the running statistics of noisy activations, noisy batch norm answers "
         f"{reached('noisy_batch', 'test')} correctly, batch norm {reached('batch_norm', 'test')}. "
         f"From one measurement to the next, {config['probe_every']} steps, the means of what goes into the nonlinearities of "
-        f"layers {', '.join(str(_drift.number(layer)) for layer in layers)} move {spread(False)} times as far with noisy batch "
-        f"norm as without batch norm, and {spread(True)} times in units of each unit's own standard deviation."
+        f"layers {layers} move {spread(False)} times as far with noisy batch norm as without batch norm, and "
+        f"{spread(True)} times in units of each unit's own standard deviation."
     )
-    return " ".join([found, *_curves.divergences(nets)])
+    return " ".join([found, *curves.divergences(nets)])

@@ -82,7 +82,7 @@ def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table."""
-    from experiments._theory_numbers import table
+    from experiments._numbers.theory import table
 
     return table(data)
 
@@ -96,8 +96,8 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say how exactly the equalities hold, and how often the condition for a smoother landscape does."""
-    from experiments import _curves
-    from experiments._theory_numbers import EQUALITIES, largest_error, over_runs, share
+    from experiments._numbers import curves
+    from experiments._numbers.theory import EQUALITIES, largest_error, over_runs, share
 
     runs = [one for runs_of_arm in data["arms"].values() for one in runs_of_arm]
     worst = max(largest_error(name)(one) for one in runs for name in EQUALITIES if name in one["probe"]["errors"])
@@ -115,4 +115,4 @@ def findings(data: dict[str, Any]) -> str:
         f"landscape holds at {inserted} of them where batch norm is inserted into a plain net, and at {trained} in a net "
         "trained with it."
     )
-    return " ".join([found, *_curves.divergences(data["arms"])])
+    return " ".join([found, *curves.divergences(data["arms"])])

@@ -76,18 +76,19 @@ def by_rate(data: dict[str, Any]) -> dict[float, dict[str, Any]]:
 
 def summarise(data: dict[str, Any]) -> str:
     """Put the result into a table."""
-    from experiments import _accuracy_numbers, _curves
+    from experiments._numbers import accuracy as accuracy_numbers
+    from experiments._numbers import curves
 
     arms = {
-        f"{_curves.LABELS[net]}, {rate:g}": runs for rate, nets in by_rate(data).items() for net, runs in nets.items()
+        f"{curves.LABELS[net]}, {rate:g}": runs for rate, nets in by_rate(data).items() for net, runs in nets.items()
     }
     return "\n".join(
         [
             "",
-            *_accuracy_numbers.table(arms),
-            f"Each row is a net and its learning rate; medians over {_curves.count_seeds(data)}. Steps: until the median of",
+            *accuracy_numbers.table(arms),
+            f"Each row is a net and its learning rate; medians over {curves.count_seeds(data)}. Steps: until the median of",
             "five points of the training curve is as high. Train: mean of the last 50 batches. A run that diverged guesses.",
-            *_curves.divergences(arms),
+            *curves.divergences(arms),
         ]
     )
 
@@ -101,7 +102,7 @@ def plot(data: dict[str, Any]) -> Any:
 
 def findings(data: dict[str, Any]) -> str:
     """Say how well the nets did at each learning rate, and how fast."""
-    from experiments._accuracy_numbers import MEASURES, over_runs, percent, steps
+    from experiments._numbers.accuracy import MEASURES, over_runs, percent, steps
 
     def listed(net: str) -> str:
         return _list(percent(over_runs(nets[net], MEASURES["test"]).middle) for nets in by_rate(data).values())

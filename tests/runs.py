@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from experiments import _curves, covariate_shift, landscape, noisy_batchnorm, training_curves
+from experiments import covariate_shift, landscape, noisy_batchnorm, training_curves
 from experiments._arms import with_and_without
+from experiments._numbers import curves
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
 
@@ -161,7 +162,7 @@ def training_curves_data(preset="cpu", speeds=CURVE_SPEEDS, num_steps=1000, dive
         is_lost = arm == "plain_0.5"
         rate = 0 if is_lost else speeds[net] / num_steps
         found = [make_run(run, seed, rate, {}, diverged_at if is_lost else None) for seed in run.seeds]
-        return [{**each, "train": _curves.coarser(each["train"], 500)} for each in found]
+        return [{**each, "train": curves.coarser(each["train"], 500)} for each in found]
 
     return as_read("training_curves", preset, config, {"arms": training_curves.arms(config)}, runs)
 
@@ -196,7 +197,7 @@ def noisy_data(preset="cpu", speeds=NOISY_SPEEDS, moves=NOISY_MOVES, num_steps=1
         found = [
             make_run(run, seed, rate, {"drift": drift} if "drift" in run.probes else {}, stop) for seed in run.seeds
         ]
-        return [{**each, "train": _curves.coarser(each["train"], 500)} for each in found]
+        return [{**each, "train": curves.coarser(each["train"], 500)} for each in found]
 
     groups = {"arms": noisy_batchnorm.arms(config), "sweep": noisy_batchnorm.sweep(config)}
     return as_read("noisy_batchnorm", preset, config, groups, runs)

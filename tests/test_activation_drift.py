@@ -6,11 +6,12 @@ import pytest
 from matplotlib import pyplot as plt
 
 from bnjax import probes
-from experiments import _drift, activation_drift
+from experiments import activation_drift
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._figures.activation_drift import activation_drift_figure
 from experiments._figures.ridges import finite_shapes
+from experiments._numbers import drift as drift_numbers
 from experiments._probes import drift as drift_probe
 
 STEPS = [0, 10, 20, 30, 40]
@@ -43,7 +44,7 @@ def make_run(size, relative, seed=0, diverged_at=None):
         "seed": seed,
         "train": {"step": [0, 20], "window": 20, "accuracy": [0.2, 0.4]},
         "test": {"step": [40], "accuracy": [0.5], "loss": [1.0]},
-        "drift": _drift.published(drift, list(LAYERS), max_shapes=0 if seed else 3),
+        "drift": drift_numbers.published(drift, list(LAYERS), max_shapes=0 if seed else 3),
         "diverged_at": diverged_at,
     }
 
@@ -79,32 +80,36 @@ def test_shifts_have_closed_forms():
     """A mean that moves by 1/2 a step does so in units of its own standard deviation, from the step before or the first."""
     drift = {"step": STEPS, "layers": {layer: make_layer(0.5, 0.25) for layer in LAYERS}}
     for since, expected in (("successive", [0.5] * 4), ("cumulative", [0.5, 1, 1.5, 2])):
-        found = _drift.shift("layer_3", "mean", since)(drift)
+        found = drift_numbers.shift("layer_3", "mean", since)(drift)
         np.testing.assert_allclose(found, [np.nan, *expected])
-    np.testing.assert_allclose(_drift.shift("layer_3", "mean", "cumulative", True)(drift)[1:], [0.25, 0.5, 0.75, 1])
-    np.testing.assert_allclose(_drift.shift("layer_3", "variance", "successive")(drift)[1:], 2)
     np.testing.assert_allclose(
-        _drift.shift("layer_3", "variance", "successive", True)(drift)[1:], 0.5 / (1 + 0.5 * np.arange(4))
+        drift_numbers.shift("layer_3", "mean", "cumulative", True)(drift)[1:], [0.25, 0.5, 0.75, 1]
     )
-    np.testing.assert_allclose(_drift.shift("layer_8", "wasserstein", "cumulative")(drift)[1:], [0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(drift_numbers.shift("layer_3", "variance", "successive")(drift)[1:], 2)
+    np.testing.assert_allclose(
+        drift_numbers.shift("layer_3", "variance", "successive", True)(drift)[1:], 0.5 / (1 + 0.5 * np.arange(4))
+    )
+    np.testing.assert_allclose(
+        drift_numbers.shift("layer_8", "wasserstein", "cumulative")(drift)[1:], [0.25, 0.5, 0.75, 1]
+    )
 
 
 def test_units_without_a_value_are_left_out():
     """The median is that of the others; where there is none it is NaN, and a single step has none."""
     layer = {"successive": {"relative_mean": [[None, -1.5], [None, None]]}}
-    assert _drift.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[1] == 1.5
-    assert np.isnan(_drift.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[2])
-    assert np.isnan(_drift.shift("a", "mean", "successive")({"layers": {"a": {}}})).tolist() == [True]
+    assert drift_numbers.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[1] == 1.5
+    assert np.isnan(drift_numbers.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[2])
+    assert np.isnan(drift_numbers.shift("a", "mean", "successive")({"layers": {"a": {}}})).tolist() == [True]
 
 
 def test_histograms_come_back_from_quantiles():
     """Of a uniform distribution they are flat, hold all but what lies outside the outermost quantiles, and follow shifts."""
     quantiles, edges = (np.arange(40) + 0.5) / 40, np.linspace(-1, 2, 65)
-    shares = _drift.histogram(quantiles, edges)
+    shares = drift_numbers.histogram(quantiles, edges)
     assert shares.sum() == pytest.approx(1 - 1 / 40)
     np.testing.assert_allclose(shares[28:36], 3 / 64, rtol=1e-6)
-    np.testing.assert_allclose(_drift.histogram(quantiles + 3 / 64, edges)[1:], shares[:-1], atol=1e-12)
-    assert _drift.histogram(np.full(40, 0.5), edges).sum() == pytest.approx(1 - 1 / 40)
+    np.testing.assert_allclose(drift_numbers.histogram(quantiles + 3 / 64, edges)[1:], shares[:-1], atol=1e-12)
+    assert drift_numbers.histogram(np.full(40, 0.5), edges).sum() == pytest.approx(1 - 1 / 40)
 
 
 def test_what_is_published_is_small():
@@ -115,12 +120,14 @@ def test_what_is_published_is_small():
     assert np.shape(runs[0]["drift"]["layers"]["layer_3"]["percentiles"]) == (5, 3)
     layer = runs[0]["drift"]["layers"]["layer_3"]
     assert np.shape(layer["cumulative"]["variance"]) == (5, 1)
-    whole = _drift.shift("layer_3", "variance", "cumulative", True)({"layers": {"layer_3": make_layer(0.5, 0.2)}})
-    np.testing.assert_allclose(
-        _drift.shift("layer_3", "variance", "cumulative", True)(runs[0]["drift"]), whole, rtol=1e-4
+    whole = drift_numbers.shift("layer_3", "variance", "cumulative", True)(
+        {"layers": {"layer_3": make_layer(0.5, 0.2)}}
     )
-    assert _drift.layer_names(runs) == list(LAYERS)
-    assert _drift.published({}, []) == {"step": [], "layers": {}}
+    np.testing.assert_allclose(
+        drift_numbers.shift("layer_3", "variance", "cumulative", True)(runs[0]["drift"]), whole, rtol=1e-4
+    )
+    assert drift_numbers.layer_names(runs) == list(LAYERS)
+    assert drift_numbers.published({}, []) == {"step": [], "layers": {}}
     steps, _ = finite_shapes({"step": [0, 1], "quantiles": [[0.0, 1.0], [None, 1.0]]})
     assert steps.tolist() == [0]
 
@@ -138,7 +145,7 @@ def test_collected_records_keep_the_first_unit_whole():
     for moment in ("mean", "variance"):
         drift = {"step": [0, 10], "layers": {"layer_3": layer}}
         moved = np.median(np.abs(layer["successive"][f"relative_{moment}"]))
-        assert _drift.shift("layer_3", moment, "successive", True)(drift)[1] == pytest.approx(moved, rel=1e-5)
+        assert drift_numbers.shift("layer_3", moment, "successive", True)(drift)[1] == pytest.approx(moved, rel=1e-5)
 
 
 def verdicts(data):

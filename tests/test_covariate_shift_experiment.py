@@ -6,9 +6,10 @@ import math
 import pytest
 from runs import covariate_shift_data
 
-from experiments import _shift_numbers, covariate_shift
+from experiments import covariate_shift
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
+from experiments._numbers import shift as shift_numbers
 from experiments._probes.probe import by_layer
 
 NETS = ("plain", "batch_norm")
@@ -50,9 +51,9 @@ def test_findings(data):
     """Each ratio, what is there without a step, and the cosines are those of the data."""
     words = covariate_shift.findings(data)
     assert words.count("3.00 times") == 3
-    cosines = [_shift_numbers.typical(data["deep_linear"][f"{net}_1e-07"], "layer_17", "cosine") for net in NETS]
+    cosines = [shift_numbers.typical(data["deep_linear"][f"{net}_1e-07"], "layer_17", "cosine") for net in NETS]
     assert "{:.3g} and {:.3g} at learning rate 1·10⁻⁷".format(*cosines) in words
-    floor = 100 * _shift_numbers.floor(data["arms"]["plain_sgd_0.1"])
+    floor = 100 * shift_numbers.floor(data["arms"]["plain_sgd_0.1"])
     assert f"{floor:.0f} %" in words
 
 

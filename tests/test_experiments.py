@@ -12,10 +12,11 @@ from conftest import ROOT
 from bnjax import records
 from bnjax.records import read_json
 from experiments import __main__ as command_line
-from experiments import _cli, _curves, activation_drift, landscape, noisy_batchnorm, quickstart
+from experiments import _cli, activation_drift, landscape, noisy_batchnorm, quickstart
 from experiments._claims import claims_of
 from experiments._claims.claim import VERDICTS, judge
 from experiments._config import VGGRun
+from experiments._numbers import curves
 
 SMOKE = ["--preset", "smoke"]
 
@@ -229,12 +230,12 @@ def test_curves_over_seeds():
         {"landscape": {"step": [0, 10, 20], "loss": [[1, 2], [3, None], [5, 6]]}},
         {"landscape": {"step": [0, 10], "loss": [[2, 4], [4, 8]]}},
     ]
-    curve = _curves.over_seeds(runs, "landscape", _curves.highest_loss)
+    curve = curves.over_seeds(runs, "landscape", curves.highest_loss)
     np.testing.assert_array_equal(curve.step, [0, 10, 20])
     np.testing.assert_array_equal(curve.low, [2, 8, 6])
     np.testing.assert_array_equal(curve.middle, [3, 8, 6])
     np.testing.assert_array_equal(curve.high, [4, 8, 6])
-    np.testing.assert_allclose(_curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
+    np.testing.assert_allclose(curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
 
 
 @pytest.mark.xdist_group("smoke")

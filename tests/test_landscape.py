@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from runs import landscape_data
 
-from experiments import _cli, _curves, covariate_shift, landscape
+from experiments import _cli, covariate_shift, landscape
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
+from experiments._numbers import curves
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +89,8 @@ def test_long_runs_have_all_claims():
 def test_losses_and_their_changes():
     """Each loss and how far it is from the one before, which the first has not."""
     train = {"loss": [1.0, 3.0, 2.0]}
-    np.testing.assert_array_equal(_curves.loss_and_change(train), [np.nan, 5, 3])
-    np.testing.assert_array_equal(_curves.relative_change(train), [np.nan, 2 / 3, 1 / 2])
+    np.testing.assert_array_equal(curves.loss_and_change(train), [np.nan, 5, 3])
+    np.testing.assert_array_equal(curves.relative_change(train), [np.nan, 2 / 3, 1 / 2])
 
 
 def test_a_run_that_diverges_counts():
@@ -126,5 +127,5 @@ def test_what_is_published_of_long_scans():
     assert kept["gradient_distance"] == [[4, 6]] * 2
     assert kept["smoothness"] == [[9]] * 2
     assert set(kept) == {"step", "loss", "gradient_distance", "smoothness"}
-    for value in (_curves.lowest_loss, _curves.highest_loss, _curves.farthest_gradient, _curves.effective_smoothness):
+    for value in (curves.lowest_loss, curves.highest_loss, curves.farthest_gradient, curves.effective_smoothness):
         np.testing.assert_array_equal(value(kept), value(scans))

@@ -69,9 +69,9 @@ def test_experiments_stand_alone(path):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_the_command_line_answers_before_jax_is_there(path):
     """What is imported to parse a command line imports nothing heavy."""
-    if path.stem.startswith(("_training", "_curves", "_theory")):
+    if path.stem.startswith(("_training", "_tasks", "_theory")):
         return
     heavy = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
     assert not {name.split(".")[0] for name in imports(path, top_level=True)} & heavy
-    deferred = ("experiments._training", "experiments._figures", "experiments._curves", "experiments._theory")
+    deferred = tuple(f"experiments._{part}" for part in ("training", "tasks", "theory", "probes", "numbers", "figures"))
     assert not [name for name in imports(path, top_level=True) if name.startswith(deferred)]

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from experiments import _lp_numbers, lp_norms
+from experiments import lp_norms
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._figures.lp_norms import lp_figure
+from experiments._numbers import lp_norms as lp_numbers
 
 STEPS = list(range(0, 1000, 100))
 ARMS = ("plain", "batch_norm", "l1", "l2", "linf")
@@ -126,7 +127,7 @@ def test_a_draw_that_diverged_has_an_infinite_loss():
     judgement = judge(claim, data)
     assert (judgement.verdict, judgement.values[1], judgement.num_diverged) == ("inconclusive", 0, 1)
     assert judgement.num_runs == 8
-    assert _lp_numbers.count(data["deep_linear"], "l1", "batch_norm") == "3 of 4"
+    assert lp_numbers.count(data["deep_linear"], "l1", "batch_norm") == "3 of 4"
     assert "l1 norm, seed 1: the loss stopped being finite at step 7." in lp_norms.summarise(data)
 
 
@@ -140,7 +141,7 @@ def test_words_are_computed():
     found = lp_norms.findings(data)
     assert "is 74.1 % (l1 norm), 72.1 % (l2 norm), 72.1 % (l-infinity norm), against 70.1 % with batch norm" in found
     assert "the l1 norm ends below batch norm in 4 of 4, and the l-infinity norm below none in 4 of 4." in found
-    assert _lp_numbers.count(data["deep_linear"], "batch_norm", "l2") == "0 of 4"
+    assert lp_numbers.count(data["deep_linear"], "batch_norm", "l2") == "0 of 4"
 
 
 def test_what_is_published_is_small():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from runs import NOISY_MOVES, NOISY_SPEEDS, noisy_data
 
-from experiments import _drift, noisy_batchnorm
+from experiments import noisy_batchnorm
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._config import Options
+from experiments._numbers import drift as drift_numbers
 from experiments.noisy_batchnorm import NOISY
 
 
@@ -102,5 +103,5 @@ def test_words_are_computed():
 def test_layers_follow_the_network():
     """The layers that are judged are those that were followed, whatever their numbers."""
     data = noisy_data("paper", num_steps=1000)
-    assert _drift.layer_names(data["arms"]["plain"]) == ["layer_2", "layer_9", "layer_12"]
+    assert drift_numbers.layer_names(data["arms"]["plain"]) == ["layer_2", "layer_9", "layer_12"]
     assert judged(data)["mean"].verdict == "supported"

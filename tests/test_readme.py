@@ -10,9 +10,8 @@ import pytest
 from conftest import ROOT
 
 from bnjax import norms, probes
-from bnjax.records import read_json
 from experiments import __main__ as command_line
-from experiments import _cli, _curves
+from experiments import _cli
 
 README = (ROOT / "README.md").read_text()
 
@@ -124,22 +123,6 @@ def test_each_way_of_use_is_as_short_as_promised():
     lengths = [sum(bool(line) and " import " not in f" {line}" for line in block.splitlines()) for block in blocks]
     assert len(lengths) == 4
     assert all(length <= limit for length, limit in zip(lengths, (5, 5, 5, 10), strict=True)), lengths
-
-
-def test_the_late_smoothness_is_the_one_of_the_committed_data():
-    """The scans that the README counts are those of the data file."""
-    arms = read_json(ROOT / "figures" / "landscape.json")["arms"]
-    for arm, words in (("batch_norm", "30 of 30 scans with batch norm"), ("plain", "25 of 30 without")):
-        probe = arms[arm][0]["probe"]
-        late = [values for step, values in zip(probe["step"], probe["smoothness"], strict=True) if step >= 1000]
-        from_smallest = sum(values[0] == max(values) for values in late)
-        assert f"{from_smallest} of {len(late)}" == " ".join(words.split()[:3])
-        assert words in README
-
-
-def test_the_table_is_the_one_of_the_committed_data():
-    """The numbers that the README shows are what the command prints from the data file beside the figure."""
-    assert _curves.table(read_json(ROOT / "figures" / "landscape.json")).strip("\n") in README
 
 
 def test_nothing_is_left_to_fill_in():

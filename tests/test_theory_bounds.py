@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bnjax.records import read_json, write_json
-from experiments import _theory, _theory_numbers, theory_bounds
+from experiments import _theory, theory_bounds
 from experiments._config import Options
+from experiments._numbers import theory as theory_numbers
 from experiments._signals import Interrupted
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
@@ -42,8 +43,8 @@ def test_equalities_hold_to_rounding(data):
     for run in runs(data):
         errors = run["probe"]["errors"]
         for name in errors:
-            assert _theory_numbers.largest_error(name)(run) < _theory_numbers.ACCEPTED, name
-        assert set(_theory_numbers.EQUALITIES) - set(errors) <= {"preserved_outputs"}
+            assert theory_numbers.largest_error(name)(run) < theory_numbers.ACCEPTED, name
+        assert set(theory_numbers.EQUALITIES) - set(errors) <= {"preserved_outputs"}
         assert {"gap 0.001", "gap 1"} <= set(errors)
     assert "preserved_outputs" in data["arms"]["plain"][0]["probe"]["errors"]
 
@@ -51,15 +52,15 @@ def test_equalities_hold_to_rounding(data):
 def test_statements_that_hold_everywhere(data):
     """The corrected bounds hold for all units; inserted BN increases no gradient; 4.2's second line holds under its premise."""
     for run in runs(data):
-        assert _theory_numbers.share("corrected_holds")(run) == 1
-        assert _theory_numbers.share("relaxed_holds_under_premise", "relaxed_premise")(run) == 1
+        assert theory_numbers.share("corrected_holds")(run) == 1
+        assert theory_numbers.share("relaxed_holds_under_premise", "relaxed_premise")(run) == 1
         for epsilon in SMOKE.epsilons:
-            assert _theory_numbers.share(f"epsilon {epsilon:g}")(run) == 1
+            assert theory_numbers.share(f"epsilon {epsilon:g}")(run) == 1
     (plain,) = data["arms"]["plain"]
     # Behind a ReLU net without batch norm the loss is convex in the pre-activations of a unit, but for its kinks.
-    assert all(_theory_numbers.share(name)(plain) == 1 for name in ("gradient_not_larger", "positive"))
-    assert 0 < _theory_numbers.share("printed_holds")(plain) < 1
-    assert 0 < _theory_numbers.share("smoother")(plain) < 1
+    assert all(theory_numbers.share(name)(plain) == 1 for name in ("gradient_not_larger", "positive"))
+    assert 0 < theory_numbers.share("printed_holds")(plain) < 1
+    assert 0 < theory_numbers.share("smoother")(plain) < 1
 
 
 def test_what_is_recorded(data):
@@ -84,7 +85,7 @@ def test_figure_and_table(data, tmp_path):
     theory_bounds.plot(data).savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     words = theory_bounds.summarise(data)
-    for label in (*_theory_numbers.EQUALITIES.values(), *_theory_numbers.STATEMENTS.values()):
+    for label in (*theory_numbers.EQUALITIES.values(), *theory_numbers.STATEMENTS.values()):
         assert label in words
 
 

@@ -5,10 +5,11 @@ import math
 import pytest
 from runs import CURVE_SPEEDS, training_curves_data
 
-from experiments import _accuracy_numbers, training_curves
+from experiments import training_curves
 from experiments._claims import claims_of
 from experiments._claims import measures as m
 from experiments._claims.claim import judge
+from experiments._numbers import accuracy as accuracy_numbers
 
 
 def judged(data):
@@ -95,13 +96,11 @@ def test_the_best_of_all_tests():
 
 def test_medians_over_seeds_take_infinity_in():
     """A net that one seed of three never teaches still has a median; what is not known is left out."""
-    found = _accuracy_numbers.over_runs(
-        [{"x": 3.0}, {"x": math.inf}, {"x": 1.0}, {"x": math.nan}], lambda run: run["x"]
-    )
+    found = accuracy_numbers.over_runs([{"x": 3.0}, {"x": math.inf}, {"x": 1.0}, {"x": math.nan}], lambda run: run["x"])
     assert found == (1, 3, math.inf)
-    assert math.isnan(_accuracy_numbers.over_runs([], lambda run: 1.0).middle)
-    assert [_accuracy_numbers.steps(x) for x in (1234.0, math.inf, math.nan)] == ["1,234", "never", "-"]
-    assert [_accuracy_numbers.percent(x) for x in (0.1234, math.nan)] == ["12.3 %", "-"]
+    assert math.isnan(accuracy_numbers.over_runs([], lambda run: 1.0).middle)
+    assert [accuracy_numbers.steps(x) for x in (1234.0, math.inf, math.nan)] == ["1,234", "never", "-"]
+    assert [accuracy_numbers.percent(x) for x in (0.1234, math.nan)] == ["12.3 %", "-"]
 
 
 def test_words_are_computed():

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments._claims.claim import TIMES, Claim
-from experiments._drift import over_layers
+from experiments._numbers.drift import over_layers
 
 _BOTH = {"arms": ("arms/plain", "arms/batch_norm"), "format": TIMES}
 

@@ -19,7 +19,7 @@ from experiments._claims.measures import (
     pairs,
     ratio,
 )
-from experiments._curves import array, of_layer
+from experiments._numbers.curves import array, of_layer
 
 _SAN, _ALX = "Santurkar et al. 2018", "replication AlexeyGB/batch-norm-helps-optimization, read off"
 _MAM = "F. Mameli, repository Test_batch_norm_paper, read off"

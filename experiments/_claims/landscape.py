@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments import _curves
 from experiments._claims.claim import TIMES, Claim, Format
 from experiments._claims.measures import (
     DataMeasure,
@@ -19,6 +18,7 @@ from experiments._claims.measures import (
     pairs,
     ratio,
 )
+from experiments._numbers import curves
 
 _ARMS = ("plain", "batch_norm")
 _SWAPPED = ("batch_norm", "plain")
@@ -27,12 +27,12 @@ _DEEP_LINEAR: dict[str, Any] = {"format": TIMES, "per": "draw"}
 _EARLY = {"first": 80, "last": 3500}
 _LATE = {"first": 9000}
 
-_late_smoothness = median_of("landscape", _curves.effective_smoothness, final_share=0.25)
+_late_smoothness = median_of("landscape", curves.effective_smoothness, final_share=0.25)
 
 
 def _successive(name: str) -> RunMeasure:
     """Take the median of what was found about the gradients of layer 5 in successive steps."""
-    return median_of("successive_gradients", _curves.of_layer("layer_5", name), **_EARLY)
+    return median_of("successive_gradients", curves.of_layer("layer_5", name), **_EARLY)
 
 
 def _of_loss(value: Callable[[dict], np.ndarray]) -> RunMeasure:
@@ -47,7 +47,7 @@ def _in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vg
 
 def _fall(probe: dict) -> np.ndarray:
     """Divide the smoothness at the smallest step by that at the next one."""
-    smoothness = _curves.array(probe["smoothness"])
+    smoothness = curves.array(probe["smoothness"])
     return smoothness[:, 0] / smoothness[:, 1]
 
 
@@ -64,7 +64,7 @@ def _where_trained(num_steps: int, measure: RunMeasure) -> RunMeasure:
 
 def _starts(data: dict) -> list[float]:
     """Take the smallest loss of the plain net's first scan; NaN where the penalty was left out of it."""
-    first = each("plain", median_of("landscape", _curves.lowest_loss, last=0))(data)
+    first = each("plain", median_of("landscape", curves.lowest_loss, last=0))(data)
     return first if data["config"]["vgg"]["probe_penalty"] else [math.nan] * len(first)
 
 
@@ -106,7 +106,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Sec. 3.1, Fig. 4b",
         statistic="largest l2 change of the gradient in a scan, median over the scans at steps 80 to 3,500: plain / BN",
         published="53 / 29 to 104 / 27, or 1.8 to 3.9 times",
-        measure=ratio(*_ARMS, median_of("landscape", _curves.farthest_gradient, **_EARLY)),
+        measure=ratio(*_ARMS, median_of("landscape", curves.farthest_gradient, **_EARLY)),
         supported=(1, math.inf),
         **_VGG,
     ),
@@ -116,7 +116,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Sec. 3.1, text; their Fig. 4b shows less for the VGG",
         statistic="the same; at least half of two orders of magnitude on a logarithmic axis, 10 times, is asked for",
         published="1.8 to 3.9 times",
-        measure=ratio(*_ARMS, median_of("landscape", _curves.farthest_gradient, **_EARLY)),
+        measure=ratio(*_ARMS, median_of("landscape", curves.farthest_gradient, **_EARLY)),
         supported=(10, math.inf),
         **_VGG,
     ),
@@ -126,7 +126,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4b, read off at step 0",
         statistic="largest l2 change of the gradient in the scan at step 0: BN / plain",
         published="125 to 145 against 1.2 to 2.4, or 52 times and more",
-        measure=ratio(*_SWAPPED, median_of("landscape", _curves.farthest_gradient, last=0)),
+        measure=ratio(*_SWAPPED, median_of("landscape", curves.farthest_gradient, last=0)),
         supported=(1, math.inf),
         **_VGG,
         caveat_of="landscape_predictiveness",
@@ -147,7 +147,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Sec. 3.1, Fig. 4c",
         statistic="effective smoothness, the largest change per distance, median over steps 80 to 3,500: plain / BN",
         published="22 / 16.8 to 21 / 19.9, or 1.3 to 1.06 times",
-        measure=ratio(*_ARMS, median_of("landscape", _curves.effective_smoothness, **_EARLY)),
+        measure=ratio(*_ARMS, median_of("landscape", curves.effective_smoothness, **_EARLY)),
         supported=(1, math.inf),
         **_VGG,
     ),
@@ -157,7 +157,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4c, read off from step 9,000 on",
         statistic="effective smoothness, median over the last quarter of the scans: plain / BN; within 10 % of 1",
         published="20 / 20, or 1 time",
-        measure=ratio(*_ARMS, median_of("landscape", _curves.effective_smoothness, final_share=0.25)),
+        measure=ratio(*_ARMS, median_of("landscape", curves.effective_smoothness, final_share=0.25)),
         supported=(0.9, 1.1),
         **_VGG,
         caveat_of="landscape_smoothness",
@@ -168,7 +168,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4c, read off",
         statistic="effective smoothness, median from step 1,000 on, in units of 2 / learning rate; within 10 % of 1",
         published="19.4 at steps 1,000 to 2,500, then 19.9 to 20.0, at a learning rate of 0.1, or 0.97 to 1.00 times",
-        measure=_in_edges("batch_norm", median_of("landscape", _curves.effective_smoothness, first=1000)),
+        measure=_in_edges("batch_norm", median_of("landscape", curves.effective_smoothness, first=1000)),
         supported=(0.9, 1.1),
         format=TIMES,
         arms=("arms/batch_norm",),
@@ -253,7 +253,7 @@ CLAIMS = (
         source="F. Mameli, article and repository Test_batch_norm_paper, gradient notebook",
         statistic="L + |L - L before|, of neighbours on the training curve, median over steps 80 to 3,500: BN / plain",
         published="1.34 / 2.25 at step 1,000, 0.87 / 1.74 at 3,000, or 0.60 and 0.50 times",
-        measure=ratio(*_SWAPPED, _of_loss(_curves.loss_and_change)),
+        measure=ratio(*_SWAPPED, _of_loss(curves.loss_and_change)),
         supported=(0, 1),
         **_VGG,
     ),
@@ -263,7 +263,7 @@ CLAIMS = (
         source="the same, apart; F. Mameli's variance of the losses",
         statistic="|L - L before| / L, median over steps 80 to 3,500: BN / plain",
         published="variance of the losses 0.160 / 0.080, or 2.0 times",
-        measure=ratio(*_SWAPPED, _of_loss(_curves.relative_change)),
+        measure=ratio(*_SWAPPED, _of_loss(curves.relative_change)),
         supported=(1, math.inf),
         **_VGG,
         caveat_of="landscape_loss_change",
@@ -286,7 +286,7 @@ CLAIMS = (
         statistic="largest l2 change of the gradient in a scan, median over the scans at steps 150 to 700: plain / BN",
         published="1.9e16 / 3e6 or less at the start, or 6e9 times",
         measure=ratio(
-            *_ARMS, median_of("landscape", _curves.farthest_gradient, first=150, last=700), group="deep_linear"
+            *_ARMS, median_of("landscape", curves.farthest_gradient, first=150, last=700), group="deep_linear"
         ),
         supported=(100, math.inf),
         **_DEEP_LINEAR,
@@ -298,7 +298,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 10, read off",
         statistic="largest loss of a scan, median over the scans at steps 150 to 700: plain / BN",
         published="2.7e10 / 1e5 or less, or 270,000 times and more",
-        measure=ratio(*_ARMS, median_of("landscape", _curves.highest_loss, first=150, last=700), group="deep_linear"),
+        measure=ratio(*_ARMS, median_of("landscape", curves.highest_loss, first=150, last=700), group="deep_linear"),
         supported=(100, math.inf),
         **_DEEP_LINEAR,
         arms=("deep_linear",),
@@ -310,7 +310,7 @@ CLAIMS = (
         statistic="effective smoothness, median over the scans at steps 150 to 700: plain / BN",
         published="1.4e11 / 2.1e6 or less, or 67,000 times and more",
         measure=ratio(
-            *_ARMS, median_of("landscape", _curves.effective_smoothness, first=150, last=700), group="deep_linear"
+            *_ARMS, median_of("landscape", curves.effective_smoothness, first=150, last=700), group="deep_linear"
         ),
         supported=(1, math.inf),
         **_DEEP_LINEAR,
@@ -324,7 +324,7 @@ CLAIMS = (
         published="2.0e6 at a learning rate of 1e-6, or 1 time",
         measure=_in_edges(
             "plain",
-            median_of("landscape", _curves.effective_smoothness, final_share=0.05),
+            median_of("landscape", curves.effective_smoothness, final_share=0.05),
             "deep_linear",
             "deep_linear",
         ),
@@ -340,7 +340,7 @@ CLAIMS = (
         statistic="effective smoothness, median from step 1,000 on, in units of 2 / learning rate; within 10 % of 1",
         published="1.8e6 to 2.1e6 at a learning rate of 1e-6, or 0.9 to 1.05 times",
         measure=_in_edges(
-            "batch_norm", median_of("landscape", _curves.effective_smoothness, first=1000), "deep_linear", "deep_linear"
+            "batch_norm", median_of("landscape", curves.effective_smoothness, first=1000), "deep_linear", "deep_linear"
         ),
         supported=(0.9, 1.1),
         **_DEEP_LINEAR,

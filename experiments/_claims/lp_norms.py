@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments._claims.claim import POINTS, TIMES, Claim
 from experiments._claims.measures import CHANCE, DataMeasure, at_step, difference, final, loss_range, median_of, ratio
-from experiments._curves import effective_smoothness, farthest_gradient
-from experiments._drift import over_layers
+from experiments._numbers.curves import effective_smoothness, farthest_gradient
+from experiments._numbers.drift import over_layers
 
 NORMS = {"l1": "l1", "l2": "l2", "linf": "l-infinity"}
 EARLY: dict[str, Any] = {"first": 80, "last": 1000}

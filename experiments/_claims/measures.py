@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import _curves
+from experiments._numbers import curves
 
 Run = dict[str, Any]
 RunMeasure = Callable[[Run], float]
@@ -160,10 +160,10 @@ def steps_to(level: float, every: int = 1, within: int = 0) -> RunMeasure:
 
 def curve(run: Run, kind: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
     """Return the steps and values of a curve; what is not finite is NaN; empty where nothing was recorded."""
-    curves = run[kind]
-    if not curves.get("step"):
+    found = run[kind]
+    if not found.get("step"):
         return np.array([]), np.array([])
-    return np.array(curves["step"]), _curves.array(curves[value]) if isinstance(value, str) else value(curves)
+    return np.array(found["step"]), curves.array(found[value]) if isinstance(value, str) else value(found)
 
 
 def ends_of(run: Run, kind: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
@@ -186,4 +186,4 @@ def _average(ends: np.ndarray, values: np.ndarray, step: float, num_steps: int) 
 
 def loss_range(probe: dict) -> np.ndarray:
     """Take the largest minus the smallest loss of each scan."""
-    return _curves.highest_loss(probe) - _curves.lowest_loss(probe)
+    return curves.highest_loss(probe) - curves.lowest_loss(probe)

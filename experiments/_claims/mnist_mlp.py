@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from experiments import _curves
 from experiments._claims.claim import POINTS, TIMES, Claim, Format
 from experiments._claims.measures import Run, RunMeasure, at_step, curve, difference, each, ratio
+from experiments._numbers import curves
 
 _IOFFE = "Ioffe & Szegedy 2015, Sec. 4.1"
 _HUBER = "Huber 2020"
@@ -56,7 +56,7 @@ def _statistic(run: Run, way: str, part: str, name: str) -> float:
 
 def spread(probe: dict) -> np.ndarray:
     """Take half the distance of the layer's outer percentiles at each step."""
-    layer = _curves.array(probe["running"]["layer"])
+    layer = curves.array(probe["running"]["layer"])
     return (layer[:, 2] - layer[:, 0]) / 2
 
 

@@ -4,7 +4,7 @@ import math
 
 from experiments._claims.claim import PERCENT, POINTS, TIMES, Claim
 from experiments._claims.measures import CHANCE, at_step, difference, each, final, median_of
-from experiments._drift import over_layers
+from experiments._numbers.drift import over_layers
 
 _PAPER = "Santurkar et al. 2018, Sec. 2.1, Fig. 2"
 _FIG_8 = "Santurkar et al. 2018, Appendix, Fig. 8a"

@@ -4,7 +4,7 @@ import math
 
 from experiments._claims.claim import PERCENT, Claim, Format
 from experiments._claims.measures import DataMeasure, each
-from experiments._theory_numbers import ACCEPTED, largest_error, share
+from experiments._numbers.theory import ACCEPTED, largest_error, share
 
 _INSERTED, _TRAINED = "plain", "batch_norm"
 _SANTURKAR = "Santurkar et al. 2018"

@@ -8,10 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from experiments import _curves
 from experiments._claims.measures import CHANCE
-from experiments._curves import LABELS
 from experiments._figures.style import COLOURS, INK
+from experiments._numbers import curves
+from experiments._numbers.curves import LABELS
 
 Arms = Mapping[str, list[dict[str, Any]]]
 
@@ -31,13 +31,13 @@ def draw_accuracy(panel: Axes, arms: Arms, num_batches: int, title: str = "Accur
         title: of the panel.
     """
     for net, runs in arms.items():
-        window, colour = _curves.num_points(runs[0], num_batches), COLOURS[net]
-        train = _curves.over_seeds(
-            runs, "train", lambda curve, window=window: _curves.rolling_mean(_curves.array(curve["accuracy"]), window)
+        window, colour = curves.num_points(runs[0], num_batches), COLOURS[net]
+        train = curves.over_seeds(
+            runs, "train", lambda curve, window=window: curves.rolling_mean(curves.array(curve["accuracy"]), window)
         )
         panel.plot(train.step, train.middle, color=colour)
         panel.fill_between(train.step, train.low, train.high, color=colour, alpha=0.22, linewidth=0)
-        test = _curves.over_seeds(runs, "test", lambda curve: _curves.array(curve.get("accuracy", [])))
+        test = curves.over_seeds(runs, "test", lambda curve: curves.array(curve.get("accuracy", [])))
         errors = [test.middle - test.low, test.high - test.middle]
         panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=colour)
         for run in (run for run in runs if run["diverged_at"] is not None):

@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments import _curves, _drift
 from experiments._claims.measures import median_of
-from experiments._curves import LABELS
 from experiments._figures import captions, style
 from experiments._figures.curves import draw_curves, mark_diverged
 from experiments._figures.ridges import BINS, draw_ridges
 from experiments._figures.style import COLOURS, INK
+from experiments._numbers import curves
+from experiments._numbers import drift as drift_numbers
+from experiments._numbers.curves import LABELS
 
 # Title, moment, since when, and whether in the unit's own units.
 _OVER_TRAINING: tuple[tuple[Any, ...], ...] = (
@@ -33,7 +34,7 @@ _SUMMARY: tuple[tuple[Any, ...], ...] = (
 def activation_drift_figure(data: dict[str, Any]) -> Figure:
     """Draw ridges, percentiles and shifts over training, a column per layer; below, every shift of every layer and seed."""
     arms, every = data["arms"], data["config"]["probe_every"]
-    layers = _drift.layer_names([run for runs in arms.values() for run in runs])
+    layers = drift_numbers.layer_names([run for runs in arms.values() for run in runs])
     with style.style(), mpl.rc_context({"axes.titlesize": 14}):
         figure = Figure(figsize=(13, 25))
         parts: Any = figure.subfigures(2, 1, height_ratios=(2.7, 1))
@@ -45,7 +46,7 @@ def activation_drift_figure(data: dict[str, Any]) -> Figure:
             _percentiles(column[2], arms, layer)
             for panel, (title, *moved) in zip(column[3:], _OVER_TRAINING, strict=True):
                 _over_training(panel, arms, layer, *moved)
-                panel.set(title=f"{title.format(every)}: layer {_drift.number(layer)}", ylabel="|change|")
+                panel.set(title=f"{title.format(every)}: layer {drift_numbers.number(layer)}", ylabel="|change|")
         _summary(lower.subplots(2, 4), arms, layers, every)
         handles = _legend(arms)
         figure.legend(
@@ -64,7 +65,7 @@ def _ridges(panel: Axes, run: dict[str, Any], layer: str, arm: str) -> None:
     """Draw the distributions of one unit of a run."""
     draw_ridges(panel, run["drift"]["layers"].get(layer, {}).get("shapes"), COLOURS[arm])
     words = LABELS[arm][:1].upper() + LABELS[arm][1:]
-    panel.set(title=f"{words}: layer {_drift.number(layer)}", xlabel="input")
+    panel.set(title=f"{words}: layer {drift_numbers.number(layer)}", xlabel="input")
 
 
 def _percentiles(panel: Axes, arms: dict[str, list[dict]], layer: str) -> None:
@@ -73,19 +74,19 @@ def _percentiles(panel: Axes, arms: dict[str, list[dict]], layer: str) -> None:
         drift = runs[0]["drift"]
         if layer not in drift["layers"]:
             continue
-        low, middle, high = _curves.array(drift["layers"][layer]["percentiles"]).T
+        low, middle, high = curves.array(drift["layers"][layer]["percentiles"]).T
         panel.fill_between(drift["step"], low, high, color=COLOURS[arm], alpha=0.25, linewidth=0)
         panel.plot(drift["step"], middle, color=COLOURS[arm])
         for edge in (low, high):
             panel.plot(drift["step"], edge, color=COLOURS[arm], linewidth=1)
-    panel.set(title=f"15, 50, 85 %: layer {_drift.number(layer)}", ylabel="input", xlabel="training step")
+    panel.set(title=f"15, 50, 85 %: layer {drift_numbers.number(layer)}", ylabel="input", xlabel="training step")
     panel.margins(x=0.01)
 
 
 def _over_training(panel: Axes, arms: dict[str, list[dict]], layer: str, *moved: Any) -> None:
     """Draw a shift over training: the median over units and seeds, and the range over seeds."""
     found = {arm: [run for run in runs if layer in run["drift"]["layers"]] for arm, runs in arms.items()}
-    draw_curves(panel, found, "drift", _drift.shift(layer, *moved))
+    draw_curves(panel, found, "drift", drift_numbers.shift(layer, *moved))
     mark_diverged(
         panel, {arm: runs for arm, runs in arms.items() if any(run["diverged_at"] is not None for run in runs)}
     )
@@ -99,7 +100,7 @@ def _summary(panels: Any, arms: dict[str, list[dict]], layers: list[str], every:
         for panel, (title, since, relative) in zip(row, _SUMMARY, strict=True):
             for (arm, runs), side in zip(arms.items(), (-0.17, 0.17), strict=False):
                 for x, layer in enumerate(layers):
-                    measure = median_of("drift", _drift.shift(layer, moment, since, relative), first=1)
+                    measure = median_of("drift", drift_numbers.shift(layer, moment, since, relative), first=1)
                     values = [measure(run) for run in runs if layer in run["drift"]["layers"]]
                     panel.plot(
                         [x + side] * len(values), values, "o", color=COLOURS[arm], markersize=6, alpha=0.55, mew=0
@@ -107,7 +108,7 @@ def _summary(panels: Any, arms: dict[str, list[dict]], layers: list[str], every:
                     panel.plot(x + side + np.array([-0.12, 0.12]), [np.median(values)] * 2, color=COLOURS[arm])
             panel.set_title(f"{moment.capitalize()},\n{title.format(every)}", fontsize=13)
             panel.set(xlim=(-0.6, len(layers) - 0.4), xlabel="layer")
-            panel.set_xticks(range(len(layers)), [str(_drift.number(layer)) for layer in layers])
+            panel.set_xticks(range(len(layers)), [str(drift_numbers.number(layer)) for layer in layers])
             panel.grid(False, axis="x")
             style.log_scale(panel)
     panels[0, 0].set_ylabel("median |change|")
@@ -127,7 +128,7 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
     """Say how the numbers came about."""
     config = data["config"]
     tests = [
-        f"{LABELS[arm]} {100 * _curves.final(runs, 'test', 'accuracy'):.1f} %" for arm, runs in data["arms"].items()
+        f"{LABELS[arm]} {100 * curves.final(runs, 'test', 'accuracy'):.1f} %" for arm, runs in data["arms"].items()
     ]
     return [
         captions.recipe(config, data["preset"]),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import _curves
+from experiments._numbers import curves
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
 
@@ -40,7 +40,7 @@ def deep_linear(config: dict[str, Any]) -> str:
     """Say how a deep linear network was trained, but for its learning rate."""
     return (
         f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
-        f"examples, {_curves.plural(len(config['seeds']), 'draw')}"
+        f"examples, {curves.plural(len(config['seeds']), 'draw')}"
     )
 
 

@@ -7,17 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments import _curves
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, smoothing
 from experiments._figures.curves import Arms, draw_curves, log_scale_small, mark_diverged, name_block
 from experiments._figures.style import INK
-from experiments._shift_numbers import QUANTITIES, describe
+from experiments._numbers import curves
+from experiments._numbers.shift import QUANTITIES, describe
 
 
 def covariate_shift_figure(data: dict[str, Any]) -> Figure:
     """Draw training, shift, relative shift and cosine of each net, and the shift as the seed repository measures it."""
-    vgg, deep_linear = (_curves.settings(data[group]) for group in ("arms", "deep_linear"))
+    vgg, deep_linear = (curves.settings(data[group]) for group in ("arms", "deep_linear"))
     num_blocks, num_batches = len(vgg) + len(deep_linear), smoothing(data["config"]["vgg"]["num_steps"])
     with style.style():
         figure = Figure(figsize=(13, 5.7 * num_blocks + 1.6))
@@ -49,7 +49,7 @@ def _draw_vgg(
     name_block(accuracy, f"{captions.network(data['config']['vgg'])}: {describe(setting)}")
     for which, line in (("step", "-"), ("zero_step", "--")):
         for panel, name in ((difference, "difference"), (cosine, "cosine")):
-            draw_curves(panel, arms, "dummy_shift", _curves.named(f"{which}_{name}"), line, width=1.8)
+            draw_curves(panel, arms, "dummy_shift", curves.named(f"{which}_{name}"), line, width=1.8)
     difference.set(title="Against a second net", ylabel=QUANTITIES["difference"])
     log_scale_small(difference)
     _cosine_axis(cosine)
@@ -63,7 +63,7 @@ def _draw_deep_linear(figure: Figure, grid: Any, row: int, data: dict[str, Any],
     """Draw a deep linear network's block: in the first column its loss."""
     config = data["config"]["deep_linear"]
     loss = figure.add_subplot(grid[row : row + 3, 0])
-    draw_curves(loss, arms, "train", _curves.named("loss"))
+    draw_curves(loss, arms, "train", curves.named("loss"))
     loss.set(title="Training loss", xlabel="training step", ylabel="half the squared error, over all examples")
     style.log_scale(loss)
     mark_diverged(loss, arms)
@@ -76,7 +76,7 @@ def _draw_layers(figure: Figure, grid: Any, row: int, arms: Arms, config: dict[s
     for column, layer in enumerate(config["shift_layers"][:2], start=1):
         panels = [figure.add_subplot(grid[row + i, column]) for i in range(3)]
         for panel, (name, label) in zip(panels, QUANTITIES.items(), strict=True):
-            draw_curves(panel, arms, "shift", _curves.of_layer(f"layer_{layer}", name), width=1.8)
+            draw_curves(panel, arms, "shift", curves.of_layer(f"layer_{layer}", name), width=1.8)
             panel.set(ylabel=label, xlim=(0, config["num_steps"]))
             if name == "cosine":
                 _cosine_axis(panel)

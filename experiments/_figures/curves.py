@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments import _curves
 from experiments._figures import style
 from experiments._figures.style import COLOURS, INK
+from experiments._numbers import curves
 
 Arms = Mapping[str, list[dict[str, Any]]]
 Value = Callable[[dict], np.ndarray]
@@ -28,7 +28,7 @@ def draw_curves(panel: Axes, arms: Arms, kind: str, value: Value, line: str = "-
     for net, runs in arms.items():
         if not all(kind in run for run in runs):
             continue
-        curve = _curves.over_seeds(runs, kind, value)
+        curve = curves.over_seeds(runs, kind, value)
         panel.plot(curve.step, curve.middle, line, color=COLOURS[net], linewidth=width)
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[net], alpha=0.2, linewidth=0)
     panel.margins(x=0.01)
@@ -37,7 +37,7 @@ def draw_curves(panel: Axes, arms: Arms, kind: str, value: Value, line: str = "-
 def draw_band(panel: Axes, arms: Arms, kind: str, low: Value, high: Value) -> None:
     """Shade what lies between two quantities, medians over seeds, and draw both."""
     for net, runs in arms.items():
-        bottom, top = (_curves.over_seeds(runs, kind, edge) for edge in (low, high))
+        bottom, top = (curves.over_seeds(runs, kind, edge) for edge in (low, high))
         panel.fill_between(bottom.step, bottom.middle, top.middle, color=COLOURS[net], alpha=0.4, linewidth=0)
         for edge in (bottom, top):
             panel.plot(edge.step, edge.middle, color=COLOURS[net], linewidth=1)

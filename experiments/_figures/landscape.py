@@ -5,10 +5,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import _curves
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, smoothing
 from experiments._figures.curves import Arms, draw_band, draw_curves
+from experiments._numbers import curves
 
 
 def landscape_figure(data: dict[str, Any]) -> Figure:
@@ -34,12 +34,12 @@ def landscape_figure(data: dict[str, Any]) -> Figure:
 
 def draw_scans(loss: Axes, predictiveness: Axes, smoothness: Axes, arms: Arms, config: dict[str, Any]) -> None:
     """Draw what was found along minus the gradient: bands of loss and of gradient change, and the effective smoothness."""
-    draw_band(loss, arms, "landscape", _curves.lowest_loss, _curves.highest_loss)
+    draw_band(loss, arms, "landscape", curves.lowest_loss, curves.highest_loss)
     name = "cross-entropy + L2 penalty (nats)" if config["probe_penalty"] else "cross-entropy (nats)"
     loss.set(title="Loss along the gradient", ylabel=name)
-    draw_band(predictiveness, arms, "landscape", _curves.nearest_gradient, _curves.farthest_gradient)
+    draw_band(predictiveness, arms, "landscape", curves.nearest_gradient, curves.farthest_gradient)
     predictiveness.set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
-    draw_curves(smoothness, arms, "landscape", _curves.effective_smoothness)
+    draw_curves(smoothness, arms, "landscape", curves.effective_smoothness)
     smoothness.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats/unit²)")
     for panel in (loss, predictiveness, smoothness):
         panel.set(xlabel="training step")

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments import _curves
 from experiments._claims.claim import Format
 from experiments._claims.measures import loss_range
 from experiments._figures import captions, style
@@ -16,6 +15,7 @@ from experiments._figures.accuracy import draw_accuracy, explain, smoothing
 from experiments._figures.curves import Arms, draw_curves, mark_diverged, name_block
 from experiments._figures.landscape import draw_scans
 from experiments._figures.style import INK
+from experiments._numbers import curves
 
 Value = Callable[[dict], np.ndarray]
 _NORM = "l2 (nats / unit)"
@@ -57,7 +57,7 @@ def _draw_vgg(panels: list[Axes], data: dict[str, Any], num_batches: int) -> Non
     config = data["config"]["vgg"]
     draw_accuracy(accuracy, data["arms"], num_batches)
     draw_scans(loss, predictiveness, smoothness, data["arms"], config)
-    draw_curves(smoothness, data["short"], "landscape", _curves.effective_smoothness, ":", width=1.8)
+    draw_curves(smoothness, data["short"], "landscape", curves.effective_smoothness, ":", width=1.8)
     style.log_scale(smoothness)
     rate, multiples = config["learning_rate"], (min(config["step_multiples"]), min(data["config"]["short_multiples"]))
     names = ("2 / learning rate", "1 / smallest step", "1 / smallest step of dotted scans")
@@ -82,8 +82,8 @@ def _draw_random(panels: list[Axes], data: dict[str, Any]) -> None:
         data["arms"],
         (
             (loss_range, "Range of the loss", "largest - smallest (nats)"),
-            (_curves.farthest_gradient, "Change of the gradient", _NORM),
-            (_curves.effective_smoothness, "Effective smoothness", "change / distance (nats/unit²)"),
+            (curves.farthest_gradient, "Change of the gradient", _NORM),
+            (curves.effective_smoothness, "Effective smoothness", "change / distance (nats/unit²)"),
         ),
     )
     name_block(panels[0], "Along a random direction as long as the gradient (dashed), beside it")
@@ -96,9 +96,9 @@ def _draw_deep_linear(panels: list[Axes], data: dict[str, Any]) -> None:
         panels,
         data["deep_linear"],
         (
-            (_curves.highest_loss, "Largest loss of a scan", "half the squared error"),
-            (_curves.farthest_gradient, "Change of the gradient", "l2 (loss / unit)"),
-            (_curves.effective_smoothness, "Effective smoothness", "change / distance (loss/unit²)"),
+            (curves.highest_loss, "Largest loss of a scan", "half the squared error"),
+            (curves.farthest_gradient, "Change of the gradient", "l2 (loss / unit)"),
+            (curves.effective_smoothness, "Effective smoothness", "change / distance (loss/unit²)"),
         ),
     )
     _draw_levels(panels[2], {"2 / learning rate": 2 / config["learning_rate"]})
@@ -131,14 +131,14 @@ def _draw_successive(upper: list[Axes], lower: list[Axes], data: dict[str, Any])
         strict=True,
     )
     for panel, (name, title, label) in panels:
-        draw_curves(panel, data["arms"], "successive_gradients", _curves.of_layer(layer, name), width=1.8)
+        draw_curves(panel, data["arms"], "successive_gradients", curves.of_layer(layer, name), width=1.8)
         panel.set(title=title, ylabel=label)
     for panel in (*upper[:2], lower[0]):
         style.log_scale(panel)
     lower[1].set(ylim=(0, 1))
     lower[2].axhline(0, color=INK, linewidth=0.8)
-    draw_curves(upper[2], data["arms"], "train", _smooth(_curves.loss_and_change), width=1.8)
-    draw_curves(upper[2], data["arms"], "train", _smooth(_curves.named("loss")), ":", width=1.8)
+    draw_curves(upper[2], data["arms"], "train", _smooth(curves.loss_and_change), width=1.8)
+    draw_curves(upper[2], data["arms"], "train", _smooth(curves.named("loss")), ":", width=1.8)
     upper[2].set(title="Loss + its change", ylabel="nats; dotted: the loss alone", ylim=(0, None))
     for panel in (*upper, *lower):
         panel.set_xlabel("training step")
@@ -151,7 +151,7 @@ def _smooth(value: Value) -> Value:
 
     def smoothed(train: dict) -> np.ndarray:
         values = value(train)
-        mean = _curves.rolling_mean(values[1:], max(1, len(values) // 60))
+        mean = curves.rolling_mean(values[1:], max(1, len(values) // 60))
         return np.concatenate([[np.nan], mean])
 
     return smoothed

@@ -8,15 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments import _curves, _drift
 from experiments._claims.lp_norms import final_loss
 from experiments._claims.measures import loss_range
-from experiments._curves import LABELS
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, smoothing
 from experiments._figures.curves import draw_curves, mark_diverged
 from experiments._figures.ridges import BINS, around, draw_ridges, finite_shapes
 from experiments._figures.style import COLOURS
+from experiments._numbers import curves
+from experiments._numbers import drift as drift_numbers
+from experiments._numbers.curves import LABELS
 
 
 def lp_figure(data: dict[str, Any]) -> Figure:
@@ -30,11 +31,11 @@ def lp_figure(data: dict[str, Any]) -> Figure:
         draw_accuracy(panels[0, 0], vgg, num_batches, "VGG: accuracy")
         _scans(panels[0, 1], vgg, loss_range)
         panels[0, 1].set(title="VGG: loss along the gradient", ylabel="largest - smallest loss (nats)")
-        _scans(panels[0, 2], vgg, _curves.farthest_gradient)
+        _scans(panels[0, 2], vgg, curves.farthest_gradient)
         panels[0, 2].set(title="VGG: gradient predictiveness", ylabel="change of the gradient, l2")
         _losses(panels[1, 0], deep)
         _final_losses(panels[1, 1], deep)
-        _scans(panels[1, 2], deep, _curves.effective_smoothness, quartiles=True)
+        _scans(panels[1, 2], deep, curves.effective_smoothness, quartiles=True)
         panels[1, 2].set(title="Deep linear: effective smoothness", ylabel="gradient change / distance")
         _distributions(parts[1], vgg)
         handles = explain(vgg, num_batches)
@@ -64,7 +65,7 @@ def _scans(panel: Axes, arms: dict[str, list[dict]], value: Any, quartiles: bool
 def _quartiles(panel: Axes, arms: dict[str, list[dict]], kind: str, value: Any) -> None:
     """Draw the median over draws, and shade from the first quartile to the third."""
     for arm, runs in arms.items():
-        curve = _curves.over_seeds(runs, kind, value, levels=(0.25, 0.5, 0.75))
+        curve = curves.over_seeds(runs, kind, value, levels=(0.25, 0.5, 0.75))
         panel.plot(curve.step, curve.middle, color=COLOURS[arm])
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.18, linewidth=0)
     panel.margins(x=0.01)
@@ -79,7 +80,7 @@ def _mark(panel: Axes, arms: dict[str, list[dict]]) -> None:
 
 def _losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
     """Draw the deep linear network's loss over training."""
-    _quartiles(panel, arms, "train", _curves.named("loss"))
+    _quartiles(panel, arms, "train", curves.named("loss"))
     _mark(panel, arms)
     panel.set(title="Deep linear: loss", xlabel="training step", ylabel="loss, over all examples")
     style.log_scale(panel)
@@ -110,7 +111,7 @@ def _final_losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
 def _distributions(part: Any, arms: dict[str, list[dict]]) -> None:
     """Draw a unit's distributions over training for every net, on one axis of inputs, so that their widths compare."""
     panels = part.subplots(1, len(arms), sharey=True)
-    layer = (_drift.layer_names([run for runs in arms.values() for run in runs]) or [""])[-1]
+    layer = (drift_numbers.layer_names([run for runs in arms.values() for run in runs]) or [""])[-1]
     shapes = {
         arm: runs[0]["drift"]["layers"].get(layer, {}).get("shapes") if runs else None for arm, runs in arms.items()
     }
@@ -118,7 +119,7 @@ def _distributions(part: Any, arms: dict[str, list[dict]]) -> None:
     limits = around(np.concatenate([quantiles.ravel() for quantiles in found])) if found else None
     for panel, (arm, shape) in zip(np.atleast_1d(panels), shapes.items(), strict=True):
         draw_ridges(panel, shape, COLOURS[arm], limits)
-        panel.set(title=LABELS[arm], xlabel=f"input of layer {_drift.number(layer)}" if layer else "", ylabel="")
+        panel.set(title=LABELS[arm], xlabel=f"input of layer {drift_numbers.number(layer)}" if layer else "", ylabel="")
         panel.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
     np.atleast_1d(panels)[0].set_ylabel("training step")
 

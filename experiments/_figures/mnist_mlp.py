@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments import _curves
 from experiments._claims.mnist_mlp import of_layer, of_units, percentiles
-from experiments._curves import LABELS
 from experiments._figures import captions, style
 from experiments._figures.curves import draw_curves, mark_diverged
 from experiments._figures.style import COLOURS, INK
+from experiments._numbers import curves
+from experiments._numbers.curves import LABELS
 
 Arms = Mapping[str, list[dict[str, Any]]]
 
@@ -60,7 +60,7 @@ def mnist_figure(data: dict[str, Any]) -> Figure:
 
 def _error(panel: Axes, data: dict[str, Any], group: str) -> None:
     """Draw the share of test images that are answered wrongly, and what was published."""
-    draw_curves(panel, data[group], "test", lambda test: 100 - 100 * _curves.array(test.get("accuracy", [])), width=1.8)
+    draw_curves(panel, data[group], "test", lambda test: 100 - 100 * curves.array(test.get("accuracy", [])), width=1.8)
     mark_diverged(panel, data[group])
     if data["config"][group]["dataset"] == "mnist":
         for net in data[group]:
@@ -75,10 +75,10 @@ def _error(panel: Axes, data: dict[str, Any], group: str) -> None:
 def _unit(panel: Axes, run: dict[str, Any], net: str) -> None:
     """Draw percentiles of one unit of one net, normalised in batches, and the median that running averages make of it."""
     steps, colour = run["percentiles"]["step"], COLOURS[net]
-    low, middle, high = _curves.array(percentiles(run["percentiles"], "batch")["unit"]).T
+    low, middle, high = curves.array(percentiles(run["percentiles"], "batch")["unit"]).T
     panel.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
     if "batch" in run["percentiles"]:
-        panel.plot(steps, _curves.array(run["percentiles"]["running"]["unit"])[:, 1], color=INK, linewidth=0.8)
+        panel.plot(steps, curves.array(run["percentiles"]["running"]["unit"])[:, 1], color=INK, linewidth=0.8)
     panel.plot(steps, middle, color=colour, linewidth=1.8)
     panel.set(title=f"A typical unit {LABELS[net]}", ylabel="input of the sigmoid")
 
@@ -95,7 +95,7 @@ def _layer(panel: Axes, arms: Arms) -> None:
     for level, width in enumerate((1.3, 2.2, 1.3)):
 
         def values(probe: dict, level: int = level) -> np.ndarray:
-            return _curves.array(probe["running"]["layer"])[:, level]
+            return curves.array(probe["running"]["layer"])[:, level]
 
         draw_curves(panel, arms, "percentiles", values, width=width)
     panel.set(title="All units together, Huber", ylabel="input of the sigmoids")
@@ -170,7 +170,7 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
             "percentiles 15, 50 and 85 on the same test images throughout; a typical unit has the middle range of all medians"
         ],
         [
-            "with BN: as batches normalise (filled) or as running averages do (thin dark line, hollow, panel of all units)"
+            "with BN: as batches normalise, or as running averages do (thin dark line, and the panel of all units together)"
         ],
         [
             "from step 500 on; variation: per 1,000 steps; roughness: standard deviation around the average over 1,000 steps"

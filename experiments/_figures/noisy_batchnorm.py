@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments import _drift
-from experiments._accuracy_numbers import MEASURES, over_runs
 from experiments._claims.measures import curve, median_of
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, limit_accuracy, mark_guessing, smoothing
 from experiments._figures.style import COLOURS, FAINT, INK
+from experiments._numbers import drift as drift_numbers
+from experiments._numbers.accuracy import MEASURES, over_runs
 from experiments.noisy_batchnorm import by_strength
 
 
@@ -63,13 +63,16 @@ def _draw_sweep(panel: Axes, data: dict[str, Any]) -> None:
     )
 
 
-def _draw_shift(panel: Axes, data: dict[str, Any], moment: _drift.Moment, relative: bool) -> None:
+def _draw_shift(panel: Axes, data: dict[str, Any], moment: drift_numbers.Moment, relative: bool) -> None:
     """Mark how far a moment of each layer's units moves between two measurements: median, over seeds, over steps."""
     nets = data["arms"]
-    layers = _drift.layer_names([run for runs in nets.values() for run in runs])
+    layers = drift_numbers.layer_names([run for runs in nets.values() for run in runs])
     for rank, (net, runs) in enumerate(nets.items()):
         for row, layer in enumerate(layers):
-            x, value = row + 0.16 * (rank - (len(nets) - 1) / 2), _drift.shift(layer, moment, "successive", relative)
+            x, value = (
+                row + 0.16 * (rank - (len(nets) - 1) / 2),
+                drift_numbers.shift(layer, moment, "successive", relative),
+            )
             low, middle, high = over_runs(runs, median_of("drift", value, first=1))
             moves = np.concatenate([curve(run, "drift", value)[1] for run in runs])
             moves = moves[np.isfinite(moves)]
@@ -81,7 +84,7 @@ def _draw_shift(panel: Axes, data: dict[str, Any], moment: _drift.Moment, relati
         panel.axvline(edge - 0.5, color=FAINT, linewidth=1)
     style.log_scale(panel)
     panel.grid(False, axis="x")
-    panel.set_xticks(range(len(layers)), [f"layer {_drift.number(layer)}" for layer in layers])
+    panel.set_xticks(range(len(layers)), [f"layer {drift_numbers.number(layer)}" for layer in layers])
     panel.set_xlim(-0.5, len(layers) - 0.5)
     unit = {"mean": "std", "variance": "variance"}[moment]
     panel.set(

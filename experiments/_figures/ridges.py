@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from experiments import _drift
-from experiments._curves import array
+from experiments._numbers import drift as drift_numbers
+from experiments._numbers.curves import array
 
 BINS = 64
 _MAX_RIDGES = 20
@@ -21,7 +21,7 @@ def draw_ridges(
 
     Args:
         panel: to draw on.
-        shapes: steps, and the unit's quantiles at each, as `_drift.published` keeps them; without any nothing is drawn.
+        shapes: steps, and the unit's quantiles at each, as `drift_numbers.published` keeps them; without any nothing is drawn.
         colour: of the ridges.
         limits: where the first bin begins and the last one ends; by default, around all values.
     """
@@ -35,7 +35,7 @@ def draw_ridges(
     edges = np.linspace(*(limits or around(quantiles)), BINS + 1)
     spacing = np.ptp(steps) / max(1, len(steps) - 1) or 1.0
     for depth, (step, row) in enumerate(zip(steps, quantiles, strict=True), start=2):
-        shares = _drift.histogram(row, edges)
+        shares = drift_numbers.histogram(row, edges)
         top = step - _HEIGHT * spacing * shares / (shares.max() or 1.0)
         middles = (edges[1:] + edges[:-1]) / 2
         panel.fill_between(middles, step, top, color=colour, alpha=0.85, linewidth=0, zorder=depth)

@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from experiments import _curves
-from experiments import _theory_numbers as numbers
 from experiments._figures import captions, style
 from experiments._figures.style import COLOURS, INK, SEQUENTIAL
+from experiments._numbers import curves
+from experiments._numbers import theory as numbers
 
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
@@ -110,7 +110,7 @@ def _removed(panel: Axes, data: dict[str, Any]) -> None:
 def _condition(panel: Axes, data: dict[str, Any]) -> None:
     """Draw over training the share of units at which the theorem promises smoothing."""
     for arm, runs in data["arms"].items():
-        curve = _curves.over_seeds(runs, "probe", numbers.share_by_step("smoother"))
+        curve = curves.over_seeds(runs, "probe", numbers.share_by_step("smoother"))
         places = _places(data, curve.step)
         panel.plot(places, curve.middle, "o-", color=COLOURS[arm], markersize=7)
         panel.fill_between(places, curve.low, curve.high, color=COLOURS[arm], alpha=0.25, linewidth=0)
@@ -125,7 +125,7 @@ def _ratios(panel: Axes, data: dict[str, Any], name: str) -> None:
     layers = range(1, len(data["config"]["hidden"]) + 1)
     for arm, runs in data["arms"].items():
         for layer in layers:
-            curve = _curves.over_seeds(runs, "probe", numbers.median_ratio(name, layer))
+            curve = curves.over_seeds(runs, "probe", numbers.median_ratio(name, layer))
             places, mark = _places(data, curve.step), _MARKS[(layer - 1) % len(_MARKS)]
             panel.plot(places, curve.middle, f"{mark}-", color=COLOURS[arm], markersize=7, linewidth=1.8)
             panel.fill_between(places, curve.low, curve.high, color=COLOURS[arm], alpha=0.18, linewidth=0)

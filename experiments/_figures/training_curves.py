@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from experiments._accuracy_numbers import MEASURES, over_runs
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, limit_accuracy, mark_guessing, smoothing
 from experiments._figures.style import COLOURS, FAINT, INK
+from experiments._numbers.accuracy import MEASURES, over_runs
 from experiments.training_curves import NETS, by_rate
 
 

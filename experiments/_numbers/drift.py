@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments._claims.measures import divide, median_of, pairs
-from experiments._curves import array
+from experiments._numbers.curves import array
 
 Since = Literal["successive", "cumulative"]
 Moment = Literal["mean", "variance", "wasserstein"]

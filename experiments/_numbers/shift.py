@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from experiments import _curves
 from experiments._claims.claim import TIMES, Format
 from experiments._claims.measures import divide, final, median_of, pairs
+from experiments._numbers import curves
 
 Runs = list[dict[str, Any]]
 QUANTITIES = {"difference": "|G - G'|", "relative_difference": "|G - G'| / |G|", "cosine": "cosine of G and G'"}
@@ -26,13 +26,13 @@ def layers_of(runs: Runs) -> list[str]:
 
 def typical(runs: Runs, layer: str, name: str) -> float:
     """Take the median of a quantity of one layer over training, then over seeds."""
-    return _curves.median([median_of("shift", _curves.of_layer(layer, name))(run) for run in runs])
+    return curves.median([median_of("shift", curves.of_layer(layer, name))(run) for run in runs])
 
 
 def times(arms: dict[str, Runs], layer: str, name: str = "difference") -> float:
     """Divide with batch norm by without, seed by seed, and take the median."""
-    measure = median_of("shift", _curves.of_layer(layer, name))
-    return _curves.median(
+    measure = median_of("shift", curves.of_layer(layer, name))
+    return curves.median(
         [divide(measure(run), measure(other)) for run, other in pairs(arms["batch_norm"], arms["plain"])]
     )
 
@@ -40,38 +40,38 @@ def times(arms: dict[str, Runs], layer: str, name: str = "difference") -> float:
 def floor(runs: Runs) -> float:
     """Say how much of the seed repository's measure is there when no layer has moved: a ratio of medians over training."""
     moved, still = (median_of("dummy_shift", f"{which}_difference") for which in ("step", "zero_step"))
-    return _curves.median([divide(still(run), moved(run)) for run in runs])
+    return curves.median([divide(still(run), moved(run)) for run in runs])
 
 
 def table(data: dict[str, Any]) -> str:
     """Print a block per setting: a row per layer and quantity, a column per net, and how many times it is with BN."""
     lines = ["", f"{'':34}{'without BN':>12}{'with BN':>12}{'BN / without':>14}"]
-    for setting, arms in _curves.settings(data["arms"]).items():
-        ends = [f"{100 * _curves.median([final('test')(run) for run in runs]):.1f} %" for runs in _nets(arms)]
+    for setting, arms in curves.settings(data["arms"]).items():
+        ends = [f"{100 * curves.median([final('test')(run) for run in runs]):.1f} %" for runs in _nets(arms)]
         lines += [f"VGG, {describe(setting)}", _row("test accuracy", ends), *_layer_rows(arms)]
         for which, words in (("step", "against a second net"), ("zero_step", "  no layer has moved")):
             measure = median_of("dummy_shift", f"{which}_difference")
-            lines.append(_numbers(words, [_curves.median([measure(run) for run in runs]) for runs in _nets(arms)]))
-    for setting, arms in _curves.settings(data["deep_linear"]).items():
-        ends = [_curves.final(runs, "train", "loss") for runs in _nets(arms)]
+            lines.append(_numbers(words, [curves.median([measure(run) for run in runs]) for runs in _nets(arms)]))
+    for setting, arms in curves.settings(data["deep_linear"]).items():
+        ends = [curves.final(runs, "train", "loss") for runs in _nets(arms)]
         lines += [f"Deep linear network, {describe(setting)}", _numbers("training loss at the end", ends)]
         lines += _layer_rows(arms)
     config = data["config"]
     counts = ", ".join(
-        _curves.plural(len(config[net]["seeds"]), noun) for net, noun in (("vgg", "seed"), ("deep_linear", "draw"))
+        curves.plural(len(config[net]["seeds"]), noun) for net, noun in (("vgg", "seed"), ("deep_linear", "draw"))
     )
     return "\n".join(
         [
             *lines,
             f"Medians over all measurements of a training, then over seeds ({counts}).",
-            *_curves.divergences({**data["arms"], **data["deep_linear"]}),
+            *curves.divergences({**data["arms"], **data["deep_linear"]}),
         ]
     )
 
 
 def findings(data: dict[str, Any]) -> str:
     """Say in each setting how many times as much shift there is with batch norm, and what the second net adds."""
-    vgg, deep_linear = (_curves.settings(data[group]) for group in ("arms", "deep_linear"))
+    vgg, deep_linear = (curves.settings(data[group]) for group in ("arms", "deep_linear"))
     layer = layers_of([run for runs in data["arms"].values() for run in runs])[0]
     ratios = [f"{TIMES.number(times(arms, layer))} times ({describe(name)})" for name, arms in vgg.items()]
     floors = [100 * floor(runs) for arms in vgg.values() for runs in _nets(arms)]

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import _curves
 from experiments._claims.claim import PERCENT, TIMES, Format
 from experiments._claims.lp_norms import NORMS, early_accuracy, final_loss
 from experiments._claims.measures import RunMeasure, divide, final, loss_range, median_of, pairs
+from experiments._numbers import curves
 
 Runs = list[dict[str, Any]]
 _LOSS = Format("z,.0f")
@@ -16,7 +16,7 @@ _MARGIN = 0.1
 _last = final("train", num_steps=50)
 _test = final("test")
 _range = median_of("landscape", loss_range)
-_change = median_of("landscape", _curves.farthest_gradient)
+_change = median_of("landscape", curves.farthest_gradient)
 
 
 def table(data: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def table(data: dict[str, Any]) -> str:
     for net, runs in data["arms"].items():
         shares = "".join(f"{PERCENT.number(middle(runs, m)):>11} %" for m in (early_accuracy, _last, _test))
         others = "".join(f"{TIMES.number(middle(runs, m)):>13}" for m in (_range, _change))
-        lines.append(f"{_curves.LABELS[net]:17}{shares}{others}")
+        lines.append(f"{curves.LABELS[net]:17}{shares}{others}")
     lines += [
         "Early: the median over steps 80 to 1,000; train: the last 50 batches. Along the gradient, medians over all scans: the",
         f"largest - smallest loss, the largest change of the gradient. Medians over {captioned(data['arms'], 'seed')}.",
@@ -39,11 +39,11 @@ def table(data: dict[str, Any]) -> str:
         low, high = np.quantile([final_loss(run) for run in runs], (0.25, 0.75), method="nearest")
         wins = [count(deep, net, other) for other in ("plain", "batch_norm")]
         half, quartiles = middle(runs, final_loss), f"{low:.4g} to {high:.4g}"
-        lines.append(f"{_curves.LABELS[net]:17}{half:13.4g}{quartiles:>22}{wins[0]:>15}{wins[1]:>12}")
+        lines.append(f"{curves.LABELS[net]:17}{half:13.4g}{quartiles:>22}{wins[0]:>15}{wins[1]:>12}")
     lines.append(
         f"Mean of the last 100 steps, over {captioned(deep, 'draw')} of the linear map; <<: in how many by more than 10 %."
     )
-    return "\n".join([*lines, *_curves.divergences(data["arms"]), *_curves.divergences(deep)])
+    return "\n".join([*lines, *curves.divergences(data["arms"]), *curves.divergences(deep)])
 
 
 def findings(data: dict[str, Any]) -> str:
@@ -65,7 +65,7 @@ def findings(data: dict[str, Any]) -> str:
         f"{losses['plain']} without any, medians of {captioned(deep, 'draw')}: by more than 10 % the l1 norm ends below batch "
         f"norm in {count(deep, 'l1', 'batch_norm')}, and the l-infinity norm below none in {count(deep, 'linf', 'plain')}.",
     ]
-    return " ".join([*sentences, *_curves.divergences(vgg), *_curves.divergences(deep)])
+    return " ".join([*sentences, *curves.divergences(vgg), *curves.divergences(deep)])
 
 
 def middle(runs: Runs, measure: RunMeasure) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import _curves
+from experiments._numbers import curves
 
 LABELS = {"plain": "BN inserted into a plain net", "batch_norm": "net trained with BN"}
 ACCEPTED = 1e-8  # the largest relative error of an equality in float64
@@ -38,7 +38,7 @@ def largest_error(name: str) -> Callable[[dict], float]:
     """Make a function that takes an equality's largest relative error in a run: over units, layers and steps."""
 
     def measure(run: dict[str, Any]) -> float:
-        values = _curves.array(run["probe"]["errors"][name])
+        values = curves.array(run["probe"]["errors"][name])
         values = values[np.isfinite(values)]
         return float(values.max()) if values.size else float("nan")
 
@@ -67,7 +67,7 @@ def share_by_step(name: str) -> Callable[[dict], np.ndarray]:
 
 def median_ratio(name: str, layer: int) -> Callable[[dict], np.ndarray]:
     """Make a function that takes a ratio's median over the units of a layer, from 1, at each step of a probe."""
-    return lambda probe: _curves.array(probe["ratios"][name])[:, layer - 1, 1]
+    return lambda probe: curves.array(probe["ratios"][name])[:, layer - 1, 1]
 
 
 def over_runs(runs: list[dict], measure: Callable[[dict], float]) -> tuple[float, float, float]:
@@ -100,7 +100,7 @@ def table(data: dict[str, Any]) -> str:
         if run["diverged_at"] is not None
     ]
     steps = ", ".join(map(str, data["config"]["check_steps"]))
-    return "\n".join([*lines, f"{_curves.count_seeds(data)}, steps {steps}, float64, epsilon 0.", *wrong])
+    return "\n".join([*lines, f"{curves.count_seeds(data)}, steps {steps}, float64, epsilon 0.", *wrong])
 
 
 def _cell(runs: list[dict], name: str) -> str:
@@ -111,5 +111,5 @@ def _cell(runs: list[dict], name: str) -> str:
 
 def _by_layer(runs: list[dict], name: str) -> str:
     """Print the medians at the last step."""
-    last = np.median([_curves.array(run["probe"]["ratios"][name])[-1, :, 1] for run in runs], axis=0)
+    last = np.median([curves.array(run["probe"]["ratios"][name])[-1, :, 1] for run in runs], axis=0)
     return ", ".join(f"{x:.2f}" for x in last)

@@ -3,41 +3,41 @@
 import math
 from typing import Any
 
-from experiments import _curves
 from experiments._claims.claim import TIMES, Format, judge
 from experiments._claims.landscape import CLAIMS
 from experiments._claims.measures import divide, loss_range, median_of
+from experiments._numbers import curves
 
 _SHORT = Format("z.3g")
 _LATE = {"final_share": 0.25}
 # Rows of the table: words, group of arms, and what is measured of a run.
 _VGG = (
-    ("smoothness, last quarter", "arms", median_of("landscape", _curves.effective_smoothness, **_LATE)),
-    ("  smaller smallest step", "short", median_of("landscape", _curves.effective_smoothness, **_LATE)),
+    ("smoothness, last quarter", "arms", median_of("landscape", curves.effective_smoothness, **_LATE)),
+    ("  smaller smallest step", "short", median_of("landscape", curves.effective_smoothness, **_LATE)),
     ("random: loss range", "arms", median_of("random_direction", loss_range)),
-    ("random: smoothness", "arms", median_of("random_direction", _curves.effective_smoothness)),
+    ("random: smoothness", "arms", median_of("random_direction", curves.effective_smoothness)),
 )
 _SUCCESSIVE = {"step_sum": "|g + g'|", "relative_sum": "  / (|g| + |g'|)", "step_distance": "|g - g'|"}
 _DEEP_LINEAR = (
-    ("largest loss", _curves.highest_loss),
-    ("change of gradient", _curves.farthest_gradient),
-    ("effective smoothness", _curves.effective_smoothness),
+    ("largest loss", curves.highest_loss),
+    ("change of gradient", curves.farthest_gradient),
+    ("effective smoothness", curves.effective_smoothness),
 )
 
 
 def table(data: dict[str, Any]) -> str:
     """Print the VGG's summary, then a row per further quantity: a column per net, and their ratio."""
-    lines = [_curves.table({**data, "config": data["config"]["vgg"]}), "", "VGG, further"]
+    lines = [curves.table({**data, "config": data["config"]["vgg"]}), "", "VGG, further"]
     lines += [_row(words, data[group], measure) for words, group, measure in _VGG]
     layer = next(iter(data["arms"]["plain"][0]["successive_gradients"]["layers"]))
     lines.append(f"VGG, {layer.replace('_', ' ')}, successive gradients g', g")
     for name, words in _SUCCESSIVE.items():
-        measure = median_of("successive_gradients", _curves.of_layer(layer, name))
+        measure = median_of("successive_gradients", curves.of_layer(layer, name))
         lines.append(_row(words, data["arms"], measure))
-    draws = _curves.plural(len(data["config"]["deep_linear"]["seeds"]), "draw")
+    draws = curves.plural(len(data["config"]["deep_linear"]["seeds"]), "draw")
     lines.append(f"Deep linear network, {draws}, scans along the gradient")
     lines += [_row(words, data["deep_linear"], median_of("landscape", value)) for words, value in _DEEP_LINEAR]
-    return "\n".join([*lines, *_curves.divergences(data["deep_linear"])])
+    return "\n".join([*lines, *curves.divergences(data["deep_linear"])])
 
 
 def findings(data: dict[str, Any]) -> str:
@@ -62,6 +62,6 @@ def _times(data: dict[str, Any], name: str) -> str:
 
 def _row(words: str, arms: dict[str, list[dict]], measure: Any) -> str:
     """Print medians over seeds and their ratio."""
-    values = [_curves.median([measure(run) for run in runs]) for runs in arms.values()]
+    values = [curves.median([measure(run) for run in runs]) for runs in arms.values()]
     cells = "".join(f"{_SHORT.number(value):>12}" for value in values)
     return f"{words:24}{cells}{_SHORT.number(divide(*values)):>12}"
