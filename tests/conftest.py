@@ -3,15 +3,21 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 # Programs are compiled once for all tests, their worker processes and the commands that they start.
 ROOT = Path(__file__).parent.parent
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "programs")
 # Compiling takes most of the time; the machine code of these small nets need not be fast.
-os.environ["XLA_FLAGS"] = " ".join(
-    [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0", "--xla_force_host_platform_device_count=8"]
-)
+FLAGS = ["--xla_backend_optimization_level=0", "--xla_force_host_platform_device_count=8"]
+if version("jaxlib").startswith("0.10."):  # NOTE: XLA stops at flags that it does not know, and later ones do not.
+    FLAGS += [
+        "--xla_cpu_use_fusion_emitters=false",  # which take four fifths of a small program's compilation
+        "--xla_cpu_parallel_codegen_split_count=1",
+        "--xla_llvm_disable_expensive_passes=true",
+    ]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402
@@ -29,7 +35,7 @@ from bnjax.pool import max_pool_2x2  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
-    """Start the groups of long tests first, so that no worker waits for the other at the end."""
+    """Start the files of long tests, which have a group, first, so that no worker waits for the other at the end."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
@@ -71,7 +77,7 @@ class SmallNet(nn.Module):
         return nn.Dense(10, name="logits")(x)
 
 
-@pytest.fixture(scope="session", params=["plain", "batch_norm"])
+@pytest.fixture(scope="session", params=[pytest.param("plain", marks=pytest.mark.thorough), "batch_norm"])
 def trainer(request):
     """What trains a small net, without and with batch norm, on batches of 16."""
     norm = partial(linen.BatchNorm, momentum=0.9) if request.param == "batch_norm" else None

@@ -101,7 +101,7 @@ class Nested(nn.Module):
 def nested():
     """A nested linen module with its collections, inputs and keys."""
     x, rngs = jnp.asarray(normal(1, 5, 3), jnp.float32), {"dropout": jax.random.key(2)}
-    return Nested(), Nested().init({"params": jax.random.key(0), **rngs}, x), x, rngs
+    return Nested(), jax.jit(Nested().init)({"params": jax.random.key(0), **rngs}, x), x, rngs
 
 
 def test_nested_and_repeated_layers(nested):

@@ -76,6 +76,7 @@ MORE = (
     "oblong tiles",
     "tiles from a larger image",
     "tiles of a wide map",
+    "too large for tiles",
     "odd",
     "uneven padding",
     "even kernel",

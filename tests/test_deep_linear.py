@@ -1,5 +1,6 @@
 """The deep linear network is a product of matrices, and batch norm stands behind every one of them."""
 
+import functools
 from functools import partial
 
 import jax
@@ -13,27 +14,42 @@ from bnjax.types import Batch, Variables
 EXACT = partial(linen.BatchNorm, epsilon=0.0)
 
 
+@functools.cache
+def make(config):
+    """Make a model of compiled functions, once for all seeds."""
+    model = models.make_model(config)
+    return model._replace(init=jax.jit(model.init), apply=jax.jit(model.apply, static_argnames="train"))
+
+
 def init(x=None, seed=0, **config):
     """Make a model and its variables."""
-    model = models.make_model(models.DeepLinearConfig(**config))
+    model = make(models.DeepLinearConfig(**config))
     x = jnp.zeros((2, config.get("width", 10))) if x is None else x
-    return model, jax.jit(model.init)(jax.random.key(seed), x)
+    return model, model.init(jax.random.key(seed), x)
+
+
+@jax.jit
+def evaluate(loss_fn, params):
+    """Evaluate a loss."""
+    return loss_fn(params)
 
 
 def outputs_of(model, variables, x):
     """Apply a model in training."""
-    return jax.jit(lambda variables, x: model.apply(variables, x, train=True)[0])(variables, x)
+    return model.apply(variables, x, train=True)[0]
 
 
 def test_parameter_counts():
     """25 matrices of 10 x 10 without biases; a normaliser for each, the last too."""
-    _, plain = init()
+    plain, normalised, partly = (
+        jax.eval_shape(make(models.DeepLinearConfig(**config)).init, jax.random.key(0), jnp.zeros((2, 10)))
+        for config in ({}, {"norm": linen.BatchNorm}, {"norm": linen.BatchNorm, "norm_layers": (3, 25)})
+    )
     assert sum(leaf.size for leaf in jax.tree.leaves(plain.params)) == 2500
     assert set(plain.params) == {f"dense_{n}" for n in range(1, 26)}
-    _, normalised = init(norm=linen.BatchNorm)
     assert sum(leaf.size for leaf in jax.tree.leaves(normalised.params)) == 2500 + 25 * 20
     assert set(normalised.batch_stats) == {f"norm_{n}" for n in range(1, 26)}
-    assert set(init(norm=linen.BatchNorm, norm_layers=(3, 25))[1].batch_stats) == {"norm_3", "norm_25"}
+    assert set(partly.batch_stats) == {"norm_3", "norm_25"}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -61,7 +77,7 @@ def test_outputs_are_normalised(seed):
     np.testing.assert_allclose(outputs.var(0), 1, rtol=1e-3)
     # 1000 * half the sum over outputs of 1 + y² - 2 y output
     loss_fn = objective.make_loss_fn(model, variables.batch_stats, Batch(x, y), loss="squared_error")
-    loss = jax.jit(lambda loss_fn, params: loss_fn(params))(loss_fn, variables.params)
+    loss = evaluate(loss_fn, variables.params)
     np.testing.assert_allclose(1000 * loss, 5000 + 0.5 * (y**2).sum() - (y * outputs).sum(), rtol=1e-3)
 
 

@@ -59,7 +59,15 @@ def results_of(cls, *, use_running_average, **fields):
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"dtype": jnp.bfloat16}, {"use_scale": False}, {"use_bias": False}, {"axis": (1, -1)}, {"momentum": 0.5}],
+    [
+        {},
+        {"dtype": jnp.bfloat16},
+        {"axis": (1, -1)},
+        *(
+            pytest.param(fields, marks=pytest.mark.thorough)
+            for fields in ({"use_scale": False}, {"use_bias": False}, {"momentum": 0.5})
+        ),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("use_running_average", [True, False])

@@ -42,7 +42,14 @@ def test_has_the_arguments_of_flax():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"use_scale": False}, {"use_bias": False}, {"momentum": 0.5}, {"param_dtype": jnp.bfloat16}],
+    [
+        {},
+        {"param_dtype": jnp.bfloat16},
+        *(
+            pytest.param(options, marks=pytest.mark.thorough)
+            for options in ({"use_scale": False}, {"use_bias": False}, {"momentum": 0.5})
+        ),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("use_running_average", [True, False])
@@ -125,7 +132,13 @@ def test_vmapped_as_flax_vmaps():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), run(BatchNorm), run(flax_nnx.BatchNorm))
 
 
-@pytest.mark.parametrize("cls", FAMILY.values(), ids=FAMILY)
+@pytest.mark.parametrize(
+    "cls",
+    [
+        pytest.param(cls, id=name, marks=() if name in ("batch", "noisy", "group") else pytest.mark.thorough)
+        for name, cls in FAMILY.items()
+    ],
+)
 def test_the_family_is_called_alike(cls):
     """Under jit and grad, each normalises in training and moves what it remembers, and in evaluation nothing."""
     module = make(cls)

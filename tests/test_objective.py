@@ -69,6 +69,12 @@ def cut(batch, sizes):
     return [jax.tree.map(lambda leaf, a=a, b=b: leaf[a:b], batch) for a, b in zip(ends - sizes, ends, strict=True)]
 
 
+@jax.jit
+def evaluate(loss_fn, params):
+    """Evaluate a loss and its gradient, compiled once for all that differ in data alone."""
+    return jax.value_and_grad(loss_fn)(params)
+
+
 def loss_of(regression, sizes=(11,), **options):
     """Make a squared error over batches of given sizes."""
     model, variables, batch = regression
@@ -81,7 +87,7 @@ def loss_of(regression, sizes=(11,), **options):
 def test_with_running_statistics_no_cut_matters(sizes, regression):
     """Every example counts alike, in ragged batches too; losses and gradients are those of one batch."""
     params = regression[1].params
-    whole, parts = (jax.value_and_grad(loss_of(regression, s, statistics="running"))(params) for s in ((11,), sizes))
+    whole, parts = (evaluate(loss_of(regression, s, statistics="running"), params) for s in ((11,), sizes))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), parts, whole)
 
 
@@ -89,9 +95,11 @@ def test_with_the_batch_s_statistics_the_cut_matters_and_is_kept(regression):
     """The loss is the mean over examples of the batches' own losses, and says in what batches."""
     params = regression[1].params
     loss_fn = loss_of(regression, (4, 4, 3))
-    parts = [loss_of((*regression[:2], part), (len(part.labels),))(params) for part in cut(regression[2], (4, 4, 3))]
-    np.testing.assert_allclose(loss_fn(params), np.average(parts, weights=(4, 4, 3)), rtol=1e-12)
-    assert abs(loss_fn(params) - loss_of(regression)(params)) > 1e-3
+    loss, _ = evaluate(loss_fn, params)
+    alone = [loss_of((*regression[:2], part), (len(part.labels),)) for part in cut(regression[2], (4, 4, 3))]
+    parts = [evaluate(part, params)[0] for part in alone]
+    np.testing.assert_allclose(loss, np.average(parts, weights=(4, 4, 3)), rtol=1e-12)
+    assert abs(loss - evaluate(loss_of(regression), params)[0]) > 1e-3
     assert (loss_fn.info.batch_size, loss_fn.info.num_examples) == (4, 11)
 
 
@@ -101,13 +109,14 @@ def test_recalibrated_statistics_are_those_of_recalibrate(sizes, regression):
     model, variables, batch = regression
     loss_fn = loss_of(regression, sizes, statistics="recalibrated")
     new = norms.recalibrate(model, variables, cut(batch, sizes))
-    expected = loss_of((model, new, batch), statistics="running")(variables.params)
-    np.testing.assert_allclose(loss_fn(variables.params), expected, rtol=1e-6)
+    expected, _ = evaluate(loss_of((model, new, batch), statistics="running"), variables.params)
+    loss, gradient = evaluate(loss_fn, variables.params)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
     flat, unravel = jax.flatten_util.ravel_pytree(variables.params)
     direction = jax.random.normal(jax.random.key(3), flat.shape)
-    ahead, behind = (loss_fn(unravel(flat + h * direction)) for h in (1e-5, -1e-5))
-    gradient, _ = jax.flatten_util.ravel_pytree(jax.grad(loss_fn)(variables.params))
-    np.testing.assert_allclose(gradient @ direction, (ahead - behind) / 2e-5, rtol=1e-6)
+    ahead, behind = (evaluate(loss_fn, unravel(flat + h * direction))[0] for h in (1e-5, -1e-5))
+    slope = jax.flatten_util.ravel_pytree(gradient)[0] @ direction
+    np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-6)
     assert loss_fn.info.statistics == "recalibrated"
 
 
@@ -196,10 +205,10 @@ def test_a_model_without_parameters_has_no_penalty():
 def test_the_penalty_s_strength_is_not_rounded(regression):
     """In float64 it is that of Python's number, and a model in float32 keeps a loss in float32."""
     params = regression[1].params
-    penalty = loss_of(regression, l2=0.1)(params) - loss_of(regression)(params)
+    penalty = evaluate(loss_of(regression, l2=0.1), params)[0] - evaluate(loss_of(regression), params)[0]
     np.testing.assert_allclose(penalty, 0.05 * optax.tree.norm(params, squared=True), rtol=1e-12)
     single = (regression[0], *jax.tree.map(lambda leaf: leaf.astype(jnp.float32), regression[1:]))
-    assert loss_of(single, l2=0.1)(single[1].params).dtype == jnp.float32
+    assert evaluate(loss_of(single, l2=0.1), single[1].params)[0].dtype == jnp.float32
 
 
 def test_two_cuts_do_not_compare_equal(regression):

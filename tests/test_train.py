@@ -36,7 +36,7 @@ def test_training_learns(trainer, state, synthetic):
     assert np.mean(metrics.loss[-5:]) < 0.9 * np.mean(metrics.loss[:5])
 
 
-@pytest.mark.parametrize("batch_size", [500, 64, 499])
+@pytest.mark.parametrize("batch_size", [64, *(pytest.param(n, marks=pytest.mark.thorough) for n in (499, 500))])
 def test_evaluation_counts_every_example_once(batch_size, trainer, state, synthetic):
     """However the split is cut, the averages are over all of it."""
     split = synthetic.test

@@ -108,7 +108,8 @@ def test_the_experiments_figure_is_readable(experiment, lines):
 
 def test_every_registered_result_has_a_figure():
     """Whatever can be loaded can be drawn."""
-    assert {type(make()) for make in RESULTS.values()} == set(registered().values())
+    drawn = (*QUICK, "density", "path", "shift", "activations", "moved")  # the others are of these classes again
+    assert {type(RESULTS[name]()) for name in drawn} == set(registered().values())
 
 
 def test_a_result_without_a_drawing():
