@@ -154,10 +154,10 @@ class Run:
                     meta = {"log_bytes": log.sync(), "finished": finished, "provenance": origins}
                     meta["seconds"] = round(seconds + now - start, 1)
                     checkpoints.save(step, state, meta)
-                if finished:
-                    return meta
                 if stopped_by is not None:
                     raise Interrupted(stopped_by)
+                if finished:
+                    return meta
 
     def _chunk(self, state: train.TrainState, dataset: data.Dataset, log: MetricsLog) -> tuple[train.TrainState, float]:
         """Measure, train and test once; return the new state and the last loss, NaN once any loss was not finite."""

@@ -73,6 +73,7 @@ def test_a_run_leaves_its_table_figure_and_data(name, capsys, tmp_path, monkeypa
 
 
 @pytest.mark.xdist_group("smoke")
+@pytest.mark.thorough
 def test_curves_of_a_run(capsys, tmp_path):
     """Training has a point per step of a short run, measurements and tests are where the configuration wants them."""
     status, output, _ = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))

@@ -5,20 +5,24 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import pytest
 from conftest import ROOT
 
-from bnjax import data, train
+from bnjax import train
 from bnjax.checkpoint import Checkpoints, digest
-from bnjax.records import read_json
-from experiments import landscape
-from experiments._training import ARMS, make_trainer
+from bnjax.records import config_hash, read_json
+from experiments import quickstart
+from experiments._arms import with_and_without
+from experiments._tasks import make_task
 
+CONFIG = replace(quickstart.PRESETS["smoke"], num_steps=160, eval_every=40, momentum=0.9)
+RUNS = {f"vgg-{config_hash(arm.identity())}/seed0": arm for arm in with_and_without(CONFIG).values()}
 STEPS = ["--num-steps", "160", "--eval-every", "40", "--momentum", "0.9"]
-COMMAND = [sys.executable, "-m", "experiments", "landscape", "--preset", "smoke", "--checkpoint-seconds", "0", *STEPS]
+COMMAND = [sys.executable, "-m", "experiments", "quickstart", "--preset", "smoke", "--checkpoint-seconds", "0", *STEPS]
 
 
 @pytest.fixture(scope="module")
@@ -49,31 +53,30 @@ def uninterrupted(start, tmp_path_factory):
 
 def logged(folder):
     """Count the bytes logged so far by all runs below a folder."""
-    return sum(file.stat().st_size for file in folder.glob("*/*-seed0/metrics.jsonl"))
+    return sum(file.stat().st_size for file in folder.glob("vgg-*/seed0/metrics.jsonl"))
 
 
 def final_states(folder):
-    """Restore the last state of each arm, and return its digest."""
-    config = landscape.PRESETS["smoke"]
+    """Restore the last state of each run, and return its digest."""
     digests = {}
-    for arm in ARMS:
-        trainer = make_trainer(config, arm)._replace(optimizer=train.make_optimizer("sgd", 0.1, momentum=0.9))
-        split = data.load(config.dataset, image_size=config.image_size).train
-        like = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
-        with Checkpoints(next(folder.glob(f"*/{arm}-seed0/checkpoints"))) as checkpoints:
+    for run, config in RUNS.items():
+        task = make_task(config.identity(), None)
+        images = task.load(0).train.images
+        like = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *images.shape[1:])))
+        with Checkpoints(folder / run / "checkpoints") as checkpoints:
             restored = checkpoints.restore(like)
         assert restored.step == int(restored.state.step) == 160
-        digests[arm] = digest(restored.state)
+        digests[run] = digest(restored.state)
     return digests
 
 
 def assert_same_results(folder, expected):
     """Compare final states, logs and figure data of two results folders."""
     assert final_states(folder) == final_states(expected)
-    for arm in ARMS:
-        log, other = (next(root.glob(f"*/{arm}-seed0/metrics.jsonl")) for root in (folder, expected))
+    for run in RUNS:
+        log, other = (root / run / "metrics.jsonl" for root in (folder, expected))
         assert log.read_bytes() == other.read_bytes()
-    runs, others = (read_json(next(root.glob("*/landscape.json")))["arms"] for root in (folder, expected))
+    runs, others = (read_json(next(root.glob("*/quickstart.json")))["arms"] for root in (folder, expected))
     for arms in (runs, others):
         for run in (run for runs_of_arm in arms.values() for run in runs_of_arm):
             del run["seconds"]
