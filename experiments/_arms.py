@@ -45,6 +45,15 @@ MAMELI: dict[str, Any] = {
     "eval_every": 390,
     "probe_every": 30,
 }
+# A replication with Adam: 50 epochs of 390 whole batches.
+ALX: dict[str, Any] = {
+    "preprocessing": "half",
+    "kernel_init": "xavier_normal",
+    "optimizer": "adam",
+    "num_steps": 50 * 390,
+    "eval_every": 390,
+    "probe_every": 390,
+}
 
 
 def arm(config: RunConfig, **changes: Any) -> Any:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments._arms import CPU, MAMELI, PAPER, SMOKE, arm
+from experiments._arms import ALX, CPU, MAMELI, PAPER, SMOKE, arm
 from experiments._config import Options, RunConfig, VGGRun, check_numbers
 
 
@@ -40,15 +40,7 @@ PRESETS = {
     "cpu": Config(**CPU),
     "smoke": Config(**SMOKE, learning_rates=(0.1, 0.5)),
     "mameli": Config(**{**MAMELI, "norm_layers": "all"}, learning_rates=(0.01,)),
-    "alx": Config(
-        preprocessing="half",
-        kernel_init="xavier_normal",
-        optimizer="adam",
-        num_steps=50 * 390,
-        eval_every=390,
-        probe_every=390,
-        learning_rates=(5e-4, 1e-3, 3e-3),
-    ),
+    "alx": Config(**ALX, learning_rates=(5e-4, 1e-3, 3e-3)),
     "paper": Config(**PAPER, seeds=(0, 1, 2)),
 }
 
