@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bnjax.cores import count_cores
 from bnjax.files import write_whole
 
 
@@ -119,7 +120,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in ("bnjax", "jax", "jaxlib", "flax", "optax")},
         "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else "CPU",
-        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_cores": count_cores(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 

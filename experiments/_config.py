@@ -215,12 +215,15 @@ class Options:
         figures: folder for a copy of the figure and its data.
         data_dir: folder of prepared data sets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
         checkpoint_seconds: least time between two checkpoints of a run, in seconds.
+        parallel: how many runs train side by side; default is one per core on a CPU, and one on anything else.
     """
 
     results: str = "results"
     figures: str | None = None
     data_dir: str | None = None
     checkpoint_seconds: float = 20.0
+    parallel: int | None = None
 
     def __post_init__(self):
+        check(self.parallel is None or self.parallel >= 1, "parallel", "at least 1", self.parallel)
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "checkpoint_seconds")

@@ -15,11 +15,21 @@ class Interrupted(Exception):  # noqa: N818  # not an error
 
 
 class StopRequest:
-    """Remembers the first signal; the second one acts at once, as it would without this."""
+    """Remembers the first signal; the second one ends the process at once, whatever its threads are doing.
+
+    Attributes:
+        asked: whether runs are to stop.
+        signal_number: of the signal that asked for it; 0 where it was something else.
+    """
 
     def __init__(self) -> None:
-        self.signal_number: int | None = None
+        self.asked = False
+        self.signal_number = 0
         self._previous: dict[int, object] = {}
+
+    def ask(self) -> None:
+        """Ask runs to stop."""
+        self.asked = True
 
     def __enter__(self) -> "StopRequest":
         self._previous = {number: signal.signal(number, self._remember) for number in _SIGNALS}
@@ -28,12 +38,11 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:
         self.signal_number = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
+        self.ask()
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)

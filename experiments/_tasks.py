@@ -1,5 +1,6 @@
 """From a run's configuration to what is trained: model, optimiser, data and probes."""
 
+import threading
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -104,12 +105,19 @@ def _mlp(config: MLPRun, norm: Any) -> models.MLPConfig:
     )
 
 
+_LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait
 _MODELS: dict[str, Callable[..., Any]] = {VGGRun.kind: _vgg, DeepLinearRun.kind: _deep_linear, MLPRun.kind: _mlp}
 
 
+def _load(name: str, preprocessing: str, image_size: int | None, data_dir: str | None, _seed: int) -> data.Dataset:
+    """Load images, the same for every seed, once."""
+    with _LOADING:
+        return _load_once(name, preprocessing, image_size, data_dir)
+
+
 @cache
-def _load(name: str, preprocessing: str, image_size: int | None, data_dir: str | None, _seed: int = 0) -> data.Dataset:
-    """Load images, the same for every seed."""
+def _load_once(name: str, preprocessing: str, image_size: int | None, data_dir: str | None) -> data.Dataset:
+    """Load images."""
     return data.load(name, preprocessing=preprocessing, image_size=image_size, data_dir=data_dir)
 
 

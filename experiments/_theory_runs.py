@@ -1,10 +1,9 @@
 """Training for the theorems: both nets, every seed, stopped at some steps to check every layer; one file per run."""
 
 import contextlib
-import time
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from bnjax.types import Batch, Model, Variables
 from experiments import _theory
 from experiments._config import Options
 from experiments._signals import Interrupted, StopRequest
+from experiments._threads import SharedClock, run_all
 from experiments._training import config_errors
 
 ARMS = ("plain", "batch_norm")
@@ -36,25 +36,21 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if the data set is not prepared.
-        Interrupted: after a signal, once the run at hand is finished and written.
+        Interrupted: after a signal, once the runs at hand are finished and written.
     """
     with config_errors():
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
-    arms: dict[str, list] = {arm: [] for arm in ARMS}
-    origin = provenance()  # once: what runs is the code as it was at the start
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
+        total = len(config.seeds) * len(ARMS) * len(config.check_steps)
+        bar = stack.enter_context(tqdm(total=total, unit="check", dynamic_ncols=True))
+        command = _Command(folder, stop, SharedClock(), bar, provenance())
         with config_errors():
             stack.enter_context(lock(folder))
-        for seed in config.seeds:
-            for arm in ARMS:
-                file = folder / f"{arm}-seed{seed}.json"
-                if not file.exists():
-                    write_json(file, {**_run(config, dataset, arm, seed), "provenance": origin})
-                arms[arm].append(read_json(file))
-                if stop.signal_number is not None:
-                    raise Interrupted(stop.signal_number)
+        jobs = [partial(_finish, config, dataset, arm, seed, command) for seed in config.seeds for arm in ARMS]
+        run_all(jobs, stop, options.parallel)
+    arms = {arm: [read_json(_file(folder, arm, seed)) for seed in config.seeds] for arm in ARMS}
     runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
     origins = [run.pop("provenance") for run in runs]
     return {
@@ -62,6 +58,34 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
         "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
         "seconds": round(sum(run["seconds"] for run in runs), 1),
     }
+
+
+class _Command(NamedTuple):
+    """What all runs of a command share: the folder, whether to stop, clock, bar, and the provenance as it was at the start."""
+
+    folder: Path
+    stop: StopRequest
+    clock: SharedClock
+    bar: tqdm
+    origin: dict[str, Any]
+
+
+def _file(folder: Path, arm: str, seed: int) -> Path:
+    """Name what is there when a run is finished."""
+    return folder / f"{arm}-seed{seed}.json"
+
+
+def _finish(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Command) -> None:
+    """Train and check one net, unless that is done."""
+    file = _file(command.folder, arm, seed)
+    if file.exists():
+        command.bar.update(len(config.check_steps))
+        return
+    if command.stop.asked:
+        raise Interrupted(command.stop.signal_number)
+    with command.clock.running() as seconds:
+        found = _run(config, dataset, arm, seed, command.bar)
+        write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
 
 
 @cache
@@ -83,9 +107,8 @@ def _all_layers(config: Any) -> tuple[int, ...]:
     return tuple(range(1, len(config.hidden) + 1))
 
 
-def _run(config: Any, dataset: data.Dataset, arm: str, seed: int) -> dict[str, Any]:
+def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, bar: tqdm) -> dict[str, Any]:
     """Train one net from one seed, and check it on the way, as long as its loss is finite."""
-    start = time.perf_counter()
     norm_layers = _all_layers(config) if arm == "batch_norm" else ()
     trainer = train.Trainer(
         make_model(config, norm_layers, config.norm_epsilon),
@@ -95,7 +118,7 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int) -> dict[str, A
     state = train.init_state(trainer, jax.random.key(seed), jnp.zeros((1, *dataset.train.images.shape[1:])))
     first = jax.tree.map(np.asarray, state.params)
     diverged_at, tests, checks = None, [], []
-    for step in tqdm(config.check_steps, desc=f"{arm}, seed {seed}", unit="check", dynamic_ncols=True):
+    for step in config.check_steps:
         if step > 0:
             before = int(state.step)
             state, metrics = train.run_steps(trainer, state, dataset.train, num_steps=step - before)
@@ -106,13 +129,14 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int) -> dict[str, A
         tests.append({"loss": float(f"{test.loss:.6g}"), "accuracy": float(f"{test.accuracy:.6g}")})
         batch = train.current_batch(trainer, state, dataset.train)
         checks.append([check_layer(config, arm, n, state.variables, batch, first) for n in _all_layers(config)])
+        bar.set_postfix_str(f"{arm.replace('_', ' ')}, seed {seed}", refresh=False)
+        bar.update()
     steps = {"step": list(config.check_steps[: len(checks)])}
     return {
         "seed": seed,
         "test": {**steps, **{name: [test[name] for test in tests] for name in tests[0]}},
         "probe": {**steps, **_columns(checks)},
         "diverged_at": diverged_at,
-        "seconds": round(time.perf_counter() - start, 1),
     }
 
 

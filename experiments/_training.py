@@ -6,7 +6,8 @@ A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: 
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from experiments._probes.probe import as_lists, columns
 from experiments._signals import Interrupted as Interrupted
 from experiments._signals import StopRequest
 from experiments._tasks import Task, make_task
+from experiments._threads import SharedClock, run_all
 
 Arms = Mapping[str, RunConfig]
 
@@ -65,21 +67,50 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
             for group, arms in groups.items()
             for arm, config in arms.items()
         }
-    results: dict[str, Any] = {group: {arm: [] for arm in arms} for group, arms in groups.items()}
-    origin = provenance()  # once: files may change while this process runs what it has read
-    with StopRequest() as stop:
-        for (group, arm), task in tasks.items():
-            config = groups[group][arm]
-            for seed in config.seeds:
-                run = Run(config, task, seed, options, stop, origin)
-                results[group][arm].append({"seed": seed, **run.finish(label=f"{arm.replace('_', ' ')}, seed {seed}")})
-    runs = [run for arms in results.values() for arm in arms.values() for run in arm]
-    origins = [origin for run in runs for origin in run.pop("provenance")]
-    return {
-        **results,
-        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
-        "seconds": round(sum(run["seconds"] for run in runs), 1),
+    with StopRequest() as stop, tqdm(unit="step", dynamic_ncols=True, smoothing=0.05) as bar:
+        command = Command(options, stop, SharedClock(), bar, provenance())
+        runs = {
+            (group, arm, seed): Run(config, tasks[group, arm], seed, arm.replace("_", " "), command)
+            for group, arms in groups.items()
+            for arm, config in arms.items()
+            for seed in config.seeds
+        }
+        unlike = {run.folder: run for run in runs.values()}
+        bar.reset(total=sum(run.config.num_steps for run in unlike.values()))
+        # First one seed of every net: whatever trains side by side then compiles a program of its own.
+        jobs = sorted(unlike.values(), key=lambda run: run.config.seeds.index(run.seed))
+        run_all([run.finish for run in jobs], stop, options.parallel)
+    found = {
+        group: {
+            arm: [{"seed": seed, **runs[group, arm, seed].read()} for seed in config.seeds]
+            for arm, config in arms.items()
+        }
+        for group, arms in groups.items()
     }
+    origins = [origin for run in unlike.values() for origin in run.record()["provenance"]]
+    return {
+        **found,
+        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
+        "seconds": round(sum(run.record()["seconds"] for run in unlike.values()), 1),
+    }
+
+
+class Command(NamedTuple):
+    """What all runs of a command share.
+
+    Attributes:
+        options: where results and data are.
+        stop: whether runs are to stop.
+        clock: from which runs have their seconds.
+        bar: that moves with every step.
+        origin: the provenance, taken once: files may change while this process runs what it has read.
+    """
+
+    options: Options
+    stop: StopRequest
+    clock: SharedClock
+    bar: tqdm
+    origin: dict[str, Any]
 
 
 class Run:
@@ -89,34 +120,47 @@ class Run:
     chunks only, so that a run that was killed repeats whole chunks, from the same bits to the same bits.
     """
 
-    def __init__(
-        self, config: RunConfig, task: Task, seed: int, options: Options, stop: StopRequest, origin: dict[str, Any]
-    ):
-        self.config, self.task, self.seed, self.stop, self.origin = config, task, seed, stop, origin
-        self.trainer, self.checkpoint_seconds = task.trainer, options.checkpoint_seconds
+    def __init__(self, config: RunConfig, task: Task, seed: int, arm: str, command: Command):
+        self.config, self.task, self.seed, self.command = config, task, seed, command
+        self.label = f"{arm}, seed {seed}"
         with config_errors():
-            self.folder = run_folder(options.results, config.kind, config.identity()) / f"seed{seed}"
+            self.folder = run_folder(command.options.results, config.kind, config.identity()) / f"seed{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def finish(self, label: str) -> dict[str, Any]:
-        """Train to the end from the last checkpoint, and return the curves."""
-        finished = self.folder / "finished.json"
+    def finish(self) -> None:
+        """Train to the end from the last checkpoint."""
         with contextlib.ExitStack() as stack:
             with config_errors():
                 stack.enter_context(lock(self.folder))
-            if not finished.exists():
-                meta = self._resume(label)
-                write_json(finished, {name: meta[name] for name in ("seconds", "provenance")})
-            log = read_metrics(self.folder / "metrics.jsonl")
-        return {**curves(log, self.task.probes, self.task.loss_scale), **read_json(finished)}
+            if self._file.exists():
+                self.command.bar.update(self.config.num_steps)
+            else:
+                meta = self._resume()
+                write_json(self._file, {name: meta[name] for name in ("seconds", "provenance")})
 
-    def _resume(self, label: str) -> dict[str, Any]:
+    def read(self) -> dict[str, Any]:
+        """Return curves and seconds of a run that is finished."""
+        log = read_metrics(self.folder / "metrics.jsonl")
+        return {**curves(log, self.task.probes, self.task.loss_scale), "seconds": self.record()["seconds"]}
+
+    def record(self) -> dict[str, Any]:
+        """Return the seconds and the provenance of a run that is finished."""
+        return read_json(self._file)
+
+    @property
+    def _file(self) -> Path:
+        """What is there when a run is finished."""
+        return self.folder / "finished.json"
+
+    def _resume(self) -> dict[str, Any]:
         """Train from the last checkpoint to the end; return what the last one says beside the state."""
+        if self.command.stop.asked:
+            raise Interrupted(self.command.stop.signal_number)
         with config_errors():
             dataset = self.task.load(self.seed)
             data.steps_per_epoch(len(dataset.train.labels), self.config.batch_size)
         inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
-        state = train.init_state(self.trainer, jax.random.key(self.seed), inputs)
+        state = train.init_state(self.task.trainer, jax.random.key(self.seed), inputs)
         with contextlib.ExitStack() as stack:
             checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", report=tqdm.write))
             with config_errors():
@@ -124,7 +168,8 @@ class Run:
                 state, meta = (restored.state, restored.meta) if restored else (state, {})
                 path = self.folder / "metrics.jsonl"
                 log = stack.enter_context(contextlib.closing(MetricsLog(path, length=meta.get("log_bytes", 0))))
-            return meta if meta.get("finished") else self._train(state, dataset, log, checkpoints, meta, label)
+            self.command.bar.update(int(state.step))
+            return meta if meta.get("finished") else self._train(state, dataset, log, checkpoints, meta)
 
     def _train(
         self,
@@ -133,29 +178,27 @@ class Run:
         log: MetricsLog,
         checkpoints: Checkpoints,
         meta: dict[str, Any],
-        label: str,
     ) -> dict[str, Any]:
         """Take all remaining chunks; return what the last checkpoint says beside the state."""
-        start = saved_at = time.perf_counter()
-        seconds = meta.get("seconds", 0.0)
-        origins = [*(known for known in meta.get("provenance", []) if known != self.origin), self.origin]
+        options, stop, clock, bar, origin = self.command
+        before, saved_at = meta.get("seconds", 0.0), time.perf_counter()
+        origins = [*(known for known in meta.get("provenance", []) if known != origin), origin]
         step, num_steps = int(state.step), self.config.num_steps
-        with tqdm(total=num_steps, initial=step, desc=label, unit="step", dynamic_ncols=True) as bar:
+        with clock.running() as seconds:
             while True:
                 state, loss = self._chunk(state, dataset, log)
-                bar.update(int(state.step) - step)
-                bar.set_postfix(loss=f"{loss:.4g}")
-                step = int(state.step)
-                finished = step >= num_steps or not np.isfinite(loss)
+                finished = int(state.step) >= num_steps or not np.isfinite(loss)
+                bar.set_postfix_str(f"{self.label}: loss {loss:.4g}", refresh=False)
+                bar.update((num_steps if finished else int(state.step)) - step)
+                step, stopped = int(state.step), stop.asked
                 now = time.perf_counter()
-                stopped_by = self.stop.signal_number
-                if finished or stopped_by is not None or now - saved_at >= self.checkpoint_seconds:
+                if finished or stopped or now - saved_at >= options.checkpoint_seconds:
                     saved_at = now
                     meta = {"log_bytes": log.sync(), "finished": finished, "provenance": origins}
-                    meta["seconds"] = round(seconds + now - start, 1)
+                    meta["seconds"] = round(before + seconds(), 3)
                     checkpoints.save(step, state, meta)
-                if stopped_by is not None:
-                    raise Interrupted(stopped_by)
+                if stopped:
+                    raise Interrupted(stop.signal_number)
                 if finished:
                     return meta
 
@@ -165,14 +208,14 @@ class Run:
         for name, probe in self.task.probes.items():
             log.append(kind=name, step=step, **as_lists(probe.measure(state, getattr(dataset, probe.split))))
         num_steps = min(config.probe_every, config.num_steps - step)
-        state, metrics = train.run_steps(self.trainer, state, dataset.train, num_steps=num_steps)
+        state, metrics = train.run_steps(self.task.trainer, state, dataset.train, num_steps=num_steps)
         losses, accuracies = (np.asarray(values) for values in metrics)
         log.append(kind="train", step=step, loss=losses.tolist(), accuracy=accuracies.tolist())
         if not np.isfinite(losses).all():
             log.append(kind="diverged", step=step + int(np.argmin(np.isfinite(losses))))
             return state, float("nan")
         if int(state.step) % config.eval_every == 0 or int(state.step) == config.num_steps:
-            test = train.evaluate(self.trainer, state.variables, dataset.test)
+            test = train.evaluate(self.task.trainer, state.variables, dataset.test)
             log.append(kind="test", step=int(state.step), loss=float(test.loss), accuracy=float(test.accuracy))
         return state, float(self.task.loss_scale * losses[-1])
 

@@ -1,0 +1,86 @@
+"""Runs side by side: a thread for each, as many as there are cores; compiled code leaves Python's lock while it computes."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+import jax
+
+from bnjax.cores import count_cores
+from experiments._signals import Interrupted, StopRequest
+
+
+def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int | None = None) -> None:
+    """Do every job, the first ones first.
+
+    Where a job fails, those that have not begun are left out, and those at work are asked to stop.
+
+    Args:
+        jobs: functions that look at `stop` from time to time, and raise Interrupted where they have to leave.
+        stop: what jobs look at.
+        parallel: how many at once; None is one per core where they compute on a CPU, else one.
+
+    Raises:
+        Interrupted: where a signal has stopped jobs.
+    """
+    with ThreadPoolExecutor(parallel or _num_workers()) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            # NOTE: in slices, because a signal that another thread receives is handled once this one is awake.
+            while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not _errors(futures):
+                pass
+        finally:
+            if _errors(futures):
+                stop.ask()
+            pool.shutdown(cancel_futures=True)
+    for error in sorted(_errors(futures), key=lambda error: isinstance(error, Interrupted)):
+        raise error  # what went wrong comes before what it stopped
+
+
+def _errors(futures: Sequence[Future]) -> list[BaseException]:
+    """List what the jobs that are over have raised."""
+    over = [future for future in futures if future.done() and not future.cancelled()]
+    return [error for future in over if (error := future.exception())]
+
+
+class SharedClock:
+    """Counts the seconds of each of several runs such that they add up to those that passed while any was at work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: dict[object, float] = {}
+        self._last = 0.0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Callable[[], float]]:
+        """Count for as long as the context lasts; yield a function that returns the seconds so far."""
+        run = object()
+        with self._lock:
+            self._share()
+            self._seconds[run] = 0.0
+        try:
+            yield lambda: self._read(run)
+        finally:
+            with self._lock:
+                self._share()
+                del self._seconds[run]
+
+    def _read(self, run: object) -> float:
+        """Return a run's seconds."""
+        with self._lock:
+            self._share()
+            return self._seconds[run]
+
+    def _share(self) -> None:
+        """Give what passed since the last call to all runs alike."""
+        now = time.perf_counter()
+        for run in self._seconds:
+            self._seconds[run] += (now - self._last) / len(self._seconds)
+        self._last = now
+
+
+def _num_workers() -> int:
+    """Count the cores that this process may use, where it computes on them."""
+    return count_cores() if jax.default_backend() == "cpu" else 1

@@ -1,0 +1,70 @@
+"""Runs side by side: the same bits as one after another, an error stops the others, and their seconds add up."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from experiments._config import MLPRun, Options
+from experiments._signals import Interrupted, StopRequest
+from experiments._threads import SharedClock, run_all
+from experiments._training import train_all
+
+MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, probes=("percentiles",))
+
+
+def test_jobs_run_side_by_side():
+    """As many as were asked for are at work at once."""
+    together = threading.Barrier(3, timeout=30)
+    run_all([together.wait] * 6, StopRequest(), parallel=3)
+    with pytest.raises(threading.BrokenBarrierError):
+        run_all([threading.Barrier(2, timeout=0.2).wait] * 2, StopRequest(), parallel=1)
+
+
+def test_an_error_stops_the_others():
+    """Jobs at work see that they are to stop, those behind them are left out, and the error is the one that is raised."""
+    stop, began, late = StopRequest(), threading.Event(), []
+
+    def works():
+        began.set()
+        while not stop.asked:
+            time.sleep(0.001)
+        raise Interrupted(0)
+
+    def fails():
+        began.wait()
+        raise ValueError("no such thing.")
+
+    with pytest.raises(ValueError, match="no such thing"):
+        run_all([works, fails, lambda: late.append(1)], stop, parallel=2)
+    assert not late
+
+
+def test_seconds_add_up():
+    """Runs at work at the same time have half of its seconds each."""
+    clock, start = SharedClock(), time.perf_counter()
+    with clock.running() as first:
+        time.sleep(0.05)
+        with clock.running() as second:
+            time.sleep(0.05)
+            found = [first(), second()]
+        found[0] = first()
+    assert found[1] >= 0.025
+    assert sum(found) == pytest.approx(time.perf_counter() - start, abs=0.02)
+    assert found[0] - found[1] >= 0.05
+
+
+def test_runs_side_by_side_have_the_same_bits(tmp_path):
+    """Logs of nets and seeds that were trained at the same time are those of one after another; equal arms train once."""
+    arms = {"plain": MLPRun(**{**vars(MLP), "norm": "none", "seeds": (0, 1, 2)}), "batch_norm": MLP, "again": MLP}
+    found = []
+    for parallel in (1, 4):
+        folder = tmp_path / str(parallel)
+        data = train_all({"arms": arms}, Options(results=str(folder), parallel=parallel))
+        assert min(run["seconds"] for runs in data["arms"].values() for run in runs) > 0
+        assert json.dumps(data["arms"]["again"]) == json.dumps(data["arms"]["batch_norm"])
+        logs = sorted(folder.glob("*/*/metrics.jsonl"))
+        found.append({log.relative_to(folder): log.read_bytes() for log in logs})
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
