@@ -53,11 +53,15 @@ def draw_indices(
     """
     per_epoch = steps_per_epoch(num_examples, batch_size)
     num_epochs = (num_steps + per_epoch - 2) // per_epoch + 1  # that a run of num_steps can touch
-    first = step // per_epoch
+    first, last = step // per_epoch, (step + num_steps - 1) // per_epoch
 
-    def epoch(i: Array) -> Array:
+    def shuffled(i: Array) -> Array:
         order = jax.random.permutation(jax.random.fold_in(key, i), num_examples)
         return order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+
+    def epoch(i: Array) -> Array:
+        # Shuffling takes as long as many steps of a small net: an epoch that is not touched is left out.
+        return jax.lax.cond(i <= last, shuffled, lambda _: jnp.zeros((per_epoch, batch_size), jnp.int32), i)
 
     epochs = jax.lax.map(epoch, first + jnp.arange(num_epochs)).reshape(-1, batch_size)
     return jax.lax.dynamic_slice_in_dim(epochs, step - first * per_epoch, num_steps)
