@@ -130,21 +130,25 @@ def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=N
     """Make the experiment's data: without batch norm, everything varies four times as much; that net may diverge."""
     config = shorter(landscape.PRESETS[preset], max_steps, vgg_steps)
 
-    def runs(net, run):
-        is_normalised = net == "batch_norm"
+    def runs(name, run):
+        is_normalised = name.startswith("batch_norm")
         loss, change = (1.0, 2.0) if is_normalised else (4.0, 8.0)
-        probes = {"landscape": make_scan(run, loss, change)}
-        if "random_direction" in run.probes:
-            probes["random_direction"] = make_scan(run, loss / 50, change / 50)
-        if "successive_gradients" in run.probes:
+        rate = (6 if is_normalised else 2) / run.num_steps
+        probes = {"landscape": make_scan(run, loss, change), "random_direction": make_scan(run, loss / 50, change / 50)}
+        if name in ("plain", "batch_norm"):
             probes["successive_gradients"] = make_successive(run.shift_layers[0], 3.0 if is_normalised else 1.0)
+        else:  # of several learning rates
+            probes["successive_gradients"] = make_successive(run.shift_layers[0], 10 * change * run.learning_rate)
+            rate *= run.learning_rate / config.vgg.learning_rate
         stop = None if is_normalised else diverged_at
-        return [make_run(run, seed, (6 if is_normalised else 2) / run.num_steps, probes, stop) for seed in run.seeds]
+        measured = {name: probe for name, probe in probes.items() if name in run.probes}
+        return [make_run(run, seed, rate, measured, stop) for seed in run.seeds]
 
     groups = {
         "arms": with_and_without(config.vgg),
         "short": landscape.short_arms(config),
         "deep_linear": with_and_without(config.deep_linear),
+        "multirun": landscape.rate_arms(config),
     }
     return as_read("landscape", preset, config, groups, runs)
 

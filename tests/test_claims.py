@@ -206,7 +206,7 @@ def test_claims_about_the_landscape():
     verdicts = {claim.name.removeprefix("landscape_"): judge(claim, data) for claim in claims_of("landscape")}
     # These measure what is not made here, but for tests/test_landscape.py.
     elsewhere = ["loss_range_twofold", "loss_change", "loss_change_relative", "shorter_gradient", "successive_distance"]
-    elsewhere += ["smoothness_plateau", "penalty"]
+    elsewhere += ["smoothness_plateau", "penalty", "rates_loss", "rates_progress", "rates_predictiveness"]
     assert {name: judgement.verdict for name, judgement in verdicts.items()} == {
         "loss_range": "supported",
         "loss_range_late": "inconclusive",
@@ -243,7 +243,7 @@ def test_every_claim_is_one_of_a_kind_and_caveats_follow_their_claims():
         assert claim.statement.endswith(".")
         assert claim.caveat_of is None or claim.caveat_of in names
     files = {path.stem for path in (ROOT / "experiments" / "_claims").glob("*.py")}
-    assert files - {"__init__", "claim", "measures"} <= set(command_line.names())
+    assert files - {"__init__", "claim", "measures", "landscape_rates"} <= set(command_line.names())
     places = [claim.name for claim in claims_of("landscape")]
     assert places.index("landscape_rough_start") == places.index("landscape_predictiveness") + 1
     assert claims_of("quickstart") == claims_of("measures") == ()
@@ -254,6 +254,8 @@ def test_the_committed_data_can_be_judged():
     for name in command_line.names():
         file = ROOT / "figures" / f"{name}.json"
         for claim in claims_of(name) if file.exists() else ():
-            judgement = judge(claim, read_json(file))
+            data = read_json(file)
+            judgement = judge(claim, data)
             assert "cannot be measured" not in judgement.reason, f"{claim.name}: {judgement.reason}"
-            assert judgement.num_runs > 0
+            # Data of the landscape that were made before it had runs of several learning rates have none of them.
+            assert judgement.num_runs > 0 or (claim.arms == ("multirun",) and "multirun" not in data)

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from experiments._claims import landscape_rates
 from experiments._claims.claim import TIMES, Claim, Format
 from experiments._claims.measures import (
     DataMeasure,
     RunMeasure,
     divide,
     each,
-    ends_of,
     loss_range,
     median_of,
     pairs,
     ratio,
+    where_trained,
 )
 from experiments._numbers import curves
 
@@ -41,25 +42,20 @@ def _of_loss(value: Callable[[dict], np.ndarray]) -> RunMeasure:
 
 
 def _in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vgg") -> DataMeasure:
-    """Measure an effective smoothness in units of 2 / learning rate, the edge of stability."""
-    return lambda data: [x * data["config"][net]["learning_rate"] / 2 for x in each(arm, measure, group)(data)]
+    """Measure an effective smoothness in units of 2 / learning rate, the edge of stability; of Adam it is not."""
+
+    def measured(data: dict) -> list[float]:
+        config = data["config"][net]
+        edge = math.nan if config.get("optimizer") == "adam" else 2 / config["learning_rate"]
+        return [x / edge for x in each(arm, measure, group)(data)]
+
+    return measured
 
 
 def _fall(probe: dict) -> np.ndarray:
     """Divide the smoothness at the smallest step by that at the next one."""
     smoothness = curves.array(probe["smoothness"])
     return smoothness[:, 0] / smoothness[:, 1]
-
-
-def _where_trained(num_steps: int, measure: RunMeasure) -> RunMeasure:
-    """Measure runs that were to take so many steps; it is NaN of those that were not."""
-
-    def measured(run: dict) -> float:
-        ends, _ = ends_of(run, "train", "loss")
-        is_long = run["diverged_at"] is not None or (ends.size and ends[-1] >= num_steps)
-        return measure(run) if is_long else math.nan
-
-    return measured
 
 
 def _starts(data: dict) -> list[float]:
@@ -85,7 +81,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4a, read off",
         statistic="largest - smallest loss of a scan, median over these steps: plain / BN; shorter runs do not count",
         published="2.2 / 0.40, 3.0 / 0.38, 2.1 / 0.05, or 5.5 times and more",
-        measure=ratio(*_ARMS, _where_trained(5000, median_of("landscape", loss_range, first=1000, last=5000))),
+        measure=ratio(*_ARMS, where_trained(5000, median_of("landscape", loss_range, first=1000, last=5000))),
         supported=(2, math.inf),
         **_VGG,
     ),
@@ -347,4 +343,5 @@ CLAIMS = (
         arms=("deep_linear/batch_norm",),
         caveat_of="landscape_deep_linear_smoothness",
     ),
+    *landscape_rates.CLAIMS,
 )

@@ -158,6 +158,17 @@ def steps_to(level: float, every: int = 1, within: int = 0) -> RunMeasure:
     return measure
 
 
+def where_trained(num_steps: int, measure: RunMeasure) -> RunMeasure:
+    """Measure runs that were to take so many steps; it is NaN of those that were not."""
+
+    def measured(run: dict) -> float:
+        ends, _ = ends_of(run, "train", "loss")
+        is_long = run["diverged_at"] is not None or (ends.size and ends[-1] >= num_steps)
+        return measure(run) if is_long else math.nan
+
+    return measured
+
+
 def curve(run: Run, kind: str, value: Value) -> tuple[np.ndarray, np.ndarray]:
     """Return the steps and values of a curve; what is not finite is NaN; empty where nothing was recorded."""
     found = run[kind]

@@ -14,8 +14,9 @@ from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, smoothing
 from experiments._figures.curves import Arms, draw_curves, mark_diverged, name_block
 from experiments._figures.landscape import draw_scans
+from experiments._figures.rates import describe, draw_rates
 from experiments._figures.style import INK
-from experiments._numbers import curves
+from experiments._numbers import curves, rates
 
 Value = Callable[[dict], np.ndarray]
 _NORM = "l2 (nats / unit)"
@@ -23,20 +24,26 @@ _NORM = "l2 (nats / unit)"
 
 def landscape_rows(data: dict[str, Any]) -> Figure:
     """Draw scans along the gradient and along random directions, successive gradients, and the deep linear network."""
-    config = data["config"]["vgg"]
+    config, has_rates = data["config"]["vgg"], bool(data.get("multirun"))
     with style.style():
-        figure = Figure(figsize=(13, 25.8))
+        heights = [4.4, 4.2, 4, 4, 3.4, *[4] * has_rates, 4]
+        figure = Figure(figsize=(13, 1.05 * sum(heights) + 0.6))
         # Panels are two or three columns wide.
-        grid = figure.add_gridspec(6, 6, height_ratios=(4.4, 4.2, 4, 4, 3.4, 4))
+        grid = figure.add_gridspec(len(heights), 6, height_ratios=heights)
         num_batches = smoothing(config["num_steps"])
         wide = [figure.add_subplot(grid[row, left : left + 3]) for row in (0, 1) for left in (0, 3)]
         _draw_vgg(wide, data, num_batches)
-        narrow = [[figure.add_subplot(grid[row, left : left + 2]) for left in (0, 2, 4)] for row in range(2, 6)]
+        narrow = [
+            [figure.add_subplot(grid[row, left : left + 2]) for left in (0, 2, 4)] for row in range(2, len(heights))
+        ]
         _draw_random(narrow[0], data)
         _draw_successive(narrow[1], narrow[2], data)
-        _draw_deep_linear(narrow[3], data)
+        if has_rates:
+            draw_rates(narrow[3], data)
+        _draw_deep_linear(narrow[-1], data)
+        runs = {net: [*runs, *rates.runs_of(data, net)] for net, runs in data["arms"].items()}
         handles = [
-            *explain(data["arms"], num_batches),
+            *explain(runs, num_batches),
             Line2D([], [], color=INK, linestyle="--", label="random direction"),
         ]
         figure.legend(
@@ -59,9 +66,11 @@ def _draw_vgg(panels: list[Axes], data: dict[str, Any], num_batches: int) -> Non
     draw_scans(loss, predictiveness, smoothness, data["arms"], config)
     draw_curves(smoothness, data["short"], "landscape", curves.effective_smoothness, ":", width=1.8)
     style.log_scale(smoothness)
-    rate, multiples = config["learning_rate"], (min(config["step_multiples"]), min(data["config"]["short_multiples"]))
-    names = ("2 / learning rate", "1 / smallest step", "1 / smallest step of dotted scans")
-    _draw_levels(smoothness, dict(zip(names, (2 / rate, *(1 / (rate * x) for x in multiples)), strict=True)))
+    rate = config["learning_rate"]
+    edge = {} if config["optimizer"] == "adam" else {"2 / learning rate": 2 / rate}
+    scans = {"": config["step_multiples"], " of dotted scans": data["config"]["short_multiples"]}
+    ends = {f"1 / smallest step{of}": 1 / (rate * min(multiples)) for of, multiples in scans.items()}
+    _draw_levels(smoothness, {**edge, **ends})
     name_block(accuracy, f"{captions.network(config)}, learning rate {rate:g}: along minus the gradient")
 
 
@@ -164,5 +173,6 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg)],
         [captions.deep_linear(deep_linear), captions.scans(deep_linear).partition(" along")[0]],
+        describe(data),
         captions.origin(data, "training, scans and tests"),
     ]

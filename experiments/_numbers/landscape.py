@@ -5,8 +5,8 @@ from typing import Any
 
 from experiments._claims.claim import TIMES, Format, judge
 from experiments._claims.landscape import CLAIMS
-from experiments._claims.measures import divide, loss_range, median_of
-from experiments._numbers import curves
+from experiments._claims.measures import divide, highest, loss_range, median_of
+from experiments._numbers import accuracy, curves, rates
 
 _SHORT = Format("z.3g")
 _LATE = {"final_share": 0.25}
@@ -23,6 +23,11 @@ _DEEP_LINEAR = (
     ("change of gradient", curves.farthest_gradient),
     ("effective smoothness", curves.effective_smoothness),
 )
+_RATES = (
+    ("range of losses", "same_step", "width"),
+    ("  equal rate x steps", "same_progress", "width"),
+    ("largest |g - g'|", "gradient", "high"),
+)
 
 
 def table(data: dict[str, Any]) -> str:
@@ -37,19 +42,48 @@ def table(data: dict[str, Any]) -> str:
     draws = curves.plural(len(data["config"]["deep_linear"]["seeds"]), "draw")
     lines.append(f"Deep linear network, {draws}, scans along the gradient")
     lines += [_row(words, data["deep_linear"], median_of("landscape", value)) for words, value in _DEEP_LINEAR]
-    return "\n".join([*lines, *curves.divergences(data["deep_linear"])])
+    return "\n".join([*lines, *curves.divergences(data["deep_linear"]), *_rates(data)])
+
+
+def _rates(data: dict[str, Any]) -> list[str]:
+    """Print what was found of runs that differ in their learning rates alone; nothing where there are none."""
+    if not data.get("multirun"):
+        return []
+    sizes = [f"{rate:g}" for rate in data["config"]["rates"]]
+    lines = [f"VGG, runs of a seed at learning rate {', '.join(sizes)}; g', g of {rates.layer(data)}"]
+    lines += [_row(words, rates.bands(data), median_of(kind, name)) for words, kind, name in _RATES]
+    arms = data["multirun"]
+    for size in sizes:
+        best = [accuracy.over_runs(arms[f"{net}_{size}"], highest("test")).middle for net in rates.NETS]
+        lines.append(f"{f'best test, {size}':24}" + "".join(f"{accuracy.percent(value):>12}" for value in best))
+    named = {f"{curves.LABELS[net]}, {size}": arms[f"{net}_{size}"] for net in rates.NETS for size in sizes}
+    return [*lines, *curves.divergences(named)]
 
 
 def findings(data: dict[str, Any]) -> str:
     """Say how much more varies without batch norm, and what the plateau of the effective smoothness is."""
     start, later = _times(data, "rough_start"), _times(data, "predictiveness")
     last = min(3500, data["config"]["vgg"]["num_steps"])
-    return (
+    found = (
         f"In steps 80 to {last:,} the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
         f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm. "
         f"From step 1,000 on the effective smoothness with batch norm is {_times(data, 'smoothness_plateau')} 2 / learning "
         f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}; in the VGG it ends "
         f"{_times(data, 'smoothness_saturates')} as high where the smallest step of the scan is smaller."
+    )
+    return f"{found} {_findings_of_rates(data)}".strip()
+
+
+def _findings_of_rates(data: dict[str, Any]) -> str:
+    """Say how far apart the losses of several learning rates are; nothing where there are no such runs."""
+    if not data.get("multirun"):
+        return ""
+    *first, last = (f"{rate:g}" for rate in data["config"]["rates"])
+    return (
+        f"Of runs of one seed at learning rates {', '.join(first)} and {last}, the losses at a step lie "
+        f"{_times(data, 'rates_loss')} as far apart without batch norm as with it, and the last layer's gradient changes "
+        f"{_times(data, 'rates_predictiveness')} as much from step to step; with batch norm or without, at equal "
+        f"learning rate x steps the losses lie at most {_times(data, 'rates_progress')} as far apart as at equal steps."
     )
 
 

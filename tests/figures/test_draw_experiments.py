@@ -50,3 +50,20 @@ def test_landscape(diverged_at):
     assert smoothness.get_xlabel().splitlines() == ["training step", *names]
     levels = [line.get_ydata()[0] for line in smoothness.lines if len(set(line.get_ydata())) == 1]
     assert {20, 40} <= set(levels)
+
+
+@pytest.mark.parametrize("diverged_at", [25, pytest.param(None, marks=pytest.mark.thorough)])
+def test_landscape_of_several_learning_rates(diverged_at):
+    """Each net is a band, losses share their limits, and a net that diverged is marked; without such runs nothing is drawn."""
+    data = landscape_data("smoke", diverged_at)
+    figure = landscape.plot(data)
+    panels = [panel(figure, f"Losses at equal {which}")[0] for which in ("steps", "rate x steps")]
+    panels += panel(figure, "Change from step to step")
+    for axes in panels:
+        bands = [to_hex(band.get_facecolor()[0]) for band in axes.collections]
+        assert bands == [COLOURS["plain"], COLOURS["batch_norm"]]
+        assert [line.get_marker() for line in axes.lines].count("X") == (diverged_at is not None)
+    assert panels[0].get_ylim() == panels[1].get_ylim()
+    assert panels[2].get_ylabel().startswith("|g - g'| of layer 11")
+    del data["multirun"]
+    assert len(landscape.plot(data).axes) == len(figure.axes) - 3
