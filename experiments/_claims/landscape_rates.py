@@ -40,7 +40,8 @@ CLAIMS = (
         name="landscape_rates_loss",
         statement="Of runs that differ in their learning rates alone, the losses lie closer together with batch norm.",
         source=_SOURCE,
-        statistic="largest - smallest loss of a seed's runs at the same step, median over steps 80 to 3,500: plain / BN",
+        statistic="largest - smallest loss of a seed's runs at the same step, averaged over a 100th of the training, median "
+        "over steps 80 to 3,500: plain / BN",
         published="0.5 to 1.0 / 0.2 to 0.35 at step 2,000, or 3.3 times; 0.03 to 0.35 / 0.01 to 0.03 at 8,000, or 16 times",
         measure=_rougher(median_of("same_step", "width", **_EARLY)),
         supported=(1, math.inf),
