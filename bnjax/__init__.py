@@ -12,12 +12,15 @@ probes       the loss landscape at many points, in one compiled program
 theory       the right-hand sides of the paper's theorems
 data         data sets by name, and batches that can be drawn again
 train        pure training steps over data on the device
+sweep        whole grids of runs: seeds, learning rates and anything else, as one program
 checkpoint   states on disk, checked bit for bit
 records      a run's folder
 files        files written whole or not at all
 progress     a bar for what takes long
 digest       fingerprints of pytrees
-arithmetic   sums over trees in float32 or better, ratios without a value
+cores        how many there are
+memory       what does not fit is tried in halves
+arithmetic   sums over trees in float32 or better, ratios without a value, numbers not known yet
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,9 +1,17 @@
-"""Arithmetic of trees: sums in float32 or better, and NaN where a ratio has no value."""
+"""Arithmetic: sums over trees in float32 or better, NaN where a ratio has no value, numbers that are not known yet."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import Tracer
 from jaxtyping import Float, PyTree
+
+
+def is_known(value: Any) -> bool:
+    """Tell whether a number can be looked at: inside compiled code a traced one cannot."""
+    return not isinstance(value, Tracer)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

@@ -10,11 +10,13 @@ from flax import struct
 from jax import Array
 from jaxtyping import Float, Int, PyTree
 
+from bnjax.arithmetic import is_known
 from bnjax.data import Split, draw_indices, take_batch
 from bnjax.losses import get_loss, is_correct
 from bnjax.types import Batch, Model, Params, Rngs, Variables
 
 OPTIMIZERS = ("sgd", "adam")
+Number = float | Float[Array, ""]
 
 
 class TrainState(struct.PyTreeNode):
@@ -57,7 +59,7 @@ class Trainer(NamedTuple):
 
 
 def make_optimizer(
-    name: str, learning_rate: float, *, momentum: float = 0.0, weight_decay: float = 0.0
+    name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0
 ) -> optax.GradientTransformation:
     """Make SGD or Adam; the learning rate is part of the optimiser's state, so that a new one does not compile anew.
 
@@ -65,7 +67,7 @@ def make_optimizer(
     weight_decay / 2 * |params|², as in PyTorch's SGD and Adam (not AdamW).
 
     Args:
-        name: "sgd" or "adam" (b1 0.9, b2 0.999, eps 1e-8).
+        name: "sgd" or "adam" (b1 0.9, b2 0.999, eps 1e-8). The numbers that follow may be traced, and then are not checked.
         learning_rate: step size.
         momentum: share of the last update that SGD repeats; 0 for Adam, which has its own.
         weight_decay: strength of the L2 penalty.
@@ -78,19 +80,23 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
-    if not learning_rate > 0:
+    if is_known(learning_rate) and not learning_rate > 0:
         raise ValueError(f"learning_rate must be > 0, got {learning_rate}.")
-    if not 0 <= momentum < 1:
+    if is_known(momentum) and not 0 <= momentum < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}.")
-    if name == "adam" and momentum:
+    has_momentum = not is_known(momentum) or momentum > 0
+    if name == "adam" and has_momentum:
         raise ValueError(f"momentum must be 0 for adam, which has its own, got {momentum}.")
-    if not weight_decay >= 0:
+    if is_known(weight_decay) and not weight_decay >= 0:
         raise ValueError(f"weight_decay must be >= 0, got {weight_decay}.")
 
     @optax.inject_hyperparams
     def make(learning_rate: Array) -> optax.GradientTransformation:
-        step = optax.sgd(learning_rate, momentum or None) if name == "sgd" else optax.adam(learning_rate)
-        return optax.chain(optax.add_decayed_weights(weight_decay), step) if weight_decay else step
+        step = (
+            optax.sgd(learning_rate, momentum if has_momentum else None) if name == "sgd" else optax.adam(learning_rate)
+        )
+        decays = not is_known(weight_decay) or weight_decay > 0
+        return optax.chain(optax.add_decayed_weights(weight_decay), step) if decays else step
 
     return make(learning_rate=learning_rate)
 

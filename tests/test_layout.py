@@ -7,14 +7,15 @@ from conftest import ROOT
 
 # Each module may import those before it, and itself.
 LAYERS = [
-    {"types", "files", "progress", "digest", "arithmetic"},
+    {"types", "files", "progress", "digest", "arithmetic", "cores", "memory"},
     {"norms", "losses", "conv", "pool", "convert"},
     {"linen", "nnx"},
     {"adapters"},
     {"models"},
     {"objective", "data"},
     {"train"},
-    {"sweep", "checkpoint", "records"},
+    {"checkpoint", "records"},
+    {"sweep"},
 ]
 PROBES = {"probes", "theory"}
 HEAVY = {"matplotlib", "tyro", "experiments"}
@@ -69,9 +70,12 @@ def test_experiments_stand_alone(path):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_the_command_line_answers_before_jax_is_there(path):
     """What is imported to parse a command line imports nothing heavy."""
-    if path.stem.startswith(("_training", "_tasks", "_theory")):
+    if path.stem.startswith(("_training", "_tasks", "_theory", "_threads", "_lockstep")):
         return
     heavy = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
     assert not {name.split(".")[0] for name in imports(path, top_level=True)} & heavy
-    deferred = tuple(f"experiments._{part}" for part in ("training", "tasks", "theory", "probes", "numbers", "figures"))
+    deferred = tuple(
+        f"experiments._{part}"
+        for part in ("training", "tasks", "theory", "threads", "lockstep", "probes", "numbers", "figures")
+    )
     assert not [name for name in imports(path, top_level=True) if name.startswith(deferred)]

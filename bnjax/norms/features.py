@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, overload
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.core import Tracer
 
+from bnjax.arithmetic import is_known
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
 
 Axes = int | tuple[int, ...]
@@ -112,7 +112,7 @@ def fit_mask(x: Array, mask: Any) -> Array | None:
 
 def is_below(value: Any, lowest: int) -> bool:
     """Tell whether a number that is known is below a bound, or no number; traced values are not looked at."""
-    return not isinstance(value, Tracer) and not bool(np.all(np.asarray(value) >= lowest))
+    return is_known(value) and not bool(np.all(np.asarray(value) >= lowest))
 
 
 def divides(part: Any, whole: int) -> bool:

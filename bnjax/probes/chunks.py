@@ -2,7 +2,6 @@
 
 import os
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxtyping import PyTree
 
 from bnjax.digest import digest
 from bnjax.files import write_whole
+from bnjax.memory import halved
 from bnjax.progress import progress_bar
 
 _FIRST_CHUNK = 16  # points: few enough that a bar moves on a large model
@@ -56,7 +56,7 @@ def run_chunks(
     try:
         done.check(lambda known: evaluate(rows[np.resize(known, multiple_of)], None))
     except jax.errors.JaxRuntimeError as error:
-        _halved(None, error)
+        halved(None, error, "point")
     with progress_bar("points", total=len(rows), done=len(rows) - len(missing), show=show_progress) as advance:
         try:
             seen: set[int] = set()
@@ -66,7 +66,7 @@ def run_chunks(
                 try:
                     values = jax.device_get(evaluate(rows[np.resize(chunk, size)], group_size))
                 except jax.errors.JaxRuntimeError as error:
-                    group_size = size = _halved(group_size, error)
+                    group_size = size = halved(group_size, error, "point")
                     continue
                 done.add(chunk, values)
                 position += len(chunk)
@@ -88,16 +88,6 @@ def _first_size(num_rows: int, group_size: int | None) -> int:
     """Choose how many rows the first calls evaluate: such that the last one is nearly full."""
     smallest = max(group_size or 1, _FIRST_CHUNK)
     return -(-num_rows // max(-(-num_rows // smallest), 1))
-
-
-def _halved(group_size: int | None, error: Exception) -> int:
-    """Halve a group that did not fit into memory, or say that nothing fits; other errors are raised again."""
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        raise error
-    if group_size is None or group_size == 1:
-        raise MemoryError(f"One point must fit into the device's memory: {str(error).splitlines()[0]}") from None
-    warnings.warn(f"{group_size} points do not fit into memory together: trying {group_size // 2}.", stacklevel=4)
-    return group_size // 2
 
 
 class _Saved(NamedTuple):

@@ -1,0 +1,26 @@
+"""What does not fit into memory is tried in halves."""
+
+import warnings
+
+
+def halved(group_size: int | None, error: Exception, thing: str) -> int:
+    """Halve a group that did not fit into memory, with a warning.
+
+    Args:
+        group_size: how many were tried together; None is one.
+        error: what came of it.
+        thing: what each of them is called.
+
+    Returns:
+        How many to try next.
+
+    Raises:
+        MemoryError: if it was one already.
+        Exception: `error`, if it says something else.
+    """
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        raise error
+    if group_size is None or group_size == 1:
+        raise MemoryError(f"One {thing} must fit into the device's memory: {str(error).splitlines()[0]}") from None
+    warnings.warn(f"{group_size} {thing}s do not fit into memory together: trying {group_size // 2}.", stacklevel=4)
+    return group_size // 2

@@ -1,0 +1,98 @@
+"""What a grid of runs consists of, and which of its runs one program can train."""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from bnjax.train import Trainer
+
+Fields = Mapping[str, Any]
+
+
+class Program(NamedTuple):
+    """Runs that one program trains: they differ in seeds and in numbers.
+
+    Attributes:
+        rows: which runs of the grid these are, in its order.
+        make_trainer: makes the trainer from the numbers of a run, its other fields being fixed.
+        numbers: by name, one value per run.
+        keys: of everything random, one per run.
+    """
+
+    rows: tuple[int, ...]
+    make_trainer: Callable[..., Trainer]
+    numbers: dict[str, Float[Array, " runs"]]
+    keys: Array
+
+
+def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
+    """List every combination of the values of some fields, the last field varying fastest.
+
+    Args:
+        values: those of each field; `seed`, from which everything random in a run follows, is one of them.
+
+    Returns:
+        A dictionary per run.
+
+    Raises:
+        ValueError: if `seed` is missing, a field has no values, or one of them is there twice.
+    """
+    columns = {name: list(column) for name, column in values.items()}
+    if "seed" not in columns:
+        raise ValueError(f"seed must be one of the fields of a grid, got {', '.join(columns) or 'none'}.")
+    for name, column in columns.items():
+        if not column or any(value in column[:i] for i, value in enumerate(column)):
+            raise ValueError(f"{name} must have one or more different values, got {column}.")
+    return [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
+
+
+def programs(
+    make_trainer: Callable[..., Trainer], runs: Sequence[Fields], *, fixed: Collection[str] = ()
+) -> list[Program]:
+    """Sort runs into programs: those whose fields agree, numbers and seeds apart.
+
+    Args:
+        make_trainer: called with the fields of a run but its seed. Where a field is a float, it gets a traced number, which
+            Python cannot compare; so runs that differ in it need no program of their own.
+        runs: the fields of each.
+        fixed: fields that are floats, and are nevertheless to be given as they are.
+
+    Returns:
+        Programs, in the order of their first runs.
+
+    Raises:
+        ValueError: if runs have different fields, no seed, or one that is no whole number >= 0.
+    """
+    _check(runs)
+    names = [name for name in runs[0] if name not in fixed and all(isinstance(run[name], float) for run in runs)]
+    rows: dict[tuple, list[int]] = {}
+    for row, run in enumerate(runs):
+        rows.setdefault(tuple((name, run[name]) for name in run if name not in (*names, "seed")), []).append(row)
+    return [
+        Program(
+            tuple(members),
+            partial(make_trainer, **dict(common)),
+            {name: jnp.asarray([runs[row][name] for row in members], jnp.float32) for name in names},
+            jax.vmap(jax.random.key)(np.asarray([runs[row]["seed"] for row in members], np.uint32)),
+        )
+        for common, members in rows.items()
+    ]
+
+
+def _check(runs: Sequence[Fields]) -> None:
+    """Raise unless all runs have the same fields, and seeds."""
+    if not runs:
+        raise ValueError("runs must hold at least one run, got none.")
+    for run in runs:
+        if {*run} != {*runs[0]}:
+            raise ValueError(f"All runs must have the fields {', '.join(runs[0])}, one has {', '.join(run) or 'none'}.")
+        seed = run.get("seed")
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+            raise ValueError(f"seed must be a whole number from 0 to 2147483647, got {seed!r}.")

@@ -1,0 +1,165 @@
+"""Steps of many runs: one after another, on all cores, or together in one program."""
+
+import inspect
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float, PyTree
+
+from bnjax import train
+from bnjax.data import Split
+from bnjax.sweep.grid import Fields
+from bnjax.sweep.ways import AUTO, Way, for_each
+from bnjax.train import Metrics, Trainer, TrainState
+
+MakeTrainer = Callable[..., Trainer]
+Numbers = dict[str, Float[Array, " runs"]]
+Probe = Callable[[Trainer, TrainState, Split], PyTree]
+
+
+def init_states(
+    make_trainer: MakeTrainer, numbers: Numbers, keys: Array, x: Float[Array, "batch *features"]
+) -> TrainState:
+    """Make the states before the first step, stacked along a new first axis.
+
+    Args:
+        make_trainer: makes a run's trainer from its numbers.
+        numbers: by name, one per run.
+        keys: of everything random, one per run.
+        x: inputs of the shape that the model will get; their values do not matter.
+
+    Returns:
+        TrainState whose leaves have an entry per run.
+    """
+    return for_each(_init, (make_trainer,), (numbers, keys), x, Way("map"))
+
+
+def run_steps(
+    make_trainer: MakeTrainer,
+    numbers: Numbers,
+    states: TrainState,
+    split: Split,
+    *,
+    num_steps: int,
+    active: Bool[Array | np.ndarray, " runs"] | None = None,
+    way: Way = AUTO,
+) -> tuple[TrainState, Metrics]:
+    """Take `num_steps` steps of every run, each in its own data order.
+
+    Args:
+        make_trainer: makes a run's trainer from its numbers; what it makes must be the same whenever it is called, and is
+            compiled once.
+        numbers: by name, one per run.
+        states: where to start, stacked.
+        split: the training data, whole, the same for all.
+        num_steps: how many steps; each number compiles once.
+        active: which runs are trained; the others stay where they are, and their metrics are NaN. None is all.
+        way: how runs share the machine.
+
+    Returns:
+        (states, metrics): the states after the steps, and metrics of each step, (runs, num_steps).
+    """
+    return for_each(_steps, (make_trainer, num_steps), (numbers, states, _all(states, active)), split, way)
+
+
+def evaluate(
+    make_trainer: MakeTrainer,
+    numbers: Numbers,
+    states: TrainState,
+    split: Split,
+    *,
+    active: Bool[Array | np.ndarray, " runs"] | None = None,
+    way: Way = AUTO,
+) -> Metrics:
+    """Average loss and accuracy of every run over every example, with running statistics, which stay as they are.
+
+    Args:
+        make_trainer: as in `run_steps`.
+        numbers: by name, one per run.
+        states: to evaluate, stacked.
+        split: the data, whole.
+        active: which runs are evaluated; NaN for the others. None is all.
+        way: how runs share the machine.
+
+    Returns:
+        Metrics, each (runs,).
+    """
+    return measure(_average_state, make_trainer, numbers, states, split, active=active, way=way)
+
+
+def measure(
+    probe: Probe,
+    make_trainer: MakeTrainer,
+    numbers: Numbers,
+    states: TrainState,
+    split: Split,
+    *,
+    active: Bool[Array | np.ndarray, " runs"] | None = None,
+    way: Way = AUTO,
+) -> PyTree:
+    """Measure something of every run.
+
+    Args:
+        probe: a pure function of a trainer, a state and data, such as a scan along the gradient of the state's next batch; it
+            is compiled once.
+        make_trainer: as in `run_steps`.
+        numbers: by name, one per run.
+        states: to measure, stacked.
+        split: the data, whole.
+        active: which runs are measured; the others have NaN, and 0 where numbers are whole. None is all.
+        way: how runs share the machine.
+
+    Returns:
+        What `probe` returns, with an entry per run.
+    """
+    return for_each(_measure, (make_trainer, probe), (numbers, states, _all(states, active)), split, way)
+
+
+# NOTE: the functions beneath jit, for which a trainer made from traced numbers could not be a constant.
+_init_state, _run_steps, _average = map(inspect.unwrap, (train.init_state, train.run_steps, train.evaluate))
+
+
+def _all(states: TrainState, active: Array | np.ndarray | None) -> Array:
+    """Say which runs are active."""
+    return jnp.ones(states.step.shape, bool) if active is None else jnp.asarray(active)
+
+
+def _init(make_trainer: MakeTrainer, run: tuple[Fields, Array], x: Array) -> TrainState:
+    """Make one state."""
+    numbers, key = run
+    return _init_state(make_trainer(**numbers), key, x)
+
+
+def _steps(
+    make_trainer: MakeTrainer, num_steps: int, run: tuple[Fields, TrainState, Array], split: Split
+) -> tuple[TrainState, Metrics]:
+    """Train one run, if it is active."""
+    numbers, state, active = run
+    trainer = make_trainer(**numbers)
+    nothing = Metrics(*(jnp.full(num_steps, jnp.nan) for _ in Metrics._fields))
+    return jax.lax.cond(
+        active, lambda: _run_steps(trainer, state, split, num_steps=num_steps), lambda: (state, nothing)
+    )
+
+
+def _measure(make_trainer: MakeTrainer, probe: Probe, run: tuple[Fields, TrainState, Array], split: Split) -> PyTree:
+    """Measure one run, if it is active."""
+    numbers, state, active = run
+
+    def found() -> PyTree:
+        return jax.tree.map(jnp.asarray, probe(make_trainer(**numbers), state, split))
+
+    return jax.lax.cond(active, found, lambda: jax.tree.map(_nothing, jax.eval_shape(found)))
+
+
+def _nothing(leaf: jax.ShapeDtypeStruct) -> Array:
+    """Make what stands for a measurement that was not taken."""
+    return jnp.full(leaf.shape, jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0, leaf.dtype)
+
+
+def _average_state(trainer: Trainer, state: TrainState, split: Split) -> Metrics:
+    """Evaluate one run."""
+    return _average(trainer, state.variables, split)

@@ -1,0 +1,135 @@
+"""One function of many runs: in a loop, on all cores, mapped, in groups, and over a mesh of devices."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from bnjax.cores import count_cores
+from bnjax.memory import halved
+
+Batching = Literal["auto", "loop", "threads", "map", "vmap"] | int
+
+
+class Way(NamedTuple):
+    """How runs share a machine, which changes nothing but speed, memory and rounding.
+
+    Attributes:
+        batching: "loop" calls the program of one run after another; "threads" calls it from a thread per core; "map" puts the
+            loop into the program; "vmap" trains all at once, an int that many at once, and half as many where they do not
+            fit into memory. "auto" is "threads" on CPU, "vmap" on accelerators, and "map" on several CPU devices.
+        mesh: devices over which whole runs are spread.
+        axis: of the mesh, along which they are.
+    """
+
+    batching: Batching = "auto"
+    mesh: Mesh | None = None
+    axis: str = "runs"
+
+
+AUTO = Way()
+
+
+def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> PyTree:
+    """Call `program(*fixed, run, shared)` for each run.
+
+    Args:
+        program: what to do for one run.
+        fixed: its arguments that compiled code takes as constants.
+        runs: arrays with one entry per run.
+        shared: what all runs get.
+        way: how runs share the machine.
+
+    Returns:
+        What `program` returns, stacked along a new first axis.
+
+    Raises:
+        ValueError: if there is no such way.
+        MemoryError: if not even one run fits into memory.
+    """
+    batching = _resolved(way)
+    num_runs = len(jax.tree.leaves(runs)[0])
+    if batching in ("loop", "threads"):
+        one = partial(_one, program, fixed, shared=shared)
+        with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
+            return stack([*pool.map(one, unstack(runs))])
+    group_size = batching if isinstance(batching, int) else num_runs if batching == "vmap" else None
+    while True:
+        try:
+            if way.mesh is None:
+                return jax.block_until_ready(_together(program, fixed, group_size, runs, shared))
+            return _spread(program, fixed, group_size, runs, shared, way)
+        except jax.errors.JaxRuntimeError as error:
+            group_size = halved(group_size, error, "run")
+
+
+def _resolved(way: Way) -> Batching:
+    """Choose for "auto", or raise."""
+    batching = way.batching
+    ways = ("auto", "loop", "threads", "map", "vmap")
+    is_count = isinstance(batching, int) and not isinstance(batching, bool) and batching >= 1
+    if batching not in ways and not is_count:
+        raise ValueError(f"batching must be one of {', '.join(ways)} or a number >= 1, got {batching!r}.")
+    if way.mesh is not None and way.axis not in way.mesh.axis_names:
+        raise ValueError(f"axis must be one of the mesh's, {', '.join(way.mesh.axis_names)}, got {way.axis!r}.")
+    if way.mesh is not None and batching in ("loop", "threads"):
+        raise ValueError(f"batching must be map, vmap or a number where runs are spread over a mesh, got {batching}.")
+    if batching != "auto":
+        return batching
+    on_cpu = "threads" if way.mesh is None else "map"
+    return on_cpu if jax.default_backend() == "cpu" else "vmap"
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _one(program: Callable[..., PyTree], fixed: tuple, run: PyTree, shared: PyTree) -> PyTree:
+    """Call the program for one run."""
+    return program(*fixed, run, shared)
+
+
+@jax.jit
+def stack(trees: Sequence[PyTree]) -> PyTree:
+    """Join trees, one per run, along a new first axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def unstack(tree: PyTree) -> list[PyTree]:
+    """Take a tree whose leaves have an entry per run apart, into one per run."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(len(jax.tree.leaves(tree)[0]))]
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _together(
+    program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree
+) -> PyTree:
+    """Call the program for one run after another, or for `group_size` at a time."""
+    return jax.lax.map(lambda run: program(*fixed, run, shared), runs, batch_size=group_size)
+
+
+def _spread(
+    program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
+) -> PyTree:
+    """Give each device its share of the runs; where they cannot be divided, some are computed twice."""
+    assert way.mesh is not None
+    num_runs, num_devices = len(jax.tree.leaves(runs)[0]), way.mesh.shape[way.axis]
+    rows = np.resize(np.arange(num_runs), -(-num_runs // num_devices) * num_devices)
+    spread, everywhere = (NamedSharding(way.mesh, spec) for spec in (PartitionSpec(way.axis), PartitionSpec()))
+    runs = jax.device_put(jax.tree.map(lambda leaf: leaf[rows], runs), spread)
+    found = _on_devices(program, fixed, group_size, runs, jax.device_put(shared, everywhere), way)
+    return jax.tree.map(lambda leaf: leaf[:num_runs], found)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 5))
+def _on_devices(
+    program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
+) -> PyTree:
+    """Call the program on each device for the runs that are there."""
+    share: Any = partial(_together, program, fixed, group_size)
+    specs = (PartitionSpec(way.axis), PartitionSpec())
+    return jax.shard_map(share, mesh=way.mesh, in_specs=specs, out_specs=specs[0], axis_names={way.axis})(runs, shared)

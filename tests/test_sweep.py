@@ -1,0 +1,201 @@
+"""Many runs at once are each as if alone, in every way, with what diverges, and from a checkpoint."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+from bnjax import data, linen, models, objective, probes, sweep, train
+from bnjax.digest import digest
+
+WAYS = ("loop", "threads", "map", "vmap", 2)
+RUNS = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 0.5), seed=(0, 1, 2))
+
+
+def make_trainer(learning_rate, norm="batch", epsilon=1e-5, momentum=0.0, weight_decay=0.0):
+    """Make a small network's trainer."""
+    normaliser = None if norm == "none" else partial(linen.BatchNorm, epsilon=epsilon)
+    model = models.make_model(models.MLPConfig(hidden=(8,), norm=normaliser))
+    optimizer = train.make_optimizer("sgd", learning_rate, momentum=momentum, weight_decay=weight_decay)
+    return train.Trainer(model, optimizer, batch_size=16)
+
+
+def scan(trainer, state, split):
+    """Scan along minus the gradient of the state's next batch."""
+    batch = train.current_batch.__wrapped__(trainer, state, split)
+    loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch)
+    return probes.scan_line(loss_fn, state.params, step_sizes=(0.1, 0.2)).loss
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Real digits."""
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def alone(digits):
+    """Each run as it is without the others."""
+    found = []
+    for run in RUNS:
+        trainer = make_trainer(run["learning_rate"], run["norm"])
+        state = train.init_state(trainer, jax.random.key(run["seed"]), jnp.zeros((1, 8, 8, 1)))
+        state, metrics = train.run_steps(trainer, state, digits.train, num_steps=12)
+        found.append((state, metrics, train.evaluate(trainer, state.variables, digits.test)))
+    return found
+
+
+def test_a_grid_has_every_combination():
+    """The last field varies fastest, and there is a run for each combination."""
+    assert sweep.grid(a=(1, 2), seed=range(2)) == [{"a": a, "seed": seed} for a in (1, 2) for seed in (0, 1)]
+
+
+def test_runs_that_differ_in_numbers_are_one_program():
+    """Programs differ in what is no float, and in floats that are fixed."""
+    assert [program.rows for program in sweep.programs(make_trainer, RUNS)] == [tuple(range(6)), tuple(range(6, 12))]
+    fixed = sweep.programs(make_trainer, RUNS, fixed=("learning_rate",))
+    assert [program.rows for program in fixed] == [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11)]
+
+
+@pytest.mark.parametrize(
+    "batching", [pytest.param(way, marks=[] if way == "threads" else pytest.mark.thorough) for way in WAYS]
+)
+def test_each_run_is_as_if_alone(batching, alone, digits):
+    """Curves, tests and states of a grid are those of single runs, whatever way they share the machine."""
+    found = sweep.train_grid(make_trainer, RUNS, digits, num_steps=12, chunk_size=5, way=sweep.Way(batching))
+    assert found.runs == RUNS
+    for row, (state, metrics, test) in enumerate(alone):
+        np.testing.assert_allclose(found.loss[row], metrics.loss, rtol=1e-4)
+        np.testing.assert_allclose(found.accuracy[row], metrics.accuracy, atol=1e-6)
+        np.testing.assert_allclose(found.test_loss[row], test.loss, rtol=1e-4)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), found.states[row].params, state.params)
+        np.testing.assert_array_equal(jax.random.key_data(found.states[row].key), jax.random.key_data(state.key))
+
+
+@pytest.mark.parametrize(
+    "batching", ["threads", *(pytest.param(way, marks=pytest.mark.thorough) for way in ("loop", "map"))]
+)
+def test_same_way_same_bits(batching, digits):
+    """A run is the same to the bit whatever other runs are in the grid, where runs are not batched."""
+    options = {"num_steps": 12, "chunk_size": 6, "way": sweep.Way(batching)}
+    whole = sweep.train_grid(make_trainer, RUNS[:3], digits, **options)
+    single = sweep.train_grid(make_trainer, RUNS[1:2], digits, **options)
+    assert digest(whole.states[1]) == digest(single.states[0])
+    np.testing.assert_array_equal(whole.loss[1], single.loss[0])
+
+
+@pytest.mark.thorough
+def test_any_number_can_vary(digits):
+    """Numbers of the normaliser and the optimiser are traced, and mean what they mean as constants."""
+    runs = sweep.grid(
+        learning_rate=(0.2,), epsilon=(1e-5, 1.0), momentum=(0.0, 0.9), weight_decay=(0.0, 0.1), seed=(3,)
+    )
+    (program,) = sweep.programs(make_trainer, runs)
+    found = sweep.train_grid(make_trainer, runs, digits, num_steps=6, way=sweep.Way("map"))
+    fields = [name for name in runs[0] if name != "seed"]
+    expected = sweep.train_grid(make_trainer, runs, digits, num_steps=6, fixed=fields, way=sweep.Way("map"))
+    assert len(program.rows) == 8
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-4)
+    assert len(np.unique(found.loss[:, -1])) == 8
+
+
+@pytest.mark.parametrize("batching", ["threads", pytest.param("vmap", marks=pytest.mark.thorough)])
+def test_a_run_that_diverges_freezes(batching, digits):
+    """Its step is recorded, what follows is NaN, and the others are as they are without it."""
+    runs = sweep.grid(norm=("none",), learning_rate=(0.1, 3e38), seed=(0,))
+    options = {"num_steps": 12, "chunk_size": 4, "test_every": 4, "way": sweep.Way(batching), "probes": {"scan": scan}}
+    found = sweep.train_grid(make_trainer, runs, digits, **options)
+    single = sweep.train_grid(make_trainer, runs[:1], digits, **options)
+    assert found.diverged_at[0] is None
+    assert 0 < found.diverged_at[1] < 4
+    assert int(found.states[1].step) == 4
+    assert np.isnan(found.loss[1, 4:]).all()
+    assert np.isnan(found.probes["scan"][1, 1:]).all()
+    np.testing.assert_allclose(found.loss[0], single.loss[0], rtol=1e-5)
+    np.testing.assert_allclose(found.probes["scan"][0], single.probes["scan"][0], rtol=1e-5)
+    np.testing.assert_array_equal(found.test_step, [4, 8, 12])
+    assert np.isfinite(found.test_loss[0]).all()
+
+
+def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
+    """One checkpoint holds all runs; what was stopped between programs ends in the bits of what was not."""
+    runs = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 3e38), seed=(0, 1))
+    norms = {"norm": lambda _trainer, state, _split: optax.tree.norm(state.params)}
+    options = {"num_steps": 8, "chunk_size": 4, "probes": norms, "save_seconds": 0.0}
+    whole = sweep.train_grid(make_trainer, runs, digits, **options)
+    calls = []
+
+    def stopped(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return sweep.run_steps(*arguments, **keywords)
+
+    monkeypatch.setattr("bnjax.sweep.training.run_steps", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.train_grid(make_trainer, runs, digits, folder=tmp_path, **options)
+    found = sweep.train_grid(make_trainer, runs, digits, folder=tmp_path, **options)
+    assert len(calls) == 5
+    assert digest(found._asdict() | {"runs": [], "diverged_at": []}) == digest(
+        whole._asdict() | {"runs": [], "diverged_at": []}
+    )
+    assert found.diverged_at == whole.diverged_at
+    with pytest.raises(ValueError, match="holds another grid"):
+        sweep.train_grid(
+            make_trainer,
+            sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 0.2), seed=(0, 1)),
+            digits,
+            folder=tmp_path,
+            **options,
+        )
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("batching", ["map", "vmap"])
+def test_runs_spread_over_devices(batching, alone, digits):
+    """On eight devices, which the runs do not divide, each comes out as if alone."""
+    way = sweep.Way(batching, Mesh(np.array(jax.devices()), ("runs",)))
+    found = sweep.train_grid(make_trainer, RUNS[:6], digits, num_steps=12, way=way)
+    for row, (_, metrics, _) in enumerate(alone[:6]):
+        np.testing.assert_allclose(found.loss[row], metrics.loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sweep.grid(learning_rate=(0.1,)), "seed must be one of the fields of a grid, got learning_rate."),
+        (lambda: sweep.grid(seed=(0, 0)), r"seed must have one or more different values, got \[0, 0\]."),
+        (lambda: sweep.programs(make_trainer, []), "runs must hold at least one run"),
+        (lambda: sweep.programs(make_trainer, [{"seed": -1}]), "seed must be a whole number from 0"),
+        (lambda: sweep.programs(make_trainer, [{"seed": 1}, {}]), "All runs must have the fields seed, one has none."),
+    ],
+)
+def test_a_grid_that_is_none(call, message):
+    """One clear line says what is wrong."""
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_steps": 0}, "num_steps must be a whole number >= 1, got 0."),
+        ({"test_every": 5}, "test_every must be a multiple of chunk_size, 2, got 5."),
+        (
+            {"way": sweep.Way("fast")},
+            "batching must be one of auto, loop, threads, map, vmap or a number >= 1, got 'fast'.",
+        ),
+        (
+            {"way": sweep.Way(mesh=Mesh(np.array(jax.devices()[:1]), ("x",)))},
+            "axis must be one of the mesh's, x, got 'runs'.",
+        ),
+    ],
+)
+def test_a_plan_that_is_none(options, message, digits):
+    """One clear line says what is wrong."""
+    with pytest.raises(ValueError, match=message):
+        sweep.train_grid(make_trainer, RUNS[:1], digits, **{"num_steps": 8, "chunk_size": 2, **options})
