@@ -3,7 +3,12 @@
 A thin layer over orbax, which restores a flipped bit, casts a changed type and skips a repeated step without a word.
 """
 
+import errno
+import logging
 import os
+import re
+import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +18,8 @@ import jax
 import orbax.checkpoint as ocp
 
 from bnjax.digest import digest
+
+_OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 
 
 class Restored(NamedTuple):
@@ -24,7 +31,7 @@ class Restored(NamedTuple):
 
 
 class CheckpointError(Exception):
-    """No checkpoint in a folder can be restored."""
+    """A checkpoint cannot be written, or none in a folder can be restored; the message is one line."""
 
 
 class Checkpoints:
@@ -37,9 +44,9 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], None] = print):
-        self._report = report
+        self._report, self._folder = report, Path(folder).absolute()
         self._manager = ocp.CheckpointManager(
-            Path(folder).absolute(),
+            self._folder,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=max_to_keep,
                 cleanup_tmp_directories=True,
@@ -61,14 +68,36 @@ class Checkpoints:
 
         Raises:
             ValueError: if a checkpoint of this step or a later one is already there.
+            CheckpointError: if it cannot be written, as on a full disk; those that were there are there still, nothing of this
+                one is, and a later one may be saved once there is space.
         """
         latest = self._manager.latest_step()
         if latest is not None and step <= latest:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
         record = {"leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
-        self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
-        )
+        parts = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
+        try:
+            self._clear()
+            self._check_space(state)
+            self._manager.save(step, args=parts)
+        except Exception as error:  # orbax and tensorstore raise many types where a disk is full
+            self._clear()
+            message = f"The checkpoint of step {step} could not be written to {self._folder}: {_reason(error)}."
+            raise CheckpointError(message) from error
+
+    def _clear(self) -> None:
+        """Remove what saves that failed have left, which takes space."""
+        if jax.process_index() == 0:  # which begins a save, so that nobody is at work in it
+            for half in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(half, ignore_errors=True)
+
+    def _check_space(self, state: Any) -> None:
+        """Raise where a state cannot fit: orbax would say so on a dozen threads, and go on writing after that."""
+        disk = shutil.disk_usage(self._folder)
+        needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) + _OVERHEAD
+        # NOTE: some network file systems do not tell, and say 0; of several processes, the others would wait for this one.
+        if disk.total > 0 and disk.free < needed and jax.process_count() == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def restore(self, like: Any) -> Restored | None:
         """Restore the newest checkpoint that is whole.
@@ -95,7 +124,7 @@ class Checkpoints:
             self._report(f"Skipped the checkpoint of step {step}: {problem}.")
             damaged.append(step)
         if damaged:
-            raise CheckpointError(f"None of the checkpoints in {self._manager.directory} is whole: steps {damaged}.")
+            raise CheckpointError(f"None of the checkpoints in {self._folder} is whole: steps {damaged}.")
         return None
 
     def _try(self, step: int, like: Any) -> tuple[Restored | None, str]:
@@ -116,6 +145,24 @@ class Checkpoints:
         """Read the arrays of one step."""
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a log record is other than an exception of orbax's threads, which comes to the caller as well."""
+    frames = traceback.walk_tb(record.exc_info[2]) if record.exc_info else ()
+    return not any(os.path.join("orbax", "checkpoint") in frame.f_code.co_filename for frame, _ in frames)
+
+
+for _logger in ("absl", "asyncio"):
+    logging.getLogger(_logger).addFilter(_is_news)
+
+
+def _reason(error: Exception) -> str:
+    """Take what the system said out of an error of orbax or tensorstore, one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    said = re.search(r"([^:]+?) *\[os_error_code=", str(error))
+    return said[1].strip() if said else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _describe(state: Any) -> dict[str, str]:

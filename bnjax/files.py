@@ -13,7 +13,18 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Args:
         path: where the file belongs; one that is there is replaced.
         write: gets the open binary file.
+
+    Raises:
+        OSError: naming `path`, where it cannot be written, as on a full disk.
     """
+    try:
+        _write_whole(path, write)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside its place, and move it there."""
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
         try:
             write(file)

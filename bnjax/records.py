@@ -77,6 +77,8 @@ def read_json(path: Path) -> Any:
 class MetricsLog:
     """A file of JSON lines that a checkpoint can pin: its length is saved with the state, and restored with it.
 
+    Lines are written when the log is synced; where that fails, as on a full disk, they are kept for the next time.
+
     Args:
         path: of the file, made if it is not there.
         length: bytes to keep of what is there; the rest was written after the checkpoint, and comes again.
@@ -86,21 +88,36 @@ class MetricsLog:
         size = path.stat().st_size if path.exists() else 0
         if size < length:
             raise ValueError(f"{path} holds {size} bytes, fewer than the {length} of its checkpoint.")
-        self._file = open(path, "ab")  # noqa: SIM115  # open for as long as the run
+        self._path, self._length, self._lines = path, length, bytearray()
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # open for as long as the run
         self._file.truncate(length)
 
     def append(self, **record: Any) -> None:
         """Add one line; numbers that are not finite become null."""
-        self._file.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+        self._lines += json.dumps(_finite(record), allow_nan=False).encode() + b"\n"
 
     def sync(self) -> int:
-        """Put every line on disk and return the file's length in bytes."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self._file.tell()
+        """Put every line on disk and return the file's length in bytes.
+
+        Raises:
+            OSError: naming the file, if it cannot be written; the lines are kept.
+        """
+        try:
+            self._file.truncate(self._length)  # without the part that an earlier attempt has left
+            written = 0
+            while written < len(self._lines):
+                written += self._file.write(self._lines[written:])
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self._length += written
+        self._lines.clear()
+        return self._length
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what can be written, and close the file."""
+        with contextlib.suppress(OSError):
+            self.sync()
         self._file.close()
 
 

@@ -59,7 +59,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
     import jax
 
     from bnjax.records import run_folder
-    from experiments._training import ConfigError, Interrupted, config_errors
+    from experiments._training import ConfigError, Interrupted, SaveError, config_errors
 
     try:
         jax.devices()
@@ -76,8 +76,10 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
         return folder, experiment.run(config, options, folder)
     except ConfigError as error:
         _fail(str(error))
+    except SaveError as error:
+        _fail(str(error), 1)
     except Interrupted as stop:
-        print(f"Stopped. Everything up to the last whole step is in {folder}; the same command continues.")
+        print(f"Stopped. What was saved is in {folder}; the same command continues.")
         sys.exit(128 + stop.signal_number)
 
 
@@ -159,7 +161,7 @@ def _one_line(box: str) -> str:
     return message + "".join(f" (perhaps {hint})" for hint in hints)
 
 
-def _fail(message: str) -> NoReturn:
-    """End with one line on standard error and status 2."""
+def _fail(message: str, status: int = 2) -> NoReturn:
+    """End with one line on standard error."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)

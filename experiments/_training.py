@@ -4,8 +4,10 @@ A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: 
 """
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ from bnjax.records import MetricsLog, lock, provenance, read_json, read_metrics,
 from experiments._config import Options, RunConfig
 from experiments._probes import Probe
 from experiments._probes.probe import as_lists, columns
+from experiments._saving import SaveError as SaveError
+from experiments._saving import Saves
 from experiments._signals import Interrupted as Interrupted
 from experiments._signals import StopRequest
 from experiments._tasks import Task, make_task
@@ -60,6 +64,7 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         ConfigError: if a configuration cannot be run.
         MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
+        SaveError: if the last save of a run has failed.
     """
     with config_errors():
         tasks = {
@@ -68,7 +73,8 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
             for arm, config in arms.items()
         }
     with StopRequest() as stop, tqdm(unit="step", dynamic_ncols=True, smoothing=0.05) as bar:
-        command = Command(options, stop, SharedClock(), bar, provenance())
+        saves = Saves(partial(tqdm.write, file=sys.stderr))
+        command = Command(options, stop, SharedClock(), bar, provenance(), saves)
         runs = {
             (group, arm, seed): Run(config, tasks[group, arm], seed, arm.replace("_", " "), command)
             for group, arms in groups.items()
@@ -80,6 +86,7 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         # First one seed of every net: whatever trains side by side then compiles a program of its own.
         jobs = sorted(unlike.values(), key=lambda run: run.config.seeds.index(run.seed))
         run_all([run.finish for run in jobs], stop, options.parallel)
+    saves.check()
     found = {
         group: {
             arm: [{"seed": seed, **runs[group, arm, seed].read()} for seed in config.seeds]
@@ -104,6 +111,7 @@ class Command(NamedTuple):
         clock: from which runs have their seconds.
         bar: that moves with every step.
         origin: the provenance, taken once: files may change while this process runs what it has read.
+        saves: which runs could not be saved.
     """
 
     options: Options
@@ -111,6 +119,7 @@ class Command(NamedTuple):
     clock: SharedClock
     bar: tqdm
     origin: dict[str, Any]
+    saves: Saves
 
 
 class Run:
@@ -136,7 +145,9 @@ class Run:
                 self.command.bar.update(self.config.num_steps)
             else:
                 meta = self._resume()
-                write_json(self._file, {name: meta[name] for name in ("seconds", "provenance")})
+                if not self.command.saves.failed(self.folder):
+                    with self.command.saves.attempt(self.folder):
+                        write_json(self._file, {name: meta[name] for name in ("seconds", "provenance")})
 
     def read(self) -> dict[str, Any]:
         """Return curves and seconds of a run that is finished."""
@@ -180,7 +191,7 @@ class Run:
         meta: dict[str, Any],
     ) -> dict[str, Any]:
         """Take all remaining chunks; return what the last checkpoint says beside the state."""
-        options, stop, clock, bar, origin = self.command
+        options, stop, clock, bar, origin, saves = self.command
         before, saved_at = meta.get("seconds", 0.0), time.perf_counter()
         origins = [*(known for known in meta.get("provenance", []) if known != origin), origin]
         step, num_steps = int(state.step), self.config.num_steps
@@ -194,9 +205,9 @@ class Run:
                 now = time.perf_counter()
                 if finished or stopped or now - saved_at >= options.checkpoint_seconds:
                     saved_at = now
-                    meta = {"log_bytes": log.sync(), "finished": finished, "provenance": origins}
-                    meta["seconds"] = round(before + seconds(), 3)
-                    checkpoints.save(step, state, meta)
+                    meta = {"finished": finished, "provenance": origins, "seconds": round(before + seconds(), 3)}
+                    with saves.attempt(self.folder):
+                        checkpoints.save(step, state, {**meta, "log_bytes": log.sync()})
                 if stopped:
                     raise Interrupted(stop.signal_number)
                 if finished:

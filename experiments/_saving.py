@@ -1,0 +1,62 @@
+"""Runs on a full disk: they go on, say so once, and the command ends with an error if the last save of any has failed."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bnjax.checkpoint import CheckpointError
+
+
+class SaveError(Exception):
+    """What runs have trained could not be saved; the message is one line."""
+
+
+class Saves:
+    """Remembers which runs could not be saved.
+
+    Args:
+        report: called with one line when the first save has failed, and when saves succeed again.
+    """
+
+    def __init__(self, report: Callable[[str], object]):
+        self._report = report
+        self._lock = threading.Lock()
+        self._problems: dict[Path, str] = {}
+
+    @contextlib.contextmanager
+    def attempt(self, folder: Path) -> Iterator[None]:
+        """Save a run, which has this folder; that it cannot be written is noted and told, and nothing else."""
+        try:
+            yield
+        except (OSError, CheckpointError) as error:
+            problem = f"{error.strerror or error}: {error.filename}." if isinstance(error, OSError) else str(error)
+            self._note(folder, problem)
+        else:
+            self._note(folder, None)
+
+    def failed(self, folder: Path) -> bool:
+        """Tell whether a run's last save has failed."""
+        return folder in self._problems
+
+    def check(self) -> None:
+        """Raise SaveError if the last save of any run has failed."""
+        if self._problems:
+            folder, problem = next(iter(self._problems.items()))
+            more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
+            raise SaveError(
+                f"{folder}{more} is not saved to the end. {problem} Make space; the same command continues from what is saved."
+            )
+
+    def _note(self, folder: Path, problem: str | None) -> None:
+        """Remember how a save went; tell where that is new."""
+        with self._lock:
+            before = bool(self._problems)
+            if problem is None:
+                self._problems.pop(folder, None)
+            else:
+                self._problems[folder] = problem
+            if problem and not before:
+                self._report(f"Warning: {problem} Training goes on; make space, or what comes now is lost.")
+            elif before and not self._problems:
+                self._report("Saved again: nothing is lost.")
