@@ -50,6 +50,7 @@ class RunConfig:
         drift_layers: weight layers whose outputs are followed, normalised ones if they are normalised, before the activation.
         drift_units: units of each of these layers that are followed, drawn once.
         seeds: each gives one run.
+        compute_dtype: type of activations and products; parameters, statistics, logits and losses are float32.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -73,6 +74,7 @@ class RunConfig:
     drift_layers: tuple[int, ...] = (3, 8)
     drift_units: int = 8
     seeds: tuple[int, ...] = (0,)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
 
     kind: ClassVar[str] = "run"
 

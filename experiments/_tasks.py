@@ -79,6 +79,7 @@ def _vgg(config: VGGRun, norm: Any) -> models.VGGConfig:
         norm=norm,
         norm_layers=config.norm_layers,
         kernel_init=config.kernel_init,
+        dtype=config.compute_dtype,
     )
 
 
@@ -90,6 +91,7 @@ def _deep_linear(config: DeepLinearRun, norm: Any) -> models.DeepLinearConfig:
         norm=norm,
         norm_layers=config.norm_layers,
         kernel_init=config.kernel_init,
+        dtype=config.compute_dtype,
     )
 
 
@@ -102,6 +104,7 @@ def _mlp(config: MLPRun, norm: Any) -> models.MLPConfig:
         norm_layers=config.norm_layers,
         kernel_init=config.kernel_init,
         kernel_scale=config.kernel_scale,
+        dtype=config.compute_dtype,
     )
 
 

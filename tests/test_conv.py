@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -245,6 +246,31 @@ def test_half_precision_takes_no_tiles():
         f(x, k, (1, 1), "SAME", dimension_numbers=NHWC) for f in (conv_general_dilated, lax.conv_general_dilated)
     )
     np.testing.assert_array_equal(np.asarray(ours, np.float32), np.asarray(theirs, np.float32))
+
+
+HALF_SHAPES = ("large", "image", "small tiles", "clipped", "2x2", "smaller than its kernel")
+
+
+@pytest.mark.parametrize("shape", [FAST[name] for name in HALF_SHAPES], ids=HALF_SHAPES)
+def test_half_precision_is_single_precision_rounded_once(shape):
+    """In bfloat16, value and gradients are those of float32 on the same numbers, rounded; JAX's, but for the last bit."""
+    *sizes, padding = shape
+    x, k = (a.astype(jnp.bfloat16) for a in operands(*sizes))
+    dy = jnp.cos(lax.conv_general_dilated(x, k, (1, 1), padding, dimension_numbers=NHWC))
+
+    def all_of(convolve, *arrays):
+        *linear, dy = arrays
+        y, transpose = jax.vjp(lambda x, k: convolve(x, k, (1, 1), padding, dimension_numbers=NHWC), *linear)
+        return y, *transpose(dy)
+
+    assert is_fast(x, k, (1, 1), padding, dimension_numbers=NHWC)
+    ours = jax.jit(partial(all_of, conv_general_dilated))(x, k, dy)
+    single = jax.jit(partial(all_of, conv_general_dilated))(*(a.astype(jnp.float32) for a in (x, k, dy)))
+    theirs = jax.jit(partial(all_of, lax.conv_general_dilated))(x, k, dy)
+    for half, exact, other in zip(ours, single, theirs, strict=True):
+        assert half.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(*(np.asarray(a, np.float32) for a in (half, exact.astype(jnp.bfloat16))))
+        np.testing.assert_allclose(*(np.asarray(a, np.float32) for a in (half, other)), rtol=2**-7, atol=1e-4)
 
 
 SHARDED = """

@@ -1,6 +1,8 @@
 """The convolution and its gradients on CPU: canonical convolutions and matrix products, chosen by shape."""
 
 import math
+from collections.abc import Callable
+from functools import wraps
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,19 @@ _WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than
 _WINOGRAD_MAX_ENTRIES = 2**23  # of the image, which is written out four times
 
 
+def _widened(compute: Callable[..., Array]) -> Callable[..., Array]:
+    """Compute in float32 what has fewer digits, and round once, as XLA's CPU backend does with every product."""
+
+    @wraps(compute)
+    def wide(*operands: Array, geometry: Geometry) -> Array:
+        (dtype,) = {x.dtype for x in operands}
+        precise = (x.astype(jnp.promote_types(dtype, jnp.float32)) for x in operands)
+        return compute(*precise, geometry=geometry).astype(dtype)
+
+    return wide
+
+
+@_widened
 def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
     """Convolve by matrix products where the map or the kernel is small, by Winograd's algorithm or a canonical convolution."""
     (h, w), (c, f) = geometry.output, k.shape[2:]
@@ -39,6 +54,7 @@ def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
     return y.reshape(x.shape[0], h, w, f)
 
 
+@_widened
 def input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
     """Convolve with the flipped kernel, its channels exchanged."""
     if _is_tiny(geometry):
@@ -48,6 +64,7 @@ def input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
     return conv(dy, jnp.flip(k, (0, 1)).swapaxes(2, 3), geometry=flipped)
 
 
+@_widened
 def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     """Multiply, for each tap of the kernel, the pixels it reads by the gradients it writes to, or use fewer multiplications."""
     (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]

@@ -43,7 +43,7 @@ def check_norm_layers(norm_layers: NormLayers, last: int, of: str = "") -> None:
 
 
 def normalise(config: Any, layer: int, x: Array, *, train: bool) -> Array:
-    """Apply the normaliser of a weight layer, `norm_n`, if it has one; for use inside a compact call."""
+    """Apply the normaliser of a weight layer, `norm_n`, if it has one, in the type of x; for use inside a compact call."""
     if config.norm is None or (config.norm_layers != "all" and layer not in config.norm_layers):
         return x
-    return config.norm(name=f"norm_{layer}")(x, use_running_average=not train)
+    return config.norm(name=f"norm_{layer}")(x, use_running_average=not train).astype(x.dtype)

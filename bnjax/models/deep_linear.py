@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flax import linen as nn
 from jax import Array
@@ -23,6 +23,7 @@ class DeepLinearConfig:
         norm: makes the normaliser, called as `norm(name=...)(x, use_running_average=...)`; None leaves it out.
         norm_layers: which matrices it follows: "all", the last among them, or their numbers, from 1 at the input.
         kernel_init: of the matrices; there are no biases but the normaliser's.
+        dtype: in which all but statistics and the last layer are computed, as in Flax; None is that of inputs and parameters.
     """
 
     depth: int = 25
@@ -30,6 +31,7 @@ class DeepLinearConfig:
     norm: Callable[..., nn.Module] | None = None
     norm_layers: NormLayers = "all"
     kernel_init: KernelInit = "xavier_uniform"
+    dtype: Any = None
 
     def __post_init__(self):
         for name in ("depth", "width"):
@@ -56,6 +58,7 @@ class DeepLinear(nn.Module):
             raise ValueError(f"inputs must have the width of the network, {config.width}, got {x.shape[-1]}.")
         init = make_kernel_init(config.kernel_init)
         for layer in range(1, config.depth + 1):
-            x = nn.Dense(config.width, use_bias=False, kernel_init=init, name=f"dense_{layer}")(x)
+            dtype = config.dtype if layer < config.depth else None
+            x = nn.Dense(config.width, use_bias=False, kernel_init=init, dtype=dtype, name=f"dense_{layer}")(x)
             x = normalise(config, layer, x, train=train)
         return x

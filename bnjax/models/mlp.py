@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flax import linen as nn
 from jax import Array
@@ -36,6 +36,7 @@ class MLPConfig:
         kernel_scale: multiplies the initial weights.
         use_bias: give the hidden layers biases, from 0, which batch norm before the activation makes redundant; the last
             layer always has them.
+        dtype: in which all but statistics and the last layer are computed, as in Flax; None is that of inputs and parameters.
     """
 
     hidden: tuple[int, ...] = (100, 100, 100)
@@ -47,6 +48,7 @@ class MLPConfig:
     kernel_init: KernelInit = "xavier_uniform"
     kernel_scale: float = 1.0
     use_bias: bool = True
+    dtype: Any = None
 
     def __post_init__(self):
         if not self.hidden or min(self.hidden) < 1:
@@ -75,7 +77,8 @@ class MLP(nn.Module):
         init, activation = make_kernel_init(config.kernel_init, config.kernel_scale), _ACTIVATIONS[config.activation]
         x = x.reshape(x.shape[0], -1)
         for layer, features in enumerate(config.hidden, start=1):
-            x = nn.Dense(features, use_bias=config.use_bias, kernel_init=init, name=f"dense_{layer}")(x)
+            options = {"use_bias": config.use_bias, "kernel_init": init, "dtype": config.dtype}
+            x = nn.Dense(features, **options, name=f"dense_{layer}")(x)
             if config.norm_position == "after":
                 x = normalise(config, layer, activation(x), train=train)
             else:

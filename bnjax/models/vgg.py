@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +37,7 @@ class VGGConfig:
         norm: makes the normaliser, called as `norm(name=...)(x, use_running_average=...)`; None leaves it out.
         norm_layers: which weight layers it follows, before the ReLU: "all" but the last, or their numbers, from 1 at the input.
         kernel_init: of convolutions and dense layers; biases start at 0.
+        dtype: in which all but statistics and the last layer are computed, as in Flax; None is that of inputs and parameters.
     """
 
     depth: Depth = "A"
@@ -46,6 +47,7 @@ class VGGConfig:
     norm: Callable[..., nn.Module] | None = None
     norm_layers: NormLayers = "all"
     kernel_init: KernelInit = "xavier_uniform"
+    dtype: Any = None
 
     def __post_init__(self):
         for name, choices in (("depth", Depth), ("head", Head), ("kernel_init", KernelInit)):
@@ -85,6 +87,7 @@ class VGG(nn.Module):
                     int(features * config.width),
                     (3, 3),
                     kernel_init=init,
+                    dtype=config.dtype,
                     conv_general_dilated=conv_general_dilated,
                     name=f"conv_{layer}",
                 )(x)
@@ -99,7 +102,8 @@ class VGG(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for _ in range(2):
             layer += 1
-            x = nn.Dense(int(_HIDDEN_FEATURES[config.head] * config.width), kernel_init=init, name=f"dense_{layer}")(x)
+            features = int(_HIDDEN_FEATURES[config.head] * config.width)
+            x = nn.Dense(features, kernel_init=init, dtype=config.dtype, name=f"dense_{layer}")(x)
             x = nn.relu(normalise(config, layer, x, train=train))
             if config.head == "mameli":
                 x = nn.Dropout(0.5, deterministic=not train)(x)
