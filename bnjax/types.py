@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, PyTree
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
 Rngs = dict[str, Array]
+Number = float | Float[Array, ""]  # which a grid of runs may trace
 
 
 class BatchStats(NamedTuple):

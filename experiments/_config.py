@@ -217,7 +217,9 @@ class Options:
         figures: folder for a copy of the figure and its data.
         data_dir: folder of prepared data sets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
         checkpoint_seconds: least time between two checkpoints of a run, in seconds.
-        parallel: how many runs train side by side; default is one per core on a CPU, and one on anything else.
+        parallel: how many runs train side by side, each in a thread; default is one per core.
+        batching: how runs that differ in seed and learning rate alone share the machine: each in a thread, or together in one
+            program, one after another (map) or at once (vmap), spread over all devices. auto is threads on a CPU, else vmap.
     """
 
     results: str = "results"
@@ -225,6 +227,7 @@ class Options:
     data_dir: str | None = None
     checkpoint_seconds: float = 20.0
     parallel: int | None = None
+    batching: Literal["auto", "threads", "map", "vmap"] = "auto"
 
     def __post_init__(self):
         check(self.parallel is None or self.parallel >= 1, "parallel", "at least 1", self.parallel)

@@ -183,7 +183,7 @@ def test_help_names_presets_and_fields(capsys):
     """`--help` explains every field, and which presets there are."""
     status, output, _ = run(capsys, landscape, "--help")
     assert status == 0
-    assert "--preset {cpu | smoke | mameli | paper}" in output
+    assert "--preset {cpu | smoke | mameli | alx | paper}" in output
     assert "--vgg.probe-every" in output
     assert "steps between measurements" in output
 

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 # Each module may import those before it, and itself.
 LAYERS = [
-    {"types", "files", "progress", "digest", "arithmetic", "cores", "memory"},
+    {"types", "files", "progress", "digest", "arithmetic", "cores", "memory", "devices"},
     {"norms", "losses", "conv", "pool", "convert"},
     {"linen", "nnx"},
     {"adapters"},
@@ -18,6 +18,8 @@ LAYERS = [
     {"sweep"},
 ]
 PROBES = {"probes", "theory"}
+# What experiments import once their command line is parsed.
+TRAINING = ("training", "run", "log", "tasks", "theory", "threads", "together", "saving")
 HEAVY = {"matplotlib", "tyro", "experiments"}
 FILES = sorted((ROOT / "bnjax").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
@@ -70,7 +72,7 @@ def test_experiments_stand_alone(path):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_the_command_line_answers_before_jax_is_there(path):
     """What is imported to parse a command line imports nothing heavy."""
-    if path.stem.startswith(("_training", "_tasks", "_theory", "_threads", "_lockstep")):
+    if path.stem.startswith(tuple(f"_{part}" for part in TRAINING)):
         return
     heavy = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
     assert not {name.split(".")[0] for name in imports(path, top_level=True)} & heavy

@@ -11,13 +11,14 @@ from jaxtyping import Float, Shaped
 from bnjax import norms
 from bnjax.linen._shared import make_parameters, options_of, widened
 from bnjax.norms.features import find_features
+from bnjax.types import Number
 
 
 class _ExampleNorm(nn.Module):
     """What the normalisers without running statistics share."""
 
     axis: int = -1
-    epsilon: float = 1e-5
+    epsilon: Number = 1e-5
     dtype: Any = None
     param_dtype: Any = jnp.float32
     use_bias: bool = True

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Float, Shaped
 
 from bnjax import norms
+from bnjax.types import Number
 
 
 class Noise(nn.Module):
@@ -24,7 +25,7 @@ class Noise(nn.Module):
 
     use_running_average: bool | None = None
     noise: Any = "santurkar"
-    strength: float = 1.0
+    strength: Number = 1.0
     relative: bool = False
     noise_in_evaluation: bool = False
 

@@ -7,6 +7,7 @@ from jax import Array
 
 from bnjax import norms
 from bnjax.linen._shared import RunningNorm
+from bnjax.types import Number
 
 
 class BatchNorm(RunningNorm):
@@ -125,7 +126,7 @@ class NoisyBatchNorm(RunningNorm):
     """
 
     noise: Any = "santurkar"
-    strength: float = 1.0
+    strength: Number = 1.0
     noise_in_evaluation: bool = False
 
     def _normalise(self, x, stats, scale, bias, num_batches, *, train, **options):

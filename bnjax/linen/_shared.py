@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 
 from bnjax import norms
 from bnjax.norms.features import as_floats, find_features
-from bnjax.types import BatchStats
+from bnjax.types import BatchStats, Number
 
 
 def widened(x: Array, dtype: Any) -> Array:
@@ -41,8 +41,8 @@ class RunningNorm(nn.Module):
 
     use_running_average: bool | None = None
     axis: int | tuple[int, ...] = -1
-    momentum: float | None = 0.99
-    epsilon: float = 1e-5
+    momentum: Number | None = 0.99
+    epsilon: Number = 1e-5
     dtype: Any = None
     param_dtype: Any = jnp.float32
     use_bias: bool = True

@@ -1,7 +1,7 @@
 """The batch norm of Huber's replication (2020) of Ioffe & Szegedy 2015, mistakes included."""
 
 from bnjax import linen, norms
-from bnjax.types import BatchStats
+from bnjax.types import BatchStats, Number
 
 
 class HuberBatchNorm(linen.BatchNorm):
@@ -19,7 +19,7 @@ class HuberBatchNorm(linen.BatchNorm):
         evaluation_calls: calls per evaluation; 10,000 examples in batches of 60 make 167.
     """
 
-    epsilon: float = 1e-3
+    epsilon: Number = 1e-3
     evaluation_interval: int = 50
     evaluation_calls: int = 167
 

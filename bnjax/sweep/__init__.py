@@ -16,4 +16,5 @@ from bnjax.sweep.steps import measure as measure
 from bnjax.sweep.steps import run_steps as run_steps
 from bnjax.sweep.training import GridResult as GridResult
 from bnjax.sweep.training import train_grid as train_grid
+from bnjax.sweep.ways import Batching as Batching
 from bnjax.sweep.ways import Way as Way

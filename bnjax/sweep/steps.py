@@ -45,6 +45,7 @@ def run_steps(
     *,
     num_steps: int,
     active: Bool[Array | np.ndarray, " runs"] | None = None,
+    own_split: bool = False,
     way: Way = AUTO,
 ) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps of every run, each in its own data order.
@@ -54,15 +55,17 @@ def run_steps(
             compiled once.
         numbers: by name, one per run.
         states: where to start, stacked.
-        split: the training data, whole, the same for all.
+        split: the training data, whole.
         num_steps: how many steps; each number compiles once.
         active: which runs are trained; the others stay where they are, and their metrics are NaN. None is all.
+        own_split: each run has training data of its own, and `split` is a stack of them.
         way: how runs share the machine.
 
     Returns:
         (states, metrics): the states after the steps, and metrics of each step, (runs, num_steps).
     """
-    return for_each(_steps, (make_trainer, num_steps), (numbers, states, _all(states, active)), split, way)
+    runs = (numbers, states, _all(states, active), split if own_split else None)
+    return for_each(_steps, (make_trainer, num_steps), runs, None if own_split else split, way)
 
 
 def evaluate(
@@ -134,15 +137,16 @@ def _init(make_trainer: MakeTrainer, run: tuple[Fields, Array], x: Array) -> Tra
 
 
 def _steps(
-    make_trainer: MakeTrainer, num_steps: int, run: tuple[Fields, TrainState, Array], split: Split
+    make_trainer: MakeTrainer, num_steps: int, run: tuple[Fields, TrainState, Array, Split | None], shared: Split | None
 ) -> tuple[TrainState, Metrics]:
     """Train one run, if it is active."""
-    numbers, state, active = run
-    trainer = make_trainer(**numbers)
-    nothing = Metrics(*(jnp.full(num_steps, jnp.nan) for _ in Metrics._fields))
-    return jax.lax.cond(
-        active, lambda: _run_steps(trainer, state, split, num_steps=num_steps), lambda: (state, nothing)
-    )
+    numbers, state, active, own = run
+    trainer, split = make_trainer(**numbers), shared if own is None else own
+
+    def taken() -> tuple[TrainState, Metrics]:
+        return _run_steps(trainer, state, split, num_steps=num_steps)
+
+    return jax.lax.cond(active, taken, lambda: (state, _nothing(lambda: taken()[1])))
 
 
 def _measure(make_trainer: MakeTrainer, probe: Probe, run: tuple[Fields, TrainState, Array], split: Split) -> PyTree:
@@ -152,12 +156,16 @@ def _measure(make_trainer: MakeTrainer, probe: Probe, run: tuple[Fields, TrainSt
     def found() -> PyTree:
         return jax.tree.map(jnp.asarray, probe(make_trainer(**numbers), state, split))
 
-    return jax.lax.cond(active, found, lambda: jax.tree.map(_nothing, jax.eval_shape(found)))
+    return jax.lax.cond(active, found, lambda: _nothing(found))
 
 
-def _nothing(leaf: jax.ShapeDtypeStruct) -> Array:
-    """Make what stands for a measurement that was not taken."""
-    return jnp.full(leaf.shape, jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0, leaf.dtype)
+def _nothing(function: Callable[[], PyTree]) -> PyTree:
+    """Make what stands for the result of a function that is not called, because its run is not active."""
+
+    def nothing(leaf: jax.ShapeDtypeStruct) -> Array:
+        return jnp.full(leaf.shape, jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0, leaf.dtype)
+
+    return jax.tree.map(nothing, jax.eval_shape(function))
 
 
 def _average_state(trainer: Trainer, state: TrainState, split: Split) -> Metrics:

@@ -1,0 +1,52 @@
+"""From a run's log to its curves."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments._probes import Probe
+from experiments._probes.probe import columns
+
+# How many points of a run's training curve are kept, each the mean of as many steps as needed.
+_MAX_POINTS = 500
+
+
+def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: float = 1.0) -> dict[str, Any]:
+    """Collect a run's log into one list per quantity, rounded to six digits."""
+    kinds = {line["kind"]: [] for line in log}
+    for line in log:
+        kinds[line["kind"]].append({name: value for name, value in line.items() if name != "kind"})
+    found = {
+        "train": _training_curve(kinds["train"], loss_scale),
+        "test": columns(kinds.get("test", [])),
+        **{name: probe.collect(kinds.get(name, [])) for name, probe in probes.items()},
+        "diverged_at": kinds["diverged"][0]["step"] if "diverged" in kinds else None,
+    }
+    found["test"]["loss"] = [loss_scale * loss for loss in found["test"].get("loss", [])]
+    return _round(found)
+
+
+def _training_curve(chunks: list[dict[str, Any]], loss_scale: float) -> dict[str, Any]:
+    """Average successive steps, as many as leave no more than `_MAX_POINTS`; the step is the first one's, and each counts."""
+    values = {
+        name: np.array([x for chunk in chunks for x in chunk[name]], dtype=float) for name in ("loss", "accuracy")
+    }
+    window = -(-len(values["loss"]) // _MAX_POINTS)
+    starts = np.arange(0, len(values["loss"]), window)
+    sizes = np.diff(starts, append=len(values["loss"]))
+    means = {name: np.add.reduceat(series, starts) / sizes for name, series in values.items()}
+    return {
+        "step": starts.tolist(),
+        "window": window,
+        "loss": (loss_scale * means["loss"]).tolist(),
+        "accuracy": means["accuracy"].tolist(),
+    }
+
+
+def _round(value: Any) -> Any:
+    """Keep six significant digits of every float."""
+    if isinstance(value, dict):
+        return {name: _round(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_round(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

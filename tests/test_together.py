@@ -1,0 +1,87 @@
+"""Runs that take their steps together are those of single runs, diverge alone, and continue where they were stopped."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bnjax import sweep
+from experiments._arms import SMOKE_DEEP_LINEAR
+from experiments._config import DeepLinearRun, MLPRun, Options
+from experiments._training import Interrupted, train_all
+
+MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, seeds=(0, 1))
+ARMS = {
+    "slow": replace(MLP, learning_rate=0.1),
+    "fast": MLP,
+    "diverges": replace(MLP, learning_rate=3e38, seeds=(0,)),
+    "plain": replace(MLP, norm="none"),
+}
+
+
+def train_arms(folder, batching, arms=ARMS):
+    """Train the arms, and return their curves."""
+    options = Options(results=str(folder), batching=batching)
+    return train_all({"arms": arms}, options)["arms"]
+
+
+def assert_alike(found, expected):
+    """Compare curves up to rounding."""
+    for arm, runs in expected.items():
+        for run, other in zip(found[arm], runs, strict=True):
+            assert run["diverged_at"] == other["diverged_at"]
+            np.testing.assert_allclose(run["train"]["loss"], other["train"]["loss"], rtol=1e-3)
+            accuracies = (np.array(each["test"].get("accuracy", []), float) for each in (run, other))
+            np.testing.assert_allclose(*accuracies, atol=0.01)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """The curves of runs in threads of their own."""
+    return train_arms(tmp_path_factory.mktemp("single"), "threads")
+
+
+@pytest.mark.parametrize("batching", ["map", pytest.param("vmap", marks=pytest.mark.thorough)])
+def test_runs_are_as_if_alone(batching, single, tmp_path, monkeypatch):
+    """Learning rates and seeds of a net are one program, and come out as single runs do, the one that diverges too."""
+    sizes, run_steps = [], sweep.run_steps
+
+    def counted(*arguments, active, **options):
+        sizes.append((len(active), int(active.sum())))
+        return run_steps(*arguments, active=active, **options)
+
+    monkeypatch.setattr("bnjax.sweep.run_steps", counted)
+    assert_alike(train_arms(tmp_path, batching), single)
+    assert sizes == [(5, 5), (5, 4), (2, 2), (2, 2)]
+
+
+@pytest.mark.thorough
+def test_runs_with_data_of_their_own(tmp_path):
+    """Deep linear networks, of which every seed draws its own map, are as if alone too."""
+    config = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5}, seeds=(0, 1))
+    arms = {"batch_norm": config}
+    assert_alike(train_arms(tmp_path / "a", "vmap", arms), train_arms(tmp_path / "b", "threads", arms))
+
+
+def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
+    """Stopped after a chunk, all runs are saved, and end in the bits of what was not stopped."""
+    arms = {"fast": ARMS["fast"], "slow": ARMS["slow"]}
+    whole = train_arms(tmp_path / "whole", "map", arms)
+    run_steps = sweep.run_steps
+
+    def stopping(*arguments, **options):
+        asked[0].ask()
+        return run_steps(*arguments, **options)
+
+    asked = []
+    monkeypatch.setattr("experiments._training.StopRequest.__enter__", lambda stop: asked.append(stop) or stop)
+    with monkeypatch.context() as patch:
+        patch.setattr("bnjax.sweep.run_steps", stopping)
+        with pytest.raises(Interrupted):
+            train_arms(tmp_path / "stopped", "map", arms)
+    found = train_arms(tmp_path / "stopped", "map", arms)
+    for runs in (*whole.values(), *found.values()):
+        for run in runs:
+            del run["seconds"]
+    assert json.dumps(found) == json.dumps(whole)
