@@ -37,6 +37,19 @@ def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             raise
 
 
+def check_writable(folder: Path) -> None:
+    """Make a folder if it is not there.
+
+    Raises:
+        OSError: naming it, unless files can be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
 def cache_dir() -> Path:
     """Return where decoded images and compiled programs are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnjax"

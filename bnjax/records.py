@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,15 +33,20 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
 
     Raises:
-        ValueError: if the folder holds runs of another configuration: a default has changed since.
+        ValueError: if the folder holds runs of another configuration: a default has changed since; or if the name is
+            a path.
     """
+    if Path(experiment).name != experiment:
+        raise ValueError(f"experiment must be a name, not a path, got {experiment!r}.")
     folder = Path(root) / f"{experiment}-{config_hash(config)}"
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config)))
     found = read_json(path) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a configuration. Move that folder away.")
     for name, old, new in _conflicts(found, wanted):
         raise ValueError(
-            f"{folder} holds runs with {name} {old}, this one has {new}: a default has changed since. "
+            f"{folder} holds runs with {name} {old!r}, this one has {new!r}: a default has changed since. "
             "Move that folder away."
         )
     write_json(path, wanted)
@@ -55,7 +60,7 @@ def lock(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: if another process has it.
     """
-    with open(folder / "lock", "w") as file:
+    with open(folder / "lock", "ab", opener=_open_itself) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -70,8 +75,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON."""
-    return json.loads(path.read_text())
+    """Read JSON.
+
+    Raises:
+        ValueError: naming the file, if it is none.
+    """
+    return _parse(path.read_text, path)
 
 
 class MetricsLog:
@@ -89,7 +98,7 @@ class MetricsLog:
         if size < length:
             raise ValueError(f"{path} holds {size} bytes, fewer than the {length} of its checkpoint.")
         self._path, self._length, self._lines = path, length, bytearray()
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # open for as long as the run
+        self._file = open(path, "ab", buffering=0, opener=_open_itself)  # noqa: SIM115  # open for as long as the run
         self._file.truncate(length)
 
     def append(self, **record: Any) -> None:
@@ -122,8 +131,12 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a metrics log; null stays None."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """Read the lines of a metrics log; null stays None.
+
+    Raises:
+        ValueError: naming the file, if a line is no JSON.
+    """
+    return [_parse(lambda line=line: line, path) for line in path.read_bytes().splitlines()]
 
 
 def provenance() -> dict[str, Any]:
@@ -140,6 +153,19 @@ def provenance() -> dict[str, Any]:
         "cpu_cores": count_cores(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _parse(read: Callable[[], str | bytes], path: Path) -> Any:
+    """Parse what is read of a file."""
+    try:
+        return json.loads(read())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file of a run's folder, which may come from elsewhere: not one that a link there leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _changed(config: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -145,6 +146,7 @@ def _draw_data(file: Path) -> Path:
 def _draw_result(file: Path, rest: list[Path]) -> Path:
     """Draw what a probe returned; principal axes that come next are taken, and their path is drawn over a plane."""
     from bnjax import probes
+    from bnjax.files import write_whole
     from experiments._figures.plane import plane_figure
     from experiments._figures.results import result_figure
 
@@ -157,7 +159,7 @@ def _draw_result(file: Path, rest: list[Path]) -> Path:
     else:
         figure = result_figure(result)
     picture = file.with_suffix(".png")
-    figure.savefig(picture)
+    write_whole(picture, lambda file: figure.savefig(file, format="png"))
     return picture
 
 
@@ -180,6 +182,14 @@ def _keep_compiled_programs() -> None:
 if __name__ == "__main__":
     _keep_compiled_programs()
     try:
-        main(sys.argv[1:])
+        try:
+            main(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads this, as head does, wants no more of it
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python would complain once more at its end
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # before a run began, or for the second time
         sys.exit(130)

@@ -2,10 +2,13 @@
 
 import argparse
 import contextlib
+import errno
 import io
+import shutil
 import sys
 import time
 from dataclasses import asdict, make_dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, NoReturn
@@ -26,8 +29,9 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
 
     # First what needs no jax, which takes longer to import than all of this.
-    from bnjax.data import MissingDataError, check_prepared
+    from bnjax.data import DataError, check_prepared
     from bnjax.data.prepared import VERSIONS
+    from bnjax.files import check_writable
 
     start = time.perf_counter()
     targets = [Path(options.figures)] if options.figures else []
@@ -35,16 +39,18 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         for dataset in sorted(_datasets(asdict(config)) & {*VERSIONS}):
             check_prepared(dataset, options.data_dir)
         for target in targets:
-            target.mkdir(parents=True, exist_ok=True)
+            check_writable(target)
         print(_costs.expected(name, preset, config), flush=True)
         folder, data = _run(experiment, name, config, options)
-    except MissingDataError as error:
+        head = {"experiment": name, "preset": preset, "config": asdict(config)}
+        _publish(experiment, [folder, *targets], {**head, **data})
+    except DataError as error:
         _fail(str(error))
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(f"{error.strerror}: {error.filename}")
-    _publish(experiment, [folder, *targets], {"experiment": name, "preset": preset, "config": asdict(config), **data})
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _fail(f"{error.strerror}: {error.filename}{'. Make space; the same command continues.' if is_full else ''}")
     print(f"\nThis command took {time.perf_counter() - start:.0f} s.")
 
 
@@ -58,7 +64,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
     """Train, or resume; return the folder and the data of the figure."""
     import jax
 
-    from bnjax.records import run_folder
+    from bnjax.records import lock, run_folder
     from experiments._training import ConfigError, Interrupted, SaveError, config_errors
 
     try:
@@ -69,11 +75,16 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
             f"JAX finds no device for JAX_PLATFORMS={platforms} ({str(error) or type(error).__name__}). "
             "Install what drives it: pip install -e '.[cuda12]', '.[cuda13]' or '.[tpu]'."
         )
+    known = set(Path(options.results).glob(f"{name}-*"))
     folder = Path(options.results)
     try:
-        with config_errors():
-            folder = run_folder(options.results, name, config)
-        return folder, experiment.run(config, options, folder)
+        with contextlib.ExitStack() as stack:
+            with config_errors():
+                folder = run_folder(options.results, name, config)
+                stack.enter_context(lock(folder))
+            if folder not in known:
+                stack.push(partial(_forget, folder))
+            return folder, experiment.run(config, options, folder)
     except ConfigError as error:
         _fail(str(error))
     except SaveError as error:
@@ -83,18 +94,29 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
         sys.exit(128 + stop.signal_number)
 
 
+def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> None:
+    """Remove the folder of a configuration that was refused, if there is nothing else in it."""
+    from bnjax.data import DataError
+    from experiments._training import ConfigError
+
+    refused = kind is not None and issubclass(kind, ConfigError | DataError)
+    if refused and {file.name for file in folder.iterdir()} <= {"config.json", "lock"}:
+        shutil.rmtree(folder)
+
+
 def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) -> None:
-    """Print the table; write data and figure into each folder."""
+    """Write data and figure into each folder; print the table, and where they are."""
     from bnjax.files import write_whole
     from bnjax.records import write_json
 
-    print(f"{experiment.summarise(data)}\n\nWritten:")
     files = [folder / f"{data['experiment']}.json" for folder in folders]
     for file in files:
         write_json(file, data)
     picture = draw(experiment, files[0]).read_bytes()
     for file in files:
         write_whole(file.with_suffix(".png"), lambda png: png.write(picture))
+    print(f"{experiment.summarise(data)}\n\nWritten:")
+    for file in files:
         print(f"  {file.with_suffix('.png')}    the figure\n  {file}   its data")
 
 
@@ -102,12 +124,13 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
     """Draw an experiment's figure from its data file, beside it."""
     import matplotlib as mpl
 
+    from bnjax.files import write_whole
     from bnjax.records import read_json
 
     mpl.use("Agg")
     figure = experiment.plot(read_json(data_file))
     picture = data_file.with_suffix(".png")
-    figure.savefig(picture)
+    write_whole(picture, lambda file: figure.savefig(file, format="png"))
     return picture
 
 

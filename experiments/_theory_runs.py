@@ -1,6 +1,7 @@
 """Training for the theorems: both nets, every seed, stopped at some steps to check every layer; one file per run."""
 
 import contextlib
+import sys
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +12,11 @@ import numpy as np
 from tqdm import tqdm
 
 from bnjax import data, linen, models, train
-from bnjax.records import lock, provenance, read_json, write_json
+from bnjax.records import provenance, read_json, write_json
 from bnjax.types import Batch, Model, Variables
 from experiments import _theory
 from experiments._config import Options
+from experiments._saving import Saves
 from experiments._signals import Interrupted, StopRequest
 from experiments._threads import SharedClock, run_all
 from experiments._training import config_errors
@@ -37,6 +39,7 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if the data set is not prepared.
         Interrupted: after a signal, once the runs at hand are finished and written.
+        SaveError: if a run could not be written.
     """
     with config_errors():
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
@@ -44,12 +47,12 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         total = len(config.seeds) * len(ARMS) * len(config.check_steps)
-        bar = stack.enter_context(tqdm(total=total, unit="check", dynamic_ncols=True))
-        command = _Command(folder, stop, SharedClock(), bar, provenance())
-        with config_errors():
-            stack.enter_context(lock(folder))
+        bar = stack.enter_context(tqdm(total=total, unit="check", delay=2.0, dynamic_ncols=True))
+        saves = Saves(partial(tqdm.write, file=sys.stderr))
+        command = _Command(folder, stop, SharedClock(), bar, provenance(), saves)
         jobs = [partial(_finish, config, dataset, arm, seed, command) for seed in config.seeds for arm in ARMS]
         run_all(jobs, stop, options.parallel)
+    saves.check()
     arms = {arm: [read_json(_file(folder, arm, seed)) for seed in config.seeds] for arm in ARMS}
     runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
     origins = [run.pop("provenance") for run in runs]
@@ -61,13 +64,14 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
 
 
 class _Command(NamedTuple):
-    """What all runs of a command share: the folder, whether to stop, clock, bar, and the provenance as it was at the start."""
+    """What all runs of a command share: folder, whether to stop, clock, bar, provenance as it was at the start, and saves."""
 
     folder: Path
     stop: StopRequest
     clock: SharedClock
     bar: tqdm
     origin: dict[str, Any]
+    saves: Saves
 
 
 def _file(folder: Path, arm: str, seed: int) -> Path:
@@ -85,7 +89,8 @@ def _finish(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _C
         raise Interrupted(command.stop.signal_number)
     with command.clock.running() as seconds:
         found = _run(config, dataset, arm, seed, command.bar)
-        write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
+        with command.saves.attempt(file):
+            write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
 
 
 @cache

@@ -10,6 +10,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bnjax.data.prepared import DamagedDataError as DamagedDataError
+from bnjax.data.prepared import DataError as DataError
 from bnjax.data.prepared import MissingDataError as MissingDataError
 from bnjax.data.prepared import check_prepared as check_prepared
 

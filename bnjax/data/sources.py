@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax.data.batches import Dataset, Split
-from bnjax.data.prepared import VERSIONS, MissingDataError, check_prepared
+from bnjax.data.prepared import VERSIONS, DamagedDataError, MissingDataError, check_prepared
 from bnjax.files import cache_dir, write_whole
 
 PREPROCESSINGS = ("unit", "half", "meanstd", "binary")
@@ -46,6 +46,7 @@ def load(
 
     Raises:
         MissingDataError: if the set, or a package that reads it, is not there.
+        DamagedDataError: if files of the set are gone or hold something else.
         ValueError: if `name` or `preprocessing` is unknown, or the images are larger than `image_size`.
     """
     if name not in _SOURCES:
@@ -129,9 +130,9 @@ def _cached(name: str, split: str, folder: Path) -> Images:
     """Load decoded images from the cache, or read the prepared set and fill it."""
     path = cache_dir() / f"{name}-{VERSIONS[name]}-{split}.npz"
     try:
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             return Images(arrays["images"], arrays["labels"])
-    except Exception:  # absent, or cut short: np.load raises half a dozen types for that
+    except Exception:  # absent, cut short, or damaged: np.load raises half a dozen types for that
         images = _read_tfds(name, split, folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,10 +148,14 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
         import tensorflow_datasets as tfds
     except ImportError:
         raise _missing_package(name, "tensorflow-datasets and array_record") from None
-    builder = tfds.builder(f"{name}:{VERSIONS[name]}", data_dir=folder, file_format="array_record")
-    source: Any = builder.as_data_source(split=split)  # pyright: ignore[reportCallIssue]
-    chunks = (range(i, min(i + _READ_SIZE, len(source))) for i in range(0, len(source), _READ_SIZE))
-    records = [record for chunk in chunks for record in source.__getitems__(list(chunk))]
+    try:
+        builder = tfds.builder(f"{name}:{VERSIONS[name]}", data_dir=folder, file_format="array_record")
+        source: Any = builder.as_data_source(split=split)  # pyright: ignore[reportCallIssue]
+        chunks = (range(i, min(i + _READ_SIZE, len(source))) for i in range(0, len(source), _READ_SIZE))
+        records = [record for chunk in chunks for record in source.__getitems__(list(chunk))]
+    except Exception as error:  # of the readers of records and of images, which raise many types
+        problem = f"its split {split} cannot be read ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise DamagedDataError(name, folder, problem) from error
     return Images(
         np.stack([record["image"] for record in records]), np.array([record["label"] for record in records], np.int32)
     )
