@@ -8,6 +8,10 @@ Norm = Literal["none", "batch", "noisy_batch", "noise", "relative_noise", "l1", 
 Probe = Literal["landscape", "random_direction", "successive_gradients", "shift", "dummy_shift", "drift", "percentiles"]
 
 
+# Of each data set: training examples, and pixels in height and width.
+_IMAGES = {"cifar10": (50_000, 32), "mnist": (60_000, 28), "digits": (1_500, 8), "synthetic": (2_000, 8)}
+
+
 def check(holds: bool, name: str, rule: str, value: object) -> None:
     """Raise unless a field keeps its rule."""
     if not holds:
@@ -20,6 +24,16 @@ def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
         values = getattr(config, name)
         items = values if isinstance(values, tuple) else (values,)
         check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
+
+
+def check_images(config: Any) -> None:
+    """Raise unless a data set has the examples of a batch, and its images fit: told before it is read."""
+    num, size = _IMAGES[config.dataset]
+    if not 1 <= config.batch_size <= num:
+        raise ValueError(f"batch_size must lie between 1 and the {num} examples there are, got {config.batch_size}.")
+    image_size = getattr(config, "image_size", size)
+    if image_size < size:
+        raise ValueError(f"image_size must be at least the images' own, {size} x {size}, got {image_size}.")
 
 
 @dataclass(frozen=True)
@@ -140,6 +154,7 @@ class VGGRun(RunConfig):
         super().__post_init__()
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "width")
         check_numbers(self, "at least 1", lambda x: x >= 1, "image_size")
+        check_images(self)
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,7 @@ class MLPRun(RunConfig):
         super().__post_init__()
         check(bool(self.hidden) and min(self.hidden) >= 1, "hidden", "one or more numbers from 1", self.hidden)
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "kernel_scale")
+        check_images(self)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments._config import Options, check, check_numbers
+from experiments._config import Options, check, check_images, check_numbers
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Config:
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "norm_epsilon", "learning_rate")
         check(0 <= self.norm_momentum < 1, "norm_momentum", "in [0, 1)", self.norm_momentum)
         check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
+        check_images(self)
         check(bool(self.hidden) and min(self.hidden) >= 1, "hidden", "one or more numbers from 1", self.hidden)
         steps = self.check_steps
         rises = all(before < after for before, after in itertools.pairwise(steps))
