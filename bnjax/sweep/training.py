@@ -96,7 +96,7 @@ def train_grid(
     parts = [_Part(program, plan, dataset, dict(probes), way) for program in programs(make_trainer, runs, fixed=fixed)]
     total = num_steps * len(runs)
     with contextlib.ExitStack() as stack:
-        save = stack.enter_context(_saved(folder, parts, repr((plan, [sorted(run.items()) for run in runs]))))
+        save = stack.enter_context(_saved(folder, parts, _describe(plan, runs)))
         done = sum(part.step * len(part.program.rows) for part in parts)
         advance = stack.enter_context(progress_bar("steps", total=total, done=done, show=show_progress))
         saved_at = time.monotonic()
@@ -214,6 +214,14 @@ def _check(plan: _Plan) -> None:
         raise ValueError(f"test_every must be a multiple of chunk_size, {plan.chunk_size}, got {plan.test_every}.")
 
 
+def _describe(plan: _Plan, runs: Sequence[Fields]) -> str:
+    """Write down a grid such that another process writes the same."""
+    fields = [
+        {name: getattr(value, "__qualname__", repr(value)) for name, value in sorted(run.items())} for run in runs
+    ]
+    return f"{plan._asdict()}, {fields}"
+
+
 @contextlib.contextmanager
 def _saved(folder: str | os.PathLike | None, parts: list[_Part], grid: str) -> Iterator[Callable[[], None]]:
     """Take up the checkpoint in a folder, if there is one; yield a function that saves the next one."""
@@ -225,7 +233,7 @@ def _saved(folder: str | os.PathLike | None, parts: list[_Part], grid: str) -> I
     with lock(folder), Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore([part.saved for part in parts])
         if restored and restored.meta["grid"] != grid:
-            raise ValueError(f"{folder} holds another grid: {restored.meta['grid']}.")
+            raise ValueError(f"folder must be this grid's or empty, {folder} holds another grid.")
         for part, saved in zip(parts, restored.state if restored else [], strict=False):
             part.restore(saved)
         last = restored.step if restored else -1
