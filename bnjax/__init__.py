@@ -19,6 +19,7 @@ files        files written whole or not at all
 progress     a bar for what takes long
 digest       fingerprints of pytrees
 cores        how many there are
+devices      batches spread over several
 memory       what does not fit is tried in halves
 arithmetic   sums over trees in float32 or better, ratios without a value, numbers not known yet
 """

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import Array
+from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
 from bnjax.arithmetic import is_known
 from bnjax.data import Split, draw_indices, take_batch
+from bnjax.devices import count_shares, everywhere, spread
 from bnjax.losses import get_loss, is_correct
 from bnjax.types import Batch, Model, Params, Rngs, Variables
 
@@ -50,12 +52,24 @@ class Metrics(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """What stays the same during a run; hashable, so that compiled code takes it as a constant."""
+    """What stays the same during a run; hashable, so that compiled code takes it as a constant.
+
+    Attributes:
+        model: what is trained.
+        optimizer: makes steps of gradients.
+        batch_size: examples per step.
+        loss: name of a loss in `losses`.
+        mesh: devices that share each batch, and take the steps that one device would, but for rounding: statistics are those of
+            the whole batch. None is the device where the state is.
+        axis: of the mesh, along which the examples of a batch go.
+    """
 
     model: Model
     optimizer: optax.GradientTransformation
     batch_size: int
     loss: str = "cross_entropy"
+    mesh: Mesh | None = None
+    axis: str = "batch"
 
 
 def make_optimizer(
@@ -111,10 +125,11 @@ def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"])
         x: inputs of the shape that the model will get; their values do not matter.
 
     Returns:
-        TrainState at step 0.
+        TrainState at step 0, on all devices of the trainer's mesh.
     """
     params, batch_stats = trainer.model.init(jax.random.fold_in(key, 0), x)
-    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
+    state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
+    return everywhere(state, trainer.mesh)
 
 
 def _draw_steps(
@@ -148,7 +163,8 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     Returns:
         Batch of trainer.batch_size examples.
     """
-    return take_batch(split, _draw_steps(trainer, state, split, num_steps=1)[0])
+    batch = take_batch(split, _draw_steps(trainer, state, split, num_steps=1)[0])
+    return spread(batch, trainer.mesh, trainer.axis)
 
 
 def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -162,6 +178,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
     Returns:
         (state, metrics): the state after the step, its batch_stats moved; means over the batch before it, in training mode.
     """
+    batch = spread(batch, trainer.mesh, trainer.axis)
 
     def loss_fn(params: Params) -> tuple[Array, tuple[Array, PyTree]]:
         outputs, batch_stats = trainer.model.apply(
@@ -212,6 +229,7 @@ def eval_step(
     Returns:
         Metrics that are sums, not means.
     """
+    batch = spread(batch, trainer.mesh, trainer.axis)
     outputs, _ = trainer.model.apply(variables, batch.inputs, train=False)
     weights = jnp.ones(len(batch.labels)) if weights is None else weights
     losses = get_loss(trainer.loss)(outputs, batch.labels)
@@ -236,6 +254,7 @@ def evaluate(trainer: Trainer, variables: Variables, split: Split, *, batch_size
     """
     num = len(split.labels)
     batch_size = min(batch_size, num)
+    batch_size += -batch_size % count_shares(trainer.mesh, trainer.axis)
     padded = -(-num // batch_size) * batch_size
     indices = jnp.arange(padded).reshape(-1, batch_size)
 

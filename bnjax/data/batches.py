@@ -61,7 +61,7 @@ def draw_indices(
 
     def epoch(i: Array) -> Array:
         # Shuffling takes as long as many steps of a small net: an epoch that is not touched is left out.
-        return jax.lax.cond(i <= last, shuffled, lambda _: jnp.zeros((per_epoch, batch_size), jnp.int32), i)
+        return jax.lax.cond(i <= last, shuffled, lambda _: jnp.zeros((per_epoch, batch_size), int), i)
 
     epochs = jax.lax.map(epoch, first + jnp.arange(num_epochs)).reshape(-1, batch_size)
     return jax.lax.dynamic_slice_in_dim(epochs, step - first * per_epoch, num_steps)

@@ -1,0 +1,76 @@
+"""A mesh of devices that share each batch: its examples are spread over one axis, everything else is on all of them."""
+
+from functools import partial
+from typing import TypeVar
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+Tree = TypeVar("Tree", bound=PyTree)
+
+
+def spread(tree: Tree, mesh: Mesh | None, axis: str) -> Tree:
+    """Spread arrays over a mesh along their first axis, inside compiled code: what is computed of them is spread alike.
+
+    Args:
+        tree: arrays with an entry per example.
+        mesh: of devices; None leaves the arrays where they are.
+        axis: of the mesh, along which the examples go; devices along another one hold the same examples. Inside a `shard_map`
+            over other axes of the mesh, each of its shares is spread.
+
+    Returns:
+        The same tree.
+
+    Raises:
+        ValueError: if there is no such axis, or one that the compiler may not use, or its devices do not divide the examples.
+    """
+    if mesh is None:
+        return tree
+    num_shares = count_shares(mesh, axis)
+    for leaf in jax.tree.leaves(tree):
+        if len(leaf) % num_shares:
+            raise ValueError(
+                f"batch_size must be a multiple of the {num_shares} devices that share it, got {len(leaf)}."
+            )
+    return jax.lax.with_sharding_constraint(tree, _sharding(mesh, axis))
+
+
+@partial(jax.jit, static_argnames="mesh")
+def everywhere(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Put arrays on all devices of a mesh, those of other processes included.
+
+    Args:
+        tree: arrays, the same in every process.
+        mesh: of devices; None leaves the arrays where they are.
+
+    Returns:
+        The same tree.
+    """
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, _sharding(mesh))
+
+
+def count_shares(mesh: Mesh | None, axis: str) -> int:
+    """Count the devices that share a batch.
+
+    Raises:
+        ValueError: if the mesh has no such axis.
+    """
+    if mesh is None:
+        return 1
+    if axis not in mesh.axis_names:
+        raise ValueError(f"axis must be one of the mesh's, {', '.join(mesh.axis_names)}, got {axis!r}.")
+    return mesh.shape[axis]
+
+
+def _sharding(mesh: Mesh, *axes: str) -> NamedSharding:
+    """Make a sharding that the compiler completes, over the mesh that surrounds this code if one does."""
+    around = jax.sharding.get_abstract_mesh()
+    if around.empty:
+        return NamedSharding(Mesh(mesh.devices, mesh.axis_names), PartitionSpec(*axes))
+    types = dict(zip(around.axis_names, around.axis_types, strict=True))
+    for axis in axes:
+        if types.get(axis) != AxisType.Auto:
+            rule = "an axis of the surrounding mesh of type Auto, as make_mesh(..., axis_types=...) makes it"
+            raise ValueError(f"axis must be {rule}, got {axis!r} of type {types.get(axis)}.")
+    return NamedSharding(around, PartitionSpec(*axes))
