@@ -39,6 +39,8 @@ def _is_published(name: str, figures: Path) -> bool:
 
 def _succeeds(name: str, options: list[str]) -> bool:
     """Run an experiment; a signal that stopped it stops everything, with its exit status."""
+    from bnjax.memory import free_programs
+
     try:
         _cli.main(_catalogue.module(name), options)
     except SystemExit as stop:
@@ -48,4 +50,6 @@ def _succeeds(name: str, options: list[str]) -> bool:
     except Exception:
         traceback.print_exc(file=sys.stderr)
         return False
+    finally:
+        free_programs()  # the next experiment trains other nets
     return True

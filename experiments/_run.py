@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from bnjax import data, train
 from bnjax.checkpoint import CheckpointError, Checkpoints
+from bnjax.memory import free_programs
 from bnjax.records import MetricsLog, lock, read_json, read_metrics, run_folder, write_json
 from experiments._config import Options, RunConfig
 from experiments._log import curves
@@ -87,15 +88,32 @@ class Run:
                 if not self.command.saves.failed(self.folder):
                     with self.command.saves.attempt(self.folder):
                         write_json(self._file, {name: meta[name] for name in ("seconds", "provenance")})
+                free_programs(share=0.5)
 
     def read(self) -> dict[str, Any]:
-        """Return curves and seconds of a run that is finished."""
-        log = read_metrics(self.folder / "metrics.jsonl")
-        return {**curves(log, self.task.probes, self.task.loss_scale), "seconds": self.record()["seconds"]}
+        """Return curves and seconds of a run that is finished.
+
+        Raises:
+            ConfigError: if its folder holds something else.
+        """
+        try:
+            log = read_metrics(self.folder / "metrics.jsonl")
+            return {**curves(log, self.task.probes, self.task.loss_scale), "seconds": self.record()["seconds"]}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ConfigError(
+                f"The finished run in {self.folder} cannot be read ({problem}). Move that folder away to train it again."
+            ) from error
 
     def record(self) -> dict[str, Any]:
         """Return the seconds and the provenance of a run that is finished."""
-        return read_json(self._file)
+        found = read_json(self._file)
+        return {"seconds": float(found["seconds"]), "provenance": [dict(origin) for origin in found["provenance"]]}
+
+    @property
+    def _name(self) -> str:
+        """Name the run, wherever its folder lies."""
+        return "/".join(self.folder.parts[-2:])
 
     @property
     def _file(self) -> Path:
@@ -116,6 +134,8 @@ class Run:
             with config_errors():
                 restored = checkpoints.restore(state)
                 state, meta = (restored.state, restored.meta) if restored else (state, {})
+                if meta.get("run", self._name) != self._name:
+                    raise ValueError(f"{self.folder} holds checkpoints of {meta['run']!r}. Move that folder away.")
                 path = self.folder / "metrics.jsonl"
                 log = stack.enter_context(contextlib.closing(MetricsLog(path, length=meta.get("log_bytes", 0))))
             self.command.bar.update(int(state.step))
@@ -144,7 +164,8 @@ class Run:
                 now = time.perf_counter()
                 if finished or stopped or now - saved_at >= options.checkpoint_seconds:
                     saved_at = now
-                    meta = {"finished": finished, "provenance": origins, "seconds": round(before + seconds(), 3)}
+                    meta = {"run": self._name, "finished": finished, "provenance": origins}
+                    meta["seconds"] = round(before + seconds(), 3)
                     with saves.attempt(self.folder):
                         checkpoints.save(step, state, {**meta, "log_bytes": log.sync()})
                 if stopped:
