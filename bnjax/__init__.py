@@ -20,6 +20,7 @@ progress     a bar for what takes long
 digest       fingerprints of pytrees
 cores        how many there are
 devices      batches spread over several
+processes    several at once, of which one writes
 memory       what does not fit is tried in halves
 arithmetic   sums over trees in float32 or better, ratios without a value, numbers not known yet
 """

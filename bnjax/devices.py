@@ -36,7 +36,6 @@ def spread(tree: Tree, mesh: Mesh | None, axis: str) -> Tree:
     return jax.lax.with_sharding_constraint(tree, _sharding(mesh, axis))
 
 
-@partial(jax.jit, static_argnames="mesh")
 def everywhere(tree: Tree, mesh: Mesh | None) -> Tree:
     """Put arrays on all devices of a mesh, those of other processes included.
 
@@ -47,7 +46,24 @@ def everywhere(tree: Tree, mesh: Mesh | None) -> Tree:
     Returns:
         The same tree.
     """
-    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, _sharding(mesh))
+    return tree if mesh is None else _everywhere(tree, mesh)
+
+
+@partial(jax.jit, static_argnums=1)
+def _everywhere(tree: Tree, mesh: Mesh) -> Tree:
+    """Copy arrays to all devices."""
+    return jax.lax.with_sharding_constraint(tree, _sharding(mesh))
+
+
+def check_shares(batch_size: int, mesh: Mesh | None, axis: str) -> None:
+    """Raise unless a batch can be spread.
+
+    Raises:
+        ValueError: if the mesh has no such axis, or its devices do not divide the examples.
+    """
+    num_shares = count_shares(mesh, axis)
+    if batch_size % num_shares:
+        raise ValueError(f"batch_size must be a multiple of the {num_shares} devices that share it, got {batch_size}.")
 
 
 def count_shares(mesh: Mesh | None, axis: str) -> int:

@@ -1,4 +1,7 @@
-"""A run's folder: its configuration, provenance, metrics and results, each written whole or not at all."""
+"""A run's folder: its configuration, provenance, metrics and results, each written whole or not at all.
+
+Of several processes that `jax.distributed` has joined, all call the same functions, and the first one writes.
+"""
 
 import contextlib
 import datetime
@@ -10,14 +13,16 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bnjax.cores import count_cores
 from bnjax.files import write_whole
+from bnjax.processes import is_first, largest
 
 
 def config_hash(config: Any) -> str:
@@ -55,23 +60,29 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process for as long as the context lasts; a process that dies gives it back.
+    """Keep a folder to this process, and to those it is joined with, for as long as the context lasts or the process lives.
 
     Raises:
         ValueError: if another process has it.
     """
-    with open(folder / "lock", "ab", opener=_open_itself) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"Another process is at work in {folder}.") from None
+    with contextlib.ExitStack() as stack:
+        is_taken = False
+        if is_first():
+            file = stack.enter_context(open(folder / "lock", "ab", opener=_open_itself))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                is_taken = True
+        if any(largest(is_taken)):
+            raise ValueError(f"Another process is at work in {folder}.")
         yield
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON in one move; numbers that are not finite become null."""
     text = json.dumps(_finite(value), indent=1, allow_nan=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    if is_first():
+        write_whole(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> Any:
@@ -98,7 +109,7 @@ class MetricsLog:
         if size < length:
             raise ValueError(f"{path} holds {size} bytes, fewer than the {length} of its checkpoint.")
         self._path, self._length, self._lines = path, length, bytearray()
-        self._file = open(path, "ab", buffering=0, opener=_open_itself)  # noqa: SIM115  # open for as long as the run
+        self._file = _open_log(path)
         self._file.truncate(length)
 
     def append(self, **record: Any) -> None:
@@ -161,6 +172,13 @@ def _parse(read: Callable[[], str | bytes], path: Path) -> Any:
         return json.loads(read())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}).") from error
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """Open a file for as long as a run lasts; a process that does not write gets one that nobody sees."""
+    if not is_first():
+        return tempfile.TemporaryFile("ab", buffering=0)
+    return open(path, "ab", buffering=0, opener=_open_itself)
 
 
 def _open_itself(path: str, flags: int) -> int:

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 # Each module may import those before it, and itself.
 LAYERS = [
-    {"types", "files", "progress", "digest", "arithmetic", "cores", "memory", "devices"},
+    {"types", "files", "progress", "digest", "arithmetic", "cores", "memory", "devices", "processes"},
     {"norms", "losses", "conv", "pool", "convert"},
     {"linen", "nnx"},
     {"adapters"},

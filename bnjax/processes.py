@@ -1,0 +1,32 @@
+"""Several processes that `jax.distributed` has joined: all run the same program, and the first one alone writes files."""
+
+import sys
+
+import numpy as np
+
+
+def is_first() -> bool:
+    """Tell whether this process writes: it is alone, or the first of several."""
+    return not _are_joined() or sys.modules["jax"].process_index() == 0
+
+
+def largest(*numbers: int) -> tuple[int, ...]:
+    """Find the largest that any process says, number by number: what one decides for all by a signal, a file or its clock.
+
+    Args:
+        numbers: of this process. All processes call this, in the same order of calls.
+
+    Returns:
+        The same numbers in all processes.
+    """
+    if not _are_joined():
+        return numbers
+    from jax.experimental import multihost_utils
+
+    return tuple(multihost_utils.process_allgather(np.array(numbers, np.int32)).max(axis=0).tolist())
+
+
+def _are_joined() -> bool:
+    """Tell whether there are several; where jax has not been imported yet, there is one."""
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1

@@ -1,0 +1,50 @@
+"""One of several processes that train together: `python two_processes.py FOLDER PORT NUM_PROCESSES PROCESS_ID`."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from bnjax import data, linen, models, train
+from bnjax.checkpoint import Checkpoints
+from bnjax.digest import digest
+
+
+def make_trainer(mesh):
+    """Make what trains a small net on batches of 32."""
+    config = models.MLPConfig(hidden=(16, 16), norm=partial(linen.BatchNorm, momentum=0.9))
+    return train.Trainer(models.make_model(config), train.make_optimizer("sgd", 0.1), batch_size=32, mesh=mesh)
+
+
+def main(folder, port, num_processes, process_id):
+    """Train, save, train on; restore, train on again."""
+    if num_processes > 1:
+        jax.distributed.initialize(f"127.0.0.1:{port}", num_processes, process_id)
+    trainer = make_trainer(Mesh(np.array(jax.devices()), ("batch",)))
+    split = data.load("digits", image_size=8).train
+    inputs = jnp.zeros((1, *split.images.shape[1:]))
+    state, before = train.run_steps(trainer, train.init_state(trainer, jax.random.key(0), inputs), split, num_steps=3)
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(3, state, {"log_bytes": 7})
+    saved = digest(state)
+    state, after = train.run_steps(trainer, state, split, num_steps=3)
+    with Checkpoints(folder) as checkpoints:
+        restored = checkpoints.restore(train.init_state(trainer, jax.random.key(1), inputs))
+    again, _ = train.run_steps(trainer, restored.state, split, num_steps=3)
+    tested = train.evaluate(trainer, again.variables, split)
+    record = {
+        "devices": len(jax.devices()),
+        "loss": [*before.loss.tolist(), *after.loss.tolist(), float(tested.loss)],
+        "same": [digest(again) == digest(state), restored.step == 3, restored.meta == {"log_bytes": 7}],
+        "saved": saved,
+    }
+    Path(folder, f"process{process_id}.json").write_text(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))
