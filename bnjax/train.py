@@ -15,10 +15,9 @@ from bnjax.arithmetic import is_known
 from bnjax.data import Split, draw_indices, take_batch
 from bnjax.devices import count_shares, everywhere, spread
 from bnjax.losses import get_loss, is_correct
-from bnjax.types import Batch, Model, Params, Rngs, Variables
+from bnjax.types import Batch, Model, Number, Params, Rngs, Variables
 
 OPTIMIZERS = ("sgd", "adam")
-Number = float | Float[Array, ""]
 
 
 class TrainState(struct.PyTreeNode):

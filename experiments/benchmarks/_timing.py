@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 _ROUNDS = 7
 _SECONDS = 4.0
@@ -32,3 +35,14 @@ def measure(
                 jax.block_until_ready(programs[name]())
                 times[name].append(1000 * (time.perf_counter() - start))
     return {name: median(runs) for name, runs in times.items()}
+
+
+def matrix_rate(dtype: Any = jnp.float32) -> float:
+    """Measure the machine's fastest matrix product, in operations per second."""
+    rates = []
+    for n in (1024, 2048, 4096) if jax.default_backend() == "cpu" else (4096, 8192, 16384):
+        a = jnp.ones((n, n), dtype)
+        product = jax.jit(jnp.matmul).lower(a, a).compile()
+        milliseconds = measure({"product": partial(product, a, a)})["product"]
+        rates.append(2 * n**3 / milliseconds * 1000)
+    return max(rates)

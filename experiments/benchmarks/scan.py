@@ -35,54 +35,19 @@ import numpy as np
 
 from bnjax import Batch, linen, models, objective, probes
 from bnjax.types import Params
-from experiments.benchmarks._timing import measure
+from experiments.benchmarks._timing import matrix_rate, measure
+from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
 WAYS = ("auto", "loop", "map", "vmap", "4")
-_BATCH_SIZE = 128
 _STEPS = (0.05, 0.4)
-# Features of VGG-A's convolutions, and whether a 2x2 pooling follows; two hidden dense layers.
-_CONVOLUTIONS = (
-    (64, True),
-    (128, True),
-    (256, False),
-    (256, True),
-    (512, False),
-    (512, True),
-    (512, False),
-    (512, True),
-)
-_HIDDEN = 512
-
-
-def useful_operations(width: float, gradients: bool) -> float:
-    """Count the multiplications and additions of one point."""
-    side, total, channels = 32, 0.0, 3
-    for features, is_pooled in _CONVOLUTIONS:
-        features = int(features * width)
-        total += 2 * side**2 * 9 * channels * features
-        channels, side = features, side // 2 if is_pooled else side
-    hidden = int(_HIDDEN * width)
-    total += 2 * (channels * hidden + hidden * hidden + hidden * 10)
-    return _BATCH_SIZE * total * (3 if gradients else 1)
-
-
-def matrix_rate() -> float:
-    """Measure the machine's fastest matrix product, in operations per second."""
-    rates = []
-    for n in (1024, 2048, 4096):
-        a = jnp.ones((n, n))
-        product = jax.jit(jnp.matmul).lower(a, a).compile()
-        milliseconds = measure({"product": partial(product, a, a)})["product"]
-        rates.append(2 * n**3 / milliseconds * 1000)
-    return max(rates)
 
 
 def make_scan(width: float) -> tuple[objective.Objective, Params]:
     """Make a VGG-A's loss and its parameters."""
     model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm))
-    x = jax.random.normal(jax.random.key(0), (_BATCH_SIZE, 32, 32, 3))
+    x = jax.random.normal(jax.random.key(0), (BATCH_SIZE, 32, 32, 3))
     params, stats = jax.jit(model.init)(jax.random.key(1), x[:1])
-    return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(_BATCH_SIZE) % 10)), params
+    return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(BATCH_SIZE) % 10)), params
 
 
 def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str, Callable[[], object]]:
@@ -94,25 +59,10 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
         return {}
     nn = torch.nn
 
-    def vgg() -> Any:
-        layers, channels = [], 3
-        for features, is_pooled in _CONVOLUTIONS:
-            features = int(features * width)
-            norm = nn.BatchNorm2d(features, track_running_stats=False)
-            layers += [nn.Conv2d(channels, features, 3, padding=1), norm, nn.ReLU()]
-            layers += [nn.MaxPool2d(2)] if is_pooled else []
-            channels = features
-        hidden = int(_HIDDEN * width)
-        layers.append(nn.Flatten())
-        for _ in range(2):
-            layers += [nn.Linear(channels, hidden), nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU()]
-            channels = hidden
-        return nn.Sequential(*layers, nn.Linear(channels, 10))
-
     def make(memory_format: Any) -> Callable[[], object]:
-        net = vgg().to(memory_format=memory_format)
-        x = torch.randn(_BATCH_SIZE, 3, 32, 32).to(memory_format=memory_format)
-        labels = torch.arange(_BATCH_SIZE) % 10
+        net = torch_vgg(width).to(memory_format=memory_format)
+        x = torch.randn(BATCH_SIZE, 3, 32, 32).to(memory_format=memory_format)
+        labels = torch.arange(BATCH_SIZE) % 10
         params = list(net.parameters())
         base, direction = ([torch.randn_like(p) * 0.01 + p.detach() for p in params] for _ in range(2))
         start = [torch.randn_like(p) for p in params]
@@ -136,7 +86,7 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
         return run
 
     def make_vmap(group: int) -> Callable[[], object]:
-        net, x, labels = vgg(), torch.randn(_BATCH_SIZE, 3, 32, 32), torch.arange(_BATCH_SIZE) % 10
+        net, x, labels = torch_vgg(width), torch.randn(BATCH_SIZE, 3, 32, 32), torch.arange(BATCH_SIZE) % 10
         base = {name: p.detach() for name, p in net.named_parameters()}
         direction = {name: torch.randn_like(p) * 0.01 for name, p in base.items()}
 

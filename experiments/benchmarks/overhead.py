@@ -1,0 +1,95 @@
+"""What a run costs besides its steps: measurements at their intervals, and checkpoints at the default one.
+
+Command: python -m experiments.benchmarks.overhead --preset cpu
+
+For the nets of two experiments, as a preset has them: the time of steps in a compiled chunk, of each measurement, of a test, and
+of a checkpoint, and what share of the steps' time each of them adds at its interval. Images are noise of the size of the data
+set's; nothing that is timed depends on what they show.
+
+All are timed in turn in one process.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bnjax import train
+from bnjax.checkpoint import Checkpoints
+from bnjax.cores import count_cores
+from bnjax.data import Dataset, Split
+from experiments import landscape, mnist_mlp
+from experiments._config import Options, RunConfig
+from experiments._tasks import make_task
+from experiments.benchmarks._timing import measure
+
+_SHAPES = {"cifar10": (50_000, 32, 32, 3), "mnist": (60_000, 28, 28, 1), "digits": (1_500, 32, 32, 1)}
+_TESTS = 10_000
+
+
+def make_dataset(config: Any) -> Dataset:
+    """Draw noise of the size of a configuration's data set."""
+    num, *shape = _SHAPES[config.dataset]
+    rng, scale = np.random.default_rng(0), jnp.full(shape[-1], 1 / 255)
+
+    def split(num: int) -> Split:
+        images, labels = rng.integers(0, 256, (num, *shape), np.uint8), rng.integers(0, 10, num, np.int32)
+        return Split(jnp.asarray(images), jnp.asarray(labels), scale, 0 * scale)
+
+    return Dataset(split(num), split(_TESTS))
+
+
+def make_programs(config: RunConfig, folder: Path) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
+    """Make what is timed, and say how many steps lie between two of each."""
+    task, dataset = make_task(config.identity(), None), make_dataset(config)
+    state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *dataset.train.images.shape[1:])))
+    checkpoints, saved = Checkpoints(folder), iter(range(10**9))
+    num_steps = config.probe_every
+
+    def steps() -> object:
+        return train.run_steps(task.trainer, jax.tree.map(jnp.copy, state), dataset.train, num_steps=num_steps)
+
+    programs: dict[str, Callable[[], object]] = {f"{num_steps} steps": steps}
+    intervals: dict[str, float] = {}
+    for name, probe in task.probes.items():
+        programs[name] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
+        intervals[name] = num_steps
+    programs["test"] = lambda: train.evaluate(task.trainer, state.variables, dataset.test)
+    intervals["test"] = config.eval_every
+    programs["checkpoint"] = lambda: checkpoints.save(next(saved), state)
+    return programs, intervals
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.overhead", description=__doc__)
+    parser.add_argument("--preset", choices=["cpu", "paper", "smoke"], default="cpu", help="(default: cpu)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    arguments = parser.parse_args()
+    nets = {
+        "landscape's VGG": landscape.PRESETS[arguments.preset].vgg,
+        "MNIST's perceptron": mnist_mlp.PRESETS[arguments.preset].ioffe,
+    }
+    interval = Options().checkpoint_seconds
+    print(f"Preset {arguments.preset}, on {jax.devices()[0].device_kind}, {count_cores()} cores\n")
+    print(f"{'':24}{'':24}{'ms':>10}{'of the steps':>14}")
+    for net, config in nets.items():
+        with tempfile.TemporaryDirectory() as folder:
+            programs, intervals = make_programs(replace(config, seeds=(0,)), Path(folder))
+            measure(programs, rounds=1, seconds=600)
+            times = measure(programs, rounds=arguments.rounds, seconds=60)
+        (chunk, first), *rest = times.items()
+        print(f"{net:24}{chunk:24}{first:10.1f}", flush=True)
+        for name, milliseconds in rest:
+            between = first / config.probe_every * intervals[name] if name in intervals else 1000 * interval
+            print(f"{'':24}{name:24}{milliseconds:10.1f}{milliseconds / between:14.2%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
