@@ -4,6 +4,8 @@ A thin layer over orbax, which restores a flipped bit, casts a changed type and 
 """
 
 import errno
+import hashlib
+import json
 import logging
 import os
 import re
@@ -75,6 +77,7 @@ class Checkpoints:
         if latest is not None and step <= latest:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
         record = {"leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
+        record["own_digest"] = _digest_record(record)
         parts = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
         try:
             self._clear()
@@ -131,6 +134,8 @@ class Checkpoints:
         """Restore one step, or say why it cannot be."""
         try:
             record = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+            if record.pop("own_digest", None) not in (None, _digest_record(record)):  # older ones have none
+                return None, "its record's digest does not match"
             leaves, expected, meta = record["leaves"], record["digest"], record["meta"]
         except Exception as error:  # orbax and tensorstore raise many types for files that are cut or missing
             return None, f"its record cannot be read ({type(error).__name__})"
@@ -170,6 +175,11 @@ def _describe(state: Any) -> dict[str, str]:
     return {
         jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in jax.tree.leaves_with_path(state)
     }
+
+
+def _digest_record(record: dict[str, Any]) -> str:
+    """Compute the SHA-256 of what JSON holds."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _check_description(saved: dict[str, str], wanted: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ the shift with BN at learning rate 0.1, 320 times at 0.01. Presets mameli and pa
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from experiments._arms import CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
 from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
@@ -30,7 +30,7 @@ class Config:
 
     vgg: VGGRun
     deep_linear: DeepLinearRun
-    vgg_optimizers: tuple[tuple[str, float], ...] = (("sgd", 0.1), ("sgd", 0.01), ("adam", 1e-3))
+    vgg_optimizers: tuple[tuple[Literal["sgd", "adam"], float], ...] = (("sgd", 0.1), ("sgd", 0.01), ("adam", 1e-3))
     deep_linear_rates: tuple[float, ...] = (1e-6, 1e-7)
 
 

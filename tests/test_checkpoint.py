@@ -1,9 +1,13 @@
 """Checkpoints restore to the same bits, or say which leaf or step is at fault."""
 
+import resource
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from bnjax.checkpoint import CheckpointError, Checkpoints
 from bnjax.digest import digest
@@ -93,6 +97,73 @@ def test_a_state_of_another_kind_is_named(change, message, tmp_path):
         checkpoints.save(1, make_state())
         with pytest.raises(ValueError, match=message):
             checkpoints.restore(wanted)
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "harm", [damage, lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file.unlink()]
+)
+def test_whatever_is_damaged(harm, tmp_path):
+    """A flipped bit, a missing byte or a missing file, whichever it is, costs a step at most, and never changes a bit."""
+    state = make_state() | {"large": jax.random.normal(jax.random.key(1), 4096)}
+    with Checkpoints(tmp_path / "whole") as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state | {"step": jnp.asarray(step)}, {"log_bytes": 10 * step})
+    files = [file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole" / "2").rglob("*") if file.is_file()]
+    assert len(files) > 10
+    costs = 0
+    for file in files:
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(tmp_path / "whole", tmp_path / "copy")
+        harm(tmp_path / "copy" / file)
+        said = []
+        with Checkpoints(tmp_path / "copy", report=said.append) as checkpoints:
+            restored = checkpoints.restore(state)
+        assert restored.meta == {"log_bytes": 10 * restored.step}, file
+        assert digest(restored.state) == digest(state | {"step": jnp.asarray(restored.step)}), file
+        assert [line.startswith("Skipped the checkpoint of step 2: its ") for line in said] == [True] * (
+            2 - restored.step
+        )
+        costs += len(said)
+    assert costs > 3
+
+
+@pytest.mark.parametrize("saved_on", ["eight", "one"])
+def test_another_number_of_devices(saved_on, tmp_path):
+    """What was saved on some devices is restored on others, to the same bits, where it is wanted."""
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    places = {"eight": NamedSharding(mesh, PartitionSpec("batch")), "one": SingleDeviceSharding(jax.devices()[0])}
+    state = {"w": jnp.arange(64.0).reshape(8, 8), "keys": jax.random.split(jax.random.key(0), 8)}
+    (wanted,) = places.keys() - {saved_on}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, jax.device_put(state, places[saved_on]))
+        restored = checkpoints.restore(jax.device_put(state, places[wanted]))
+    assert digest(restored.state) == digest(state)
+    for leaf in jax.tree.leaves(restored.state):
+        assert leaf.sharding.is_equivalent_to(places[wanted], leaf.ndim)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as of a failed read
+def test_what_cannot_be_written(tmp_path, capfd):
+    """One line says why; the checkpoints before are there, nothing of this one is, and it can be saved later."""
+    state = make_state() | {"large": jax.random.normal(jax.random.key(1), 30_000)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # as a quota
+        try:
+            with pytest.raises(CheckpointError) as error:
+                checkpoints.save(3, state)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert str(error.value) == f"The checkpoint of step 3 could not be written to {tmp_path}: File too large."
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["1", "2"]
+        assert "SignalingThread" not in capfd.readouterr().err
+        checkpoints.save(3, state)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore(state).step == 3
 
 
 def test_steps_only_grow(tmp_path):

@@ -1,13 +1,17 @@
 """Data sets, their preprocessing, their cache, and batches that can be drawn again."""
 
 import io
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from bnjax import data
@@ -118,9 +122,9 @@ def test_preparing_without_tensorflow_says_what_to_install():
     assert "pip install -e '.[prepare]'" in done.stderr
 
 
-@pytest.fixture
-def prepared(tmp_path, monkeypatch):
-    """A prepared MNIST of 30 + 10 images, written by tensorflow-datasets itself, and an empty cache."""
+@pytest.fixture(scope="module")
+def small_mnist(tmp_path_factory):
+    """A prepared MNIST of 30 + 10 images, written by tensorflow-datasets itself."""
     import tensorflow_datasets as tfds
 
     rng = np.random.default_rng(0)
@@ -148,10 +152,18 @@ def prepared(tmp_path, monkeypatch):
                 Image.fromarray(rng.integers(0, 256, (28, 28)).astype(np.uint8)).save(png, "png")
                 yield i, {"image": io.BytesIO(png.getvalue()), "label": i % 10}
 
-    monkeypatch.setenv("BNJAX_CACHE_DIR", str(tmp_path / "cache"))
-    Mnist(data_dir=tmp_path / "sets", file_format="array_record").download_and_prepare(
+    folder = tmp_path_factory.mktemp("sets")
+    Mnist(data_dir=folder, file_format="array_record").download_and_prepare(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)
     )
+    return folder
+
+
+@pytest.fixture
+def prepared(small_mnist, tmp_path, monkeypatch):
+    """A copy of it, and an empty cache."""
+    monkeypatch.setenv("BNJAX_CACHE_DIR", str(tmp_path / "cache"))
+    shutil.copytree(small_mnist, tmp_path / "sets")
     return tmp_path
 
 
@@ -172,6 +184,80 @@ def test_prepared_sets_are_read_once_and_cached(prepared, monkeypatch):
     cached.write_bytes(cached.read_bytes()[:1000])
     jax.tree.map(np.testing.assert_array_equal, first, data.load("mnist", data_dir=prepared / "sets"))
     assert cached.stat().st_size > 1000
+
+
+def flip(file):
+    """Flip a bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorflow-datasets' own
+def test_a_damaged_cache_is_made_again(prepared):
+    """A flipped bit, a pickle in place of an array, something else altogether: the records are read once more."""
+    first = data.load("mnist", data_dir=prepared / "sets")
+    cached = prepared / "cache" / "mnist-3.0.1-train.npz"
+    size = cached.stat().st_size
+
+    class Trap:
+        """Unpickled, it would make a file."""
+
+        def __reduce__(self):
+            return Path.touch, (prepared / "sprung",)
+
+    def trap(file):
+        np.savez(file, images=np.array([Trap()], object), labels=np.array([Trap()], object))
+
+    for damage in (flip, trap, Path.unlink, lambda file: file.write_text("pixels")):
+        damage(cached)
+        jax.tree.map(np.testing.assert_array_equal, first, data.load("mnist", data_dir=prepared / "sets"))
+        assert cached.stat().st_size == size
+    assert not (prepared / "sprung").exists()
+
+
+def zeros(file):
+    """Overwrite a file's second half."""
+    size = file.stat().st_size // 2
+    file.write_bytes(file.read_bytes()[:size] + bytes(size))
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorflow-datasets' own
+@pytest.mark.parametrize(
+    ("file", "damage", "problem"),
+    [
+        ("mnist-train.array_record-00000-of-00001", Path.unlink, "mnist-train.array_record-00000-of-00001 is gone"),
+        ("mnist-test.array_record-00000-of-00001", Path.unlink, "mnist-test.array_record-00000-of-00001 is gone"),
+        ("mnist-train.array_record-00000-of-00001", lambda file: os.truncate(file, 0), "of-00001 is empty"),
+        (
+            "mnist-train.array_record-00000-of-00001",
+            lambda file: os.truncate(file, 70_000),
+            "its split train cannot be read",
+        ),
+        ("mnist-test.array_record-00000-of-00001", zeros, "its split test cannot be read"),
+        ("dataset_info.json", lambda file: os.truncate(file, 100), "dataset_info.json cannot be read"),
+        ("dataset_info.json", lambda file: file.write_text('{"splits": 3}'), "dataset_info.json cannot be read"),
+        ("features.json", lambda file: file.write_text("{}"), "cannot be read"),
+    ],
+)
+def test_a_damaged_set_is_told(file, damage, problem, prepared, capsys):
+    """What is gone or cannot be read is named, with what helps, by the library and in one line by the command."""
+    folder = prepared / "sets" / "mnist" / preparation.VERSIONS["mnist"]
+    damage(folder / file)
+    with pytest.raises(data.DamagedDataError) as error:
+        data.load("mnist", data_dir=prepared / "sets")
+    start = f"mnist 3.0.1 in {prepared / 'sets'} is damaged: "
+    end = (
+        f". Move {folder} away, and prepare it again: python -m bnjax.data prepare mnist --data-dir {prepared / 'sets'}"
+    )
+    message = str(error.value)
+    assert message.startswith(start)
+    assert problem in message
+    assert message.endswith(end)
+    assert message.isprintable()
+    assert tiny.call(prepared / "results", "--dataset", "mnist", "--data-dir", str(prepared / "sets")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "step/s" not in line and line.strip()] == [f"error: {message}"]
 
 
 def test_binary_pixels():

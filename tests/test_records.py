@@ -1,5 +1,7 @@
 """A run's folder."""
 
+import json
+import resource
 from dataclasses import dataclass
 
 import pytest
@@ -76,6 +78,64 @@ def test_a_log_continues_where_its_checkpoint_was(tmp_path):
     assert records.read_metrics(path) == [{"step": 1}, {"step": 3}]
     with pytest.raises(ValueError, match=r"holds \d+ bytes, fewer than the 1000 of its checkpoint"):
         records.MetricsLog(path, length=1000)
+
+
+def test_a_log_that_cannot_be_written(tmp_path):
+    """The file is named, its lines are kept, and once there is space they are all there, each once."""
+    path, limits = tmp_path / "metrics.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = records.MetricsLog(path)
+    for step in range(100):
+        log.append(step=step)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))  # as a quota
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"File too large: .*/metrics\.jsonl"):
+                log.sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.stat().st_size == 600
+    log.append(step=100)
+    assert log.sync() == path.stat().st_size
+    log.close()
+    assert records.read_metrics(path) == [{"step": step} for step in range(101)]
+
+
+@pytest.mark.parametrize("content", ["", "[1", "\\xff", "[]", '"x"', "[" * 100_000, json.dumps({"rate": "\x1b[2J\n"})])
+def test_a_configuration_that_is_none(content, tmp_path):
+    """Whatever a folder from elsewhere holds in place of a configuration is told in one line of plain characters."""
+    path = records.run_folder(tmp_path, "demo", Config()) / "config.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="demo-") as error:
+        records.run_folder(tmp_path, "demo", Config())
+    assert str(error.value).isprintable()
+    assert path.read_text() == content
+
+
+def take_lock(folder):
+    """Take a folder's lock, and give it back."""
+    with records.lock(folder):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("lock", take_lock), ("log", lambda folder: records.MetricsLog(folder / "log"))]
+)
+def test_links_are_not_followed(name, write, tmp_path):
+    """A folder from elsewhere cannot have another file overwritten."""
+    other = tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / name).symlink_to(other)
+    with pytest.raises(OSError, match=f"symbolic links.*{name}"):
+        write(tmp_path)
+    assert other.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["../demo", "/demo", "a/b"])
+def test_names_stay_in_the_folder_of_results(name, tmp_path):
+    """A name of an experiment is no path."""
+    with pytest.raises(ValueError, match="experiment must be a name, not a path"):
+        records.run_folder(tmp_path / "results", name, Config())
+    assert not list(tmp_path.iterdir())
 
 
 def test_provenance_names_no_path():

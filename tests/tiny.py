@@ -1,0 +1,99 @@
+"""An experiment of seconds, and processes that run it, for tests that disturb them."""
+
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import jax
+import matplotlib.figure
+import sklearn.datasets  # noqa: F401  # so that processes have it when they begin
+
+from experiments import _cli, _run, _training
+from experiments._config import MLPRun
+
+sys.modules["experiments.tiny"] = sys.modules[__name__]  # where the command line looks for it
+PRESETS = {
+    "smoke": MLPRun(
+        dataset="digits",
+        preprocessing="unit",
+        hidden=(8,),
+        activation="relu",
+        momentum=0.9,
+        num_steps=60,
+        eval_every=20,
+        probe_every=10,
+    )
+}
+
+
+def run(config, options, _folder):
+    """Train one net."""
+    return _training.train_all({"arms": {"net": config}}, options)
+
+
+def summarise(data):
+    """Tell the last loss of each seed."""
+    return f"The last losses are {[run['train']['loss'][-1] for run in data['arms']['net']]}."
+
+
+def plot(data):
+    """Draw the first seed's loss."""
+    figure = matplotlib.figure.Figure((1, 1))
+    figure.subplots().plot(data["arms"]["net"][0]["train"]["loss"])
+    return figure
+
+
+def hold(file: Path) -> None:
+    """Let every chunk last for as long as a file is there; one more beside it, `.reached`, says that one does."""
+    chunk = _run.Run._chunk
+
+    def held(*arguments):
+        while file.exists():
+            file.with_suffix(".reached").touch()
+            time.sleep(0.005)
+        return chunk(*arguments)
+
+    _run.Run._chunk = held
+
+
+def call(results: Path, *arguments: str) -> int:
+    """Run the command in this process; return its exit status."""
+    try:
+        _cli.main(sys.modules["experiments.tiny"], ["--results", str(results), *arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def start(
+    results: Path, *arguments: str, held: Path | None = None, flags: str | None = None
+) -> multiprocessing.process.BaseProcess:
+    """Start a process of the command, forked from one that has imported everything; what it prints goes to `results/output`.
+
+    Args:
+        results: folder, made if it is not there.
+        arguments: more of them.
+        held: see `hold`.
+        flags: of XLA, in place of those of this process.
+    """
+    results.mkdir(exist_ok=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tiny"])
+    process = context.Process(target=_main, args=(results, arguments, held, flags))
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+        process.start()
+    return process
+
+
+def _main(results: Path, arguments: tuple[str, ...], held: Path | None, flags: str | None) -> None:
+    """Be that process."""
+    sys.stdout = sys.stderr = (results / "output").open("a", buffering=1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    if flags is not None:
+        os.environ["XLA_FLAGS"] = flags
+    if held:
+        hold(held)
+    sys.exit(call(results, *arguments))
