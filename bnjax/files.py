@@ -25,7 +25,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file beside its place, and move it there."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
+    # NOTE: a process that is killed leaves this file; nothing that looks for files of a kind takes it for one.
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=".part", delete=False) as file:
         try:
             write(file)
             file.flush()

@@ -30,10 +30,11 @@ AT_ONCE = ("--checkpoint-seconds", "0")
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Return a function that returns the results of a run which nothing disturbs."""
+    """Return a function that returns the results of a run which nothing disturbs, by default of one seed."""
     results = {}
 
     def make(*arguments):
+        arguments = arguments or ("--num-steps", "60", "--seeds", "0")
         if arguments not in results:
             results[arguments] = tmp_path_factory.mktemp("undisturbed")
             assert tiny.call(results[arguments], *AT_ONCE, *arguments) == 0
@@ -99,19 +100,21 @@ def send(number):
     return act
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.thorough)])
-def test_killed_at_random_times(kills, undisturbed, tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "num_steps", "seeds"), [(2, 60, (0,)), pytest.param(20, 500, (0, 1), marks=pytest.mark.thorough)]
+)
+def test_killed_at_random_times(kills, num_steps, seeds, undisturbed, tmp_path):
     """However often it is killed, wherever it is, a run loses at most a chunk, and ends bit for bit as one left alone."""
-    config = replace(CONFIG, num_steps=100 + 20 * kills, seeds=(0, 1))
-    arguments = (*AT_ONCE, "--num-steps", str(config.num_steps), "--seeds", "0", "1")
+    config = replace(CONFIG, num_steps=num_steps, seeds=seeds)
+    arguments = ("--num-steps", str(num_steps), "--seeds", *map(str, seeds))
     expected, rng = undisturbed(*arguments), random.Random(kills)
     whole, run = logged(expected), tmp_path / f"mlp-{config_hash(config.identity())}" / "seed0"
     last = 0
     for i in range(kills):
-        process = tiny.start(tmp_path, *arguments)
+        process = tiny.start(tmp_path, *AT_ONCE, *arguments)
         target = whole * (i + rng.random()) / (kills + 1)
         while process.is_alive() and logged(tmp_path) < target:
-            time.sleep(0.001)
+            time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))
         process.kill()
         process.join()
@@ -128,6 +131,12 @@ def test_killed_at_random_times(kills, undisturbed, tmp_path):
     assert_same(tmp_path, expected, config)
 
 
+def wait_until_held(process, held):
+    """Wait until a chunk has begun that lasts as long as the file `held` is there."""
+    while process.is_alive() and not held.with_suffix(".reached").exists():
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_asked_to_stop(number, status, undisturbed, tmp_path, capsys, monkeypatch):
     """A signal ends the command after the chunk at hand, which is saved; the same command continues."""
@@ -140,6 +149,22 @@ def test_asked_to_stop(number, status, undisturbed, tmp_path, capsys, monkeypatc
     assert steps(tmp_path / FOLDER / "seed0") == ([30], 0)
     assert tiny.call(tmp_path) == 0
     assert_same(tmp_path, undisturbed())
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("batching", ["map", "vmap"])
+def test_asked_to_stop_together(batching, undisturbed, tmp_path, capsys, monkeypatch):
+    """Runs that take their steps as one program stop and continue together."""
+    arguments = ("--batching", batching, "--seeds", "0", "1", "2")
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 7, send(signal.SIGTERM))
+        assert tiny.call(tmp_path, *arguments) == 143
+    assert capsys.readouterr().out.endswith("the same command continues.\n")
+    stopped = [steps(run) for run in tmp_path.glob("mlp-*/seed*")]
+    assert len(stopped) == 3
+    assert all(step in (([20], 0), ([30], 0)) for step in stopped)
+    assert tiny.call(tmp_path, *arguments) == 0
+    assert_same(tmp_path, undisturbed(*arguments), replace(CONFIG, seeds=(0, 1, 2)))
 
 
 @pytest.mark.parametrize(
@@ -158,10 +183,9 @@ def test_asked_twice(number, chunks, undisturbed, tmp_path):
         held.touch()
     process = tiny.start(tmp_path, *AT_ONCE, held=held)
     while process.is_alive() and logged(tmp_path) < chunks * 100:
-        time.sleep(0.001)
+        time.sleep(0.01)
     held.touch()
-    while process.is_alive() and not held.with_suffix(".reached").exists():
-        time.sleep(0.001)
+    wait_until_held(process, held)
     os.kill(process.pid, number)
     process.join(0.5)
     assert process.exitcode is None, (tmp_path / "output").read_text()
@@ -361,8 +385,7 @@ def test_another_number_of_devices(before, after, undisturbed, tmp_path):
     held = tmp_path / "held"
     held.touch()
     process = tiny.start(tmp_path, held=held, flags=" ".join([*others, f"{flag}{before}"]))
-    while process.is_alive() and not held.with_suffix(".reached").exists():
-        time.sleep(0.001)
+    wait_until_held(process, held)
     os.kill(process.pid, signal.SIGTERM)
     time.sleep(0.3)
     held.unlink()
@@ -380,8 +403,7 @@ def test_two_processes_on_one_folder(undisturbed, tmp_path, capsys):
     held = tmp_path / "held"
     held.touch()
     process = tiny.start(tmp_path, held=held)
-    while process.is_alive() and not held.with_suffix(".reached").exists():
-        time.sleep(0.001)
+    wait_until_held(process, held)
     assert tiny.call(tmp_path) == 2
     (folder,) = tmp_path.glob("tiny-*")
     assert complaints(capsys) == [f"error: Another process is at work in {folder}."]
@@ -410,6 +432,7 @@ def test_a_configuration_that_is_refused_leaves_no_folder(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 def test_a_backend_that_is_not_there(tmp_path):
     """It is named in one line, with what drives it."""
     command = [sys.executable, "-m", "experiments", "quickstart", "--preset", "smoke", "--results", str(tmp_path / "x")]
