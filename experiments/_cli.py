@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments import _costs
+from experiments import _costs, _processes
 from experiments._config import Options
 
 
@@ -34,6 +34,11 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     from bnjax.files import check_writable
 
     start = time.perf_counter()
+    if options.distributed:
+        try:
+            _processes.join()
+        except ValueError as error:
+            _fail(str(error))
     targets = [Path(options.figures)] if options.figures else []
     try:
         for dataset in sorted(_datasets(asdict(config)) & {*VERSIONS}):
@@ -44,6 +49,8 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         folder, data = _run(experiment, name, config, options)
         head = {"experiment": name, "preset": preset, "config": asdict(config)}
         _publish(experiment, [folder, *targets], {**head, **data})
+    except _processes.Elsewhere:
+        return
     except DataError as error:
         _fail(str(error))
     except OSError as error:
@@ -64,6 +71,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
     """Train, or resume; return the folder and the data of the figure."""
     import jax
 
+    from bnjax.processes import is_first
     from bnjax.records import lock, run_folder
     from experiments._training import ConfigError, Interrupted, SaveError, config_errors
 
@@ -82,7 +90,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
             with config_errors():
                 folder = run_folder(options.results, name, config)
                 stack.enter_context(lock(folder))
-            if folder not in known:
+            if folder not in known and is_first():
                 stack.push(partial(_forget, folder))
             return folder, experiment.run(config, options, folder)
     except ConfigError as error:
@@ -187,4 +195,4 @@ def _one_line(box: str) -> str:
 def _fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on standard error."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(status)
+    _processes.leave(status)

@@ -236,6 +236,9 @@ class Options:
         parallel: how many runs train side by side, each in a thread; default is one per core.
         batching: how runs that differ in seed and learning rate alone share the machine: each in a thread, or together in one
             program, one after another (map) or at once (vmap), spread over all devices. auto is threads on a CPU, else vmap.
+            sharded trains one run after another, each batch spread over all devices.
+        distributed: this process is one of several, as Slurm, Open MPI, Kubernetes or a TPU pod slice starts them; the devices
+            of all share each batch, and the first one writes.
     """
 
     results: str = "results"
@@ -243,8 +246,15 @@ class Options:
     data_dir: str | None = None
     checkpoint_seconds: float = 20.0
     parallel: int | None = None
-    batching: Literal["auto", "threads", "map", "vmap"] = "auto"
+    batching: Literal["auto", "threads", "map", "vmap", "sharded"] = "auto"
+    distributed: bool = False
 
     def __post_init__(self):
+        check(
+            not self.distributed or self.batching in ("auto", "sharded"),
+            "batching",
+            "sharded, or left out, where distributed is set",
+            self.batching,
+        )
         check(self.parallel is None or self.parallel >= 1, "parallel", "at least 1", self.parallel)
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "checkpoint_seconds")

@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from bnjax import data, train
 from bnjax.checkpoint import CheckpointError, Checkpoints
+from bnjax.devices import everywhere
 from bnjax.memory import free_programs
+from bnjax.processes import largest
 from bnjax.records import MetricsLog, lock, read_json, read_metrics, run_folder, write_json
 from experiments._config import Options, RunConfig
 from experiments._log import curves
@@ -81,7 +83,7 @@ class Run:
         with contextlib.ExitStack() as stack:
             with config_errors():
                 stack.enter_context(lock(self.folder))
-            if self._file.exists():
+            if any(largest(self._file.exists())):
                 self.command.bar.update(self.config.num_steps)
             else:
                 meta = self._resume()
@@ -122,10 +124,11 @@ class Run:
 
     def _resume(self) -> dict[str, Any]:
         """Train from the last checkpoint to the end; return what the last one says beside the state."""
-        if self.command.stop.asked:
-            raise Interrupted(self.command.stop.signal_number)
+        asked, signal_number = largest(self.command.stop.asked, self.command.stop.signal_number)
+        if asked:
+            raise Interrupted(signal_number)
         with config_errors():
-            dataset = self.task.load(self.seed)
+            dataset = everywhere(self.task.load(self.seed), self.task.trainer.mesh)
             data.steps_per_epoch(len(dataset.train.labels), self.config.batch_size)
         inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
         state = train.init_state(self.task.trainer, jax.random.key(self.seed), inputs)
@@ -160,16 +163,17 @@ class Run:
                 finished = int(state.step) >= num_steps or not np.isfinite(loss)
                 bar.set_postfix_str(f"{self.label}: loss {loss:.4g}", refresh=False)
                 bar.update((num_steps if finished else int(state.step)) - step)
-                step, stopped = int(state.step), stop.asked
-                now = time.perf_counter()
-                if finished or stopped or now - saved_at >= options.checkpoint_seconds:
+                step, now = int(state.step), time.perf_counter()
+                is_due = now - saved_at >= options.checkpoint_seconds
+                stopped, signal_number, is_due = largest(stop.asked, stop.signal_number, is_due)
+                if finished or stopped or is_due:
                     saved_at = now
                     meta = {"run": self._name, "finished": finished, "provenance": origins}
                     meta["seconds"] = round(before + seconds(), 3)
                     with saves.attempt(self.folder):
                         checkpoints.save(step, state, {**meta, "log_bytes": log.sync()})
                 if stopped:
-                    raise Interrupted(stop.signal_number)
+                    raise Interrupted(signal_number)
                 if finished:
                     return meta
 

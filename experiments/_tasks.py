@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from bnjax import data, linen, models, train
+from bnjax.devices import check_shares
 from experiments._config import DeepLinearRun, MLPRun, RunConfig, VGGRun
 from experiments._probes import PROBES, Probe
 
@@ -30,8 +32,13 @@ class Task(NamedTuple):
 
 
 @cache
-def make_task(config: RunConfig, data_dir: str | None) -> Task:
+def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None) -> Task:
     """Make the task of any configuration; the same one for equal configurations, so that nothing is compiled twice.
+
+    Args:
+        config: of the run.
+        data_dir: folder of prepared data sets.
+        mesh: devices that share each batch, along its axis "batch".
 
     Raises:
         ValueError: if the configuration cannot be run.
@@ -47,7 +54,8 @@ def make_task(config: RunConfig, data_dir: str | None) -> Task:
     optimizer = train.make_optimizer(
         config.optimizer, config.learning_rate * scale, momentum=config.momentum, weight_decay=config.weight_decay
     )
-    trainer = train.Trainer(model, optimizer, config.batch_size, loss)
+    trainer = train.Trainer(model, optimizer, config.batch_size, loss, mesh)
+    check_shares(config.batch_size, mesh, trainer.axis)
     probes = {name: PROBES[name](config, trainer, scale) for name in config.probes}
     return Task(trainer, load, probes, scale)
 

@@ -42,6 +42,8 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
         SaveError: if a run could not be written.
     """
     with config_errors():
+        if options.distributed:
+            raise ValueError("distributed must be left out: these nets are trained and checked on one device.")
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
     with contextlib.ExitStack() as stack:

@@ -15,8 +15,10 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from bnjax import sweep
+from bnjax.processes import is_first
 from bnjax.records import provenance
 from experiments._config import Options, RunConfig
+from experiments._processes import Elsewhere
 from experiments._run import Command, ConfigError, Run, config_errors
 from experiments._saving import SaveError, Saves
 from experiments._signals import Interrupted, StopRequest
@@ -46,14 +48,15 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
         SaveError: if the last save of a run has failed.
+        Elsewhere: in all but the first of several processes, once everything is trained.
     """
     with config_errors():
         tasks = {
-            (group, arm): make_task(config.identity(), options.data_dir)
+            (group, arm): make_task(config.identity(), options.data_dir, _sharing(options))
             for group, arms in groups.items()
             for arm, config in arms.items()
         }
-    with StopRequest() as stop, tqdm(unit="step", delay=_QUIET_SECONDS, dynamic_ncols=True, smoothing=0.05) as bar:
+    with StopRequest() as stop, _progress_bar() as bar:
         saves = Saves(partial(tqdm.write, file=sys.stderr))
         command = Command(options, stop, SharedClock(), bar, provenance(), saves)
         runs = {
@@ -64,7 +67,10 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         }
         unlike = {run.folder: run for run in runs.values()}
         bar.total = sum(run.config.num_steps for run in unlike.values())
-        if _in_threads(options):
+        if _sharing(options):
+            for run in unlike.values():  # in the same order in all processes
+                run.finish()
+        elif _in_threads(options):
             # First one seed of every net: whatever trains side by side then compiles a program of its own.
             jobs = sorted(unlike.values(), key=lambda run: run.config.seeds.index(run.seed))
             run_all([run.finish for run in jobs], stop, options.parallel)
@@ -72,6 +78,8 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
             for alike in _alike(unlike.values()):
                 _train_together(alike, stop, options)
     saves.check()
+    if not is_first():
+        raise Elsewhere
     found = {
         group: {
             arm: [{"seed": seed, **runs[group, arm, seed].read()} for seed in config.seeds]
@@ -85,6 +93,17 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
         "seconds": round(sum(run.record()["seconds"] for run in unlike.values()), 1),
     }
+
+
+def _progress_bar() -> tqdm:
+    """Make the bar that moves with every step."""
+    return tqdm(unit="step", delay=_QUIET_SECONDS, dynamic_ncols=True, smoothing=0.05, disable=not is_first())
+
+
+def _sharing(options: Options) -> Mesh | None:
+    """Make the mesh of all devices, those of other processes included, where they share each batch."""
+    shares = options.distributed or options.batching == "sharded"
+    return Mesh(np.array(jax.devices()), ("batch",)) if shares else None
 
 
 def _in_threads(options: Options) -> bool:

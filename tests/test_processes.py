@@ -2,14 +2,17 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from conftest import ROOT
 from two_processes import make_trainer
 
@@ -19,6 +22,8 @@ from bnjax.digest import digest
 from bnjax.processes import is_first, largest
 
 pytestmark = pytest.mark.thorough
+COMMAND = "import sys, pathlib, tiny; sys.exit(tiny.call(pathlib.Path(sys.argv[1]), *sys.argv[2:]))"
+BATCHES = ("--batch-size", "32", "--norm", "batch")
 
 
 def free_port():
@@ -28,17 +33,17 @@ def free_port():
         return sock.getsockname()[1]
 
 
-def start(command, **environment):
-    """Start a process with two devices."""
-    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-    everything = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), **environment}
+def start(command, num_devices, **environment):
+    """Start a process with so many devices."""
+    flags = f"--xla_force_host_platform_device_count={num_devices} --xla_backend_optimization_level=0"
+    everything = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, *command], env=everything, text=True, cwd=ROOT, **pipes)
 
 
 def finish(processes):
     """Wait for processes, and return what each has printed; they must all succeed."""
-    said = [process.communicate(timeout=200) for process in processes]
+    said = [process.communicate(timeout=900) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), said
     return [output for output, _ in said]
 
@@ -46,7 +51,7 @@ def finish(processes):
 def test_two_processes_train_save_and_restore_as_one(tmp_path):
     """Both end at the losses of one device; what both restore goes on to the same bits, and one device restores it too."""
     script, port = ROOT / "tests" / "two_processes.py", free_port()
-    finish([start([script, tmp_path, str(port), "2", str(i)]) for i in range(2)])
+    finish([start([script, tmp_path, str(port), "2", str(i)], 2) for i in range(2)])
     first, second = (json.loads((tmp_path / f"process{i}.json").read_text()) for i in range(2))
     assert first == second
     assert first["devices"] == 4
@@ -60,6 +65,69 @@ def test_two_processes_train_save_and_restore_as_one(tmp_path):
     state, metrics = train.run_steps(trainer, state, split, num_steps=6)
     tested = train.evaluate(trainer, state.variables, split)
     np.testing.assert_allclose(first["loss"], [*metrics.loss, tested.loss], rtol=1e-5)
+
+
+def launch(results, *arguments):
+    """Start an experiment in two processes, as Slurm would."""
+    job = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
+    job["JAX_COORDINATOR_ADDRESS"] = f"127.0.0.1:{free_port()}"  # else a port that follows from the job's number
+    command = ["-c", COMMAND, results, *BATCHES, "--distributed", "True", *arguments]
+    return [start(command, 1, **job, SLURM_PROCID=str(i), SLURM_LOCALID=str(i)) for i in range(2)]
+
+
+def log(results):
+    """Read the metrics of a run."""
+    (path,) = results.glob("mlp-*/seed0/metrics.jsonl")
+    return path.read_bytes()
+
+
+def losses(results):
+    """Read the losses of a run's steps."""
+    lines = map(json.loads, log(results).splitlines())
+    return [loss for line in lines if line["kind"] == "train" for loss in line["loss"]]
+
+
+def test_an_experiment_under_a_launcher(tmp_path, capsys):
+    """Its losses are those of one process whose devices share each batch; the first alone prints, and leaves all there is."""
+    two, one = tmp_path / "two", tmp_path / "one"
+    talking, silent = finish(launch(two))
+    assert "Written:" in talking
+    assert "last losses" not in silent
+    assert tiny.call(one, *BATCHES, "--batching", "sharded") == 0
+    np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+    before = log(two)
+    assert tiny.call(two, *BATCHES) == 0  # everything is there
+    assert log(two) == before
+    (said,) = (line for line in talking.splitlines() if line.startswith("The last losses"))
+    assert said in capsys.readouterr().out
+
+
+def test_a_signal_to_one_process_stops_both(tmp_path):
+    """Both save the same step and stop; started again, they come to the log of processes that nobody stopped."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    finish(launch(whole, "--num-steps", "100"))
+    stopped = launch(parts, "--num-steps", "100", "--checkpoint-seconds", "0")
+    while not list(parts.glob("mlp-*/seed0/checkpoints/20")):
+        assert all(process.poll() is None for process in stopped), [process.communicate() for process in stopped]
+        time.sleep(0.01)
+    stopped[1].send_signal(signal.SIGTERM)
+    for process in stopped:
+        process.communicate(timeout=900)
+    assert [process.returncode for process in stopped] == [128 + signal.SIGTERM] * 2
+    assert not list(parts.glob("*/finished.json"))
+    finish(launch(parts, "--num-steps", "100"))
+    assert log(parts) == log(whole)
+
+
+def test_without_a_launcher_processes_are_not_joined(tmp_path):
+    """One line says who would have to start them."""
+    process = start(["-c", COMMAND, tmp_path, "--distributed", "True"], 1)
+    _, said = process.communicate(timeout=900)
+    assert process.returncode == 2
+    assert said.startswith(
+        "error: distributed must be for processes that Slurm, Open MPI, Kubernetes or a TPU pod slice"
+    )
+    assert len(said.splitlines()) == 1
 
 
 def test_one_process_decides_and_writes_alone():
