@@ -108,8 +108,8 @@ def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> 
     from experiments._training import ConfigError
 
     refused = kind is not None and issubclass(kind, ConfigError | DataError)
-    if refused and {file.name for file in folder.iterdir()} <= {"config.json", "lock"}:
-        shutil.rmtree(folder)
+    if refused and {file.name for file in folder.glob("*")} <= {"config.json", "lock"}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) -> None:
