@@ -127,7 +127,7 @@ def accuracies(config, seeds):
 @pytest.mark.parametrize(
     "config",
     [
-        MLPRun(dataset="digits", hidden=(32, 32), learning_rate=0.1, num_steps=200),
+        MLPRun(dataset="digits", hidden=(32, 32), num_steps=500),
         pytest.param(
             VGGRun(dataset="digits", image_size=8, width=1 / 16, batch_size=64, num_steps=200),
             marks=pytest.mark.thorough,
@@ -139,7 +139,7 @@ def test_accuracy_is_that_of_float32_within_the_noise_of_seeds(config):
     """Over six seeds, the means differ by no more than twice the standard error of their difference."""
     single, half = (accuracies(replace(config, compute_dtype=d), range(6)) for d in ("float32", "bfloat16"))
     noise = np.sqrt((single.var(ddof=1) + half.var(ddof=1)) / len(single))
-    assert single.mean() > 50
+    assert single.mean() > 75
     assert np.any(single != half)
     assert abs(single.mean() - half.mean()) <= 2 * noise
 
@@ -158,6 +158,6 @@ def test_the_command_line_trains_in_bfloat16(tmp_path, capsys):
     """A run in bfloat16 has a folder of its own, in which the type is written down."""
     for arguments in ([], ["--compute-dtype", "bfloat16"]):
         command_line.main(["quickstart", "--preset", "smoke", "--results", str(tmp_path), *arguments])
-    assert "batch norm" in capsys.readouterr().out
+    assert "with BN" in capsys.readouterr().out
     found = sorted(path.read_text().count('"compute_dtype": "bfloat16"') for path in tmp_path.glob("vgg-*/config.json"))
     assert found == [0, 0, 1, 1]
