@@ -27,6 +27,7 @@ import pytest  # noqa: E402
 from flax import linen as nn  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+pytest.register_assert_rewrite("disturbed")
 jaxtyping.install_import_hook("bnjax", "beartype.beartype")
 
 from bnjax import adapters, data, linen, train  # noqa: E402
@@ -97,3 +98,20 @@ def trained(trainer, synthetic):
 def state(trained):
     """A copy of it, to be given away."""
     return jax.tree.map(jnp.copy, trained)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """Return a function that returns the results of a tiny run which nothing disturbs, by default of one seed."""
+    import tiny
+
+    results = {}
+
+    def make(*arguments):
+        arguments = arguments or ("--num-steps", "60", "--seeds", "0")
+        if arguments not in results:
+            results[arguments] = tmp_path_factory.mktemp("undisturbed")
+            assert tiny.call(results[arguments], "--checkpoint-seconds", "0", *arguments) == 0
+        return results[arguments]
+
+    return make

@@ -1,0 +1,112 @@
+"""On a full disk training goes on, says so, and loses nothing that can be saved later."""
+
+import re
+import signal
+import subprocess
+
+import pytest
+import tiny
+from disturbed import AT_ONCE, FOLDER, assert_same, at_chunk, complaints, send, steps
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder on a disk of 3 MB, and functions that fill it and make space again."""
+
+    def fill():
+        with open(tmp_path / "disk" / "filler", "ab", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"needs a small tmpfs: {error}")
+    if done.returncode:
+        pytest.skip(f"needs a small tmpfs: {done.stderr.strip()}")
+    yield folder / "results", fill, lambda: (folder / "filler").unlink()
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk(disk, undisturbed, capsys, monkeypatch):
+    """Training goes on and says so once; the exit status is 1, the last checkpoints are there, and nothing of a half one."""
+    results, fill, make_space = disk
+    run = results / FOLDER / "seed0"
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 3, fill)
+        assert tiny.call(results, *AT_ONCE) == 1
+    errors = complaints(capsys)
+    begin, end = (
+        f"The checkpoint of step {step} could not be written to {run}/checkpoints: No space" for step in (40, 60)
+    )
+    assert len(errors) == 2, errors
+    assert errors[0].startswith(f"Warning: {begin}")
+    assert errors[0].endswith("Training goes on; make space, or what comes now is lost.")
+    assert errors[1].startswith(f"error: {run} is not saved to the end. {end}")
+    assert errors[1].endswith("Make space; the same command continues from what is saved.")
+    assert steps(run) == ([20, 30], 0)
+    assert not (run / "finished.json").exists()
+    make_space()
+    assert tiny.call(results, *AT_ONCE) == 0
+    assert_same(results, undisturbed())
+
+
+def test_space_comes_back(disk, undisturbed, capsys, monkeypatch):
+    """A save that succeeds after others have failed takes up everything, and says so."""
+    results, fill, make_space = disk
+    at_chunk(monkeypatch, 2, fill, lambda: None, make_space)
+    assert tiny.call(results, *AT_ONCE) == 0
+    warning, news = complaints(capsys)
+    assert warning.startswith("Warning: The checkpoint of step 30 could not be written")
+    assert news == "Saved again: nothing is lost."
+    assert_same(results, undisturbed())
+
+
+def test_stopped_on_a_full_disk(disk, undisturbed, monkeypatch):
+    """A signal ends the command as ever; what was saved before is continued."""
+    results, fill, make_space = disk
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 2, fill, send(signal.SIGTERM))
+        assert tiny.call(results, *AT_ONCE) == 143
+    assert steps(results / FOLDER / "seed0") == ([10, 20], 0)
+    make_space()
+    assert tiny.call(results) == 0
+    assert_same(results, undisturbed())
+
+
+def test_a_disk_that_is_full_before_and_after_training(disk, undisturbed, capsys, monkeypatch):
+    """The file that cannot be written is named in a line; no training is lost that was done."""
+    results, fill, make_space = disk
+    results.mkdir()
+    fill()
+    assert tiny.call(results) == 2
+    (line,) = complaints(capsys)
+    assert re.fullmatch(
+        r"error: No space left on device: .*/config\.json\. Make space; the same command continues\.", line
+    )
+    make_space()
+
+    def run_and_fill(*arguments):
+        data = run(*arguments)
+        fill()
+        return data
+
+    run = tiny.run
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny, "run", run_and_fill)
+        assert tiny.call(results) == 2
+    (line,) = complaints(capsys)
+    assert re.fullmatch(
+        r"error: No space left on device: .*/tiny\.json\. Make space; the same command continues\.", line
+    )
+    make_space()
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 0, pytest.fail)
+        assert tiny.call(results) == 0
+    assert_same(results, undisturbed())
