@@ -170,6 +170,8 @@ def _parse(read: Callable[[], str | bytes], path: Path) -> Any:
     """Parse what is read of a file."""
     try:
         return json.loads(read())
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(f"{path} is not JSON ({error.msg})", error.doc, error.pos) from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}).") from error
 

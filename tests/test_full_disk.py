@@ -4,9 +4,13 @@ import re
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 import tiny
 from disturbed import AT_ONCE, FOLDER, assert_same, at_chunk, complaints, send, steps
+
+from bnjax import data, models, sweep, train
+from bnjax.checkpoint import CheckpointError
 
 
 @pytest.fixture
@@ -110,3 +114,36 @@ def test_a_disk_that_is_full_before_and_after_training(disk, undisturbed, capsys
         at_chunk(patch, 0, pytest.fail)
         assert tiny.call(results) == 0
     assert_same(results, undisturbed())
+
+
+def test_a_grid_on_a_full_disk(disk, monkeypatch):
+    """A grid is trained to the end and warns, and its last checkpoint raises; with space again, the same call continues."""
+    folder, fill, make_space = disk
+    folder.mkdir()
+
+    def make_trainer(learning_rate):
+        model = models.make_model(models.MLPConfig(hidden=(8,)))
+        return train.Trainer(model, train.make_optimizer("sgd", learning_rate), batch_size=16)
+
+    def train_grid(folder):
+        runs = sweep.grid(learning_rate=(0.1,), seed=(0, 1))
+        options = {"num_steps": 30, "chunk_size": 10, "save_seconds": 0.0, "folder": folder}
+        return sweep.train_grid(make_trainer, runs, data.load("digits"), **options)
+
+    def filling(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            fill()
+        return sweep.run_steps(*arguments, **options)
+
+    calls = []
+    with monkeypatch.context() as patch:
+        patch.setattr("bnjax.sweep.training.run_steps", filling)
+        with (
+            pytest.warns(UserWarning, match="No space left on device. Training goes on"),
+            pytest.raises(CheckpointError, match="could not be written"),
+        ):
+            train_grid(folder)
+    assert len(calls) == 3
+    make_space()
+    np.testing.assert_array_equal(train_grid(folder).loss, train_grid(None).loss)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from bnjax.checkpoint import Checkpoints
+from bnjax.checkpoint import CheckpointError, Checkpoints
 from bnjax.data import Dataset
 from bnjax.progress import progress_bar
 from bnjax.records import lock
@@ -89,7 +90,7 @@ def train_grid(
 
     Raises:
         ValueError: if the grid, a number of steps or the way is none, or the folder holds another grid or is in use.
-        CheckpointError: if the folder's checkpoints are damaged, every one.
+        CheckpointError: if the folder's checkpoints are damaged, every one, or the last one cannot be written.
     """
     plan = _Plan(num_steps, chunk_size, num_steps if test_every is None else test_every)
     _check(plan)
@@ -104,7 +105,8 @@ def train_grid(
             while part.step < num_steps:
                 advance(part.take_chunk() * len(part.program.rows))
                 if time.monotonic() - saved_at >= save_seconds:
-                    save()
+                    with _only_told():
+                        save()
                     saved_at = time.monotonic()
         save()
     return _join(parts, plan, [dict(run) for run in runs])
@@ -212,6 +214,15 @@ def _check(plan: _Plan) -> None:
             raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
     if plan.test_every % plan.chunk_size and plan.test_every < plan.num_steps:
         raise ValueError(f"test_every must be a multiple of chunk_size, {plan.chunk_size}, got {plan.test_every}.")
+
+
+@contextlib.contextmanager
+def _only_told() -> Iterator[None]:
+    """Warn where a checkpoint cannot be written, as on a full disk; the last one raises."""
+    try:
+        yield
+    except CheckpointError as error:
+        warnings.warn(f"{error} Training goes on.", stacklevel=4)
 
 
 def _describe(plan: _Plan, runs: Sequence[Fields]) -> str:

@@ -2,9 +2,9 @@
 
 Command: python -m experiments.benchmarks.overhead --preset cpu
 
-For the nets of two experiments, as a preset has them: the time of steps in a compiled chunk, of each measurement, of a test, and
-of a checkpoint, and what share of the steps' time each of them adds at its interval. Images are noise of the size of the data
-set's; nothing that is timed depends on what they show.
+For the nets of two experiments, as a preset has them: the time of steps in a compiled chunk, of each measurement, of a test,
+and of a checkpoint, and what share of the steps' time each of them adds at its interval. Images are noise of the size of the
+data set's; nothing that is timed depends on what they show.
 
 All are timed in turn in one process.
 """
