@@ -11,8 +11,8 @@ All rows run in turn in one process. Only ratios of one run mean something.
 
 Measured: on two CPU cores (2026-11-21, jax 0.10.2), times faster than one after another in chunks: eight MLPs, 500 steps, with
 threads 1.37, mapped 1.14, vmapped 1.04, mapped on two CPU devices 1.61; four VGG-As of an eighth of the width, 20 steps, with
-threads 1.12, mapped 1.04, vmapped 0.99. `auto` is threads there. A call per step took 49 times as long as chunks of 200 steps for
-the MLP, since each call shuffles the data set.
+threads 1.12, mapped 1.04, vmapped 0.99. `auto` is threads there. A call per step took 49 times as long as chunks of 200 steps
+for the MLP, since each call shuffles the data set.
 """
 
 import argparse
