@@ -44,6 +44,7 @@ MAMELI: dict[str, Any] = {
     "num_steps": 30 * 390,
     "eval_every": 390,
     "probe_every": 30,
+    "seeds": (0, 1, 2),
 }
 # A replication with Adam: 50 epochs of 390 whole batches.
 ALX: dict[str, Any] = {
@@ -53,6 +54,7 @@ ALX: dict[str, Any] = {
     "num_steps": 50 * 390,
     "eval_every": 390,
     "probe_every": 390,
+    "seeds": (0, 1, 2),
 }
 
 

@@ -176,4 +176,9 @@ def findings(data: dict[str, Any]) -> str:
         f"layers {layers} move {spread(False)} times as far with noisy batch norm as without batch norm, and "
         f"{spread(True)} times in units of each unit's own standard deviation."
     )
-    return " ".join([found, *curves.divergences(nets)])
+    others = {
+        f"{curves.LABELS[norm]} of strength {strength:g}": data["sweep"][f"{norm}_{strength:g}"]
+        for norm in NOISY
+        for strength in config["noise_strengths"]
+    }
+    return " ".join([found, *(line[0].upper() + line[1:] for line in curves.divergences({**nets, **others}))])

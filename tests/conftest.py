@@ -115,3 +115,9 @@ def undisturbed(tmp_path_factory):
         return results[arguments]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smoke_results(tmp_path_factory):
+    """A folder in which every experiment is run in seconds, once for all tests that need it."""
+    return tmp_path_factory.mktemp("smoke")

@@ -111,13 +111,13 @@ def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkey
 
 @pytest.mark.thorough
 @pytest.mark.xdist_group("smoke")
-def test_all_experiments_in_seconds(capsys, tmp_path, monkeypatch):
+def test_all_experiments_in_seconds(capsys, smoke_results, monkeypatch):
     """The smoke presets run, the report shows them, and running again trains nothing."""
     monkeypatch.setattr(sys, "argv", ["experiments", "all"])
-    arguments = ["all", "--preset", "smoke", "--results", tmp_path]
+    arguments = ["all", "--preset", "smoke", "--results", smoke_results]
     status, _, errors = run(capsys, *arguments)
     assert status == 0, errors[-2000:]
-    page = (tmp_path / "report.html").read_text()
+    page = (smoke_results / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(command_line.names())
     assert 'class="claim not-run' not in page
     monkeypatch.setattr("experiments._cli.main", None)

@@ -46,11 +46,11 @@ def is_run(runs):
     "name",
     [name if name == "quickstart" else pytest.param(name, marks=pytest.mark.thorough) for name in command_line.names()],
 )
-def test_a_run_leaves_its_table_figure_and_data(name, capsys, tmp_path, monkeypatch):
+def test_a_run_leaves_its_table_figure_and_data(name, capsys, smoke_results, monkeypatch):
     """Every experiment's smoke preset writes figure and data, says what it found, and running again trains nothing."""
     experiment = importlib.import_module(f"experiments.{name}")
-    figures = tmp_path / "figures"
-    arguments = [*SMOKE, "--results", str(tmp_path), "--figures", str(figures)]
+    figures = smoke_results / "figures"
+    arguments = [*SMOKE, "--results", str(smoke_results), "--figures", str(figures)]
     status, output, _ = run(capsys, experiment, *arguments)
     assert status == 0
     data = read_json(figures / f"{name}.json")
@@ -58,7 +58,7 @@ def test_a_run_leaves_its_table_figure_and_data(name, capsys, tmp_path, monkeypa
     assert data["preset"] == "smoke"
     assert data["provenance"][0]["versions"]["jax"]
     assert arms_of(data)
-    (folder,) = tmp_path.glob(f"{name}-*")
+    (folder,) = smoke_results.glob(f"{name}-*")
     for target in (folder, figures):
         assert (target / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert str(target / f"{name}.png") in output

@@ -11,6 +11,7 @@ from experiments._claims.measures import curve, median_of
 from experiments._figures import captions, style
 from experiments._figures.accuracy import draw_accuracy, explain, limit_accuracy, mark_guessing, smoothing
 from experiments._figures.style import COLOURS, FAINT, INK
+from experiments._numbers import curves
 from experiments._numbers import drift as drift_numbers
 from experiments._numbers.accuracy import MEASURES, over_runs
 from experiments.noisy_batchnorm import by_strength
@@ -49,6 +50,9 @@ def _draw_sweep(panel: Axes, data: dict[str, Any]) -> None:
             panel.vlines(places, [found.low for found in ranges], [found.high for found in ranges], color=COLOURS[norm])
             middles = [found.middle for found in ranges]
             panel.plot(places, middles, line, color=COLOURS[norm], markerfacecolor=fill, markersize=8, linewidth=1.6)
+            for place, middle, runs in zip(places, middles, nets.values(), strict=True):
+                if any(run["diverged_at"] is not None for run in runs):
+                    panel.plot(place, middle, "X", color=COLOURS[norm], markersize=12, zorder=5)
     mark_guessing(panel)
     labels = [f"{strength:g}" if strength else "none" for strength in strengths["noise"]]
     panel.set_xticks(range(len(labels)), labels)
@@ -111,5 +115,14 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
             "lines: range over seeds",
             "shades: middle 80 % of the steps",
         ],
+        [
+            f"other strengths of the noise: {curves.plural(_seeds_of_sweep(data), 'seed')}",
+            "crosses: a run diverged, and counts as a guess",
+        ],
         captions.origin(data),
     ]
+
+
+def _seeds_of_sweep(data: dict[str, Any]) -> int:
+    """Count the seeds of the strengths that are trained for the sweep alone."""
+    return max(len(runs) for runs in data["sweep"].values())
