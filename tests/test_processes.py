@@ -105,8 +105,8 @@ def test_an_experiment_under_a_launcher(tmp_path, capsys):
 def test_a_signal_to_one_process_stops_both(tmp_path):
     """Both save the same step and stop; started again, they come to the log of processes that nobody stopped."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    finish(launch(whole, "--num-steps", "100"))
-    stopped = launch(parts, "--num-steps", "100", "--checkpoint-seconds", "0")
+    finish(launch(whole))
+    stopped = launch(parts, "--checkpoint-seconds", "0")
     while not list(parts.glob("mlp-*/seed0/checkpoints/20")):
         assert all(process.poll() is None for process in stopped), [process.communicate() for process in stopped]
         time.sleep(0.01)
@@ -115,7 +115,7 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
         process.communicate(timeout=900)
     assert [process.returncode for process in stopped] == [128 + signal.SIGTERM] * 2
     assert not list(parts.glob("*/finished.json"))
-    finish(launch(parts, "--num-steps", "100"))
+    finish(launch(parts))
     assert log(parts) == log(whole)
 
 

@@ -7,6 +7,10 @@ and of a checkpoint, and what share of the steps' time each of them adds at its 
 data set's; nothing that is timed depends on what they show.
 
 All are timed in turn in one process.
+
+Measured: preset cpu on two CPU cores (2026-11-21, jax 0.10.2), beside other work: checkpoints every 20 seconds add 1.1 % to the
+VGG's steps and 0.5 % to the perceptron's; the VGG's three measurements every 50 steps 14 to 16 % each, its tests 9 %; the
+perceptron's percentiles every 100 steps 37 %, its tests 15 %.
 """
 
 import argparse
