@@ -9,9 +9,9 @@ precision that was measured in the same process.
 
 All rows run in turn in one process. Only ratios of one run mean something.
 
-Measured: on two CPU cores (2026-11-21, jax 0.10.2, PyTorch 2.13), a quarter of the width, 20 steps: bnjax in chunks 1,974 images
-per second at 94 % of the rate, PyTorch 1,462, with channels last 2,008, or 1.02 times bnjax's; a call per step 0.76, bfloat16,
-which these cores compute in float32, 0.92.
+Measured: on two CPU cores (2026-11-21, jax 0.10.2, PyTorch 2.13), a quarter of the width, 20 steps: bnjax in chunks 1,974
+images per second at 94 % of the rate, PyTorch 1,462, with channels last 2,008, or 1.02 times bnjax's; a call per step 0.76,
+bfloat16, which these cores compute in float32, 0.92.
 """
 
 import argparse
