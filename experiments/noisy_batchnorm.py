@@ -181,4 +181,4 @@ def findings(data: dict[str, Any]) -> str:
         for norm in NOISY
         for strength in config["noise_strengths"]
     }
-    return " ".join([found, *(line[0].upper() + line[1:] for line in curves.divergences({**nets, **others}))])
+    return " ".join([found, *curves.divergences({**nets, **others})])
