@@ -5,7 +5,6 @@ Each run is in a thread of its own, with its own measurements, log and checkpoin
 
 import threading
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class Together:
     """
 
     def __init__(self, trainer: train.Trainer, num_runs: int, way: sweep.Way):
-        self._trainer, self._num_runs, self._way = _Same(trainer), num_runs, way
+        self._make_trainer, self._num_runs, self._way = sweep.MakeTrainer(_same, (("trainer", trainer),)), num_runs, way
         self._members = num_runs
         self._requests: list[_Request] = []
         self._changed = threading.Condition()
@@ -68,10 +67,10 @@ class Together:
         """Take steps; runs that are not there are replaced by idle ones, so that nothing is compiled anew."""
         rows = np.resize(np.arange(len(requests)), self._num_runs)
         own_split = any(request.split is not requests[0].split for request in requests)
+        states = stack([requests[i].state for i in rows])
         found = sweep.run_steps(
-            self._trainer,
-            {},
-            stack([requests[i].state for i in rows]),
+            sweep.Program(tuple(rows.tolist()), self._make_trainer, {}, states.key),
+            states,
             stack([requests[i].split for i in rows]) if own_split else requests[0].split,
             num_steps=num_steps,
             active=np.arange(self._num_runs) < len(requests),
@@ -81,13 +80,9 @@ class Together:
         return unstack(found)[: len(requests)]
 
 
-class _Same(NamedTuple):
-    """Makes a trainer that is already there; equal for equal trainers, so that compiled programs are found again."""
-
-    trainer: train.Trainer
-
-    def __call__(self) -> train.Trainer:
-        return self.trainer
+def _same(trainer: train.Trainer) -> train.Trainer:
+    """Make a trainer that is already there."""
+    return trainer
 
 
 @dataclass(eq=False)

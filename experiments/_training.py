@@ -121,10 +121,16 @@ def _alike(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> None:
     """Train runs that are alike, their steps as one program, spread over all devices."""
+    left = [run for run in runs if not run.finished]
+    for run in runs:
+        if run not in left:
+            run.finish()
+    if not left:
+        return
     devices = jax.devices()
     mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None
     way = sweep.Way(options.batching if options.batching in ("map", "vmap") else "auto", mesh)
-    together = Together(runs[0].task.trainer, len(runs), way)
+    together = Together(left[0].task.trainer, len(left), way)
 
     def finish(run: Run) -> None:
         try:
@@ -132,4 +138,4 @@ def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> Non
         finally:
             together.leave()
 
-    run_all([partial(finish, run) for run in runs], stop, parallel=len(runs))
+    run_all([partial(finish, run) for run in left], stop, parallel=len(left))

@@ -154,18 +154,18 @@ def test_a_batch_that_cannot_be_spread(options, message, split, as_a_user):
 def test_runs_over_one_axis_and_their_batches_over_another(net, batching, split):
     """Four runs on two by four devices, each batch over four, take the steps of four runs on one."""
     both = jax.make_mesh((2, 4), ("runs", "batch"), axis_types=(AxisType.Auto,) * 2)
-    keys = jax.vmap(jax.random.key)(np.arange(4, dtype=np.uint32))
-    numbers = {"learning_rate": jnp.array([0.1, 0.05, 0.02, 0.01])}
+    runs = [{"seed": seed, "learning_rate": rate} for seed, rate in enumerate((0.1, 0.05, 0.02, 0.01))]
     found = []
     for mesh in (both, None):
 
         def make(learning_rate, mesh=mesh):
             return make_trainer(net, mesh)._replace(optimizer=train.make_optimizer("sgd", learning_rate))
 
-        states = sweep.init_states(make, numbers, keys, jnp.zeros((1, *split.images.shape[1:])))
+        (program,) = sweep.programs(make, runs)
+        states = sweep.init_states(program, jnp.zeros((1, *split.images.shape[1:])))
         way = sweep.Way(batching, mesh)
-        states, metrics = sweep.run_steps(make, numbers, states, split, num_steps=2, way=way)
-        tested = sweep.evaluate(make, numbers, states, split, way=way)
+        states, metrics = sweep.run_steps(program, states, split, num_steps=2, way=way)
+        tested = sweep.evaluate(program, states, split, way=way)
         found.append((metrics.loss, tested.loss))
         devices = metrics.loss.sharding.device_set
     assert len(devices) == 1

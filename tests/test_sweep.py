@@ -103,6 +103,22 @@ def test_any_number_can_vary(digits):
     assert len(np.unique(found.loss[:, -1])) == 8
 
 
+def test_a_grid_is_compiled_once(digits):
+    """The same grid again, with other seeds and numbers, makes and traces no trainer anew."""
+    traces = []
+
+    def counted(**fields):
+        traces.append(1)
+        return make_trainer(**fields)
+
+    def train_grid(seed, rate):
+        runs = sweep.grid(norm=("none", "batch"), learning_rate=(rate, 0.01), seed=(seed, 5))
+        sweep.train_grid(counted, runs, digits, num_steps=4)
+        return len(traces)
+
+    assert train_grid(1, 0.1) == train_grid(2, 0.2) > 0
+
+
 @pytest.mark.parametrize("batching", ["threads", pytest.param("vmap", marks=pytest.mark.thorough)])
 def test_a_run_that_diverges_freezes(batching, digits):
     """Its step is recorded, what follows is NaN, and the others are as they are without it."""

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,12 +15,24 @@ from bnjax.train import Trainer
 Fields = Mapping[str, Any]
 
 
+class MakeTrainer(NamedTuple):
+    """Makes trainers from numbers, some fields being fixed; equal for equal ones, so that compiled programs are found again."""
+
+    function: Callable[..., Trainer]
+    fixed: tuple[tuple[str, Any], ...] = ()
+
+    def __call__(self, **numbers: Any) -> Trainer:
+        """Make the trainer of a run."""
+        return self.function(**dict(self.fixed), **numbers)
+
+
 class Program(NamedTuple):
     """Runs that one program trains: they differ in seeds and in numbers.
 
     Attributes:
         rows: which runs of the grid these are, in its order.
-        make_trainer: makes the trainer from the numbers of a run, its other fields being fixed.
+        make_trainer: makes the trainer from the numbers of a run, its other fields being fixed. It is hashable, and what it
+            makes is the same whenever it is called, so that it is compiled once.
         numbers: by name, one value per run.
         keys: of everything random, one per run.
     """
@@ -60,7 +71,7 @@ def programs(
 
     Args:
         make_trainer: called with the fields of a run but its seed. Where a field is a float, it gets a traced number, which
-            Python cannot compare; so runs that differ in it need no program of their own.
+            Python cannot compare; so runs that differ in it need no program of their own. The other fields are hashable.
         runs: the fields of each.
         fixed: fields that are floats, and are nevertheless to be given as they are.
 
@@ -78,7 +89,7 @@ def programs(
     return [
         Program(
             tuple(members),
-            partial(make_trainer, **dict(common)),
+            MakeTrainer(make_trainer, common),
             {name: jnp.asarray([runs[row][name] for row in members], jnp.float32) for name in names},
             jax.vmap(jax.random.key)(np.asarray([runs[row]["seed"] for row in members], np.uint32)),
         )

@@ -11,35 +11,28 @@ from jaxtyping import Bool, Float, PyTree
 
 from bnjax import train
 from bnjax.data import Split
-from bnjax.sweep.grid import Fields
+from bnjax.sweep.grid import Fields, MakeTrainer, Program
 from bnjax.sweep.ways import AUTO, Way, for_each
 from bnjax.train import Metrics, Trainer, TrainState
 
-MakeTrainer = Callable[..., Trainer]
-Numbers = dict[str, Float[Array, " runs"]]
 Probe = Callable[[Trainer, TrainState, Split], PyTree]
 
 
-def init_states(
-    make_trainer: MakeTrainer, numbers: Numbers, keys: Array, x: Float[Array, "batch *features"]
-) -> TrainState:
+def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the states before the first step, stacked along a new first axis.
 
     Args:
-        make_trainer: makes a run's trainer from its numbers.
-        numbers: by name, one per run.
-        keys: of everything random, one per run.
+        program: whose runs are to be started.
         x: inputs of the shape that the model will get; their values do not matter.
 
     Returns:
         TrainState whose leaves have an entry per run.
     """
-    return for_each(_init, (make_trainer,), (numbers, keys), x, Way("map"))
+    return for_each(_init, (program.make_trainer,), (program.numbers, program.keys), x, Way("map"))
 
 
 def run_steps(
-    make_trainer: MakeTrainer,
-    numbers: Numbers,
+    program: Program,
     states: TrainState,
     split: Split,
     *,
@@ -51,9 +44,7 @@ def run_steps(
     """Take `num_steps` steps of every run, each in its own data order.
 
     Args:
-        make_trainer: makes a run's trainer from its numbers; what it makes must be the same whenever it is called, and is
-            compiled once.
-        numbers: by name, one per run.
+        program: of these runs.
         states: where to start, stacked.
         split: the training data, whole.
         num_steps: how many steps; each number compiles once.
@@ -64,13 +55,12 @@ def run_steps(
     Returns:
         (states, metrics): the states after the steps, and metrics of each step, (runs, num_steps).
     """
-    runs = (numbers, states, _all(states, active), split if own_split else None)
-    return for_each(_steps, (make_trainer, num_steps), runs, None if own_split else split, way)
+    runs = (program.numbers, states, _all(states, active), split if own_split else None)
+    return for_each(_steps, (program.make_trainer, num_steps), runs, None if own_split else split, way)
 
 
 def evaluate(
-    make_trainer: MakeTrainer,
-    numbers: Numbers,
+    program: Program,
     states: TrainState,
     split: Split,
     *,
@@ -80,8 +70,7 @@ def evaluate(
     """Average loss and accuracy of every run over every example, with running statistics, which stay as they are.
 
     Args:
-        make_trainer: as in `run_steps`.
-        numbers: by name, one per run.
+        program: of these runs.
         states: to evaluate, stacked.
         split: the data, whole.
         active: which runs are evaluated; NaN for the others. None is all.
@@ -90,13 +79,12 @@ def evaluate(
     Returns:
         Metrics, each (runs,).
     """
-    return measure(_average_state, make_trainer, numbers, states, split, active=active, way=way)
+    return measure(_average_state, program, states, split, active=active, way=way)
 
 
 def measure(
     probe: Probe,
-    make_trainer: MakeTrainer,
-    numbers: Numbers,
+    program: Program,
     states: TrainState,
     split: Split,
     *,
@@ -108,8 +96,7 @@ def measure(
     Args:
         probe: a pure function of a trainer, a state and data, such as a scan along the gradient of the state's next batch; it
             is compiled once.
-        make_trainer: as in `run_steps`.
-        numbers: by name, one per run.
+        program: of these runs.
         states: to measure, stacked.
         split: the data, whole.
         active: which runs are measured; the others have NaN, and 0 where numbers are whole. None is all.
@@ -118,7 +105,8 @@ def measure(
     Returns:
         What `probe` returns, with an entry per run.
     """
-    return for_each(_measure, (make_trainer, probe), (numbers, states, _all(states, active)), split, way)
+    runs = (program.numbers, states, _all(states, active))
+    return for_each(_measure, (program.make_trainer, probe), runs, split, way)
 
 
 # NOTE: the functions beneath jit, for which a trainer made from traced numbers could not be a constant.

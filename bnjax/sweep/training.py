@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,9 +19,9 @@ from bnjax.data import Dataset
 from bnjax.progress import progress_bar
 from bnjax.records import lock
 from bnjax.sweep.grid import Fields, Program, programs
-from bnjax.sweep.steps import MakeTrainer, Probe, evaluate, init_states, measure, run_steps
+from bnjax.sweep.steps import Probe, evaluate, init_states, measure, run_steps
 from bnjax.sweep.ways import AUTO, Way, unstack
-from bnjax.train import TrainState
+from bnjax.train import Trainer, TrainState
 
 
 class GridResult(NamedTuple):
@@ -52,7 +53,7 @@ class GridResult(NamedTuple):
 
 
 def train_grid(
-    make_trainer: MakeTrainer,
+    make_trainer: Callable[..., Trainer],
     runs: Sequence[Fields],
     dataset: Dataset,
     *,
@@ -137,7 +138,7 @@ class _Part:
         self.program, self.plan, self.dataset, self.probes, self.way = program, plan, dataset, probes, way
         inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
         self.step = 0
-        self.states = init_states(program.make_trainer, program.numbers, program.keys, inputs)
+        self.states = init_states(program, inputs)
         num_runs = len(program.rows)
         steps, tests = (num_runs, plan.num_steps), (num_runs, len(plan.test_steps))
         self.diverged_at = np.full(num_runs, -1, np.int32)
@@ -173,9 +174,8 @@ class _Part:
 
     def _call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Call a function of many runs for these."""
-        runs = (self.program.make_trainer, self.program.numbers, self.states)
         options = {"split": self.dataset.train, "active": self.active, "way": self.way, **options}
-        return function(*arguments, *runs, **options)
+        return function(*arguments, self.program, self.states, **options)
 
     def _shape(self, probe: Probe) -> PyTree:
         """Find out what a probe returns for all runs, without computing it."""
@@ -227,10 +227,7 @@ def _only_told() -> Iterator[None]:
 
 def _describe(plan: _Plan, runs: Sequence[Fields]) -> str:
     """Write down a grid such that another process writes the same."""
-    fields = [
-        {name: getattr(value, "__qualname__", repr(value)) for name, value in sorted(run.items())} for run in runs
-    ]
-    return f"{plan._asdict()}, {fields}"
+    return re.sub(r" at 0x\w+", "", f"{plan._asdict()}, {[sorted(run.items()) for run in runs]}")
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ def lp_figure(data: dict[str, Any]) -> Figure:
         _scans(panels[0, 1], vgg, loss_range)
         panels[0, 1].set(title="VGG: loss along the gradient", ylabel="largest - smallest loss (nats)")
         _scans(panels[0, 2], vgg, curves.farthest_gradient)
-        panels[0, 2].set(title="VGG: gradient predictiveness", ylabel="change of the gradient, l2")
+        panels[0, 2].set(title="VGG: gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
         _losses(panels[1, 0], deep)
         _final_losses(panels[1, 1], deep)
         _scans(panels[1, 2], deep, curves.effective_smoothness, quartiles=True)

@@ -114,7 +114,8 @@ def log_scale(panel: Axes) -> None:
     if any(np.any(np.asarray(line.get_ydata(), float) > 0) for line in panel.lines):
         panel.set_yscale("log")
         low, high = panel.get_ylim()
-        between = (2, 4, 6) if high < 50 * low else ()
+        powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+        between = (2, 4, 6) if high < 50 * low else (2, 5) if powers < 2 else ()
         panel.yaxis.set_major_formatter(number)
         panel.yaxis.set_minor_formatter(
             lambda y, _: number(y) if round(y / 10 ** np.floor(np.log10(y))) in between else ""

@@ -57,7 +57,7 @@ def make_programs(
     """Make every row."""
     split, trainer = make_split(net), make_trainer(net, width)
     (grid,) = sweep.programs(partial(make_trainer, net, width), sweep.grid(learning_rate=(0.1,), seed=range(num_runs)))
-    states = sweep.init_states(grid.make_trainer, grid.numbers, grid.keys, jnp.zeros((1, *split.images.shape[1:])))
+    states = sweep.init_states(grid, jnp.zeros((1, *split.images.shape[1:])))
     step = jax.jit(lambda state: train.train_step(trainer, state, train.current_batch(trainer, state, split)))
 
     def by_steps() -> list:
@@ -71,7 +71,7 @@ def make_programs(
         return [train.run_steps(trainer, row, split, num_steps=num_steps)[1].loss for row in rows]
 
     def together(way: sweep.Way) -> jax.Array:
-        return sweep.run_steps(grid.make_trainer, grid.numbers, states, split, num_steps=num_steps, way=way)[1].loss
+        return sweep.run_steps(grid, states, split, num_steps=num_steps, way=way)[1].loss
 
     rows: dict[str, Callable[[], object]] = {"one after another, a call per step": by_steps, _REFERENCE: by_chunks}
     devices = Mesh(np.array(jax.devices()), ("runs",))
