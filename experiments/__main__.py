@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from experiments import _all, _catalogue, _cli, _costs
-from experiments._catalogue import names as names
-from experiments._catalogue import title as title
+from experiments._command import catalogue, cli, costs, everything
+from experiments._command.catalogue import names as names
+from experiments._command.catalogue import title as title
 
 COMMANDS = ("all", "draw", "report")
 _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run an experiment, or resume it
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     if name in COMMANDS:
         {"all": _run_all, "draw": _draw, "report": _report}[name](rest)
     elif name in names():
-        _cli.main(_catalogue.module(name), rest)
+        cli.main(catalogue.module(name), rest)
     else:
         sys.exit(_complain(f"there is no experiment {name!r}; there are: {', '.join(names())}."))
 
@@ -51,8 +51,8 @@ def _list(arguments: list[str]) -> str:
     lines = [_USAGE]
     for name in names():
         lines.append(f"{name:18}{title(name)}")
-        for preset in _catalogue.module(name).PRESETS:
-            lines.append(f"  {preset:16}{_costs.cost(name, preset):32}{_costs.state(name, preset, results)}")
+        for preset in catalogue.module(name).PRESETS:
+            lines.append(f"  {preset:16}{costs.cost(name, preset):32}{costs.state(name, preset, results)}")
     return "\n".join(lines)
 
 
@@ -66,11 +66,11 @@ def _run_all(arguments: list[str]) -> None:
     parser.add_argument("--figures", type=Path, help="folder of figures and data (figures, in that of the runs)")
     parser.add_argument("--data-dir", help="folder of prepared data sets")
     options = parser.parse_args(arguments)
-    if not any(options.preset in _catalogue.module(name).PRESETS for name in names()):
+    if not any(options.preset in catalogue.module(name).PRESETS for name in names()):
         parser.error(f"no experiment has a preset {options.preset!r}.")
     figures = options.figures or options.results / "figures"
     more = ["--data-dir", options.data_dir] if options.data_dir else []
-    failed = _all.run_all(options.preset, options.results, figures, more)
+    failed = everything.run_all(options.preset, options.results, figures, more)
     print("\n== report")
     status = _write_report(figures, options.results / "report.html")
     if failed:
@@ -140,7 +140,7 @@ def _draw_data(file: Path) -> Path:
     name = read_json(file)["experiment"]
     if name not in names():
         sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
-    return _cli.draw(_catalogue.module(name), file)
+    return cli.draw(catalogue.module(name), file)
 
 
 def _draw_result(file: Path, rest: list[Path]) -> Path:

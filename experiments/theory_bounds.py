@@ -76,7 +76,7 @@ PRESETS = {
 
 def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
     """Train and check both nets; return the data of the figure."""
-    from experiments._theory_runs import check_all
+    from experiments._theory.runs import check_all
 
     return check_all(config, options, folder)
 

@@ -13,8 +13,8 @@ from bnjax import train
 from bnjax.checkpoint import Checkpoints
 from bnjax.digest import digest
 from bnjax.records import config_hash, read_json
-from experiments import _run
-from experiments._tasks import make_task
+from experiments._training.run import Run
+from experiments._training.tasks import make_task
 
 CONFIG = tiny.PRESETS["smoke"]
 FOLDER = f"mlp-{config_hash(CONFIG.identity())}"
@@ -56,7 +56,7 @@ def logged(results):
 
 def at_chunk(monkeypatch, number, *actions):
     """Do something before the chunk of this number, counted from 0, and something before each of the next ones."""
-    chunk, seen = _run.Run._chunk, []
+    chunk, seen = Run._chunk, []
 
     def counted(*arguments):
         seen.append(1)
@@ -64,7 +64,7 @@ def at_chunk(monkeypatch, number, *actions):
             actions[len(seen) - 1 - number]()
         return chunk(*arguments)
 
-    monkeypatch.setattr(_run.Run, "_chunk", counted)
+    monkeypatch.setattr(Run, "_chunk", counted)
 
 
 def send(number):

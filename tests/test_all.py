@@ -8,25 +8,26 @@ from reporting import make_data, run
 
 from bnjax.records import config_hash
 from experiments import __main__ as command_line
-from experiments import _all, _catalogue, _costs, landscape
+from experiments import landscape
+from experiments._command import catalogue, costs, everything
 
 
 def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
     """The time of a preset is that of its own data, of nothing that was changed, and of no other preset."""
-    monkeypatch.setattr(_costs, "FIGURES", tmp_path)
-    assert _costs.expected("landscape", "cpu") == "Expected: not measured yet."
-    own = json.loads(json.dumps(_costs.asdict(landscape.PRESETS["cpu"])))
+    monkeypatch.setattr(costs, "FIGURES", tmp_path)
+    assert costs.expected("landscape", "cpu") == "Expected: not measured yet."
+    own = json.loads(json.dumps(costs.asdict(landscape.PRESETS["cpu"])))
     (tmp_path / "landscape.json").write_text(json.dumps(make_data(config=own)))
-    assert _costs.expected("landscape", "cpu") == "Expected: about 2 min (measured on CPU, 2 cores)."
-    assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
-    assert _costs.cost("landscape", "paper") == "not measured"
+    assert costs.expected("landscape", "cpu") == "Expected: about 2 min (measured on CPU, 2 cores)."
+    assert costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
+    assert costs.cost("landscape", "paper") == "not measured"
     other = landscape.PRESETS["smoke"]
-    assert _costs.expected("landscape", "cpu", other) == "Expected: not measured yet."
+    assert costs.expected("landscape", "cpu", other) == "Expected: not measured yet."
     (tmp_path / "landscape.json").rename(tmp_path / "landscape-cpu.json")
-    assert _costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
+    assert costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
     (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config={**own, "short_multiples": [77]})))
-    assert _costs.cost("landscape", "cpu") == "not measured"
-    assert [_costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
+    assert costs.cost("landscape", "cpu") == "not measured"
+    assert [costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
 
 
 def test_the_list_says_how_far_each_preset_is(capsys, tmp_path):
@@ -55,7 +56,7 @@ def stages(monkeypatch, tmp_path):
         if name in ends:
             raise ends[name]
 
-    monkeypatch.setattr("experiments._cli.main", main)
+    monkeypatch.setattr("experiments._command.cli.main", main)
     return ran, ends
 
 
@@ -65,7 +66,7 @@ def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tm
     ends.update(landscape=SystemExit(2), quickstart=ZeroDivisionError("oh"))
     status, output, errors = run(capsys, "all", "--preset", "smoke", "--results", tmp_path)
     assert status == 1
-    assert [name for name, _ in ran] == [n for n in command_line.names() if "smoke" in _catalogue.module(n).PRESETS]
+    assert [name for name, _ in ran] == [n for n in command_line.names() if "smoke" in catalogue.module(n).PRESETS]
     shared = ["--preset", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path / "figures")]
     assert all(arguments == shared for _, arguments in ran)
     assert "ZeroDivisionError: oh" in errors
@@ -87,25 +88,25 @@ def test_all_stops_where_a_signal_stopped_a_run(status, stages, capsys, tmp_path
 def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkeypatch, tmp_path):
     """Done with its data there is skipped, done without them is run; data of the paper's setting are not replaced."""
     ran, _ = stages
-    monkeypatch.setattr("experiments._catalogue.names", lambda: ["landscape"])
+    monkeypatch.setattr("experiments._command.catalogue.names", lambda: ["landscape"])
     folder, figures = tmp_path / f"landscape-{config_hash(landscape.PRESETS['smoke'])}", tmp_path / "figures"
     for path in (folder, figures):
         path.mkdir()
     (folder / "landscape.json").write_text("{}")
     arguments = ("smoke", tmp_path, figures, [])
-    assert _all.run_all(*arguments) == []
+    assert everything.run_all(*arguments) == []
     assert len(ran) == 1
 
     def publish(preset):
-        config = json.loads(json.dumps(_costs.asdict(landscape.PRESETS[preset])))
+        config = json.loads(json.dumps(costs.asdict(landscape.PRESETS[preset])))
         (figures / "landscape.json").write_text(json.dumps(make_data(preset=preset, config=config)))
 
     publish("smoke")
-    assert _all.run_all(*arguments) == []
+    assert everything.run_all(*arguments) == []
     assert len(ran) == 1
     publish("paper")
     (folder / "landscape.json").unlink()
-    assert _all.run_all(*arguments) == []
+    assert everything.run_all(*arguments) == []
     assert "--figures" not in ran[1][1]
 
 
@@ -120,7 +121,7 @@ def test_all_experiments_in_seconds(capsys, smoke_results, monkeypatch):
     page = (smoke_results / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(command_line.names())
     assert 'class="claim not-run' not in page
-    monkeypatch.setattr("experiments._cli.main", None)
+    monkeypatch.setattr("experiments._command.cli.main", None)
     status, output, _ = run(capsys, *arguments)
     assert (status, output.count(": done")) == (0, len(command_line.names()))
 
@@ -129,6 +130,6 @@ def test_names_and_remarks_of_experiments():
     """The order is that of the sources, and docstrings are read by their words."""
     names = command_line.names()
     assert names.index("landscape") < names.index("quickstart")
-    assert _catalogue.remark("quickstart", "Command") == "python -m experiments quickstart"
-    assert _catalogue.remark("quickstart", "Nonsense") == ""
-    assert [_catalogue.heading(name) for name in ("mnist_mlp", "landscape")] == ["MNIST MLP", "Landscape"]
+    assert catalogue.remark("quickstart", "Command") == "python -m experiments quickstart"
+    assert catalogue.remark("quickstart", "Nonsense") == ""
+    assert [catalogue.heading(name) for name in ("mnist_mlp", "landscape")] == ["MNIST MLP", "Landscape"]

@@ -12,9 +12,10 @@ from conftest import ROOT
 from bnjax import records
 from bnjax.records import read_json
 from experiments import __main__ as command_line
-from experiments import _cli, activation_drift, landscape, noisy_batchnorm, quickstart
+from experiments import activation_drift, landscape, noisy_batchnorm, quickstart
 from experiments._claims import claims_of
 from experiments._claims.claim import VERDICTS, judge
+from experiments._command import cli
 from experiments._config import VGGRun
 from experiments._numbers import curves
 
@@ -24,7 +25,7 @@ SMOKE = ["--preset", "smoke"]
 def run(capsys, experiment, *arguments):
     """Run an experiment in this process, and return its exit status, output and errors."""
     try:
-        _cli.main(experiment, list(arguments))
+        cli.main(experiment, list(arguments))
         status = 0
     except SystemExit as stop:
         status = stop.code

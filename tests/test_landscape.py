@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from runs import landscape_data
 
-from experiments import _cli, covariate_shift, landscape
+from experiments import covariate_shift, landscape
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
+from experiments._command import cli
 from experiments._numbers import curves
 
 
@@ -110,7 +111,7 @@ def test_impossible_arguments(capsys, tmp_path):
         (covariate_shift, ["--deep-linear-rates", "-1"], "learning_rate must be > 0 and finite, got -1.0."),
     ):
         with pytest.raises(SystemExit):
-            _cli.main(experiment, ["--preset", "smoke", "--results", str(tmp_path), *arguments])
+            cli.main(experiment, ["--preset", "smoke", "--results", str(tmp_path), *arguments])
         assert capsys.readouterr().err.startswith(f"error: {message}")
 
 

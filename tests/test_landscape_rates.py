@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from runs import landscape_data
 
-from experiments import _cli, landscape
+from experiments import landscape
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
+from experiments._command import cli
 from experiments._numbers import rates
 
 
@@ -165,5 +166,5 @@ def test_impossible_rates(capsys, tmp_path):
         (["--rates-steps", "0"], "rates_steps must be at least 1, got 0."),
     ):
         with pytest.raises(SystemExit):
-            _cli.main(landscape, ["--preset", "smoke", "--results", str(tmp_path), *arguments])
+            cli.main(landscape, ["--preset", "smoke", "--results", str(tmp_path), *arguments])
         assert capsys.readouterr().err.startswith(f"error: {message}")

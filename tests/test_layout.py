@@ -19,10 +19,11 @@ LAYERS = [
 ]
 PROBES = {"probes", "theory"}
 # What experiments import once their command line is parsed.
-TRAINING = ("training", "run", "log", "tasks", "theory", "threads", "together", "saving")
+DEFERRED = tuple(f"experiments._{part}" for part in ("training", "theory", "probes", "numbers", "figures"))
 HEAVY = {"matplotlib", "tyro", "experiments"}
 FILES = sorted((ROOT / "bnjax").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
+COMMAND = sorted((ROOT / "experiments" / "_command").glob("*.py"))
 
 
 def imports(path, top_level=False):
@@ -69,15 +70,9 @@ def test_experiments_stand_alone(path):
     assert all(name.split(".")[1].startswith("_") for name in others)
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*EXPERIMENTS, *COMMAND], ids=lambda path: path.name)
 def test_the_command_line_answers_before_jax_is_there(path):
     """What is imported to parse a command line imports nothing heavy."""
-    if path.stem.startswith(tuple(f"_{part}" for part in TRAINING)):
-        return
     heavy = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
     assert not {name.split(".")[0] for name in imports(path, top_level=True)} & heavy
-    deferred = tuple(
-        f"experiments._{part}"
-        for part in ("training", "tasks", "theory", "threads", "lockstep", "probes", "numbers", "figures")
-    )
-    assert not [name for name in imports(path, top_level=True) if name.startswith(deferred)]
+    assert not [name for name in imports(path, top_level=True) if name.startswith(DEFERRED)]

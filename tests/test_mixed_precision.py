@@ -13,7 +13,7 @@ from bnjax import data, linen, losses, models, probes, train
 from bnjax.types import Batch, Variables
 from experiments import __main__ as command_line
 from experiments._config import DeepLinearRun, MLPRun, VGGRun
-from experiments._tasks import make_task
+from experiments._training.tasks import make_task
 
 IMAGES, VECTORS = jnp.zeros((4, 8, 8, 3)), jnp.zeros((4, 10))
 MODELS = {

@@ -18,7 +18,7 @@ from experiments._claims.mnist_mlp import CLAIMS
 from experiments._config import MLPRun, VGGRun
 from experiments._probes import PROBES
 from experiments._probes.percentiles import SETTLED_AFTER, stability
-from experiments._tasks import make_task
+from experiments._training.tasks import make_task
 
 STEPS = np.arange(0, 5000, 100)
 LATE = STEPS[STEPS >= SETTLED_AFTER]

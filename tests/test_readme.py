@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from bnjax import norms, probes
 from experiments import __main__ as command_line
-from experiments import _cli
+from experiments._command import cli
 
 README = (ROOT / "README.md").read_text()
 
@@ -36,7 +36,7 @@ def test_every_experiment_command_parses():
     for name, rest in shown:
         if name in command_line.names() and "--help" not in rest:
             presets = __import__(f"experiments.{name}", fromlist=["PRESETS"]).PRESETS
-            _cli.parse(name, "", presets, shlex.split(rest))
+            cli.parse(name, "", presets, shlex.split(rest))
         assert name in (*command_line.COMMANDS, *command_line.names()), f"there is no experiment {name!r}"
 
 

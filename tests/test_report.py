@@ -9,8 +9,9 @@ import pytest
 from conftest import ROOT
 from reporting import make_data, run
 
-from experiments import _catalogue, _report, landscape
+from experiments import _report, landscape
 from experiments._claims.claim import TIMES, Claim, judge
+from experiments._command import catalogue
 from experiments._report import words
 from experiments._report.strip import strip
 
@@ -124,7 +125,7 @@ def test_findings_are_the_experiments_own(figures, monkeypatch):
     monkeypatch.setattr(landscape, "findings", lambda data: data["nothing"])
     report = _report.load(figures)
     assert report.problems == ["landscape.json: its findings cannot be computed (KeyError: 'nothing')."]
-    assert f"The claim:</span> {_catalogue.remark('landscape', 'Claim')}" in _report.render(report).replace(
+    assert f"The claim:</span> {catalogue.remark('landscape', 'Claim')}" in _report.render(report).replace(
         "&quot;", '"'
     )
 

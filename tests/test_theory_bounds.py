@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from bnjax.records import read_json, write_json
-from experiments import _theory, theory_bounds
+from experiments import theory_bounds
 from experiments._config import Options
 from experiments._numbers import theory as theory_numbers
-from experiments._signals import Interrupted
+from experiments._theory import layer_checks
+from experiments._training.signals import Interrupted
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
 
@@ -112,7 +113,7 @@ def test_a_signal_stops_between_runs(data, folder, tmp_path, monkeypatch):
             time.sleep(0.001)
         return finished
 
-    monkeypatch.setattr("experiments._theory_runs._run", signalled)
+    monkeypatch.setattr("experiments._theory.runs._run", signalled)
     with pytest.raises(Interrupted):
         theory_bounds.run(SMOKE, Options(parallel=1), tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["plain-seed0.json"]
@@ -133,9 +134,9 @@ def test_a_run_that_diverges_is_a_result(tmp_path):
 
 def test_units_without_a_gradient_are_left_out():
     """The largest error of units with a gradient is kept; those without are counted, and their errors left out."""
-    found = {"active": jnp.array([True, False]), **dict.fromkeys(_theory.RATIOS, jnp.ones(2))}
+    found = {"active": jnp.array([True, False]), **dict.fromkeys(layer_checks.RATIOS, jnp.ones(2))}
     found |= dict.fromkeys(("aligned", "positive", "relaxed_holds", "relaxed_premise"), jnp.array([True, True]))
-    summary = _theory.summarise_units({**found, "theorem_4_1": jnp.array([1e-6, 1.0])})
+    summary = layer_checks.summarise_units({**found, "theorem_4_1": jnp.array([1e-6, 1.0])})
     assert summary["errors"]["theorem_4_1"] == pytest.approx(1e-6)
     assert summary["counts"]["smoother"] == 1
     assert summary["counts"]["units"] == 2

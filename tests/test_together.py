@@ -75,7 +75,9 @@ def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
         return run_steps(*arguments, **options)
 
     asked = []
-    monkeypatch.setattr("experiments._training.StopRequest.__enter__", lambda stop: asked.append(stop) or stop)
+    monkeypatch.setattr(
+        "experiments._training.experiment.StopRequest.__enter__", lambda stop: asked.append(stop) or stop
+    )
     with monkeypatch.context() as patch:
         patch.setattr("bnjax.sweep.run_steps", stopping)
         with pytest.raises(Interrupted):

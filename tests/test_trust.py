@@ -15,7 +15,7 @@ from conftest import ROOT
 from bnjax import probes
 from bnjax.probes.chunks import run_chunks
 from bnjax.records import read_json, write_json
-from experiments import _catalogue
+from experiments._command import catalogue
 
 # What runs, or makes objects of, what it reads.
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml", "jsonpickle"}
@@ -181,8 +181,8 @@ def inner(annotation):
 
 def test_no_field_of_a_configuration_can_be_a_path():
     """Whatever has letters in a configuration is one of a few words; only options, which say where files lie, are free."""
-    for name in _catalogue.names():
-        for config in _catalogue.module(name).PRESETS.values():
+    for name in catalogue.names():
+        for config in catalogue.module(name).PRESETS.values():
             assert not list(text_fields(type(config))), name
     assert list(text_fields(typing.NamedTuple("Free", [("a", str), ("b", str | None), ("c", tuple[str, ...])]))) == [
         *"abc"

@@ -11,8 +11,10 @@ import jax
 import matplotlib.figure
 import sklearn.datasets  # noqa: F401  # so that processes have it when they begin
 
-from experiments import _cli, _run, _training
+from experiments._command import cli
 from experiments._config import MLPRun
+from experiments._training import train_all
+from experiments._training.run import Run
 
 sys.modules["experiments.tiny"] = sys.modules[__name__]  # where the command line looks for it
 PRESETS = {
@@ -31,7 +33,7 @@ PRESETS = {
 
 def run(config, options, _folder):
     """Train one net."""
-    return _training.train_all({"arms": {"net": config}}, options)
+    return train_all({"arms": {"net": config}}, options)
 
 
 def summarise(data):
@@ -48,7 +50,7 @@ def plot(data):
 
 def hold(file: Path) -> None:
     """Let every chunk last for as long as a file is there; one more beside it, `.reached`, says that one does."""
-    chunk = _run.Run._chunk
+    chunk = Run._chunk
 
     def held(*arguments):
         while file.exists():
@@ -56,13 +58,13 @@ def hold(file: Path) -> None:
             time.sleep(0.005)
         return chunk(*arguments)
 
-    _run.Run._chunk = held
+    Run._chunk = held
 
 
 def call(results: Path, *arguments: str) -> int:
     """Run the command in this process; return its exit status."""
     try:
-        _cli.main(sys.modules["experiments.tiny"], ["--results", str(results), *arguments])
+        cli.main(sys.modules["experiments.tiny"], ["--results", str(results), *arguments])
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import _catalogue, _costs
 from experiments._claims import claims_of
 from experiments._claims.claim import Claim, Judgement, judge
+from experiments._command import catalogue, costs
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -46,14 +46,14 @@ def load(figures: Path) -> Report:
     if not figures.is_dir():
         problems.append(f"There is no folder {figures}.")
     for file in sorted(figures.glob("*.json")):
-        if not any(file.stem == name or file.stem.startswith(f"{name}-") for name in _catalogue.names()):
+        if not any(file.stem == name or file.stem.startswith(f"{name}-") for name in catalogue.names()):
             problems.append(f"{file.name}: there is no experiment of that name.")
-    return Report([_load_entry(figures, name, problems) for name in _catalogue.names()], problems)
+    return Report([_load_entry(figures, name, problems) for name in catalogue.names()], problems)
 
 
 def seeds(data: dict[str, Any]) -> str:
     """Say how many seeds there are, of each net where the configuration has several and they differ."""
-    fields = _costs.flatten(data["config"])
+    fields = costs.flatten(data["config"])
     counts = {
         name.removesuffix("seeds").rstrip("."): len(values)
         for name, values in fields.items()
@@ -101,7 +101,7 @@ def _check(data: Any, name: str) -> dict[str, Any]:
 
 def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> str:
     """Say what the data show, in the experiment's own words; nothing where it has none."""
-    find = getattr(_catalogue.module(name), "findings", None)
+    find = getattr(catalogue.module(name), "findings", None)
     if data is not None and find is not None:
         try:
             return str(find(data))
@@ -114,10 +114,10 @@ def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> st
 
 def _scaled_down(name: str, data: dict[str, Any] | None) -> list[str] | None:
     """Say in which fields the configuration differs from the published setting."""
-    published = _catalogue.module(name).PRESETS.get("paper")
+    published = catalogue.module(name).PRESETS.get("paper")
     if data is None or published is None:
         return None
-    changes = _costs.changes(data["config"], published)
+    changes = costs.changes(data["config"], published)
     return [f"{field} {_words(ours)} instead of {_words(theirs)}" for field, ours, theirs in changes]
 
 

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from experiments import _catalogue, _costs
 from experiments._claims.claim import VERDICTS
+from experiments._command import catalogue, costs
 from experiments._report import words
 from experiments._report.load import Entry, Report, seeds
 from experiments._report.table import claim_table, tally, typeset
@@ -27,7 +27,7 @@ def render(report: Report) -> str:
         summary=_summary(report.entries),
         problems="".join(f"<li>{escape(problem)}</li>" for problem in report.problems),
         contents="".join(
-            f'<li><a href="#{entry.name}">{_catalogue.heading(entry.name)}</a></li>' for entry in report.entries
+            f'<li><a href="#{entry.name}">{catalogue.heading(entry.name)}</a></li>' for entry in report.entries
         ),
         claims=claim_table(report.entries),
         experiments="\n".join(_experiment(entry) for entry in report.entries),
@@ -59,10 +59,10 @@ def _experiment(entry: Entry) -> str:
         if entry.data
         else f'<p class="none">Not run yet: {_code(f"python -m experiments {entry.name}")}</p>'
     )
-    name = _catalogue.heading(entry.name)
+    name = catalogue.heading(entry.name)
     return (
         f'<article id="{entry.name}" aria-labelledby="{entry.name}-name"><header><h2 id="{entry.name}-name">{name}</h2>'
-        f'<p class="subject">{escape(_catalogue.title(entry.name))}</p></header>\n'
+        f'<p class="subject">{escape(catalogue.title(entry.name))}</p></header>\n'
         f"{_findings(entry)}\n{body}</article>"
     )
 
@@ -71,7 +71,7 @@ def _findings(entry: Entry) -> str:
     """Say what was found; where that is not known, what is claimed."""
     if entry.findings:
         return f'<p class="findings">{typeset(entry.findings)}</p>'
-    return f'<p class="findings"><span class="caveat">The claim:</span> {typeset(_catalogue.remark(entry.name, "Claim"))}</p>'
+    return f'<p class="findings"><span class="caveat">The claim:</span> {typeset(catalogue.remark(entry.name, "Claim"))}</p>'
 
 
 def _results(entry: Entry) -> str:
@@ -85,7 +85,7 @@ def _figure(entry: Entry) -> str:
         return '<p class="none">The picture is not there.</p>'
     width, height = struct.unpack(">II", entry.picture[16:24])
     source = f"data:image/png;base64,{base64.b64encode(entry.picture).decode()}"
-    alt = f"Figure: {escape(_catalogue.title(entry.name))}"
+    alt = f"Figure: {escape(catalogue.title(entry.name))}"
     return (
         '<figure><button type="button" class="enlarge" title="Enlarge">'
         f'<img src="{source}" alt="{alt}" width="{width}" height="{height}"></button></figure>'
@@ -102,7 +102,7 @@ def _facts(entry: Entry) -> str:
         "Command": _commands(entry.name, data["preset"], str(origin.get("command", "unknown"))),
         "Preset": escape(data["preset"]),
         "Seeds": escape(seeds(data)),
-        "Time": _costs.duration(data["seconds"]),
+        "Time": costs.duration(data["seconds"]),
         "Hardware": escape(f"{origin.get('device', 'unknown')}, {origin.get('cpu_cores', 'unknown')} cores"),
         "Commit": escape(f"{origin.get('commit', 'unknown')}, {origin.get('date', 'date unknown')}"),
         "Versions": escape(", ".join([f"Python {origin.get('python', 'unknown')}", *listed])),

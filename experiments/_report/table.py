@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from html import escape
 
-from experiments import _catalogue
 from experiments._claims.claim import MIN_VALUES, VERDICTS, Claim, Judgement, coverage
+from experiments._command import catalogue
 from experiments._report import words
 from experiments._report.load import Entry
 from experiments._report.strip import strip
@@ -48,7 +48,7 @@ def _filter(entries: list[Entry]) -> str:
 
 def _group(entry: Entry) -> str:
     """Write the claims of an experiment."""
-    link = f'<a href="#{entry.name}">{_catalogue.heading(entry.name)}</a>'
+    link = f'<a href="#{entry.name}">{catalogue.heading(entry.name)}</a>'
     head = f'<tr class="group"><th colspan="4" scope="rowgroup">{link}</th></tr>'
     rows = "".join(_row(claim, judgement) for claim, judgement in entry.judged)
     return f"<tbody>{head}\n{rows}</tbody>\n"

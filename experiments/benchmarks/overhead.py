@@ -30,7 +30,7 @@ from bnjax.cores import count_cores
 from bnjax.data import Dataset, Split
 from experiments import landscape, mnist_mlp
 from experiments._config import Options, RunConfig
-from experiments._tasks import make_task
+from experiments._training.tasks import make_task
 from experiments.benchmarks._timing import measure
 
 _SHAPES = {"cifar10": (50_000, 32, 32, 3), "mnist": (60_000, 28, 28, 1), "digits": (1_500, 32, 32, 1)}

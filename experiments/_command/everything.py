@@ -4,7 +4,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from experiments import _catalogue, _cli, _costs
+from experiments._command import catalogue, cli, costs
 
 
 def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> list[str]:
@@ -20,9 +20,9 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
         The names of the experiments that failed.
     """
     failed = []
-    for name in (name for name in _catalogue.names() if preset in _catalogue.module(name).PRESETS):
+    for name in (name for name in catalogue.names() if preset in catalogue.module(name).PRESETS):
         target = [] if preset != "paper" and _is_published(name, figures) else ["--figures", str(figures)]
-        if _costs.state(name, preset, results) == "done" and (not target or _costs.measured(name, preset, figures)):
+        if costs.state(name, preset, results) == "done" and (not target or costs.measured(name, preset, figures)):
             print(f"\n== {name}: done")
             continue
         print(f"\n== {name}", flush=True)
@@ -34,7 +34,7 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
 
 def _is_published(name: str, figures: Path) -> bool:
     """Tell whether a folder holds the result of the published setting."""
-    return "paper" in _catalogue.module(name).PRESETS and bool(_costs.measured(name, "paper", figures))
+    return "paper" in catalogue.module(name).PRESETS and bool(costs.measured(name, "paper", figures))
 
 
 def _succeeds(name: str, options: list[str]) -> bool:
@@ -42,7 +42,7 @@ def _succeeds(name: str, options: list[str]) -> bool:
     from bnjax.memory import free_programs
 
     try:
-        _cli.main(_catalogue.module(name), options)
+        cli.main(catalogue.module(name), options)
     except SystemExit as stop:
         if isinstance(stop.code, int) and stop.code > 128:
             raise

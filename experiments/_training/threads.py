@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 import jax
 
 from bnjax.cores import count_cores
-from experiments._signals import Interrupted, StopRequest
+from experiments._training.signals import Interrupted, StopRequest
 
 
 def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int | None = None) -> None:

@@ -17,14 +17,14 @@ from tqdm import tqdm
 from bnjax import sweep
 from bnjax.processes import is_first
 from bnjax.records import provenance
+from experiments._command.processes import Elsewhere
 from experiments._config import Options, RunConfig
-from experiments._processes import Elsewhere
-from experiments._run import Command, ConfigError, Run, config_errors
-from experiments._saving import SaveError, Saves
-from experiments._signals import Interrupted, StopRequest
-from experiments._tasks import make_task
-from experiments._threads import SharedClock, run_all
-from experiments._together import Together
+from experiments._training.run import Command, ConfigError, Run, config_errors
+from experiments._training.saving import SaveError, Saves
+from experiments._training.signals import Interrupted, StopRequest
+from experiments._training.tasks import make_task
+from experiments._training.threads import SharedClock, run_all
+from experiments._training.together import Together
 
 __all__ = ["ConfigError", "Interrupted", "SaveError", "config_errors", "train_all"]
 

@@ -14,12 +14,12 @@ from tqdm import tqdm
 from bnjax import data, linen, models, train
 from bnjax.records import provenance, read_json, write_json
 from bnjax.types import Batch, Model, Variables
-from experiments import _theory
 from experiments._config import Options
-from experiments._saving import Saves
-from experiments._signals import Interrupted, StopRequest
-from experiments._threads import SharedClock, run_all
+from experiments._theory import layer_checks
 from experiments._training import config_errors
+from experiments._training.saving import Saves
+from experiments._training.signals import Interrupted, StopRequest
+from experiments._training.threads import SharedClock, run_all
 
 ARMS = ("plain", "batch_norm")
 
@@ -171,23 +171,23 @@ def check_layer(
         site, errors = (model, layer, variables, batch), {}
         if arm == "plain":
             plain = make_model(config, (), config.norm_epsilon)
-            inserted = _theory.insert_batch_norm(plain, layer, variables, batch)
+            inserted = layer_checks.insert_batch_norm(plain, layer, variables, batch)
             site = (model, layer, inserted, batch)
-            errors = _theory.check_insertion(plain, model, layer, variables, inserted, batch)
-        units, rescaling = _theory.check_units(*site), _theory.check_rescaling(*site)
-        lemma = _theory.check_optimum(*site, first[f"dense_{layer}"]["kernel"])
+            errors = layer_checks.check_insertion(plain, model, layer, variables, inserted, batch)
+        units, rescaling = layer_checks.check_units(*site), layer_checks.check_rescaling(*site)
+        lemma = layer_checks.check_optimum(*site, first[f"dense_{layer}"]["kernel"])
         loose = {
-            f"{epsilon:g}": _theory.check_epsilon(make_model(config, norm_layers, epsilon), *site[1:], epsilon)
+            f"{epsilon:g}": layer_checks.check_epsilon(make_model(config, norm_layers, epsilon), *site[1:], epsilon)
             for epsilon in config.epsilons
         }
-    found, active = _theory.summarise_units(units), np.asarray(units["active"])
+    found, active = layer_checks.summarise_units(units), np.asarray(units["active"])
     errors = {**errors, **rescaling, **{name: lemma[name] for name in ("lemma_4_5", "lemma_4_5_outputs")}}
-    found["errors"].update({name: _theory.largest(error) for name, error in errors.items()})
-    found["medians"]["distance_ratio"] = _theory.quantiles(lemma["distance_ratio"])[1]
+    found["errors"].update({name: layer_checks.largest(error) for name, error in errors.items()})
+    found["medians"]["distance_ratio"] = layer_checks.quantiles(lemma["distance_ratio"])[1]
     found["counts"]["nearer"] = int(np.isfinite(lemma["distance_ratio"]).sum())
     for epsilon, values in loose.items():
-        found["errors"][f"gap {epsilon}"] = _theory.largest(values["gap"])
-        found["medians"][f"epsilon {epsilon}"] = _theory.quantiles(values["epsilon_ratio"])[1]
+        found["errors"][f"gap {epsilon}"] = layer_checks.largest(values["gap"])
+        found["medians"][f"epsilon {epsilon}"] = layer_checks.quantiles(values["epsilon_ratio"])[1]
         found["counts"][f"epsilon {epsilon}"] = int(np.sum(np.asarray(values["epsilon_holds"])[active]))
     return found
 
@@ -199,7 +199,7 @@ def _widen(tree: Any) -> Any:
 
 def _columns(checks: list[list[dict[str, dict[str, Any]]]]) -> dict[str, dict[str, list]]:
     """Turn a dictionary per step and layer into lists over steps; of errors the largest over layers, of histograms the sum."""
-    joined = {"errors": _theory.largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
+    joined = {"errors": layer_checks.largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
     first = checks[0][0]
     return {
         kind: {

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1]
 # That of the sources; what is not named here comes last.
 _ORDER = (
     "training_curves",
@@ -22,7 +22,7 @@ _ORDER = (
 
 
 def names() -> list[str]:
-    """List the experiments: the modules beside this one that have no leading underscore."""
+    """List the experiments: the modules of `experiments` that have no leading underscore."""
     modules = pkgutil.iter_modules([str(_FOLDER)])
     found = [module.name for module in modules if not module.ispkg and not module.name.startswith("_")]
     return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))

@@ -18,12 +18,12 @@ from bnjax.memory import free_programs
 from bnjax.processes import largest
 from bnjax.records import MetricsLog, lock, read_json, read_metrics, run_folder, write_json
 from experiments._config import Options, RunConfig
-from experiments._log import curves
 from experiments._probes.probe import as_lists
-from experiments._saving import Saves
-from experiments._signals import Interrupted, StopRequest
-from experiments._tasks import Task
-from experiments._threads import SharedClock
+from experiments._training.log import curves
+from experiments._training.saving import Saves
+from experiments._training.signals import Interrupted, StopRequest
+from experiments._training.tasks import Task
+from experiments._training.threads import SharedClock
 
 RunSteps = Callable[..., tuple[train.TrainState, train.Metrics]]
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments import _costs, _processes
+from experiments._command import costs, processes
 from experiments._config import Options
 
 
@@ -36,7 +36,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     start = time.perf_counter()
     if options.distributed:
         try:
-            _processes.join()
+            processes.join()
         except ValueError as error:
             _fail(str(error))
     targets = [Path(options.figures)] if options.figures else []
@@ -45,11 +45,11 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
             check_prepared(dataset, options.data_dir)
         for target in targets:
             check_writable(target)
-        print(_costs.expected(name, preset, config), flush=True)
+        print(costs.expected(name, preset, config), flush=True)
         folder, data = _run(experiment, name, config, options)
         head = {"experiment": name, "preset": preset, "config": asdict(config)}
         _publish(experiment, [folder, *targets], {**head, **data})
-    except _processes.Elsewhere:
+    except processes.Elsewhere:
         return
     except DataError as error:
         _fail(str(error))
@@ -195,4 +195,4 @@ def _one_line(box: str) -> str:
 def _fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on standard error."""
     print(f"error: {message}", file=sys.stderr)
-    _processes.leave(status)
+    processes.leave(status)

@@ -5,9 +5,9 @@ from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import _catalogue
+from experiments._command import catalogue
 
-FIGURES = Path(__file__).parent.parent / "figures"
+FIGURES = Path(__file__).parents[2] / "figures"
 
 
 def expected(name: str, preset: str, config: Any = None) -> str:
@@ -94,4 +94,4 @@ def _defaults(config: Any) -> dict[str, Any]:
 
 def _presets(name: str) -> dict[str, Any]:
     """Return an experiment's presets."""
-    return _catalogue.module(name).PRESETS
+    return catalogue.module(name).PRESETS

@@ -1,0 +1,8 @@
+"""The command line: what experiments there are, what they cost, and how one or all of them are run.
+
+catalogue   the experiments, by name
+cli         one experiment: its presets and options, what it prints and writes
+costs       what each preset took, and which runs are there
+everything  all experiments, one after another
+processes   several processes that train as one
+"""

@@ -1,0 +1,17 @@
+"""Training: every arm and seed of an experiment, side by side or together, resumed where it was left.
+
+experiment  all runs of an experiment
+run         one net from one seed, in its own folder
+tasks       what a configuration is made into: data, trainer, probes
+log         the curves that a run has written
+threads     runs side by side
+together    runs whose steps are one program
+saving      saves that fail, and are tried again
+signals     what asks a run to stop
+"""
+
+from experiments._training.experiment import ConfigError as ConfigError
+from experiments._training.experiment import Interrupted as Interrupted
+from experiments._training.experiment import SaveError as SaveError
+from experiments._training.experiment import config_errors as config_errors
+from experiments._training.experiment import train_all as train_all
