@@ -42,6 +42,16 @@ def norm(tree: PyTree[Array]) -> Float[Array, ""]:
     return jnp.sqrt(dot(tree, tree))
 
 
+def sum_of_norms(tree: PyTree[Array]) -> Float[Array, ""]:
+    """Add up the l2 norms of a tree's leaves."""
+    return jnp.sum(jnp.sqrt(leaf_dots(tree, tree)))
+
+
+def difference(a: PyTree[Array], b: PyTree[Array]) -> PyTree[Array]:
+    """Subtract one tree from another, half precision in float32."""
+    return jax.tree.map(lambda x, y: as_float(x) - as_float(y), a, b)
+
+
 def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     """Compute the l2 norm of the difference of two trees."""
-    return norm(jax.tree.map(lambda x, y: as_float(x) - as_float(y), a, b))
+    return norm(difference(a, b))

@@ -215,7 +215,12 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
 
 
 def eval_step(
-    trainer: Trainer, variables: Variables, batch: Batch, weights: Float[Array, " examples"] | None = None
+    trainer: Trainer,
+    variables: Variables,
+    batch: Batch,
+    weights: Float[Array, " examples"] | None = None,
+    *,
+    rngs: Rngs | None = None,
 ) -> Metrics:
     """Sum loss and correct answers over a batch, with running statistics, which stay as they are.
 
@@ -224,12 +229,13 @@ def eval_step(
         variables: parameters and running statistics.
         batch: what to evaluate.
         weights: factor of each example; 0 leaves it out, whatever it holds. None is 1 for all.
+        rngs: keys of layers that are random in evaluation too.
 
     Returns:
         Metrics that are sums, not means.
     """
     batch = spread(batch, trainer.mesh, trainer.axis)
-    outputs, _ = trainer.model.apply(variables, batch.inputs, train=False)
+    outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
     weights = jnp.ones(len(batch.labels)) if weights is None else weights
     losses = get_loss(trainer.loss)(outputs, batch.labels)
     # NOTE: where, not times: a padded example must not spoil the sum with its NaN.
@@ -239,14 +245,17 @@ def eval_step(
 
 
 @partial(jax.jit, static_argnames=("trainer", "batch_size"))
-def evaluate(trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000) -> Metrics:
+def evaluate(
+    trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000, rngs: Rngs | None = None
+) -> Metrics:
     """Average loss and accuracy over every example of a split, with running statistics, which stay as they are.
 
     Args:
         trainer: model and loss.
         variables: parameters and running statistics.
         split: the data, whole.
-        batch_size: examples at a time; no result depends on it but by rounding.
+        batch_size: examples at a time; no result depends on it but by rounding, unless layers are random.
+        rngs: keys of layers that are random in evaluation too, such as {"noise": key}; each batch gets keys of its own.
 
     Returns:
         Metrics, each ().
@@ -258,7 +267,8 @@ def evaluate(trainer: Trainer, variables: Variables, split: Split, *, batch_size
     indices = jnp.arange(padded).reshape(-1, batch_size)
 
     def add(total: Metrics, i: Array) -> tuple[Metrics, None]:
-        sums = eval_step(trainer, variables, take_batch(split, i % num), (i < num).astype(jnp.float32))
+        keys = None if rngs is None else {name: jax.random.fold_in(key, i[0]) for name, key in rngs.items()}
+        sums = eval_step(trainer, variables, take_batch(split, i % num), (i < num).astype(jnp.float32), rngs=keys)
         return jax.tree.map(jnp.add, total, sums), None
 
     totals, _ = jax.lax.scan(add, Metrics(jnp.zeros(()), jnp.zeros(())), indices)

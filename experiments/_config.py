@@ -55,13 +55,19 @@ class RunConfig:
         norm_layers: weight layers that it follows, numbered from 1 at the input.
         norm_momentum: share of the running statistics that is kept at each step.
         norm_epsilon: added to the variance.
-        noise: kind of noise, where there is any.
+        norm_center_first: lp norms are those of what the mean has been taken off, so that l2 is batch norm.
+        noise: kind of noise, where there is any; the source's has a spread of 0.1, a standard deviation or a variance.
         noise_strength: its factor.
+        noise_in_tests: test with the noise too.
+        recalibrated_tests: test a second time, with statistics of the first 10,000 training examples in place of running ones.
         probes: what is measured along the way.
         step_multiples: step sizes of scans along minus the gradient, in units of the learning rate.
         probe_penalty: scan the loss with its L2 penalty.
+        probe_norm: lengths of gradients and steps in scans: l2 over all parameters, or that of each array, added up.
         shift_layers: weight layers whose covariate shift is measured.
-        drift_layers: weight layers whose outputs are followed, normalised ones if they are normalised, before the activation.
+        shift_weights_only: of earlier layers the weights alone move; biases and normalisers stay.
+        drift_layers: weight layers whose outputs are followed, normalised ones if they are normalised.
+        drift_of: outputs before the activation or behind it.
         drift_units: units of each of these layers that are followed, drawn once.
         seeds: each gives one run.
         compute_dtype: type of activations and products; parameters, statistics, logits and losses are float32.
@@ -79,13 +85,19 @@ class RunConfig:
     norm_layers: Literal["all"] | tuple[int, ...] = "all"
     norm_momentum: float = 0.9
     norm_epsilon: float = 1e-5
-    noise: Literal["santurkar", "strong", "stationary"] = "santurkar"
+    norm_center_first: bool = False
+    noise: Literal["santurkar", "santurkar_variance", "strong", "stationary"] = "santurkar"
     noise_strength: float = 1.0
+    noise_in_tests: bool = False
+    recalibrated_tests: bool = False
     probes: tuple[Probe, ...] = ()
     step_multiples: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     probe_penalty: bool = False
+    probe_norm: Literal["global", "sum_of_layers"] = "global"
     shift_layers: tuple[int, ...] = (5, 10)
+    shift_weights_only: bool = False
     drift_layers: tuple[int, ...] = (3, 8)
+    drift_of: Literal["preactivations", "activations"] = "preactivations"
     drift_units: int = 8
     seeds: tuple[int, ...] = (0,)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -115,10 +127,13 @@ class RunConfig:
         """Return what determines a run's numbers, its seed apart: what is not used has its default."""
         uses = {
             ("norm_layers", "norm_momentum", "norm_epsilon"): self.norm != "none",
-            ("noise", "noise_strength"): "noise" in self.norm or "noisy" in self.norm,
-            ("step_multiples", "probe_penalty"): {"landscape", "random_direction"} & {*self.probes},
+            ("norm_center_first",): self.norm in ("l1", "l2", "linf"),
+            ("noise", "noise_strength", "noise_in_tests"): "noise" in self.norm or "noisy" in self.norm,
+            ("recalibrated_tests",): self.norm not in ("none", "noise", "relative_noise"),
+            ("step_multiples", "probe_penalty", "probe_norm"): {"landscape", "random_direction"} & {*self.probes},
             ("shift_layers",): {"shift", "dummy_shift", "successive_gradients"} & {*self.probes},
-            ("drift_layers", "drift_units"): "drift" in self.probes,
+            ("shift_weights_only",): "shift" in self.probes,
+            ("drift_layers", "drift_units", "drift_of"): "drift" in self.probes,
             ("seeds",): False,
         }
         unused = [name for names, used in uses.items() if not used for name in names]

@@ -50,6 +50,19 @@ def test_closed_form_on_a_quadratic(seed, batching):
     np.testing.assert_allclose(scan.gradient_range, np.array([0.05, 0.4]) * curvature, rtol=1e-5)
 
 
+def test_lengths_added_up_over_arrays():
+    """Gradient distance, its lengths and smoothness are those of each array, added up, where they are asked for."""
+    params = {"x": jnp.array([3.0, 4.0]), "y": jnp.array([[1.0]])}
+    scan = probes.scan_line(
+        lambda p: jnp.sum(p["x"] ** 2) + 2 * jnp.sum(p["y"] ** 2), params, step_sizes=(0.5, 1.0), norm="sum_of_layers"
+    )
+    np.testing.assert_allclose(scan.gradient_norm, 2 * 5 + 4 * 1)
+    np.testing.assert_allclose(scan.gradient_distance, [(4 * 5 + 16 * 1) * eta for eta in (0.5, 1.0)])
+    np.testing.assert_allclose(scan.smoothness, 36 / 14, rtol=1e-6)
+    with pytest.raises(ValueError, match="the same norm"):
+        probes.stack_lines([scan, scan._replace(norm="global")])
+
+
 def test_closed_form_in_float64(x64):
     """In float64 the cubic L = sum(t^3) / 3 along any direction comes out to 1e-10."""
     rng = np.random.default_rng(0)
@@ -113,10 +126,11 @@ def test_losses_alone(loss_fn, state):
 
 def test_survives_its_file(loss_fn, state, tmp_path):
     """What is loaded is what was saved."""
-    scan = probes.scan_line(loss_fn, state.params)
+    scan = probes.scan_line(loss_fn, state.params, norm="sum_of_layers")
     scan.save(tmp_path / "scan")
     loaded = probes.LineScan.load(tmp_path / "scan")
     jax.tree.map(np.testing.assert_array_equal, loaded, scan)
+    assert loaded.norm == "sum_of_layers"
     assert loaded.objective == scan.objective
 
 
@@ -184,6 +198,7 @@ def test_composes_with_vmap():
         ({"step_sizes": (0.1, float("inf"))}, "step_sizes must be a non-empty list of finite numbers"),
         ({"direction": {"w": jnp.ones(3)}}, r"at w params has shape \(2,\) and direction \(3,\)"),
         ({"direction": {"v": jnp.ones(2)}}, r"at w params has shape \(2,\) and direction nothing"),
+        ({"norm": "l1"}, "norm must be one of global, sum_of_layers, got 'l1'"),
         ({"gradients": False}, "direction must be given where gradients is False"),
         ({"direction": {"w": jnp.zeros(2)}}, "direction must not be zero everywhere"),
         ({"loss_fn": lambda p: p["w"]}, r"loss_fn must return a floating-point scalar, got float32 of shape \(2,\)"),

@@ -1,6 +1,7 @@
 """Batch normalisation whose output is disturbed anew at every step, and the disturbances."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -12,7 +13,7 @@ from bnjax.norms.batch import batch_norm
 from bnjax.norms.features import Axes, all_but, as_floats, find_features, promoted
 from bnjax.types import BatchStats
 
-Noise = Literal["santurkar", "strong", "stationary"]
+Noise = Literal["santurkar", "santurkar_variance", "strong", "stationary"]
 
 
 def noisy_batch_norm(
@@ -74,13 +75,14 @@ def add_noise(
     "strong"      log s ~ N(0, 1) and m ~ N(0, 2), per feature
     "stationary"  s = 1 and m ~ N(0.15, 0.3), per entry: the same distribution at every step
 
-    Source: Santurkar et al. 2018, Algorithm 1, with 0.1 read as a standard deviation; the other two are those of replications.
+    Source: Santurkar et al. 2018, Algorithm 1, with 0.1 read as the standard deviation of s; "santurkar_variance" reads it as
+    its variance, so that s ~ N(sigma, 0.316²). The other two are those of replications.
     `strength` multiplies every constant above (of s, its distance from 1; of log s, itself), so that 0 is no noise.
 
     Args:
         x: array with the features along `axis`.
         key: from which the noise follows.
-        noise: "santurkar", "strong" or "stationary".
+        noise: which of these.
         strength: factor of the noise.
         relative: disturb x as its normalised values z = (x - mean) / std would be, and undo the normalisation: y = mean +
             std (s z + m), with the mean and the biased standard deviation of each feature of x. No gradient goes through
@@ -114,13 +116,15 @@ def _check_noise(noise: str) -> None:
         raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}.")
 
 
-def _santurkar(key: Array, shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any) -> tuple[Array, Array]:
+def _santurkar(
+    key: Array, shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any, *, std: float
+) -> tuple[Array, Array]:
     """Draw factor and shift per entry around a factor and a shift per feature."""
     keys = jax.random.split(key, 4)
     mu = jax.random.uniform(keys[0], per_feature, minval=-0.5, maxval=0.5)
     sigma = jax.random.uniform(keys[1], per_feature, minval=0.0, maxval=0.25)
     shift = mu + jax.random.uniform(keys[2], shape, minval=-0.1, maxval=0.1)
-    return 1 + strength * (sigma + 0.1 * jax.random.normal(keys[3], shape)), strength * shift
+    return 1 + strength * (sigma + std * jax.random.normal(keys[3], shape)), strength * shift
 
 
 def _strong(key: Array, _shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any) -> tuple[Array, Array]:
@@ -137,7 +141,8 @@ def _stationary(
 
 
 _NOISES: dict[Noise, Callable[..., tuple[Array, Array]]] = {
-    "santurkar": _santurkar,
+    "santurkar": partial(_santurkar, std=0.1),
+    "santurkar_variance": partial(_santurkar, std=0.1**0.5),
     "strong": _strong,
     "stationary": _stationary,
 }

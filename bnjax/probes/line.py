@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,16 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from bnjax.arithmetic import distance, dot, norm
+from bnjax import arithmetic
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
-from bnjax.probes.results import load_result, register, save_result
+from bnjax.probes.results import Word, load_result, register, save_result
 from bnjax.probes.sanity import Sanity, check_line
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
+Norm = Literal["global", "sum_of_layers"]
+
+_LENGTHS = {"global": arithmetic.norm, "sum_of_layers": arithmetic.sum_of_norms}
 _UNKNOWN = np.full((), np.nan, np.float32)
 
 
@@ -29,8 +32,8 @@ _UNKNOWN = np.full((), np.nan, np.float32)
 class LineScan(NamedTuple):
     """Loss and gradients at params + step_size * direction.
 
-    Distances and norms are l2 over all parameters. Without gradients, their fields are NaN. Under `jax.vmap` every array
-    gains a leading axis of scans.
+    Distances and norms are l2 over all parameters, or sums of those of each array, as `norm` says. Without gradients, their
+    fields are NaN. Under `jax.vmap` every array gains a leading axis of scans.
 
     Attributes:
         step_sizes: coordinates, in units of `direction`.
@@ -43,7 +46,8 @@ class LineScan(NamedTuple):
         objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
         slope: <gradient, direction> at each point, the derivative of the loss by the step size; NaN in files from before it
             was recorded.
-        start_slope: at the start; -gradient_norm² along the default direction.
+        start_slope: at the start; minus the squared l2 norm of the gradient along the default direction.
+        norm: of distances and lengths, "global" or "sum_of_layers".
     """
 
     step_sizes: Float[Array, "*scans points"]
@@ -56,6 +60,7 @@ class LineScan(NamedTuple):
     objective: ObjectiveInfo
     slope: Float[Array | np.ndarray, "*scans points"] = _UNKNOWN
     start_slope: Float[Array | np.ndarray, "*scans"] = _UNKNOWN
+    norm: Word = Word("global")
 
     @property
     def loss_range(self) -> tuple[Array, Array]:
@@ -100,6 +105,7 @@ def scan_line(
     step_sizes: ArrayLike | Sequence[ArrayLike] = (0.05, 0.1, 0.2, 0.4),
     *,
     gradients: bool = True,
+    norm: Norm = "global",
     batching: Batching = "auto",
     mesh: Mesh | None = None,
     resume: str | os.PathLike | None = None,
@@ -121,6 +127,8 @@ def scan_line(
         direction: d, a tree like `params`; None is minus the gradient at `params`, whose zero is a result: a flat line.
         step_sizes: etas, in units of d; the default is the paper's grid for a learning rate of 0.1.
         gradients: False leaves gradients out, which costs a third; their fields are NaN.
+        norm: by which distances and lengths are measured: "global", l2 over all parameters, or "sum_of_layers", the l2 norm of
+            each array (kernels, biases, scales apart) added up: larger, by up to the root of their number.
         batching: how points run together, like all that follow as in `evaluate_points`. All ways give the same numbers.
         mesh: devices over which points are spread.
         resume: a file that keeps what is done.
@@ -130,10 +138,12 @@ def scan_line(
         LineScan.
 
     Raises:
-        ValueError: if there is no step size, one is not finite, the direction is zero or not like `params`, these are not
-            floating-point, or the loss is not a scalar.
+        ValueError: if there is no step size, one is not finite, the norm is unknown, the direction is zero or not like
+            `params`, these are not floating-point, or the loss is not a scalar.
     """
     check_batching(batching)
+    if norm not in _LENGTHS:
+        raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}.")
     check_params(params)
     check_coordinates("step_sizes", step_sizes)
     if direction is None and not gradients:
@@ -141,9 +151,11 @@ def scan_line(
     if direction is not None:
         check_alike("direction", direction, params)
         check_nonzero("direction", direction)
-    start = compiled(_start, loss_fn)(params, direction)
+    start = compiled(_start, loss_fn, norm=norm)(params, direction)
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
-    measure = bind(_gradient_statistics if gradients else _loss_only, loss_fn, start.gradient, start.direction)
+    measure = bind(
+        _gradient_statistics if gradients else _loss_only, loss_fn, Word(norm), start.gradient, start.direction
+    )
     coordinates = jnp.asarray(step_sizes, jnp.promote_types(start.loss.dtype, jnp.float32))
     loss, gradient_distance, cosine, slope = evaluate_points(
         measure,
@@ -166,6 +178,7 @@ def scan_line(
         objective_info(loss_fn),
         slope,
         start.slope,
+        Word(norm),
     )
 
 
@@ -175,15 +188,15 @@ def stack_lines(scans: Sequence[LineScan]) -> LineScan:
     Their spread is `band(stacked.loss)`. Step sizes may differ, but then that is over different coordinates.
 
     Raises:
-        ValueError: if there are none, their points differ in number, or their losses were made in different ways.
+        ValueError: if there are none, their points differ in number, or they were made in different ways.
     """
     if not scans:
         raise ValueError("scans must hold at least one scan, got none.")
     for scan in scans:
-        if scan.objective != scans[0].objective or scan.loss.shape != scans[0].loss.shape:
+        ways = [(one.loss.shape, str(one.norm), one.objective) for one in (scans[0], scan)]
+        if ways[0] != ways[1]:
             raise ValueError(
-                f"scans must have as many points and the same objective, got {scans[0].loss.shape} {scans[0].objective} "
-                f"and {scan.loss.shape} {scan.objective}."
+                f"scans must have as many points, the same norm and the same objective, got {ways[0]} and {ways[1]}."
             )
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *scans)
 
@@ -199,28 +212,32 @@ class _Start(NamedTuple):
     slope: Array
 
 
-def _start(loss_fn: LossFn, params: Params, direction: Params | None) -> _Start:
+def _start(loss_fn: LossFn, params: Params, direction: Params | None, *, norm: str) -> _Start:
     """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
     loss, gradient = jax.value_and_grad(partial(scalar_loss, loss_fn))(params)
     direction = optax.tree.scale(-1, gradient) if direction is None else direction
-    return _Start(loss, gradient, direction, norm(gradient), norm(direction), _slope(gradient, direction))
+    length = _LENGTHS[norm]
+    return _Start(loss, gradient, direction, length(gradient), length(direction), _slope(gradient, direction))
 
 
-def _gradient_statistics(loss_fn: LossFn, start: Params, direction: Params, params: Params) -> tuple[Array, ...]:
+def _gradient_statistics(
+    loss_fn: LossFn, norm: str, start: Params, direction: Params, params: Params
+) -> tuple[Array, ...]:
     """Measure the loss, distance and cosine of the gradient to the start's, and the slope."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
-    cosine = dot(gradient, start) / (norm(gradient) * norm(start))
-    return loss, distance(gradient, start), cosine, _slope(gradient, direction)
+    cosine = arithmetic.dot(gradient, start) / (arithmetic.norm(gradient) * arithmetic.norm(start))
+    moved = _LENGTHS[norm](arithmetic.difference(gradient, start))
+    return loss, moved, cosine, _slope(gradient, direction)
 
 
 def _slope(gradient: Params, direction: Params) -> Array:
     """Take <g, d>, in bfloat16 where gradients are in half precision: it has the digits that are known, and no overflow."""
     is_half = any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(gradient))
-    slope = dot(gradient, direction)
+    slope = arithmetic.dot(gradient, direction)
     return slope.astype(jnp.bfloat16) if is_half else slope
 
 
-def _loss_only(loss_fn: LossFn, _start: Params, _direction: Params, params: Params) -> tuple[Array, ...]:
+def _loss_only(loss_fn: LossFn, _norm: str, _start: Params, _direction: Params, params: Params) -> tuple[Array, ...]:
     """Measure the loss."""
     loss = loss_fn(params)
     nothing = jnp.full_like(loss, jnp.nan)

@@ -130,11 +130,12 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
     tests = [
         f"{LABELS[arm]} {100 * curves.final(runs, 'test', 'accuracy'):.1f} %" for arm, runs in data["arms"].items()
     ]
+    place = "behind" if config.get("drift_of") == "activations" else "before"
     return [
         captions.recipe(config, data["preset"]),
         [captions.images(config), f"test accuracy {', '.join(tests)}", f"measured every {config['probe_every']} steps"],
         [
-            "on training batches, before the activation, normalised with BN",
+            f"on training batches, {place} the activation, normalised with BN",
             f"ridges ({BINS} bins, rebuilt from 40 quantiles) and percentiles: one unit, first seed",
         ],
         [

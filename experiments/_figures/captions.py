@@ -32,8 +32,21 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
         seeds(config),
         f"head {config['head']}" if "head" in config else "",
         f"BN after {after}",
+        *variants(config),
         ", ".join(_optimiser(config, learning_rate)),
     ]
+
+
+def variants(config: dict[str, Any]) -> list[str]:
+    """Say where a network was trained or measured in another way than its source does by default."""
+    words = {
+        "norm_center_first": "lp norms of what the mean is taken off",
+        "noise_in_tests": "noise in tests too",
+        "shift_weights_only": "of earlier layers the weights alone move",
+    }
+    found = [phrase for name, phrase in words.items() if config.get(name)]
+    is_summed = config.get("probe_norm") == "sum_of_layers"
+    return [*found, *["lengths: l2 of each array, added up"] * is_summed]
 
 
 def deep_linear(config: dict[str, Any]) -> str:

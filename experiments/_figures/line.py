@@ -35,7 +35,8 @@ def line_figure(scan: probes.LineScan) -> Figure:
         num = len(_rows(scan.loss))
         points = f"{scan.loss.shape[-1]} point{'s' * (scan.loss.shape[-1] > 1)}"
         words = f"{num} scans of {points}" if num > 1 else points
-        style.write_foot(figure, [words, style.describe_objective(scan.objective)])
+        summed = ["lengths: l2 of each array, added up"] * (scan.norm == "sum_of_layers")
+        style.write_foot(figure, [words, *summed, style.describe_objective(scan.objective)])
     return figure
 
 

@@ -1,7 +1,7 @@
 """The distributions of activations over training (Santurkar et al. 2018, Fig. 1c and 8)."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,13 @@ from experiments._config import RunConfig
 from experiments._probes.probe import Probe, Record, as_lists, columns
 
 _NUM_QUANTILES = 40
+_ACTIVATIONS = {"vgg": "relu", "deep_linear": "identity", "mlp": "sigmoid"}
 _KEPT = ("mean", "variance", "percentiles", "outlier_share")
 _SHIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_wasserstein")
 
 
 def make_drift(config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
-    """Follow some units of each layer of `drift_layers` on the training batches, before the activation.
+    """Follow some units of each layer of `drift_layers` on the training batches, before the activation or behind it.
 
     A record has the statistics of every layer; collected are, per layer and step, moments and percentiles of each unit, the
     histogram and quantiles of the first one, and how far each has moved since the last record and since the first.
@@ -33,8 +34,17 @@ def make_drift(config: RunConfig, trainer: train.Trainer, _loss_scale: float) ->
     return Probe(measure, _collect)
 
 
-def _plan(config: RunConfig, params: Any) -> tuple[tuple[int, str, tuple[int, ...]], ...]:
-    """List number, module and units of each layer: drawn once, the same for every net and seed."""
+class _Layer(NamedTuple):
+    """What is followed: a weight layer's number, the module whose output it is, the activation behind it, and units."""
+
+    number: int
+    module: str
+    activation: str
+    units: tuple[int, ...]
+
+
+def _plan(config: RunConfig, params: Any) -> tuple[_Layer, ...]:
+    """List what is followed, units drawn once, the same for every net and seed."""
     plan = []
     for layer in config.drift_layers:
         weights = next(name for name in (f"conv_{layer}", f"dense_{layer}") if name in params)
@@ -43,28 +53,30 @@ def _plan(config: RunConfig, params: Any) -> tuple[tuple[int, str, tuple[int, ..
         is_normalised = config.norm != "none" and (config.norm_layers == "all" or layer in config.norm_layers)
         last = max(int(name.split("_")[1]) for name in params if name.startswith(("conv_", "dense_")))
         has_norm = is_normalised and (layer < last or config.kind == "deep_linear")
-        plan.append((layer, f"norm_{layer}" if has_norm else weights, tuple(map(int, units))))
+        is_behind = config.drift_of == "activations" and layer < last
+        activation = getattr(config, "activation", _ACTIVATIONS[config.kind]) if is_behind else "identity"
+        plan.append(_Layer(layer, f"norm_{layer}" if has_norm else weights, activation, tuple(map(int, units))))
     return tuple(plan)
 
 
 @partial(jax.jit, static_argnames=("trainer", "plan"))
 def _statistics(
-    trainer: train.Trainer, state: train.TrainState, batch: Any, plan: tuple[tuple[int, str, tuple[int, ...]], ...]
+    trainer: train.Trainer, state: train.TrainState, batch: Any, plan: tuple[_Layer, ...]
 ) -> dict[str, Any]:
     """Describe every layer's activations in training mode."""
     found = probes.capture(
         trainer.model,
         state.variables,
         batch.inputs,
-        [module for _, module, _ in plan],
+        [layer.module for layer in plan],
         train=True,
         rngs=train.step_rngs(state),
     )
     return {
-        f"layer_{layer}": probes.activation_statistics(
-            found[module], units=list(units), num_quantiles=_NUM_QUANTILES
+        f"layer_{number}": probes.activation_statistics(
+            getattr(jax.nn, activation)(found[module]), units=list(units), num_quantiles=_NUM_QUANTILES
         )._asdict()
-        for layer, module, units in plan
+        for number, module, activation, units in plan
     }
 
 

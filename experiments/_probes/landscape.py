@@ -16,7 +16,8 @@ def make_scan(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> P
 
     def measure(state: train.TrainState, split: Split) -> Record:
         loss_fn = _loss_fn(config, trainer, state, split)
-        return _record(probes.scan_line(loss_fn, state.params, step_sizes=sizes), loss_scale)
+        scan = probes.scan_line(loss_fn, state.params, step_sizes=sizes, norm=config.probe_norm)
+        return _record(scan, loss_scale)
 
     return Probe(measure)
 
@@ -31,7 +32,8 @@ def make_random_scan(config: RunConfig, trainer: train.Trainer, loss_scale: floa
         direction = _as_long(
             probes.directions.random(key, state.params), probes.directions.gradient(loss_fn, state.params)
         )
-        return _record(probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes), loss_scale)
+        scan = probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes, norm=config.probe_norm)
+        return _record(scan, loss_scale)
 
     return Probe(measure)
 

@@ -16,7 +16,8 @@ from experiments._probes.probe import Probe, Record, by_layer, layer_pattern, ma
 def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Measure Definition 2.1 of Santurkar et al. 2018, with the step that the optimiser is about to take.
 
-    Gradients are those of the weights alone; of earlier layers everything moves, biases and normalisers too.
+    Gradients are those of the weights alone; of earlier layers everything moves, biases and normalisers too, unless
+    `shift_weights_only` says otherwise.
     """
     names = [f"layer_{n}" for n in config.shift_layers]
 
@@ -30,6 +31,7 @@ def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> 
             update,
             {f"layer_{n}": layer_pattern(n) for n in weight_layers(state.params)},
             of=names,
+            moved="kernel$" if config.shift_weights_only else None,
             compared="kernel$",
         )
         return {

@@ -3,6 +3,7 @@
 experiment  all runs of an experiment
 run         one net from one seed, in its own folder
 tasks       what a configuration is made into: data, trainer, probes
+evaluation  accuracies on test examples
 log         the curves that a run has written
 threads     runs side by side
 together    runs whose steps are one program

@@ -22,7 +22,8 @@ def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: floa
         **{name: probe.collect(kinds.get(name, [])) for name, probe in probes.items()},
         "diverged_at": kinds["diverged"][0]["step"] if "diverged" in kinds else None,
     }
-    found["test"]["loss"] = [loss_scale * loss for loss in found["test"].get("loss", [])]
+    for name in ("loss", *(name for name in found["test"] if name == "recalibrated_loss")):
+        found["test"][name] = [loss_scale * loss for loss in found["test"].get(name, [])]
     return _round(found)
 
 

@@ -19,6 +19,7 @@ from bnjax.processes import largest
 from bnjax.records import MetricsLog, lock, read_json, read_metrics, run_folder, write_json
 from experiments._config import Options, RunConfig
 from experiments._probes.probe import as_lists
+from experiments._training.evaluation import evaluate
 from experiments._training.log import curves
 from experiments._training.saving import Saves
 from experiments._training.signals import Interrupted, StopRequest
@@ -195,6 +196,5 @@ class Run:
             log.append(kind="diverged", step=step + int(np.argmin(np.isfinite(losses))))
             return state, float("nan")
         if int(state.step) % config.eval_every == 0 or int(state.step) == config.num_steps:
-            test = train.evaluate(self.task.trainer, state.variables, dataset.test)
-            log.append(kind="test", step=int(state.step), loss=float(test.loss), accuracy=float(test.accuracy))
+            log.append(kind="test", step=int(state.step), **evaluate(config, self.task.trainer, state, dataset))
         return state, float(self.task.loss_scale * losses[-1])

@@ -63,16 +63,21 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
 def make_norm(config: RunConfig) -> Callable[..., nn.Module] | None:
     """Make the factory of a model's normalisers, None without any."""
     statistics = {"momentum": config.norm_momentum, "epsilon": config.norm_epsilon}
-    noise = {"noise": config.noise, "strength": config.noise_strength}
+    noise = {
+        "noise": config.noise,
+        "strength": config.noise_strength,
+        "noise_in_evaluation": config.noise_in_tests,
+    }
+    lp_norm = partial(linen.LpNorm, center_first=config.norm_center_first, **statistics)
     factories = {
         "none": None,
         "batch": partial(linen.BatchNorm, **statistics),
         "noisy_batch": partial(linen.NoisyBatchNorm, **statistics, **noise),
         "noise": partial(linen.Noise, **noise),
         "relative_noise": partial(linen.Noise, relative=True, **noise),
-        "l1": partial(linen.LpNorm, p=1, **statistics),
-        "l2": partial(linen.LpNorm, p=2, **statistics),
-        "linf": partial(linen.LpNorm, p="inf", **statistics),
+        "l1": partial(lp_norm, p=1),
+        "l2": partial(lp_norm, p=2),
+        "linf": partial(lp_norm, p="inf"),
         "huber": partial(models.HuberBatchNorm, epsilon=config.norm_epsilon),
     }
     return factories[config.norm]

@@ -9,7 +9,7 @@ from bnjax import linen, norms
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (64, 4, 4, 6))
-NOISES = ("santurkar", "strong", "stationary")
+NOISES = ("santurkar", "santurkar_variance", "strong", "stationary")
 STATS = norms.init_batch_stats(6)
 
 
@@ -52,6 +52,13 @@ def test_the_distribution_of_the_source(strength):
     np.testing.assert_allclose((factor - sigma[None]).std(), 0.1 * strength, rtol=0.02)
 
 
+def test_the_spread_of_the_source_read_as_a_variance():
+    """Factors spread by the root of 0.1 around those of their feature; shifts are the same."""
+    factor, shift = coefficients("santurkar_variance", (2000, 40))
+    np.testing.assert_allclose((factor - factor.mean(0)[None]).var(), 0.1, rtol=0.02)
+    np.testing.assert_array_equal(shift, coefficients("santurkar", (2000, 40))[1])
+
+
 def test_the_distributions_of_the_replications():
     """Strong noise is one factor and one shift per feature; stationary noise is a shift per entry."""
     factor, shift = coefficients("strong", (2, 10_000))
@@ -74,7 +81,7 @@ def test_features_may_be_anywhere():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "pink"}, "noise must be one of santurkar, strong, stationary, got 'pink'"),
+        ({"noise": "pink"}, "noise must be one of santurkar, santurkar_variance, strong, stationary, got 'pink'"),
         ({"key": None}, "key must be a jax.random.key where noise is added, got None"),
     ],
 )

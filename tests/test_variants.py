@@ -1,0 +1,123 @@
+"""Where a source can be read in two ways, experiments offer both: each variant changes what it says, and nothing else."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import data, norms, train
+from experiments._config import MLPRun, Options
+from experiments._training import train_all
+from experiments._training.tasks import make_task
+
+MLP = MLPRun(
+    dataset="digits",
+    preprocessing="unit",
+    hidden=(8, 8),
+    activation="relu",
+    norm="l2",
+    num_steps=20,
+    eval_every=10,
+    probe_every=10,
+    step_multiples=(0.5, 2.0),
+    shift_layers=(2,),
+    drift_layers=(2, 3),
+    probes=("landscape", "shift", "drift"),
+)
+
+
+def trained(tmp_path, **changes):
+    """Return the curves of the net, some fields being changed."""
+    found = train_all({"arms": {"net": dataclasses.replace(MLP, **changes)}}, Options(results=str(tmp_path)))
+    return found["arms"]["net"][0]
+
+
+def differing(found, others, path=()):
+    """List the paths of what is not the same in two runs, their seconds apart."""
+    if isinstance(found, dict) and isinstance(others, dict):
+        names = sorted({*found, *others} - {"seconds"})
+        return [deeper for name in names for deeper in differing(found.get(name), others.get(name), (*path, name))]
+    return [] if found == others else [path]
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The curves of the net as it is."""
+    return trained(tmp_path_factory.mktemp("usual"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"probe_norm": "sum_of_layers"}, "landscape"),
+        ({"shift_weights_only": True}, "shift"),
+        ({"drift_of": "activations"}, "drift"),
+        ({"recalibrated_tests": True}, "test"),
+    ],
+)
+def test_a_variant_of_a_measurement(changes, kind, usual, tmp_path):
+    """It changes its own measurement alone; training goes on as if it were not there."""
+    changed = differing(usual, trained(tmp_path, **changes))
+    assert {path[0] for path in changed} == {kind}
+
+
+def test_lengths_that_are_added_up_are_longer(usual, tmp_path):
+    """The sum of lengths is at least that of the whole, and at most the root of the number of arrays times as long."""
+    name, num_arrays = "gradient_distance", 3 * 2 + 2 * 2
+    added = np.array(trained(tmp_path, probe_norm="sum_of_layers")["landscape"][name])
+    whole = np.array(usual["landscape"][name])
+    assert (added > whole).all()
+    assert (added < num_arrays**0.5 * whole).all()
+
+
+def test_activations_are_those_behind_relu(usual, tmp_path):
+    """No unit of a hidden layer is negative behind its activation; the last layer has none."""
+    layers = trained(tmp_path, drift_of="activations")["drift"]["layers"]
+    assert np.min(layers["layer_2"]["percentiles"]) == 0 > np.min(usual["drift"]["layers"]["layer_2"]["percentiles"])
+    assert layers["layer_3"] == usual["drift"]["layers"]["layer_3"]
+
+
+def test_the_second_test_has_recalibrated_statistics(tmp_path):
+    """Its accuracy and loss are those of the trained net with statistics of all training examples, which are few here."""
+    config = dataclasses.replace(MLP, norm="batch", probes=(), recalibrated_tests=True)
+    found = train_all({"arms": {"net": config}}, Options(results=str(tmp_path)))["arms"]["net"][0]["test"]
+    task = make_task(config.identity(), None)
+    split, test = task.load(0).train, task.load(0).test
+    state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
+    state, _ = train.run_steps(task.trainer, state, split, num_steps=20)
+    examples = data.take_batch(split, jnp.arange(len(split.labels)))
+    again = norms.recalibrate(task.trainer.model, state.variables, [examples], show_progress=False)
+    metrics = train.evaluate(task.trainer, again, test)
+    np.testing.assert_allclose(found["recalibrated_loss"][-1], metrics.loss, rtol=0.05)
+    assert found["recalibrated_loss"] != found["loss"]
+
+
+def test_a_net_without_statistics_is_tested_once(tmp_path):
+    """What has no statistics has none to take anew."""
+    assert "recalibrated_loss" not in trained(tmp_path, norm="none", recalibrated_tests=True)["test"]
+
+
+def test_noise_in_tests(tmp_path):
+    """The noise disturbs tests, not training."""
+    quiet, noisy = (
+        trained(tmp_path, norm="noisy_batch", probes=(), noise_in_tests=in_tests) for in_tests in (False, True)
+    )
+    assert {path[0] for path in differing(quiet, noisy)} == {"test"}
+
+
+def test_the_l2_norm_of_what_is_centred_is_batch_norm(usual, tmp_path):
+    """With the mean taken off first, the net trains as with batch norm; as the paper prints it, as another one."""
+    centred = trained(tmp_path, norm_center_first=True)["train"]["loss"]
+    batch = trained(tmp_path, norm="batch")["train"]["loss"]
+    np.testing.assert_allclose(centred, batch, rtol=1e-4)
+    assert np.max(np.abs(np.subtract(usual["train"]["loss"], batch))) > 0.01
+
+
+def test_what_is_not_used_makes_no_other_run():
+    """A run's folder does not depend on variants of what it does not do."""
+    plain = dataclasses.replace(MLP, norm="none", probes=())
+    unused = {"norm_center_first": True, "recalibrated_tests": True, "noise_in_tests": True, "shift_weights_only": True}
+    changed = dataclasses.replace(plain, **unused, probe_norm="sum_of_layers", drift_of="activations")
+    assert changed.identity() == plain.identity()
