@@ -1,7 +1,6 @@
 """The list of experiments with cost and state, and the command that runs all of them."""
 
 import json
-import sys
 
 import pytest
 from reporting import make_data, run
@@ -108,22 +107,6 @@ def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkey
     (folder / "landscape.json").unlink()
     assert everything.run_all(*arguments) == []
     assert "--figures" not in ran[1][1]
-
-
-@pytest.mark.thorough
-@pytest.mark.xdist_group("smoke")
-def test_all_experiments_in_seconds(capsys, smoke_results, monkeypatch):
-    """The smoke presets run, the report shows them, and running again trains nothing."""
-    monkeypatch.setattr(sys, "argv", ["experiments", "all"])
-    arguments = ["all", "--preset", "smoke", "--results", smoke_results]
-    status, _, errors = run(capsys, *arguments)
-    assert status == 0, errors[-2000:]
-    page = (smoke_results / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(command_line.names())
-    assert 'class="claim not-run' not in page
-    monkeypatch.setattr("experiments._command.cli.main", None)
-    status, output, _ = run(capsys, *arguments)
-    assert (status, output.count(": done")) == (0, len(command_line.names()))
 
 
 def test_names_and_remarks_of_experiments():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import reporting
 from conftest import ROOT
 
 from bnjax import records
@@ -19,6 +20,7 @@ from experiments._command import cli
 from experiments._config import VGGRun
 from experiments._numbers import curves
 
+pytestmark = pytest.mark.xdist_group("smoke")  # these are long
 SMOKE = ["--preset", "smoke"]
 
 
@@ -42,7 +44,21 @@ def is_run(runs):
     return isinstance(runs, list) and bool(runs) and isinstance(runs[0], dict) and "diverged_at" in runs[0]
 
 
-@pytest.mark.xdist_group("smoke")  # one worker: many programs are the same
+@pytest.mark.thorough
+def test_all_experiments_in_seconds(capsys, smoke_results, monkeypatch):
+    """The smoke presets run, the report shows them, and running again trains nothing."""
+    monkeypatch.setattr(sys, "argv", ["experiments", "all"])
+    arguments = ["all", "--preset", "smoke", "--results", smoke_results]
+    status, _, errors = reporting.run(capsys, *arguments)
+    assert status == 0, errors[-2000:]
+    page = (smoke_results / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(command_line.names())
+    assert 'class="claim not-run' not in page
+    monkeypatch.setattr("experiments._command.cli.main", None)
+    status, output, _ = reporting.run(capsys, *arguments)
+    assert (status, output.count(": done")) == (0, len(command_line.names()))
+
+
 @pytest.mark.parametrize(
     "name",
     [name if name == "quickstart" else pytest.param(name, marks=pytest.mark.thorough) for name in command_line.names()],
@@ -73,7 +89,6 @@ def test_a_run_leaves_its_table_figure_and_data(name, capsys, smoke_results, mon
     assert again.split("This command")[0] == output.split("This command")[0]
 
 
-@pytest.mark.xdist_group("smoke")
 @pytest.mark.thorough
 def test_curves_of_a_run(capsys, tmp_path):
     """Training has a point per step of a short run, measurements and tests are where the configuration wants them."""
@@ -90,21 +105,24 @@ def test_curves_of_a_run(capsys, tmp_path):
         assert runs[0]["test"]["step"] == list(range(20, num_steps + 1, 20))
 
 
-@pytest.mark.xdist_group("smoke")
 @pytest.mark.thorough
-def test_experiments_share_their_runs(capsys, tmp_path):
+def test_experiments_share_their_runs(capsys, smoke_results):
     """What another experiment has trained is not trained again, and a seed that is added leaves the others as they are."""
-    run(capsys, activation_drift, *SMOKE, "--results", str(tmp_path))
-    logs = {log: log.stat().st_mtime_ns for log in tmp_path.glob("vgg-*/seed*/metrics.jsonl")}
-    assert len(logs) == 2
-    run(capsys, noisy_batchnorm, *SMOKE, "--results", str(tmp_path), "--seeds", "0", "1")
+
+    def data_of(experiment, *arguments):
+        name = experiment.__name__.split(".")[-1]
+        run(capsys, experiment, *SMOKE, *arguments, "--results", str(smoke_results))
+        return read_json(max(smoke_results.glob(f"{name}-*/{name}.json"), key=lambda file: file.stat().st_mtime_ns))
+
+    drift, noise = data_of(activation_drift), data_of(noisy_batchnorm)
+    assert drift["arms"]["plain"][0]["seconds"] == noise["arms"]["plain"][0]["seconds"]
+    logs = {log: log.stat().st_mtime_ns for log in smoke_results.glob("vgg-*/seed0/metrics.jsonl")}
+    more = data_of(noisy_batchnorm, "--seeds", "0", "1")
     assert {log: log.stat().st_mtime_ns for log in logs} == logs
-    data = read_json(next(tmp_path.glob("noisy_batchnorm-*/noisy_batchnorm.json")))
-    assert [run["seed"] for run in data["arms"]["plain"]] == [0, 1]
-    assert data["arms"]["plain"][0] != {**data["arms"]["plain"][1], "seed": 0}
+    assert more["arms"]["plain"][0] == noise["arms"]["plain"][0]
+    assert more["arms"]["plain"][1] != {**more["arms"]["plain"][0], "seed": 1}
 
 
-@pytest.mark.xdist_group("smoke")
 @pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
     """Its step is recorded and told, the other net goes on, and the figure is drawn."""
@@ -253,7 +271,6 @@ def test_curves_over_seeds():
     np.testing.assert_allclose(curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
 
 
-@pytest.mark.xdist_group("smoke")
 @pytest.mark.thorough
 def test_folders_that_do_not_fit(capsys, tmp_path):
     """A folder whose runs had other defaults, one that another process uses and one without its log are told in a line."""
