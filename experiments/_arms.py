@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from experiments._config import RunConfig
+from experiments._config import DeepLinearRun, RunConfig
 
 # Seconds: for tests, and to see that everything works.
 SMOKE: dict[str, Any] = {
@@ -26,6 +26,8 @@ CPU: dict[str, Any] = {
     "probe_every": 50,
     "seeds": (0, 1, 2),
 }
+# Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
+DEEP_LINEAR = DeepLinearRun(probes=("landscape", "random_direction", "shift"), seeds=tuple(range(10)))
 # The paper does not name the depth; it plots layers up to number 13. The L2 penalty is inferred from its loss curves.
 PAPER: dict[str, Any] = {"depth": "13", "head": "4096", "weight_decay": 5e-4, "probe_penalty": True}
 SMOKE_DEEP_LINEAR: dict[str, Any] = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments._arms import CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._arms import CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
 from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
 
 
@@ -35,15 +35,14 @@ class Config:
 
 
 _VGG: dict[str, Any] = {"probes": ("shift", "dummy_shift")}
-_DEEP_LINEAR = DeepLinearRun(probes=("shift",), seeds=(0, 1, 2))
 
 PRESETS = {
-    "cpu": Config(VGGRun(**CPU, **_VGG), _DEEP_LINEAR),
+    "cpu": Config(VGGRun(**CPU, **_VGG), DEEP_LINEAR),
     "smoke": Config(
         VGGRun(**SMOKE, **_VGG), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("shift",)), vgg_optimizers=(("sgd", 0.1),)
     ),
-    "mameli": Config(VGGRun(**MAMELI, **_VGG), _DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
-    "paper": Config(VGGRun(**PAPER, **_VGG, seeds=(0, 1, 2)), _DEEP_LINEAR),
+    "mameli": Config(VGGRun(**MAMELI, **_VGG), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
+    "paper": Config(VGGRun(**PAPER, **_VGG, seeds=(0, 1, 2)), DEEP_LINEAR),
 }
 
 
@@ -57,9 +56,10 @@ def vgg_arms(config: Config) -> dict[str, RunConfig]:
 
 
 def deep_linear_arms(config: Config) -> dict[str, RunConfig]:
-    """Name the deep linear networks, by net and learning rate."""
+    """Name the deep linear networks, by net and learning rate; those at their own rate are other experiments', too."""
+    own = config.deep_linear.learning_rate
     return {
-        f"{net}_{rate:g}": arm(run, learning_rate=rate)
+        f"{net}_{rate:g}": run if rate == own else arm(run, learning_rate=rate, probes=("shift",))
         for rate in config.deep_linear_rates
         for net, run in with_and_without(config.deep_linear).items()
     }
@@ -85,6 +85,8 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     for group, names in (("arms", ("loss", "accuracy")), ("deep_linear", ("loss",))):
         for found in (found for runs in data[group].values() for found in runs):
             found["train"] = curves.coarser(found["train"], 200, names)
+            for name in {"landscape", "random_direction"} & {*found}:
+                del found[name]
             for layer in found["shift"]["layers"].values():
                 del layer["gradient_norm"]
     return data

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments._arms import ALX, CPU, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._arms import ALX, CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
 from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
 
 
@@ -51,8 +51,6 @@ class Config:
 _PROBES = ("landscape", "random_direction", "successive_gradients")
 # Of a scan, what is published.
 _KEPT = ("step", "loss", "gradient_norm", "gradient_distance", "smoothness")
-_DEEP_LINEAR = DeepLinearRun(probes=("landscape", "random_direction"), seeds=(0, 1, 2))
-
 # Of Kevin-LD's replication, with SGD, and of AlexeyGB's, with Adam.
 _SGD_RATES, _ADAM_RATES = (0.05, 0.1, 0.2), (1e-4, 5e-4, 1e-3, 2e-3)
 # Adam's learning rates are a hundredth of SGD's; the scans go as far.
@@ -61,7 +59,7 @@ _ADAM: dict[str, Any] = {"learning_rate": 1e-3, "probe_every": 130, "step_multip
 PRESETS = {
     "cpu": Config(
         VGGRun(**{**CPU, "num_steps": 1500, "eval_every": 500}, probes=_PROBES),
-        _DEEP_LINEAR,
+        DEEP_LINEAR,
         rates=_SGD_RATES,
         rates_steps=1000,
     ),
@@ -71,15 +69,15 @@ PRESETS = {
         (0.25, 2.0),
         rates=(0.05, 0.2),
     ),
-    "mameli": Config(VGGRun(**MAMELI, probes=_PROBES), _DEEP_LINEAR),
+    "mameli": Config(VGGRun(**MAMELI, probes=_PROBES), DEEP_LINEAR),
     "alx": Config(
         VGGRun(**{**ALX, **_ADAM}, probes=_PROBES),
-        _DEEP_LINEAR,
+        DEEP_LINEAR,
         (25.0, 50.0, 100.0, 200.0, 400.0),
         rates=_ADAM_RATES,
         rates_steps=ALX["num_steps"],
     ),
-    "paper": Config(VGGRun(**PAPER, probes=_PROBES, seeds=(0, 1, 2)), _DEEP_LINEAR, rates=_SGD_RATES),
+    "paper": Config(VGGRun(**PAPER, probes=_PROBES, seeds=(0, 1, 2)), DEEP_LINEAR, rates=_SGD_RATES),
 }
 
 
@@ -147,7 +145,8 @@ def _trim_short(found: dict[str, Any]) -> None:
 
 def _trim_long(found: dict[str, Any]) -> None:
     """Keep the ends of each scan."""
-    del found["train"]
+    for name in {"train", "shift"} & {*found}:
+        del found[name]
     for name in {"landscape", "random_direction"} & {*found}:
         found[name] = _ends(found[name])
 

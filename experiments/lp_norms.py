@@ -9,12 +9,13 @@ VGG as BN does, to within 2 points; in the deep linear network l1, l2 and BN end
 paper waits for an accelerator.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments._arms import CPU, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
-from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun
+from experiments._arms import CPU, DEEP_LINEAR, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
 
 
 @dataclass(frozen=True)
@@ -24,36 +25,47 @@ class Config:
     Attributes:
         vgg: the VGG.
         deep_linear: the deep linear network; each seed draws a linear map of its own.
+        lp_probe_every: steps between the scans of deep linear networks with an lp norm.
     """
 
     vgg: VGGRun
     deep_linear: DeepLinearRun
+    lp_probe_every: int = 250
 
 
 _PROBES: dict[str, Any] = {"probes": ("landscape", "drift"), "drift_layers": (3, 8, 10)}
-_DEEP_LINEAR = DeepLinearRun(probes=("landscape",), probe_every=250, seeds=tuple(range(10)))
 
 PRESETS = {
-    "cpu": Config(VGGRun(**CPU, **_PROBES), _DEEP_LINEAR),
-    "smoke": Config(VGGRun(**SMOKE, **_PROBES), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",))),
-    "paper": Config(VGGRun(**{**PAPER, **_PROBES, "drift_layers": (2, 9, 11)}, seeds=(0, 1, 2)), _DEEP_LINEAR),
+    "cpu": Config(VGGRun(**CPU, **_PROBES), DEEP_LINEAR),
+    "smoke": Config(VGGRun(**SMOKE, **_PROBES), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)), 20),
+    "paper": Config(VGGRun(**{**PAPER, **_PROBES, "drift_layers": (2, 9, 11)}, seeds=(0, 1, 2)), DEEP_LINEAR),
 }
 
 NORMS = ("l1", "l2", "linf")
 
 
-def arms(config: RunConfig) -> dict[str, RunConfig]:
-    """Name the nets by their normalisers."""
-    return {**with_and_without(config), **{norm: arm(config, norm=norm) for norm in NORMS}}
+def arms(config: RunConfig, **changes: Any) -> dict[str, RunConfig]:
+    """Name the nets by their normalisers, some fields of those with an lp norm changed."""
+    return {**with_and_without(config), **{norm: arm(config, norm=norm, **changes) for norm in NORMS}}
+
+
+def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
+    """Name all nets; raise ValueError where what the figure needs would not be measured."""
+    measured = config.deep_linear.probes
+    check("landscape" in measured, "deep_linear.probes", "at least landscape", measured)
+    scanned = arms(config.deep_linear, probes=("landscape",), probe_every=config.lp_probe_every)
+    return {"arms": arms(config.vgg), "deep_linear": scanned}
 
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
     from experiments._numbers import curves
     from experiments._numbers import drift as drift_numbers
-    from experiments._training import train_all
+    from experiments._training import config_errors, train_all
 
-    data = train_all({"arms": arms(config.vgg), "deep_linear": arms(config.deep_linear)}, options)
+    with config_errors():
+        nets = groups(config)
+    data = train_all(nets, options)
     for runs in data["arms"].values():
         for i, found in enumerate(runs):
             found["train"] = curves.coarser(found["train"], 100, names=("accuracy",))
@@ -64,6 +76,8 @@ def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
         found["train"] = curves.coarser(found["train"], 100, names=("loss",))
         found["landscape"] = _scans(found["landscape"], ("smoothness",), largest=True)
         found["test"] = {}
+        for name in {"random_direction", "shift"} & {*found}:
+            del found[name]
     return data
 
 

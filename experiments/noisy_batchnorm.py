@@ -171,10 +171,10 @@ def findings(data: dict[str, Any]) -> str:
         f"{reached('batch_norm')} with batch norm and {reached('plain')} without; the same noise leaves the plain net at "
         f"{reached('noise')}, and noise in units of each unit's own standard deviation at {reached('relative_noise')}. "
         f"On test images, without the noise but with the running statistics of noisy activations, noisy batch norm answers "
-        f"{reached('noisy_batch', 'test')} correctly, batch norm {reached('batch_norm', 'test')}. "
-        f"From one measurement to the next, {config['probe_every']} steps, the means of what goes into the nonlinearities of "
-        f"layers {layers} move {spread(False)} times as far with noisy batch norm as without batch norm, and "
-        f"{spread(True)} times in units of each unit's own standard deviation."
+        f"{reached('noisy_batch', 'test')} correctly, batch norm {reached('batch_norm', 'test')}, and in "
+        f"{config['probe_every']} steps the means of what goes into the nonlinearities of layers {layers} move "
+        f"{spread(False)} times as far with it as without batch norm, {spread(True)} times in units of each unit's own "
+        f"standard deviation."
     )
     others = {
         f"{curves.LABELS[norm]} of strength {strength:g}": data["sweep"][f"{norm}_{strength:g}"]

@@ -39,7 +39,7 @@ def test_records_become_curves_of_layers():
 def test_table(data):
     """Every setting has its rows, and the ratio is with batch norm over without."""
     table = covariate_shift.summarise(data)
-    for words in ("SGD, learning rate 0.1", "Adam, learning rate 0.001", "learning rate 1·10⁻⁷", "3 seeds, 3 draws"):
+    for words in ("SGD, learning rate 0.1", "Adam, learning rate 0.001", "learning rate 1·10⁻⁷", "3 seeds, 10 draws"):
         assert words in table
     rows = [line.split() for line in table.splitlines() if "layer 5, |G - G'|  " in line]
     assert [row[-1] for row in rows] == ["3.00"] * 3

@@ -33,7 +33,7 @@ def test_table(data):
         assert float(rows[name][2]) == pytest.approx(4, rel=0.01), name
     assert float(rows["|g + g'|"][2]) == pytest.approx(1 / 3, rel=0.01)
     assert "with BN 72; 3 seeds" in table
-    assert "3 draws" in table
+    assert "10 draws" in table
 
 
 def test_findings(data):

@@ -141,7 +141,8 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
             f"gradient descent on all {deep['batch_size']:,} examples, learning rate {deep['learning_rate']:g}",
         ],
         [
-            f"loss summed over all examples; scans every {deep['probe_every']} steps; bands: quartiles; bars: medians",
+            f"loss summed over all examples; scans every {deep['probe_every']} steps, with lp norms every "
+            f"{data['config'].get('lp_probe_every', deep['probe_every'])}; bands: quartiles; bars: medians",
             f"ridges: {BINS} bins, one unit, before the activation, first seed",
         ],
         captions.origin(data),

@@ -64,14 +64,14 @@ def findings(data: dict[str, Any]) -> str:
     """Say how much more varies without batch norm, and what the plateau of the effective smoothness is."""
     start, later = _times(data, "rough_start"), _times(data, "predictiveness")
     last = min(3500, data["config"]["vgg"]["num_steps"])
-    found = (
+    return (
         f"In steps 80 to {last:,} the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
-        f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm. "
+        f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm"
+        f"{_findings_of_rates(data)}. "
         f"From step 1,000 on the effective smoothness with batch norm is {_times(data, 'smoothness_plateau')} 2 / learning "
         f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}; in the VGG it ends "
         f"{_times(data, 'smoothness_saturates')} as high where the smallest step of the scan is smaller."
     )
-    return f"{found} {_findings_of_rates(data)}".strip()
 
 
 def _findings_of_rates(data: dict[str, Any]) -> str:
@@ -80,10 +80,8 @@ def _findings_of_rates(data: dict[str, Any]) -> str:
         return ""
     *first, last = (f"{rate:g}" for rate in data["config"]["rates"])
     return (
-        f"Of runs of one seed at learning rates {', '.join(first)} and {last}, the losses at a step lie "
-        f"{_times(data, 'rates_loss')} as far apart without batch norm as with it, and the last layer's gradient changes "
-        f"{_times(data, 'rates_predictiveness')} as much from step to step; with batch norm or without, at equal "
-        f"learning rate x steps the losses lie at most {_times(data, 'rates_progress')} as far apart as at equal steps."
+        f"; of runs at learning rates {', '.join(first)} and {last}, the losses at a step lie {_times(data, 'rates_loss')} as "
+        f"far apart without batch norm as with it"
     )
 
 
