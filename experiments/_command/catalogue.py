@@ -18,6 +18,7 @@ _ORDER = (
     "lp_norms",
     "theory_bounds",
     "mnist_mlp",
+    "gradient_depth",
 )
 
 

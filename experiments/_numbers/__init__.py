@@ -7,4 +7,5 @@ shift      how far the steps of earlier layers change a gradient
 drift      how far distributions of activations move
 lp_norms   how the relatives of batch norm compare
 theory     how well theorems hold
+gradient_depth  how gradients change from layer to layer
 """

@@ -49,12 +49,13 @@ def make_dataset(config: Any) -> Dataset:
     return Dataset(split(num), split(_TESTS))
 
 
-def make_programs(config: RunConfig, folder: Path) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
-    """Make what is timed, and say how many steps lie between two of each."""
+def make_programs(
+    config: RunConfig, num_steps: int, folder: Path
+) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
+    """Make what is timed, so many steps first, and say how many steps lie between two of each other."""
     task, dataset = make_task(config.identity(), None), make_dataset(config)
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *dataset.train.images.shape[1:])))
     checkpoints, saved = Checkpoints(folder), iter(range(10**9))
-    num_steps = config.probe_every
 
     def steps() -> object:
         return train.run_steps(task.trainer, jax.tree.map(jnp.copy, state), dataset.train, num_steps=num_steps)
@@ -63,7 +64,7 @@ def make_programs(config: RunConfig, folder: Path) -> tuple[dict[str, Callable[[
     intervals: dict[str, float] = {}
     for name, probe in task.probes.items():
         programs[name] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
-        intervals[name] = num_steps
+        intervals[name] = config.probe_every
     programs["test"] = lambda: train.evaluate(task.trainer, state.variables, dataset.test)
     intervals["test"] = config.eval_every
     programs["checkpoint"] = lambda: checkpoints.save(next(saved), state)
@@ -74,6 +75,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.overhead", description=__doc__)
     parser.add_argument("--preset", choices=["cpu", "paper", "smoke"], default="cpu", help="(default: cpu)")
+    parser.add_argument("--steps", type=int, help="steps that are timed together (default: those between measurements)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
     nets = {
@@ -85,13 +87,14 @@ def main() -> None:
     print(f"{'':24}{'':24}{'ms':>10}{'of the steps':>14}")
     for net, config in nets.items():
         with tempfile.TemporaryDirectory() as folder:
-            programs, intervals = make_programs(replace(config, seeds=(0,)), Path(folder))
+            num_steps = arguments.steps or config.probe_every
+            programs, intervals = make_programs(replace(config, seeds=(0,)), num_steps, Path(folder))
             measure(programs, rounds=1, seconds=600)
             times = measure(programs, rounds=arguments.rounds, seconds=60)
         (chunk, first), *rest = times.items()
         print(f"{net:24}{chunk:24}{first:10.1f}", flush=True)
         for name, milliseconds in rest:
-            between = first / config.probe_every * intervals[name] if name in intervals else 1000 * interval
+            between = first / num_steps * intervals[name] if name in intervals else 1000 * interval
             print(f"{'':24}{name:24}{milliseconds:10.1f}{milliseconds / between:14.2%}", flush=True)
 
 

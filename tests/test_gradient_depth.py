@@ -1,0 +1,93 @@
+"""The experiment on gradients and depth: its numbers, against what a library without it finds, and its claims."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from experiments import gradient_depth
+from experiments._claims.claim import judge
+from experiments._claims.gradient_depth import CLAIMS
+from experiments._config import Options
+from experiments._numbers import gradient_depth as numbers
+
+CONFIG = dataclasses.replace(
+    gradient_depth.PRESETS["smoke"], hidden=(64,), depths=(12,), scales=(0.5, 1.0), seeds=(0, 1, 2)
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Nets of twelve layers on digits."""
+    folder = tmp_path_factory.mktemp("depth")
+    found = gradient_depth.run(CONFIG, Options(results=str(folder)), folder)
+    return {**found, "config": dataclasses.asdict(CONFIG), "preset": "smoke"}
+
+
+class Deep(nn.Module):
+    """The same net in plain Flax."""
+
+    @nn.compact
+    def __call__(self, x):
+        """Compute logits."""
+        for layer in range(12):
+            x = nn.Dense(64, kernel_init=nn.initializers.he_normal(), name=f"dense_{layer + 1}")(x)
+            x = nn.relu(nn.BatchNorm(use_running_average=False, epsilon=1e-5)(x))
+        return nn.Dense(10, kernel_init=nn.initializers.he_normal(), name="dense_13")(x)
+
+
+@pytest.mark.thorough
+def test_growth_is_that_of_flax(data):
+    """A net in plain Flax, on noise, has gradients that grow as much per layer."""
+    x, labels = jax.random.normal(jax.random.key(1), (64, 64)), jnp.arange(64) % 10
+    growths = []
+    for seed in range(3):
+        variables = Deep().init(jax.random.key(seed), x)
+
+        def loss_fn(params, variables=variables):
+            logits, _ = Deep().apply({**variables, "params": params}, x, mutable=["batch_stats"])
+            return -jnp.mean(jnp.take_along_axis(nn.log_softmax(logits), labels[:, None], axis=1))
+
+        gradient = jax.grad(loss_fn)(variables["params"])
+        first, last = (jnp.linalg.norm(gradient[f"dense_{layer}"]["kernel"]) for layer in (2, 12))
+        growths.append(float((first / last) ** 0.1))
+    found = [numbers.growth(run) for run in data["arms"]["batch_norm_12_1"]]
+    np.testing.assert_allclose(np.median(found), np.median(growths), rtol=0.05)
+
+
+@pytest.mark.thorough
+def test_scale_is_a_factor_per_layer_without_batch_norm_alone(data):
+    """Weights half as large halve the plain net's gradient at every layer; behind batch norm they leave it as it is."""
+    for net, factor in (("plain", 0.5), ("batch_norm", 1.0)):
+        half, usual = (
+            [numbers.second_layer(run) for run in data["arms"][f"{net}_12_{scale:g}"]] for scale in (0.5, 1.0)
+        )
+        np.testing.assert_allclose(np.divide(half, usual) ** (1 / 12), factor, rtol=0.1)
+
+
+@pytest.mark.thorough
+def test_words_and_claims(data):
+    """Table and findings name nets and steps; claims are judged, and what was measured at another step is not."""
+    assert "with BN, 12 layers, scale 0.5" in gradient_depth.summarise(data)
+    assert "growth, step 10" in gradient_depth.summarise(data)
+    assert "from weights of 0.5 and 1 times the usual scale" in gradient_depth.findings(data)
+    verdicts = {claim.name: judge(claim, data).verdict for claim in CLAIMS}
+    assert verdicts["depth_later"] == "inconclusive"
+    assert verdicts["depth_growth"] == "supported"
+    assert len(gradient_depth.plot(data).axes) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depths": (2,)}, "depths must be one or more different numbers from 3, got"),
+        ({"scales": (0.5, 2.0)}, "scales must be different numbers > 0 and finite, 1 among them, got"),
+    ],
+)
+def test_misfits(changes, message):
+    """One line names the field, the rule and the value."""
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **changes)
