@@ -56,10 +56,12 @@ class RunConfig:
         norm_momentum: share of the running statistics that is kept at each step.
         norm_epsilon: added to the variance.
         norm_center_first: lp norms are those of what the mean has been taken off, so that l2 is batch norm.
-        noise: kind of noise, where there is any; the source's has a spread of 0.1, a standard deviation or a variance.
+        noise: kind of noise, where there is any. The source does not say whether 0.1, the spread of its factors, is a standard
+            deviation (santurkar) or a variance (santurkar_variance).
         noise_strength: its factor.
-        noise_in_tests: test with the noise too.
-        recalibrated_tests: test a second time, with statistics of the first 10,000 training examples in place of running ones.
+        noise_in_tests: leave the noise on in evaluation: in tests, and in percentiles, which are taken on test images.
+        recalibrated_tests: test a second time, with statistics of the first 10,000 training examples in place of running ones;
+            training_curves shows both, and the run's log has them in any experiment.
         probes: what is measured along the way.
         step_multiples: step sizes of scans along minus the gradient, in units of the learning rate.
         probe_penalty: scan the loss with its L2 penalty.
@@ -125,15 +127,17 @@ class RunConfig:
 
     def identity(self) -> Self:
         """Return what determines a run's numbers, its seed apart: what is not used has its default."""
+        is_linear = self.kind == "deep_linear"  # and has neither biases nor activations
         uses = {
             ("norm_layers", "norm_momentum", "norm_epsilon"): self.norm != "none",
             ("norm_center_first",): self.norm in ("l1", "l2", "linf"),
             ("noise", "noise_strength", "noise_in_tests"): "noise" in self.norm or "noisy" in self.norm,
-            ("recalibrated_tests",): self.norm not in ("none", "noise", "relative_noise"),
+            ("recalibrated_tests",): self.norm not in ("none", "noise", "relative_noise", "huber"),
             ("step_multiples", "probe_penalty", "probe_norm"): {"landscape", "random_direction"} & {*self.probes},
             ("shift_layers",): {"shift", "dummy_shift", "successive_gradients"} & {*self.probes},
-            ("shift_weights_only",): "shift" in self.probes,
-            ("drift_layers", "drift_units", "drift_of"): "drift" in self.probes,
+            ("shift_weights_only",): "shift" in self.probes and not (is_linear and self.norm == "none"),
+            ("drift_layers", "drift_units"): "drift" in self.probes,
+            ("drift_of",): "drift" in self.probes and not is_linear,
             ("seeds",): False,
         }
         unused = [name for names, used in uses.items() if not used for name in names]

@@ -104,9 +104,10 @@ def findings(data: dict[str, Any]) -> str:
     numbers = ", ".join(str(drift_numbers.number(layer)) for layer in layers)
     diverged = " ".join(curves.divergences(arms))
     return (
-        f"From one measurement to the next, {data['config']['probe_every']} steps, the mean of what goes into a nonlinearity "
-        f"of layers {numbers} moves {spread('mean', 'successive', False)} times as far without batch norm as with it, and its "
-        f"variance {spread('variance', 'successive', False)} times as far. In units of each unit's standard deviation the mean "
-        f"moves {spread('mean', 'successive', True)} times as far, and the whole distribution is "
+        f"From one measurement to the next, {data['config']['probe_every']} steps, the mean of "
+        f"{drift_numbers.subject(data['config'])} a nonlinearity of layers {numbers} moves "
+        f"{spread('mean', 'successive', False)} times as far without batch norm as with it, and its variance "
+        f"{spread('variance', 'successive', False)} times as far. In units of each unit's standard deviation the mean moves "
+        f"{spread('mean', 'successive', True)} times as far, and the whole distribution is "
         f"{spread('wasserstein', 'cumulative', True)} times as far from where it started. {diverged}"
     ).strip()

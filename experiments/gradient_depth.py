@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._arms import arm, with_and_without
-from experiments._config import MLPRun, Options, RunConfig, check_numbers
+from experiments._config import MLPRun, Options, RunConfig, check, check_numbers
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,12 @@ PRESETS = {
 
 
 def arms(config: Config) -> dict[str, RunConfig]:
-    """Name the nets by normaliser, depth and scale: every depth at scale 1, and the deepest one at every scale."""
+    """Name the nets by normaliser, depth and scale: every depth at scale 1, and the deepest one at every scale.
+
+    Raises:
+        ValueError: if gradients would not be measured.
+    """
+    check("successive_gradients" in config.probes, "probes", "at least successive_gradients", config.probes)
     settings = [
         (depth, scale)
         for depth in config.depths
@@ -87,9 +92,11 @@ def arms(config: Config) -> dict[str, RunConfig]:
 
 def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
     """Train every net; return the data of the figure."""
-    from experiments._training import train_all
+    from experiments._training import config_errors, train_all
 
-    data = train_all({"arms": arms(config)}, options)
+    with config_errors():
+        nets = arms(config)
+    data = train_all({"arms": nets}, options)
     for found in (found for runs in data["arms"].values() for found in runs):
         del found["train"]
         gradients = found.pop("successive_gradients")

@@ -32,6 +32,15 @@ class Config:
     deep_linear: DeepLinearRun
     lp_probe_every: int = 250
 
+    def __post_init__(self):
+        every, rule = self.deep_linear.eval_every, "at least 1, and a divisor of deep_linear.eval_every"
+        check(
+            self.lp_probe_every >= 1 and every % self.lp_probe_every == 0,
+            "lp_probe_every",
+            f"{rule}, {every}",
+            self.lp_probe_every,
+        )
+
 
 _PROBES: dict[str, Any] = {"probes": ("landscape", "drift"), "drift_layers": (3, 8, 10)}
 
@@ -53,6 +62,7 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
     """Name all nets; raise ValueError where what the figure needs would not be measured."""
     measured = config.deep_linear.probes
     check("landscape" in measured, "deep_linear.probes", "at least landscape", measured)
+    check({"landscape", "drift"} <= {*config.vgg.probes}, "vgg.probes", "at least landscape, drift", config.vgg.probes)
     scanned = arms(config.deep_linear, probes=("landscape",), probe_every=config.lp_probe_every)
     return {"arms": arms(config.vgg), "deep_linear": scanned}
 

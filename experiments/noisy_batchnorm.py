@@ -107,13 +107,14 @@ def summarise(data: dict[str, Any]) -> str:
         for strength, runs in strengths.items()
         if runs not in data["arms"].values()
     }
+    is_noisy = data["config"].get("noise_in_tests")
     return "\n".join(
         [
             "",
             *accuracy_numbers.table({**named, **swept}),
             f"Medians over {curves.count_seeds(data)}; nets that are named with a strength of their noise have one seed.",
             "Steps: until the median of five points of the training curve is as high. Train: mean of the last 50 batches, with",
-            "noise; test: without. A run that diverged guesses.",
+            f"noise; test: {'with it' if is_noisy else 'without'}. A run that diverged guesses.",
             "",
             *_drifts(data),
             *curves.divergences({**named, **swept}),
@@ -166,15 +167,16 @@ def findings(data: dict[str, Any]) -> str:
 
     names = drift_numbers.layer_names([found for runs in nets.values() for found in runs])
     layers = ", ".join(str(drift_numbers.number(layer)) for layer in names)
+    tests = f"with{'' if config.get('noise_in_tests') else 'out'} the noise"
     found = (
         f"After {config['num_steps']:,} steps the training accuracy is {reached('noisy_batch')} with noisy batch norm, "
         f"{reached('batch_norm')} with batch norm and {reached('plain')} without; the same noise leaves the plain net at "
         f"{reached('noise')}, and noise in units of each unit's own standard deviation at {reached('relative_noise')}. "
-        f"On test images, without the noise but with the running statistics of noisy activations, noisy batch norm answers "
-        f"{reached('noisy_batch', 'test')} correctly, batch norm {reached('batch_norm', 'test')}, and in "
-        f"{config['probe_every']} steps the means of what goes into the nonlinearities of layers {layers} move "
-        f"{spread(False)} times as far with it as without batch norm, {spread(True)} times in units of each unit's own "
-        f"standard deviation."
+        f"On test images, {tests} and with the running statistics of noisy activations, noisy batch norm answers "
+        f"{reached('noisy_batch', 'test')} correctly, batch norm {reached('batch_norm', 'test')}; in {config['probe_every']} "
+        f"steps the means of {drift_numbers.subject(config)} the nonlinearities of layers {layers} move "
+        f"{spread(False)} times as far with noisy batch norm as without batch norm, {spread(True)} times in units of each "
+        f"unit's own standard deviation."
     )
     others = {
         f"{curves.LABELS[norm]} of strength {strength:g}": data["sweep"][f"{norm}_{strength:g}"]

@@ -77,14 +77,12 @@ def summarise(data: dict[str, Any]) -> str:
     arms = {
         f"{curves.LABELS[net]}, {rate:g}": runs for rate, nets in by_rate(data).items() for net, runs in nets.items()
     }
-    again = data["config"].get("recalibrated_tests", False)
     return "\n".join(
         [
             "",
             *accuracy_numbers.table(arms),
             f"Each row is a net and its learning rate; medians over {curves.count_seeds(data)}. Steps: until the median of",
             "five points of the training curve is as high. Train: mean of the last 50 batches. A run that diverged guesses.",
-            *["Recalibrated: the last test once more, statistics taken anew from training examples."] * again,
             *curves.divergences(arms),
         ]
     )

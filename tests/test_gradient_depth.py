@@ -75,9 +75,21 @@ def test_words_and_claims(data):
     assert "growth, step 10" in gradient_depth.summarise(data)
     assert "from weights of 0.5 and 1 times the usual scale" in gradient_depth.findings(data)
     verdicts = {claim.name: judge(claim, data).verdict for claim in CLAIMS}
-    assert verdicts["depth_later"] == "inconclusive"
+    assert {verdicts[name] for name in ("depth_later", "depth_scale", "depth_scale_plain")} == {"inconclusive"}
     assert verdicts["depth_growth"] == "supported"
     assert len(gradient_depth.plot(data).axes) == 4
+
+
+def test_claims_about_scale_compare_the_deepest_net_from_weights_twice_as_large():
+    """Wherever these stand among the depths and scales."""
+
+    def runs(second):
+        return [{"seed": 0, "diverged_at": None, "gradients": {"step": [0], "norm": [[1.0, second, 1.0, 1.0]]}}]
+
+    nets = {(4, 1): 1.0, (6, 2): 2.0**6, (6, 1): 1.0, (6, 3): 3.0**6}
+    data = {"arms": {f"{net}_{n}_{s}": runs(x) for net in ("plain", "batch_norm") for (n, s), x in nets.items()}}
+    for claim in CLAIMS[-2:]:
+        assert claim.measure(data) == pytest.approx([2.0])
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_words_are_computed():
     assert table[-1] == "noise without BN, seed 2: the loss stopped being finite at step 30."
     found = noisy_batchnorm.findings(data)
     assert "98.2 % with batch norm and 66.0 % without; the same noise leaves the plain net at 10.0 %" in found
-    assert "of layers 3, 8, 10 move 3.00 to 3.00 times as far with it as without batch norm" in found
+    assert "of layers 3, 8, 10 move 3.00 to 3.00 times as far with noisy batch norm as without batch norm" in found
     assert found.endswith("noise without BN, seed 2: the loss stopped being finite at step 30.")
 
 

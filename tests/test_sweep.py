@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from bnjax import data, linen, models, objective, probes, sweep, train
 from bnjax.digest import digest
+from bnjax.sweep import training as sweep_training
 
 WAYS = ("loop", "threads", "map", "vmap", 2)
 RUNS = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 0.5), seed=(0, 1, 2))
@@ -103,20 +104,29 @@ def test_any_number_can_vary(digits):
     assert len(np.unique(found.loss[:, -1])) == 8
 
 
-def test_a_grid_is_compiled_once(digits):
-    """The same grid again, with other seeds and numbers, makes and traces no trainer anew."""
-    traces = []
+def test_a_closure_is_never_stale(digits):
+    """What the function that makes trainers closes over is read anew by every grid."""
+    box = {}
 
-    def counted(**fields):
-        traces.append(1)
-        return make_trainer(**fields)
+    def make(learning_rate):
+        return make_trainer(learning_rate, norm=box["norm"])
 
-    def train_grid(seed, rate):
-        runs = sweep.grid(norm=("none", "batch"), learning_rate=(rate, 0.01), seed=(seed, 5))
-        sweep.train_grid(counted, runs, digits, num_steps=4)
-        return len(traces)
+    found = []
+    for box["norm"] in ("none", "batch"):
+        found.append(sweep.train_grid(make, sweep.grid(learning_rate=(0.1,), seed=(0, 1)), digits, num_steps=4))
+    assert len(jax.tree.leaves(found[0].states[0].batch_stats)) < len(jax.tree.leaves(found[1].states[0].batch_stats))
 
-    assert train_grid(1, 0.1) == train_grid(2, 0.2) > 0
+
+class Unnamed:
+    """A field's value whose repr is that of any other of its kind."""
+
+
+def test_a_grid_is_written_down_alike_in_every_process():
+    """Functions have no address in it; other objects do, so that what cannot be told apart is refused."""
+    assert sweep_training._describe_value(partial(scan, 1)) == "functools.partial(<function scan>, 1)"
+    assert sweep_training._describe_value(scan) == "scan"
+    odd = [sweep_training._describe_value(Unnamed()) for _ in range(2)]
+    assert all(" at 0x" in words for words in odd)
 
 
 @pytest.mark.parametrize("batching", ["threads", pytest.param("vmap", marks=pytest.mark.thorough)])

@@ -87,3 +87,16 @@ def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
         for run in runs:
             del run["seconds"]
     assert json.dumps(found) == json.dumps(whole)
+
+
+@pytest.mark.parametrize("batching", ["map", pytest.param("vmap", marks=pytest.mark.thorough)])
+def test_a_run_that_is_lost_comes_back_to_the_same_bits(batching, tmp_path):
+    """Trained again beside runs that are finished, it is what it was when all were trained."""
+    arms = {"fast": replace(MLP, seeds=(0, 1, 2))}
+    whole = train_arms(tmp_path, batching, arms)
+    (lost,) = tmp_path.glob("mlp-*/seed1")
+    lost.rename(tmp_path / "lost")
+    found = train_arms(tmp_path, batching, arms)
+    for runs in (whole["fast"], found["fast"]):
+        del runs[1]["seconds"]
+    assert json.dumps(found) == json.dumps(whole)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from bnjax import data, norms, train
-from experiments._config import MLPRun, Options
+from experiments import covariate_shift, landscape, lp_norms
+from experiments._config import DeepLinearRun, MLPRun, Options, VGGRun
+from experiments._figures import captions
+from experiments._numbers import accuracy, drift
 from experiments._training import train_all
 from experiments._training.tasks import make_task
 
@@ -94,17 +97,48 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
     assert found["recalibrated_loss"] != found["loss"]
 
 
-def test_a_net_without_statistics_is_tested_once(tmp_path):
-    """What has no statistics has none to take anew."""
-    assert "recalibrated_loss" not in trained(tmp_path, norm="none", recalibrated_tests=True)["test"]
+@pytest.mark.parametrize("norm", ["none", "huber"])
+def test_a_net_without_statistics_of_batches_is_tested_once(norm, tmp_path):
+    """What has no statistics has none to take anew; Huber's running variance is not that of the data."""
+    assert "recalibrated_loss" not in trained(tmp_path, norm=norm, recalibrated_tests=True)["test"]
+
+
+def test_the_table_has_the_second_test():
+    """A column of its own, in which what diverged guesses, and a net that was tested once has nothing."""
+    train_curve = {"step": [0], "window": 1, "accuracy": [0.5]}
+
+    def make(accuracy, diverged_at=None, **more):
+        test = {"step": [1], "accuracy": [accuracy], **more}
+        return {"train": train_curve, "test": {} if diverged_at else test, "diverged_at": diverged_at}
+
+    arms = {"plain": [make(0.5)], "normed": [make(0.5, recalibrated_accuracy=[0.75]), make(0, 1), make(0, 1)]}
+    head, plain, normed, words = accuracy.table(arms)
+    assert head.split()[-1] == "recalibrated"
+    assert plain.split()[-1] == "-"
+    assert normed.split()[-2:] == ["10.0", "%"]
+    assert words.startswith("Recalibrated: ")
+    assert "recalibrated" not in accuracy.table({"plain": arms["plain"]})[0]
 
 
 def test_noise_in_tests(tmp_path):
-    """The noise disturbs tests, not training."""
-    quiet, noisy = (
-        trained(tmp_path, norm="noisy_batch", probes=(), noise_in_tests=in_tests) for in_tests in (False, True)
-    )
-    assert {path[0] for path in differing(quiet, noisy)} == {"test"}
+    """The noise disturbs what is measured on test images, not training."""
+    noisy = {"norm": "noisy_batch", "probes": ("percentiles", "drift")}
+    one, other = (trained(tmp_path, **noisy, noise_in_tests=in_tests) for in_tests in (False, True))
+    assert {path[0] for path in differing(one, other)} == {"test", "percentiles"}
+
+
+def test_figures_tell_variants():
+    """Words at the foot and at axes are those of the variant."""
+    plain = dataclasses.asdict(VGGRun())
+    assert captions.variants(plain) == []
+    changed = plain | {"norm_center_first": True, "noise_in_tests": True, "shift_weights_only": True}
+    assert all(words in captions.recipe(changed, "cpu") for words in captions.variants(changed))
+    assert len(captions.variants(changed)) == 3
+    assert "weights alone move" in captions.deep_linear(dataclasses.asdict(DeepLinearRun(shift_weights_only=True)))
+    behind, summed = plain | {"drift_of": "activations"}, plain | {"probe_norm": "sum_of_layers"}
+    assert captions.place(behind) != captions.place(plain)
+    assert drift.subject(behind) != drift.subject(plain)
+    assert captions.length(summed) != captions.length(plain) == "l2"
 
 
 def test_the_l2_norm_of_what_is_centred_is_batch_norm(usual, tmp_path):
@@ -121,3 +155,16 @@ def test_what_is_not_used_makes_no_other_run():
     unused = {"norm_center_first": True, "recalibrated_tests": True, "noise_in_tests": True, "shift_weights_only": True}
     changed = dataclasses.replace(plain, **unused, probe_norm="sum_of_layers", drift_of="activations")
     assert changed.identity() == plain.identity()
+    linear = DeepLinearRun(norm="none", probes=("drift", "shift"))
+    changed = dataclasses.replace(linear, drift_of="activations", shift_weights_only=True)
+    assert changed.identity() == linear.identity()
+
+
+def test_deep_linear_networks_are_trained_once_for_three_experiments():
+    """Plain or with batch norm, at the usual learning rate, they are the same runs."""
+    shared = []
+    for experiment, suffix in ((landscape, ""), (covariate_shift, "_1e-06"), (lp_norms, "")):
+        arms = experiment.groups(experiment.PRESETS["cpu"])["deep_linear"]
+        shared.append([(arms[net + suffix].identity(), arms[net + suffix].seeds) for net in ("plain", "batch_norm")])
+    assert shared[0] == shared[1] == shared[2]
+    assert len(shared[0][0][1]) >= 10

@@ -7,7 +7,6 @@ training    a grid from start to end, with curves, probes and checkpoints
 ways        how runs share a machine: cores, batches, devices
 """
 
-from bnjax.sweep.grid import MakeTrainer as MakeTrainer
 from bnjax.sweep.grid import Program as Program
 from bnjax.sweep.grid import grid as grid
 from bnjax.sweep.grid import programs as programs

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,24 +16,13 @@ from bnjax.train import Trainer
 Fields = Mapping[str, Any]
 
 
-class MakeTrainer(NamedTuple):
-    """Makes trainers from numbers, some fields being fixed; equal for equal ones, so that compiled programs are found again."""
-
-    function: Callable[..., Trainer]
-    fixed: tuple[tuple[str, Any], ...] = ()
-
-    def __call__(self, **numbers: Any) -> Trainer:
-        """Make the trainer of a run."""
-        return self.function(**dict(self.fixed), **numbers)
-
-
 class Program(NamedTuple):
     """Runs that one program trains: they differ in seeds and in numbers.
 
     Attributes:
         rows: which runs of the grid these are, in its order.
         make_trainer: makes the trainer from the numbers of a run, its other fields being fixed. It is hashable, and what it
-            makes is the same whenever it is called, so that it is compiled once.
+            makes is the same whenever it is called: functions of a program are compiled once for equal ones.
         numbers: by name, one value per run.
         keys: of everything random, one per run.
     """
@@ -89,7 +79,7 @@ def programs(
     return [
         Program(
             tuple(members),
-            MakeTrainer(make_trainer, common),
+            partial(make_trainer, **dict(common)),  # unlike any other: what it closes over may have changed
             {name: jnp.asarray([runs[row][name] for row in members], jnp.float32) for name in names},
             jax.vmap(jax.random.key)(np.asarray([runs[row]["seed"] for row in members], np.uint32)),
         )

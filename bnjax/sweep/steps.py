@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, PyTree
 
 from bnjax import train
 from bnjax.data import Split
-from bnjax.sweep.grid import Fields, MakeTrainer, Program
+from bnjax.sweep.grid import Fields, Program
 from bnjax.sweep.ways import AUTO, Way, for_each
 from bnjax.train import Metrics, Trainer, TrainState
 
+MakeTrainer = Callable[..., Trainer]
 Probe = Callable[[Trainer, TrainState, Split], PyTree]
 
 

@@ -227,7 +227,13 @@ def _only_told() -> Iterator[None]:
 
 def _describe(plan: _Plan, runs: Sequence[Fields]) -> str:
     """Write down a grid such that another process writes the same."""
-    return re.sub(r" at 0x\w+", "", f"{plan._asdict()}, {[sorted(run.items()) for run in runs]}")
+    fields = [{name: _describe_value(value) for name, value in sorted(run.items())} for run in runs]
+    return f"{plan._asdict()}, {fields}"
+
+
+def _describe_value(value: Any) -> str:
+    """Name a function or class, and write down anything else, without the addresses of functions in it."""
+    return getattr(value, "__qualname__", re.sub(r"(<(?:bound method|function) [^<>]*) at 0x\w+", r"\1", repr(value)))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments._claims.claim import TIMES, Claim
-from experiments._claims.measures import DataMeasure, Run, divide, each, ratio
+from experiments._claims.measures import DataMeasure, Run, each, ratio
 from experiments._numbers.gradient_depth import growth, over_layers, second_layer, settings
 
 _YANG = "Yang et al. 2019, mean-field theory; a run of ours before this experiment"
@@ -39,9 +39,11 @@ def _by_scale(net: str) -> DataMeasure:
     """Measure by what factor per layer the second layer's gradient is larger where weights are twice as large."""
 
     def measure(data: dict[str, Any]) -> list[float]:
-        depth, scale = settings(data)[-1]
-        times = ratio(_deepest(data, net, scale), _deepest(data, net), second_layer)(data)
-        return [divide(value, 1) ** (1 / depth) for value in times]
+        deepest = max(depth for depth, _ in settings(data))
+        if (deepest, 2.0) not in settings(data):
+            return [math.nan]
+        times = ratio(_deepest(data, net, 2.0), _deepest(data, net), second_layer)(data)
+        return [value ** (1 / deepest) for value in times]
 
     return measure
 

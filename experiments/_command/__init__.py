@@ -4,5 +4,4 @@ catalogue   the experiments, by name
 cli         one experiment: its presets and options, what it prints and writes
 costs       what each preset took, and which runs are there
 everything  all experiments, one after another
-processes   several processes that train as one
 """

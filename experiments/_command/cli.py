@@ -15,7 +15,8 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments._command import costs, processes
+from experiments import _processes
+from experiments._command import costs
 from experiments._config import Options
 
 
@@ -36,7 +37,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     start = time.perf_counter()
     if options.distributed:
         try:
-            processes.join()
+            _processes.join()
         except ValueError as error:
             _fail(str(error))
     targets = [Path(options.figures)] if options.figures else []
@@ -49,7 +50,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         folder, data = _run(experiment, name, config, options)
         head = {"experiment": name, "preset": preset, "config": asdict(config)}
         _publish(experiment, [folder, *targets], {**head, **data})
-    except processes.Elsewhere:
+    except _processes.Elsewhere:
         return
     except DataError as error:
         _fail(str(error))
@@ -195,4 +196,4 @@ def _one_line(box: str) -> str:
 def _fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on standard error."""
     print(f"error: {message}", file=sys.stderr)
-    processes.leave(status)
+    _processes.leave(status)

@@ -54,7 +54,7 @@ def activation_drift_figure(data: dict[str, Any]) -> Figure:
             loc="outside upper center",
             ncols=len(handles),
             fontsize=13,
-            title=f"{captions.network(data['config'])}: what goes into the nonlinearities",
+            title=f"{captions.network(data['config'])}: {drift_numbers.subject(data['config'])} the nonlinearities",
             title_fontsize=17,
         )
         style.write_foot(figure, *_caption(data))
@@ -130,12 +130,11 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
     tests = [
         f"{LABELS[arm]} {100 * curves.final(runs, 'test', 'accuracy'):.1f} %" for arm, runs in data["arms"].items()
     ]
-    place = "behind" if config.get("drift_of") == "activations" else "before"
     return [
         captions.recipe(config, data["preset"]),
         [captions.images(config), f"test accuracy {', '.join(tests)}", f"measured every {config['probe_every']} steps"],
         [
-            f"on training batches, {place} the activation, normalised with BN",
+            f"on training batches, {captions.place(config)}, normalised with BN",
             f"ridges ({BINS} bins, rebuilt from 40 quantiles) and percentiles: one unit, first seed",
         ],
         [

@@ -42,19 +42,27 @@ def variants(config: dict[str, Any]) -> list[str]:
     words = {
         "norm_center_first": "lp norms of what the mean is taken off",
         "noise_in_tests": "noise in tests too",
-        "shift_weights_only": "of earlier layers the weights alone move",
+        "shift_weights_only": "covariate shift: of earlier layers the weights alone move",
     }
-    found = [phrase for name, phrase in words.items() if config.get(name)]
-    is_summed = config.get("probe_norm") == "sum_of_layers"
-    return [*found, *["lengths: l2 of each array, added up"] * is_summed]
+    return [phrase for name, phrase in words.items() if config.get(name)]
+
+
+def length(config: dict[str, Any]) -> str:
+    """Name the norm by which scans measure gradients and steps, for an axis."""
+    return "l2 of arrays, added up" if config.get("probe_norm") == "sum_of_layers" else "l2"
 
 
 def deep_linear(config: dict[str, Any]) -> str:
     """Say how a deep linear network was trained, but for its learning rate."""
     return (
         f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
-        f"examples, {curves.plural(len(config['seeds']), 'draw')}"
+        f"examples, {', '.join([curves.plural(len(config['seeds']), 'draw'), *variants(config)])}"
     )
+
+
+def place(config: dict[str, Any]) -> str:
+    """Say where the distributions of activations are taken."""
+    return "behind the activation" if config.get("drift_of") == "activations" else "before the activation"
 
 
 def seeds(config: dict[str, Any]) -> str:

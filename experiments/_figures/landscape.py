@@ -38,7 +38,9 @@ def draw_scans(loss: Axes, predictiveness: Axes, smoothness: Axes, arms: Arms, c
     name = "cross-entropy + L2 penalty (nats)" if config["probe_penalty"] else "cross-entropy (nats)"
     loss.set(title="Loss along the gradient", ylabel=name)
     draw_band(predictiveness, arms, "landscape", curves.nearest_gradient, curves.farthest_gradient)
-    predictiveness.set(title="Gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
+    predictiveness.set(
+        title="Gradient predictiveness", ylabel=f"change of the gradient, {captions.length(config)} (nats / unit)"
+    )
     draw_curves(smoothness, arms, "landscape", curves.effective_smoothness)
     smoothness.set(title="Effective smoothness (smaller is smoother)", ylabel="gradient change / distance (nats/unit²)")
     for panel in (loss, predictiveness, smoothness):

@@ -91,7 +91,11 @@ def _draw_random(panels: list[Axes], data: dict[str, Any]) -> None:
         data["arms"],
         (
             (loss_range, "Range of the loss", "largest - smallest (nats)"),
-            (curves.farthest_gradient, "Change of the gradient", _NORM),
+            (
+                curves.farthest_gradient,
+                "Change of the gradient",
+                f"{captions.length(data['config']['vgg'])} (nats / unit)",
+            ),
             (curves.effective_smoothness, "Effective smoothness", "change / distance (nats/unit²)"),
         ),
     )
@@ -106,7 +110,7 @@ def _draw_deep_linear(panels: list[Axes], data: dict[str, Any]) -> None:
         data["deep_linear"],
         (
             (curves.highest_loss, "Largest loss of a scan", "half the squared error"),
-            (curves.farthest_gradient, "Change of the gradient", "l2 (loss / unit)"),
+            (curves.farthest_gradient, "Change of the gradient", f"{captions.length(config)} (loss / unit)"),
             (curves.effective_smoothness, "Effective smoothness", "change / distance (loss/unit²)"),
         ),
     )

@@ -11,7 +11,7 @@ from experiments._figures.style import COLOURS, INK, Quantity
 
 QUANTITIES = (
     Quantity("loss", "Loss along the line", "loss"),
-    Quantity("gradient_distance", "Change of the gradient", "|g(w + ηd) - g(w)|, l2 (loss / unit)"),
+    Quantity("gradient_distance", "Change of the gradient", "|g(w + ηd) - g(w)|, {norm} (loss / unit)"),
     Quantity("gradient_cosine", "Turn of the gradient", "cosine of g(w + ηd) and g(w)"),
     Quantity("smoothness", "Smoothness (smaller is smoother)", "gradient change / distance (loss / unit²)"),
 )
@@ -35,8 +35,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
         num = len(_rows(scan.loss))
         points = f"{scan.loss.shape[-1]} point{'s' * (scan.loss.shape[-1] > 1)}"
         words = f"{num} scans of {points}" if num > 1 else points
-        summed = ["lengths: l2 of each array, added up"] * (scan.norm == "sum_of_layers")
-        style.write_foot(figure, [words, *summed, style.describe_objective(scan.objective)])
+        style.write_foot(figure, [words, style.describe_objective(scan.objective)])
     return figure
 
 
@@ -83,7 +82,12 @@ def draw_line(
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(style.number)
     length = style.span(scan.direction_norm)
-    panel.set(title=quantity.title, ylabel=quantity.label, xlabel=f"step size η (1 is a distance of {length}, l2)")
+    norm = "l2 of arrays, added up" if scan.norm == "sum_of_layers" else "l2"
+    panel.set(
+        title=quantity.title,
+        ylabel=quantity.label.format(norm=norm),
+        xlabel=f"step size η (1 is a distance of {length}, {norm})",
+    )
 
 
 def _draw_band(panel: Axes, sizes: np.ndarray, values: np.ndarray, colour: str, keep_zero: bool) -> None:

@@ -32,7 +32,10 @@ def lp_figure(data: dict[str, Any]) -> Figure:
         _scans(panels[0, 1], vgg, loss_range)
         panels[0, 1].set(title="VGG: loss along the gradient", ylabel="largest - smallest loss (nats)")
         _scans(panels[0, 2], vgg, curves.farthest_gradient)
-        panels[0, 2].set(title="VGG: gradient predictiveness", ylabel="change of the gradient, l2 (nats / unit)")
+        panels[0, 2].set(
+            title="VGG: gradient predictiveness",
+            ylabel=f"change of the gradient, {captions.length(data['config']['vgg'])} (nats / unit)",
+        )
         _losses(panels[1, 0], deep)
         _final_losses(panels[1, 1], deep)
         _scans(panels[1, 2], deep, curves.effective_smoothness, quartiles=True)
@@ -84,7 +87,6 @@ def _losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
     _mark(panel, arms)
     panel.set(title="Deep linear: loss", xlabel="training step", ylabel="loss, over all examples")
     style.log_scale(panel)
-    panel.yaxis.set_minor_formatter(lambda y, _: style.number(y) if f"{y:.0e}"[0] in "25" else "")
 
 
 def _final_losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
@@ -137,13 +139,14 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         [captions.images(vgg), f"scans every {vgg['probe_every']} steps", "bands: smallest to largest seed"],
         [
             f"{captions.network(deep)}, {deep['width']} units each",
+            *captions.variants(deep),
             f"{captions.seeds(deep).replace('seed', 'draw')} of the linear map",
             f"gradient descent on all {deep['batch_size']:,} examples, learning rate {deep['learning_rate']:g}",
         ],
         [
             f"loss summed over all examples; scans every {deep['probe_every']} steps, with lp norms every "
             f"{data['config'].get('lp_probe_every', deep['probe_every'])}; bands: quartiles; bars: medians",
-            f"ridges: {BINS} bins, one unit, before the activation, first seed",
+            f"ridges: {BINS} bins, one unit, {captions.place(vgg)}, first seed",
         ],
         captions.origin(data),
     ]

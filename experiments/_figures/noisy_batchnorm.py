@@ -100,15 +100,17 @@ def _draw_shift(panel: Axes, data: dict[str, Any], moment: drift_numbers.Moment,
 def _caption(data: dict[str, Any]) -> list[list[str]]:
     """Say how the numbers came about."""
     config = data["config"]
+    when = "in training and tests" if config.get("noise_in_tests") else "in training only"
     return [
         captions.recipe(config, data["preset"]),
         [
             captions.images(config),
-            f"noise '{config['noise']}' in training only, its mean and scale anew for each unit and step",
+            f"noise '{config['noise']}' {when}, its mean and scale anew for each unit and step",
         ],
         [
             "scaled noise: in units of each unit's own std",
-            f"shifts: of the nonlinearity's input, noise included, between measurements {config['probe_every']} steps apart",
+            f"shifts: of {drift_numbers.subject(config)} nonlinearities, noise included, between measurements "
+            f"{config['probe_every']} steps apart",
         ],
         [
             "dots: median over units, steps and seeds",

@@ -19,9 +19,14 @@ class Range(NamedTuple):
     high: float
 
 
+def _has_recalibrated(run: Run) -> bool:
+    """Tell whether a run was tested a second time."""
+    return "recalibrated_accuracy" in run["test"]
+
+
 def _recalibrated(run: Run) -> float:
-    """Measure as "test" does, with recalibrated statistics; NaN where none were asked for."""
-    is_known = "recalibrated_accuracy" in run["test"]
+    """Take the last test with recalibrated statistics; NaN of a run that has none and did not diverge."""
+    is_known = _has_recalibrated(run) or run["diverged_at"] is not None
     return measures.final("test", "recalibrated_accuracy")(run) if is_known else math.nan
 
 
@@ -43,22 +48,23 @@ def over_runs(runs: list[Run], measure: Callable[[Run], float]) -> Range:
 
 
 def table(arms: Mapping[str, list[Run]]) -> list[str]:
-    """Write a row for each net: medians over seeds; what is known of none is left out.
+    """Write a row for each net, medians over seeds, and below what a column means that is not always there.
 
     Args:
         arms: the runs of each net, by what the table calls it.
     """
     width = max(map(len, arms)) + 2
-    found = {
-        title: values
-        for title, measure in MEASURES.items()
-        if not np.isnan(values := [over_runs(runs, measure).middle for runs in arms.values()]).all()
-    }
-    rows = [f"{'':{width}}" + "".join(f"{title:>15}" for title in found)]
-    for row, name in enumerate(arms):
-        cells = [(steps if "steps" in title else percent)(values[row]) for title, values in found.items()]
+    again = any(_has_recalibrated(run) for runs in arms.values() for run in runs)
+    shown = {title: measure for title, measure in MEASURES.items() if again or title != "recalibrated"}
+    rows = [f"{'':{width}}" + "".join(f"{title:>15}" for title in shown)]
+    for name, runs in arms.items():
+        values = [over_runs(runs, measure).middle for measure in shown.values()]
+        cells = [steps(x) if "steps" in title else percent(x) for title, x in zip(shown, values, strict=True)]
         rows.append(f"{name:{width}}" + "".join(f"{cell:>15}" for cell in cells))
-    return rows
+    return [
+        *rows,
+        *["Recalibrated: the last test once more, with statistics taken anew from training examples."] * again,
+    ]
 
 
 def steps(value: float) -> str:

@@ -21,6 +21,12 @@ _RECORDED: dict[str, tuple[Moment, bool]] = {
 }
 
 
+def subject(config: dict[str, Any]) -> str:
+    """Say of what distributions are taken: activations, or what becomes one."""
+    is_behind = config.get("drift_of") == "activations"
+    return "what comes out of" if is_behind else "what goes into"
+
+
 def layer_names(runs: list[dict]) -> list[str]:
     """List the layers that were followed, from input to output; none where nothing was recorded."""
     names = next((list(run["drift"]["layers"]) for run in runs if run["drift"].get("layers")), [])

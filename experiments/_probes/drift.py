@@ -13,7 +13,6 @@ from experiments._config import RunConfig
 from experiments._probes.probe import Probe, Record, as_lists, columns
 
 _NUM_QUANTILES = 40
-_ACTIVATIONS = {"vgg": "relu", "deep_linear": "identity", "mlp": "sigmoid"}
 _KEPT = ("mean", "variance", "percentiles", "outlier_share")
 _SHIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_wasserstein")
 
@@ -54,7 +53,7 @@ def _plan(config: RunConfig, params: Any) -> tuple[_Layer, ...]:
         last = max(int(name.split("_")[1]) for name in params if name.startswith(("conv_", "dense_")))
         has_norm = is_normalised and (layer < last or config.kind == "deep_linear")
         is_behind = config.drift_of == "activations" and layer < last
-        activation = getattr(config, "activation", _ACTIVATIONS[config.kind]) if is_behind else "identity"
+        activation = getattr(config, "activation", "relu") if is_behind else "identity"
         plan.append(_Layer(layer, f"norm_{layer}" if has_norm else weights, activation, tuple(map(int, units))))
     return tuple(plan)
 

@@ -17,16 +17,14 @@ from tqdm import tqdm
 from bnjax import sweep
 from bnjax.processes import is_first
 from bnjax.records import provenance
-from experiments._command.processes import Elsewhere
 from experiments._config import Options, RunConfig
-from experiments._training.run import Command, ConfigError, Run, config_errors
-from experiments._training.saving import SaveError, Saves
-from experiments._training.signals import Interrupted, StopRequest
+from experiments._processes import Elsewhere
+from experiments._training.run import Command, Run, config_errors
+from experiments._training.saving import Saves
+from experiments._training.signals import StopRequest
 from experiments._training.tasks import make_task
 from experiments._training.threads import SharedClock, run_all
 from experiments._training.together import Together
-
-__all__ = ["ConfigError", "Interrupted", "SaveError", "config_errors", "train_all"]
 
 Arms = Mapping[str, RunConfig]
 
@@ -121,16 +119,11 @@ def _alike(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> None:
     """Train runs that are alike, their steps as one program, spread over all devices."""
-    left = [run for run in runs if not run.finished]
-    for run in runs:
-        if run not in left:
-            run.finish()
-    if not left:
-        return
     devices = jax.devices()
     mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None
     way = sweep.Way(options.batching if options.batching in ("map", "vmap") else "auto", mesh)
-    together = Together(left[0].task.trainer, len(left), way)
+    # NOTE: as many rows as there are runs, finished ones too: in a program of another size the others would round otherwise.
+    together = Together(runs[0].task.trainer, len(runs), way)
 
     def finish(run: Run) -> None:
         try:
@@ -138,4 +131,4 @@ def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> Non
         finally:
             together.leave()
 
-    run_all([partial(finish, run) for run in left], stop, parallel=len(left))
+    run_all([partial(finish, run) for run in runs], stop, parallel=len(runs))

@@ -22,8 +22,9 @@ def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: floa
         **{name: probe.collect(kinds.get(name, [])) for name, probe in probes.items()},
         "diverged_at": kinds["diverged"][0]["step"] if "diverged" in kinds else None,
     }
-    for name in ("loss", *(name for name in found["test"] if name == "recalibrated_loss")):
-        found["test"][name] = [loss_scale * loss for loss in found["test"].get(name, [])]
+    found["test"].setdefault("loss", [])
+    for name in (name for name in found["test"] if name.endswith("loss")):
+        found["test"][name] = [loss_scale * loss for loss in found["test"][name]]
     return _round(found)
 
 

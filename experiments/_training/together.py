@@ -5,6 +5,7 @@ Each run is in a thread of its own, with its own measurements, log and checkpoin
 
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Together:
     """
 
     def __init__(self, trainer: train.Trainer, num_runs: int, way: sweep.Way):
-        self._make_trainer, self._num_runs, self._way = sweep.MakeTrainer(_same, (("trainer", trainer),)), num_runs, way
+        self._make_trainer, self._num_runs, self._way = _Same(trainer), num_runs, way
         self._members = num_runs
         self._requests: list[_Request] = []
         self._changed = threading.Condition()
@@ -80,9 +81,13 @@ class Together:
         return unstack(found)[: len(requests)]
 
 
-def _same(trainer: train.Trainer) -> train.Trainer:
-    """Make a trainer that is already there."""
-    return trainer
+class _Same(NamedTuple):
+    """Makes a trainer that is already there; equal for equal trainers, so that compiled programs are found again."""
+
+    trainer: train.Trainer
+
+    def __call__(self) -> train.Trainer:
+        return self.trainer
 
 
 @dataclass(eq=False)

@@ -30,6 +30,7 @@ from bnjax.cores import count_cores
 from bnjax.data import Dataset, Split
 from experiments import landscape, mnist_mlp
 from experiments._config import Options, RunConfig
+from experiments._training.evaluation import evaluate
 from experiments._training.tasks import make_task
 from experiments.benchmarks._timing import measure
 
@@ -52,7 +53,7 @@ def make_dataset(config: Any) -> Dataset:
 def make_programs(
     config: RunConfig, num_steps: int, folder: Path
 ) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
-    """Make what is timed, so many steps first, and say how many steps lie between two of each other."""
+    """Make what is timed: so many steps, then everything else; and say how many steps lie between two of each of the latter."""
     task, dataset = make_task(config.identity(), None), make_dataset(config)
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *dataset.train.images.shape[1:])))
     checkpoints, saved = Checkpoints(folder), iter(range(10**9))
@@ -65,7 +66,7 @@ def make_programs(
     for name, probe in task.probes.items():
         programs[name] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
         intervals[name] = config.probe_every
-    programs["test"] = lambda: train.evaluate(task.trainer, state.variables, dataset.test)
+    programs["test"] = lambda: evaluate(config, task.trainer, state, dataset)
     intervals["test"] = config.eval_every
     programs["checkpoint"] = lambda: checkpoints.save(next(saved), state)
     return programs, intervals
@@ -78,6 +79,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="steps that are timed together (default: those between measurements)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
+    if arguments.steps is not None and arguments.steps < 1:
+        parser.error(f"--steps must be at least 1, got {arguments.steps}.")
     nets = {
         "landscape's VGG": landscape.PRESETS[arguments.preset].vgg,
         "MNIST's perceptron": mnist_mlp.PRESETS[arguments.preset].ioffe,
