@@ -5,6 +5,8 @@ independent of the scale of the weights, and to let it grow by a fifth per layer
 Source: the article "Batch normalization vs internal covariate shift" for the claim; Yang et al. 2019, in mean-field theory, and
 runs of ours before this experiment for its counter-example.
 Command: TFDS_DATA_DIR=... python -m experiments gradient_depth --preset cpu
+Measured: preset cpu, three seeds, two cores, 4 minutes: with BN the gradient grows 1.20 times per layer at initialisation, from
+weights of any scale, and 1.07 times after 100 steps. Preset paper has not been run.
 """
 
 from dataclasses import dataclass

@@ -6,8 +6,9 @@ Source: Santurkar et al. 2018, Sec. 3.1, Fig. 1 and 4; preset mameli: the settin
 follows the fourth convolution alone; alx: that of a replication with Adam, which, like another one with SGD, compares runs of
 several learning rates instead of points along the gradient.
 Command: TFDS_DATA_DIR=... python -m experiments landscape --preset cpu
-Measured: preset cpu, three seeds, two cores, 18 minutes: in steps 80 to 1,500 the loss
-varies 3.3 times, the gradient 2.0 times as much along the gradient without BN; at step 0 the net with BN is the rougher one.
+Measured: preset cpu, three seeds and ten draws, two cores beside other work, 30 minutes, half of them for deep linear networks
+that covariate_shift and lp_norms share: in steps 80 to 1,500 the loss varies 3.3 times, the gradient 2.0 times as much along
+the gradient without BN; at step 0 the net with BN is the rougher one.
 Presets mameli, alx and paper wait for an accelerator.
 """
 

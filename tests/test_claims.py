@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -9,7 +10,7 @@ from bnjax.records import read_json
 from experiments import __main__ as command_line
 from experiments._claims import claims_of
 from experiments._claims import measures as m
-from experiments._claims.claim import PERCENT, POINTS, STEPS, TIMES, Claim, Format, coverage, judge
+from experiments._claims.claim import PERCENT, POINTS, STEPS, TIMES, Claim, Format, coverage, interval, judge
 
 
 def make_claim(values=(), supported=(1, math.inf), **fields):
@@ -61,7 +62,7 @@ def test_ranges_are_open_and_have_two_sides():
 
 
 def test_the_interval_leaves_out_what_is_not_there():
-    """Median, smallest and largest are those of the values that could be measured."""
+    """Median and ends are those of the values that could be measured."""
     judgement = judge(make_claim([4, math.nan, 1, 2]), {})
     assert (judgement.low, judgement.median, judgement.high) == (1, 2, 4)
     assert math.isnan(judge(make_claim([math.nan]), {}).median)
@@ -92,6 +93,25 @@ def test_diverged_runs_are_counted():
 def test_coverage():
     """Three values enclose the median three times of four, by counting the signs."""
     assert [coverage(n) for n in (1, 2, 3, 5)] == [0, 0.5, 0.75, 0.9375]
+    assert coverage(10, 1) == 1 - 2 * (1 + 10) / 1024
+    draws = np.sort(np.random.default_rng(0).normal(size=(20_000, 10)), axis=1)
+    assert np.mean((draws[:, 1] < 0) & (draws[:, -2] > 0)) == pytest.approx(coverage(10, 1), abs=0.005)
+
+
+@pytest.mark.parametrize(("num", "left_out"), [(0, 0), (3, 0), (8, 0), (9, 1), (11, 1), (12, 2)])
+def test_many_values_decide_without_the_outermost(num, left_out):
+    """As many are left out at either end as still enclose the median with 95 %."""
+    values = np.random.default_rng(0).permutation(num).astype(float)
+    assert interval(values.tolist()) == [*range(left_out, num - left_out)]
+
+
+def test_one_of_ten_draws_decides_nothing():
+    """What holds in nine of ten is supported, with the interval that says so, and what holds in eight is not."""
+    judgement = judge(make_claim([*range(2, 11), -7]), {})
+    assert (judgement.verdict, judgement.low, judgement.high) == ("supported", 2, 9)
+    assert len(judgement.values) == 10
+    assert judge(make_claim([*range(2, 10), -7, -8]), {}).verdict == "inconclusive"
+    assert judge(make_claim([0.5] * 9 + [7]), {}).verdict == "contradicted"
 
 
 def test_numbers_in_print():

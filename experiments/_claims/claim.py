@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal, NamedTuple
@@ -11,6 +11,7 @@ Data = dict[str, Any]
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive", "not run")
 MIN_VALUES = 3
+CONFIDENCE = 0.95  # of the interval, where there are enough values
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -88,8 +89,8 @@ class Judgement(NamedTuple):
     Attributes:
         values: the statistic, once per seed or draw.
         median: of the values.
-        low: the smallest value.
-        high: the largest value.
+        low: lower end of the interval, see `interval`.
+        high: its upper end.
         verdict: supported, contradicted, inconclusive or not run.
         reason: why the verdict is inconclusive; else empty.
         num_runs: runs that were counted.
@@ -109,7 +110,7 @@ class Judgement(NamedTuple):
 def judge(claim: Claim, data: Data | None) -> Judgement:
     """Compute a claim's verdict from an experiment's data; None is an experiment that has not been run.
 
-    The interval goes from the smallest value to the largest. All of it in the range: supported. All values outside:
+    Counted are the values that make up the interval: of fewer than nine all. All of them in the range: supported. All outside:
     contradicted. Anything else, a value on the edge, a value that is NaN or fewer than three values: inconclusive.
     """
     if data is None:
@@ -123,16 +124,29 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
         values, verdict = (), "inconclusive"
         reason = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
     known = [value for value in values if not math.isnan(value)]
-    middle, low, high = (median(known), min(known), max(known)) if known else (math.nan,) * 3
+    counted = interval(known)
+    middle, low, high = (median(known), counted[0], counted[-1]) if known else (math.nan,) * 3
     return Judgement(values, middle, low, high, verdict, reason, len(runs), num_diverged)
 
 
-def coverage(num_values: int) -> float:
-    """Return the chance that smallest and largest of independent values enclose the median of what they are drawn from.
+def interval(values: Sequence[float]) -> list[float]:
+    """Sort values, and leave out as many on either side as still enclose the median of what they are drawn from with 95 %.
 
-    1 - 2^(1-n): the median is missed where all n values lie on the same side of it.
+    Of fewer than nine none can be left out; fewer than six enclose it with less.
     """
-    return 1 - 2.0 ** (1 - num_values)
+    num_left_out = 0
+    while coverage(len(values), num_left_out + 1) >= CONFIDENCE:
+        num_left_out += 1
+    return sorted(values)[num_left_out : len(values) - num_left_out]
+
+
+def coverage(num_values: int, num_left_out: int = 0) -> float:
+    """Return the chance that independent values, without so many at either end, enclose the median of what they are drawn from.
+
+    1 - 2 (C(n,0) + ... + C(n,k)) / 2^n: the median is missed where at most k of n values lie on one side of it.
+    """
+    missed = sum(math.comb(num_values, i) for i in range(num_left_out + 1))
+    return 1 - 2 * missed / 2**num_values
 
 
 def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
@@ -143,9 +157,10 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
         return "inconclusive", f"nothing to measure{which}"
     if len(values) < MIN_VALUES:
         return "inconclusive", f"{len(values)} {claim.per}" + "s" * (len(values) != 1)
-    if all(_is_inside(value, claim.supported) for value in values):
+    counted = interval(values)
+    if all(_is_inside(value, claim.supported) for value in counted):
         return "supported", ""
-    if all(_is_outside(value, claim.supported) for value in values):
+    if all(_is_outside(value, claim.supported) for value in counted):
         return "contradicted", ""
     return "inconclusive", f"{claim.per}s disagree"
 

@@ -26,7 +26,7 @@ def _experiment(entry: Entry) -> str:
     return (
         f"**[{entry.name.replace('_', ' ')}](figures/{entry.name}.png)** {_text(entry.findings)}\n\n"
         f"<details><summary>{words.plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
-        "| claim | published | here, median and range | verdict |\n|---|---|---|---|\n"
+        "| claim | published | here, median and interval | verdict |\n|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)
         + "\n</details>\n"
     )

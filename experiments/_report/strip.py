@@ -21,7 +21,7 @@ def strip(claim: Claim, judgement: Judgement) -> str:
     low, high = _domain(known)
     low_edge, high_edge = (_x(edge, low, high) for edge in edges)
     middle, band = _HEIGHT / 2, f'x="{low_edge:.1f}" width="{high_edge - low_edge:.1f}"'
-    first, last = (_x(value, low, high) for value in (min(values), max(values)))
+    first, last = (_x(_place(claim, end), low, high) for end in (judgement.low, judgement.high))
     lines = [x for x, edge in zip((low_edge, high_edge), edges, strict=True) if math.isfinite(edge)]
     return "".join(
         [

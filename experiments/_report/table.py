@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from html import escape
 
-from experiments._claims.claim import MIN_VALUES, VERDICTS, Claim, Judgement, coverage
+from experiments._claims.claim import CONFIDENCE, MIN_VALUES, VERDICTS, Claim, Judgement, coverage, interval
 from experiments._command import catalogue
 from experiments._report import words
 from experiments._report.load import Entry
@@ -88,19 +88,27 @@ def _small(text: str) -> str:
 def _method(entries: list[Entry]) -> str:
     """Say how verdicts come about, and what the intervals are worth."""
     numbers = sorted({len(judgement.values) for entry in entries for _, judgement in entry.judged} - {0, 1})
-    worth = ", ".join(f"{100 * coverage(number):.3g}&nbsp;% with {number}" for number in numbers or [MIN_VALUES])
+    worth = ", ".join(_worth(number) for number in numbers or [MIN_VALUES])
     return (
         '<details class="method"><summary>How a verdict comes about</summary>'
         "<p>Each claim is a statistic and the range of it in which the claim holds, the shaded band. The statistic is computed "
         "once per seed, or per draw of a random problem, the dots; nets are compared seed by seed. A claim is <b>supported</b> "
-        "if all values lie in the range, <b>contradicted</b> if all lie outside, and else <b>inconclusive</b>; so it is with "
+        "if the whole interval of values lies in the range, <b>contradicted</b> if all of it lies outside, and else "
+        "<b>inconclusive</b>; so it is with "
         f"fewer than {MIN_VALUES} values, and where a value cannot be measured in the steps that were run. A run that diverged "
         "counts, as infinite or as a guess, whichever the statistic calls for.</p>"
-        "<p>Shown are the median and the range from the smallest to the largest value. With <i>n</i> independent values this "
-        f"range encloses the true median with probability 1 − 2<sup>1−<i>n</i></sup>: {worth}. "  # noqa: RUF001
+        "<p>Shown are the median and the interval, the line through the dots: from the smallest to the largest value or, where "
+        f"there are nine or more, without as many at either end as still leaves {100 * CONFIDENCE:.0f}&nbsp;%. That is the "
+        f"probability with which it encloses the true median if values are independent: {worth}. "
         "Nothing on this page is typed by hand but the claims and their published values: it is made from the data files.</p>"
         "</details>"
     )
+
+
+def _worth(number: int) -> str:
+    """Say with what probability the interval of so many values encloses the median."""
+    num_left_out = (number - len(interval([0.0] * number))) // 2
+    return f"{100 * coverage(number, num_left_out):.3g}&nbsp;% with {number}"
 
 
 def _slug(verdict: str) -> str:

@@ -11,7 +11,7 @@ def value(claim: Claim, judgement: Judgement) -> str:
 
 
 def interval(claim: Claim, judgement: Judgement) -> str:
-    """Write the smallest and the largest value; nothing where there are not two."""
+    """Write the ends of the interval; nothing where there are not two values."""
     if sum(not math.isnan(x) for x in judgement.values) < 2:
         return ""
     return f"{claim.format.number(judgement.low)} to {claim.format.number(judgement.high)}"
