@@ -5,8 +5,8 @@ although they leave the first two moments uncontrolled.
 Source: Santurkar et al. 2018, Sec. 3.3, Fig. 5, 6, 12 and 13.
 Command: TFDS_DATA_DIR=... python -m experiments lp_norms --preset cpu
 Measured: preset cpu, three seeds and ten draws, two cores, 30 minutes, of which 15 are shared with landscape: every norm trains
-the VGG as BN does, to within 2 points; in the deep linear network l1, l2 and BN end at the same loss in nine draws of ten. Preset
-paper waits for an accelerator.
+the VGG as BN does, to within 2 points; in the deep linear network l1, l2 and BN end at the same loss in nine draws of ten.
+Preset paper waits for an accelerator.
 """
 
 from collections.abc import Mapping
