@@ -26,18 +26,22 @@ def draw_accuracy(panel: Axes, arms: Arms, num_batches: int, title: str = "Accur
 
     Args:
         panel: to draw on.
-        arms: the runs of each net; of several seeds the median is drawn, and a band from smallest to largest.
+        arms: the runs of each net; of several seeds the median is drawn, and a band that `captions.bands` describes.
         num_batches: how many batches are averaged.
         title: of the panel.
     """
     for net, runs in arms.items():
         window, colour = curves.num_points(runs[0], num_batches), COLOURS[net]
+        levels = curves.levels(len(runs))
         train = curves.over_seeds(
-            runs, "train", lambda curve, window=window: curves.rolling_mean(curves.array(curve["accuracy"]), window)
+            runs,
+            "train",
+            lambda curve, window=window: curves.rolling_mean(curves.array(curve["accuracy"]), window),
+            levels,
         )
         panel.plot(train.step, train.middle, color=colour)
         panel.fill_between(train.step, train.low, train.high, color=colour, alpha=0.22, linewidth=0)
-        test = curves.over_seeds(runs, "test", lambda curve: curves.array(curve.get("accuracy", [])))
+        test = curves.over_seeds(runs, "test", lambda curve: curves.array(curve.get("accuracy", [])), levels)
         errors = [test.middle - test.low, test.high - test.middle]
         panel.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=colour)
         for run in (run for run in runs if run["diverged_at"] is not None):

@@ -56,8 +56,13 @@ def deep_linear(config: dict[str, Any]) -> str:
     """Say how a deep linear network was trained, but for its learning rate."""
     return (
         f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
-        f"examples, {', '.join([curves.plural(len(config['seeds']), 'draw'), *variants(config)])}"
+        f"examples, {', '.join([curves.plural(len(config['seeds']), 'draw'), f'bands: {bands(config)}', *variants(config)])}"
     )
+
+
+def bands(config: dict[str, Any]) -> str:
+    """Say what the bands of curves over seeds, or draws, are."""
+    return "quartiles" if len(config["seeds"]) >= curves.MANY else "smallest to largest"
 
 
 def place(config: dict[str, Any]) -> str:

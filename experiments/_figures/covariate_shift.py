@@ -110,6 +110,6 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         ],
         [*captions.recipe(vgg, data["preset"], learning_rate=False)[:-1], f"batches of {vgg['batch_size']}"],
         [captions.deep_linear(deep_linear)],
-        [f"measured every {every} steps", "lines: medians, bands: smallest to largest"],
+        [f"measured every {every} steps", f"lines: medians, bands: {captions.bands(vgg)}"],
         captions.origin(data),
     ]

@@ -15,7 +15,7 @@ Value = Callable[[dict], np.ndarray]
 
 
 def draw_curves(panel: Axes, arms: Arms, kind: str, value: Value, line: str = "-", width: float = 2.2) -> None:
-    """Draw a quantity of each net, its median over seeds, and a band from the smallest to the largest.
+    """Draw a quantity of each net, its median over seeds, and a band that `captions.bands` describes.
 
     Args:
         panel: to draw on.
@@ -28,7 +28,7 @@ def draw_curves(panel: Axes, arms: Arms, kind: str, value: Value, line: str = "-
     for net, runs in arms.items():
         if not all(kind in run for run in runs):
             continue
-        curve = curves.over_seeds(runs, kind, value)
+        curve = curves.over_seeds(runs, kind, value, curves.levels(len(runs)))
         panel.plot(curve.step, curve.middle, line, color=COLOURS[net], linewidth=width)
         panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[net], alpha=0.2, linewidth=0)
     panel.margins(x=0.01)

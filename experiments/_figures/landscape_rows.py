@@ -176,7 +176,8 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
     return [
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg)],
-        [captions.deep_linear(deep_linear), captions.scans(deep_linear).partition(" along")[0]],
+        [captions.deep_linear(deep_linear)],
+        [f"its {captions.scans(deep_linear).partition(' along')[0]}"],
         describe(data),
         captions.origin(data, "training, scans and tests"),
     ]

@@ -38,7 +38,7 @@ def lp_figure(data: dict[str, Any]) -> Figure:
         )
         _losses(panels[1, 0], deep)
         _final_losses(panels[1, 1], deep)
-        _scans(panels[1, 2], deep, curves.effective_smoothness, quartiles=True)
+        _scans(panels[1, 2], deep, curves.effective_smoothness)
         panels[1, 2].set(title="Deep linear: effective smoothness", ylabel="gradient change / distance")
         _distributions(parts[1], vgg)
         handles = explain(vgg, num_batches)
@@ -54,24 +54,12 @@ def lp_figure(data: dict[str, Any]) -> Figure:
     return figure
 
 
-def _scans(panel: Axes, arms: dict[str, list[dict]], value: Any, quartiles: bool = False) -> None:
-    """Draw a quantity of the scans: the median over seeds, and the range or the quartiles."""
-    if quartiles:
-        _quartiles(panel, arms, "landscape", value)
-    else:
-        draw_curves(panel, arms, "landscape", value)
+def _scans(panel: Axes, arms: dict[str, list[dict]], value: Any) -> None:
+    """Draw a quantity of the scans."""
+    draw_curves(panel, arms, "landscape", value)
     _mark(panel, arms)
     panel.set(xlabel="training step")
     style.log_scale(panel)
-
-
-def _quartiles(panel: Axes, arms: dict[str, list[dict]], kind: str, value: Any) -> None:
-    """Draw the median over draws, and shade from the first quartile to the third."""
-    for arm, runs in arms.items():
-        curve = curves.over_seeds(runs, kind, value, levels=(0.25, 0.5, 0.75))
-        panel.plot(curve.step, curve.middle, color=COLOURS[arm])
-        panel.fill_between(curve.step, curve.low, curve.high, color=COLOURS[arm], alpha=0.18, linewidth=0)
-    panel.margins(x=0.01)
 
 
 def _mark(panel: Axes, arms: dict[str, list[dict]]) -> None:
@@ -83,7 +71,7 @@ def _mark(panel: Axes, arms: dict[str, list[dict]]) -> None:
 
 def _losses(panel: Axes, arms: dict[str, list[dict]]) -> None:
     """Draw the deep linear network's loss over training."""
-    _quartiles(panel, arms, "train", curves.named("loss"))
+    draw_curves(panel, arms, "train", curves.named("loss"))
     _mark(panel, arms)
     panel.set(title="Deep linear: loss", xlabel="training step", ylabel="loss, over all examples")
     style.log_scale(panel)
@@ -136,7 +124,7 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
     vgg, deep = data["config"]["vgg"], data["config"]["deep_linear"]
     return [
         [captions.network(vgg), *captions.recipe(vgg, data["preset"])],
-        [captions.images(vgg), f"scans every {vgg['probe_every']} steps", "bands: smallest to largest seed"],
+        [captions.images(vgg), f"scans every {vgg['probe_every']} steps", f"bands: {captions.bands(vgg)}"],
         [
             f"{captions.network(deep)}, {deep['width']} units each",
             *captions.variants(deep),
@@ -145,7 +133,7 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         ],
         [
             f"loss summed over all examples; scans every {deep['probe_every']} steps, with lp norms every "
-            f"{data['config'].get('lp_probe_every', deep['probe_every'])}; bands: quartiles; bars: medians",
+            f"{data['config'].get('lp_probe_every', deep['probe_every'])}; bands: {captions.bands(deep)}; bars: medians",
             f"ridges: {BINS} bins, one unit, {captions.place(vgg)}, first seed",
         ],
         captions.origin(data),

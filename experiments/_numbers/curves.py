@@ -19,6 +19,9 @@ LABELS = {
 }
 
 
+MANY = 8  # runs: the outermost of so many say little of the others
+
+
 class Curve(NamedTuple):
     """A quantity at some steps: over seeds, its smallest, median and largest value, or other quantiles."""
 
@@ -26,6 +29,11 @@ class Curve(NamedTuple):
     low: np.ndarray
     middle: np.ndarray
     high: np.ndarray
+
+
+def levels(num_runs: int) -> tuple[float, float, float]:
+    """Choose the quantiles of a band and the line in it: of many runs the quartiles, else the smallest and the largest."""
+    return (0.25, 0.5, 0.75) if num_runs >= MANY else (0.0, 0.5, 1.0)
 
 
 def over_seeds(
