@@ -12,6 +12,11 @@ _YANG = "Yang et al. 2019, mean-field theory; a run of ours before this experime
 _PUBLISHED = 1.208
 
 
+def _nets(net: str, *settings: str) -> tuple[str, ...]:
+    """Name the published presets' nets of some depths and scales, as they are in the data."""
+    return tuple(f"arms/{net}_{setting}" for setting in settings)
+
+
 def _deepest(data: dict[str, Any], net: str, scale: float = 1.0) -> str:
     """Name the deepest net."""
     return f"{net}_{max(depth for depth, _ in settings(data))}_{scale:g}"
@@ -59,6 +64,7 @@ CLAIMS = (
         measure=_of_deepest(over_layers),
         supported=(0.1, 10),
         format=TIMES,
+        arms=_nets("batch_norm", "50_1"),
     ),
     Claim(
         name="depth_growth",
@@ -70,6 +76,7 @@ CLAIMS = (
         measure=_farthest,
         supported=(1.15, 1.27),
         format=TIMES,
+        arms=_nets("batch_norm", "10_1", "30_1", "50_0.5", "50_1", "50_2"),
         caveat_of="depth_bounded",
     ),
     Claim(
@@ -81,6 +88,7 @@ CLAIMS = (
         measure=_of_deepest(_growth_later),
         supported=(0.9, 1.1),
         format=TIMES,
+        arms=_nets("batch_norm", "50_1"),
         caveat_of="depth_bounded",
     ),
     Claim(
@@ -92,6 +100,7 @@ CLAIMS = (
         measure=_by_scale("plain"),
         supported=(1.8, 2.2),
         format=TIMES,
+        arms=_nets("plain", "50_1", "50_2"),
     ),
     Claim(
         name="depth_scale",
@@ -102,5 +111,6 @@ CLAIMS = (
         measure=_by_scale("batch_norm"),
         supported=(0.95, 1.05),
         format=TIMES,
+        arms=_nets("batch_norm", "50_1", "50_2"),
     ),
 )
