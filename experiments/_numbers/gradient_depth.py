@@ -49,23 +49,15 @@ def table(data: dict[str, Any]) -> str:
         f"growth, step {later}": lambda run: growth(run, 1),
     }
     rows = ["", f"{'':32}" + "".join(f"{name:>18}" for name in columns)]
-    for depth, scale in settings(data):
-        for net in ("plain", "batch_norm"):
-            runs = data["arms"][f"{net}_{depth}_{scale:g}"]
-            cells = [TIMES.number(curves.median([measure(run) for run in runs])) for measure in columns.values()]
-            name = f"{curves.LABELS[net]}, {depth} layers, scale {scale:g}"
-            rows.append(f"{name:32}" + "".join(f"{cell:>18}" for cell in cells))
-    labelled = {
-        f"{net} {depth} {scale:g}": data["arms"][f"{net}_{depth}_{scale:g}"]
-        for depth, scale in settings(data)
-        for net in ("plain", "batch_norm")
-    }
+    for name, runs in _named(data).items():
+        cells = [TIMES.number(curves.median([measure(run) for run in runs])) for measure in columns.values()]
+        rows.append(f"{name:32}" + "".join(f"{cell:>18}" for cell in cells))
     return "\n".join(
         [
             *rows,
             "Norm of the gradient by a layer's weights before the first step, and by what factor it grows per hidden layer,",
             f"towards the input; medians over {curves.count_seeds(data)}.",
-            *curves.divergences(labelled),
+            *curves.divergences(_named(data)),
         ]
     )
 
@@ -82,13 +74,23 @@ def findings(data: dict[str, Any]) -> str:
         return f"{', '.join(first)} and {last}" if first else last
 
     *few, most = (f"{scale:g}" for scale in scales)
-    return (
+    found = (
         f"With batch norm the gradient of a net of {deepest} layers grows {listed('batch_norm', growth)} times per layer "
         f"towards the input at initialisation, from weights of {', '.join(few)} and {most} times the usual scale, "
         f"{middle('batch_norm', 1, over_layers)} times from the last hidden layer to the second; after {_later(data)} steps "
         f"{middle('batch_norm', 1, lambda run: over_layers(run, 1))} times. Without it the gradient at the second layer is "
         f"{listed('plain', second_layer)} for the same weights, and with it {listed('batch_norm', second_layer)}."
     )
+    return " ".join([found, *curves.divergences(_named(data))])
+
+
+def _named(data: dict[str, Any]) -> dict[str, list[Run]]:
+    """Name the nets in words."""
+    return {
+        f"{curves.LABELS[net]}, {depth} layers, scale {scale:g}": data["arms"][f"{net}_{depth}_{scale:g}"]
+        for depth, scale in settings(data)
+        for net in ("plain", "batch_norm")
+    }
 
 
 def _later(data: dict[str, Any]) -> int:
