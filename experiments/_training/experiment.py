@@ -123,7 +123,7 @@ def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> Non
     mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None
     way = sweep.Way(options.batching if options.batching in ("map", "vmap") else "auto", mesh)
     # NOTE: as many rows as there are runs, finished ones too: in a program of another size the others would round otherwise.
-    together = Together(runs[0].task.trainer, len(runs), way)
+    together = Together(runs[0].task.stepper, len(runs), way)
 
     def finish(run: Run) -> None:
         try:

@@ -189,12 +189,12 @@ class Run:
         for name, probe in self.task.probes.items():
             log.append(kind=name, step=step, **as_lists(probe.measure(state, getattr(dataset, probe.split))))
         num_steps = min(config.probe_every, config.num_steps - step)
-        state, metrics = self.run_steps(self.task.trainer, state, dataset.train, num_steps=num_steps)
+        state, metrics = self.run_steps(self.task.stepper, state, dataset.train, num_steps=num_steps)
         losses, accuracies = (np.asarray(values) for values in metrics)
         log.append(kind="train", step=step, loss=losses.tolist(), accuracy=accuracies.tolist())
         if not np.isfinite(losses).all():
             log.append(kind="diverged", step=step + int(np.argmin(np.isfinite(losses))))
             return state, float("nan")
         if int(state.step) % config.eval_every == 0 or int(state.step) == config.num_steps:
-            log.append(kind="test", step=int(state.step), **evaluate(config, self.task.trainer, state, dataset))
+            log.append(kind="test", step=int(state.step), **evaluate(config, self.task.stepper, state, dataset))
         return state, float(self.task.loss_scale * losses[-1])

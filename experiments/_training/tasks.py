@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
@@ -19,13 +21,16 @@ class Task(NamedTuple):
     """What a run consists of.
 
     Attributes:
-        trainer: model, optimiser and loss.
+        trainer: model, optimiser and loss; it makes states, which know their learning rate.
+        stepper: takes the same steps from a state, the same one for all configurations that are trained alike but for their
+            learning rates and measurements: what is compiled for one of them is found again by the others.
         load: returns the data set of a seed.
         probes: what is measured along the way, by name.
         loss_scale: factor from the mean over a batch to the units of the configuration.
     """
 
     trainer: train.Trainer
+    stepper: train.Trainer
     load: Callable[[int], data.Dataset]
     probes: dict[str, Probe]
     loss_scale: float = 1.0
@@ -43,21 +48,38 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
     Raises:
         ValueError: if the configuration cannot be run.
     """
-    model = models.make_model(_MODELS[config.kind](config, make_norm(config)))
     if isinstance(config, DeepLinearRun):
-        scale, loss = float(config.batch_size), "squared_error"
+        scale = float(config.batch_size)
         load = partial(_draw, config.batch_size, config.width)
     else:
         images: Any = config
-        scale, loss = 1.0, "cross_entropy"
+        scale = 1.0
         load = partial(_load, images.dataset, images.preprocessing, getattr(images, "image_size", None), data_dir)
-    optimizer = train.make_optimizer(
-        config.optimizer, config.learning_rate * scale, momentum=config.momentum, weight_decay=config.weight_decay
-    )
-    trainer = train.Trainer(model, optimizer, config.batch_size, loss, mesh)
+    stepper = _make_trainer(_as_trained(config), mesh)
+    trainer = stepper._replace(optimizer=_make_optimizer(config, scale))
     check_shares(config.batch_size, mesh, trainer.axis)
-    probes = {name: PROBES[name](config, trainer, scale) for name in config.probes}
-    return Task(trainer, load, probes, scale)
+    probes = {name: PROBES[name](config, stepper, scale) for name in config.probes}
+    return Task(trainer, stepper, load, probes, scale)
+
+
+def _as_trained(config: RunConfig) -> RunConfig:
+    """Take what determines the program of a step: the learning rate is part of a state, and measurements change nothing."""
+    steps = {"num_steps": 1, "eval_every": 1, "probe_every": 1}
+    return replace(config, **steps, learning_rate=1.0, probes=(), recalibrated_tests=False).identity()
+
+
+@cache
+def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
+    """Make the trainer of all configurations that are trained alike."""
+    model = models.make_model(_MODELS[config.kind](config, make_norm(config)))
+    loss = "squared_error" if isinstance(config, DeepLinearRun) else "cross_entropy"
+    return train.Trainer(model, _make_optimizer(config), config.batch_size, loss, mesh)
+
+
+def _make_optimizer(config: RunConfig, scale: float = 1.0) -> optax.GradientTransformation:
+    """Make the optimiser; its learning rate is that of the mean over a batch."""
+    rate = config.learning_rate * scale
+    return train.make_optimizer(config.optimizer, rate, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def make_norm(config: RunConfig) -> Callable[..., nn.Module] | None:
