@@ -251,7 +251,8 @@ class Options:
         results: folder in which every experiment, and every run, gets a folder of its own.
         figures: folder for a copy of the figure and its data.
         data_dir: folder of prepared data sets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
-        checkpoint_seconds: least time between two checkpoints of a run, in seconds.
+        checkpoint_seconds: least time between two checkpoints of a run, in seconds; more where saving is so slow that it would
+            take more than 2 % of the time. 0 is a checkpoint behind every measurement.
         parallel: how many runs train side by side, each in a thread; default is one per core.
         batching: how runs that differ in seed and learning rate alone share the machine: each in a thread, or together in one
             program, one after another (map) or at once (vmap), spread over all devices. auto is threads on a CPU, else vmap.

@@ -10,6 +10,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import pytest
+import tiny
 from conftest import ROOT
 
 from bnjax import train
@@ -107,3 +108,18 @@ def test_interrupted(start, uninterrupted, tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert_same_results(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize(("seconds", "num_saves"), [("0", 6), ("0.001", 2)])
+def test_slow_checkpoints_are_rare(seconds, num_saves, tmp_path, monkeypatch):
+    """They take no more than 2 % of the time, unless every measurement is to be saved: here the first one and the last."""
+    saves, save = [], Checkpoints.save
+
+    def slow(*arguments, **options):
+        saves.append(1)
+        time.sleep(0.3)
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(Checkpoints, "save", slow)
+    assert tiny.call(tmp_path, "--checkpoint-seconds", seconds) == 0
+    assert len(saves) == num_saves

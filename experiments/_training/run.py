@@ -26,6 +26,8 @@ from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.tasks import Task
 from experiments._training.threads import SharedClock
 
+_SAVING = 0.02  # largest share of the time that goes into checkpoints
+
 RunSteps = Callable[..., tuple[train.TrainState, train.Metrics]]
 
 
@@ -160,7 +162,7 @@ class Run:
     ) -> dict[str, Any]:
         """Take all remaining chunks; return what the last checkpoint says beside the state."""
         options, stop, clock, bar, origin, saves = self.command
-        before, saved_at = meta.get("seconds", 0.0), time.perf_counter()
+        before, saved_at, pause = meta.get("seconds", 0.0), time.perf_counter(), options.checkpoint_seconds
         origins = [*(known for known in meta.get("provenance", []) if known != origin), origin]
         step, num_steps = int(state.step), self.config.num_steps
         with clock.running() as seconds:
@@ -170,14 +172,17 @@ class Run:
                 bar.set_postfix_str(f"{self.label}: loss {loss:.4g}", refresh=False)
                 bar.update((num_steps if finished else int(state.step)) - step)
                 step, now = int(state.step), time.perf_counter()
-                is_due = now - saved_at >= options.checkpoint_seconds
+                is_due = now - saved_at >= pause
                 stopped, signal_number, is_due = largest(stop.asked, stop.signal_number, is_due)
                 if finished or stopped or is_due:
-                    saved_at = now
                     meta = {"run": self._name, "finished": finished, "provenance": origins}
                     meta["seconds"] = round(before + seconds(), 3)
                     with saves.attempt(self.folder):
                         checkpoints.save(step, state, {**meta, "log_bytes": log.sync()})
+                    saved_at = time.perf_counter()
+                    pause = options.checkpoint_seconds
+                    if pause and not saves.failed(self.folder):
+                        pause = max(pause, (saved_at - now) / _SAVING)
                 if stopped:
                     raise Interrupted(signal_number)
                 if finished:
