@@ -19,9 +19,9 @@ from bnjax.data import Dataset
 from bnjax.progress import progress_bar
 from bnjax.records import lock
 from bnjax.sweep.grid import Fields, Program, programs
-from bnjax.sweep.steps import Probe, evaluate, init_states, measure, run_steps
+from bnjax.sweep.steps import MakeTrainer, Probe, evaluate, init_states, measure, run_steps
 from bnjax.sweep.ways import AUTO, Way, unstack
-from bnjax.train import Trainer, TrainState
+from bnjax.train import TrainState
 
 
 class GridResult(NamedTuple):
@@ -53,7 +53,7 @@ class GridResult(NamedTuple):
 
 
 def train_grid(
-    make_trainer: Callable[..., Trainer],
+    make_trainer: MakeTrainer,
     runs: Sequence[Fields],
     dataset: Dataset,
     *,

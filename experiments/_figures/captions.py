@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments._figures.style import LENGTHS
 from experiments._numbers import curves
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
@@ -49,7 +50,7 @@ def variants(config: dict[str, Any]) -> list[str]:
 
 def length(config: dict[str, Any]) -> str:
     """Name the norm by which scans measure gradients and steps, for an axis."""
-    return "l2 of arrays, added up" if config.get("probe_norm") == "sum_of_layers" else "l2"
+    return LENGTHS[config.get("probe_norm", "global")]
 
 
 def deep_linear(config: dict[str, Any]) -> str:

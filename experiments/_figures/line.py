@@ -82,7 +82,7 @@ def draw_line(
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(style.number)
     length = style.span(scan.direction_norm)
-    norm = "l2 of arrays, added up" if scan.norm == "sum_of_layers" else "l2"
+    norm = style.LENGTHS[scan.norm]
     panel.set(
         title=quantity.title,
         ylabel=quantity.label.format(norm=norm),

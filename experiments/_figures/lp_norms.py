@@ -39,7 +39,7 @@ def lp_figure(data: dict[str, Any]) -> Figure:
         _losses(panels[1, 0], deep)
         _final_losses(panels[1, 1], deep)
         _scans(panels[1, 2], deep, curves.effective_smoothness)
-        panels[1, 2].set(title="Deep linear: effective smoothness", ylabel="gradient change / distance")
+        panels[1, 2].set(title="Deep linear: effective smoothness", ylabel="gradient change / distance (loss/unit²)")
         _distributions(parts[1], vgg)
         handles = explain(vgg, num_batches)
         figure.legend(
@@ -134,7 +134,7 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         [
             f"loss summed over all examples; scans every {deep['probe_every']} steps, with lp norms every "
             f"{data['config'].get('lp_probe_every', deep['probe_every'])}; bands: {captions.bands(deep)}; bars: medians",
-            f"ridges: {BINS} bins, one unit, {captions.place(vgg)}, first seed",
         ],
+        [f"ridges: {BINS} bins, one unit, {captions.place(vgg)}, first seed"],
         captions.origin(data),
     ]

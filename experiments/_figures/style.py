@@ -27,6 +27,8 @@ COLOURS = {
     "huber": "#009e73",
 }
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Of a gradient or a step, by the name of its norm.
+LENGTHS = {"global": "l2", "sum_of_layers": "l2 of arrays, added up"}
 INK, FAINT = "#444444", "#e4e4e4"
 # Without the darkest third, on which no line and no number can be read.
 SEQUENTIAL = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.3, 1, 256)), "landscape")

@@ -86,7 +86,7 @@ class Run:
         with contextlib.ExitStack() as stack:
             with config_errors():
                 stack.enter_context(lock(self.folder))
-            if any(largest(self.finished)):
+            if any(largest(self._file.exists())):
                 self.command.bar.update(self.config.num_steps)
             else:
                 meta = self._resume()
@@ -114,11 +114,6 @@ class Run:
         """Return the seconds and the provenance of a run that is finished."""
         found = read_json(self._file)
         return {"seconds": float(found["seconds"]), "provenance": [dict(origin) for origin in found["provenance"]]}
-
-    @property
-    def finished(self) -> bool:
-        """Tell whether there is nothing left to train."""
-        return self._file.exists()
 
     @property
     def _name(self) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ def _as_trained(config: RunConfig) -> RunConfig:
 @cache
 def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     """Make the trainer of all configurations that are trained alike."""
-    model = models.make_model(_MODELS[config.kind](config, make_norm(config)))
+    model = models.make_model(_describe_model(config))
     loss = "squared_error" if isinstance(config, DeepLinearRun) else "cross_entropy"
     return train.Trainer(model, _make_optimizer(config), config.batch_size, loss, mesh)
 
@@ -105,46 +105,19 @@ def make_norm(config: RunConfig) -> Callable[..., nn.Module] | None:
     return factories[config.norm]
 
 
-def _vgg(config: VGGRun, norm: Any) -> models.VGGConfig:
-    """Describe a VGG."""
-    return models.VGGConfig(
-        depth=config.depth,
-        head=config.head,
-        width=config.width,
-        norm=norm,
-        norm_layers=config.norm_layers,
-        kernel_init=config.kernel_init,
-        dtype=config.compute_dtype,
-    )
-
-
-def _deep_linear(config: DeepLinearRun, norm: Any) -> models.DeepLinearConfig:
-    """Describe a deep linear network."""
-    return models.DeepLinearConfig(
-        depth=config.depth,
-        width=config.width,
-        norm=norm,
-        norm_layers=config.norm_layers,
-        kernel_init=config.kernel_init,
-        dtype=config.compute_dtype,
-    )
-
-
-def _mlp(config: MLPRun, norm: Any) -> models.MLPConfig:
-    """Describe a multilayer perceptron."""
-    return models.MLPConfig(
-        hidden=config.hidden,
-        activation=config.activation,
-        norm=norm,
-        norm_layers=config.norm_layers,
-        kernel_init=config.kernel_init,
-        kernel_scale=config.kernel_scale,
-        dtype=config.compute_dtype,
-    )
+def _describe_model(config: RunConfig) -> Any:
+    """Describe a run's model: what is named alike in both configurations, its normaliser, and its type."""
+    kind = _MODELS[config.kind]
+    alike = {field.name: getattr(config, field.name) for field in fields(kind) if hasattr(config, field.name)}
+    return kind(**{**alike, "norm": make_norm(config), "dtype": config.compute_dtype})
 
 
 _LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait
-_MODELS: dict[str, Callable[..., Any]] = {VGGRun.kind: _vgg, DeepLinearRun.kind: _deep_linear, MLPRun.kind: _mlp}
+_MODELS: dict[str, Any] = {
+    VGGRun.kind: models.VGGConfig,
+    DeepLinearRun.kind: models.DeepLinearConfig,
+    MLPRun.kind: models.MLPConfig,
+}
 
 
 def _load(name: str, preprocessing: str, image_size: int | None, data_dir: str | None, _seed: int) -> data.Dataset:

@@ -61,14 +61,14 @@ def make_programs(
     checkpoints, saved = Checkpoints(folder), iter(range(10**9))
 
     def steps() -> object:
-        return train.run_steps(task.trainer, jax.tree.map(jnp.copy, state), dataset.train, num_steps=num_steps)
+        return train.run_steps(task.stepper, jax.tree.map(jnp.copy, state), dataset.train, num_steps=num_steps)
 
     programs: dict[str, Callable[[], object]] = {f"{num_steps} steps": steps}
     intervals: dict[str, float] = {}
     for name, probe in task.probes.items():
         programs[name] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
         intervals[name] = config.probe_every
-    programs["test"] = lambda: evaluate(config, task.trainer, state, dataset)
+    programs["test"] = lambda: evaluate(config, task.stepper, state, dataset)
     intervals["test"] = config.eval_every
     programs["checkpoint"] = lambda: checkpoints.save(next(saved), state)
     return programs, intervals
