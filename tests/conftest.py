@@ -40,12 +40,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
+def pytest_configure(config):
+    """Run the long tests as users run bnjax, without the type checker, which takes a fifth of their time."""
+    if config.option.markexpr == "thorough":
+        jaxtyping.config.update("jaxtyping_disable", True)
+
+
 @pytest.fixture
 def as_a_user():
     """Switch the type checker off, which users do not run: what is wrong must be told by bnjax itself."""
+    before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture

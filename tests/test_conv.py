@@ -45,9 +45,9 @@ FAST = {
 
 
 def operands(height, width, channels, features, kernel_height, kernel_width, seed=0):
-    """Draw images, enough of them for the smallest maps to have many tiles, and a kernel."""
+    """Draw images, the more of them the smaller they are, so that all have many tiles, and a kernel."""
     rng = np.random.default_rng(seed)
-    images = rng.normal(size=(16, height, width, channels))
+    images = rng.normal(size=(16 if height * width < 80 else 4, height, width, channels))
     return jnp.asarray(images), jnp.asarray(rng.normal(size=(kernel_height, kernel_width, channels, features)))
 
 

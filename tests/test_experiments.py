@@ -117,9 +117,9 @@ def test_experiments_share_their_runs(capsys, smoke_results):
     drift, noise = data_of(activation_drift), data_of(noisy_batchnorm)
     assert drift["arms"]["plain"][0]["seconds"] == noise["arms"]["plain"][0]["seconds"]
     logs = {log: log.stat().st_mtime_ns for log in smoke_results.glob("vgg-*/seed0/metrics.jsonl")}
-    more = data_of(noisy_batchnorm, "--seeds", "0", "1")
+    more = data_of(activation_drift, "--seeds", "0", "1")
     assert {log: log.stat().st_mtime_ns for log in logs} == logs
-    assert more["arms"]["plain"][0] == noise["arms"]["plain"][0]
+    assert more["arms"]["plain"][0] == drift["arms"]["plain"][0]
     assert more["arms"]["plain"][1] != {**more["arms"]["plain"][0], "seed": 1}
 
 

@@ -106,11 +106,9 @@ def test_asked_twice(number, chunks, undisturbed, tmp_path):
     os.kill(process.pid, number)
     process.join(0.5)
     assert process.exitcode is None, (tmp_path / "output").read_text()
-    start = time.perf_counter()
     os.kill(process.pid, number)
-    process.join()
+    process.join(60)  # its chunk is held: by itself it would not end
     assert process.exitcode == -number
-    assert time.perf_counter() - start < 1
     assert tiny.call(tmp_path) == 0
     assert_same(tmp_path, undisturbed())
 

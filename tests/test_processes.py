@@ -75,6 +75,13 @@ def launch(results, *arguments):
     return [start(command, 1, **job, SLURM_PROCID=str(i), SLURM_LOCALID=str(i)) for i in range(2)]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The results of an experiment in two processes that nobody stopped, and what each of them printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, finish(launch(folder))
+
+
 def log(results):
     """Read the metrics of a run."""
     (path,) = results.glob("mlp-*/seed0/metrics.jsonl")
@@ -87,14 +94,13 @@ def losses(results):
     return [loss for line in lines if line["kind"] == "train" for loss in line["loss"]]
 
 
-def test_an_experiment_under_a_launcher(tmp_path, capsys):
+def test_an_experiment_under_a_launcher(whole, tmp_path, capsys):
     """Its losses are those of one process whose devices share each batch; the first alone prints, and leaves all there is."""
-    two, one = tmp_path / "two", tmp_path / "one"
-    talking, silent = finish(launch(two))
+    two, (talking, silent) = whole
     assert "Written:" in talking
     assert "last losses" not in silent
-    assert tiny.call(one, *BATCHES, "--batching", "sharded") == 0
-    np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+    assert tiny.call(tmp_path, *BATCHES, "--batching", "sharded") == 0
+    np.testing.assert_allclose(losses(two), losses(tmp_path), rtol=1e-4)
     before = log(two)
     assert tiny.call(two, *BATCHES) == 0  # everything is there
     assert log(two) == before
@@ -102,21 +108,19 @@ def test_an_experiment_under_a_launcher(tmp_path, capsys):
     assert said in capsys.readouterr().out
 
 
-def test_a_signal_to_one_process_stops_both(tmp_path):
+def test_a_signal_to_one_process_stops_both(whole, tmp_path):
     """Both save the same step and stop; started again, they come to the log of processes that nobody stopped."""
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    finish(launch(whole))
-    stopped = launch(parts, "--checkpoint-seconds", "0")
-    while not list(parts.glob("mlp-*/seed0/checkpoints/20")):
+    stopped = launch(tmp_path, "--checkpoint-seconds", "0")
+    while not list(tmp_path.glob("mlp-*/seed0/checkpoints/20")):
         assert all(process.poll() is None for process in stopped), [process.communicate() for process in stopped]
         time.sleep(0.01)
     stopped[1].send_signal(signal.SIGTERM)
     for process in stopped:
         process.communicate(timeout=900)
     assert [process.returncode for process in stopped] == [128 + signal.SIGTERM] * 2
-    assert not list(parts.glob("*/finished.json"))
-    finish(launch(parts))
-    assert log(parts) == log(whole)
+    assert not list(tmp_path.glob("*/finished.json"))
+    finish(launch(tmp_path))
+    assert log(tmp_path) == log(whole[0])
 
 
 def test_without_a_launcher_processes_are_not_joined(tmp_path):

@@ -54,9 +54,12 @@ def over_seeds(
     for run in runs:
         for step, x in zip(run[kind].get("step", []), value(run[kind]) if run[kind] else [], strict=True):
             at.setdefault(step, []).extend([x] if np.isfinite(x) else [])
-    steps = sorted(step for step, values in at.items() if values)
-    columns = [[np.quantile(at[step], level) for step in steps] for level in levels]
-    return Curve(np.array(steps), *map(np.array, columns))
+    steps = np.array(sorted(step for step, values in at.items() if values))
+    counts = np.array([len(at[step]) for step in steps])
+    quantiles = np.empty((len(levels), len(steps)))
+    for count in np.unique(counts):
+        quantiles[:, counts == count] = np.quantile([at[step] for step in steps[counts == count]], levels, axis=1)
+    return Curve(steps, *quantiles)
 
 
 def array(values: list) -> np.ndarray:
