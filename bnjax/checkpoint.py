@@ -22,6 +22,9 @@ import orbax.checkpoint as ocp
 from bnjax.digest import digest
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
+# What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.
+_PASSING = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE}
+_PASSING_WORDS = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED")
 
 
 class Restored(NamedTuple):
@@ -34,6 +37,10 @@ class Restored(NamedTuple):
 
 class CheckpointError(Exception):
     """A checkpoint cannot be written, or none in a folder can be restored; the message is one line."""
+
+
+class NothingWholeError(CheckpointError):
+    """There are checkpoints in a folder, and all of them are damaged."""
 
 
 class Checkpoints:
@@ -76,7 +83,7 @@ class Checkpoints:
         latest = self._manager.latest_step()
         if latest is not None and step <= latest:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
-        record = {"leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
+        record = {"step": step, "leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
         record["own_digest"] = _digest_record(record)
         parts = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
         try:
@@ -115,7 +122,8 @@ class Checkpoints:
 
         Raises:
             ValueError: if the checkpoint is of another structure, shape or type, naming the leaf.
-            CheckpointError: if there are checkpoints but none is whole.
+            NothingWholeError: if there are checkpoints but none is whole.
+            CheckpointError: if one cannot be read for a reason that may pass, such as want of memory or of permission.
         """
         damaged: list[int] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
@@ -127,7 +135,7 @@ class Checkpoints:
             self._report(f"Skipped the checkpoint of step {step}: {problem}.")
             damaged.append(step)
         if damaged:
-            raise CheckpointError(f"None of the checkpoints in {self._folder} is whole: steps {damaged}.")
+            raise NothingWholeError(f"None of the checkpoints in {self._folder} is whole: steps {damaged}.")
         return None
 
     def _try(self, step: int, like: Any) -> tuple[Restored | None, str]:
@@ -136,15 +144,26 @@ class Checkpoints:
             record = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
             if record.pop("own_digest", None) not in (None, _digest_record(record)):  # older ones have none
                 return None, "its record's digest does not match"
+            if record.get("step", step) != step:
+                return None, f"it is that of step {record['step']}"
             leaves, expected, meta = record["leaves"], record["digest"], record["meta"]
         except Exception as error:  # orbax and tensorstore raise many types for files that are cut or missing
+            self._check_damage(step, error)
             return None, f"its record cannot be read ({type(error).__name__})"
         _check_description(leaves, _describe(like))
         try:
             state = self._restore_state(step, like)
         except Exception as error:
+            self._check_damage(step, error)
             return None, f"its arrays cannot be read ({type(error).__name__})"
         return (Restored(state, step, meta), "") if digest(state) == expected else (None, "its digest does not match")
+
+    def _check_damage(self, step: int, error: Exception) -> None:
+        """Raise where a checkpoint could not be read for a reason that may pass: it may be whole, and is not passed over."""
+        is_passing = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING)
+        if is_passing or any(word in str(error) for word in _PASSING_WORDS):
+            message = f"The checkpoint of step {step} in {self._folder} cannot be read now: {_reason(error)}."
+            raise CheckpointError(message) from error
 
     def _restore_state(self, step: int, like: Any) -> Any:
         """Read the arrays of one step."""

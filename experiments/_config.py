@@ -180,7 +180,8 @@ class VGGRun(RunConfig):
 class DeepLinearRun(RunConfig):
     """A product of square matrices that learns a random one, by gradient descent on all examples at once.
 
-    The loss is half the squared error, summed over all examples: learning rates, losses and gradients are in its units.
+    The loss is half the squared error, summed over all examples: learning rates of SGD, losses and gradients are in its units;
+    the L2 penalty is one of its mean.
 
     Attributes:
         depth: how many matrices.

@@ -1,5 +1,6 @@
 """Checkpoints restore to the same bits, or say which leaf or step is at fault."""
 
+import errno
 import resource
 import shutil
 
@@ -79,6 +80,42 @@ def test_nothing_whole_is_an_error(tmp_path):
         damage(index(tmp_path / "1"))
         with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is whole: steps \[1\]"):
             checkpoints.restore(make_state())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "MemoryError"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (ValueError("RESOURCE_EXHAUSTED: out of memory"), "RESOURCE_EXHAUSTED"),
+    ],
+)
+def test_what_may_pass_is_no_damage(error, reason, tmp_path, monkeypatch):
+    """For want of memory or of files a checkpoint is neither passed over nor deleted."""
+
+    def fails(*_):
+        raise error
+
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, make_state(step))
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "_restore_state", fails)
+            with pytest.raises(CheckpointError, match=f"step 2 in .* cannot be read now: .*{reason}"):
+                checkpoints.restore(make_state())
+        assert checkpoints.restore(make_state()).step == 2
+
+
+def test_a_checkpoint_under_another_step(tmp_path):
+    """A folder that was renamed is not what its name says."""
+    said = []
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, make_state(step))
+    (tmp_path / "2").rename(tmp_path / "6")
+    with Checkpoints(tmp_path, report=said.append) as checkpoints:
+        assert checkpoints.restore(make_state()).step == 1
+    assert said == ["Skipped the checkpoint of step 6: it is that of step 2."]
 
 
 @pytest.mark.parametrize(

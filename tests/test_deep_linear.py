@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax import linen, models, objective
+from bnjax import linen, models, objective, train
 from bnjax.types import Batch, Variables
+from experiments._config import DeepLinearRun
+from experiments._training.tasks import make_task
 
 EXACT = partial(linen.BatchNorm, epsilon=0.0)
 
@@ -61,8 +63,8 @@ def test_without_normaliser_it_is_the_product_of_its_matrices(seed):
         [np.asarray(variables.params[f"dense_{n}"]["kernel"], np.float64) for n in range(1, 26)]
     )
     expected = np.asarray(x, np.float64) @ product
-    for train in (True, False):
-        outputs = model.apply(variables, x, train=train)[0]
+    for is_training in (True, False):
+        outputs = model.apply(variables, x, train=is_training)[0]
         np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -132,3 +134,12 @@ def test_inputs_of_another_width():
     """They are refused before any product."""
     with pytest.raises(ValueError, match="inputs must have the width of the network, 10, got 3"):
         init(jnp.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(("optimizer", "unit"), [("sgd", 1000), ("adam", 1)])
+def test_learning_rates_are_those_of_the_summed_loss(optimizer, unit):
+    """The mean's gradient is a thousandth of the sum's; Adam's steps do not depend on how long gradients are."""
+    task = make_task(DeepLinearRun(depth=3, optimizer=optimizer, learning_rate=1e-6), None)
+    state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, 10)))
+    (rate,) = [leaf for path, leaf in jax.tree.leaves_with_path(state.opt_state) if "learning_rate" in str(path)]
+    assert float(rate) == pytest.approx(1e-6 * unit)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 import reporting
@@ -170,6 +171,18 @@ def test_a_run_is_what_determines_it():
         (["--width", "0.001"], "width must be at least 1/64, which leaves one feature in the first layer, got 0.001."),
         (["--optimizer", "adam", "--momentum", "0.5"], "momentum must be 0 for adam, which has its own, got 0.5."),
         (["--batch-size", "9999"], "batch_size must lie between 1 and the 1500 examples there are, got 9999."),
+        (
+            ["--probes", "shift", "--shift-layers", "12"],
+            "shift_layers must lie between 1 and 11, the weight layers there are, got (12,).",
+        ),
+        (
+            ["--probes", "drift", "--drift-layers", "3", "12"],
+            "drift_layers must lie between 1 and 11, the weight layers there are, got (3, 12).",
+        ),
+        (
+            ["--probes", "dummy_shift", "--shift-layers", "9"],
+            "shift_layers must begin with one of the 8 convolutions there are, where dummy_shift is measured, got (9,).",
+        ),
         (["--image-size", "4"], "image_size must be at least the images' own, 8 x 8, got 4."),
     ],
 )
@@ -180,6 +193,21 @@ def test_impossible_arguments(arguments, message, capsys, tmp_path):
     assert (status, errors) == (2, f"error: {message}\n")
     assert output in ("", "Expected: not measured yet.\n")
     assert not list(tmp_path.glob("*/*/metrics.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("One run must fit"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no")]
+)
+def test_a_run_that_does_not_fit_into_memory(error, capsys, tmp_path, monkeypatch):
+    """One line on standard error, exit status 1."""
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(quickstart, "run", fails)
+    status, _, errors = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))
+    assert (status, errors.count("\n")) == (1, 1)
+    assert errors.startswith("error: One run must fit")
 
 
 def test_missing_data_is_one_line(capsys, tmp_path):

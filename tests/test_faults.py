@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -67,6 +68,17 @@ def test_asked_to_stop(number, status, undisturbed, tmp_path, capsys, monkeypatc
     assert steps(tmp_path / FOLDER / "seed0") == ([30], 0)
     assert tiny.call(tmp_path) == 0
     assert_same(tmp_path, undisturbed())
+
+
+def test_the_main_thread_is_free_for_signals(tmp_path, monkeypatch):
+    """However runs are trained: a second signal is handled at once only where the main thread does not compute."""
+    threads = []
+    for batching in ("threads", "map", "sharded"):
+        with monkeypatch.context() as patch:
+            at_chunk(patch, 0, lambda: threads.append(threading.current_thread()))
+            assert tiny.call(tmp_path / batching, "--batch-size", "32", "--batching", batching) == 0
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.thorough

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from bnjax import data, linen, models, objective, probes, sweep, train
 from bnjax.digest import digest
 from bnjax.sweep import training as sweep_training
+from bnjax.sweep import ways
 
 WAYS = ("loop", "threads", "map", "vmap", 2)
 RUNS = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 0.5), seed=(0, 1, 2))
@@ -170,14 +171,42 @@ def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
         whole._asdict() | {"runs": [], "diverged_at": []}
     )
     assert found.diverged_at == whole.diverged_at
-    with pytest.raises(ValueError, match="holds another grid"):
-        sweep.train_grid(
-            make_trainer,
-            sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 0.2), seed=(0, 1)),
-            digits,
-            folder=tmp_path,
-            **options,
-        )
+    others = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 0.2), seed=(0, 1))
+    inverted = digits._replace(train=digits.train._replace(images=1 - digits.train.images))
+
+    def make_other(*numbers, **fields):
+        return make_trainer(*numbers, **fields)._replace(batch_size=32)
+
+    for call in ((make_trainer, others, digits), (make_trainer, runs, inverted), (make_other, runs, digits)):
+        with pytest.raises(ValueError, match="holds another grid"):
+            sweep.train_grid(*call, folder=tmp_path, **options)
+
+
+@pytest.mark.parametrize("num_devices", [None, 2])
+def test_what_fits_into_memory_is_remembered(num_devices, monkeypatch):
+    """Runs that do not fit together are tried in halves, once: the next call begins with what did."""
+    sizes, together = [], ways._together
+
+    def scarce(program, fixed, group_size, runs, shared):
+        sizes.append(group_size)
+        if group_size > 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return together(program, fixed, group_size, runs, shared)
+
+    monkeypatch.setattr(ways, "_together", scarce)
+    monkeypatch.setattr(
+        ways, "_on_devices", lambda program, fixed, size, runs, shared, _: scarce(program, fixed, size, runs, shared)
+    )
+    monkeypatch.setattr(ways, "_fitting", {})
+    mesh = num_devices and Mesh(np.array(jax.devices()[:num_devices]), ("runs",))
+    call = (lambda run, _: 2 * run, (), jnp.arange(16.0), None, sweep.Way("vmap", mesh))
+    with pytest.warns(UserWarning, match="runs do not fit into memory together"):
+        found = ways.for_each(*call)
+    first = len(sizes)
+    np.testing.assert_array_equal(found, ways.for_each(*call))
+    np.testing.assert_array_equal(found, 2 * np.arange(16))
+    assert sizes == [16, 8, 4, 2, 2][-first - 1 :]
+    assert sizes[0] == 16 // (num_devices or 1)
 
 
 @pytest.mark.thorough

@@ -1,20 +1,21 @@
 """The experiment on the theorems: its numbers satisfy them, its figure and table are drawn, and finished runs are read back."""
 
-import os
+import shutil
 import signal
-import time
 from dataclasses import asdict, replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from disturbed import send
 
 from bnjax.records import read_json, write_json
 from experiments import theory_bounds
 from experiments._config import Options
 from experiments._numbers import theory as theory_numbers
 from experiments._theory import layer_checks
-from experiments._training.signals import Interrupted
+from experiments._theory import runs as theory_runs
+from experiments._training import ConfigError, Interrupted
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
 
@@ -103,20 +104,37 @@ def test_finished_runs_are_read_back(data, folder, monkeypatch):
     assert theory_bounds.run(SMOKE, Options(), folder)["arms"] == again["arms"]
 
 
-def test_a_signal_stops_between_runs(data, folder, tmp_path, monkeypatch):
-    """A run that is asked to stop ends after the run at hand, which is kept."""
-    finished = read_json(folder / "plain-seed0.json")
+def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
+    """A run that is asked to stop does no more than the check at hand; those that are finished are kept."""
+    shutil.copy(folder / "plain-seed0.json", tmp_path)
+    check_layer, checked = theory_runs.check_layer, []
 
-    def signalled(*_):
-        os.kill(os.getpid(), signal.SIGTERM)
-        while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            time.sleep(0.001)
-        return finished
+    def signalled(*arguments):
+        if not checked:
+            send(signal.SIGTERM)()
+        checked.append(1)
+        return check_layer(*arguments)
 
-    monkeypatch.setattr("experiments._theory.runs._run", signalled)
+    monkeypatch.setattr("experiments._theory.runs.check_layer", signalled)
     with pytest.raises(Interrupted):
         theory_bounds.run(SMOKE, Options(parallel=1), tmp_path)
+    assert len(checked) == len(SMOKE.hidden)
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["plain-seed0.json"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{"])
+def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
+    """A file that something else has left is named in a line."""
+    shutil.copy(folder / "batch_norm-seed0.json", tmp_path)
+    (tmp_path / "plain-seed0.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"plain-seed0\.json (must hold a finished run|is not JSON)"):
+        theory_bounds.run(SMOKE, Options(), tmp_path)
+
+
+def test_only_threads(tmp_path):
+    """These runs are trained in threads; another way is refused."""
+    with pytest.raises(ConfigError, match="batching must be threads here, or left out, got vmap"):
+        theory_bounds.run(SMOKE, Options(batching="vmap"), tmp_path)
 
 
 @pytest.mark.thorough

@@ -41,6 +41,25 @@ def test_an_error_stops_the_others():
     assert not late
 
 
+def test_jobs_with_a_thread_each_are_all_begun():
+    """They may wait for one another: one that is left out would keep the others waiting."""
+    ended, left = threading.Event(), []
+
+    def waits():
+        assert ended.wait(30)
+
+    def refused():
+        raise ValueError("no such thing.")
+
+    def leaves():
+        left.append(1)
+        if len(left) == 30:
+            ended.set()
+
+    with pytest.raises(ValueError, match="no such thing"):
+        run_all([waits, refused, *[leaves] * 30], StopRequest(), parallel=32)
+
+
 def test_seconds_add_up():
     """Runs at work at the same time have half of its seconds each."""
     clock, start = SharedClock(), time.perf_counter()

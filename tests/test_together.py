@@ -12,6 +12,7 @@ from experiments._config import DeepLinearRun, MLPRun, Options
 from experiments._training import Interrupted, train_all
 
 MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, seeds=(0, 1))
+DEEP_LINEAR = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5})
 ARMS = {
     "slow": replace(MLP, learning_rate=0.1),
     "fast": MLP,
@@ -59,8 +60,7 @@ def test_runs_are_as_if_alone(batching, single, tmp_path, monkeypatch):
 @pytest.mark.thorough
 def test_runs_with_data_of_their_own(tmp_path):
     """Deep linear networks, of which every seed draws its own map, are as if alone too."""
-    config = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5}, seeds=(0, 1))
-    arms = {"batch_norm": config}
+    arms = {"batch_norm": replace(DEEP_LINEAR, seeds=(0, 1))}
     assert_alike(train_arms(tmp_path / "a", "vmap", arms), train_arms(tmp_path / "b", "threads", arms))
 
 
@@ -89,12 +89,13 @@ def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
     assert json.dumps(found) == json.dumps(whole)
 
 
+@pytest.mark.parametrize("config", [MLP, DEEP_LINEAR], ids=["mlp", "deep_linear"])
 @pytest.mark.parametrize("batching", ["map", pytest.param("vmap", marks=pytest.mark.thorough)])
-def test_a_run_that_is_lost_comes_back_to_the_same_bits(batching, tmp_path):
+def test_a_run_that_is_lost_comes_back_to_the_same_bits(batching, config, tmp_path):
     """Trained again beside runs that are finished, it is what it was when all were trained."""
-    arms = {"fast": replace(MLP, seeds=(0, 1, 2))}
+    arms = {"fast": replace(config, seeds=(0, 1, 2))}
     whole = train_arms(tmp_path, batching, arms)
-    (lost,) = tmp_path.glob("mlp-*/seed1")
+    (lost,) = tmp_path.glob("*/seed1")
     lost.rename(tmp_path / "lost")
     found = train_arms(tmp_path, batching, arms)
     for runs in (whole["fast"], found["fast"]):

@@ -40,6 +40,11 @@ class DeepLinearConfig:
         check_choice(self, "kernel_init", KernelInit)
         check_norm_layers(self.norm_layers, self.depth)
 
+    @property
+    def num_layers(self) -> int:
+        """Weight layers: the matrices."""
+        return self.depth
+
 
 class DeepLinear(nn.Module):
     """Matrices one after another, each followed by its normaliser; matrix number n is `dense_n`, its normaliser `norm_n`.

@@ -61,6 +61,11 @@ class MLPConfig:
             raise ValueError(f"kernel_scale must be > 0 and finite, got {self.kernel_scale}.")
         check_norm_layers(self.norm_layers, len(self.hidden))
 
+    @property
+    def num_layers(self) -> int:
+        """Weight layers: the hidden ones and the last."""
+        return len(self.hidden) + 1
+
 
 class MLP(nn.Module):
     """Dense layers on the flattened input; a hidden one is weights, normaliser, activation, or normaliser last.

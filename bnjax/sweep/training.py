@@ -16,6 +16,7 @@ from jaxtyping import Float, PyTree
 
 from bnjax.checkpoint import CheckpointError, Checkpoints
 from bnjax.data import Dataset
+from bnjax.digest import digest
 from bnjax.progress import progress_bar
 from bnjax.records import lock
 from bnjax.sweep.grid import Fields, Program, programs
@@ -82,7 +83,8 @@ def train_grid(
         probes: what is measured before each chunk, by name; see `measure`.
         fixed: floats that `make_trainer` gets as they are.
         way: how runs share the machine.
-        folder: keeps a checkpoint of the whole grid; the same call then continues where it was stopped.
+        folder: keeps a checkpoint of the whole grid; the same call then continues where it was stopped. Of another model or
+            optimiser than before only what shows in the shapes of a state is noticed.
         save_seconds: least time between two checkpoints.
         show_progress: show a bar on a terminal.
 
@@ -98,7 +100,7 @@ def train_grid(
     parts = [_Part(program, plan, dataset, dict(probes), way) for program in programs(make_trainer, runs, fixed=fixed)]
     total = num_steps * len(runs)
     with contextlib.ExitStack() as stack:
-        save = stack.enter_context(_saved(folder, parts, _describe(plan, runs)))
+        save = stack.enter_context(_saved(folder, parts, lambda: _describe(plan, runs, parts)))
         done = sum(part.step * len(part.program.rows) for part in parts)
         advance = stack.enter_context(progress_bar("steps", total=total, done=done, show=show_progress))
         saved_at = time.monotonic()
@@ -225,10 +227,12 @@ def _only_told() -> Iterator[None]:
         warnings.warn(f"{error} Training goes on.", stacklevel=4)
 
 
-def _describe(plan: _Plan, runs: Sequence[Fields]) -> str:
-    """Write down a grid such that another process writes the same."""
+def _describe(plan: _Plan, runs: Sequence[Fields], parts: Sequence[_Part]) -> str:
+    """Write down a grid, its batches and its data such that another process writes the same."""
     fields = [{name: _describe_value(value) for name, value in sorted(run.items())} for run in runs]
-    return f"{plan._asdict()}, {fields}"
+    trainers = [part.program.make_trainer(**{name: x[0] for name, x in part.program.numbers.items()}) for part in parts]
+    batches = [(trainer.batch_size, _describe_value(trainer.loss)) for trainer in trainers]
+    return f"{plan._asdict()}, {fields}, {batches}, {digest(parts[0].dataset)}"
 
 
 def _describe_value(value: Any) -> str:
@@ -237,12 +241,14 @@ def _describe_value(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def _saved(folder: str | os.PathLike | None, parts: list[_Part], grid: str) -> Iterator[Callable[[], None]]:
+def _saved(
+    folder: str | os.PathLike | None, parts: list[_Part], describe: Callable[[], str]
+) -> Iterator[Callable[[], None]]:
     """Take up the checkpoint in a folder, if there is one; yield a function that saves the next one."""
     if folder is None:
         yield lambda: None
         return
-    folder = Path(folder)
+    folder, grid = Path(folder), describe()
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder), Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore([part.saved for part in parts])

@@ -34,6 +34,8 @@ class Way(NamedTuple):
 
 
 AUTO = Way()
+# How many runs fitted into memory together where fewer did than were asked for, by what was called for them.
+_fitting: dict[tuple, int] = {}
 
 
 def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> PyTree:
@@ -59,14 +61,19 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
         one = partial(_one, program, fixed, shared=shared)
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
             return stack([*pool.map(one, unstack(runs))])
-    group_size = batching if isinstance(batching, int) else num_runs if batching == "vmap" else None
+    key = (program, fixed, num_runs, way)
+    share = num_runs if way.mesh is None else -(-num_runs // way.mesh.shape[way.axis])
+    group_size = batching if isinstance(batching, int) else share if batching == "vmap" else None
+    group_size = _fitting.get(key, group_size)
     while True:
         try:
             if way.mesh is None:
-                return jax.block_until_ready(_together(program, fixed, group_size, runs, shared))
-            return _spread(program, fixed, group_size, runs, shared, way)
+                found = _together(program, fixed, group_size, runs, shared)
+            else:
+                found = _spread(program, fixed, group_size, runs, shared, way)
+            return jax.block_until_ready(found)
         except jax.errors.JaxRuntimeError as error:
-            group_size = halved(group_size, error, "run")
+            _fitting[key] = group_size = halved(group_size, error, "run")
 
 
 def _resolved(way: Way) -> Batching:

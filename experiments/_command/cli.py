@@ -96,8 +96,12 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
             return folder, experiment.run(config, options, folder)
     except ConfigError as error:
         _fail(str(error))
-    except SaveError as error:
+    except (SaveError, MemoryError) as error:
         _fail(str(error), 1)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
     except Interrupted as stop:
         print(f"Stopped. What was saved is in {folder}; the same command continues.")
         sys.exit(128 + stop.signal_number)

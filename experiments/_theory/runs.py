@@ -38,12 +38,14 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if the data set is not prepared.
-        Interrupted: after a signal, once the runs at hand are finished and written.
+        Interrupted: after a signal, once the steps and the check at hand are done; runs that are not finished begin anew.
         SaveError: if a run could not be written.
     """
     with config_errors():
         if options.distributed:
             raise ValueError("distributed must be left out: these nets are trained and checked on one device.")
+        if options.batching not in ("auto", "threads"):
+            raise ValueError(f"batching must be threads here, or left out, got {options.batching}.")
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
     with contextlib.ExitStack() as stack:
@@ -55,7 +57,7 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
         jobs = [partial(_finish, config, dataset, arm, seed, command) for seed in config.seeds for arm in ARMS]
         run_all(jobs, stop, options.parallel)
     saves.check()
-    arms = {arm: [read_json(_file(folder, arm, seed)) for seed in config.seeds] for arm in ARMS}
+    arms = {arm: [_read(_file(folder, arm, seed)) for seed in config.seeds] for arm in ARMS}
     runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
     origins = [run.pop("provenance") for run in runs]
     return {
@@ -81,16 +83,27 @@ def _file(folder: Path, arm: str, seed: int) -> Path:
     return folder / f"{arm}-seed{seed}.json"
 
 
+def _read(file: Path) -> dict[str, Any]:
+    """Read a finished run.
+
+    Raises:
+        ConfigError: if it holds something else.
+    """
+    with config_errors():
+        run = read_json(file)
+        if not isinstance(run, dict) or not {"seed", "seconds", "provenance", "probe", "diverged_at"} <= run.keys():
+            raise ValueError(f"{file} must hold a finished run. Move it away to train it again.")
+        return run
+
+
 def _finish(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Command) -> None:
     """Train and check one net, unless that is done."""
     file = _file(command.folder, arm, seed)
     if file.exists():
         command.bar.update(len(config.check_steps))
         return
-    if command.stop.asked:
-        raise Interrupted(command.stop.signal_number)
     with command.clock.running() as seconds:
-        found = _run(config, dataset, arm, seed, command.bar)
+        found = _run(config, dataset, arm, seed, command)
         with command.saves.attempt(file):
             write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
 
@@ -114,7 +127,7 @@ def _all_layers(config: Any) -> tuple[int, ...]:
     return tuple(range(1, len(config.hidden) + 1))
 
 
-def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, bar: tqdm) -> dict[str, Any]:
+def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Command) -> dict[str, Any]:
     """Train one net from one seed, and check it on the way, as long as its loss is finite."""
     norm_layers = _all_layers(config) if arm == "batch_norm" else ()
     trainer = train.Trainer(
@@ -126,6 +139,8 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, bar: tqdm) -> 
     first = jax.tree.map(np.asarray, state.params)
     diverged_at, tests, checks = None, [], []
     for step in config.check_steps:
+        if command.stop.asked:
+            raise Interrupted(command.stop.signal_number)
         if step > 0:
             before = int(state.step)
             state, metrics = train.run_steps(trainer, state, dataset.train, num_steps=step - before)
@@ -136,8 +151,8 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, bar: tqdm) -> 
         tests.append({"loss": float(f"{test.loss:.6g}"), "accuracy": float(f"{test.accuracy:.6g}")})
         batch = train.current_batch(trainer, state, dataset.train)
         checks.append([check_layer(config, arm, n, state.variables, batch, first) for n in _all_layers(config)])
-        bar.set_postfix_str(f"{arm.replace('_', ' ')}, seed {seed}", refresh=False)
-        bar.update()
+        command.bar.set_postfix_str(f"{arm.replace('_', ' ')}, seed {seed}", refresh=False)
+        command.bar.update()
     steps = {"step": list(config.check_steps[: len(checks)])}
     return {
         "seed": seed,

@@ -66,8 +66,7 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         unlike = {run.folder: run for run in runs.values()}
         bar.total = sum(run.config.num_steps for run in unlike.values())
         if _sharing(options):
-            for run in unlike.values():  # in the same order in all processes
-                run.finish()
+            run_all([partial(_finish_each, [*unlike.values()])], stop, parallel=1)
         elif _in_threads(options):
             # First one seed of every net: whatever trains side by side then compiles a program of its own.
             jobs = sorted(unlike.values(), key=lambda run: run.config.seeds.index(run.seed))
@@ -109,6 +108,12 @@ def _in_threads(options: Options) -> bool:
     return options.batching == "threads" or (options.batching == "auto" and jax.default_backend() == "cpu")
 
 
+def _finish_each(runs: Iterable[Run]) -> None:
+    """Train runs one after another, in the same order in all processes."""
+    for run in runs:
+        run.finish()
+
+
 def _alike(runs: Iterable[Run]) -> list[list[Run]]:
     """Sort runs by what they are but for seed and learning rate."""
     groups: dict[RunConfig, list[Run]] = {}
@@ -123,7 +128,7 @@ def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> Non
     mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None
     way = sweep.Way(options.batching if options.batching in ("map", "vmap") else "auto", mesh)
     # NOTE: as many rows as there are runs, finished ones too: in a program of another size the others would round otherwise.
-    together = Together(runs[0].task.stepper, len(runs), way)
+    together = Together(runs[0].task.stepper, len(runs), way, own_split=runs[0].task.own_data)
 
     def finish(run: Run) -> None:
         try:

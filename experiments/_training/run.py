@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bnjax import data, train
-from bnjax.checkpoint import CheckpointError, Checkpoints
+from bnjax.checkpoint import CheckpointError, Checkpoints, NothingWholeError
 from bnjax.devices import everywhere
 from bnjax.memory import free_programs
 from bnjax.processes import largest
@@ -40,8 +40,10 @@ def config_errors() -> Iterator[None]:
     """Turn what can be wrong with a run's configuration or its folder into ConfigErrors."""
     try:
         yield
-    except CheckpointError as error:
+    except NothingWholeError as error:
         raise ConfigError(f"{error} Remove that folder to train from the start.") from error
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -173,7 +175,7 @@ class Run:
                     meta = {"run": self._name, "finished": finished, "provenance": origins}
                     meta["seconds"] = round(before + seconds(), 3)
                     with saves.attempt(self.folder):
-                        checkpoints.save(step, state, {**meta, "log_bytes": log.sync()})
+                        checkpoints.save(step, state, {**meta, "log_bytes": _sync(log)})
                     saved_at = time.perf_counter()
                     pause = options.checkpoint_seconds
                     if pause and not saves.failed(self.folder):
@@ -198,3 +200,15 @@ class Run:
         if int(state.step) % config.eval_every == 0 or int(state.step) == config.num_steps:
             log.append(kind="test", step=int(state.step), **evaluate(config, self.task.stepper, state, dataset))
         return state, float(self.task.loss_scale * losses[-1])
+
+
+def _sync(log: MetricsLog) -> int:
+    """Put a log on disk and return its length; where the first process cannot, the others do not begin to save either."""
+    problem, length = None, 0
+    try:
+        length = log.sync()
+    except OSError as error:
+        problem = error
+    if any(largest(problem is not None)):
+        raise problem or CheckpointError("The first process cannot write its log.")
+    return length

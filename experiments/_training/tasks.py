@@ -27,6 +27,7 @@ class Task(NamedTuple):
         load: returns the data set of a seed.
         probes: what is measured along the way, by name.
         loss_scale: factor from the mean over a batch to the units of the configuration.
+        own_data: whether each seed has data of its own.
     """
 
     trainer: train.Trainer
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     load: Callable[[int], data.Dataset]
     probes: dict[str, Probe]
     loss_scale: float = 1.0
+    own_data: bool = False
 
 
 @cache
@@ -48,6 +50,7 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
     Raises:
         ValueError: if the configuration cannot be run.
     """
+    _check_layers(config)
     if isinstance(config, DeepLinearRun):
         scale = float(config.batch_size)
         load = partial(_draw, config.batch_size, config.width)
@@ -59,7 +62,23 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
     trainer = stepper._replace(optimizer=_make_optimizer(config, scale))
     check_shares(config.batch_size, mesh, trainer.axis)
     probes = {name: PROBES[name](config, stepper, scale) for name in config.probes}
-    return Task(trainer, stepper, load, probes, scale)
+    return Task(trainer, stepper, load, probes, scale, isinstance(config, DeepLinearRun))
+
+
+def _check_layers(config: RunConfig) -> None:
+    """Raise unless the layers that are measured are there."""
+    num_layers, num_convolutions = _describe_model(config).num_layers, 0
+    if isinstance(config, VGGRun):
+        num_convolutions = num_layers - 3
+    for name, probes in (("shift_layers", {"shift", "successive_gradients"}), ("drift_layers", {"drift"})):
+        layers = getattr(config, name)
+        if probes & {*config.probes} and max(layers) > num_layers:
+            raise ValueError(f"{name} must lie between 1 and {num_layers}, the weight layers there are, got {layers}.")
+    if "dummy_shift" in config.probes and config.shift_layers[0] > num_convolutions:
+        raise ValueError(
+            f"shift_layers must begin with one of the {num_convolutions} convolutions there are, where dummy_shift is "
+            f"measured, got {config.shift_layers}."
+        )
 
 
 def _as_trained(config: RunConfig) -> RunConfig:
@@ -78,7 +97,9 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
 
 def _make_optimizer(config: RunConfig, scale: float = 1.0) -> optax.GradientTransformation:
     """Make the optimiser; its learning rate is that of the mean over a batch."""
-    rate = config.learning_rate * scale
+    rate = config.learning_rate * (
+        scale if config.optimizer == "sgd" else 1.0
+    )  # Adam's steps do not grow with gradients
     return train.make_optimizer(config.optimizer, rate, momentum=config.momentum, weight_decay=config.weight_decay)
 
 

@@ -15,7 +15,8 @@ from experiments._training.signals import Interrupted, StopRequest
 def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int | None = None) -> None:
     """Do every job, the first ones first.
 
-    Where a job fails, those that have not begun are left out, and those at work are asked to stop.
+    Where a job fails, those at work are asked to stop, and where there are more jobs than threads, those that have not begun
+    are left out.
 
     Args:
         jobs: functions that look at `stop` from time to time, and raise Interrupted where they have to leave.
@@ -25,7 +26,8 @@ def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int
     Raises:
         Interrupted: where a signal has stopped jobs.
     """
-    with ThreadPoolExecutor(parallel or _num_workers()) as pool:
+    num_workers = parallel or _num_workers()
+    with ThreadPoolExecutor(num_workers) as pool:
         futures = [pool.submit(job) for job in jobs]
         try:
             # NOTE: in slices, because a signal that another thread receives is handled once this one is awake.
@@ -34,7 +36,8 @@ def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int
         finally:
             if _errors(futures):
                 stop.ask()
-            pool.shutdown(cancel_futures=True)
+            # NOTE: jobs that have a thread each may wait for one another, so that none of them is left out.
+            pool.shutdown(cancel_futures=num_workers < len(jobs))
     for error in sorted(_errors(futures), key=lambda error: isinstance(error, Interrupted)):
         raise error  # what went wrong comes before what it stopped
 

@@ -23,10 +23,11 @@ class Together:
         trainer: of any of them; a learning rate is part of a state.
         num_runs: how many there are. All of them, or those that have not left, wait for each other.
         way: how they share the machine.
+        own_split: whether each of them has data of its own.
     """
 
-    def __init__(self, trainer: train.Trainer, num_runs: int, way: sweep.Way):
-        self._make_trainer, self._num_runs, self._way = _Same(trainer), num_runs, way
+    def __init__(self, trainer: train.Trainer, num_runs: int, way: sweep.Way, *, own_split: bool = False):
+        self._make_trainer, self._num_runs, self._way, self._own_split = _Same(trainer), num_runs, way, own_split
         self._members = num_runs
         self._requests: list[_Request] = []
         self._changed = threading.Condition()
@@ -67,15 +68,14 @@ class Together:
     def _take(self, requests: list["_Request"], num_steps: int) -> list[Stepped]:
         """Take steps; runs that are not there are replaced by idle ones, so that nothing is compiled anew."""
         rows = np.resize(np.arange(len(requests)), self._num_runs)
-        own_split = any(request.split is not requests[0].split for request in requests)
         states = stack([requests[i].state for i in rows])
         found = sweep.run_steps(
             sweep.Program(tuple(rows.tolist()), self._make_trainer, {}, states.key),
             states,
-            stack([requests[i].split for i in rows]) if own_split else requests[0].split,
+            stack([requests[i].split for i in rows]) if self._own_split else requests[0].split,
             num_steps=num_steps,
             active=np.arange(self._num_runs) < len(requests),
-            own_split=own_split,
+            own_split=self._own_split,
             way=self._way,
         )
         return unstack(found)[: len(requests)]
