@@ -1,5 +1,6 @@
 """A `Model`, a pair of pure functions, from a Flax module, linen or nnx."""
 
+import inspect
 from typing import Any
 
 from flax import linen as nn
@@ -20,7 +21,11 @@ def from_linen(module: nn.Module) -> Model:
 
     Returns:
         Model whose `apply` hands `rngs` (such as {"dropout": key}) to the module.
+
+    Raises:
+        ValueError: if the module's call has its flag of training under another name.
     """
+    _check_flag(module)
 
     def init(key: Array, x: Array) -> Variables:
         variables = module.init(key, x, **training_flag(module, False))
@@ -36,20 +41,24 @@ def from_linen(module: nn.Module) -> Model:
 
 
 def from_nnx(module: nnx.Module) -> Model:
-    """Make a Model from a constructed nnx module that is called as `module(x)`.
+    """Make a Model from a constructed nnx module that is called as `module(x)` or `module(x, train=...)`.
 
     The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
     in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
     itself never changes.
 
     Args:
-        module: any nnx module.
+        module: any nnx module; `train` goes to those whose call takes it.
 
     Returns:
         Model whose `init` gives the module's own variables, whatever the key, and whose `apply` seeds the streams that `rngs`
         names (such as {"dropout": key}), and the module's default stream with the first of them; without `rngs`, streams go
         on from where they are in the module, the same at every call.
+
+    Raises:
+        ValueError: if the module's call has its flag of training under another name.
     """
+    _check_flag(module)
     graphs = {}
     for train in (True, False):
         copy = nnx.clone(module)
@@ -68,11 +77,28 @@ def from_nnx(module: nnx.Module) -> Model:
         if rngs:
             reseed: Any = nnx.reseed
             reseed(merged, **{"default": next(iter(rngs.values())), **rngs})
-        outputs = merged(x)
+        outputs = merged(x, **training_flag(module, train))
         changed = nnx.to_pure_dict(nnx.state(merged, nnx.BatchStat)) if train else variables.batch_stats
         return outputs, changed
 
     return Model(init, apply)
+
+
+def _check_flag(module: Any) -> None:
+    """Raise where a call's flag of training has another name than `train`: what it says in training cannot be guessed."""
+    parameters = inspect.signature(module).parameters
+    if "train" in parameters:
+        return
+    if isinstance(module, nn.Sequential | nnx.Sequential):
+        for layer in module.layers[:1]:
+            _check_flag(layer)
+    for name in ("training", "is_training", "deterministic", "use_running_average"):
+        # NOTE: by default Flax's own layers take None, and do as their attribute says.
+        if name in parameters and parameters[name].default is not None:
+            raise ValueError(
+                f"module must call its flag of training train, got {type(module).__name__} with {name}: rename it, or "
+                "write the model as a pair of functions (init, apply)."
+            )
 
 
 def _with_values(state: Any, values: PyTree[Array]) -> Any:

@@ -10,6 +10,8 @@ def cross_entropy(
     logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]
 ) -> Float[Array, " examples"]:
     """Compute -log softmax(logits)[label], in nats, for each example."""
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"labels must be numbers of classes, one per example, {_got(logits, labels)}.")
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
@@ -17,6 +19,8 @@ def squared_error(
     outputs: Float[Array, "examples outputs"], targets: Float[Array, "examples outputs"]
 ) -> Float[Array, " examples"]:
     """Compute half the squared distance between output and target, for each example."""
+    if targets.shape != outputs.shape:
+        raise ValueError(f"labels must have the shape of the outputs, {_got(outputs, targets)}.")
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
 
 
@@ -30,6 +34,11 @@ def is_correct(
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return jnp.full(len(labels), jnp.nan)
     return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
+
+
+def _got(outputs: Array, labels: Array) -> str:
+    """Tell two shapes that do not fit."""
+    return f"got labels of shape {labels.shape} and outputs of shape {outputs.shape}"
 
 
 LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}

@@ -1,5 +1,6 @@
 """Loss functions of the parameters alone: the only place where a model meets a probe."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
 
@@ -57,12 +58,14 @@ class Objective(struct.PyTreeNode):
     @property
     def info(self) -> ObjectiveInfo:
         """How this loss was made."""
-        shapes = (
-            [self.batch.inputs.shape[:1]] if isinstance(self.batch, Batch) else [g.inputs.shape for g in self.batch]
-        )
-        sizes = [(1, *shape) if len(shape) == 1 else shape for shape in shapes]
-        cut = sorted(((num, size) for num, size, *_ in sizes), reverse=True) if len(sizes) > 1 else ()
-        return ObjectiveInfo(self.statistics, sizes[0][1], sum(num * size for num, size, *_ in sizes), tuple(cut))
+        is_one = isinstance(self.batch, Batch)
+        stacks = [(1, len(self.batch.inputs))] if is_one else [group.inputs.shape[:2] for group in self.batch]
+        nums: Counter[int] = Counter()  # of batches, by their size
+        for num, size in stacks:
+            nums[size] += num
+        cut = sorted(((num, size) for size, num in nums.items()), reverse=True) if len(nums) > 1 else ()
+        num_examples = sum(num * size for size, num in nums.items())
+        return ObjectiveInfo(self.statistics, nums.most_common(1)[0][0], num_examples, tuple(cut))
 
 
 def _sum_over(total: Callable[[Batch], Array], group: Batch) -> Array:
@@ -73,10 +76,10 @@ def _sum_over(total: Callable[[Batch], Array], group: Batch) -> Array:
 
 
 def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
-    """Stack batches of one size, the largest stack first."""
-    groups: dict[int, list[Batch]] = {}
+    """Stack batches of the same shapes, the largest stack first."""
+    groups: dict[tuple, list[Batch]] = {}
     for batch in batches:
-        groups.setdefault(len(batch.inputs), []).append(batch)
+        groups.setdefault(tuple(map(jnp.shape, batch)), []).append(batch)
     return tuple(
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *same)
         for same in sorted(groups.values(), key=len, reverse=True)
@@ -115,8 +118,8 @@ def make_loss_fn(
         A function of the parameters, which is also a pytree.
 
     Raises:
-        ValueError: if `loss` or `statistics` is unknown, `model` is no pair of functions, or `batch` is no Batch or has no
-            example.
+        ValueError: if `loss` or `statistics` is unknown, `model` is no pair of functions, or `batch` is no Batch, has no
+            example, or has not a label for each; when it is called, if labels and outputs have shapes that do not fit.
     """
     get_loss(loss)
     if statistics not in get_args(Statistics):
@@ -142,7 +145,7 @@ def _check_model(model: Any) -> Model:
 
 
 def _check_batches(batch: Any) -> list[Batch]:
-    """List the batches, each of at least one example."""
+    """List the batches, each of at least one example, and a label for each."""
     batches = []
     for item in batch if isinstance(batch, Iterable) and not isinstance(batch, Batch) else (batch,):
         if not isinstance(item, Batch):
@@ -150,6 +153,11 @@ def _check_batches(batch: Any) -> list[Batch]:
             raise ValueError(f"batch must be a Batch or a sequence of them: write Batch(inputs, labels), got {kind}.")
         if not len(item.inputs):
             raise ValueError(f"batch must have at least one example, got inputs of shape {jnp.shape(item.inputs)}.")
+        if jnp.shape(item.labels)[:1] != (len(item.inputs),):
+            raise ValueError(
+                f"batch must have a label for each example, got labels of shape {jnp.shape(item.labels)} "
+                f"for inputs of shape {jnp.shape(item.inputs)}."
+            )
         batches.append(item)
     if not batches:
         raise ValueError("batch must be a Batch or a sequence of them, got none.")

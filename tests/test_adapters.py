@@ -1,5 +1,6 @@
 """A Flax module as a pair of pure functions."""
 
+import inspect
 from typing import get_args
 
 import jax
@@ -164,3 +165,62 @@ def test_capture_of_an_nnx_sequential():
     """Its first layer is asked for `train` as it was before it is watched."""
     net = flax_nnx.Sequential(flax_nnx.Linear(3, 2, rngs=flax_nnx.Rngs(0)), flax_nnx.relu)
     assert list(probes.capture(net, None, jnp.ones((1, 3)))) == ["layers/0"]
+
+
+class NnxWithTrain(flax_nnx.Module):
+    """Batch norm that follows the `train` of the call."""
+
+    def __init__(self):
+        self.norm = nnx.BatchNorm(3, momentum=0.9, rngs=flax_nnx.Rngs(0))
+
+    def __call__(self, x, train=False):
+        """Normalise."""
+        return self.norm(x, use_running_average=not train)
+
+
+class NnxWithoutDefault(NnxWithTrain):
+    """The same, where it must be given."""
+
+    def __call__(self, x, train):
+        """Normalise."""
+        return super().__call__(x, train)
+
+
+@pytest.mark.parametrize("make", [NnxWithTrain, NnxWithoutDefault, lambda: flax_nnx.Sequential(NnxWithTrain())])
+def test_train_goes_to_an_nnx_module_that_takes_it(make):
+    """In training the batch is normalised by itself and moves the statistics, in evaluation by these."""
+    model, x = adapters.from_nnx(make()), 3 + jax.random.normal(jax.random.key(0), (64, 3))
+    variables = model.init(jax.random.key(0), x)
+    outputs, changed = model.apply(variables, x, train=True)
+    np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-5)
+    (mean,) = (leaf for path, leaf in jax.tree.leaves_with_path(changed) if "mean" in str(path))
+    np.testing.assert_allclose(mean, 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.apply(variables, x, train=False)[0].mean(0), x.mean(0), rtol=1e-4)
+
+
+def renamed(base, name, default):
+    """Make a module whose call takes a flag of some name."""
+
+    def call(self, x, **flags):
+        return x
+
+    names = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in ("self", "x", name)]
+    call.__signature__ = inspect.Signature([*names[:2], names[2].replace(default=default)])
+    return type("Renamed", (base,), {"__call__": call})()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "base"), [(adapters.from_linen, nn.Module), (adapters.from_nnx, flax_nnx.Module)], ids=["linen", "nnx"]
+)
+@pytest.mark.parametrize("name", ["training", "is_training", "deterministic", "use_running_average"])
+def test_a_flag_of_another_name_is_an_error(adapter, base, name):
+    """One line says what to do, also of a Sequential's first layer; with a default of None it is the module's own affair."""
+    message = (
+        rf"^module must call its flag of training train, got Renamed with {name}: rename it, or write the model as a "
+    )
+    module = renamed(base, name, False)
+    sequential = nn.Sequential([module]) if base is nn.Module else flax_nnx.Sequential(module)
+    for one in (module, sequential):
+        with pytest.raises(ValueError, match=message):
+            adapter(one)
+    adapter(renamed(base, name, None))

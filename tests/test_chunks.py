@@ -29,7 +29,7 @@ def test_many_points_come_in_few_calls():
 
 
 def test_a_group_that_does_not_fit_is_halved():
-    """Where the device runs out of memory, half as many points run together, with a warning each time."""
+    """Where the device runs out of memory, half as many points run together, with a warning each time, chunks first."""
 
     def evaluate(rows, group_size):
         jnp.zeros(2**40 if group_size is None or group_size > 2 else 1).block_until_ready()
@@ -37,8 +37,40 @@ def test_a_group_that_does_not_fit_is_halved():
 
     with pytest.warns(UserWarning, match="points do not fit into memory together: trying") as warned:
         result = run_chunks(evaluate, np.arange(20.0)[:, None], group_size=8)
-    assert [str(w.message)[:1] for w in warned] == ["8", "4"]
+    assert [str(w.message).split()[0] for w in warned] == ["10", "5"]
     np.testing.assert_array_equal(result, np.arange(20))
+
+
+@pytest.mark.parametrize("multiple_of", [1, 2])
+@pytest.mark.parametrize("group_size", [None, 2])
+def test_a_chunk_that_does_not_fit_is_halved(group_size, multiple_of):
+    """Before a group is, since a chunk's results lie on the device together; chunks that have become smaller stay so."""
+    calls = []
+
+    def evaluate(rows, group_size):
+        calls.append((len(rows), group_size))
+        jnp.zeros(2**40 if len(rows) > 4 * multiple_of else 1).block_until_ready()
+        return rows[:, 0]
+
+    rows = np.arange(512.0)[:, None]
+    with pytest.warns(UserWarning, match="points do not fit into memory together: trying") as warned:
+        result = run_chunks(evaluate, rows, group_size=group_size, multiple_of=multiple_of)
+    np.testing.assert_array_equal(result, rows[:, 0])
+    assert [str(w.message).split()[0] for w in warned] == ["16", "8"][multiple_of - 1 :]
+    assert calls[-1] == (4 * multiple_of, group_size)
+
+
+@pytest.mark.parametrize("num_rows", [20, 200, 4000])
+def test_chunks_do_not_outgrow_what_is_left(num_rows):
+    """Few rows are evaluated only to fill the last call up."""
+    sizes = []
+
+    def evaluate(rows, _):
+        sizes.append(len(rows))
+        return rows[:, 0]
+
+    run_chunks(evaluate, np.zeros((num_rows, 1)))
+    assert num_rows <= sum(sizes) < 1.1 * num_rows
 
 
 def interrupted(evaluate, path, num_rows, **options):
@@ -89,6 +121,8 @@ def test_a_check_of_several_devices_has_a_row_for_each(tmp_path):
     one = jnp.ones(())
     scan = partial(evaluate_points, lambda w: w**2, one, (one,), ROWS, mesh=mesh, resume=tmp_path / "scan.npz")
     np.testing.assert_array_equal(scan(), scan())
+    few = partial(evaluate_points, lambda w: w**2, one, (one,), ROWS[:3], mesh=mesh, resume=tmp_path / "few.npz")
+    np.testing.assert_array_equal(few(), few())
 
 
 def test_a_point_that_does_not_fit_any_more_is_one_line(tmp_path):

@@ -303,3 +303,18 @@ def test_misfits_are_named(arguments, message, as_a_user):
     loss_fn, params, update = deep_net(1)
     with pytest.raises(ValueError, match=message):
         covariate_shift(**{"loss_fn": loss_fn, "params": params, "update": update, "layers": NAMES} | arguments)
+
+
+def test_half_precision_is_subtracted_in_float32():
+    """In bfloat16 512 + 1 is 512; the difference is not taken there."""
+    params, update = ({"a": jnp.array(a, jnp.bfloat16), "b": jnp.array(b, jnp.bfloat16)} for a, b in ((8, 1), (-9, 0)))
+    with jax.disable_jit():  # in compiled code XLA may keep digits that bfloat16 has not
+        found = covariate_shift(lambda p: p["a"] * p["a"] * p["a"] * p["b"], params, update, ("a", "b"))
+    np.testing.assert_array_equal(found.difference, [0, 513])
+
+
+def test_whole_numbers_have_no_gradient():
+    """One line names them."""
+    params = {"a": jnp.ones(2), "table": jnp.arange(3)}
+    with pytest.raises(ValueError, match="params must be floating-point, but table is int32"):
+        covariate_shift(lambda p: jnp.sum(p["a"] ** 2), params, params, ("a",))

@@ -89,9 +89,33 @@ def test_principal_axes_of_an_ellipse():
             lambda: directions.principal([optax.tree.scale(s, PARAMS) for s in (1, 2, 3)]),
             "trajectory must not lie on one line",
         ),
+        (
+            lambda: directions.principal([PARAMS, optax.tree.scale(np.nan, PARAMS), PARAMS]),
+            r"trajectory must be finite, but trajectory\[1\] is not",
+        ),
+        (lambda: directions.gradient(jnp.sum, jnp.arange(3)), "params must be floating-point, but the array is int32"),
     ],
 )
 def test_misfits_are_named(call, message, as_a_user):
     """What does not fit raises one line."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_rounding_is_no_second_axis(dtype):
+    """A straight line is one also where its points are rounded; beside large weights that rest, small moves make a plane."""
+    w, x, y = (jax.random.normal(jax.random.key(i), (200,)) for i in range(3))
+    line = [{"w": (100 * w + t * x).astype(dtype)} for t in np.linspace(0, 1, 9)]
+    with pytest.raises(ValueError, match="trajectory must not lie on one line: it has no second principal axis"):
+        directions.principal(line)
+    curve = [{"w": (t * x + t**2 * y).astype(dtype), "rest": jnp.full(200, 1e6, dtype)} for t in np.linspace(-1, 1, 9)]
+    assert directions.principal(curve).explained[1] > 0.01
+
+
+def test_numbers_are_parameters(as_a_user):
+    """A Python number has a direction, as it has a place in a scan."""
+    params = {"a": 2.0, "b": np.ones((2, 2), np.float32)}
+    for direction in (directions.random(KEY, params), directions.filter_normalized(KEY, params, vectors="match")):
+        assert np.isfinite(directions.toward(params, direction)["a"])
+    np.testing.assert_allclose(abs(directions.filter_normalized(KEY, params, vectors="match")["a"]), 2, rtol=1e-6)

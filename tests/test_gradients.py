@@ -151,3 +151,13 @@ def test_misfits_are_named(arguments, message, as_a_user):
     """One line names the argument, the rule and the value."""
     with pytest.raises(ValueError, match=message):
         gradient_statistics({"w": jnp.ones(2)}, **arguments)
+
+
+def test_differences_in_float32():
+    """In bfloat16 256 + 1 is 256; differences and sums are not taken there."""
+    gradient, previous = (
+        {"w": jnp.array([256.0, 0.0], jnp.bfloat16)},
+        {"w": jnp.array([-1.0, 0.0], jnp.bfloat16)},
+    )
+    assert gradient_statistics(gradient, previous).step_distance == 257
+    assert gradient_statistics(gradient, {"w": -previous["w"]}).step_sum == 257

@@ -1,5 +1,7 @@
 """The line scan: closed forms, models in training mode, files, errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 
 from bnjax import objective, probes, train
 from bnjax.digest import digest
+from bnjax.probes import line
+from bnjax.probes.points import compiled
 
 STEP_SIZES = (-0.2, 0.05, 0.1, 0.4)
 
@@ -196,6 +200,7 @@ def test_composes_with_vmap():
     [
         ({"step_sizes": ()}, "step_sizes must be a non-empty list of finite numbers"),
         ({"step_sizes": (0.1, float("inf"))}, "step_sizes must be a non-empty list of finite numbers"),
+        ({"step_sizes": (0.1, -1e39)}, r"step_sizes must be a non-empty list of finite numbers, got \(0.1, -1e\+39\)"),
         ({"direction": {"w": jnp.ones(3)}}, r"at w params has shape \(2,\) and direction \(3,\)"),
         ({"direction": {"v": jnp.ones(2)}}, r"at w params has shape \(2,\) and direction nothing"),
         ({"norm": "l1"}, "norm must be one of global, sum_of_layers, got 'l1'"),
@@ -255,3 +260,32 @@ def test_whole_numbers_cannot_be_moved():
     params = {"w": jnp.ones(2), "table": jnp.arange(3)}
     with pytest.raises(ValueError, match="params must be floating-point, but table is int32"):
         probes.scan_line(lambda p: jnp.sum(p["w"] ** 2), params)
+
+
+@pytest.mark.parametrize("wrap", [jax.tree_util.Partial, partial], ids=["pytree", "function"])
+def test_a_start_that_differs_by_rounding_is_the_same_scan(wrap, tmp_path, monkeypatch):
+    """Another machine's last bit of the gradient at the start is no reason to refuse a file; another loss is."""
+
+    def loss_fn(factor, params):
+        return factor * jnp.sum(params**3)
+
+    def nudged(*arguments, **options):
+        start = compiled(*arguments[:2], **options)
+        up = partial(jax.tree.map, lambda leaf: jnp.nextafter(leaf, jnp.inf))
+        return lambda *operands: (found := start(*operands))._replace(
+            gradient=up(found.gradient), direction=up(found.direction)
+        )
+
+    params, file = jnp.array([1.0, 2.0]), tmp_path / "scan.npz"
+    scan = probes.scan_line(wrap(loss_fn, 1.0), params, resume=file)
+    monkeypatch.setattr(line, "compiled", nudged)
+    again = probes.scan_line(wrap(loss_fn, 1.0), params, resume=file)
+    np.testing.assert_array_equal(again.loss, scan.loss)
+    for other in (
+        {"params": 2 * params},
+        {"loss_fn": wrap(loss_fn, 2.0)},
+        {"direction": params},
+        {"step_sizes": (0.1,)},
+    ):
+        with pytest.raises(ValueError, match="resume must be a file of the same scan"):
+            probes.scan_line(**{"loss_fn": wrap(loss_fn, 1.0), "params": params, "resume": file} | other)

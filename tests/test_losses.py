@@ -20,3 +20,29 @@ def test_unknown_loss():
     """One line names what there is."""
     with pytest.raises(ValueError, match="loss must be one of cross_entropy, squared_error, got 'huber'"):
         losses.get_loss("huber")
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "message"),
+    [
+        (
+            "squared_error",
+            (4,),
+            r"labels must have the shape of the outputs, got labels of shape \(4,\) and outputs of ",
+        ),
+        (
+            "squared_error",
+            (4, 3),
+            r"labels must have the shape of the outputs, got labels of shape \(4, 3\) and outputs",
+        ),
+        (
+            "cross_entropy",
+            (4, 1),
+            r"labels must be numbers of classes, one per example, got labels of shape \(4, 1\) and",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_the_outputs(loss, shape, message, as_a_user):
+    """One line tells both shapes; nothing is broadcast."""
+    with pytest.raises(ValueError, match=message):
+        losses.get_loss(loss)(jnp.ones((4, 1)), jnp.zeros(shape, int if loss == "cross_entropy" else float))

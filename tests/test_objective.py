@@ -1,5 +1,7 @@
 """Objectives are functions of the parameters alone."""
 
+from functools import partial
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -218,3 +220,28 @@ def test_two_cuts_do_not_compare_equal(regression):
     assert infos[0] != infos[1]
     assert infos[0] == infos[2]
     assert loss_of(regression).info.cut == ()
+
+
+def test_labels_that_do_not_fit(regression, as_a_user):
+    """One line says so: of another number where the loss is made, of another shape where it is called."""
+    model, variables, batch = regression
+    make = partial(objective.make_loss_fn, model, variables.batch_stats, loss="squared_error")
+    message = (
+        r"^batch must have a label for each example, got labels of shape \(7, 3\) for inputs of shape \(11, 5\)\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        make([batch, batch._replace(labels=batch.labels[:7])])
+    with pytest.raises(ValueError, match="labels must have the shape of the outputs"):
+        make(batch._replace(labels=batch.labels[:, 0]))(variables.params)
+
+
+def test_batches_of_one_size_and_several_shapes():
+    """Images of several sizes are averaged as each of them alone; the cut, of examples, is the same for all."""
+    model = Model(lambda key, x: Variables({}, {}), lambda v, x, **_: (v.params * jnp.mean(x, (1, 2)), v.batch_stats))
+    images = [jax.random.normal(jax.random.key(size), (2, size, size, 3)) for size in (4, 5, 4)]
+    batches = [Batch(x, jnp.zeros((2, 3))) for x in images]
+    make = partial(objective.make_loss_fn, model, {}, loss="squared_error")
+    loss_fn = make(batches)
+    two = jnp.float32(2)
+    np.testing.assert_allclose(loss_fn(two), np.mean([make(batch)(two) for batch in batches]), rtol=1e-6)
+    assert (loss_fn.info.batch_size, loss_fn.info.num_examples, loss_fn.info.cut) == (2, 6, ())

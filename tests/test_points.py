@@ -1,12 +1,14 @@
 """The engine gives the same numbers however points are batched, and compiles once."""
 
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bnjax import Batch, Model, Variables, norms, objective
 from bnjax.probes import evaluate_points
 from bnjax.probes.points import _evaluate, compiled
 
@@ -197,7 +199,10 @@ def test_a_point_that_does_not_fit_is_one_line():
     def hungry(params):
         return jnp.max(jnp.cumsum(jnp.broadcast_to(params["a"][0], (2**40,))))
 
-    with pytest.raises(MemoryError, match="One point must fit into the device's memory: RESOURCE_EXHAUSTED"):
+    with (
+        pytest.warns(UserWarning, match="2 points do not fit into memory together: trying 1"),
+        pytest.raises(MemoryError, match="One point must fit into the device's memory: RESOURCE_EXHAUSTED"),
+    ):
         evaluate_points(hungry, BASE, DIRECTIONS, jnp.zeros((2, 2)))
 
 
@@ -212,3 +217,51 @@ def test_memory_does_not_grow_with_the_number_of_points():
 
     few, many = memory(16), memory(4096)
     assert many - few < 64 * 4096 < 4096 * 64 * 64
+
+
+@pytest.mark.parametrize("statistics", get_args(objective.Statistics))
+def test_a_model_s_losses_spread_over_devices(statistics):
+    """A loss that is a loop over batches, in every statistics mode, is on a mesh what it is without."""
+
+    def apply(params, x, *, train, rngs=None):
+        hidden, stats = norms.batch_norm(x @ params.params, params.batch_stats, train=train)
+        return hidden, stats
+
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    params, stats = draw(4, 3), norms.init_batch_stats(3)
+    batches = [Batch(draw(8, 4), draw(8, 3)) for _ in range(2)]
+    model = Model(lambda key, x: Variables(params, stats), apply)
+    loss_fn = objective.make_loss_fn(model, stats, batches, loss="squared_error", statistics=statistics)
+    scan = partial(evaluate_points, jax.tree_util.Partial(jax.grad(loss_fn)), params, (draw(4, 3),), draw(9, 1))
+    np.testing.assert_allclose(scan(mesh=jax.make_mesh((8,), ("points",))), scan(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"directions": ({"a": jnp.ones(3)},)},
+            r"directions\[0\] must be like base, but at b base has shape \(2, 2\) and ",
+        ),
+        (
+            {"directions": ({**BASE, "a": jnp.ones(1)},)},
+            r"directions\[0\] must be like base, but at a base has shape \(3,\)",
+        ),
+        ({"base": {**BASE, "a": jnp.arange(3)}}, "^base must be floating-point or complex, but a is int32.$"),
+        ({"coordinates": [1.0, 2.0]}, r"coordinates must have shape \(points, 1\), .*, got \(2,\)"),
+    ],
+)
+def test_misfits_are_named(arguments, message, as_a_user):
+    """Trees that are not alike, whole numbers and rows that are none are told in one line."""
+    usual = {"base": BASE, "directions": DIRECTIONS[:1], "coordinates": [[0.0]]}
+    with pytest.raises(ValueError, match=message):
+        evaluate_points(measure, **usual | arguments)
+
+
+def test_coordinates_may_be_a_list():
+    """It gives what an array gives."""
+    found = evaluate_points(measure, BASE, DIRECTIONS, [[0, 1], [2, 3]])["sum"]
+    np.testing.assert_array_equal(
+        found, evaluate_points(measure, BASE, DIRECTIONS, jnp.array([[0.0, 1.0], [2.0, 3.0]]))["sum"]
+    )

@@ -91,6 +91,18 @@ def test_a_centre_elsewhere_is_found():
     assert not scan._replace(start_loss=scan.start_loss * 1.01).check().agrees
 
 
+def test_a_false_centre_is_said_without_gradients():
+    """A loss at step size 0 that is not the start's, or is not finite, stands in the line."""
+    scan = probes.scan_line(quadratic, START, DIRECTION, STEPS, gradients=False)
+    elsewhere = str(scan._replace(start_loss=jnp.float32(5.0)).check())
+    assert elsewhere == (
+        "loss 5 at the start, 4.875 at step size 0: they do NOT agree; no gradients along the line to compare"
+    )
+    assert "nan at the start, 4.875 at step size 0: it is NOT finite" in str(
+        scan._replace(start_loss=jnp.float32(jnp.nan)).check()
+    )
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("statistics", get_args(objective.Statistics))
 @pytest.mark.parametrize("trainer", ["batch_norm"], indirect=True)

@@ -100,7 +100,8 @@ def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array
         def step(total: _Pool, x: Array) -> tuple[_Pool, None]:
             return _merge(total, measure(x), jnp), None
 
-        total = step(total, group[0])[0] if len(group) == 1 else jax.lax.scan(step, total, group)[0]
+        # The backward pass keeps one batch's activations at a time.
+        total = step(total, group[0])[0] if len(group) == 1 else jax.lax.scan(jax.checkpoint(step), total, group)[0]
     new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
     return treedef.unflatten(new)
 

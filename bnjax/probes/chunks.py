@@ -40,7 +40,8 @@ def run_chunks(
         evaluate: returns a tree of arrays with one entry per row, given rows and how many to run together (None: one).
             It compiles once per number of rows.
         rows: what to evaluate, (rows, coordinates).
-        group_size: how many rows to run together; halved where memory does not suffice.
+        group_size: how many rows to run together. Where memory does not suffice, calls of half as many rows are tried, down
+            to a group, and then groups of half as many.
         one_by_one: call `evaluate` for each row.
         multiple_of: the number of rows in a call is a multiple of this.
         resume: file of what is done.
@@ -60,23 +61,29 @@ def run_chunks(
     with progress_bar("points", total=len(rows), done=len(rows) - len(missing), show=show_progress) as advance:
         try:
             seen: set[int] = set()
+            largest = _LARGEST_CHUNK
             while position < len(missing):
                 size = _rounded(size, multiple_of)
                 chunk, start = missing[position : position + size], time.perf_counter()
                 try:
                     values = jax.device_get(evaluate(rows[np.resize(chunk, size)], group_size))
                 except jax.errors.JaxRuntimeError as error:
-                    group_size = size = halved(group_size, error, "point")
+                    share = size // multiple_of  # of a device
+                    fewer = halved(share, error, "point")
+                    group_size = fewer if group_size is not None and share <= group_size else group_size
+                    size = largest = fewer * multiple_of
                     continue
                 done.add(chunk, values)
                 position += len(chunk)
                 advance(len(chunk))
-                if size in seen and not one_by_one and time.perf_counter() - start < _FAST:
-                    size = min(16 * size, _LARGEST_CHUNK)
+                larger = min(16 * size, largest)
+                is_fast = size in seen and time.perf_counter() - start < _FAST
                 seen.add(size)
+                if is_fast and not one_by_one and larger <= len(missing) - position:
+                    size = larger
         finally:
             done.save()
-    return done.results(lambda: jax.eval_shape(lambda: evaluate(rows[:multiple_of], None)))
+    return done.results(lambda: jax.eval_shape(lambda: evaluate(rows[np.resize(0, multiple_of)], None)))
 
 
 def _rounded(size: int, multiple_of: int) -> int:

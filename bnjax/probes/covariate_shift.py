@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from bnjax import arithmetic
 from bnjax.arithmetic import leaf_dots, ratio
-from bnjax.probes.paths import Layers, check_alike, layer_leaves, named_leaves, select
+from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -97,9 +98,10 @@ def covariate_shift(
         CovariateShift, of the layers in `of`, in its order.
 
     Raises:
-        ValueError: if a pattern matches nothing, a parameter is in two layers, `update` is not like `params`, `of` holds an
-            unknown name, or the loss is not a scalar.
+        ValueError: if a pattern matches nothing, a parameter is in two layers or not floating-point, `update` is not like
+            `params`, `of` holds an unknown name, or the loss is not a scalar.
     """
+    check_params(params)
     check_alike("update", update, params)
     leaves = layer_leaves(params, layers)
     measured = _measured(tuple(leaves), of)
@@ -160,10 +162,10 @@ def _move_earlier(params: Params, update: Params, layer: Array, plan: _Plan) -> 
 
 def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tuple[Array, Array, Array]:
     """Measure difference, cosine and norm of the start in one layer."""
-    change = jax.tree.map(jnp.subtract, gradient, start)
+    change = arithmetic.difference(gradient, start)
     pairs = ((change, change), (start, start), (gradient, gradient), (gradient, start))
-    difference, before, after, dot = (_layer_dot(a, b, layer, plan) for a, b in pairs)
-    return jnp.sqrt(difference), ratio(dot, jnp.sqrt(before) * jnp.sqrt(after)), jnp.sqrt(before)
+    squared, before, after, dot = (_layer_dot(a, b, layer, plan) for a, b in pairs)
+    return jnp.sqrt(squared), ratio(dot, jnp.sqrt(before) * jnp.sqrt(after)), jnp.sqrt(before)
 
 
 def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Array:

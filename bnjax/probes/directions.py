@@ -13,7 +13,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.arithmetic import as_float
-from bnjax.probes.paths import check_alike
+from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, Params
@@ -25,8 +25,9 @@ def gradient(loss_fn: LossFn, params: Params) -> Params:
     """Compute minus the gradient, the way that steepest descent goes.
 
     Raises:
-        ValueError: if the loss is not a floating-point scalar.
+        ValueError: if the loss is not a floating-point scalar, or a parameter is not floating-point.
     """
+    check_params(params)
     return compiled(_minus_gradient, loss_fn)(params)
 
 
@@ -37,7 +38,7 @@ def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
 
 def random(key: Array, params: Params) -> Params:
     """Draw every entry from a standard normal distribution, each leaf from a key of its own."""
-    leaves, treedef = jax.tree.flatten(params)
+    leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
     keys = jax.random.split(key, max(len(leaves), 1))
     return treedef.unflatten(
         [jax.random.normal(k, jnp.shape(leaf), leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)]
@@ -74,7 +75,7 @@ def filter_normalized(key: Array, params: Params, *, vectors: Vectors = "ignore"
         norm_z, norm_w = (jnp.sqrt(jnp.sum(jnp.square(as_float(v)), axes, keepdims=True)) for v in (z, w))
         return (z * (norm_w / jnp.where(norm_z == 0, 1, norm_z))).astype(z.dtype)
 
-    return jax.tree.map(normalise, random(key, params), params)
+    return jax.tree.map(normalise, random(key, params), jax.tree.map(jnp.asarray, params))
 
 
 def toward(params: Params, target: Params) -> Params:
@@ -125,26 +126,42 @@ def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
         PrincipalAxes.
 
     Raises:
-        ValueError: if there are fewer than three, they are not alike, or do not leave a line.
+        ValueError: if there are fewer than three, they are not alike or not finite, or leave a line by no more than rounding.
     """
     if len(trajectory) < 3:
         raise ValueError(f"trajectory must have at least three points, got {len(trajectory)}.")
     for i, point in enumerate(trajectory):
         check_alike(f"trajectory[{i}]", point, trajectory[-1], "trajectory[-1]")
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves) - leaves[-1][None], *trajectory)
+        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(point)):
+            raise ValueError(f"trajectory must be finite, but trajectory[{i}] is not.")
+    points = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trajectory)
+    stacked = jax.tree.map(lambda leaf: leaf - leaf[-1:], points)
     centred = jax.tree.map(lambda leaf: leaf - leaf.mean(0, keepdims=True), stacked)
-    values, vectors = np.linalg.eigh(_products(centred, centred))
+    products = _products(centred, centred)
+    values, vectors = np.linalg.eigh(products)
     values, vectors = values[:-3:-1], vectors[:, :-3:-1]
-    total = np.trace(_products(centred, centred))
-    if not values[1] > 1e-12 * total:
+    total = np.trace(products)
+    if not values[1] > max(1e-12 * total, _rounding(points, centred)):
         raise ValueError("trajectory must not lie on one line: it has no second principal axis.")
     weights = jnp.asarray(vectors / np.sqrt(values))
     x, y = (
-        jax.tree.map(lambda leaf, i=i: jnp.tensordot(weights[:, i].astype(leaf.dtype), leaf, 1), centred)
+        jax.tree.map(
+            lambda leaf, i=i: jnp.tensordot(weights[:, i].astype(leaf.dtype), leaf, 1, precision="highest"), centred
+        )
         for i in (0, 1)
     )
     axes = jax.tree.map(lambda a, b: jnp.stack([a, b]), x, y)
     return PrincipalAxes(x, y, jnp.asarray(_products(stacked, axes)), jnp.asarray(values / total))
+
+
+def _rounding(points: Params, centred: Params) -> float:
+    """Bound what rounding adds to the products of a trajectory: (eps |w|)², summed over its points, of weights that move."""
+
+    def bound(w: Array, moves: Array) -> float:
+        moved = np.asarray(w, np.float64)[:, np.asarray(moves != 0).any(0)]
+        return float(jnp.finfo(moves.dtype).eps) ** 2 * float(np.sum(np.square(moved)))
+
+    return sum(jax.tree.leaves(jax.tree.map(bound, points, centred)))
 
 
 def _products(a: Params, b: Params) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.arithmetic import leaf_dots, ratio
+from bnjax.arithmetic import as_float, difference, leaf_dots, ratio
 from bnjax.probes.paths import Layers, check_alike, layer_leaves
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import Params
@@ -100,9 +100,9 @@ def gradient_statistics(
     )
     distance = cosine = total = unknown
     if previous is not None:
-        distance = _layer_norms(jax.tree.map(jnp.subtract, gradient, previous), leaves)
+        distance = _layer_norms(difference(gradient, previous), leaves)
         cosine = ratio(_layer_dots(gradient, previous, leaves), norm * previous_norm)
-        total = _layer_norms(jax.tree.map(jnp.add, gradient, previous), leaves)
+        total = _layer_norms(jax.tree.map(lambda g, p: as_float(g) + as_float(p), gradient, previous), leaves)
     return GradientStatistics(LayerNames(leaves), norm, param_norm, update_norm, previous_norm, distance, cosine, total)
 
 

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from bnjax.probes.lanczos import Matvec
-from bnjax.probes.paths import check_alike, check_params, named_leaves, path_name, selected_leaves
+from bnjax.probes.paths import check_alike, check_params, selected_leaves
 from bnjax.probes.points import scalar_loss
 from bnjax.probes.restrict import RestrictedLoss
 from bnjax.types import LossFn, Params
@@ -38,10 +38,7 @@ def hvp(loss_fn: LossFn, params: Params, vector: Params) -> Params:
     """
     check_params(params)
     check_alike("vector", vector, params)
-    leaves = named_leaves(vector)
-    tangent = jax.tree_util.tree_map_with_path(
-        lambda path, w: jnp.asarray(leaves[path_name(path)], jnp.result_type(w)), params
-    )
+    tangent = jax.tree.map(lambda w, v: jnp.asarray(v, jnp.result_type(w)), params, vector)
     return jax.jvp(jax.grad(partial(scalar_loss, loss_fn)), (params,), (tangent,))[1]
 
 

@@ -165,6 +165,8 @@ def scan_line(
         batching=batching,
         mesh=mesh,
         resume=resume,
+        # NOTE: without the gradient at the start, whose last digits are another machine's.
+        identity=(params, direction, loss_fn if is_pytree(loss_fn) else None),
         show_progress=show_progress,
     )
     return LineScan(
@@ -245,10 +247,11 @@ def _loss_only(loss_fn: LossFn, _norm: str, _start: Params, _direction: Params, 
 
 
 def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> None:
-    """Raise unless these are finite numbers in a row; traced values are not looked at."""
+    """Raise unless these are numbers in a row, finite in JAX's own type; traced values are not looked at."""
     is_traced = any(isinstance(value, Tracer) for value in jax.tree.leaves(values))
     array = jnp.asarray(values) if is_traced else np.asarray(values)
-    if array.ndim != 1 or not array.size or not (is_traced or np.isfinite(array).all()):
+    largest = float(jnp.finfo(jnp.result_type(float)).max)
+    if array.ndim != 1 or not array.size or not (is_traced or (np.abs(array) <= largest).all()):
         raise ValueError(f"{name} must be a non-empty list of finite numbers, got {values}.")
 
 

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
 from bnjax.probes.chunks import run_chunks
+from bnjax.probes.paths import check_alike, named_leaves
 from bnjax.types import Params
 
 # Under jit, vmap or grad the state is another, whether or not an argument is traced: what a loss closes over may be.
@@ -31,11 +32,12 @@ def evaluate_points(
     measure: Callable[[Params], PyTree],
     base: Params,
     directions: Sequence[Params],
-    coordinates: Float[Array | np.ndarray, "points directions"],
+    coordinates: Float[Array | np.ndarray, "points directions"] | Sequence,
     *,
     batching: Batching = "auto",
     mesh: Mesh | None = None,
     resume: str | os.PathLike | None = None,
+    identity: PyTree = None,
     show_progress: bool = True,
 ) -> PyTree:
     """Evaluate `measure` at every point base + coordinates @ directions.
@@ -48,25 +50,31 @@ def evaluate_points(
     Args:
         measure: function of the parameters. As a pytree (an `Objective`, a `jax.tree_util.Partial`) it is compiled once per
             shape; any other callable is compiled at every call, since what it closes over may have changed.
-        base: parameters.
+        base: parameters, floating-point or complex.
         directions: trees like `base`.
-        coordinates: one row per point.
+        coordinates: one row per point, (points, directions).
         batching: how many points run together, which changes nothing but speed and memory: "loop" calls a compiled point
             after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
-            "auto" is "map": on CPU the fastest, on accelerators the one that needs least memory.
+            "auto" is "map": on CPU the fastest; on accelerators, where speed was not measured, it needs least memory.
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
         resume: a file that keeps what is done. A scan that finds it evaluates only the points that are missing; NaN is a
             value, not a gap. It stays behind when the scan is complete.
+        identity: arrays by which `resume` knows the scan, with the coordinates; None is `base`, `directions` and, where it
+            is a pytree, `measure`. What was computed, and on another machine differs by rounding, does not belong there.
         show_progress: show a bar on a terminal where the scan takes more than two seconds.
 
     Returns:
         What `measure` returns, stacked along a new first axis.
 
     Raises:
-        ValueError: if shapes do not fit, `batching` is unknown, or `resume` belongs to another scan.
+        ValueError: if shapes do not fit, `base` holds whole numbers, `batching` is unknown, or `resume` belongs to another
+            scan.
         MemoryError: if not even one point fits into memory.
     """
     check_batching(batching)
+    _check_trees(base, directions)
+    if not isinstance(coordinates, Array | np.ndarray):
+        coordinates = jnp.asarray(coordinates, float)
     if coordinates.ndim != 2 or coordinates.shape[1] != len(directions) or not coordinates.shape[0]:
         raise ValueError(
             f"coordinates must have shape (points, {len(directions)}), one column per direction and at least one row, "
@@ -76,7 +84,8 @@ def evaluate_points(
     if is_tracing():
         return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
 
-    identity = (base, directions, measure if is_pytree(measure) else None)
+    if identity is None:
+        identity = (base, directions, measure if is_pytree(measure) else None)
     if mesh is not None:
         everywhere = NamedSharding(mesh, PartitionSpec())
         base, directions = jax.device_put((base, directions), everywhere)
@@ -102,6 +111,16 @@ def evaluate_points(
         identity=identity,
         show_progress=show_progress,
     )
+
+
+def _check_trees(base: Params, directions: Sequence[Params]) -> None:
+    """Raise unless a base can be moved, and the directions are like it."""
+    for path, leaf in named_leaves(base).items():
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise ValueError(f"base must be floating-point or complex, but {path or 'the array'} is {dtype}.")
+    for i, direction in enumerate(directions):
+        check_alike(f"directions[{i}]", direction, base, "base")
 
 
 def is_tracing() -> bool:
@@ -180,5 +199,7 @@ def _evaluate_on_mesh(
     operands: tuple[Any, ...] = (measure, base, directions)
     if not is_pytree(measure):
         share, operands = partial(share, measure), (base, directions)
-    on_devices = jax.shard_map(share, mesh=mesh, in_specs=(*(everywhere for _ in operands), spread), out_specs=spread)
+    specs = (*(everywhere for _ in operands), spread)
+    # NOTE: unchecked, since a constant that a loop starts from, such as a sum's 0, counts as the same on all devices.
+    on_devices = jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)
     return on_devices(*operands, coordinates)

@@ -113,7 +113,8 @@ def _line(sanity: Sanity) -> str:
     start, centre, _, change, _, misfit, uncertainty = sanity
     loss = f"loss {start:.6g} at the start" + ("" if np.isnan(centre) else f", {centre:.6g} at step size 0")
     if np.isnan(misfit):
-        return f"{loss}; no gradients along the line to compare"
+        fault = "they do NOT agree" if np.isfinite(start) else "it is NOT finite"
+        return f"{loss}{'' if sanity.agrees else f': {fault}'}; no gradients along the line to compare"
     verdict = "they agree" if sanity.is_decided else "too uncertain to tell"
     return (
         f"{loss}; from point to point it changes by {change:.3g}, of which its gradients miss {misfit:.2g} where "

@@ -233,3 +233,19 @@ def test_compiled_code_is_refused():
     model, variables = prepared(linen.BatchNorm)
     with pytest.raises(ValueError, match="recalibrate must be called outside of compiled code"):
         jax.jit(lambda v: norms.recalibrate(model, v, [jnp.asarray(X)]))(variables)
+
+
+def test_the_backward_pass_keeps_one_batch():
+    """Of more batches it needs memory for the statistics after each, not for all that lies between the layers."""
+    model, variables = prepared(linen.BatchNorm)
+
+    def memory(num):
+        def total(params, stack):
+            new = pooled_statistics(model, variables._replace(params=params), [stack], None)
+            return sum(map(jnp.sum, jax.tree.leaves(new)))
+
+        program = jax.jit(jax.grad(total)).lower(variables.params, jnp.zeros((num, 512, 4)))
+        return program.compile().memory_analysis().temp_size_in_bytes
+
+    few, many = memory(4), memory(64)
+    assert many - few < 60 * 512 * 8  # an array of the first layer's takes four bytes for each of these
