@@ -99,6 +99,8 @@ def findings(data: dict[str, Any]) -> str:
     """Say how well the nets did at each learning rate, and how fast."""
     from experiments._numbers.accuracy import MEASURES, over_runs, percent, steps
 
+    config = data["config"]
+
     def listed(net: str) -> str:
         return _list(percent(over_runs(nets[net], MEASURES["test"]).middle) for nets in by_rate(data).values())
 
@@ -106,11 +108,10 @@ def findings(data: dict[str, Any]) -> str:
         counts = {rate: over_runs(nets[net], MEASURES["steps to 50 %"]).middle for rate, nets in by_rate(data).items()}
         known = {f"{rate:g}": steps(count) for rate, count in counts.items() if math.isfinite(count)}
         if not known:
-            return "never"
+            return f"not within {config['num_steps']:,} steps"
         alone = "" if len(known) == len(counts) else f" at learning rate {_list(known)} alone"
         return f"after {_list(known.values())} steps{alone}"
 
-    config = data["config"]
     rates = _list(f"{rate:g}" for rate in config["learning_rates"])
     found = (
         f"After {config['num_steps']:,} steps at learning rate {rates} the net answers {listed('batch_norm')} of the test "

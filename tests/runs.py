@@ -31,13 +31,14 @@ def make_run(config, seed, rate, probes, diverged_at=None):
     end = config.num_steps if diverged_at is None else diverged_at
     steps = np.arange(end)
     loss = 2.3 * np.exp(-rate * steps) * noise(end, seed)
+    change = np.abs(np.diff(loss, prepend=np.nan))
     accuracy = 1 - 0.9 * np.exp(-rate * steps)
     tested = np.arange(config.eval_every, end + 1, config.eval_every)
     measured = np.arange(0, end, config.probe_every)
     found = {name: probe(measured, seed) for name, probe in probes.items()}
     return {
         "seed": seed,
-        "train": {"step": steps, "window": 1, "loss": loss, "accuracy": accuracy},
+        "train": {"step": steps, "window": 1, "loss": loss, "loss_change": change, "accuracy": accuracy},
         "test": {"step": tested, "loss": loss[tested - 1], "accuracy": 0.9 * accuracy[tested - 1]},
         **{name: {"step": measured, **values} for name, values in found.items()},
         "diverged_at": diverged_at,

@@ -166,13 +166,13 @@ def test_the_readme_has_the_table_of_the_committed_data():
 def test_the_table_replaces_what_is_between_the_markers(figures, capsys, tmp_path):
     """The rest of the file stays; a file without markers is told in a line, and left alone."""
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{_report.markdown.BEGIN}old\n{_report.markdown.END}after\n")
+    readme.write_text(f"before\n{_report.markdown.BEGIN}earlier\n{_report.markdown.END}after\n")
     for _ in range(2):
         assert run(capsys, "report", "--figures", figures, "--readme", readme)[0] == 0
         text = readme.read_text()
         assert text.startswith("before\n<!--")
         assert text.endswith("-->\nafter\n")
-        assert "old" not in text
+        assert "earlier" not in text
         assert text.count("| **supported** |") > 1
     readme.write_text("none")
     status, _, errors = run(capsys, "report", "--figures", figures, "--readme", readme)

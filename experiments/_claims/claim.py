@@ -4,8 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 Data = dict[str, Any]
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
@@ -13,6 +12,24 @@ VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive", "n
 MIN_VALUES = 3
 CONFIDENCE = 0.95  # of the interval, where there are enough values
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+class Bound(float):
+    """A number of which only a bound is known, such as the steps to a level that a run had not come to at its end."""
+
+    sign: ClassVar[str]
+
+
+class AtLeast(Bound):
+    """A number that is larger than this."""
+
+    sign = ">"
+
+
+class AtMost(Bound):
+    """A number that is smaller than this."""
+
+    sign = "<"
 
 
 class Format(NamedTuple):
@@ -35,6 +52,7 @@ class Format(NamedTuple):
         text = "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")
         mantissa, is_long, exponent = text.partition("e")
         power = str(int(exponent or 0)).translate(_SUPERSCRIPTS)
+        mantissa = f"{value.sign} {mantissa}" if isinstance(value, Bound) else mantissa
         return mantissa.removesuffix(".") + (f"·10{power}" if is_long else "")
 
 
@@ -61,6 +79,7 @@ class Claim:
         arms: those whose runs are counted, by name or as `group/name`; all by default.
         per: what has one value each: seed, or draw.
         caveat_of: name of the claim of which this one is the known counter-example.
+        exists: a source says that something can be: one value in the range is enough.
     """
 
     name: str
@@ -74,6 +93,7 @@ class Claim:
     arms: tuple[str, ...] = ()
     per: str = "seed"
     caveat_of: str | None = None
+    exists: bool = False
 
     def __post_init__(self):
         low, high = self.supported
@@ -111,22 +131,31 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
     """Compute a claim's verdict from an experiment's data; None is an experiment that has not been run.
 
     Counted are the values that make up the interval: of fewer than nine all. All of them in the range: supported. All outside:
-    contradicted. Anything else, a value on the edge, a value that is NaN or fewer than three values: inconclusive.
+    contradicted. Anything else, a value on the edge, a value that is NaN or fewer than three values: inconclusive. Of a claim
+    that something can be, one value in the range is enough, and all values count.
     """
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
     runs = list(_runs(data, claim.arms))
     num_diverged = sum(run["diverged_at"] is not None for run in runs)
     try:
-        values = tuple(float(value) for value in claim.measure(data))
+        values = tuple(value if isinstance(value, Bound) else float(value) for value in claim.measure(data))
         verdict, reason = _verdict(claim, values)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         values, verdict = (), "inconclusive"
         reason = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
     known = [value for value in values if not math.isnan(value)]
     counted = interval(known)
-    middle, low, high = (median(known), counted[0], counted[-1]) if known else (math.nan,) * 3
+    middle, low, high = (_median(known), counted[0], counted[-1]) if known else (math.nan,) * 3
     return Judgement(values, middle, low, high, verdict, reason, len(runs), num_diverged)
+
+
+def _median(values: Sequence[float]) -> float:
+    """Take the median; it is a bound where one of the values in the middle is."""
+    ordered, num = sorted(values), len(values)
+    middle = ordered[(num - 1) // 2], ordered[num // 2]
+    kind = next((type(value) for value in middle if isinstance(value, Bound)), float)
+    return kind(sum(middle) / 2)
 
 
 def interval(values: Sequence[float]) -> list[float]:
@@ -158,23 +187,27 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
     if len(values) < MIN_VALUES:
         return "inconclusive", f"{len(values)} {claim.per}" + "s" * (len(values) != 1)
     counted = interval(values)
+    if claim.exists and any(_is_inside(value, claim.supported) for value in values):
+        return "supported", ""
     if all(_is_inside(value, claim.supported) for value in counted):
         return "supported", ""
     if all(_is_outside(value, claim.supported) for value in counted):
         return "contradicted", ""
-    return "inconclusive", f"{claim.per}s disagree"
+    is_open = any(isinstance(value, Bound) and not _is_outside(value, claim.supported) for value in counted)
+    return "inconclusive", "runs too short" if is_open else f"{claim.per}s disagree"
 
 
 def _is_inside(value: float, supported: tuple[float, float]) -> bool:
-    """Tell whether a value lies in a range; infinity does in one that has no end."""
+    """Tell whether a value is known to lie in a range; infinity does in one that has no end."""
     low, high = supported
-    return (low < value or low == -math.inf) and (value < high or high == math.inf)
+    is_above = low == -math.inf or (low < value and not isinstance(value, AtMost))
+    return is_above and (high == math.inf or (value < high and not isinstance(value, AtLeast)))
 
 
 def _is_outside(value: float, supported: tuple[float, float]) -> bool:
-    """Tell whether a value lies beyond an end of a range; one on an edge is neither inside nor outside."""
+    """Tell whether a value is known to lie beyond an end of a range; one on an edge is neither inside nor outside."""
     low, high = supported
-    return value < low or value > high
+    return (value < low and not isinstance(value, AtLeast)) or (value > high and not isinstance(value, AtMost))
 
 
 def _runs(value: Any, paths: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -11,11 +11,9 @@ from experiments._claims.claim import TIMES, Claim, Format
 from experiments._claims.measures import (
     DataMeasure,
     RunMeasure,
-    divide,
     each,
     loss_range,
     median_of,
-    pairs,
     ratio,
     where_trained,
 )
@@ -39,6 +37,15 @@ def _successive(name: str) -> RunMeasure:
 def _of_loss(value: Callable[[dict], np.ndarray]) -> RunMeasure:
     """Take the median of something that is computed from the training losses."""
     return median_of("train", value, **_EARLY)
+
+
+def _saturation(data: dict) -> list[float]:
+    """Divide where the smoothness ends with the smallest step halved by where it does with that step, if that is a plateau.
+
+    A plateau is within 10 % of 2 / learning rate; NaN of a run that has not come to one.
+    """
+    ends = _in_edges("batch_norm", _late_smoothness)(data), _in_edges("batch_norm", _late_smoothness, "short")(data)
+    return [short / usual if abs(usual - 1) < 0.1 else math.nan for usual, short in zip(*ends, strict=True)]
 
 
 def _in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vgg") -> DataMeasure:
@@ -151,9 +158,9 @@ CLAIMS = (
         name="landscape_smoothness_late",
         statement="Late in training, the effective smoothness of both nets is the same: it says nothing about batch norm.",
         source="Santurkar et al. 2018, Fig. 4c, read off from step 9,000 on",
-        statistic="effective smoothness, median over the last quarter of the scans: plain / BN; within 10 % of 1",
+        statistic="effective smoothness, median over the scans from step 9,000 on: plain / BN; within 10 % of 1",
         published="20 / 20, or 1 time",
-        measure=ratio(*_ARMS, median_of("landscape", curves.effective_smoothness, final_share=0.25)),
+        measure=ratio(*_ARMS, median_of("landscape", curves.effective_smoothness, **_LATE)),
         supported=(0.9, 1.1),
         **_VGG,
         caveat_of="landscape_smoothness",
@@ -172,15 +179,13 @@ CLAIMS = (
     ),
     Claim(
         name="landscape_smoothness_saturates",
-        statement="Where the effective smoothness of a VGG with batch norm ends is set by the smallest step of the scan.",
+        statement="The plateau of a VGG with batch norm is set by the smallest step of the scan.",
         source="Santurkar et al. 2018, Fig. 4c and 11a: 20 is 2 / learning rate, the edge of stability, and 1 / smallest step",
         statistic="effective smoothness, median over the last quarter of the scans: smallest step halved / as it was; "
-        "it doubles if that step sets it, and stays at the edge of stability; halfway on a logarithmic axis is 1.41",
+        "it doubles if that step sets it, and stays at the edge of stability; halfway on a logarithmic axis is 1.41; runs "
+        "without a plateau at 2 / learning rate do not count",
         published="-",
-        measure=lambda data: [
-            divide(_late_smoothness(run), _late_smoothness(partner))
-            for run, partner in pairs(data["short"]["batch_norm"], data["arms"]["batch_norm"])
-        ],
+        measure=_saturation,
         supported=(math.sqrt(2), math.inf),
         format=TIMES,
         arms=("arms/batch_norm", "short/batch_norm"),
@@ -190,10 +195,10 @@ CLAIMS = (
         name="landscape_smoothness_falls",
         statement="Beyond the smallest step the gradient changes no further: at twice that step, change per distance halves.",
         source="Santurkar et al. 2018, Fig. 11a, read off",
-        statistic="smoothness at the smallest step / at the next, twice as long, median over all scans with BN; "
+        statistic="smoothness at the smallest step / at the next, twice as long, median over all scans of 15,000 steps, BN; "
         "1 at the edge of stability, 2 where it halves, and 1.41 halfway on a logarithmic axis",
         published="11.6 / 11.7 of the change itself, or 1.98 times; without BN 1.71 times",
-        measure=each("batch_norm", median_of("landscape", _fall)),
+        measure=each("batch_norm", where_trained(15_000, median_of("landscape", _fall))),
         supported=(math.sqrt(2), math.inf),
         format=TIMES,
         arms=("arms/batch_norm",),
@@ -247,7 +252,7 @@ CLAIMS = (
         name="landscape_loss_change",
         statement="With batch norm the loss plus its last change is lower, which was called a smoother landscape.",
         source="F. Mameli, article and repository Test_batch_norm_paper, gradient notebook",
-        statistic="L + |L - L before|, of neighbours on the training curve, median over steps 80 to 3,500: BN / plain",
+        statistic="L + |L - L before|, of successive batches, median over steps 80 to 3,500: BN / plain",
         published="1.34 / 2.25 at step 1,000, 0.87 / 1.74 at 3,000, or 0.60 and 0.50 times",
         measure=ratio(*_SWAPPED, _of_loss(curves.loss_and_change)),
         supported=(0, 1),
@@ -314,7 +319,21 @@ CLAIMS = (
     ),
     Claim(
         name="landscape_deep_linear_end",
-        statement="At the end it is not: both nets are at 2 / learning rate.",
+        statement="At the end it is not smoother with batch norm.",
+        source="Santurkar et al. 2018, Fig. 10, read off",
+        statistic="effective smoothness, median of the last 20th of scans: plain / BN; at most 10 % more",
+        published="2.0e6 / 2.0e6, or 1 time",
+        measure=ratio(
+            *_ARMS, median_of("landscape", curves.effective_smoothness, final_share=0.05), group="deep_linear"
+        ),
+        supported=(0, 1.1),
+        **_DEEP_LINEAR,
+        arms=("deep_linear",),
+        caveat_of="landscape_deep_linear_smoothness",
+    ),
+    Claim(
+        name="landscape_deep_linear_end_plain",
+        statement="Without batch norm, too, it ends at 2 / learning rate.",
         source="Santurkar et al. 2018, Fig. 10, read off",
         statistic="effective smoothness, plain, median of the last 20th of scans, in units of 2 / learning rate; 10 % around 1",
         published="2.0e6 at a learning rate of 1e-6, or 1 time",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments._claims.claim import AtLeast, AtMost, Bound
 from experiments._numbers import curves
 
 Run = dict[str, Any]
@@ -51,10 +52,20 @@ def pairs(runs: list[Run], others: list[Run]) -> list[tuple[Run, Run]]:
 
 
 def divide(numerator: float, denominator: float) -> float:
-    """Divide; by zero it is infinite, and 0/0 and infinity by infinity are NaN."""
+    """Divide; by zero it is infinite, and 0/0 and infinity by infinity are NaN, and so is what two bounds leave open."""
+    if isinstance(numerator, Bound) or isinstance(denominator, Bound):
+        return _divide_bounds(numerator, denominator)
     if denominator == 0:
         return math.nan if numerator == 0 else math.copysign(math.inf, numerator)
     return math.nan if math.isinf(numerator) and math.isinf(denominator) else numerator / denominator
+
+
+def _divide_bounds(numerator: float, denominator: float) -> float:
+    """Divide, where of one number at least, or of both, only a lower bound is known."""
+    if isinstance(numerator, Bound) and isinstance(denominator, Bound):
+        return math.nan
+    kind = AtLeast if isinstance(numerator, AtLeast) else AtMost
+    return kind(divide(float(numerator), float(denominator)))
 
 
 def median_of(
@@ -140,13 +151,13 @@ def steps_to(level: float, every: int = 1, within: int = 0) -> RunMeasure:
         within: a run of fewer steps that does not reach the level, and does not diverge, tells nothing: NaN.
 
     Returns:
-        A function of a run; infinity where the level is never reached, also because the run diverged.
+        A function of a run; `AtLeast` its steps where it has not reached the level, and infinity where it diverged before.
     """
 
     def measure(run: Run) -> float:
         ends, values = ends_of(run, "train", "accuracy")
-        is_short = run["diverged_at"] is None and (not ends.size or ends[-1] < within)
-        never = math.nan if is_short else math.inf
+        is_short = not ends.size or ends[-1] < within
+        never = math.inf if run["diverged_at"] is not None else math.nan if is_short else AtLeast(ends[-1])
         stride = max(1, every // _window(run, "train"))
         ends, values = ends[::stride], values[::stride]
         if len(values) < 5:

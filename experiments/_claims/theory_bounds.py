@@ -35,6 +35,7 @@ def _bound(
     *,
     arm: str = _INSERTED,
     supported: tuple[float, float] = _ALWAYS,
+    published: str = "proved",
     caveat_of: str | None = None,
 ) -> Claim:
     """Make the claim that a statement holds at all units and steps, or at a share of them."""
@@ -43,7 +44,7 @@ def _bound(
         statement=statement,
         source=source,
         statistic="share of units and steps at which it holds, of those with a gradient",
-        published="proved" if supported == _ALWAYS else "-",
+        published=published,
         measure=measure,
         supported=supported,
         format=PERCENT,
@@ -71,17 +72,25 @@ CLAIMS = (
     ),
     _bound(
         "second_line_premise",
-        "The second line of Theorem 4.2 holds where the Hessian preserves the gradients' relative norms.",
-        f"{_SANTURKAR}, Theorem 4.2, under its premise",
-        each(_TRAINED, share("relaxed_holds_under_premise", "relaxed_premise")),
+        "Where batch norm is inserted and the Hessian preserves relative norms, the second line of Theorem 4.2 holds.",
+        f"{_SANTURKAR}, Theorem 4.2, under its premise: a Hessian that is a multiple of the identity",
+        each(_INSERTED, share("isotropic_holds")),
+    ),
+    _bound(
+        "second_line_trained",
+        "It does so in a net that is trained with batch norm, whose scales may make a unit's gradient longer.",
+        "the same premise, with the scales that training chose",
+        each(_TRAINED, share("isotropic_holds")),
         arm=_TRAINED,
+        caveat_of="theory_second_line_premise",
     ),
     _bound(
         "second_line",
-        "The second line of Theorem 4.2 holds without that premise, too.",
+        "In such a net it holds with the Hessian that there is, too.",
         "the same inequality, where the premise may fail",
         each(_TRAINED, share("relaxed_holds")),
         arm=_TRAINED,
+        published="-",
         caveat_of="theory_second_line_premise",
     ),
     _equality(
@@ -103,6 +112,7 @@ CLAIMS = (
         "the same comparison, with the scales that training chose",
         each(_TRAINED, share("gradient_not_larger")),
         arm=_TRAINED,
+        published="-",
         caveat_of="theory_gradient_not_larger",
     ),
     _bound(
@@ -118,6 +128,7 @@ CLAIMS = (
         f"{_SANTURKAR}, Theorem 4.4, whose printed line loses factors of m and lambda squared",
         each(_TRAINED, share("printed_holds")),
         arm=_TRAINED,
+        published="printed; the proof gives the corrected form",
         caveat_of="theory_theorem_4_4",
     ),
     _bound(
@@ -149,5 +160,6 @@ CLAIMS = (
         each(_TRAINED, share("smoother")),
         arm=_TRAINED,
         supported=(0.5, math.inf),
+        published="-",
     ),
 )

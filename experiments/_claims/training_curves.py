@@ -54,6 +54,17 @@ def _at_best_rates(data: dict[str, Any]) -> list[float]:
     return [divide(*pair) for pair in zip(best("plain"), best("batch_norm"), strict=True)]
 
 
+def _tolerated(data: dict[str, Any]) -> list[float]:
+    """Measure how much further batch norm is early on at the best of its learning rates than at the plain net's best one."""
+    accuracy = median_of("train", "accuracy", 800, 1200, if_diverged=CHANCE)
+
+    def by_rate(net: str) -> np.ndarray:
+        return np.array([each(f"{net}_{rate:g}", accuracy)(data) for rate in data["config"]["learning_rates"]])
+
+    plain, batch_norm = by_rate("plain"), by_rate("batch_norm")
+    return (batch_norm.max(axis=0) - np.take_along_axis(batch_norm, plain.argmax(axis=0)[None], axis=0)[0]).tolist()
+
+
 def _steps_of_plateau(run: Run) -> float:
     """Count the steps before the loss first is more than 0.02 away from that of a guess, ln 10."""
     ends, losses = ends_of(run, "train", "loss")
@@ -118,7 +129,7 @@ CLAIMS = (
     ),
     Claim(
         name="curves_speed_tolerance",
-        statement="Part of the lead is that batch norm tolerates larger learning rates: at the largest it is greatest.",
+        statement="Batch norm tolerates larger learning rates: its lead is greater at 0.5 than at 0.01.",
         source="Bjorck et al. 2018; values read off Santurkar et al. 2018, Fig. 1a and 3a",
         statistic="training accuracy, median over steps 800 to 1,200, BN - plain: at learning rate 0.5 - at 0.01",
         published="60 points - 28 points, or +32 points",
@@ -126,6 +137,18 @@ CLAIMS = (
         supported=(0, math.inf),
         format=POINTS,
         arms=_nets("plain", "batch_norm", rates=("0.01", "0.5")),
+        caveat_of="curves_speed",
+    ),
+    Claim(
+        name="curves_speed_best_rate",
+        statement="Part of its lead is that the learning rate that suits it best is larger than the plain net's.",
+        source="Bjorck et al. 2018; values read off Santurkar et al. 2018, Fig. 1a and 3a",
+        statistic="training accuracy with BN, median over steps 800 to 1,200: at its best learning rate - at the plain net's; "
+        "more than a point is asked for",
+        published="both are best at 0.1, or 0 points",
+        measure=_tolerated,
+        supported=(0.01, math.inf),
+        format=POINTS,
         caveat_of="curves_speed",
     ),
     Claim(
@@ -209,7 +232,7 @@ CLAIMS = (
     _accepted("batch_norm", 15_000, 0.75, math.inf, "80.2 %", rate="0.5", name="curves_high_rate_batch_norm"),
     Claim(
         name="curves_test",
-        statement="With batch norm the net generalises better.",
+        statement="After as many steps, the test accuracy is higher with batch norm.",
         source=f"{_SANTURKAR}b",
         statistic="accuracy on all test images at the end, running statistics, learning rate 0.1: BN - plain",
         published="82.9 % and 80.0 %, or +3 points",
@@ -230,11 +253,37 @@ CLAIMS = (
         arms=_nets("plain", "batch_norm", rates=("0.01",)),
         caveat_of="curves_test",
     ),
+    Claim(
+        name="curves_test_low_rate_early",
+        statement="Nor does it gain anything at that learning rate within the steps that were taken here.",
+        source="Bjorck et al. 2018, of the whole training",
+        statistic="accuracy on all test images at the end, learning rate 0.01: BN - plain; less than a point",
+        published="-",
+        measure=difference("batch_norm_0.01", "plain_0.01", final("test")),
+        supported=(-math.inf, 0.01),
+        format=POINTS,
+        arms=_nets("plain", "batch_norm", rates=("0.01",)),
+        caveat_of="curves_test",
+    ),
+    Claim(
+        name="curves_test_gap",
+        statement="That is faster learning, no better generalisation: it is no further ahead in tests than in training.",
+        source="not in the paper, which shows both curves",
+        statistic="test - training accuracy (last 50 batches) at the end, learning rate 0.1: BN - plain; at most a point",
+        published="82.9 - 98.8 % and 80.0 - 99.6 %, or +3.7 points, once both nets have learnt the training images",
+        measure=difference(
+            "batch_norm_0.1", "plain_0.1", lambda run: final("test")(run) - final("train", num_steps=50)(run)
+        ),
+        supported=(-math.inf, 0.01),
+        format=POINTS,
+        arms=_nets("plain", "batch_norm", rates=("0.1",)),
+        caveat_of="curves_test",
+    ),
     _accepted("batch_norm", 15_000, 0.81, 0.85, "82.9 %", name="curves_test_batch_norm"),
     _accepted("plain", 15_000, 0.77, 0.82, "80.0 %", name="curves_test_plain"),
     Claim(
         name="curves_one",
-        statement="A single batch norm, after the fourth convolution, is enough to generalise better.",
+        statement="A single batch norm, after the fourth convolution, is enough for a higher test accuracy by then.",
         source=_MAMELI,
         statistic="accuracy on all test images at the end, running statistics, learning rate 0.01: one BN - plain",
         published="79.2 % and 72.5 %, or +6.7 points; after 10 epochs 72.4 % and 44.5 %",

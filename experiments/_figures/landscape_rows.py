@@ -176,6 +176,8 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
     return [
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg)],
+        ["shaded along the gradient: from the smallest to the largest value of a scan, medians over seeds"],
+        ["bands of the other panels of the VGG: from the smallest to the largest seed"],
         [captions.deep_linear(deep_linear)],
         [f"its {captions.scans(deep_linear).partition(' along')[0]}"],
         describe(data),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments._claims import measures
+from experiments._claims.claim import AtLeast
 
 Run = dict[str, Any]
 
@@ -30,10 +31,21 @@ def _recalibrated(run: Run) -> float:
     return measures.final("test", "recalibrated_accuracy")(run) if is_known else math.nan
 
 
+def _steps_to(level: float) -> Callable[[Run], float]:
+    """Count the steps to a training accuracy; infinitely many where a run has not come to it."""
+    measure = measures.steps_to(level)
+
+    def measured(run: Run) -> float:
+        found = measure(run)
+        return math.inf if isinstance(found, AtLeast) else found
+
+    return measured
+
+
 # Median of 5 points of the training curve; the last 50 steps; the last and the best of all tests; the last one once more.
 MEASURES: dict[str, Callable[[Run], float]] = {
-    "steps to 50 %": measures.steps_to(0.5),
-    "steps to 80 %": measures.steps_to(0.8),
+    "steps to 50 %": _steps_to(0.5),
+    "steps to 80 %": _steps_to(0.8),
     "train": measures.final("train", "accuracy", 50),
     "test": measures.final("test"),
     "best test": measures.highest("test"),
@@ -68,8 +80,8 @@ def table(arms: Mapping[str, list[Run]]) -> list[str]:
 
 
 def steps(value: float) -> str:
-    """Write a number of steps; infinitely many are never taken."""
-    return "-" if math.isnan(value) else "never" if math.isinf(value) else f"{value:,.0f}"
+    """Write a number of steps; infinitely many are more than were taken."""
+    return "-" if math.isnan(value) else "not reached" if math.isinf(value) else f"{value:,.0f}"
 
 
 def percent(value: float) -> str:

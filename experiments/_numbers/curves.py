@@ -141,20 +141,13 @@ def effective_smoothness(probe: dict) -> np.ndarray:
 
 
 def loss_and_change(train: dict) -> np.ndarray:
-    """Add to each loss of a training curve how far it is from the one before; the first has none."""
-    loss = array(train["loss"])
-    return loss + _change(loss)
+    """Add to the loss how far it moves in a step."""
+    return array(train["loss"]) + array(train["loss_change"])
 
 
 def relative_change(train: dict) -> np.ndarray:
-    """Divide by each loss of a training curve how far it is from the one before."""
-    loss = array(train["loss"])
-    return _change(loss) / loss
-
-
-def _change(loss: np.ndarray) -> np.ndarray:
-    """Take the distance of each loss from the one before; NaN of the first."""
-    return np.abs(np.diff(loss, prepend=np.nan))
+    """Divide how far the loss moves in a step by the loss."""
+    return array(train["loss_change"]) / array(train["loss"])
 
 
 def final(runs: list[dict], kind: str, name: str, num_steps: int = 1) -> float:

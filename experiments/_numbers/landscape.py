@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from experiments._claims.claim import TIMES, Format, judge
+from experiments._claims.claim import TIMES, Claim, Format, judge
 from experiments._claims.landscape import CLAIMS
 from experiments._claims.measures import divide, highest, loss_range, median_of
 from experiments._numbers import accuracy, curves, rates
@@ -69,8 +69,18 @@ def findings(data: dict[str, Any]) -> str:
         f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm"
         f"{_findings_of_rates(data)}. "
         f"From step 1,000 on the effective smoothness with batch norm is {_times(data, 'smoothness_plateau')} 2 / learning "
-        f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}; in the VGG it ends "
-        f"{_times(data, 'smoothness_saturates')} as high where the smallest step of the scan is smaller."
+        f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}{_findings_of_plateau(data)}."
+    )
+
+
+def _findings_of_plateau(data: dict[str, Any]) -> str:
+    """Say whether the VGG has come to a plateau, and if so, where that is with another smallest step."""
+    claim = _claim("smoothness_saturates")
+    value = judge(claim, data).median
+    if math.isnan(value):
+        return "; the VGG has not come to a plateau there, so that it is open whether the smallest step of the scan sets it"
+    return (
+        f"; in the VGG it ends {claim.format.number(value)} times as high where the smallest step of the scan is halved"
     )
 
 
@@ -85,10 +95,15 @@ def _findings_of_rates(data: dict[str, Any]) -> str:
     )
 
 
+def _claim(name: str) -> Claim:
+    """Find a claim."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == f"landscape_{name}")
+    return claim
+
+
 def _times(data: dict[str, Any], name: str) -> str:
     """Write the median of a claim's statistic."""
-    (claim,) = (claim for claim in CLAIMS if claim.name == f"landscape_{name}")
-    value = judge(claim, data).median
+    value = judge(_claim(name), data).median
     return "an unknown number of times" if math.isnan(value) else f"{TIMES.number(value)} times"
 
 

@@ -26,7 +26,7 @@ def _experiment(entry: Entry) -> str:
     return (
         f"**[{entry.name.replace('_', ' ')}](figures/{entry.name}.png)** {_text(entry.findings)}\n\n"
         f"<details><summary>{words.plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
-        "| claim | published | here, median and interval | verdict |\n|---|---|---|---|\n"
+        "| claim | published | holds | here, median and interval | verdict |\n|---|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)
         + "\n</details>\n"
     )
@@ -40,7 +40,7 @@ def _row(claim: Claim, judgement: Judgement) -> str:
     here = "-" if math.isnan(judgement.median) else here
     statement = f"{'↳ ' * bool(claim.caveat_of)}{claim.statement} ({claim.source})"
     verdict = f"**{judgement.verdict}**" + (f": {judgement.reason}" if judgement.reason else "")
-    return "| " + " | ".join(map(_text, (statement, claim.published, here, verdict))) + " |"
+    return "| " + " | ".join(map(_text, (statement, claim.published, words.holds(claim), here, verdict))) + " |"
 
 
 def replace_table(readme: Path, table: str) -> None:

@@ -29,18 +29,25 @@ def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: floa
 
 
 def _training_curve(chunks: list[dict[str, Any]], loss_scale: float) -> dict[str, Any]:
-    """Average successive steps, as many as leave no more than `_MAX_POINTS`; the step is the first one's, and each counts."""
+    """Average successive steps, as many as leave no more than `_MAX_POINTS`; the step is the first one's, and each counts.
+
+    The change of the loss is its distance from that of the step before, which the first one has not.
+    """
     values = {
         name: np.array([x for chunk in chunks for x in chunk[name]], dtype=float) for name in ("loss", "accuracy")
     }
+    changes = np.abs(np.diff(values["loss"], prepend=values["loss"][:1]))
     window = -(-len(values["loss"]) // _MAX_POINTS)
     starts = np.arange(0, len(values["loss"]), window)
     sizes = np.diff(starts, append=len(values["loss"]))
     means = {name: np.add.reduceat(series, starts) / sizes for name, series in values.items()}
+    counts = np.maximum(sizes - (starts == 0), 1)
+    change = (loss_scale * np.add.reduceat(changes, starts) / counts).tolist()
     return {
         "step": starts.tolist(),
         "window": window,
         "loss": (loss_scale * means["loss"]).tolist(),
+        "loss_change": [None, *change[1:]] if window == 1 else change,
         "accuracy": means["accuracy"].tolist(),
     }
 
