@@ -1,6 +1,5 @@
 """The experiment on the landscape: its table, findings and claims, on data made by hand."""
 
-import copy
 import math
 
 import numpy as np

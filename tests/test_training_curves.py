@@ -78,9 +78,7 @@ def test_the_plateau_ends_when_the_loss_leaves_that_of_a_guess():
 
 
 def test_levels_that_a_short_run_could_not_reach():
-    """They take more steps than a run that was long enough, and a run that diverged never reaches them; of a shorter one nobody
-    knows.
-    """
+    """They take more steps than a run that was long enough, infinitely many if it diverged; of a shorter one nobody knows."""
     run = {"train": {"step": list(range(50)), "window": 1, "accuracy": [0.3] * 50}, "diverged_at": None}
     assert m.steps_to(0.2, within=60)(run) == 5
     assert TIMES.number(m.steps_to(0.5, within=50)(run)) == "> 50.0"
