@@ -176,5 +176,5 @@ def over_seeds(runs: list[dict[str, Any]], measure: Any) -> float:
 def _cell(value: float, factor: float) -> str:
     """Write a number of the table."""
     if not math.isfinite(value):
-        return "-" if math.isnan(value) else "never"
+        return "-" if math.isnan(value) else "not reached"
     return f"{factor * value:.2f}" if factor == 100 else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

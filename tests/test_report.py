@@ -10,7 +10,7 @@ from conftest import ROOT
 from reporting import make_data, run
 
 from experiments import _report, landscape
-from experiments._claims.claim import TIMES, Claim, judge
+from experiments._claims.claim import PERCENT, POINTS, STEPS, TIMES, Claim, judge
 from experiments._command import catalogue
 from experiments._report import words
 from experiments._report.strip import strip
@@ -133,8 +133,8 @@ def test_findings_are_the_experiments_own(figures, monkeypatch):
 def test_ranges_in_words_and_pictures():
     """Ends of ranges are short; the strip has a mark per value, infinite ones at its end, and none for what is not there."""
 
-    def make(supported, values):
-        claim = Claim("c", "S.", "s", "s", "-", lambda data: values, supported, TIMES)
+    def make(supported, values, unit=TIMES):
+        claim = Claim("c", "S.", "s", "s", "-", lambda data: values, supported, unit)
         return claim, judge(claim, {})
 
     inf, nan = float("inf"), float("nan")
@@ -145,6 +145,12 @@ def test_ranges_in_words_and_pictures():
         ((0.9, 1.1), "from 0.9 to 1.1"),
     ]:
         assert words.holds(make(supported, [])[0]) == text
+    for supported, unit, text in (
+        ((0.9999, inf), PERCENT, "above 99.99 %"),
+        ((-0.02, 0.02), POINTS, "from -2 to 2 points"),
+        ((0, 12_000), STEPS, "from 0 to 12,000 steps"),
+    ):
+        assert words.holds(make(supported, [], unit)[0]) == text
     picture = strip(*make((1, inf), [0.5, 2, inf, nan]))
     assert (picture.count("<circle"), picture.count("beyond")) == (2, 1)
     assert 'width="168' not in picture

@@ -322,7 +322,7 @@ CLAIMS = (
     _accepted("plain", 30 * 390, 0.68, 0.75, "72.5 %", name="curves_none_30_epochs", **_MAMELI_RUN),
     Claim(
         name="curves_adam",
-        statement="With Adam, too, the net generalises better with batch norm.",
+        statement="With Adam, too, the test accuracy is higher with batch norm.",
         source=_ALX,
         statistic="best accuracy on all test images, running statistics, learning rate 0.0005: BN - plain",
         published="82.3 % and 79.2 %, or +3.1 points",

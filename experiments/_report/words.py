@@ -18,16 +18,19 @@ def interval(claim: Claim, judgement: Judgement) -> str:
 
 
 def holds(claim: Claim) -> str:
-    """Say in which range the claim holds."""
+    """Say in which range the claim holds, in its unit, but for ratios."""
     low, high = (_edge(claim, edge) for edge in claim.supported)
+    unit = f" {claim.format.unit}" if claim.format.unit and not claim.format.is_ratio else ""
     if math.isinf(claim.supported[0]) or (claim.format.is_ratio and claim.supported[0] == 0):
-        return f"below {high}"
-    return f"above {low}" if math.isinf(claim.supported[1]) else f"from {low} to {high}"
+        return f"below {high}{unit}"
+    return f"above {low}{unit}" if math.isinf(claim.supported[1]) else f"from {low} to {high}{unit}"
 
 
 def _edge(claim: Claim, edge: float) -> str:
-    """Write an end of a range, which is no measurement: without zeros at its end."""
-    text = claim.format.number(edge).lstrip("+")
+    """Write an end of a range, which is no measurement: whole, and without zeros at its end."""
+    scaled = claim.format.factor * edge
+    digits = 4 if abs(scaled) < 1e4 else 6
+    text = f"{scaled:,.{digits}g}" if 1e-3 <= abs(scaled) < 1e6 else claim.format.number(edge).lstrip("+")
     return text.rstrip("0").rstrip(".") if "." in text and "·" not in text else text
 
 
