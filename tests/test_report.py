@@ -149,6 +149,7 @@ def test_ranges_in_words_and_pictures():
         ((0.9999, inf), PERCENT, "above 99.99 %"),
         ((-0.02, 0.02), POINTS, "from -2 to 2 points"),
         ((0, 12_000), STEPS, "from 0 to 12,000 steps"),
+        ((0.01, inf), POINTS, "above 1 point"),
     ):
         assert words.holds(make(supported, [], unit)[0]) == text
     picture = strip(*make((1, inf), [0.5, 2, inf, nan]))

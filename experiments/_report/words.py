@@ -22,8 +22,10 @@ def holds(claim: Claim) -> str:
     low, high = (_edge(claim, edge) for edge in claim.supported)
     unit = f" {claim.format.unit}" if claim.format.unit and not claim.format.is_ratio else ""
     if math.isinf(claim.supported[0]) or (claim.format.is_ratio and claim.supported[0] == 0):
-        return f"below {high}{unit}"
-    return f"above {low}{unit}" if math.isinf(claim.supported[1]) else f"from {low} to {high}{unit}"
+        text = f"below {high}{unit}"
+    else:
+        text = f"above {low}{unit}" if math.isinf(claim.supported[1]) else f"from {low} to {high}{unit}"
+    return text.removesuffix("s") if text.endswith(" 1 points") else text
 
 
 def _edge(claim: Claim, edge: float) -> str:
