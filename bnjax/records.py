@@ -157,7 +157,7 @@ def provenance() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "commit": _git_commit(),
-        "command": " ".join([_program(), *sys.argv[1:]]),
+        "command": " ".join([_program(), *map(_without_folder, sys.argv[1:])]),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in ("bnjax", "jax", "jaxlib", "flax", "optax")},
         "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else "CPU",
@@ -212,6 +212,12 @@ def _program() -> str:
     """Name the running program as a person would start it, without a path."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+
+
+def _without_folder(argument: str) -> str:
+    """Write an absolute path as its last part: where it lies on this machine belongs to nobody who reads the results."""
+    name, sign, value = argument.rpartition("=")
+    return f"{name}{sign}{Path(value).name}" if Path(value).is_absolute() else argument
 
 
 def _git_commit() -> str:

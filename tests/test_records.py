@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -138,8 +139,19 @@ def test_names_stay_in_the_folder_of_results(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_provenance_names_no_path():
-    """Versions, device and commit are there; the command is what a person would type."""
+def test_provenance_names_no_path(monkeypatch):
+    """Versions, device and commit are there; the command is what a person would type, without where folders lie."""
+    arguments = [
+        "--figures",
+        "/home/me/figures",
+        "--data-dir=/home/me/data",
+        "--results",
+        "here/results",
+        "--width",
+        "1/8",
+    ]
+    monkeypatch.setattr("sys.argv", [sys.argv[0], *arguments])
     origin = records.provenance()
+    assert origin["command"].endswith(" --figures figures --data-dir=data --results here/results --width 1/8")
     assert set(origin) == {"commit", "command", "python", "versions", "device", "cpu_cores", "date"}
     assert not origin["command"].startswith("/")

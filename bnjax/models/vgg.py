@@ -61,9 +61,14 @@ class VGGConfig:
         check_norm_layers(self.norm_layers, self.num_layers - 1, of=f" for depth {self.depth}")
 
     @property
+    def num_convolutions(self) -> int:
+        """Convolutions, which come first."""
+        return sum(_STAGES[self.depth])
+
+    @property
     def num_layers(self) -> int:
         """Weight layers: convolutions and dense layers."""
-        return sum(_STAGES[self.depth]) + 3
+        return self.num_convolutions + 3
 
 
 class VGG(nn.Module):

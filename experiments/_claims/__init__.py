@@ -1,7 +1,7 @@
 """The claims of the sources, each with a verdict that is computed from an experiment's data file.
 
-`claim.py` says what a claim is and how it is judged, `measures.py` what several of them measure; the file named after an
-experiment holds the claims about it, as `CLAIMS`.
+`claim.py` says what a claim is and how it is judged, `measures.py` and `shift.py` what several of them measure; the file named
+after an experiment holds the claims about it, as `CLAIMS`, those of one kind of net from a file of their own where they are many.
 """
 
 import importlib
@@ -12,9 +12,9 @@ from experiments._claims.claim import Claim
 
 def claims_of(experiment: str) -> tuple[Claim, ...]:
     """Return the claims about an experiment, each followed by its caveats; none where there is no file of that name."""
-    if not (Path(__file__).parent / f"{experiment}.py").exists() or experiment in ("claim", "measures"):
+    if not (Path(__file__).parent / f"{experiment}.py").exists():
         return ()
-    claims: tuple[Claim, ...] = importlib.import_module(f"experiments._claims.{experiment}").CLAIMS
+    claims: tuple[Claim, ...] = getattr(importlib.import_module(f"experiments._claims.{experiment}"), "CLAIMS", ())
     names = [claim.name for claim in claims]
     return tuple(sorted(claims, key=lambda claim: _place(claim, names)))
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments._claims import landscape_rates
+from experiments._claims import landscape_deep_linear, landscape_rates
 from experiments._claims.claim import TIMES, Claim, Format
 from experiments._claims.measures import (
-    DataMeasure,
     RunMeasure,
     each,
+    edge_of_stability,
+    in_edges,
     loss_range,
     median_of,
+    pairs,
     ratio,
     where_trained,
 )
@@ -22,7 +24,6 @@ from experiments._numbers import curves
 _ARMS = ("plain", "batch_norm")
 _SWAPPED = ("batch_norm", "plain")
 _VGG: dict[str, Any] = {"format": TIMES, "arms": ("arms/plain", "arms/batch_norm")}
-_DEEP_LINEAR: dict[str, Any] = {"format": TIMES, "per": "draw"}
 _EARLY = {"first": 80, "last": 3500}
 _LATE = {"first": 9000}
 
@@ -44,19 +45,12 @@ def _saturation(data: dict) -> list[float]:
 
     A plateau is within 10 % of 2 / learning rate; NaN of a run that has not come to one.
     """
-    ends = _in_edges("batch_norm", _late_smoothness)(data), _in_edges("batch_norm", _late_smoothness, "short")(data)
-    return [short / usual if abs(usual - 1) < 0.1 else math.nan for usual, short in zip(*ends, strict=True)]
-
-
-def _in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vgg") -> DataMeasure:
-    """Measure an effective smoothness in units of 2 / learning rate, the edge of stability; of Adam it is not."""
-
-    def measured(data: dict) -> list[float]:
-        config = data["config"][net]
-        edge = math.nan if config.get("optimizer") == "adam" else 2 / config["learning_rate"]
-        return [x / edge for x in each(arm, measure, group)(data)]
-
-    return measured
+    edge = edge_of_stability(data["config"]["vgg"])
+    ends = [
+        (_late_smoothness(run), _late_smoothness(partner))
+        for run, partner in pairs(data["arms"]["batch_norm"], data["short"]["batch_norm"])
+    ]
+    return [short / usual if abs(usual / edge - 1) < 0.1 else math.nan for usual, short in ends]
 
 
 def _fall(probe: dict) -> np.ndarray:
@@ -171,7 +165,7 @@ CLAIMS = (
         source="Santurkar et al. 2018, Fig. 4c, read off",
         statistic="effective smoothness, median from step 1,000 on, in units of 2 / learning rate; within 10 % of 1",
         published="19.4 at steps 1,000 to 2,500, then 19.9 to 20.0, at a learning rate of 0.1, or 0.97 to 1.00 times",
-        measure=_in_edges("batch_norm", median_of("landscape", curves.effective_smoothness, first=1000)),
+        measure=in_edges("batch_norm", median_of("landscape", curves.effective_smoothness, first=1000)),
         supported=(0.9, 1.1),
         format=TIMES,
         arms=("arms/batch_norm",),
@@ -280,87 +274,6 @@ CLAIMS = (
         format=Format("z.2f", "nats"),
         arms=("arms/plain",),
     ),
-    Claim(
-        name="landscape_deep_linear",
-        statement="Early in training, the gradient of a deep linear network changes a hundred times less with batch norm.",
-        source="Santurkar et al. 2018, Sec. 3.1 and Fig. 10",
-        statistic="largest l2 change of the gradient in a scan, median over the scans at steps 150 to 700: plain / BN",
-        published="1.9e16 / 3e6 or less at the start, or 6e9 times",
-        measure=ratio(
-            *_ARMS, median_of("landscape", curves.farthest_gradient, first=150, last=700), group="deep_linear"
-        ),
-        supported=(100, math.inf),
-        **_DEEP_LINEAR,
-        arms=("deep_linear",),
-    ),
-    Claim(
-        name="landscape_deep_linear_loss",
-        statement="Early in training, the loss of that network explodes along the gradient without batch norm, not with it.",
-        source="Santurkar et al. 2018, Fig. 10, read off",
-        statistic="largest loss of a scan, median over the scans at steps 150 to 700: plain / BN",
-        published="2.7e10 / 1e5 or less, or 270,000 times and more",
-        measure=ratio(*_ARMS, median_of("landscape", curves.highest_loss, first=150, last=700), group="deep_linear"),
-        supported=(100, math.inf),
-        **_DEEP_LINEAR,
-        arms=("deep_linear",),
-    ),
-    Claim(
-        name="landscape_deep_linear_smoothness",
-        statement="Early in training, that network is smoother with batch norm.",
-        source="Santurkar et al. 2018, Fig. 10, read off",
-        statistic="effective smoothness, median over the scans at steps 150 to 700: plain / BN",
-        published="1.4e11 / 2.1e6 or less, or 67,000 times and more",
-        measure=ratio(
-            *_ARMS, median_of("landscape", curves.effective_smoothness, first=150, last=700), group="deep_linear"
-        ),
-        supported=(1, math.inf),
-        **_DEEP_LINEAR,
-        arms=("deep_linear",),
-    ),
-    Claim(
-        name="landscape_deep_linear_end",
-        statement="At the end it is not smoother with batch norm.",
-        source="Santurkar et al. 2018, Fig. 10, read off",
-        statistic="effective smoothness, median of the last 20th of scans: plain / BN; at most 10 % more",
-        published="2.0e6 / 2.0e6, or 1 time",
-        measure=ratio(
-            *_ARMS, median_of("landscape", curves.effective_smoothness, final_share=0.05), group="deep_linear"
-        ),
-        supported=(0, 1.1),
-        **_DEEP_LINEAR,
-        arms=("deep_linear",),
-        caveat_of="landscape_deep_linear_smoothness",
-    ),
-    Claim(
-        name="landscape_deep_linear_end_plain",
-        statement="Without batch norm, too, it ends at 2 / learning rate.",
-        source="Santurkar et al. 2018, Fig. 10, read off",
-        statistic="effective smoothness, plain, median of the last 20th of scans, in units of 2 / learning rate; 10 % around 1",
-        published="2.0e6 at a learning rate of 1e-6, or 1 time",
-        measure=_in_edges(
-            "plain",
-            median_of("landscape", curves.effective_smoothness, final_share=0.05),
-            "deep_linear",
-            "deep_linear",
-        ),
-        supported=(0.9, 1.1),
-        **_DEEP_LINEAR,
-        arms=("deep_linear/plain",),
-        caveat_of="landscape_deep_linear_smoothness",
-    ),
-    Claim(
-        name="landscape_deep_linear_edge",
-        statement="From step 1,000 on, the effective smoothness of a deep linear network with batch norm is 2 / learning rate.",
-        source="Santurkar et al. 2018, Fig. 10, read off",
-        statistic="effective smoothness, median from step 1,000 on, in units of 2 / learning rate; within 10 % of 1",
-        published="1.8e6 to 2.1e6 at a learning rate of 1e-6, or 0.9 to 1.05 times",
-        measure=_in_edges(
-            "batch_norm", median_of("landscape", curves.effective_smoothness, first=1000), "deep_linear", "deep_linear"
-        ),
-        supported=(0.9, 1.1),
-        **_DEEP_LINEAR,
-        arms=("deep_linear/batch_norm",),
-        caveat_of="landscape_deep_linear_smoothness",
-    ),
+    *landscape_deep_linear.CLAIMS,
     *landscape_rates.CLAIMS,
 )

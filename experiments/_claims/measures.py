@@ -61,11 +61,11 @@ def divide(numerator: float, denominator: float) -> float:
 
 
 def _divide_bounds(numerator: float, denominator: float) -> float:
-    """Divide, where of one number at least, or of both, only a lower bound is known."""
+    """Divide numbers that are not negative, where of one at least only a bound is known."""
     if isinstance(numerator, Bound) and isinstance(denominator, Bound):
         return math.nan
-    kind = AtLeast if isinstance(numerator, AtLeast) else AtMost
-    return kind(divide(float(numerator), float(denominator)))
+    is_larger = isinstance(numerator, AtLeast) or isinstance(denominator, AtMost)
+    return (AtLeast if is_larger else AtMost)(divide(float(numerator), float(denominator)))
 
 
 def median_of(
@@ -204,6 +204,16 @@ def _average(ends: np.ndarray, values: np.ndarray, step: float, num_steps: int) 
     chosen = (ends <= step) & (ends > step - num_steps)
     chosen = chosen if chosen.any() else ends == ends[ends <= step].max(initial=-1)
     return float(np.mean(values[chosen])) if chosen.any() else math.nan
+
+
+def edge_of_stability(config: dict[str, Any]) -> float:
+    """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; of Adam it is not known, NaN."""
+    return math.nan if config.get("optimizer") == "adam" else 2 / config["learning_rate"]
+
+
+def in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vgg") -> DataMeasure:
+    """Measure every run of an arm in units of the edge of stability of its kind of net."""
+    return lambda data: [x / edge_of_stability(data["config"][net]) for x in each(arm, measure, group)(data)]
 
 
 def loss_range(probe: dict) -> np.ndarray:

@@ -82,6 +82,7 @@ CLAIMS = (
         "the same premise, with the scales that training chose",
         each(_TRAINED, share("isotropic_holds")),
         arm=_TRAINED,
+        published="stated",
         caveat_of="theory_second_line_premise",
     ),
     _bound(

@@ -283,7 +283,7 @@ CLAIMS = (
     _accepted("plain", 15_000, 0.77, 0.82, "80.0 %", name="curves_test_plain"),
     Claim(
         name="curves_one",
-        statement="A single batch norm, after the fourth convolution, is enough for a higher test accuracy by then.",
+        statement="A single batch norm, after layer 4, is enough: after as many steps the test accuracy is higher.",
         source=_MAMELI,
         statistic="accuracy on all test images at the end, running statistics, learning rate 0.01: one BN - plain",
         published="79.2 % and 72.5 %, or +6.7 points; after 10 epochs 72.4 % and 44.5 %",

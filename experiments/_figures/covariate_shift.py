@@ -110,6 +110,7 @@ def _caption(data: dict[str, Any]) -> list[list[str]]:
         ],
         [*captions.recipe(vgg, data["preset"], learning_rate=False)[:-1], f"batches of {vgg['batch_size']}"],
         [captions.deep_linear(deep_linear)],
+        ["|G - G'|: l2 norm over the layer's weights, in units of the loss (of the VGG nats) per unit of weight"],
         [f"measured every {every} steps", f"lines: medians, bands: {captions.bands(vgg)}"],
         captions.origin(data),
     ]

@@ -67,9 +67,8 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
 
 def _check_layers(config: RunConfig) -> None:
     """Raise unless the layers that are measured are there."""
-    num_layers, num_convolutions = _describe_model(config).num_layers, 0
-    if isinstance(config, VGGRun):
-        num_convolutions = num_layers - 3
+    model = _describe_model(config)
+    num_layers, num_convolutions = model.num_layers, getattr(model, "num_convolutions", 0)
     for name, probes in (("shift_layers", {"shift", "successive_gradients"}), ("drift_layers", {"drift"})):
         layers = getattr(config, name)
         if probes & {*config.probes} and max(layers) > num_layers:
@@ -97,9 +96,8 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
 
 def _make_optimizer(config: RunConfig, scale: float = 1.0) -> optax.GradientTransformation:
     """Make the optimiser; its learning rate is that of the mean over a batch."""
-    rate = config.learning_rate * (
-        scale if config.optimizer == "sgd" else 1.0
-    )  # Adam's steps do not grow with gradients
+    # Steps of Adam do not grow with the gradient.
+    rate = config.learning_rate * (scale if config.optimizer == "sgd" else 1.0)
     return train.make_optimizer(config.optimizer, rate, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
