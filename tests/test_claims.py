@@ -1,5 +1,6 @@
 """Claims and their verdicts, on data made by hand."""
 
+import importlib
 import math
 
 import numpy as np
@@ -297,6 +298,9 @@ def test_every_claim_is_one_of_a_kind_and_caveats_follow_their_claims():
         assert claim.caveat_of is None or claim.caveat_of in names
     files = {path.stem for path in (ROOT / "experiments" / "_claims").glob("*.py")}
     assert files - {"__init__", "claim", "measures", "landscape_rates"} <= set(command_line.names())
+    parts = [path.stem for path in (ROOT / "experiments" / "_claims" / "deep_linear").glob("[a-z]*.py")]
+    for part in parts:  # none is left out
+        assert {*importlib.import_module(f"experiments._claims.deep_linear.{part}").CLAIMS} <= {*claims_of(part)}
     places = [claim.name for claim in claims_of("landscape")]
     assert places.index("landscape_rough_start") == places.index("landscape_predictiveness") + 1
     assert claims_of("quickstart") == claims_of("measures") == ()

@@ -1,7 +1,7 @@
 """The claims of the sources, each with a verdict that is computed from an experiment's data file.
 
-`claim.py` says what a claim is and how it is judged, `measures.py` and `shift.py` what several of them measure; the file named
-after an experiment holds the claims about it, as `CLAIMS`, those of one kind of net from a file of their own if they are many.
+`claim.py` says what a claim is and how it is judged, `measures.py` what several of them measure; the file named after an
+experiment holds the claims about it, as `CLAIMS`; those about deep linear networks stand in a folder of their own.
 """
 
 import importlib

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from experiments._claims import covariate_shift_deep_linear
-from experiments._claims.claim import POINTS, TIMES, Claim
+from experiments._claims.claim import POINTS, TIMES, Claim, Format
+from experiments._claims.deep_linear import covariate_shift as deep_linear
 from experiments._claims.measures import (
     DataMeasure,
     RunMeasure,
@@ -13,14 +13,17 @@ from experiments._claims.measures import (
     divide,
     final,
     median_of,
+    nets,
     pairs,
+    shift,
+    times,
 )
-from experiments._claims.shift import COSINE, SANTURKAR, nets, shift, times
 from experiments._numbers.curves import array, of_layer
 
-_ALX = "replication AlexeyGB/batch-norm-helps-optimization, read off"
+_SAN, _ALX = "Santurkar et al. 2018", "replication AlexeyGB/batch-norm-helps-optimization, read off"
 _MAM = "F. Mameli, repository Test_batch_norm_paper, read off"
 _RELATIVE = "the definition, normalised"
+_COSINE = Format("+z.2f")
 
 
 def _dummy(name: str, **steps: Any) -> RunMeasure:
@@ -52,7 +55,7 @@ CLAIMS = (
     Claim(
         name="shift_not_less",
         statement="At learning rate 0.1, layer 5 of a VGG has as much covariate shift with batch norm as without, or more.",
-        source=f"{SANTURKAR}, Sec. 2.2, Fig. 3; F. Mameli; J. Huber, Fig. 7",
+        source=f"{_SAN}, Sec. 2.2, Fig. 3; F. Mameli; J. Huber, Fig. 7",
         statistic="|G - G'|, Definition 2.1, SGD, median from step 50 on: BN / plain; as much is at least half",
         published="1.00 / 0.067 in steps 0 to 300, 0.88 / 0.50 around 1,000, 1.06 / 1.01 around 3,000, or 15, 1.8, 1.05 times",
         measure=times("sgd_0.1", shift(5, first=50)),
@@ -75,7 +78,7 @@ CLAIMS = (
     Claim(
         name="shift_not_less_deeper",
         statement="In layer 10, at learning rate 0.1, both nets have about as much.",
-        source=f"{SANTURKAR}, Fig. 3a, whose axis has no numbers",
+        source=f"{_SAN}, Fig. 3a, whose axis has no numbers",
         statistic="|G - G'| of layer 10, SGD, median from step 50 on: BN / plain, from half to twice",
         published="both curves overlap",
         measure=times("sgd_0.1", shift(10, first=50)),
@@ -86,7 +89,7 @@ CLAIMS = (
     Claim(
         name="shift_and_yet_better",
         statement="And yet the net with batch norm trains better.",
-        source=f"{SANTURKAR}, Sec. 2.2, Fig. 3",
+        source=f"{_SAN}, Sec. 2.2, Fig. 3",
         statistic="accuracy on the last 50 training batches, SGD, learning rate 0.1: BN - plain",
         published="81.4 - 51.9 % around step 1,000, or 29.5 points",
         measure=difference("batch_norm_sgd_0.1", "plain_sgd_0.1", final("train", num_steps=50)),
@@ -97,7 +100,7 @@ CLAIMS = (
     Claim(
         name="shift_later",
         statement="From step 2,000 on, both nets have about as much.",
-        source=f"{SANTURKAR}, Fig. 3a, read off",
+        source=f"{_SAN}, Fig. 3a, read off",
         statistic="|G - G'| of layer 5, SGD, learning rate 0.1, median from step 2,000 on: BN / plain, from 0.5 to 3",
         published="1.06 / 1.01, 0.65 / 0.94, 0.88 / 0.70, 0.68 / 0.47, or 0.7 to 1.4 times",
         measure=times("sgd_0.1", shift(5, first=2000)),
@@ -108,7 +111,7 @@ CLAIMS = (
     Claim(
         name="shift_at_start",
         statement="At initialisation the net with batch norm has at least ten times as much.",
-        source=f"{SANTURKAR}, Fig. 3a, read off",
+        source=f"{_SAN}, Fig. 3a, read off",
         statistic="|G - G'| of layer 5 at step 0, SGD, learning rate 0.1: BN / plain",
         published="14.7 / 0.067, the latter a median up to step 300, or 219 times",
         measure=times("sgd_0.1", shift(5, last=0)),
@@ -119,7 +122,7 @@ CLAIMS = (
     Claim(
         name="shift_slow_rate",
         statement="At learning rate 0.01, too, it is more with batch norm, early in training.",
-        source=f"{SANTURKAR}, Fig. 3a, read off",
+        source=f"{_SAN}, Fig. 3a, read off",
         statistic="|G - G'| of layer 5, SGD, learning rate 0.01, median over steps 50 to 3,500: BN / plain",
         published="4.1 / 0.11, 2.7 / 0.58 and 2.7 / 1.20, or 37, 4.7 and 2.3 times",
         measure=times("sgd_0.01", shift(5, first=50, last=3500)),
@@ -141,7 +144,7 @@ CLAIMS = (
     Claim(
         name="shift_slow_rate_later",
         statement="At learning rate 0.01, it is less with batch norm from step 4,500 on, when that net has learnt everything.",
-        source=f"{SANTURKAR}, Fig. 3a, read off",
+        source=f"{_SAN}, Fig. 3a, read off",
         statistic="|G - G'| of layer 5, SGD, learning rate 0.01, median over steps 4,500 to 11,000: BN / plain",
         published="0.048 / 1.43 and 0.005 / 0.94, or 0.03 and 0.005 times",
         measure=times("sgd_0.01", shift(5, first=4500, last=11000)),
@@ -189,23 +192,23 @@ CLAIMS = (
     Claim(
         name="shift_gradients_alike",
         statement="Batch norm reduces covariate shift: the step of earlier layers turns the gradient of layer 5 less.",
-        source=f"Ioffe & Szegedy 2015, Sec. 2, in the words of {SANTURKAR}, Sec. 2.2",
+        source=f"Ioffe & Szegedy 2015, Sec. 2, in the words of {_SAN}, Sec. 2.2",
         statistic="cosine of G and G', SGD, learning rate 0.1, median from step 50 on: BN - plain",
         published="0.67 - 0.86 in steps 0 to 300, 0.75 - 0.76 around 1,000, or -0.19 and -0.01",
         measure=difference("batch_norm_sgd_0.1", "plain_sgd_0.1", shift(5, "cosine", first=50)),
         supported=(0, math.inf),
-        format=COSINE,
+        format=_COSINE,
         arms=nets("sgd_0.1"),
     ),
     Claim(
         name="shift_gradients_alike_slow",
         statement="So it does at learning rate 0.01.",
-        source=f"Ioffe & Szegedy 2015, Sec. 2, in the words of {SANTURKAR}, Sec. 2.2",
+        source=f"Ioffe & Szegedy 2015, Sec. 2, in the words of {_SAN}, Sec. 2.2",
         statistic="cosine of G and G' of layer 5, SGD, learning rate 0.01, median over steps 50 to 3,500: BN - plain",
         published="0.57 - 0.98, 0.72 - 0.91 and 0.61 - 0.84, or -0.41, -0.19 and -0.23",
         measure=difference("batch_norm_sgd_0.01", "plain_sgd_0.01", shift(5, "cosine", first=50, last=3500)),
         supported=(0, math.inf),
-        format=COSINE,
+        format=_COSINE,
         arms=nets("sgd_0.01"),
     ),
     Claim(
@@ -256,5 +259,5 @@ CLAIMS = (
         arms=nets("sgd_0.01"),
         caveat_of="shift_second_net",
     ),
-    *covariate_shift_deep_linear.CLAIMS,
+    *deep_linear.CLAIMS,
 )

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments._claims import landscape_deep_linear, landscape_rates
+from experiments._claims import landscape_rates
 from experiments._claims.claim import TIMES, Claim, Format
+from experiments._claims.deep_linear import landscape as deep_linear
 from experiments._claims.measures import (
     RunMeasure,
     each,
@@ -274,6 +275,6 @@ CLAIMS = (
         format=Format("z.2f", "nats"),
         arms=("arms/plain",),
     ),
-    *landscape_deep_linear.CLAIMS,
+    *deep_linear.CLAIMS,
     *landscape_rates.CLAIMS,
 )

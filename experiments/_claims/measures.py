@@ -219,3 +219,19 @@ def in_edges(arm: str, measure: RunMeasure, group: str = "arms", net: str = "vgg
 def loss_range(probe: dict) -> np.ndarray:
     """Take the largest minus the smallest loss of each scan."""
     return curves.highest_loss(probe) - curves.lowest_loss(probe)
+
+
+def nets(setting: str, group: str = "arms") -> tuple[str, str]:
+    """Name the arms of a setting: with batch norm, and without."""
+    return f"{group}/batch_norm_{setting}", f"{group}/plain_{setting}"
+
+
+def shift(layer: int, name: str = "difference", **steps: Any) -> RunMeasure:
+    """Take the median of a layer's covariate shift over some steps; a cosine that is not there is not known."""
+    missing = {"if_diverged": math.nan} if name == "cosine" else {}
+    return median_of("shift", curves.of_layer(f"layer_{layer}", name), **steps, **missing)
+
+
+def times(setting: str, measure: RunMeasure, group: str = "arms") -> DataMeasure:
+    """Measure the net with batch norm of a setting as a multiple of the one without, seed by seed."""
+    return ratio(f"batch_norm_{setting}", f"plain_{setting}", measure, group)
