@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from experiments import covariate_shift, landscape, noisy_batchnorm, training_curves
-from experiments._arms import with_and_without
+from experiments._presets import with_and_without
 from experiments._numbers import curves
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}

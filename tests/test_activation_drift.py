@@ -12,7 +12,7 @@ from experiments._claims.claim import judge
 from experiments._figures.activation_drift import activation_drift_figure
 from experiments._figures.ridges import finite_shapes
 from experiments._numbers import drift as drift_numbers
-from experiments._probes import drift as drift_probe
+from experiments._training.probes import drift as drift_probe
 
 STEPS = [0, 10, 20, 30, 40]
 LAYERS = ("layer_3", "layer_8")

@@ -10,7 +10,7 @@ from experiments import covariate_shift
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._numbers import shift as shift_numbers
-from experiments._probes.probe import by_layer
+from experiments._training.probes.probe import by_layer
 
 NETS = ("plain", "batch_norm")
 

@@ -14,7 +14,7 @@ from bnjax.records import config_hash
 from bnjax.types import Batch, Variables
 from experiments import __main__ as command_line
 from experiments import quickstart
-from experiments._arms import with_and_without
+from experiments._presets import with_and_without
 from experiments._config import DeepLinearRun, MLPRun, VGGRun
 from experiments._training.tasks import make_task
 

@@ -16,8 +16,8 @@ from experiments import mnist_mlp
 from experiments._claims.claim import judge
 from experiments._claims.mnist_mlp import CLAIMS
 from experiments._config import MLPRun, VGGRun
-from experiments._probes import PROBES
-from experiments._probes.percentiles import SETTLED_AFTER, stability
+from experiments._training.probes import PROBES
+from experiments._training.probes.percentiles import SETTLED_AFTER, stability
 from experiments._training.tasks import make_task
 
 STEPS = np.arange(0, 5000, 100)

@@ -74,7 +74,7 @@ def test_what_is_published_is_small(monkeypatch, tmp_path):
     for runs in data["arms"].values():
         for run in runs:
             run["landscape"] = {"step": [0], "loss": [[1.0]]}
-    monkeypatch.setattr("experiments._training.train_all", lambda groups, options: data)
+    monkeypatch.setattr("experiments._training.experiment.train_all", lambda groups, options: data)
     published = noisy_batchnorm.run(noisy_batchnorm.PRESETS["cpu"], Options(), tmp_path)
     run = published["arms"]["plain"][0]
     assert "landscape" not in run

@@ -17,7 +17,7 @@ from bnjax import train
 from bnjax.checkpoint import Checkpoints, digest
 from bnjax.records import config_hash, read_json
 from experiments import quickstart
-from experiments._arms import with_and_without
+from experiments._presets import with_and_without
 from experiments._training.tasks import make_task
 
 CONFIG = replace(quickstart.PRESETS["smoke"], num_steps=160, eval_every=40, momentum=0.9)

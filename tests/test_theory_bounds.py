@@ -13,9 +13,10 @@ from bnjax.records import read_json, write_json
 from experiments import theory_bounds
 from experiments._config import Options
 from experiments._numbers import theory as theory_numbers
-from experiments._theory import layer_checks
-from experiments._theory import runs as theory_runs
-from experiments._training import ConfigError, Interrupted
+from experiments.theory_bounds import layer_checks
+from experiments.theory_bounds import runs as theory_runs
+from experiments._training.run import ConfigError
+from experiments._training.signals import Interrupted
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
 
@@ -116,7 +117,7 @@ def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
         checked.append(1)
         return check_layer(*arguments)
 
-    monkeypatch.setattr("experiments._theory.runs.check_layer", signalled)
+    monkeypatch.setattr("experiments.theory_bounds.runs.check_layer", signalled)
     with pytest.raises(Interrupted):
         theory_bounds.run(SMOKE, Options(parallel=1), tmp_path)
     assert len(checked) == len(SMOKE.hidden)

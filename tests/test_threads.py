@@ -7,7 +7,7 @@ import time
 import pytest
 
 from experiments._config import MLPRun, Options
-from experiments._training import train_all
+from experiments._training.experiment import train_all
 from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.threads import SharedClock, run_all
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from bnjax import sweep
-from experiments._arms import SMOKE_DEEP_LINEAR
+from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._config import DeepLinearRun, MLPRun, Options
-from experiments._training import Interrupted, train_all
+from experiments._training.experiment import train_all
+from experiments._training.signals import Interrupted
 
 MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, seeds=(0, 1))
 DEEP_LINEAR = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5})

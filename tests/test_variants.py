@@ -12,7 +12,7 @@ from experiments import covariate_shift, landscape, lp_norms
 from experiments._config import DeepLinearRun, MLPRun, Options, VGGRun
 from experiments._figures import captions
 from experiments._numbers import accuracy, drift
-from experiments._training import train_all
+from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
 MLP = MLPRun(

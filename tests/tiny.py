@@ -13,7 +13,7 @@ import sklearn.datasets  # noqa: F401  # so that processes have it when they beg
 
 from experiments._command import cli
 from experiments._config import MLPRun
-from experiments._training import train_all
+from experiments._training.experiment import train_all
 from experiments._training.run import Run
 
 sys.modules["experiments.tiny"] = sys.modules[__name__]  # where the command line looks for it

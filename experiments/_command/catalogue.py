@@ -2,10 +2,13 @@
 
 import ast
 import importlib
-import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from experiments._evidence.claim import Claim
 
 _FOLDER = Path(__file__).parents[1]
 # That of the sources; what is not named here comes last.
@@ -23,15 +26,32 @@ _ORDER = (
 
 
 def names() -> list[str]:
-    """List the experiments: the modules of `experiments` that have no leading underscore."""
-    modules = pkgutil.iter_modules([str(_FOLDER)])
-    found = [module.name for module in modules if not module.ispkg and not module.name.startswith("_")]
+    """List the experiments: the packages of `experiments` that have no leading underscore, and that hold subjects."""
+    found = [path.parent.name for path in _FOLDER.glob("[!_]*/table.py")]
     return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
 
 def module(name: str) -> ModuleType:
     """Import an experiment."""
     return importlib.import_module(f"experiments.{name}")
+
+
+def part(name: str, which: str) -> ModuleType | None:
+    """Import a module of an experiment's package: claims, figure or table; None where it has none."""
+    exists = (_FOLDER / name / f"{which}.py").exists()
+    return importlib.import_module(f"experiments.{name}.{which}") if exists else None
+
+
+def claims_of(name: str) -> tuple["Claim", ...]:
+    """Return an experiment's claims, each directly followed by its caveats; none where it has none."""
+    claims: tuple[Claim, ...] = getattr(part(name, "claims"), "CLAIMS", ())
+    names = [claim.name for claim in claims]
+
+    def place(claim: "Claim") -> tuple[int, int]:
+        own = names.index(claim.name)
+        return (names.index(claim.caveat_of), 1 + own) if claim.caveat_of in names else (own, 0)
+
+    return tuple(sorted(claims, key=place))
 
 
 def heading(name: str) -> str:
@@ -53,4 +73,4 @@ def remark(name: str, word: str) -> str:
 
 def _docstring(name: str) -> str:
     """Read an experiment's docstring, without importing it."""
-    return ast.get_docstring(ast.parse((_FOLDER / f"{name}.py").read_text())) or ""
+    return ast.get_docstring(ast.parse((_FOLDER / name / "__init__.py").read_text())) or ""

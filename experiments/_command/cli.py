@@ -15,16 +15,17 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments import _processes
-from experiments._command import costs
+from experiments._command import catalogue, costs
 from experiments._config import Options
+from experiments._training import processes
 
 
 def main(experiment: ModuleType, arguments: list[str]) -> None:
     """Run one experiment: parse, train or resume, write data and figure, print what came out.
 
-    An experiment is a module with `PRESETS` (name to configuration), `run(config, options, folder)`, which returns the data
-    of its figure, `plot(data)`, which draws it, and `summarise(data)`, which puts it into words.
+    An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
+    which says what the data file keeps of them; `figure.plot(data)`, which draws it; and `table.summarise(data)`, which puts
+    it into words. One that does not train through `groups` has `run(config, options, folder)`, which returns the data.
     """
     name = experiment.__name__.rsplit(".", 1)[-1]
     preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
@@ -37,7 +38,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     start = time.perf_counter()
     if options.distributed:
         try:
-            _processes.join()
+            processes.join()
         except ValueError as error:
             _fail(str(error))
     targets = [Path(options.figures)] if options.figures else []
@@ -50,7 +51,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         folder, data = _run(experiment, name, config, options)
         head = {"experiment": name, "preset": preset, "config": asdict(config)}
         _publish(experiment, [folder, *targets], {**head, **data})
-    except _processes.Elsewhere:
+    except processes.Elsewhere:
         return
     except DataError as error:
         _fail(str(error))
@@ -74,7 +75,9 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
 
     from bnjax.processes import is_first
     from bnjax.records import lock, run_folder
-    from experiments._training import ConfigError, Interrupted, SaveError, config_errors
+    from experiments._training.run import ConfigError, config_errors
+    from experiments._training.saving import SaveError
+    from experiments._training.signals import Interrupted
 
     try:
         jax.devices()
@@ -93,7 +96,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
                 stack.enter_context(lock(folder))
             if folder not in known and is_first():
                 stack.push(partial(_forget, folder))
-            return folder, experiment.run(config, options, folder)
+            return folder, _collect(experiment, config, options, folder)
     except ConfigError as error:
         _fail(str(error))
     except (SaveError, MemoryError) as error:
@@ -107,10 +110,23 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
         sys.exit(128 + stop.signal_number)
 
 
+def _collect(experiment: ModuleType, config: Any, options: Options, folder: Path) -> dict[str, Any]:
+    """Train an experiment's nets, and keep of them what its data file keeps."""
+    from experiments._evidence.keep import keep
+    from experiments._training.experiment import train_all
+    from experiments._training.run import config_errors
+
+    if hasattr(experiment, "run"):
+        return experiment.run(config, options, folder)
+    with config_errors():
+        groups = experiment.groups(config)
+    return keep(train_all(groups, options), experiment.KEEP)
+
+
 def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> None:
     """Remove the folder of a configuration that was refused, if there is nothing else in it."""
     from bnjax.data import DataError
-    from experiments._training import ConfigError
+    from experiments._training.run import ConfigError
 
     refused = kind is not None and issubclass(kind, ConfigError | DataError)
     if refused and {file.name for file in folder.glob("*")} <= {"config.json", "lock"}:
@@ -128,7 +144,7 @@ def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) 
     picture = draw(experiment, files[0]).read_bytes()
     for file in files:
         write_whole(file.with_suffix(".png"), lambda png: png.write(picture))
-    print(f"{experiment.summarise(data)}\n\nWritten:")
+    print(f"{_part(experiment, 'table').summarise(data)}\n\nWritten:")
     for file in files:
         print(f"  {file.with_suffix('.png')}    the figure\n  {file}   its data")
 
@@ -141,10 +157,15 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
     from bnjax.records import read_json
 
     mpl.use("Agg")
-    figure = experiment.plot(read_json(data_file))
+    figure = _part(experiment, "figure").plot(read_json(data_file))
     picture = data_file.with_suffix(".png")
     write_whole(picture, lambda file: figure.savefig(file, format="png"))
     return picture
+
+
+def _part(experiment: ModuleType, which: str) -> Any:
+    """Import a module of the experiment's package."""
+    return catalogue.part(experiment.__name__.rsplit(".", 1)[-1], which)
 
 
 def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) -> tuple[str, Any, Options]:
@@ -200,4 +221,4 @@ def _one_line(box: str) -> str:
 def _fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on standard error."""
     print(f"error: {message}", file=sys.stderr)
-    _processes.leave(status)
+    processes.leave(status)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from experiments._figures.style import LENGTHS
-from experiments._numbers import curves
+from experiments._evidence.curve import MANY
+from experiments._evidence.format import plural
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
 
@@ -57,13 +58,13 @@ def deep_linear(config: dict[str, Any]) -> str:
     """Say how a deep linear network was trained, but for its learning rate."""
     return (
         f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
-        f"examples, {', '.join([curves.plural(len(config['seeds']), 'draw'), f'bands: {bands(config)}', *variants(config)])}"
+        f"examples, {', '.join([plural(len(config['seeds']), 'draw'), f'bands: {bands(config)}', *variants(config)])}"
     )
 
 
 def bands(config: dict[str, Any]) -> str:
     """Say what the bands of curves over seeds, or draws, are."""
-    return "quartiles" if len(config["seeds"]) >= curves.MANY else "smallest to largest"
+    return "quartiles" if len(config["seeds"]) >= MANY else "smallest to largest"
 
 
 def place(config: dict[str, Any]) -> str:
@@ -73,8 +74,7 @@ def place(config: dict[str, Any]) -> str:
 
 def seeds(config: dict[str, Any]) -> str:
     """Say how many seeds there are."""
-    number = len(config["seeds"])
-    return f"{number} seed" + "s" * (number != 1)
+    return plural(len(config["seeds"]), "seed")
 
 
 def images(config: dict[str, Any]) -> str:

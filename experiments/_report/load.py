@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments._claims import claims_of
-from experiments._claims.claim import Claim, Judgement, judge
 from experiments._command import catalogue, costs
+from experiments._evidence.claim import Claim
+from experiments._evidence.verdict import Judgement, judge
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -78,7 +78,7 @@ def _load_entry(figures: Path, name: str, problems: list[str]) -> Entry:
         if picture is None or not picture.startswith(_PNG):
             problems.append(f"{name}.png, the picture of {file.name}, is not there or is not a PNG.")
             picture = None
-    judged = tuple((claim, judge(claim, data)) for claim in claims_of(name))
+    judged = tuple((claim, judge(claim, data)) for claim in catalogue.claims_of(name))
     return Entry(name, data, picture, _findings(name, data, problems), _scaled_down(name, data), judged)
 
 
@@ -101,7 +101,7 @@ def _check(data: Any, name: str) -> dict[str, Any]:
 
 def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> str:
     """Say what the data show, in the experiment's own words; nothing where it has none."""
-    find = getattr(catalogue.module(name), "findings", None)
+    find = getattr(catalogue.part(name, "table"), "findings", None)
     if data is not None and find is not None:
         try:
             return str(find(data))

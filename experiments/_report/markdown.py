@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 
 from bnjax.files import write_whole
-from experiments._claims.claim import VERDICTS, Claim, Judgement
+from experiments._evidence.claim import Claim
+from experiments._evidence.format import plural
+from experiments._evidence.verdict import VERDICTS, Judgement
 from experiments._report import words
 from experiments._report.load import Entry, Report
 
@@ -25,7 +27,7 @@ def _experiment(entry: Entry) -> str:
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
     return (
         f"**[{entry.name.replace('_', ' ')}](figures/{entry.name}.png)** {_text(entry.findings)}\n\n"
-        f"<details><summary>{words.plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
+        f"<details><summary>{plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
         "| claim | published | holds | here, median and interval | verdict |\n|---|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)
         + "\n</details>\n"

@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from experiments._claims.claim import VERDICTS
 from experiments._command import catalogue, costs
-from experiments._report import words
+from experiments._evidence.format import plural
+from experiments._evidence.verdict import VERDICTS
 from experiments._report.load import Entry, Report, seeds
 from experiments._report.table import claim_table, tally, typeset
 
@@ -47,8 +47,8 @@ def _summary(entries: list[Entry]) -> str:
     listed = ", ".join(part for part, verdict in zip(parts, VERDICTS, strict=True) if counts[verdict])
     num_run = sum(entry.data is not None for entry in entries)
     return (
-        f"{words.plural(counts.total(), 'claim')} of the literature on batch normalisation: {listed}. "
-        f"{num_run} of {words.plural(len(entries), 'experiment')} have been run."
+        f"{plural(counts.total(), 'claim')} of the literature on batch normalisation: {listed}. "
+        f"{num_run} of {plural(len(entries), 'experiment')} have been run."
     )
 
 

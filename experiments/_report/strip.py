@@ -2,7 +2,8 @@
 
 import math
 
-from experiments._claims.claim import Claim, Judgement
+from experiments._evidence.claim import Claim
+from experiments._evidence.verdict import Judgement
 from experiments._report import words
 
 _WIDTH, _HEIGHT, _MARGIN = 168, 20, 10
@@ -16,7 +17,7 @@ def strip(claim: Claim, judgement: Judgement) -> str:
     values = [_place(claim, value) for value in judgement.values if not math.isnan(value)]
     if not values:
         return ""
-    edges = [_place(claim, edge) for edge in claim.supported]
+    edges = [_place(claim, edge) for edge in claim.holds]
     known = [place for place in (*values, *edges) if math.isfinite(place)]
     low, high = _domain(known)
     low_edge, high_edge = (_x(edge, low, high) for edge in edges)
@@ -38,7 +39,7 @@ def strip(claim: Claim, judgement: Judgement) -> str:
 
 def _place(claim: Claim, value: float) -> float:
     """Put a value on the axis."""
-    if not claim.format.is_ratio or math.isinf(value):
+    if not claim.statistic.format.is_ratio or math.isinf(value):
         return value
     return math.log(value) if value > 0 else -math.inf
 
@@ -68,5 +69,5 @@ def _mark(place: float, x: float) -> str:
 
 def _describe(claim: Claim, judgement: Judgement) -> str:
     """Say what the picture shows; `words` writes numbers and units of the claim file only."""
-    values = ", ".join(claim.format.number(value) for value in sorted(judgement.values))
+    values = ", ".join(claim.statistic.format.number(value) for value in sorted(judgement.values))
     return f"Values {values}; the claim holds {words.holds(claim)}"

@@ -5,8 +5,9 @@ import re
 from collections import Counter
 from html import escape
 
-from experiments._claims.claim import CONFIDENCE, MIN_VALUES, VERDICTS, Claim, Judgement, coverage, interval
 from experiments._command import catalogue
+from experiments._evidence.claim import Claim
+from experiments._evidence.verdict import CONFIDENCE, MIN_VALUES, VERDICTS, Judgement, coverage, interval
 from experiments._report import words
 from experiments._report.load import Entry
 from experiments._report.strip import strip
@@ -62,7 +63,7 @@ def _row(claim: Claim, judgement: Judgement) -> str:
         f'<tr class="claim {kind}{" is-caveat" * bool(claim.caveat_of)}" id="claim-{claim.name}">'
         f'<td class="what"><p class="statement">{caveat}{escape(claim.statement)}</p>'
         f'<p class="source">{escape(claim.source)}</p>'
-        f'<p class="statistic">{escape(claim.statistic)}. Holds {typeset(words.holds(claim))}.</p></td>'
+        f'<p class="statistic">{escape(words.statistic(claim))}. Holds {typeset(words.holds(claim))}.</p></td>'
         f'<td data-label="Published"><p>{typeset(claim.published)}</p></td>'
         f'<td data-label="Measured here">{_measured(claim, judgement)}</td>'
         f'<td data-label="Verdict" class="judged"><span class="verdict"><i aria-hidden="true">{_SIGNS[judgement.verdict]}</i> '
@@ -74,8 +75,8 @@ def _measured(claim: Claim, judgement: Judgement) -> str:
     """Write median, interval, number of values and runs that diverged, and draw the values."""
     if judgement.verdict == "not run":
         return '<p class="none">–</p>'  # noqa: RUF001
-    unit = f" <small>{escape(claim.format.unit)}</small>" if not math.isnan(judgement.median) else ""
-    number = f'<p class="value">{typeset(claim.format.number(judgement.median))}{unit}</p>'
+    unit = f" <small>{escape(claim.statistic.format.unit)}</small>" if not math.isnan(judgement.median) else ""
+    number = f'<p class="value">{typeset(claim.statistic.format.number(judgement.median))}{unit}</p>'
     facts = filter(None, (words.interval(claim, judgement), words.count(claim, judgement), words.diverged(judgement)))
     return number + strip(claim, judgement) + "".join(map(_small, facts))
 

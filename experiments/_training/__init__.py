@@ -10,9 +10,3 @@ together    runs whose steps are one program
 saving      saves that fail, and are tried again
 signals     what asks a run to stop
 """
-
-from experiments._training.experiment import train_all as train_all
-from experiments._training.run import ConfigError as ConfigError
-from experiments._training.run import config_errors as config_errors
-from experiments._training.saving import SaveError as SaveError
-from experiments._training.signals import Interrupted as Interrupted

@@ -18,7 +18,7 @@ from bnjax import sweep
 from bnjax.processes import is_first
 from bnjax.records import provenance
 from experiments._config import Options, RunConfig
-from experiments._processes import Elsewhere
+from experiments._training.processes import Elsewhere
 from experiments._training.run import Command, Run, config_errors
 from experiments._training.saving import Saves
 from experiments._training.signals import StopRequest

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments._probes import Probe
-from experiments._probes.probe import columns
+from experiments._training.probes import Probe
+from experiments._training.probes.probe import columns
 
 # How many points of a run's training curve are kept, each the mean of as many steps as needed.
 _MAX_POINTS = 500

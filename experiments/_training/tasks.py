@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from bnjax import data, linen, models, train
 from bnjax.devices import check_shares
 from experiments._config import DeepLinearRun, MLPRun, RunConfig, VGGRun
-from experiments._probes import PROBES, Probe
+from experiments._training.probes import PROBES, Probe
 
 
 class Task(NamedTuple):

@@ -1,1 +1,0 @@
-"""Claims about deep linear networks, which stand behind those of the experiment that trains them."""

@@ -1,0 +1,131 @@
+"""Drift: how far the distributions of activations move, unit by unit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments._evidence.format import TIMES
+from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.run import Data, Recorded, Run, array, layer_names, layer_number, pairs
+from experiments._evidence.statistic import Statistic
+from experiments._evidence.value import Spread, combine, divide, spread
+from experiments._nets import NETS
+
+Since = Literal["successive", "cumulative"]
+Moment = Literal["mean", "variance", "wasserstein"]
+# The reductions over layers that claims use.
+_CHOSEN = {min: "smallest of all layers", max: "largest of all layers", np.median: "median of the layers"}
+_UNITS = {"mean": "its standard deviation", "variance": "the variance", "wasserstein": "the pooled standard deviation"}
+_SINCE = {"successive": "between measurements", "cumulative": "since the first measurement"}
+
+
+def drift(layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False) -> Quantity:
+    """Return how far the units of a layer have moved at each step: the median over units of the absolute change.
+
+    Args:
+        layer: its name.
+        moment: the mean, the variance, or the distance W1 of the whole distributions.
+        since: since the measurement before, or since the first one.
+        relative: in units of what the unit's standard deviation, or its variance, was then; W1 always is relative.
+    """
+    name = f"relative_{moment}" if relative or moment == "wasserstein" else moment
+
+    def value(record: Recorded) -> np.ndarray:
+        changes = record["layers"][layer].get(since)  # of a single step there is none
+        rows = np.abs(array(changes[name]))[0 if since == "successive" else 1 :] if changes else []
+        return np.array([np.nan, *map(_median_unit, rows)])
+
+    subject = "distance W1" if moment == "wasserstein" else f"|change of a unit's {moment}|"
+    unit = f" / {_UNITS[moment]}" * name.startswith("relative")
+    return Quantity("drift", value, f"{subject}{unit} {_SINCE[since]}")
+
+
+def typical(layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False) -> Measure:
+    """Return the median of a drift over all measurements but the first, which has moved from nothing."""
+    moved = drift(layer, moment, since, relative=relative)
+    return replace(moved.median(first=1), words=f"{moved.words}, medians over units and steps")
+
+
+def over_layers(
+    choose: Callable[..., Any],
+    net: str,
+    other: str,
+    moment: Moment,
+    since: Since = "successive",
+    *,
+    relative: bool = False,
+) -> Statistic:
+    """Divide the typical drifts of two nets, layer by layer and seed by seed, and choose one of the layers' ratios.
+
+    Args:
+        choose: min, max or np.median, over the layers that were followed.
+        net: whose drift is divided.
+        other: by whose it is.
+        moment: see `drift`.
+        since: see `drift`.
+        relative: see `drift`.
+    """
+
+    def of(data: Data) -> dict[int, float]:
+        measures = [typical(layer, moment, since, relative=relative) for layer in _layers(data, net, other)]
+
+        def ratio(run: Run, partner: Run) -> float:
+            ratios = [divide(measure.of(run), measure.of(partner)) for measure in measures]
+            return combine(lambda *values: float(choose(values)), *ratios)
+
+        return {run["seed"]: ratio(run, partner) for run, partner in pairs(data["arms"][net], data["arms"][other])}
+
+    what = typical("", moment, since, relative=relative).words
+    who = f"{NETS[net].short} / {NETS[other].short}, {_CHOSEN[choose]}"
+    return Statistic(of, what, who, (f"arms/{net}", f"arms/{other}"), TIMES)
+
+
+def ratios(
+    data: Data, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
+) -> Spread:
+    """Return the range over layers of the ratio of two nets' typical drifts, each ratio the median over seeds."""
+    compared = [
+        typical(layer, moment, since, relative=relative).over(net, other) for layer in _layers(data, net, other)
+    ]
+    return spread(spread(statistic.of(data).values()).middle for statistic in compared)
+
+
+def subject(config: dict[str, Any]) -> str:
+    """Name what distributions are taken of."""
+    return "activation" if config.get("drift_of") == "activations" else "pre-activation"
+
+
+def layer_titles(layers: Sequence[str]) -> str:
+    """List the numbers of layers."""
+    return ", ".join(str(layer_number(layer)) for layer in layers)
+
+
+def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> np.ndarray:
+    """Rebuild a histogram from a distribution's quantiles at (i + 1/2) / n; what lies outside them is left out.
+
+    Args:
+        quantiles: increasing.
+        edges: of the bins.
+        smooth: standard deviation of the Gaussian that smooths the steps between the quantiles, in bins.
+
+    Returns:
+        The share of all values in each bin, (bins,).
+    """
+    levels = (np.arange(len(quantiles)) + 0.5) / len(quantiles)
+    below = np.interp(edges, quantiles, levels, left=levels[0], right=levels[-1])
+    offsets = np.arange(-4 * smooth, 4 * smooth + 1).round()
+    kernel = np.exp(-((offsets / smooth) ** 2) / 2)
+    return np.convolve(np.diff(below), kernel / kernel.sum(), mode="same")
+
+
+def _layers(data: Data, *nets: str) -> list[str]:
+    """List the layers that were followed in some nets."""
+    return layer_names([run for net in nets for run in data["arms"][net]], "drift")
+
+
+def _median_unit(changes: np.ndarray) -> float:
+    """Return the median over the units whose change is finite; NaN without any."""
+    finite = changes[np.isfinite(changes)]
+    return float(np.median(finite)) if finite.size else np.nan

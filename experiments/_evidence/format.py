@@ -1,0 +1,59 @@
+"""Numbers and units in print."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from experiments._evidence.value import Bound
+
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+class Format(NamedTuple):
+    """How a number is printed.
+
+    Attributes:
+        spec: of Python's `format`.
+        unit: what follows the number.
+        factor: multiplies the number first.
+        is_ratio: whether 2 and 1/2 are equally far from 1, so that it is drawn on a logarithmic axis.
+    """
+
+    spec: str = "z.3g"
+    unit: str = ""
+    factor: float = 1.0
+    is_ratio: bool = False
+
+    @property
+    def of_difference(self) -> "Format":
+        """The format of a difference of two such numbers: percentages differ by points."""
+        return self._replace(spec=f"+{self.spec}", unit="points" if self.unit == "%" else self.unit)
+
+    def number(self, value: float) -> str:
+        """Print a number without its unit; powers of ten where it would be long."""
+        text = "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")
+        mantissa, is_long, exponent = text.partition("e")
+        power = str(int(exponent or 0)).translate(_SUPERSCRIPTS)
+        mantissa = f"{value.sign} {mantissa}" if isinstance(value, Bound) else mantissa
+        return mantissa.removesuffix(".") + (f"·10{power}" if is_long else "")
+
+    def written(self, value: float) -> str:
+        """Print a number with its unit."""
+        return self.number(value) if math.isnan(value) else f"{self.number(value)} {self.unit}".rstrip()
+
+
+TIMES = Format("z#.3g", "times", is_ratio=True)
+PERCENT = Format("z.1f", "%", 100)
+POINTS = PERCENT.of_difference
+STEPS = Format("z,.0f", "steps")
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def listing(words: Iterable[str]) -> str:
+    """Join words as a sentence does."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,68 @@
+"""The quantities that several experiments share, each defined once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from experiments._evidence.format import PERCENT
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.run import Recorded, array
+
+CHANCE = 0.1  # accuracy of a guess: every data set here has ten classes
+
+TRAIN_ACCURACY = Quantity("train", "accuracy", "training accuracy", PERCENT, CHANCE)
+TEST_ACCURACY = Quantity("test", "accuracy", "test accuracy", PERCENT, CHANCE)
+RECALIBRATED_ACCURACY = Quantity("test", "recalibrated_accuracy", "test accuracy, recalibrated", PERCENT, CHANCE)
+TRAIN_LOSS = Quantity("train", "loss", "training loss")
+TEST_LOSS = Quantity("test", "loss", "test loss")
+
+
+def scan(name: str, reduce: Callable[..., Any], words: str) -> Quantity:
+    """Return a quantity of scans along the gradient: a reduction of what was measured at the points of each."""
+    return Quantity("landscape", lambda scans: reduce(array(scans[name]), axis=1), words)
+
+
+LOWEST_LOSS = scan("loss", np.min, "smallest loss of a scan")
+HIGHEST_LOSS = scan("loss", np.max, "largest loss of a scan")
+LOSS_RANGE = scan("loss", np.ptp, "largest - smallest loss of a scan")
+LEAST_CHANGE = scan("gradient_distance", np.min, "smallest l2 change of the gradient in a scan")
+# Gradient predictiveness: the smaller, the better the gradient at the start predicts that of the other points.
+GRADIENT_CHANGE = scan("gradient_distance", np.max, "largest l2 change of the gradient in a scan")
+SMOOTHNESS = scan("smoothness", np.max, "effective smoothness")
+
+
+def along_random(quantity: Quantity) -> Quantity:
+    """Return a quantity of scans along random directions."""
+    return replace(quantity, kind="random_direction", words=f"{quantity.words} along a random direction")
+
+
+def of_layer(kind: str, layer: str, name: str, words: str, **fields: Any) -> Quantity:
+    """Return a quantity of one layer; `fields` are others of `Quantity`."""
+
+    def values(record: Recorded) -> np.ndarray:
+        return array(record["layers"][layer][name])
+
+    return Quantity(kind, values, f"{words}, {layer.replace('_', ' ')}", **fields)
+
+
+# The gradients g' and g of successive batches, as Mameli compares them, and the same in units of their lengths.
+SUCCESSIVE: Mapping[str, str] = {
+    "step_sum": "|g + g'|",
+    "norm": "|g|",
+    "previous_norm": "|g'|",
+    "step_distance": "|g - g'|",
+    "relative_sum": "|g + g'| / (|g| + |g'|)",
+    "step_cosine": "cosine of g and g'",
+}
+
+
+def successive(name: str, layer: str) -> Quantity:
+    """Return a quantity of the gradients of successive batches by one layer's weights."""
+    return of_layer("successive_gradients", layer, name, f"{SUCCESSIVE[name]} of successive gradients")
+
+
+def edge_of_stability(config: Mapping[str, Any]) -> float:
+    """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; of Adam it is not known, NaN."""
+    return float("nan") if config.get("optimizer") == "adam" else 2 / config["learning_rate"]

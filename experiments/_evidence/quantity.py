@@ -1,0 +1,232 @@
+"""Quantities that are recorded over training, and the number that a measure makes of each run.
+
+The rules for what is not finite, after a run has diverged, or missing stand here, once:
+
+- A value that is not finite counts as the quantity's `if_diverged`.
+- A run that diverged by the end of a measure's steps counts as `if_diverged`. A level or a highest value that it reached
+  before it diverged counts as reached.
+- A run that took fewer steps than a measure needs has no number: `Missing`, with both numbers of steps as the reason.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments._evidence.format import STEPS, TIMES, Format
+from experiments._evidence.run import Recorded, Run, array, num_steps, recorded
+from experiments._evidence.statistic import Statistic, compare, each
+from experiments._evidence.value import AtLeast, Missing, divide, subtract
+from experiments._nets import UNNAMED, Setting
+
+_REDUCED = {"median": np.median, "mean": np.mean, "smallest": np.min, "largest": np.max, "range": np.ptp}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number per run.
+
+    Attributes:
+        of: maps a run to the number.
+        words: what the number is; also the name of a row or column of a table.
+        format: unit and digits.
+    """
+
+    of: Callable[[Run], float]
+    words: str
+    format: Format = Format()  # noqa: RUF009  # a NamedTuple, which nothing can change
+
+    def each(self, net: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
+        """Measure every run of a net."""
+        return each(self.of, self.words, self.format, net, at, group)
+
+    def minus(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
+        """Measure a net minus another, seed by seed."""
+        return compare(self.of, "-", self.words, self.format.of_difference, (net, other), at, group)
+
+    def over(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
+        """Measure a net as a multiple of another, seed by seed."""
+        return compare(self.of, "/", self.words, TIMES, (net, other), at, group)
+
+    def __sub__(self, other: "Measure") -> "Measure":
+        """Subtract another measure of the same run."""
+        words = f"{self.words} - {other.words}"
+        return Measure(lambda run: subtract(self.of(run), other.of(run)), words, self.format.of_difference)
+
+    def __truediv__(self, other: "Measure") -> "Measure":
+        """Divide by another measure of the same run."""
+        return Measure(lambda run: divide(self.of(run), other.of(run)), f"{self.words} / {other.words}", TIMES)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that is recorded over training.
+
+    Attributes:
+        kind: train, test, or the name of a probe.
+        value: name of what is recorded, or a function of all that is recorded of this kind that returns one number per step.
+        words: what it is, for claims, tables and axes.
+        format: unit and digits.
+        if_diverged: what a value counts as that is not finite, or that comes after the run diverged. Infinity, the default,
+            is for quantities that are the better the smaller they are; NaN is for those of which it says nothing.
+    """
+
+    kind: str
+    value: str | Callable[[Recorded], np.ndarray]
+    words: str
+    format: Format = Format()  # noqa: RUF009
+    if_diverged: float = math.inf
+
+    def values(self, record: Recorded) -> np.ndarray:
+        """Return the values in what was recorded, one per step; NaN where a value is not finite, none without records."""
+        if not record.get("step"):
+            return np.array([])
+        if isinstance(self.value, str):
+            return array(record.get(self.value, [math.nan] * len(record["step"])))
+        return self.value(record)
+
+    def curve(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps and values of a run, each (points,)."""
+        record = recorded(run, self.kind)
+        return np.array(record.get("step", [])), self.values(record)
+
+    def median(self, first: float = 0, last: float = math.inf) -> Measure:
+        """Take the median over the steps from `first` to `last`, both included."""
+        return self._reduced("median", first, last)
+
+    def mean(self, first: float = 0, last: float = math.inf) -> Measure:
+        """Take the mean over the steps from `first` to `last`, both included."""
+        return self._reduced("mean", first, last)
+
+    def range(self, first: float = 0, last: float = math.inf) -> Measure:
+        """Take the largest minus the smallest value of these steps."""
+        return self._reduced("range", first, last)
+
+    def first(self, after: int) -> Measure:
+        """Take the first value after a step."""
+
+        def of(run: Run) -> float:
+            if num_steps(run) <= after:
+                return _too_short(run, after + 1)
+            steps, values = self.curve(run)
+            return self._settled(values[steps > after][:1], np.median)
+
+        return Measure(of, f"{self.words}, first measurement after step {after:,}", self.format)
+
+    def late(self, share: float) -> Measure:
+        """Take the median of the last measurements, a share of all."""
+
+        def of(run: Run) -> float:
+            if run["diverged_at"] is not None:
+                return self._if_diverged
+            _, values = self.curve(run)
+            return self._settled(values[len(values) - math.ceil(share * len(values)) :], np.median)
+
+        return Measure(of, f"{self.words}, median over the last {100 * share:g} % of the measurements", self.format)
+
+    def at(self, step: int, average: int = 50) -> Measure:
+        """Average the values of the last `average` steps before a step, at least one value."""
+        return self._ending(step, average, f"at step {step:,}")
+
+    def at_end(self, average: int = 1) -> Measure:
+        """Average the values of the last `average` steps of a run, at least one value."""
+        return self._ending(math.inf, average, "at the end")
+
+    def highest(self) -> Measure:
+        """Take the largest value; a run that diverged keeps what it had reached before."""
+
+        def of(run: Run) -> float:
+            _, values = self.curve(run)
+            if not np.isfinite(values).any():
+                return self._if_diverged if run["diverged_at"] is not None else _nothing(self)
+            return float(np.nanmax(values))
+
+        return Measure(of, f"best {self.words}", self.format)
+
+    def steps_to(self, level: float, points: int = 5, within: int = 0) -> Measure:
+        """Count the steps until the median of successive points reaches a level.
+
+        Args:
+            level: to be reached.
+            points: how many of them.
+            within: a run that took fewer steps than this, and has neither reached the level nor diverged, has no number.
+
+        Returns:
+            A measure; `AtLeast` the steps of a run that has not reached the level, infinity of one that diverged before.
+        """
+
+        def of(run: Run) -> float:
+            ends, values = self._ends(run)
+            if len(values) >= points:
+                medians = np.median(np.lib.stride_tricks.sliding_window_view(values, points), axis=1)
+                reached = ends[points - 1 :][medians >= level]
+                if reached.size:
+                    return float(reached[0])
+            if run["diverged_at"] is not None:
+                return math.inf
+            return AtLeast(num_steps(run)) if num_steps(run) >= max(within, 1) else _too_short(run, within)
+
+        smoothed = f", median of {points} points" if points > 1 else ""
+        return Measure(of, f"steps to {self.format.number(level)} {self.format.unit} {self.words}{smoothed}", STEPS)
+
+    @property
+    def _if_diverged(self) -> float:
+        return Missing("a run diverged") if math.isnan(self.if_diverged) else self.if_diverged
+
+    def _reduced(self, name: str, first: float, last: float) -> Measure:
+        """Reduce the values of some steps to a number."""
+
+        def of(run: Run) -> float:
+            diverged_at = run["diverged_at"]
+            if diverged_at is not None and diverged_at <= last:
+                return self._if_diverged
+            if diverged_at is None and num_steps(run) < (last if last < math.inf else first + 1):
+                return _too_short(run, last if last < math.inf else first)
+            steps, values = self.curve(run)
+            return self._settled(values[(steps >= first) & (steps <= last)], _REDUCED[name])
+
+        if last == math.inf:
+            when = f"from step {first:,.0f} on" if first else "all steps"
+        else:
+            when = f"steps {first:,.0f} to {last:,.0f}" if last > first else f"step {first:,.0f}"
+        reduced = {"range": "largest - smallest value"}.get(name, name)
+        words = f"{self.words}, {when}" if first == last else f"{self.words}, {reduced} over {when}"
+        return Measure(of, words.replace("over from step", "from step"), self.format)
+
+    def _ending(self, step: float, average: int, when: str) -> Measure:
+        """Average values up to a step."""
+
+        def of(run: Run) -> float:
+            if run["diverged_at"] is not None and run["diverged_at"] <= step:
+                return self._if_diverged
+            ends, values = self._ends(run)
+            if step < math.inf and (not ends.size or ends[-1] < step):
+                return _too_short(run, step) if num_steps(run) < step or not ends.size else _nothing(self)
+            end = min(step, ends[-1]) if ends.size else step
+            chosen = (ends <= end) & (ends > end - average)
+            chosen = chosen if chosen.any() else ends == ends[ends <= end].max(initial=-1)
+            return self._settled(values[chosen], np.mean)
+
+        mean = f", mean of {average:,} steps" if average > 1 and self.kind == "train" else ""
+        return Measure(of, f"{self.words} {when}{mean}", self.format)
+
+    def _ends(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """Return a curve with the number of steps that had been taken when each value was complete."""
+        steps, values = self.curve(run)
+        return steps + (recorded(run, "train").get("window", 1) if self.kind == "train" else 0), values
+
+    def _settled(self, values: np.ndarray, reduce: Callable) -> float:
+        """Reduce values, those that are not finite counted as `if_diverged`."""
+        if not values.size:
+            return _nothing(self)
+        found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
+        return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
+
+
+def _too_short(run: Run, needed: float) -> Missing:
+    return Missing(f"needs {needed:,.0f} steps, ran {num_steps(run):,}")
+
+
+def _nothing(quantity: Quantity) -> Missing:
+    return Missing(f"no {quantity.words} in these steps")

@@ -1,0 +1,122 @@
+"""What the data of an experiment hold: configuration, provenance, and the runs of each net."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+Data = Mapping[str, Any]  # of an experiment: its configuration and, by group and arm, its runs
+Recorded = Mapping[str, Any]  # of one kind: `step`, and numbers by name that have one entry per step
+
+
+class Training(TypedDict, total=False):
+    """A training curve; each point is the mean over `window` steps from its own on, lists (points,)."""
+
+    step: list[int]
+    window: int
+    loss: list[float | None]
+    loss_change: list[float | None]
+    accuracy: list[float | None]
+
+
+class Tests(TypedDict, total=False):
+    """Tests on all test examples, lists (tests,); the last one is taken after the last step."""
+
+    step: list[int]
+    loss: list[float | None]
+    accuracy: list[float | None]
+    recalibrated_loss: list[float | None]
+    recalibrated_accuracy: list[float | None]
+
+
+class Scans(TypedDict, total=False):
+    """Scans of the landscape; lists (scans,), or (scans, points)."""
+
+    step: list[int]
+    loss: list[list[float | None]]
+    gradient_norm: list[float | None]
+    gradient_distance: list[list[float | None]]
+    smoothness: list[list[float | None]]
+
+
+class ByLayer(TypedDict, total=False):
+    """Measurements of each layer: {layer: {quantity: (measurements,)}}, and of drift (measurements, units)."""
+
+    step: list[int]
+    layers: dict[str, dict[str, Any]]
+
+
+class Run(TypedDict):
+    """One net, trained from one seed; None is a number that is not finite.
+
+    A subject whose runs record something else extends this type.
+    """
+
+    seed: int
+    diverged_at: int | None
+    seconds: NotRequired[float]
+    train: NotRequired[Training]
+    test: NotRequired[Tests]
+    landscape: NotRequired[Scans]
+    random_direction: NotRequired[Scans]
+    successive_gradients: NotRequired[ByLayer]
+    shift: NotRequired[ByLayer]
+    dummy_shift: NotRequired[Recorded]
+    drift: NotRequired[ByLayer]
+    percentiles: NotRequired[Recorded]
+
+
+Runs = Sequence[Run]
+Arms = Mapping[str, Runs]
+
+
+def recorded(run: Run, kind: str) -> Recorded:
+    """Return what a run holds of a kind: train, test, or the name of a probe; empty where it was not recorded."""
+    return run.get(kind) or {}
+
+
+def array(values: Any) -> np.ndarray:
+    """Return an array of numbers; None, JSON's word for a number that is not finite, becomes NaN."""
+    return np.array(values, dtype=float)
+
+
+def num_steps(run: Run) -> int:
+    """Return how many steps a run took: until its last test, or the end of its training curve, or its last measurement."""
+    tested, curve = recorded(run, "test").get("step"), recorded(run, "train")
+    if tested:
+        return tested[-1]
+    if curve.get("step"):
+        return curve["step"][-1] + curve.get("window", 1)
+    kinds = (found for found in run.values() if isinstance(found, Mapping))
+    return max((found["step"][-1] for found in kinds if found.get("step")), default=0)
+
+
+def pairs(runs: Runs, others: Runs) -> Iterator[tuple[Run, Run]]:
+    """Pair the runs of two arms by their seed; a seed that only one of them has is left out."""
+    partners = {run["seed"]: run for run in others}
+    return ((run, partners[run["seed"]]) for run in runs if run["seed"] in partners)
+
+
+def layer_names(runs: Iterator[Run] | Runs, kind: str) -> list[str]:
+    """List the layers that a probe followed, from input to output; none where it recorded nothing."""
+    names = next((list(recorded(run, kind)["layers"]) for run in runs if recorded(run, kind).get("layers")), [])
+    return sorted(names, key=layer_number) if all(name.rpartition("_")[2].isdigit() for name in names) else names
+
+
+def layer_number(name: str) -> int:
+    """Return the number of a layer of that name."""
+    return int(name.rpartition("_")[2])
+
+
+def settings(arms: Arms, nets: Sequence[str] = ("plain", "batch_norm")) -> dict[str, dict[str, Runs]]:
+    """Group arms by the setting that their names have after the net's: {setting: {net: runs}}."""
+    found: dict[str, dict[str, Runs]] = {}
+    for arm, runs in arms.items():
+        net = next(net for net in sorted(nets, key=len, reverse=True) if arm.startswith(f"{net}_"))
+        found.setdefault(arm.removeprefix(f"{net}_"), {})[net] = runs
+    return found
+
+
+def all_runs(arms: Arms) -> list[Run]:
+    """List the runs of all arms."""
+    return [run for runs in arms.values() for run in runs]

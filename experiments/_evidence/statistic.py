@@ -1,0 +1,151 @@
+"""Statistics: one number per seed, or per draw, from the data of an experiment.
+
+Its words, unit and the runs that it counts come with a statistic, so that they cannot disagree with what is computed.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments._evidence.format import TIMES, Format
+from experiments._evidence.run import Data, Run
+from experiments._evidence.value import combine, divide, subtract
+from experiments._nets import NETS, UNNAMED, Setting
+
+BySeed = dict[int, float]
+_PER = {"deep_linear": "draw"}  # of the linear map that the network learns; other groups have seeds
+_JOINS: dict[str, Callable[[float, float], float]] = {"-": subtract, "/": divide}
+
+
+class NotInDataError(LookupError):
+    """The data lack the runs, or the setting, that a statistic is about; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number per seed or draw.
+
+    Attributes:
+        of: maps the data of an experiment to the numbers, by seed.
+        what: what is measured, in words.
+        who: of which nets, in words.
+        arms: those whose runs are counted, as group/arm.
+        format: unit and digits.
+    """
+
+    of: Callable[[Data], BySeed]
+    what: str
+    who: str
+    arms: tuple[str, ...]
+    format: Format
+
+    @property
+    def words(self) -> str:
+        """What is computed, in one line."""
+        return f"{self.what}: {self.who}" if self.who else self.what
+
+    @property
+    def per(self) -> str:
+        """What there is one number for: seed, or draw."""
+        return _PER.get(self.arms[0].split("/")[0], "seed") if self.arms else "seed"
+
+    def __sub__(self, other: "Statistic") -> "Statistic":
+        """Subtract another statistic, seed by seed."""
+        form = self.format if self.format.spec.startswith("+") else self.format.of_difference
+        return _join((self, other), subtract, " - ", form)
+
+    def __truediv__(self, other: "Statistic") -> "Statistic":
+        """Divide by another statistic, seed by seed."""
+        return _join((self, other), divide, " / ", TIMES)
+
+    def in_units_of(self, unit: Callable[[Data], float], words: str) -> "Statistic":
+        """Divide by a number that the configuration holds, such as 2 / learning rate."""
+        in_units = {"what": f"{self.what}, in units of {words}", "format": TIMES}
+        return self.transformed(lambda value, data: value / unit(data), **in_units)
+
+    def transformed(self, function: Callable[[float, Data], float], **changes: Any) -> "Statistic":
+        """Apply a function of (number, data) to every number; `changes` are of words and format."""
+
+        def of(data: Data) -> BySeed:
+            return {seed: combine(lambda x: function(x, data), value) for seed, value in self.of(data).items()}
+
+        return replace(self, of=of, **changes)
+
+    def where(self, **fields: Any) -> "Statistic":
+        """Have no number in data whose configuration has other fields than these."""
+
+        def of(data: Data) -> BySeed:
+            unlike = {name: value for name, value in fields.items() if data["config"].get(name) != value}
+            if unlike:
+                raise NotInDataError(f"needs {', '.join(f'{name} {value}' for name, value in unlike.items())}")
+            return self.of(data)
+
+        return replace(self, of=of)
+
+
+def each(
+    of: Callable[[Run], float], words: str, form: Format, net: str, at: Setting = UNNAMED, group: str = "arms"
+) -> Statistic:
+    """Return a statistic that measures every run of a net."""
+    arm, who = at.arm(net), _at(NETS[net].short, at)
+
+    def values(data: Data) -> BySeed:
+        if arm not in data.get(group, {}):
+            raise NotInDataError(f"these data have no runs of {who}")
+        return {run["seed"]: of(run) for run in data[group][arm]}
+
+    return Statistic(values, words, who, (f"{group}/{arm}",), form)
+
+
+def compare(
+    of: Callable[[Run], float],
+    sign: str,
+    words: str,
+    form: Format,
+    nets: tuple[str, str],
+    at: Setting = UNNAMED,
+    group: str = "arms",
+) -> Statistic:
+    """Return a statistic that joins the numbers of two nets by a sign, - or /, seed by seed."""
+    net, other = (each(of, words, form, name, at, group) for name in nets)
+    joined = _join((net, other), _JOINS[sign], f" {sign} ", form)
+    return replace(joined, who=_at(f"{NETS[nets[0]].short} {sign} {NETS[nets[1]].short}", at))
+
+
+def smallest(*statistics: Statistic, who: str = "") -> Statistic:
+    """Take the smallest of several statistics, seed by seed; none where one is not known."""
+    return _choose(min, "smallest", statistics, who)
+
+
+def largest(*statistics: Statistic, who: str = "") -> Statistic:
+    """Take the largest of several statistics, seed by seed; none where one is not known."""
+    return _choose(max, "largest", statistics, who)
+
+
+def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
+    joined = _join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values), "")
+    names = who or ", ".join(dict.fromkeys(statistic.who for statistic in statistics))
+    return replace(joined, what=statistics[0].what, who=f"the {word} of {names}")
+
+
+def _join(
+    statistics: Sequence[Statistic], function: Callable[..., float], sign: str, form: Format | None = None
+) -> Statistic:
+    """Apply a function to the numbers of several statistics, of the seeds that all of them have."""
+
+    def of(data: Data) -> BySeed:
+        columns = [statistic.of(data) for statistic in statistics]
+        shared = [seed for seed in columns[0] if all(seed in column for column in columns)]
+        return {seed: combine(function, *(column[seed] for column in columns)) for seed in shared}
+
+    alike = len({statistic.what for statistic in statistics}) == 1
+    parts = [statistic.who if alike else f"({statistic.words})" for statistic in statistics]
+    what = statistics[0].what if alike else sign.join(parts)
+    bracketed = sign.join(f"({part})" if " - " in part or " / " in part else part for part in parts)
+    arms = tuple(dict.fromkeys(arm for statistic in statistics for arm in statistic.arms))
+    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format)
+
+
+def _at(who: str, at: Setting) -> str:
+    return f"{who}, {at.words}" if at.words else who

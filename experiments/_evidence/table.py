@@ -1,0 +1,110 @@
+"""Tables: medians over seeds of measures, for each net."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments._evidence.format import TIMES, Format, plural
+from experiments._evidence.quantities import RECALIBRATED_ACCURACY, TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.quantity import Measure
+from experiments._evidence.run import Arms, Runs, all_runs
+from experiments._evidence.value import median, spread
+from experiments._nets import NETS
+
+# How soon and how well a net learns.
+ACCURACIES = {
+    "steps to 50 %": TRAIN_ACCURACY.steps_to(0.5),
+    "steps to 80 %": TRAIN_ACCURACY.steps_to(0.8),
+    "train": TRAIN_ACCURACY.at_end(50),
+    "test": TEST_ACCURACY.at_end(),
+    "best test": TEST_ACCURACY.highest(),
+}
+_EXPLAINED = (
+    "Steps: until the median of five points of the training curve is as high; >: not in as many. Train: mean of the",
+    "last 50 batches. A run that diverged guesses.",
+)
+
+
+def middle(runs: Runs, measure: Measure) -> float:
+    """Return the median of a measure over the runs of a net."""
+    return spread(map(measure.of, runs)).middle
+
+
+def written(runs: Runs, measure: Measure) -> str:
+    """Write the median of a measure over the runs of a net, with its unit."""
+    return measure.format.written(middle(runs, measure))
+
+
+def cell(value: float, form: Format = Format()) -> str:  # noqa: B008
+    """Write a number of a table, whose head names the unit, but for per cent."""
+    if math.isinf(value) and form.unit == "steps":
+        return "never"
+    return form.written(value) if form.unit == "%" else form.number(value)
+
+
+def by_net(rows: Mapping[str, Runs], columns: Mapping[str, Measure]) -> list[str]:
+    """Write a row for each net, by what the table calls it, and a column for each measure."""
+    cells = {
+        name: [cell(middle(runs, measure), measure.format) for measure in columns.values()]
+        for name, runs in rows.items()
+    }
+    return grid(list(columns), cells)
+
+
+def accuracies(rows: Mapping[str, Runs]) -> list[str]:
+    """Write how soon and how well each net has learnt, and the tests with recalibrated statistics, if there are any."""
+    is_recalibrated = any("recalibrated_accuracy" in run.get("test", {}) for run in all_runs(rows))
+    columns = {**ACCURACIES, **({"recalibrated": RECALIBRATED_ACCURACY.at_end()} if is_recalibrated else {})}
+    again = ["Recalibrated: the last test, repeated with statistics of training examples."]
+    return [*by_net(rows, columns), *_EXPLAINED, *again * is_recalibrated]
+
+
+def by_measure(
+    arms: Mapping[str, Runs], rows: Mapping[str, Measure], ratio: tuple[str, str] | None = None
+) -> list[str]:
+    """Write a row for each measure and a column for each net.
+
+    Args:
+        arms: the runs of each net.
+        rows: measures by what the table calls them.
+        ratio: two nets, of which a last column has the ratio: its median over seeds.
+    """
+    cells = {}
+    for name, measure in rows.items():
+        cells[name] = [cell(middle(runs, measure), measure.format) for runs in arms.values()]
+        if ratio:
+            cells[name].append(cell(median(measure.over(*ratio).of({"arms": arms}).values()), TIMES))
+    heads = [NETS[net].label for net in arms]
+    return grid([*heads, *([f"{NETS[ratio[0]].short} / {NETS[ratio[1]].short}"] if ratio else [])], cells)
+
+
+def grid(heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    """Write a head, and rows by their name; a row without cells is a heading of those that follow."""
+    first = max(map(len, rows), default=0) + 2
+    widths = [
+        2 + max(len(head), *(len(cells[i]) for cells in rows.values() if cells))
+        if any(rows.values())
+        else len(head) + 2
+        for i, head in enumerate(heads)
+    ]
+    lines = [(("", heads)), *rows.items()]
+    return [
+        f"{name:{first}}{''.join(f'{text:>{width}}' for text, width in zip(cells, widths, strict=False))}".rstrip()
+        for name, cells in lines
+    ]
+
+
+def seeds(runs_of: Mapping[str, Any], noun: str = "seed") -> str:
+    """Write how many seeds, or draws, a network's configuration has."""
+    return plural(len(runs_of["seeds"]), noun)
+
+
+def divergences(arms: Arms) -> list[str]:
+    """Write of each run that diverged at which step it did, by what a table calls its net."""
+    return [
+        f"{NETS[arm].label if arm in NETS else arm}, seed {run['seed']}: the loss stopped being finite at step "
+        f"{run['diverged_at']}."
+        for arm, runs in arms.items()
+        for run in runs
+        if run["diverged_at"] is not None
+    ]

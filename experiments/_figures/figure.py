@@ -1,0 +1,138 @@
+"""Figures: blocks of panels below one legend, above the foot that says where the numbers come from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from experiments._figures import style
+from experiments._figures.panels import Panel
+from experiments._nets import NETS
+
+_WIDTH = 13.0
+_HEIGHTS = {1: 4.6, 2: 4.5}  # of a row with so many panels, in inches; 4 with more
+_HEADING = 0.5
+_MAX_CHARACTERS = 140  # of a line of the foot
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of panels under one heading.
+
+    Attributes:
+        heading: of the block; empty for none.
+        rows: of panels. None continues the panel above it; rows of equal length stand in the same columns.
+        height: of a row, in inches; by default it depends on the number of panels.
+        share: gives the panels of a row one vertical axis.
+    """
+
+    heading: str
+    rows: Sequence[Sequence[Panel | None]]
+    height: float | None = None
+    share: bool = False
+
+    @property
+    def inches(self) -> float:
+        """The height of the block."""
+        return sum(self.height or _HEIGHTS.get(len(row), 4.0) for row in self.rows) + _HEADING * bool(self.heading)
+
+
+def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks: Sequence[Any] = ()) -> Figure:
+    """Draw blocks from top to bottom.
+
+    Args:
+        title: above the legend.
+        blocks: with at least one panel each.
+        foot: lines of remarks.
+        marks: entries of the legend besides those that panels ask for.
+    """
+    with style.style():
+        parts = [(block, rows) for block in blocks for rows in _of_equal_length(block.rows)]
+        heights = [block.inches * len(rows) / len(block.rows) for block, rows in parts]
+        figure = Figure(figsize=(_WIDTH, sum(heights) + 1.2 + 0.22 * len(foot)))
+        places = np.atleast_1d(np.asarray(figure.subfigures(len(parts), 1, height_ratios=heights)))
+        for i, (place, (block, rows)) in enumerate(zip(places, parts, strict=True)):
+            axes = _draw_rows(place, rows, block)
+            if block.heading and (i == 0 or parts[i - 1][0] is not block):
+                _name_block(axes, block.heading)
+        panels = [panel for block in blocks for row in block.rows for panel in row if panel]
+        handles = _explain(panels, marks)
+        figure.legend(
+            handles=handles,
+            loc="outside upper center",
+            ncols=min(len(handles), 5),
+            fontsize=13,
+            title=title,
+            title_fontsize=17,
+        )
+        style.write_foot(figure, *(line for remarks in foot for line in _wrapped(remarks)))
+    return figure
+
+
+def _wrapped(remarks: Iterable[str]) -> list[list[str]]:
+    """Break a line of remarks where it would be wider than the figure."""
+    lines: list[list[str]] = [[]]
+    for remark in filter(None, remarks):
+        if lines[-1] and len(" · ".join([*lines[-1], remark])) > _MAX_CHARACTERS:
+            lines.append([])
+        lines[-1].append(remark)
+    return lines
+
+
+def _of_equal_length(rows: Sequence[Sequence[Panel | None]]) -> list[list[Sequence[Panel | None]]]:
+    """Group successive rows with as many panels."""
+    return [list(group) for _, group in groupby(rows, key=len)]
+
+
+def _draw_rows(place: Any, rows: Sequence[Sequence[Panel | None]], block: Block) -> Axes:
+    """Draw rows of as many panels; return the first panel's axes."""
+    grid, axes = place.add_gridspec(len(rows), len(rows[0])), {}
+    for i, row in enumerate(rows):
+        for j, panel in enumerate(row):
+            if panel is not None:
+                height = next((k for k in range(i + 1, len(rows)) if rows[k][j] is not None), len(rows)) - i
+                axes[i, j] = place.add_subplot(grid[i : i + height, j])
+                panel.draw(axes[i, j])
+        if block.share:
+            _share_limits([axes[i, j] for j in range(len(row)) if (i, j) in axes])
+    return axes[0, 0]
+
+
+def _share_limits(panels: Sequence[Axes]) -> None:
+    """Give panels of a row the same vertical limits, and numbers only to the first."""
+    limits = [panel.get_ylim() for panel in panels]
+    low, high = min(min(ends) for ends in limits), max(max(ends) for ends in limits)
+    for panel in panels:
+        panel.set_ylim((low, high) if limits[0][0] < limits[0][1] else (high, low))
+    for panel in panels[1:]:
+        panel.set_ylabel("")
+        panel.tick_params(labelleft=False)
+
+
+def _explain(panels: Sequence[Panel], marks: Sequence[Any]) -> list[Any]:
+    """List the entries of the legend: colours of the nets, then marks, each once."""
+    nets = dict.fromkeys(net for panel in panels for net in panel.nets)
+    patches = [Patch(color=NETS[net].colour, label=NETS[net].label) for net in nets]
+    known = {mark.get_label(): mark for panel in panels for mark in panel.marks}
+    return [*patches, *known.values(), *marks]
+
+
+def _name_block(axes: Axes, name: str) -> None:
+    """Write a block's name above the title of its first panel, as long as it is; room is made by a space as high."""
+    for text, height, in_layout in ((name, 34, False), (" ", 44, True)):
+        axes.annotate(
+            text,
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, height),
+            textcoords="offset points",
+            fontsize=17,
+            fontweight="bold",
+            color=style.INK,
+            in_layout=in_layout,
+        )

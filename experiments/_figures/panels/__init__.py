@@ -1,0 +1,21 @@
+"""The panels that figures are made of. Each draws itself, and knows what the figure's legend must explain.
+
+panel          what all panels have
+curves         Accuracy, Curves, Band over training; ByLayer
+distributions  Percentiles, Ridges, Histogram
+dots           Dots: numbers per net, in columns or rows
+"""
+
+from experiments._figures.panels.curves import Accuracy as Accuracy
+from experiments._figures.panels.curves import Band as Band
+from experiments._figures.panels.curves import ByLayer as ByLayer
+from experiments._figures.panels.curves import Curves as Curves
+from experiments._figures.panels.curves import Line as Line
+from experiments._figures.panels.distributions import BINS as BINS
+from experiments._figures.panels.distributions import Histogram as Histogram
+from experiments._figures.panels.distributions import Percentiles as Percentiles
+from experiments._figures.panels.distributions import Ridges as Ridges
+from experiments._figures.panels.distributions import shared_limits as shared_limits
+from experiments._figures.panels.dots import Dots as Dots
+from experiments._figures.panels.panel import Panel as Panel
+from experiments._figures.panels.panel import Published as Published

@@ -1,0 +1,164 @@
+"""Panels of quantities over training, or over the layers of a net."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from experiments._evidence import curve
+from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.run import Arms, Run, all_runs, num_steps
+from experiments._evidence.value import spread
+from experiments._figures import style
+from experiments._figures.panels.panel import Panel, Scale, mark, mark_diverged
+from experiments._nets import NETS
+
+
+@dataclass(frozen=True)
+class Accuracy(Panel):
+    """Accuracy over training: batches, averaged (lines), and all test examples (dots)."""
+
+    arms: Arms
+    title: str = field(default="Accuracy", kw_only=True)
+    ylabel: str = field(default="accuracy", kw_only=True)
+    scale: Scale = field(default="percent", kw_only=True)
+
+    @property
+    def marks(self) -> list[Line2D]:
+        """Lines and dots."""
+        batches = Line2D([], [], color=style.INK, label=f"training, mean of {self._num_batches} batches")
+        return [batches, mark("test", "o", "--", markerfacecolor=style.INK, linewidth=1), *super().marks]
+
+    @property
+    def _num_batches(self) -> int:
+        """How many batches are averaged: a sixtieth of the training."""
+        return max(1, max(map(num_steps, all_runs(self.arms)), default=1) // 60)
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw both accuracies of each net."""
+        for net, runs in self.arms.items():
+            colour, window = NETS[net].colour, curve.num_points(runs, self._num_batches)
+            train = curve.over_seeds(
+                runs, TRAIN_ACCURACY, lambda values, window=window: curve.rolling_mean(values, window)
+            )
+            draw_curve(axes, train, colour, width=2.2)
+            test = curve.over_seeds(runs, TEST_ACCURACY)
+            errors = [test.middle - test.low, test.high - test.middle]
+            axes.errorbar(test.step, test.middle, errors, fmt="o--", linewidth=1, color=colour)
+        mark_diverged(axes, self.arms)
+
+
+class Line(NamedTuple):
+    """A quantity over training, and how its line looks.
+
+    Attributes:
+        quantity: what is drawn.
+        look: matplotlib's format of lines and markers.
+        arms: nets of its own; by default those of the panel.
+        width: in points.
+        smooth: is applied to the values of each run.
+        label: in a legend of the panel.
+    """
+
+    quantity: Quantity
+    look: str = "-"
+    arms: Arms | None = None
+    width: float = 1.8
+    smooth: Callable[[np.ndarray], np.ndarray] = lambda values: values
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Curves(Panel):
+    """Quantities over training: the median over seeds, and a band that `captions.bands` describes.
+
+    Attributes:
+        arms: the nets.
+        lines: one per quantity.
+        places: steps that are drawn at equal distances, where they span orders of magnitude.
+    """
+
+    arms: Arms
+    lines: Sequence[Line]
+    scale: Scale = field(default="log", kw_only=True)
+    places: Sequence[int] = ()
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw every line of every net."""
+        for line in self.lines:
+            for net, runs in (self.arms if line.arms is None else line.arms).items():
+                found = curve.over_seeds(runs, line.quantity, line.smooth)
+                if self.places:
+                    found = found._replace(step=np.array([self.places.index(step) for step in found.step]))
+                draw_curve(axes, found, NETS[net].colour, line.look, line.width)
+        if self.places:
+            axes.set_xticks(range(len(self.places)), [f"{step:,}" for step in self.places])
+        else:
+            mark_diverged(axes, self.arms)
+        labels = [mark(line.label, *_marker(line.look), markerfacecolor=style.INK) for line in self.lines if line.label]
+        if labels:
+            axes.legend(handles=labels, fontsize=12)
+
+
+@dataclass(frozen=True)
+class Band(Panel):
+    """The area between two quantities over training, medians over seeds."""
+
+    arms: Arms
+    low: Quantity
+    high: Quantity
+    scale: Scale = field(default="log", kw_only=True)
+
+    def draw_data(self, axes: Axes) -> None:
+        """Shade the area and draw both edges."""
+        for net, runs in self.arms.items():
+            low, high = (curve.over_seeds(runs, edge) for edge in (self.low, self.high))
+            axes.fill_between(low.step, low.middle, high.middle, color=NETS[net].colour, alpha=0.4, linewidth=0)
+            for edge in (low, high):
+                axes.plot(edge.step, edge.middle, color=NETS[net].colour, linewidth=1)
+        mark_diverged(axes, self.arms)
+
+
+@dataclass(frozen=True)
+class ByLayer(Panel):
+    """Numbers of each layer, from 1 at the input: medians over seeds, from the smallest to the largest.
+
+    Attributes:
+        lines: by format of the line, nets and a function that maps a run to an array (layers,).
+    """
+
+    lines: Mapping[str, tuple[Arms, Callable[[Run], np.ndarray]]]
+    xlabel: str = field(default="layer", kw_only=True)
+    scale: Scale = field(default="log", kw_only=True)
+
+    @property
+    def nets(self) -> Arms:
+        """The nets of all lines."""
+        return {net: runs for arms, _ in self.lines.values() for net, runs in arms.items()}
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw the layers whose numbers all runs know."""
+        for look, (arms, of) in self.lines.items():
+            for net, runs in arms.items():
+                rows = np.array([of(run) for run in runs])
+                known = np.isfinite(rows).all(axis=0)
+                if known.any():
+                    columns = [spread(column) for column in rows[:, known].T]
+                    found = curve.Curve(1 + np.flatnonzero(known), *np.transpose(columns))
+                    draw_curve(axes, found, NETS[net].colour, look, width=2.2)
+
+
+def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", width: float = 1.8) -> None:
+    """Draw a line, and a band around it."""
+    axes.plot(found.step, found.middle, look, color=colour, linewidth=width, markersize=7)
+    axes.fill_between(found.step, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _marker(look: str) -> tuple[str, str]:
+    """Split the format of a line into marker and line."""
+    marker = look.rstrip("-:.")
+    return marker, look[len(marker) :]

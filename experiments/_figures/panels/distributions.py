@@ -1,0 +1,136 @@
+"""Panels of distributions: percentiles and ridges over training, and histograms."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from experiments._evidence.drift import histogram
+from experiments._evidence.run import Arms, Run, array
+from experiments._figures import style
+from experiments._figures.panels.panel import Panel, Scale
+from experiments._nets import NETS
+
+
+@dataclass(frozen=True)
+class Percentiles(Panel):
+    """Three percentiles over training, of the first seed.
+
+    Attributes:
+        arms: the nets.
+        of: maps a run to steps (records,) and percentiles (records, 3), ascending.
+        beside: another set of percentiles, whose middle one is drawn as a thin dark line.
+    """
+
+    arms: Arms
+    of: Callable[[Run], tuple[Any, np.ndarray]]
+    beside: Callable[[Run], tuple[Any, np.ndarray]] | None = None
+
+    def draw_data(self, axes: Axes) -> None:
+        """Shade from the lowest to the highest percentile."""
+        for net, runs in self.arms.items():
+            colour = NETS[net].colour
+            steps, levels = self.of(runs[0])
+            if not len(steps):
+                continue
+            low, middle, high = levels.T
+            axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
+            if self.beside:
+                others, beside = self.beside(runs[0])
+                axes.plot(others, beside[:, 1], color=style.INK, linewidth=0.8)
+            axes.plot(steps, middle, color=colour, linewidth=1.8)
+            for edge in (low, high):
+                axes.plot(steps, edge, color=colour, linewidth=1)
+
+
+@dataclass(frozen=True)
+class Histogram(Panel):
+    """Shares in bins, one line per series: its colour and counts, (bins,).
+
+    Attributes:
+        series: by their words in the legend.
+        edges: of the bins, (bins + 1,), on a logarithmic axis.
+    """
+
+    series: Mapping[str, tuple[Any, np.ndarray]]
+    edges: np.ndarray
+    scale: Scale = field(default="percent", kw_only=True)
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw the share of all counts in each bin."""
+        for label, (colour, counts) in self.series.items():
+            axes.stairs(counts / counts.sum(), self.edges, color=colour, linewidth=2.6, label=label)
+        axes.set_xscale("log")
+        axes.set_xlim(self.edges[0], self.edges[-1])
+        axes.legend(loc="upper left", fontsize=12)
+
+
+BINS = 64  # of a ridge
+_MAX_RIDGES = 20
+_HEIGHT = 4.5  # of the highest bin, in distances of two ridges
+
+
+@dataclass(frozen=True)
+class Ridges(Panel):
+    """A unit's distributions over training, one above the other: the first step at the back, the last in front.
+
+    Attributes:
+        net: whose unit it is.
+        shapes: steps and the unit's quantiles at each, as data files keep them; nothing is drawn without any.
+        limits: where the first bin begins and the last one ends; by default, around all values.
+    """
+
+    net: str
+    shapes: Mapping[str, Any] | None
+    limits: tuple[float, float] | None = None
+
+    @property
+    def nets(self) -> Arms:
+        """The one net."""
+        return {self.net: []}
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw histograms, each as high as any other."""
+        axes.grid(False)
+        steps, quantiles = _finite_shapes(self.shapes)
+        if not len(steps):
+            return
+        chosen = np.unique(np.linspace(0, len(steps) - 1, _MAX_RIDGES).round().astype(int))
+        steps, quantiles = steps[chosen], quantiles[chosen]
+        edges = np.linspace(*(self.limits or _around(quantiles)), BINS + 1)
+        spacing = np.ptp(steps) / max(1, len(steps) - 1) or 1.0
+        middles = (edges[1:] + edges[:-1]) / 2
+        for depth, (step, row) in enumerate(zip(steps, quantiles, strict=True), start=2):
+            shares = histogram(row, edges)
+            top = step - _HEIGHT * spacing * shares / (shares.max() or 1.0)
+            axes.fill_between(middles, step, top, color=NETS[self.net].colour, alpha=0.85, linewidth=0, zorder=depth)
+            axes.plot(middles, top, color="white", linewidth=0.9, zorder=depth)
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(steps[-1] + 0.6 * spacing, steps[0] - (_HEIGHT + 0.3) * spacing))
+        ticks = MaxNLocator(4, integer=True).tick_values(steps[0], steps[-1])
+        axes.set_yticks([tick for tick in ticks if steps[0] <= tick <= steps[-1]])
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
+
+
+def _finite_shapes(shapes: Mapping[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps at which all quantiles are finite, and the quantiles."""
+    if not shapes or not shapes["step"]:
+        return np.array([]), np.empty((0, 0))
+    quantiles = array(shapes["quantiles"])
+    finite = np.isfinite(quantiles).all(1)
+    return np.array(shapes["step"])[finite], quantiles[finite]
+
+
+def shared_limits(shapes: Iterable[Mapping[str, Any] | None]) -> tuple[float, float] | None:
+    """Choose limits around the distributions of several panels, so that their widths compare; None without any."""
+    found = [quantiles for _, quantiles in map(_finite_shapes, shapes) if quantiles.size]
+    return _around(np.concatenate([quantiles.ravel() for quantiles in found])) if found else None
+
+
+def _around(quantiles: np.ndarray) -> tuple[float, float]:
+    """Choose limits around all values, with room for those outside the outermost quantiles."""
+    low, high = float(quantiles.min()), float(quantiles.max())
+    margin = 0.15 * (high - low) or 1.0
+    return low - margin, high + margin

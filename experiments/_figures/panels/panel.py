@@ -1,0 +1,135 @@
+"""What all panels have: titles, axes, levels, published values, and what the figure's legend must explain."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from experiments._evidence.quantities import CHANCE
+from experiments._evidence.run import Arms, Run, all_runs
+from experiments._figures import style
+from experiments._nets import NETS
+
+Scale = Literal["linear", "log", "percent"]
+_EDGE = {"color": style.INK, "linestyle": (0, (6, 4)), "linewidth": 1.1, "zorder": 1.5}
+
+
+class Published(NamedTuple):
+    """Published values, which a panel shows as faint marks.
+
+    Attributes:
+        source: named in the legend.
+        points: places and values, by net.
+    """
+
+    source: str
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """What all panels have.
+
+    Attributes:
+        title: of the panel.
+        ylabel: of the vertical axis.
+        xlabel: of the horizontal axis.
+        scale: of the values: linear, log, or percent.
+        ylim: limits of the vertical axis.
+        levels: horizontal lines by their words, which are written below the axis.
+        line: a dotted line at a value with a meaning of its own, such as 1 for a ratio.
+        published: values of a source.
+    """
+
+    title: str = ""
+    ylabel: str = ""
+    xlabel: str = "training step"
+    scale: Scale = "linear"
+    ylim: tuple[float | None, float | None] | None = None
+    levels: Mapping[str, float] = field(default_factory=dict)
+    line: float | None = None
+    published: Published | None = None
+
+    @property
+    def nets(self) -> Arms:
+        """The nets that are shown, for the legend."""
+        return getattr(self, "arms", {})
+
+    @property
+    def shown(self) -> list[Run]:
+        """The runs that are shown."""
+        return all_runs(self.nets)
+
+    @property
+    def marks(self) -> list[Line2D]:
+        """What the figure's legend explains besides the colours of the nets."""
+        marks = []
+        if self.published:
+            marks.append(mark(f"published: {self.published.source}", "s", alpha=0.6, markersize=7))
+        if any(run["diverged_at"] is not None for run in self.shown):
+            marks.append(mark("diverged", "X", markersize=12, markerfacecolor=style.INK))
+        return marks
+
+    def draw(self, axes: Axes) -> None:
+        """Draw data, published values, axes and titles."""
+        axes.margins(x=0.01)
+        axes.set(title=self.title, ylabel=self.ylabel, xlabel=self.xlabel)
+        self.draw_data(axes)
+        if self.published:
+            for net, (places, values) in self.published.points.items():
+                look = {"color": NETS[net].colour, "markerfacecolor": "white", "markersize": 7, "alpha": 0.6}
+                axes.plot(places, values, "s", zorder=4, **look)
+        if self.line is not None:
+            axes.axhline(self.line, color=style.INK, linestyle=":", linewidth=1.4)
+        self._draw_levels(axes)
+        if self.scale == "log":
+            style.log_scale(axes)
+        elif self.scale == "percent":
+            limit_accuracy(axes)
+        if self.ylim:
+            axes.set_ylim(*self.ylim)
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw what was measured."""
+        raise NotImplementedError
+
+    def _draw_levels(self, axes: Axes) -> None:
+        """Draw horizontal lines, and name them below the axis; equal ones are one line with all their names."""
+        words = []
+        for level in dict.fromkeys(level for level in self.levels.values() if np.isfinite(level)):
+            axes.axhline(level, **_EDGE)
+            names = ", ".join(name for name, value in self.levels.items() if value == level)
+            words.append(f"grey, {style.number(level)}: {names}")
+        if words:
+            axes.set_xlabel("\n".join([self.xlabel, *words]))
+
+
+def limit_accuracy(axes: Axes) -> None:
+    """Draw shares from 0 to a little above the highest."""
+    axes.set_ylim(0, min(1.02, max(0.3, 1.05 * axes.dataLim.y1)))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def mark_guessing(axes: Axes) -> None:
+    """Draw the accuracy of a guess."""
+    axes.axhline(CHANCE, color=style.INK, linestyle=":", linewidth=1.4)
+    beside = axes.get_yaxis_transform()
+    axes.text(0.01, CHANCE, "guessing", ha="left", va="top", fontsize=11, color=style.INK, transform=beside)
+
+
+def mark_diverged(axes: Axes, arms: Arms) -> None:
+    """Put a cross where a run diverged, at the foot of the panel."""
+    for net, runs in arms.items():
+        for step in (run["diverged_at"] for run in runs if run["diverged_at"] is not None):
+            look = {"color": NETS[net].colour, "markersize": 12, "clip_on": False, "zorder": 5}
+            axes.plot(step, 0.03, "X", transform=axes.get_xaxis_transform(), **look)
+
+
+def mark(label: str, marker: str, line: str = "", **look: Any) -> Line2D:
+    """Make a legend's entry; hollow unless told otherwise."""
+    looks = {"color": style.INK, "markerfacecolor": "white", "markersize": 8, **look}
+    return Line2D([], [], marker=marker, linestyle=line, label=label, **looks)

@@ -1,0 +1,56 @@
+"""The nets that experiments compare, one row each, and the settings in which they do."""
+
+from typing import NamedTuple
+
+
+class Net(NamedTuple):
+    """How a net is named and drawn.
+
+    Attributes:
+        label: in legends and tables.
+        short: in the statistics of claims and below axes.
+        colour: of Okabe & Ito, which colour-blind readers can distinguish.
+    """
+
+    label: str
+    short: str
+    colour: str
+
+
+NETS = {
+    "plain": Net("without BN", "plain", "#d55e00"),
+    "batch_norm": Net("with BN", "BN", "#0072b2"),
+    "batch_norm_4": Net("BN after layer 4 only", "one BN", "#56b4e9"),
+    "noisy_batch": Net("noisy BN", "noisy BN", "#009e73"),
+    "noise": Net("noise without BN", "noise", "#cc79a7"),
+    "relative_noise": Net("scaled noise without BN", "scaled noise", "#e69f00"),
+    "l1": Net("l1 norm", "l1", "#009e73"),
+    "l2": Net("l2 norm", "l2", "#cc79a7"),
+    "linf": Net("l-infinity norm", "l-infinity", "#e69f00"),
+    "huber": Net("Huber's BN, variance too small", "Huber's BN", "#009e73"),
+}
+
+
+class Setting(NamedTuple):
+    """One of several settings in which a net is trained.
+
+    Attributes:
+        suffix: what the name of an arm has after the net's: the runs of `batch_norm` are those of the arm `batch_norm_0.1`.
+        words: in the statistics of claims.
+    """
+
+    suffix: str = ""
+    words: str = ""
+
+    def arm(self, net: str) -> str:
+        """Return the name of a net's arm in this setting."""
+        return f"{net}_{self.suffix}" if self.suffix else net
+
+
+UNNAMED = Setting()  # where there is only one
+
+
+def learning_rate(rate: float, optimizer: str = "") -> Setting:
+    """Return the setting of a learning rate, and of an optimiser where there are several."""
+    named = {"sgd": "SGD, ", "adam": "Adam, "}.get(optimizer, "")
+    return Setting(f"{optimizer}_{rate:g}".lstrip("_"), f"{named}learning rate {rate:g}")

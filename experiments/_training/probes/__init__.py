@@ -1,0 +1,23 @@
+"""What is measured while a network trains; none of it changes the training.
+
+landscape    loss and gradients along minus the gradient, and along a random direction
+gradients    how the gradient turns from one step to the next
+shift        internal covariate shift, by definition and as the seed repository measures it
+drift        the distributions of activations
+percentiles  those of the last hidden layer, on the same test images throughout
+probe        what a probe is, and what all of them need
+"""
+
+from experiments._training.probes import drift, gradients, landscape, percentiles, shift
+from experiments._training.probes.probe import Probe as Probe
+
+# Each is made from (config, trainer, loss_scale).
+PROBES = {
+    "landscape": landscape.make_scan,
+    "random_direction": landscape.make_random_scan,
+    "successive_gradients": gradients.make_comparison,
+    "shift": shift.make_shift,
+    "dummy_shift": shift.make_dummy_shift,
+    "drift": drift.make_drift,
+    "percentiles": percentiles.make_percentiles,
+}

@@ -1,0 +1,32 @@
+"""How the gradient turns from one training step to the next, each on its own batch."""
+
+from bnjax import probes, train
+from bnjax.data import Split
+from experiments._config import RunConfig
+from experiments._training.probes.probe import Probe, Record, by_layer, make_loss_fn, take_step
+
+
+def make_comparison(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+    """Compare the gradients of the next two steps: of each layer of `shift_layers`, its weights alone, and of everything.
+
+    The sum norm of a layer is what the seed repository calls gradient predictiveness.
+    """
+    layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in config.shift_layers}
+
+    def gradient(state: train.TrainState, split: Split) -> tuple:
+        batch = train.current_batch(trainer, state, split)
+        return batch, probes.directions.gradient(make_loss_fn(trainer, state, batch), state.params)
+
+    def measure(state: train.TrainState, split: Split) -> Record:
+        batch, previous = gradient(state, split)
+        next_state, _ = take_step(trainer, state, batch)
+        _, current = gradient(next_state, split)
+        found = [probes.gradient_statistics(current, previous, layers=part) for part in (layers, {"all": ""})]
+        record: Record = {"layers": [*layers, "all"]}
+        for name in ("norm", "previous_norm", "step_distance", "step_sum"):
+            record[name] = [loss_scale * float(value) for part in found for value in getattr(part, name)]
+        for name in ("step_cosine", "relative_sum"):
+            record[name] = [float(value) for part in found for value in getattr(part, name)]
+        return record
+
+    return Probe(measure, by_layer)

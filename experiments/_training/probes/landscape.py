@@ -1,0 +1,60 @@
+"""Loss and gradients along a line from the current parameters (Santurkar et al. 2018, Fig. 4)."""
+
+import jax
+import optax
+
+from bnjax import probes, train
+from bnjax.data import Split
+from bnjax.types import LossFn, Params
+from experiments._config import RunConfig
+from experiments._training.probes.probe import Probe, Record, make_loss_fn
+
+
+def make_scan(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+    """Scan along minus the gradient; lengths of steps are those of the optimiser's step times `step_multiples`."""
+    sizes = tuple(loss_scale * config.learning_rate * multiple for multiple in config.step_multiples)
+
+    def measure(state: train.TrainState, split: Split) -> Record:
+        loss_fn = _loss_fn(config, trainer, state, split)
+        scan = probes.scan_line(loss_fn, state.params, step_sizes=sizes, norm=config.probe_norm)
+        return _record(scan, loss_scale)
+
+    return Probe(measure)
+
+
+def make_random_scan(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+    """Scan along a random direction, a new one at every step, that is as long as the gradient."""
+    sizes = tuple(loss_scale * config.learning_rate * multiple for multiple in config.step_multiples)
+
+    def measure(state: train.TrainState, split: Split) -> Record:
+        loss_fn = _loss_fn(config, trainer, state, split)
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 4), state.step)
+        direction = _as_long(
+            probes.directions.random(key, state.params), probes.directions.gradient(loss_fn, state.params)
+        )
+        scan = probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes, norm=config.probe_norm)
+        return _record(scan, loss_scale)
+
+    return Probe(measure)
+
+
+def _loss_fn(config: RunConfig, trainer: train.Trainer, state: train.TrainState, split: Split) -> LossFn:
+    """Make the loss that is scanned."""
+    batch = train.current_batch(trainer, state, split)
+    return make_loss_fn(trainer, state, batch, l2=config.weight_decay if config.probe_penalty else 0.0)
+
+
+@jax.jit
+def _as_long(direction: Params, like: Params) -> Params:
+    """Give a direction the l2 norm of another."""
+    return optax.tree.scale(optax.tree.norm(like) / optax.tree.norm(direction), direction)
+
+
+def _record(scan: probes.LineScan, loss_scale: float) -> Record:
+    """Take what is kept of a scan, in the units of the configuration."""
+    scaled = ("start_loss", "loss", "gradient_norm", "gradient_distance", "smoothness")
+    return {
+        "step_sizes": scan.step_sizes / loss_scale,
+        **{name: loss_scale * getattr(scan, name) for name in scaled},
+        "gradient_cosine": scan.gradient_cosine,
+    }

@@ -1,0 +1,111 @@
+"""Internal covariate shift, by its definition and as the seed repository measures it."""
+
+from functools import partial
+
+import jax
+import numpy as np
+from jax import Array
+
+from bnjax import probes, train
+from bnjax.data import Split
+from bnjax.types import Batch, Params
+from experiments._config import RunConfig
+from experiments._training.probes.probe import (
+    Probe,
+    Record,
+    by_layer,
+    layer_pattern,
+    make_loss_fn,
+    take_step,
+    weight_layers,
+)
+
+
+def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+    """Measure Definition 2.1 of Santurkar et al. 2018, with the step that the optimiser is about to take.
+
+    Gradients are those of the weights alone; of earlier layers everything moves, biases and normalisers too, unless
+    `shift_weights_only` says otherwise.
+    """
+    names = [f"layer_{n}" for n in config.shift_layers]
+
+    def measure(state: train.TrainState, split: Split) -> Record:
+        batch = train.current_batch(trainer, state, split)
+        next_state, _ = take_step(trainer, state, batch)
+        update = jax.tree.map(lambda new, old: new - old, next_state.params, state.params)
+        found = probes.covariate_shift(
+            make_loss_fn(trainer, state, batch),
+            state.params,
+            update,
+            {f"layer_{n}": layer_pattern(n) for n in weight_layers(state.params)},
+            of=names,
+            moved="kernel$" if config.shift_weights_only else None,
+            compared="kernel$",
+        )
+        return {
+            "layers": names,
+            "difference": loss_scale * found.difference,
+            "relative_difference": found.relative_difference,
+            "cosine": found.cosine,
+            "gradient_norm": loss_scale * found.gradient_norm,
+        }
+
+    return Probe(measure, by_layer)
+
+
+def make_dummy_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+    """Measure as the repository of Mameli's article does, and the same without any step.
+
+    A second net has the kernels of the convolutions, but biases, normalisers and classifier of its own random initialisation.
+    The measured layer's kernel gradient of the net is compared with that of the second net, once its convolutions up to and
+    including that layer have taken their step: the first layer of `shift_layers`. "zero_step" is the same comparison when none
+    of them has: what of the measure is not shift at all.
+    """
+    layer = config.shift_layers[0]
+
+    def measure(state: train.TrainState, split: Split) -> Record:
+        batch = train.current_batch(trainer, state, split)
+        next_state, _ = take_step(trainer, state, batch)
+        dummy = train.init_state(trainer, jax.random.fold_in(state.key, 5), batch.inputs)
+        still = _with_kernels(dummy.params, state.params, _convolutions(state.params))
+        moved = _with_kernels(still, next_state.params, [n for n in _convolutions(state.params) if n <= layer])
+        gradient = _kernel_gradient(trainer, state, state.params, batch, layer)
+        record: Record = {}
+        for name, params in (("step", moved), ("zero_step", still)):
+            # its own dropout masks come with its own key
+            other = _kernel_gradient(trainer, dummy.replace(step=state.step), params, batch, layer)
+            difference, lengths = np.linalg.norm(gradient - other), np.linalg.norm(gradient) * np.linalg.norm(other)
+            record[f"{name}_difference"] = float(loss_scale * difference)
+            record[f"{name}_cosine"] = float(np.vdot(gradient, other) / lengths) if lengths else float("nan")
+        return record
+
+    return Probe(measure)
+
+
+def _convolutions(params: Params) -> list[int]:
+    """List the numbers of the convolutions."""
+    return [n for n in weight_layers(params) if f"conv_{n}" in params]
+
+
+def _with_kernels(params: Params, source: Params, layers: list[int]) -> Params:
+    """Take the kernels of some convolutions from another net."""
+    names = {f"conv_{n}" for n in layers}
+    return {
+        name: {**leaves, "kernel": source[name]["kernel"]} if name in names else leaves
+        for name, leaves in params.items()
+    }
+
+
+def _kernel_gradient(
+    trainer: train.Trainer, state: train.TrainState, params: Params, batch: Batch, layer: int
+) -> np.ndarray:
+    """Differentiate the loss by one layer's kernel."""
+    return np.asarray(_gradients(trainer, state, params, batch)[f"conv_{layer}"]["kernel"])
+
+
+@partial(jax.jit, static_argnames="trainer")
+def _gradients(
+    trainer: train.Trainer, state: train.TrainState, params: Params, batch: Batch
+) -> dict[str, dict[str, Array]]:
+    """Differentiate the loss of a step at other parameters."""
+    return jax.grad(make_loss_fn(trainer, state, batch))(params)

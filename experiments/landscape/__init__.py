@@ -1,0 +1,197 @@
+"""The loss landscape along the gradient while a VGG trains, with and without batch norm.
+
+Claim: along the gradient, with batch norm the loss varies less, the gradient changes less ("gradient predictiveness") and
+changes less per distance ("effective smoothness"); meanwhile the net learns faster.
+Source: Santurkar et al. 2018, Sec. 3.1, Fig. 1 and 4; preset mameli: the setting of the seed repository, whose batch norm
+follows the fourth convolution alone; alx: that of a replication with Adam, which, like another one with SGD, compares runs of
+several learning rates instead of points along the gradient.
+Command: TFDS_DATA_DIR=... python -m experiments landscape --preset cpu
+Measured: preset cpu, three seeds and ten draws, two cores beside other work, 30 minutes, half of them for deep linear networks
+that covariate_shift and lp_norms share: in steps 80 to 1,500 the loss varies 3.3 times, the gradient 2.0 times as much along
+the gradient without BN; at step 0 the net with BN is the rougher one.
+Presets mameli, alx and paper wait for an accelerator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments._presets import ALX, CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
+
+
+@dataclass(frozen=True)
+class Config:
+    """A VGG and a deep linear network.
+
+    Attributes:
+        vgg: the VGG.
+        deep_linear: the deep linear network.
+        short_multiples: step sizes of the runs that tell the edge of stability from a saturated metric: their smallest one is
+            half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it doubles; where
+            it is two over the learning rate, it stays.
+        rates: learning rates of further VGGs, which begin alike and are fed alike; at each step, their losses span a band.
+            Without any, there are none of them.
+        rates_steps: steps that these take at most; by default, the 20 epochs of the replication.
+    """
+
+    vgg: VGGRun
+    deep_linear: DeepLinearRun
+    short_multiples: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    rates: tuple[float, ...] = ()
+    rates_steps: int = 20 * 390
+
+    def __post_init__(self):
+        is_band = len(set(self.rates)) == len(self.rates) != 1
+        is_usable = all(0 < rate < float("inf") for rate in self.rates)
+        check(is_band and is_usable, "rates", "none, or two or more different numbers > 0 and finite", self.rates)
+        check(self.rates_steps >= 1, "rates_steps", "at least 1", self.rates_steps)
+
+
+_PROBES = ("landscape", "random_direction", "successive_gradients")
+# Of a scan, what is published.
+_KEPT = ("step", "loss", "gradient_norm", "gradient_distance", "smoothness")
+# Of Kevin-LD's replication, with SGD, and of AlexeyGB's, with Adam.
+_SGD_RATES, _ADAM_RATES = (0.05, 0.1, 0.2), (1e-4, 5e-4, 1e-3, 2e-3)
+# Adam's learning rates are a hundredth of SGD's; the scans go as far.
+_ADAM: dict[str, Any] = {"learning_rate": 1e-3, "probe_every": 130, "step_multiples": (50.0, 100.0, 200.0, 400.0)}
+
+PRESETS = {
+    "cpu": Config(
+        VGGRun(**{**CPU, "num_steps": 1500, "eval_every": 500}, probes=_PROBES),
+        DEEP_LINEAR,
+        rates=_SGD_RATES,
+        rates_steps=1000,
+    ),
+    "smoke": Config(
+        VGGRun(**SMOKE, probes=_PROBES),
+        DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)),
+        (0.25, 2.0),
+        rates=(0.05, 0.2),
+    ),
+    "mameli": Config(VGGRun(**MAMELI, probes=_PROBES), DEEP_LINEAR),
+    "alx": Config(
+        VGGRun(**{**ALX, **_ADAM}, probes=_PROBES),
+        DEEP_LINEAR,
+        (25.0, 50.0, 100.0, 200.0, 400.0),
+        rates=_ADAM_RATES,
+        rates_steps=ALX["num_steps"],
+    ),
+    "paper": Config(VGGRun(**PAPER, probes=_PROBES, seeds=(0, 1, 2)), DEEP_LINEAR, rates=_SGD_RATES),
+}
+
+
+def short_arms(config: Config) -> dict[str, RunConfig]:
+    """Name the nets that are scanned from a smaller step on."""
+    changes: dict[str, Any] = {"step_multiples": config.short_multiples, "probes": ("landscape",)}
+    return {net: arm(run, **changes) for net, run in with_and_without(config.vgg).items()}
+
+
+def rate_arms(config: Config) -> dict[str, RunConfig]:
+    """Name the nets of several learning rates, by net and learning rate; of their gradients, the last layer's is compared."""
+    from bnjax.models import VGGConfig
+
+    changes: dict[str, Any] = {
+        "num_steps": min(config.rates_steps, config.vgg.num_steps),
+        "probes": ("successive_gradients",),
+        "shift_layers": (VGGConfig(depth=config.vgg.depth).num_layers,),
+    }
+    return {
+        f"{net}_{rate:g}": arm(run, learning_rate=rate, **changes)
+        for rate in config.rates
+        for net, run in with_and_without(config.vgg).items()
+    }
+
+
+def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
+    """Name all nets; raise ValueError where what the figure needs would not be measured."""
+    check({*_PROBES} <= {*config.vgg.probes}, "vgg.probes", f"at least {', '.join(_PROBES)}", config.vgg.probes)
+    measured = config.deep_linear.probes
+    check("landscape" in measured, "deep_linear.probes", "at least landscape", measured)
+    return {
+        "arms": with_and_without(config.vgg),
+        "short": short_arms(config),
+        "deep_linear": with_and_without(config.deep_linear),
+        "multirun": rate_arms(config),
+    }
+
+
+def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
+    """Train and probe every net; return the data of the figure."""
+    from experiments._training.experiment import train_all
+    from experiments._training.run import config_errors
+
+    with config_errors():
+        nets = groups(config)
+    data = train_all(nets, options)
+    for group, trim in (("arms", _trim), ("short", _trim_short), ("deep_linear", _trim_long), ("multirun", _trim_rate)):
+        for found in (found for runs in data[group].values() for found in runs):
+            trim(found)
+    return data
+
+
+def _trim(found: dict[str, Any]) -> None:
+    """Drop of a run what neither figure nor claims take: parts of the scans, layers but the first."""
+    for name in ("landscape", "random_direction"):
+        found[name] = {kept: found[name][kept] for kept in _KEPT}
+    layers = found["successive_gradients"]["layers"]
+    found["successive_gradients"]["layers"] = dict([*layers.items()][:1])
+
+
+def _trim_short(found: dict[str, Any]) -> None:
+    """Keep the smoothness alone; the training is that of the other runs, which differ in nothing but their scans."""
+    del found["train"]
+    found["landscape"] = {name: found["landscape"][name] for name in ("step", "smoothness")}
+
+
+def _trim_long(found: dict[str, Any]) -> None:
+    """Keep the ends of each scan."""
+    for name in {"train", "shift"} & {*found}:
+        del found[name]
+    for name in {"landscape", "random_direction"} & {*found}:
+        found[name] = _ends(found[name])
+
+
+def _trim_rate(found: dict[str, Any]) -> None:
+    """Keep the loss, and of the last layer how far its gradient moves in a step."""
+    from experiments._numbers import curves
+
+    found["train"] = curves.coarser(found["train"], 100, ("loss",))
+    gradients = found["successive_gradients"]
+    layer = next(iter(gradients["layers"]))
+    gradients["layers"] = {layer: {"step_distance": gradients["layers"][layer]["step_distance"]}}
+
+
+def _ends(scans: dict[str, Any]) -> dict[str, Any]:
+    """Keep of each scan's losses and gradient distances the smallest and the largest, and the largest smoothness."""
+    from experiments._numbers import curves
+
+    kept = {
+        "loss": (curves.lowest_loss, curves.highest_loss),
+        "gradient_distance": (curves.nearest_gradient, curves.farthest_gradient),
+        "smoothness": (curves.effective_smoothness,),
+    }
+    columns = {name: zip(*(end(scans).tolist() for end in ends), strict=True) for name, ends in kept.items()}
+    return {"step": scans["step"], **{name: [list(ends) for ends in column] for name, column in columns.items()}}
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put the result into a table."""
+    from experiments._numbers.landscape import table
+
+    return table(data)
+
+
+def plot(data: dict[str, Any]) -> Any:
+    """Draw accuracy, scans along the gradient and random directions, successive gradients, learning rates, deep linear nets."""
+    from experiments._figures.landscape_rows import landscape_rows
+
+    return landscape_rows(data)
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Say how much less the landscape varies with batch norm, where the smoothness ends, and what learning rates change."""
+    from experiments._numbers.landscape import findings
+
+    return findings(data)

@@ -1,0 +1,70 @@
+"""The figure of batch norm with noise: accuracy, the strength of the noise, and the stability of activations."""
+
+from functools import partial
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments._evidence.drift import Moment, drift, subject, typical
+from experiments._evidence.format import plural
+from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
+from experiments._figures import captions
+from experiments._figures.figure import Block, make_figure
+from experiments._figures.panels import Accuracy, Dots
+from experiments.noisy_batchnorm import NOISY, by_strength
+
+
+def plot(data: dict[str, Any]) -> Figure:
+    """Draw accuracy and what the strength of the noise does to it; below, how far means and variances move."""
+    arms, config = data["arms"], data["config"]
+    drifts = [[_drift(data, moment, relative) for relative in (False, True)] for moment in ("mean", "variance")]
+    return make_figure(
+        f"{captions.network(config)}: noise at every step, with and without batch norm",
+        [Block("", [[Accuracy(arms), _strengths(data)], *drifts])],
+        captions.recipe(config, data["preset"]),
+        [
+            captions.images(config),
+            f"noise '{config['noise']}' in training{' and tests' * config.get('noise_in_tests', False)}",
+        ],
+        [
+            "each unit and step has a mean and a scale of the noise of its own; scaled noise: in units of each unit's std",
+            f"other strengths: {plural(max(map(len, data['sweep'].values())), 'seed')}",
+        ],
+        [
+            f"drift: of {subject(config)}s, noise included, between measurements {config['probe_every']} steps apart",
+            "dots: median over units, steps and seeds",
+            "lines: range over seeds",
+            "shades: middle 80 % of the steps",
+        ],
+        captions.origin(data),
+    )
+
+
+def _strengths(data: dict[str, Any]) -> Dots:
+    """Show the accuracy at the end for each strength of the noise."""
+    return Dots(
+        {net: data["arms"][net] for net in NOISY},
+        by_strength(data),
+        {"training, with noise": TRAIN_ACCURACY.at_end(50), "test, without": TEST_ACCURACY.at_end()},
+        title="Accuracy at the end",
+        xlabel="strength of the noise",
+        ylabel="accuracy",
+        scale="percent",
+        joined=True,
+    )
+
+
+def _drift(data: dict[str, Any], moment: Moment, relative: bool) -> Dots:
+    """Show how far a moment of each layer's units moves between two measurements."""
+    names = {f"layer {layer_number(layer)}": layer for layer in layer_names(all_runs(data["arms"]), "drift")}
+    of, unit = partial(drift, moment=moment, relative=relative), {"mean": "std", "variance": "variance"}.get(moment)
+    columns: dict[str, Arms] = dict.fromkeys(names, data["arms"])
+    return Dots(
+        data["arms"],
+        columns,
+        {"": lambda column: typical(names[column], moment, relative=relative)},
+        title=f"Drift of the {moment}" + ", relative" * relative,
+        ylabel=f"|change of the {moment}|" + f" / {unit}" * relative,
+        shaded=lambda column: of(names[column]),
+    )

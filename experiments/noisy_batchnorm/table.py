@@ -1,0 +1,63 @@
+"""The tables and the findings of batch norm with noise."""
+
+from typing import Any
+
+from experiments._evidence.drift import layer_titles, ratios, subject, typical
+from experiments._evidence.format import TIMES
+from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.run import all_runs, layer_names, layer_number
+from experiments._evidence.table import accuracies, by_net, divergences, seeds, written
+from experiments._nets import NETS
+from experiments.noisy_batchnorm import by_strength
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put accuracies and drifts of the mean into tables."""
+    nets = {NETS[net].label: runs for net, runs in data["arms"].items()}
+    named = {**nets, **_swept(data)}
+    drifts = {
+        f"layer {layer_number(layer)}{', in stds' * relative}": typical(layer, "mean", relative=relative)
+        for relative in (False, True)
+        for layer in layer_names(all_runs(data["arms"]), "drift")
+    }
+    return "\n".join(
+        [
+            "",
+            *accuracies(named),
+            f"Medians over {seeds(data['config'])}; nets that are named with a strength of their noise have one seed.",
+            f"Training is with noise, tests are with{'' if data['config'].get('noise_in_tests') else 'out'} it.",
+            "",
+            "How far the mean of a unit moves between two measurements:",
+            *by_net(nets, drifts),
+            *divergences(named),
+        ]
+    )
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Describe what the noise does to accuracy, and to the stability of the activations."""
+    config, layers = data["config"], layer_names(all_runs(data["arms"]), "drift")
+    train = {net: written(runs, TRAIN_ACCURACY.at_end(50)) for net, runs in data["arms"].items()}
+    test = {net: written(runs, TEST_ACCURACY.at_end()) for net, runs in data["arms"].items()}
+    moves, in_stds = (ratios(data, "noisy_batch", "plain", "mean", relative=relative) for relative in (False, True))
+    found = (
+        f"After {config['num_steps']:,} steps the training accuracy is {train['noisy_batch']} with noisy batch norm, "
+        f"{train['batch_norm']} with batch norm and {train['plain']} without; the same noise leaves the plain net at "
+        f"{train['noise']}, and noise in units of each unit's own standard deviation at {train['relative_noise']}. With "
+        f"running statistics of noisy activations, and with{'' if config.get('noise_in_tests') else 'out'} the noise, noisy "
+        f"batch norm has a test accuracy of {test['noisy_batch']}, batch norm of {test['batch_norm']}. In "
+        f"{config['probe_every']} steps the mean of a {subject(config)} in layers {layer_titles(layers)} moves "
+        f"{TIMES.number(moves.low)} to {TIMES.number(moves.high)} times as far with noisy batch norm as without batch norm, "
+        f"{TIMES.number(in_stds.low)} to {TIMES.number(in_stds.high)} times in units of each unit's own standard deviation."
+    )
+    return " ".join([found, *divergences({**data["arms"], **_swept(data)})])
+
+
+def _swept(data: dict[str, Any]) -> dict[str, Any]:
+    """Name the nets with noise of other strengths than the usual one."""
+    return {
+        f"{NETS[net].label}, {strength}": runs
+        for strength, arms in by_strength(data).items()
+        for net, runs in arms.items()
+        if runs not in data["arms"].values()
+    }

@@ -1,0 +1,27 @@
+"""A small VGG with and without batch norm on 8x8 digits, and the landscape along its gradient, within minutes.
+
+Claim: with batch norm the net learns faster, and its loss and gradients change less along the gradient.
+Source: Santurkar et al. 2018, Fig. 1 and 4, scaled down to images that come with the installation.
+Command: python -m experiments quickstart
+Measured: on two CPU cores in about a minute, 400 steps, one seed: test accuracy 96 % with BN, 95 % without.
+"""
+
+from experiments._presets import SMOKE
+from experiments._config import VGGRun
+from experiments._landscape import plot as plot
+from experiments._landscape import run as run
+from experiments._landscape import summarise as summarise
+
+PRESETS = {
+    "cpu": VGGRun(
+        probes=("landscape",),
+        dataset="digits",
+        width=0.125,
+        batch_size=64,
+        num_steps=400,
+        eval_every=40,
+        probe_every=20,
+        step_multiples=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
+    ),
+    "smoke": VGGRun(**SMOKE, probes=("landscape",)),
+}
