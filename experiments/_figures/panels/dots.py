@@ -1,6 +1,6 @@
 """The panel of numbers per net, in columns or rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,7 @@ class Dots(Panel):
 
     Attributes:
         arms: the nets, in the order in which they stand beside each other.
-        columns: by their label, the runs of each net.
+        columns: by their label, the runs of each net; labels alone where every column has the runs of `arms`.
         measures: what is drawn, by its words in the panel's legend; the first has full markers, the second hollow ones. A
             function maps a column's label to the measure.
         horizontal: draw columns as rows, from top to bottom.
@@ -38,7 +38,7 @@ class Dots(Panel):
     """
 
     arms: Arms
-    columns: Mapping[str, Arms]
+    columns: Mapping[str, Arms] | Sequence[str]
     measures: Mapping[str, Measure | OfColumn]
     xlabel: str = field(default="", kw_only=True)
     scale: Scale = field(default="log", kw_only=True)
@@ -52,7 +52,14 @@ class Dots(Panel):
     @property
     def shown(self) -> list[Run]:
         """The runs of all columns."""
-        return [run for arms in self.columns.values() for net in self.arms for run in arms.get(net, [])]
+        return [run for arms in self._columns.values() for net in self.arms for run in arms.get(net, [])]
+
+    @property
+    def _columns(self) -> Mapping[str, Arms]:
+        """The runs of each net, by the label of the column."""
+        if isinstance(self.columns, Mapping):
+            return self.columns
+        return {label: self.arms for label in self.columns}  # noqa: C420  # whose type pyright then knows
 
     def draw_data(self, axes: Axes) -> None:
         """Draw the numbers of every net, column and measure."""
@@ -88,7 +95,7 @@ class Dots(Panel):
         colour, (marker, fill) = NETS[net].colour, _LOOKS[side]
         look = {"color": colour, "markerfacecolor": fill or colour, "markersize": 8, "markeredgewidth": 1.8}
         middles = []
-        for place, (label, arms) in zip(places, self.columns.items(), strict=True):
+        for place, (label, arms) in zip(places, self._columns.items(), strict=True):
             values = [_of(measure, label).of(run) for run in arms.get(net, [])]
             low, middle, high = spread(values)
             middles.append(middle)
@@ -115,7 +122,7 @@ class Dots(Panel):
         """Draw a line per seed through the columns, each of which has one net."""
         found = [
             {run["seed"]: _of(next(iter(self.measures.values())), label).of(run) for run in all_runs(arms)}
-            for label, arms in self.columns.items()
+            for label, arms in self._columns.items()
         ]
         for seed in sorted({seed for column in found for seed in column}):
             values = [column.get(seed, np.nan) for column in found]
@@ -124,7 +131,7 @@ class Dots(Panel):
     def _shade(self, axes: Axes, net: str, places: np.ndarray) -> None:
         """Shade where the middle 80 % of the steps lie."""
         assert self.shaded is not None
-        for place, (label, arms) in zip(places, self.columns.items(), strict=True):
+        for place, (label, arms) in zip(places, self._columns.items(), strict=True):
             values = np.concatenate([[np.nan], *(self.shaded(label).curve(run)[1] for run in arms.get(net, []))])
             values = values[np.isfinite(values)]
             if values.size:

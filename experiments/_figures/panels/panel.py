@@ -129,7 +129,7 @@ def mark_diverged(axes: Axes, arms: Arms) -> None:
             axes.plot(step, 0.03, "X", transform=axes.get_xaxis_transform(), **look)
 
 
-def mark(label: str, marker: str, line: str = "", **look: Any) -> Line2D:
+def mark(label: str, marker: str, line: Any = "", **look: Any) -> Line2D:
     """Make a legend's entry; hollow unless told otherwise."""
     looks = {"color": style.INK, "markerfacecolor": "white", "markersize": 8, **look}
     return Line2D([], [], marker=marker, linestyle=line, label=label, **looks)
