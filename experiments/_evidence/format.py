@@ -27,7 +27,7 @@ class Format(NamedTuple):
     @property
     def of_difference(self) -> "Format":
         """The format of a difference of two such numbers: percentages differ by points."""
-        return self._replace(spec=f"+{self.spec}", unit="points" if self.unit == "%" else self.unit)
+        return self._replace(spec=f"+{self.spec.lstrip('+')}", unit="points" if self.unit == "%" else self.unit)
 
     def number(self, value: float) -> str:
         """Print a number without its unit; powers of ten where it would be long."""

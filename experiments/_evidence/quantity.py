@@ -168,7 +168,8 @@ class Quantity:
             return AtLeast(num_steps(run)) if num_steps(run) >= max(within, 1) else _too_short(run, within)
 
         smoothed = f", median of {points} points" if points > 1 else ""
-        return Measure(of, f"steps to {self.format.number(level)} {self.format.unit} {self.words}{smoothed}", STEPS)
+        reached = f"{self.format.factor * level:g} {self.format.unit}".strip()
+        return Measure(of, f"steps to {reached} {self.words}{smoothed}", STEPS)
 
     @property
     def _if_diverged(self) -> float:

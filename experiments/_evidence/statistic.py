@@ -52,12 +52,11 @@ class Statistic:
 
     def __sub__(self, other: "Statistic") -> "Statistic":
         """Subtract another statistic, seed by seed."""
-        form = self.format if self.format.spec.startswith("+") else self.format.of_difference
-        return _join((self, other), subtract, " - ", form)
+        return join((self, other), subtract, " - ", self.format.of_difference)
 
     def __truediv__(self, other: "Statistic") -> "Statistic":
         """Divide by another statistic, seed by seed."""
-        return _join((self, other), divide, " / ", TIMES)
+        return join((self, other), divide, " / ", TIMES)
 
     def in_units_of(self, unit: Callable[[Data], float], words: str) -> "Statistic":
         """Divide by a number that the configuration holds, such as 2 / learning rate."""
@@ -109,7 +108,7 @@ def compare(
 ) -> Statistic:
     """Return a statistic that joins the numbers of two nets by a sign, - or /, seed by seed."""
     net, other = (each(of, words, form, name, at, group) for name in nets)
-    joined = _join((net, other), _JOINS[sign], f" {sign} ", form)
+    joined = join((net, other), _JOINS[sign], f" {sign} ", form)
     return replace(joined, who=_at(f"{NETS[nets[0]].short} {sign} {NETS[nets[1]].short}", at))
 
 
@@ -124,15 +123,22 @@ def largest(*statistics: Statistic, who: str = "") -> Statistic:
 
 
 def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
-    joined = _join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values), "")
+    joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values), "")
     names = who or ", ".join(dict.fromkeys(statistic.who for statistic in statistics))
     return replace(joined, what=statistics[0].what, who=f"the {word} of {names}")
 
 
-def _join(
-    statistics: Sequence[Statistic], function: Callable[..., float], sign: str, form: Format | None = None
+def join(
+    statistics: Sequence[Statistic], function: Callable[..., float], sign: str = "", form: Format | None = None
 ) -> Statistic:
-    """Apply a function to the numbers of several statistics, of the seeds that all of them have."""
+    """Apply a function to the numbers of several statistics, of the seeds that all of them have.
+
+    Args:
+        statistics: whose numbers are the function's arguments.
+        function: of as many numbers; where one of them is missing, so is the result.
+        sign: between the statistics' words.
+        form: of the result; by default, that of the first statistic.
+    """
 
     def of(data: Data) -> BySeed:
         columns = [statistic.of(data) for statistic in statistics]

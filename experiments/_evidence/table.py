@@ -21,7 +21,7 @@ ACCURACIES = {
 }
 _EXPLAINED = (
     "Steps: until the median of five points of the training curve is as high; >: not in as many. Train: mean of the",
-    "last 50 batches. A run that diverged guesses.",
+    "last 50 batches; test: all test examples, with running statistics. A run that diverged guesses.",
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Run, all_runs
@@ -52,7 +53,18 @@ class Dots(Panel):
     @property
     def shown(self) -> list[Run]:
         """The runs of all columns."""
-        return [run for arms in self._columns.values() for net in self.arms for run in arms.get(net, [])]
+        return [run for _, run in self._labelled]
+
+    @property
+    def marks(self) -> list[Line2D]:
+        """A triangle, where a number is not known to its end."""
+        found = [_of(measure, label).of(run) for measure in self.measures.values() for label, run in self._labelled]
+        return [*super().marks, *[mark("not reached", "^")] * any(isinstance(value, Bound) for value in found)]
+
+    @property
+    def _labelled(self) -> list[tuple[str, Run]]:
+        """The runs of all columns, with the label of the column."""
+        return [(label, run) for label, arms in self._columns.items() for net in self.arms for run in arms.get(net, [])]
 
     @property
     def _columns(self) -> Mapping[str, Arms]:
@@ -65,6 +77,7 @@ class Dots(Panel):
         """Draw the numbers of every net, column and measure."""
         if self.linked:
             self._link(axes)
+        axes.margins(y=0.1)
         for rank, net in enumerate(self.arms):
             for side, measure in enumerate(self.measures.values()):
                 places = np.arange(len(self.columns)) + self._beside(rank, side)
