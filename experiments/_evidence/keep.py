@@ -67,11 +67,12 @@ def scans(*names: str, ends: bool = False) -> Keep:
 
 
 def by_layer(*names: str, first: bool = False) -> Keep:
-    """Keep some quantities of each layer, or of the first one alone."""
+    """Keep some quantities of each layer, all by default, or of the first layer alone."""
 
     def kept(record: Recorded, _rank: int) -> Recorded:
         layers = dict([*record.get("layers", {}).items()][: 1 if first else None])
-        return {**record, "layers": {layer: {name: found[name] for name in names} for layer, found in layers.items()}}
+        kept = {layer: {name: found[name] for name in names or found} for layer, found in layers.items()}
+        return {**record, "layers": kept}
 
     return kept
 

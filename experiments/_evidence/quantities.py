@@ -30,6 +30,7 @@ LOSS_RANGE = scan("loss", np.ptp, "largest - smallest loss of a scan")
 LEAST_CHANGE = scan("gradient_distance", np.min, "smallest l2 change of the gradient in a scan")
 # Gradient predictiveness: the smaller, the better the gradient at the start predicts that of the other points.
 GRADIENT_CHANGE = scan("gradient_distance", np.max, "largest l2 change of the gradient in a scan")
+GRADIENT_NORM = Quantity("landscape", "gradient_norm", "l2 norm of the gradient by all parameters")
 SMOOTHNESS = scan("smoothness", np.max, "effective smoothness")
 
 
@@ -60,7 +61,7 @@ SUCCESSIVE: Mapping[str, str] = {
 
 def successive(name: str, layer: str) -> Quantity:
     """Return a quantity of the gradients of successive batches by one layer's weights."""
-    return of_layer("successive_gradients", layer, name, f"{SUCCESSIVE[name]} of successive gradients")
+    return of_layer("successive_gradients", layer, name, f"{SUCCESSIVE[name]} of the gradients of successive batches")
 
 
 def edge_of_stability(config: Mapping[str, Any]) -> float:

@@ -6,9 +6,10 @@ Its words, unit and the runs that it counts come with a statistic, so that they 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
-from experiments._evidence.format import TIMES, Format
+from experiments._evidence.format import TIMES, Format, listing
 from experiments._evidence.run import Data, Run
 from experiments._evidence.value import combine, divide, subtract
 from experiments._nets import NETS, UNNAMED, Setting
@@ -72,12 +73,13 @@ class Statistic:
         return replace(self, of=of, **changes)
 
     def where(self, **fields: Any) -> "Statistic":
-        """Have no number in data whose configuration has other fields than these."""
+        """Have no number in data whose configuration has other fields than these; names may be dotted."""
 
         def of(data: Data) -> BySeed:
-            unlike = {name: value for name, value in fields.items() if data["config"].get(name) != value}
+            unlike = {name: value for name, value in fields.items() if _field(data["config"], name) != value}
             if unlike:
-                raise NotInDataError(f"needs {', '.join(f'{name} {value}' for name, value in unlike.items())}")
+                needs = (f"{name.rpartition('.')[2].replace('_', ' ')} {value}" for name, value in unlike.items())
+                raise NotInDataError(f"needs {listing(needs)}".removesuffix(" True"))
             return self.of(data)
 
         return replace(self, of=of)
@@ -114,17 +116,18 @@ def compare(
 
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the smallest of several statistics, seed by seed; none where one is not known."""
-    return _choose(min, "smallest", statistics, who)
+    return _choose(min, "small", statistics, who)
 
 
 def largest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the largest of several statistics, seed by seed; none where one is not known."""
-    return _choose(max, "largest", statistics, who)
+    return _choose(max, "large", statistics, who)
 
 
 def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
-    joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values), "")
-    names = who or ", ".join(dict.fromkeys(statistic.who for statistic in statistics))
+    joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values))
+    names = who or listing(dict.fromkeys(statistic.who for statistic in statistics))
+    word += {"small": "er", "large": "r"}[word] if len(statistics) == 2 else {"small": "est", "large": "st"}[word]
     return replace(joined, what=statistics[0].what, who=f"the {word} of {names}")
 
 
@@ -155,3 +158,8 @@ def join(
 
 def _at(who: str, at: Setting) -> str:
     return f"{who}, {at.words}" if at.words else who
+
+
+def _field(config: Any, name: str) -> Any:
+    """Return a field of a configuration, or a field of a field."""
+    return reduce(lambda fields, part: fields.get(part, {}), name.split("."), config)

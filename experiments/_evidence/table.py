@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments._evidence.format import TIMES, Format, plural
-from experiments._evidence.quantities import RECALIBRATED_ACCURACY, TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.quantities import (
+    GRADIENT_CHANGE,
+    LOSS_RANGE,
+    RECALIBRATED_ACCURACY,
+    SMOOTHNESS,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+)
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, Runs, all_runs
 from experiments._evidence.value import median, spread
@@ -76,6 +83,26 @@ def by_measure(
             cells[name].append(cell(median(measure.over(*ratio).of({"arms": arms}).values()), TIMES))
     heads = [NETS[net].label for net in arms]
     return grid([*heads, *([f"{NETS[ratio[0]].short} / {NETS[ratio[1]].short}"] if ratio else [])], cells)
+
+
+def landscape(arms: Arms) -> list[str]:
+    """Write accuracy and landscape of nets without and with batch norm, medians over all scans during training."""
+    rows = {
+        "test accuracy": TEST_ACCURACY.at_end(),
+        "training accuracy": TRAIN_ACCURACY.at_end(50),
+        "loss range": LOSS_RANGE.median(),
+        "gradient predictiveness": GRADIENT_CHANGE.median(),
+        "effective smoothness": SMOOTHNESS.median(),
+    }
+    scans = {net: sum(len(SMOOTHNESS.curve(run)[0]) for run in runs) for net, runs in arms.items()}
+    return [
+        "",
+        *by_measure(arms, rows, ("plain", "batch_norm")),
+        "Along the gradient: largest - smallest loss; largest change of the gradient (smaller predicts better); largest change",
+        f"per distance moved (smaller is smoother). Medians over all scans of a training ({', '.join(f'{NETS[net].label} {num}' for net, num in scans.items())}), late ones",
+        f"included, when a net that has learnt everything is flat by itself; then over {plural(len(arms['plain']), 'seed')}.",
+        *divergences(arms),
+    ]
 
 
 def grid(heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:

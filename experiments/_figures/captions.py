@@ -54,6 +54,11 @@ def length(config: dict[str, Any]) -> str:
     return LENGTHS[config.get("probe_norm", "global")]
 
 
+def loss(config: dict[str, Any]) -> str:
+    """Name the loss that scans evaluate, for an axis."""
+    return "cross-entropy + L2 penalty (nats)" if config.get("probe_penalty") else "cross-entropy (nats)"
+
+
 def deep_linear(config: dict[str, Any]) -> str:
     """Say how a deep linear network was trained, but for its learning rate."""
     return (

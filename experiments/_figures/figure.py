@@ -65,7 +65,7 @@ def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks
         figure.legend(
             handles=handles,
             loc="outside upper center",
-            ncols=min(len(handles), 5),
+            ncols=-(-len(handles) // -(-len(handles) // 5)),
             fontsize=13,
             title=title,
             title_fontsize=17,

@@ -2,7 +2,7 @@
 
 Claim: along the gradient, with batch norm the loss varies less, the gradient changes less ("gradient predictiveness") and
 changes less per distance ("effective smoothness"); meanwhile the net learns faster.
-Source: Santurkar et al. 2018, Sec. 3.1, Fig. 1 and 4; preset mameli: the setting of the seed repository, whose batch norm
+Source: Santurkar et al. 2018, Sec. 3.1, Fig. 1 and 4; preset mameli: the setting of Mameli's repository, whose batch norm
 follows the fourth convolution alone; alx: that of a replication with Adam, which, like another one with SGD, compares runs of
 several learning rates instead of points along the gradient.
 Command: TFDS_DATA_DIR=... python -m experiments landscape --preset cpu
@@ -14,11 +14,11 @@ Presets mameli, alx and paper wait for an accelerator.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from experiments._config import DeepLinearRun, RunConfig, VGGRun, check
+from experiments._evidence.keep import by_layer, scans, training, whole
 from experiments._presets import ALX, CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
-from experiments._config import DeepLinearRun, Options, RunConfig, VGGRun, check
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Config:
     Attributes:
         vgg: the VGG.
         deep_linear: the deep linear network.
-        short_multiples: step sizes of the runs that tell the edge of stability from a saturated metric: their smallest one is
-            half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it doubles; where
-            it is two over the learning rate, it stays.
+        short_multiples: step sizes of the runs that distinguish the edge of stability from a saturated metric: the smallest
+            one is half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it
+            doubles; where it is two over the learning rate, it stays.
         rates: learning rates of further VGGs, which begin alike and are fed alike; at each step, their losses span a band.
             Without any, there are none of them.
         rates_steps: steps that these take at most; by default, the 20 epochs of the replication.
@@ -50,8 +50,6 @@ class Config:
 
 
 _PROBES = ("landscape", "random_direction", "successive_gradients")
-# Of a scan, what is published.
-_KEPT = ("step", "loss", "gradient_norm", "gradient_distance", "smoothness")
 # Of Kevin-LD's replication, with SGD, and of AlexeyGB's, with Adam.
 _SGD_RATES, _ADAM_RATES = (0.05, 0.1, 0.2), (1e-4, 5e-4, 1e-3, 2e-3)
 # Adam's learning rates are a hundredth of SGD's; the scans go as far.
@@ -79,6 +77,22 @@ PRESETS = {
         rates_steps=ALX["num_steps"],
     ),
     "paper": Config(VGGRun(**PAPER, probes=_PROBES, seeds=(0, 1, 2)), DEEP_LINEAR, rates=_SGD_RATES),
+}
+
+
+_SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
+_ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
+# What the data file keeps of a run: of the short scans the smoothness alone, of rates the last layer's gradient.
+KEEP = {
+    "arms": {
+        "train": whole,
+        "landscape": _SCANS,
+        "random_direction": _SCANS,
+        "successive_gradients": by_layer(first=True),
+    },
+    "short": {"landscape": scans("smoothness")},
+    "deep_linear": {"landscape": _ENDS, "random_direction": _ENDS},
+    "multirun": {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)},
 }
 
 
@@ -115,83 +129,3 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
         "deep_linear": with_and_without(config.deep_linear),
         "multirun": rate_arms(config),
     }
-
-
-def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
-    """Train and probe every net; return the data of the figure."""
-    from experiments._training.experiment import train_all
-    from experiments._training.run import config_errors
-
-    with config_errors():
-        nets = groups(config)
-    data = train_all(nets, options)
-    for group, trim in (("arms", _trim), ("short", _trim_short), ("deep_linear", _trim_long), ("multirun", _trim_rate)):
-        for found in (found for runs in data[group].values() for found in runs):
-            trim(found)
-    return data
-
-
-def _trim(found: dict[str, Any]) -> None:
-    """Drop of a run what neither figure nor claims take: parts of the scans, layers but the first."""
-    for name in ("landscape", "random_direction"):
-        found[name] = {kept: found[name][kept] for kept in _KEPT}
-    layers = found["successive_gradients"]["layers"]
-    found["successive_gradients"]["layers"] = dict([*layers.items()][:1])
-
-
-def _trim_short(found: dict[str, Any]) -> None:
-    """Keep the smoothness alone; the training is that of the other runs, which differ in nothing but their scans."""
-    del found["train"]
-    found["landscape"] = {name: found["landscape"][name] for name in ("step", "smoothness")}
-
-
-def _trim_long(found: dict[str, Any]) -> None:
-    """Keep the ends of each scan."""
-    for name in {"train", "shift"} & {*found}:
-        del found[name]
-    for name in {"landscape", "random_direction"} & {*found}:
-        found[name] = _ends(found[name])
-
-
-def _trim_rate(found: dict[str, Any]) -> None:
-    """Keep the loss, and of the last layer how far its gradient moves in a step."""
-    from experiments._numbers import curves
-
-    found["train"] = curves.coarser(found["train"], 100, ("loss",))
-    gradients = found["successive_gradients"]
-    layer = next(iter(gradients["layers"]))
-    gradients["layers"] = {layer: {"step_distance": gradients["layers"][layer]["step_distance"]}}
-
-
-def _ends(scans: dict[str, Any]) -> dict[str, Any]:
-    """Keep of each scan's losses and gradient distances the smallest and the largest, and the largest smoothness."""
-    from experiments._numbers import curves
-
-    kept = {
-        "loss": (curves.lowest_loss, curves.highest_loss),
-        "gradient_distance": (curves.nearest_gradient, curves.farthest_gradient),
-        "smoothness": (curves.effective_smoothness,),
-    }
-    columns = {name: zip(*(end(scans).tolist() for end in ends), strict=True) for name, ends in kept.items()}
-    return {"step": scans["step"], **{name: [list(ends) for ends in column] for name, column in columns.items()}}
-
-
-def summarise(data: dict[str, Any]) -> str:
-    """Put the result into a table."""
-    from experiments._numbers.landscape import table
-
-    return table(data)
-
-
-def plot(data: dict[str, Any]) -> Any:
-    """Draw accuracy, scans along the gradient and random directions, successive gradients, learning rates, deep linear nets."""
-    from experiments._figures.landscape_rows import landscape_rows
-
-    return landscape_rows(data)
-
-
-def findings(data: dict[str, Any]) -> str:
-    """Say how much less the landscape varies with batch norm, where the smoothness ends, and what learning rates change."""
-    from experiments._numbers.landscape import findings
-
-    return findings(data)

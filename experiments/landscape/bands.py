@@ -4,17 +4,36 @@ At the same step such runs have come differently far, since each step of one is 
 rate x steps is the same, small steps of all of them would have come equally far.
 """
 
-from typing import Any
-
 import numpy as np
 
-from experiments._numbers import curves
+from experiments._evidence.quantities import TRAIN_LOSS, successive
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.run import Data, Recorded, Run, recorded, settings
 
-Run = dict[str, Any]
 NETS = ("plain", "batch_norm")
 
 
-def bands(data: dict[str, Any]) -> dict[str, list[Run]]:
+class BandRun(Run):
+    """The runs of one net and seed at several learning rates, joined; each band has a `low`, a `high` and a `width`."""
+
+    same_step: Recorded
+    same_progress: Recorded
+    gradient: Recorded
+
+
+def band(kind: str, edge: str) -> Quantity:
+    """Return an edge of a band, low or high, or its width."""
+    what = {
+        "same_step": "losses of a seed's runs at the same step",
+        "same_progress": "losses at equal learning rate x steps",
+        "gradient": "l2 change of the last layer's gradient from step to step, of a seed's runs",
+    }[kind]
+    return Quantity(
+        kind, edge, {"low": f"smallest of the {what}", "high": f"largest {what}"}.get(edge, f"range of {what}")
+    )
+
+
+def bands(data: Data) -> dict[str, list[Run]]:
     """Join the runs of each net and seed to one; there is none in data without such runs.
 
     Returns:
@@ -23,32 +42,30 @@ def bands(data: dict[str, Any]) -> dict[str, list[Run]]:
         from one step to the next. Each has the smallest (`low`) and largest (`high`) value of all runs, and the distance of
         the two (`width`); once any run has diverged, all of them are infinite.
     """
-    settings = curves.settings(data.get("multirun", {}))
-    found: dict[str, list[Run]] = {net: [] for net in NETS}
-    for net, joined in found.items():
-        by_rate = {float(rate): {run["seed"]: run for run in nets[net]} for rate, nets in settings.items()}
+    joined: dict[str, list[Run]] = {net: [] for net in NETS}
+    for net, runs_of_net in joined.items():
+        by_rate = {
+            float(rate): {run["seed"]: run for run in nets[net]}
+            for rate, nets in settings(data.get("multirun", {})).items()
+        }
         for seed in next(iter(by_rate.values()), {}):
-            joined.append({"seed": seed, **_join({rate: runs[seed] for rate, runs in by_rate.items()})})
-    return found
+            runs_of_net.append(_join(seed, {rate: runs[seed] for rate, runs in by_rate.items()}))
+    return joined
 
 
-def runs_of(data: dict[str, Any], net: str) -> list[Run]:
-    """List the runs of a net at all learning rates."""
-    return [run for nets in curves.settings(data.get("multirun", {})).values() for run in nets[net]]
+def layer(data: Data) -> str:
+    """Return the name of the layer whose gradient was followed."""
+    return next(iter(next(iter(data["multirun"].values()))[0]["successive_gradients"]["layers"]))
 
 
-def layer(data: dict[str, Any]) -> str:
-    """Name the layer whose gradient was followed."""
-    run = next(iter(data["multirun"].values()))[0]
-    return next(iter(run["successive_gradients"]["layers"])).replace("_", " ")
-
-
-def _join(runs: dict[float, Run]) -> Run:
+def _join(seed: int, runs: dict[float, Run]) -> BandRun:
     """Measure the bands over some runs, by their learning rate."""
     steps = max((_losses(run)[0] for run in runs.values()), key=lambda steps: max(steps, default=-1))
-    probed = max((np.array(run["successive_gradients"]["step"]) for run in runs.values()), key=len)
+    probed = max((np.array(recorded(run, "successive_gradients")["step"]) for run in runs.values()), key=len)
     slowest = min(runs)
     return {
+        "seed": seed,
+        "test": max((run.get("test", {}) for run in runs.values()), key=lambda tests: len(tests.get("step", []))),
         "diverged_at": min(
             (run["diverged_at"] for run in runs.values() if run["diverged_at"] is not None), default=None
         ),
@@ -58,19 +75,19 @@ def _join(runs: dict[float, Run]) -> Run:
     }
 
 
-def _band(steps: np.ndarray, values: list[np.ndarray]) -> dict[str, Any]:
+def _band(steps: np.ndarray, values: list[np.ndarray]) -> Recorded:
     """Take the ends of some curves at each step; infinite where one of them is not finite."""
     known = np.isfinite(values).all(axis=0)
-    found = np.where(known, values, 0.0)
-    ends = {"low": found.min(axis=0), "high": found.max(axis=0), "width": np.ptp(found, axis=0)}
+    finite = np.where(known, values, 0.0)
+    ends = {"low": finite.min(axis=0), "high": finite.max(axis=0), "width": np.ptp(finite, axis=0)}
     return {"step": steps.tolist(), **{name: np.where(known, end, np.inf) for name, end in ends.items()}}
 
 
 def _losses(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of a training curve that come before the first that is not finite, in the middle of their steps."""
-    losses = curves.array(run["train"]["loss"])
+    steps, losses = TRAIN_LOSS.curve(run)
     num = len(losses) if np.isfinite(losses).all() else int(np.argmin(np.isfinite(losses)))
-    return np.array(run["train"]["step"][:num]) + (run["train"]["window"] - 1) / 2, losses[:num]
+    return steps[:num] + (recorded(run, "train")["window"] - 1) / 2, losses[:num]
 
 
 def _loss_at(run: Run, steps: np.ndarray) -> np.ndarray:
@@ -84,6 +101,6 @@ def _loss_at(run: Run, steps: np.ndarray) -> np.ndarray:
 
 def _moves(run: Run, num: int) -> np.ndarray:
     """Take how far the gradient moves at the first measurements; infinite where it was not measured any more."""
-    (found,) = run["successive_gradients"]["layers"].values()
-    moves = curves.array(found["step_distance"])
+    (name,) = recorded(run, "successive_gradients")["layers"]
+    _, moves = successive("step_distance", name).curve(run)
     return np.concatenate([moves, np.full(num - len(moves), np.inf)])

@@ -1,185 +1,191 @@
-"""The figure of the experiment `landscape`: a VGG along its gradient, and what else was called its landscape."""
+"""The figure of the loss landscape: a VGG along its gradient, and what else was called its landscape."""
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments._claims.claim import Format
-from experiments._claims.measures import loss_range
+from experiments._evidence.curve import rolling_mean
+from experiments._evidence.format import Format, plural
+from experiments._evidence.quantities import (
+    GRADIENT_CHANGE,
+    HIGHEST_LOSS,
+    LOSS_RANGE,
+    SMOOTHNESS,
+    SUCCESSIVE,
+    TRAIN_LOSS,
+    along_random,
+    edge_of_stability,
+    successive,
+)
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.run import layer_names
 from experiments._figures import captions, style
-from experiments._figures.accuracy import draw_accuracy, explain, smoothing
-from experiments._figures.curves import Arms, draw_curves, mark_diverged, name_block
-from experiments._figures.landscape import draw_scans
-from experiments._figures.rates import describe, draw_rates
-from experiments._figures.style import INK
-from experiments._numbers import curves, rates
+from experiments._figures.figure import Block, make_figure
+from experiments._figures.landscape import along_gradient
+from experiments._figures.panels import Accuracy, Band, Curves, Line
+from experiments.landscape.bands import band, bands, layer
+from experiments.landscape.claims import LOSS_AND_CHANGE
 
-Value = Callable[[dict], np.ndarray]
-_NORM = "l2 (nats / unit)"
+_EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
+_PER_DISTANCE = "change / distance (nats/unit²)"
 
 
-def landscape_rows(data: dict[str, Any]) -> Figure:
+def plot(data: dict[str, Any]) -> Figure:
     """Draw scans along the gradient and along random directions, successive gradients, and the deep linear network."""
-    config, has_rates = data["config"]["vgg"], bool(data.get("multirun"))
-    with style.style():
-        heights = [4.4, 4.2, 4, 4, 3.4, *[4] * has_rates, 4]
-        figure = Figure(figsize=(13, 1.05 * sum(heights) + 0.6))
-        # Panels are two or three columns wide.
-        grid = figure.add_gridspec(len(heights), 6, height_ratios=heights)
-        num_batches = smoothing(config["num_steps"])
-        wide = [figure.add_subplot(grid[row, left : left + 3]) for row in (0, 1) for left in (0, 3)]
-        _draw_vgg(wide, data, num_batches)
-        narrow = [
-            [figure.add_subplot(grid[row, left : left + 2]) for left in (0, 2, 4)] for row in range(2, len(heights))
-        ]
-        _draw_random(narrow[0], data)
-        _draw_successive(narrow[1], narrow[2], data)
-        if has_rates:
-            draw_rates(narrow[3], data)
-        _draw_deep_linear(narrow[-1], data)
-        runs = {net: [*runs, *rates.runs_of(data, net)] for net, runs in data["arms"].items()}
-        handles = [
-            *explain(runs, num_batches),
-            Line2D([], [], color=INK, linestyle="--", label="random direction"),
-        ]
-        figure.legend(
-            handles=handles,
-            loc="outside upper center",
-            ncols=len(handles),
-            fontsize=13,
-            title="The landscape with and without batch norm",
-            title_fontsize=18,
-        )
-        style.write_foot(figure, *_caption(data))
-    return figure
-
-
-def _draw_vgg(panels: list[Axes], data: dict[str, Any], num_batches: int) -> None:
-    """Draw accuracy and what was found along the gradient; with the smoothness, what may set its level."""
-    accuracy, loss, predictiveness, smoothness = panels
-    config = data["config"]["vgg"]
-    draw_accuracy(accuracy, data["arms"], num_batches)
-    draw_scans(loss, predictiveness, smoothness, data["arms"], config)
-    draw_curves(smoothness, data["short"], "landscape", curves.effective_smoothness, ":", width=1.8)
-    style.log_scale(smoothness)
-    rate = config["learning_rate"]
-    edge = {} if config["optimizer"] == "adam" else {"2 / learning rate": 2 / rate}
-    scans = {"": config["step_multiples"], " of dotted scans": data["config"]["short_multiples"]}
-    ends = {f"1 / smallest step{of}": 1 / (rate * min(multiples)) for of, multiples in scans.items()}
-    _draw_levels(smoothness, {**edge, **ends})
-    name_block(accuracy, f"{captions.network(config)}, learning rate {rate:g}: along minus the gradient")
-
-
-def _draw_levels(panel: Axes, levels: dict[str, float]) -> None:
-    """Draw horizontal lines, and name them below the axis; equal ones are one line with all their names."""
-    words = []
-    for level in dict.fromkeys(levels.values()):
-        panel.axhline(level, color=INK, linestyle=(0, (6, 4)), linewidth=1.1, zorder=1.5)
-        names = ", ".join(name for name, value in levels.items() if value == level)
-        words.append(f"grey, {style.number(level)}: {names}")
-    panel.set_xlabel("\n".join(["training step", *words]))
-
-
-def _draw_random(panels: list[Axes], data: dict[str, Any]) -> None:
-    """Draw how much loss and gradient vary along a random direction, beside the gradient's."""
-    _draw_both(
-        panels,
-        data["arms"],
-        (
-            (loss_range, "Range of the loss", "largest - smallest (nats)"),
-            (
-                curves.farthest_gradient,
-                "Change of the gradient",
-                f"{captions.length(data['config']['vgg'])} (nats / unit)",
-            ),
-            (curves.effective_smoothness, "Effective smoothness", "change / distance (nats/unit²)"),
-        ),
-    )
-    name_block(panels[0], "Along a random direction as long as the gradient (dashed), beside it")
-
-
-def _draw_deep_linear(panels: list[Axes], data: dict[str, Any]) -> None:
-    """Draw the deep linear network, whose scans span orders of magnitude."""
-    config = data["config"]["deep_linear"]
-    _draw_both(
-        panels,
-        data["deep_linear"],
-        (
-            (curves.highest_loss, "Largest loss of a scan", "half the squared error"),
-            (curves.farthest_gradient, "Change of the gradient", f"{captions.length(config)} (loss / unit)"),
-            (curves.effective_smoothness, "Effective smoothness", "change / distance (loss/unit²)"),
-        ),
-    )
-    _draw_levels(panels[2], {"2 / learning rate": 2 / config["learning_rate"]})
-    mark_diverged(panels[0], data["deep_linear"])
-    rate = Format("g").number(config["learning_rate"])
-    name_block(panels[0], f"{captions.network(config).capitalize()}, learning rate {rate}")
-
-
-def _draw_both(panels: list[Axes], arms: Arms, quantities: tuple[tuple[Value, str, str], ...]) -> None:
-    """Draw quantities of the scans, along the gradient and along random directions."""
-    for panel, (value, title, label) in zip(panels, quantities, strict=True):
-        draw_curves(panel, arms, "landscape", value, width=1.8)
-        draw_curves(panel, arms, "random_direction", value, "--", width=1.8)
-        panel.set(title=title, xlabel="training step", ylabel=label)
-        style.log_scale(panel)
-
-
-def _draw_successive(upper: list[Axes], lower: list[Axes], data: dict[str, Any]) -> None:
-    """Draw what the seed repository measures of gradients and losses in a row, and the same in honest units below."""
-    layer = next(iter(next(iter(data["arms"].values()))[0]["successive_gradients"]["layers"]))
-    panels = zip(
-        [*upper[:2], *lower],
-        (
-            ("step_sum", "Length of the sum", f"|g + g'|, {_NORM}"),
-            ("norm", "Length of the gradient", f"|g|, {_NORM}"),
-            ("step_distance", "Length of the difference", f"|g - g'|, {_NORM}"),
-            ("relative_sum", "Sum in units of the lengths", "|g + g'| / (|g| + |g'|)"),
-            ("step_cosine", "Turn", "cosine of g and g'"),
-        ),
-        strict=True,
-    )
-    for panel, (name, title, label) in panels:
-        draw_curves(panel, data["arms"], "successive_gradients", curves.of_layer(layer, name), width=1.8)
-        panel.set(title=title, ylabel=label)
-    for panel in (*upper[:2], lower[0]):
-        style.log_scale(panel)
-    lower[1].set(ylim=(0, 1))
-    lower[2].axhline(0, color=INK, linewidth=0.8)
-    draw_curves(upper[2], data["arms"], "train", _smooth(curves.loss_and_change), width=1.8)
-    draw_curves(upper[2], data["arms"], "train", _smooth(curves.named("loss")), ":", width=1.8)
-    upper[2].set(title="Loss + its change", ylabel="nats; dotted: the loss alone", ylim=(0, None))
-    for panel in (*upper, *lower):
-        panel.set_xlabel("training step")
-    words = f"{layer.replace('_', ' ')}'s gradients g', g of successive batches"
-    name_block(upper[0], f"The seed repository's landscape: {words}")
-
-
-def _smooth(value: Value) -> Value:
-    """Average a curve over a sixtieth of it; the first point, which has no change, is left out."""
-
-    def smoothed(train: dict) -> np.ndarray:
-        values = value(train)
-        mean = curves.rolling_mean(values[1:], max(1, len(values) // 60))
-        return np.concatenate([[np.nan], mean])
-
-    return smoothed
-
-
-def _caption(data: dict[str, Any]) -> list[list[str]]:
-    """Say how the numbers came about."""
-    vgg, deep_linear = data["config"]["vgg"], data["config"]["deep_linear"]
-    return [
+    vgg, deep = data["config"]["vgg"], data["config"]["deep_linear"]
+    return make_figure(
+        "The landscape with and without batch norm",
+        [_along_gradient(data), _along_random(data), _successive(data), *_rates(data), _deep_linear(data)],
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg)],
-        ["shaded along the gradient: from the smallest to the largest value of a scan, medians over seeds"],
-        ["bands of the other panels of the VGG: from the smallest to the largest seed"],
-        [captions.deep_linear(deep_linear)],
-        [f"its {captions.scans(deep_linear).partition(' along')[0]}"],
-        describe(data),
+        [
+            "shaded along the gradient: from the smallest to the largest value of a scan, medians over seeds",
+            "bands of the other panels of the VGG: from the smallest to the largest seed",
+        ],
+        [captions.deep_linear(deep), f"its {captions.scans(deep).partition(' along')[0]}"],
+        _several_rates(data),
         captions.origin(data, "training, scans and tests"),
+        marks=[Line2D([], [], color=style.INK, linestyle="--", label="random direction")],
+    )
+
+
+def _along_gradient(data: dict[str, Any]) -> Block:
+    """Show accuracy, loss, gradient and smoothness along minus the gradient; with the last, what may set its level."""
+    config, rate = data["config"]["vgg"], data["config"]["vgg"]["learning_rate"]
+    levels = {
+        "2 / learning rate": edge_of_stability(config),
+        "1 / smallest step": 1 / (rate * min(config["step_multiples"])),
+        "1 / smallest step of dotted scans": 1 / (rate * min(data["config"]["short_multiples"])),
+    }
+    loss, predictiveness, smoothness = along_gradient(data["arms"], config, data["short"], levels)
+    heading = f"{captions.network(config)}, learning rate {rate:g}: along minus the gradient"
+    return Block(heading, [[Accuracy(data["arms"]), loss], [predictiveness, smoothness]])
+
+
+def _along_random(data: dict[str, Any]) -> Block:
+    """Show how much loss and gradient vary along a random direction, beside the gradient's."""
+    length = captions.length(data["config"]["vgg"])
+    shown = (
+        (LOSS_RANGE, "Range of the loss", "largest - smallest (nats)"),
+        (GRADIENT_CHANGE, "Change of the gradient", f"{length} (nats / unit)"),
+        (SMOOTHNESS, "Effective smoothness", _PER_DISTANCE),
+    )
+    row = [Curves(data["arms"], _both(quantity), title=title, ylabel=label) for quantity, title, label in shown]
+    return Block("Along a random direction as long as the gradient (dashed), beside it", [row])
+
+
+def _both(quantity: Quantity) -> list[Line]:
+    """Draw a quantity along the gradient and along random directions."""
+    return [Line(quantity), Line(along_random(quantity), "--")]
+
+
+def _successive(data: dict[str, Any]) -> Block:
+    """Show what Mameli measures of gradients and losses, and the same in units of their own lengths."""
+    arms = data["arms"]
+    name = layer_names(arms["plain"], "successive_gradients")[0]
+    titles = {
+        "step_sum": "Length of the sum",
+        "norm": "Length of the gradient",
+        "step_distance": "Length of the difference",
+        "relative_sum": "Sum in units of the lengths",
+        "step_cosine": "Turn",
+    }
+    panels = [
+        Curves(
+            arms,
+            [Line(successive(kind, name))],
+            title=title,
+            ylabel=SUCCESSIVE[kind] + ("" if kind in _UNITLESS else ", l2 (nats / unit)"),
+            scale="linear" if kind in _UNITLESS else "log",
+            ylim=(0, 1) if kind == "relative_sum" else None,
+            line=0 if kind == "step_cosine" else None,
+        )
+        for kind, title in titles.items()
     ]
+    losses = Curves(
+        arms,
+        [Line(LOSS_AND_CHANGE, smooth=_smooth), Line(TRAIN_LOSS, ":", smooth=_smooth)],
+        title="Loss + its change",
+        ylabel="nats; dotted: the loss alone",
+        scale="linear",
+        ylim=(0, None),
+    )
+    heading = f"Mameli's landscape: {name.replace('_', ' ')}'s gradients g', g of successive batches"
+    return Block(heading, [[*panels[:2], losses], panels[2:]])
+
+
+_UNITLESS = ("relative_sum", "step_cosine")
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Average a curve over a sixtieth of it; the first point, which has no change, is left out."""
+    return np.concatenate([[np.nan], rolling_mean(values[1:], max(1, len(values) // 60))])
+
+
+def _rates(data: dict[str, Any]) -> list[Block]:
+    """Show bands over runs of several learning rates; nothing where there are none."""
+    if not data.get("multirun"):
+        return []
+    joined, sizes = bands(data), data["config"]["rates"]
+    top = max(np.max(band("same_step", "high").curve(run)[1], initial=0) for runs in joined.values() for run in runs)
+    titles = {
+        "same_step": ("Losses at equal steps", captions.loss(data["config"]["vgg"]), "training step"),
+        "same_progress": ("Losses at equal rate x steps", "", f"steps of learning rate {min(sizes):g}"),
+        "gradient": (
+            "Change from step to step",
+            f"|g - g'| of {layer(data).replace('_', ' ')}, l2 (nats / unit)",
+            "training step",
+        ),
+    }
+    row = [
+        Band(
+            joined,
+            band(kind, "low"),
+            band(kind, "high"),
+            title=title,
+            ylabel=ylabel,
+            xlabel=xlabel,
+            # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
+            scale="log" if kind == "gradient" or top > _EXPLODED else "linear",
+        )
+        for kind, (title, ylabel, xlabel) in titles.items()
+    ]
+    heading = f"The replications' landscape: runs at {len(sizes)} learning rates from {min(sizes):g} to {max(sizes):g}"
+    return [Block(heading, [row])]
+
+
+def _several_rates(data: dict[str, Any]) -> list[str]:
+    """Describe such runs, and what their bands are; nothing where there are none."""
+    if not data.get("multirun"):
+        return []
+    run = next(iter(data["multirun"].values()))[0]
+    return [
+        f"learning rates {', '.join(f'{rate:g}' for rate in data['config']['rates'])}: loss averaged over "
+        f"{plural(run['train']['window'], 'step')}",
+        "bands from the smallest to the largest of a seed's runs, medians over seeds",
+    ]
+
+
+def _deep_linear(data: dict[str, Any]) -> Block:
+    """Show the deep linear network, whose scans span orders of magnitude."""
+    config = data["config"]["deep_linear"]
+    shown = (
+        (HIGHEST_LOSS, "Largest loss of a scan", "half the squared error"),
+        (GRADIENT_CHANGE, "Change of the gradient", f"{captions.length(config)} (loss / unit)"),
+        (SMOOTHNESS, "Effective smoothness", "change / distance (loss/unit²)"),
+    )
+    row = [
+        Curves(
+            data["deep_linear"],
+            _both(quantity),
+            title=title,
+            ylabel=label,
+            levels={"2 / learning rate": edge_of_stability(config)} if quantity is SMOOTHNESS else {},
+        )
+        for quantity, title, label in shown
+    ]
+    rate = Format("g").number(config["learning_rate"])
+    return Block(f"{captions.network(config).capitalize()}, learning rate {rate}", [row])

@@ -1,114 +1,124 @@
-"""What table and findings take from the data of the experiment `landscape`."""
+"""The tables and the findings of the loss landscape."""
 
 import math
 from typing import Any
 
-from experiments._claims.claim import TIMES, Claim, Format, judge
-from experiments._claims.landscape import CLAIMS
-from experiments._claims.measures import divide, highest, loss_range, median_of
-from experiments._numbers import accuracy, curves, rates
+from experiments._evidence.format import TIMES, listing
+from experiments._evidence.quantities import (
+    GRADIENT_CHANGE,
+    HIGHEST_LOSS,
+    LOSS_RANGE,
+    SMOOTHNESS,
+    SUCCESSIVE,
+    TEST_ACCURACY,
+    along_random,
+    successive,
+)
+from experiments._evidence.run import layer_names
+from experiments._evidence.table import by_measure, divergences, landscape, seeds
+from experiments._evidence.value import median
+from experiments._evidence.verdict import judge
+from experiments._nets import NETS as NAMES
+from experiments.landscape.bands import NETS, band, bands, layer
+from experiments.landscape.claims import CLAIMS
 
-_SHORT = Format("z.3g")
-_LATE = {"final_share": 0.25}
-# Rows of the table: words, group of arms, and what is measured of a run.
-_VGG = (
-    ("smoothness, last quarter", "arms", median_of("landscape", curves.effective_smoothness, **_LATE)),
-    ("  smaller smallest step", "short", median_of("landscape", curves.effective_smoothness, **_LATE)),
-    ("random: loss range", "arms", median_of("random_direction", loss_range)),
-    ("random: smoothness", "arms", median_of("random_direction", curves.effective_smoothness)),
-)
-_SUCCESSIVE = {"step_sum": "|g + g'|", "relative_sum": "  / (|g| + |g'|)", "step_distance": "|g - g'|"}
-_DEEP_LINEAR = (
-    ("largest loss", curves.highest_loss),
-    ("change of gradient", curves.farthest_gradient),
-    ("effective smoothness", curves.effective_smoothness),
-)
-_RATES = (
-    ("range of losses", "same_step", "width"),
-    ("  equal rate x steps", "same_progress", "width"),
-    ("largest |g - g'|", "gradient", "high"),
-)
+_RATIO = ("plain", "batch_norm")
 
 
-def table(data: dict[str, Any]) -> str:
-    """Print the VGG's summary, then a row per further quantity: a column per net, and their ratio."""
-    lines = [curves.table({**data, "config": data["config"]["vgg"]}), "", "VGG, further"]
-    lines += [_row(words, data[group], measure) for words, group, measure in _VGG]
-    layer = next(iter(data["arms"]["plain"][0]["successive_gradients"]["layers"]))
-    lines.append(f"VGG, {layer.replace('_', ' ')}, successive gradients g', g")
-    for name, words in _SUCCESSIVE.items():
-        measure = median_of("successive_gradients", curves.of_layer(layer, name))
-        lines.append(_row(words, data["arms"], measure))
-    draws = curves.plural(len(data["config"]["deep_linear"]["seeds"]), "draw")
-    lines.append(f"Deep linear network, {draws}, scans along the gradient")
-    lines += [_row(words, data["deep_linear"], median_of("landscape", value)) for words, value in _DEEP_LINEAR]
-    return "\n".join([*lines, *curves.divergences(data["deep_linear"]), *_rates(data)])
+def summarise(data: dict[str, Any]) -> str:
+    """Put the numbers of each group of nets into a table, with their ratios."""
+    arms, late = data["arms"], SMOOTHNESS.late(0.25)
+    name = layer_names(arms["plain"], "successive_gradients")[0]
+    further = {
+        "smoothness, last quarter": late,
+        "random: loss range": along_random(LOSS_RANGE).median(),
+        "random: smoothness": along_random(SMOOTHNESS).median(),
+        **{f"{SUCCESSIVE[kind]}, {name}": successive(kind, name).median() for kind in _SUCCESSIVE},
+    }
+    deep = {
+        "largest loss": HIGHEST_LOSS.median(),
+        "change of gradient": GRADIENT_CHANGE.median(),
+        "effective smoothness": SMOOTHNESS.median(),
+    }
+    draws = seeds(data["config"]["deep_linear"], "draw")
+    return "\n".join(
+        [
+            *landscape(arms),
+            "",
+            "VGG, further; g', g: gradients of successive batches",
+            *by_measure(arms, further, _RATIO),
+            "",
+            "VGG, scanned from a smaller smallest step",
+            *by_measure(data["short"], {"smoothness, last quarter": late}, _RATIO),
+            "",
+            f"Deep linear network, {draws}, scans along the gradient",
+            *by_measure(data["deep_linear"], deep, _RATIO),
+            *divergences(data["deep_linear"]),
+            *_rates(data),
+        ]
+    )
+
+
+_SUCCESSIVE = ("step_sum", "relative_sum", "step_distance")
 
 
 def _rates(data: dict[str, Any]) -> list[str]:
-    """Print what was found of runs that differ in their learning rates alone; nothing where there are none."""
+    """Put runs that differ in their learning rates alone into a table; nothing where there are none."""
     if not data.get("multirun"):
         return []
-    sizes = [f"{rate:g}" for rate in data["config"]["rates"]]
-    lines = [f"VGG, runs of a seed at learning rate {', '.join(sizes)}; g', g of {rates.layer(data)}"]
-    lines += [_row(words, rates.bands(data), median_of(kind, name)) for words, kind, name in _RATES]
-    arms = data["multirun"]
+    arms, sizes = data["multirun"], [f"{rate:g}" for rate in data["config"]["rates"]]
+    rows = {
+        "range of losses": band("same_step", "width").median(),
+        "  equal rate x steps": band("same_progress", "width").median(),
+        f"largest |g - g'|, {layer(data)}": band("gradient", "high").median(),
+    }
+    lines = ["", f"VGG, runs of a seed at learning rates {listing(sizes)}", *by_measure(bands(data), rows, _RATIO)]
     for size in sizes:
-        best = [accuracy.over_runs(arms[f"{net}_{size}"], highest("test")).middle for net in rates.NETS]
-        lines.append(f"{f'best test, {size}':24}" + "".join(f"{accuracy.percent(value):>12}" for value in best))
-    named = {f"{curves.LABELS[net]}, {size}": arms[f"{net}_{size}"] for net in rates.NETS for size in sizes}
-    return [*lines, *curves.divergences(named)]
+        at = {net: arms[f"{net}_{size}"] for net in NETS}
+        lines += by_measure(at, {f"best test accuracy, {size}": TEST_ACCURACY.highest()})[1:]
+    return [
+        *lines,
+        *divergences({f"{NAMES[net].label}, {size}": arms[f"{net}_{size}"] for net in NETS for size in sizes}),
+    ]
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Say how much more varies without batch norm, and what the plateau of the effective smoothness is."""
-    start, later = _times(data, "rough_start"), _times(data, "predictiveness")
-    last = min(3500, data["config"]["vgg"]["num_steps"])
+    """Describe how much more varies without batch norm, and what the plateau of the effective smoothness is."""
+    steps = (80, min(3500, data["config"]["vgg"]["num_steps"]))
+    loss, change = (quantity.median(*steps).over(*_RATIO) for quantity in (LOSS_RANGE, GRADIENT_CHANGE))
+    rates = ""
+    if data.get("multirun"):
+        width = band("same_step", "width").median().over(*_RATIO).of({"arms": bands(data)})
+        rates = (
+            f"; of runs at learning rates {listing(f'{rate:g}' for rate in data['config']['rates'])}, the losses at a step lie "
+            f"{_times(median(width.values()))} as far apart without batch norm as with it"
+        )
     return (
-        f"In steps 80 to {last:,} the loss of the VGG varies {_times(data, 'loss_range')} as much along the gradient without "
-        f"batch norm as with it, and the gradient changes {later} as much; at step 0, {start} as much with batch norm"
-        f"{_findings_of_rates(data)}. "
-        f"From step 1,000 on the effective smoothness with batch norm is {_times(data, 'smoothness_plateau')} 2 / learning "
-        f"rate, in the deep linear network {_times(data, 'deep_linear_edge')}{_findings_of_plateau(data)}."
+        f"In steps {steps[0]} to {steps[1]:,} the loss of the VGG varies {_times(_median(loss, data))} as much along the "
+        f"gradient without batch norm as with it, and the gradient changes {_times(_median(change, data))} as much; at step 0, "
+        f"{_times(_decided('rough_start', data))} as much with batch norm{rates}. From step 1,000 on the effective smoothness "
+        f"with batch norm is {_times(_decided('smoothness_plateau', data))} 2 / learning rate, in the deep linear network "
+        f"{_times(_decided('deep_linear_edge', data))}{_plateau(data)}."
     )
 
 
-def _findings_of_plateau(data: dict[str, Any]) -> str:
-    """Say whether the VGG has come to a plateau, and if so, where that is with another smallest step."""
-    claim = _claim("smoothness_saturates")
-    value = judge(claim, data).median
+def _plateau(data: dict[str, Any]) -> str:
+    """Describe whether the VGG has come to a plateau, and if so, where that is with another smallest step."""
+    value = _decided("smoothness_saturates", data)
     if math.isnan(value):
         return "; the VGG has not come to a plateau there, so that it is open whether the smallest step of the scan sets it"
-    return (
-        f"; in the VGG it ends {claim.format.number(value)} times as high where the smallest step of the scan is halved"
-    )
+    return f"; in the VGG it ends {TIMES.number(value)} times as high where the smallest step of the scan is halved"
 
 
-def _findings_of_rates(data: dict[str, Any]) -> str:
-    """Say how far apart the losses of several learning rates are; nothing where there are no such runs."""
-    if not data.get("multirun"):
-        return ""
-    *first, last = (f"{rate:g}" for rate in data["config"]["rates"])
-    return (
-        f"; of runs at learning rates {', '.join(first)} and {last}, the losses at a step lie {_times(data, 'rates_loss')} as "
-        f"far apart without batch norm as with it"
-    )
+def _decided(name: str, data: dict[str, Any]) -> float:
+    """Return the median of a claim's statistic."""
+    return next(judge(claim, data).median for claim in CLAIMS if claim.name == f"landscape_{name}")
 
 
-def _claim(name: str) -> Claim:
-    """Find a claim."""
-    (claim,) = (claim for claim in CLAIMS if claim.name == f"landscape_{name}")
-    return claim
+def _median(statistic: Any, data: dict[str, Any]) -> float:
+    return median(statistic.of(data).values())
 
 
-def _times(data: dict[str, Any], name: str) -> str:
-    """Write the median of a claim's statistic."""
-    value = judge(_claim(name), data).median
+def _times(value: float) -> str:
+    """Write how many times."""
     return "an unknown number of times" if math.isnan(value) else f"{TIMES.number(value)} times"
-
-
-def _row(words: str, arms: dict[str, list[dict]], measure: Any) -> str:
-    """Print medians over seeds and their ratio."""
-    values = [curves.median([measure(run) for run in runs]) for runs in arms.values()]
-    cells = "".join(f"{_SHORT.number(value):>12}" for value in values)
-    return f"{words:24}{cells}{_SHORT.number(divide(*values)):>12}"

@@ -1,0 +1,35 @@
+"""The panels of scans along minus the gradient, which several figures show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments._evidence.quantities import GRADIENT_CHANGE, HIGHEST_LOSS, LEAST_CHANGE, LOWEST_LOSS, SMOOTHNESS
+from experiments._evidence.run import Arms
+from experiments._figures import captions
+from experiments._figures.panels import Band, Curves, Line, Panel
+
+
+def along_gradient(
+    arms: Arms, config: dict[str, Any], dotted: Arms | None = None, levels: Mapping[str, float] | None = None
+) -> tuple[Panel, Panel, Panel]:
+    """Return the panels of loss, gradient predictiveness and effective smoothness.
+
+    Args:
+        arms: the nets.
+        config: of their runs.
+        dotted: nets whose smoothness is drawn as dotted lines.
+        levels: of the smoothness, by their words.
+    """
+    change = f"change of the gradient, {captions.length(config)} (nats / unit)"
+    lines = [Line(SMOOTHNESS, width=2.2), *([Line(SMOOTHNESS, ":", dotted)] if dotted else [])]
+    return (
+        Band(arms, LOWEST_LOSS, HIGHEST_LOSS, title="Loss along the gradient", ylabel=captions.loss(config)),
+        Band(arms, LEAST_CHANGE, GRADIENT_CHANGE, title="Gradient predictiveness", ylabel=change),
+        Curves(
+            arms,
+            lines,
+            title="Effective smoothness (smaller is smoother)",
+            ylabel="gradient change / distance (nats/unit²)",
+            levels=levels or {},
+        ),
+    )
