@@ -94,12 +94,12 @@ def landscape(arms: Arms) -> list[str]:
         "gradient predictiveness": GRADIENT_CHANGE.median(),
         "effective smoothness": SMOOTHNESS.median(),
     }
-    scans = {net: sum(len(SMOOTHNESS.curve(run)[0]) for run in runs) for net, runs in arms.items()}
+    counts = (f"{NETS[net].label} {sum(len(SMOOTHNESS.curve(run)[0]) for run in runs)}" for net, runs in arms.items())
     return [
         "",
         *by_measure(arms, rows, ("plain", "batch_norm")),
         "Along the gradient: largest - smallest loss; largest change of the gradient (smaller predicts better); largest change",
-        f"per distance moved (smaller is smoother). Medians over all scans of a training ({', '.join(f'{NETS[net].label} {num}' for net, num in scans.items())}), late ones",
+        f"per distance moved (smaller is smoother). Medians over all scans of a training ({', '.join(counts)}), late ones",
         f"included, when a net that has learnt everything is flat by itself; then over {plural(len(arms['plain']), 'seed')}.",
         *divergences(arms),
     ]
