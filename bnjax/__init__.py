@@ -9,6 +9,7 @@ adapters     a Model, a pair of pure functions, from a Flax linen module
 losses       cross-entropy, squared error, accuracy
 objective    a loss as a function of the parameters alone
 probes       the loss landscape at many points, in one compiled program
+draw         pictures of what probes returned, on a Matplotlib axis or as whole figures
 theory       the right-hand sides of the paper's theorems
 data         data sets by name, and batches that can be drawn again
 train        pure training steps over data on the device

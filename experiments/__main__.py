@@ -114,21 +114,21 @@ def _write_report(figures: Path, output: Path, readme: Path | None = None) -> in
 
 
 def _draw(files: list[str]) -> None:
-    """Draw figures beside their data files."""
+    """Draw figures beside their data files, and results of probes as `python -m bnjax.draw` does."""
     if files[:1] in (["-h"], ["--help"]):
         print(_USAGE)
         return
     if not files:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
+    from bnjax.draw import results
+
     rest = [Path(file) for file in files]
     while rest:
-        file = rest.pop(0)
+        file = rest[0]
         try:
-            print(_draw_result(file, rest) if file.suffix == ".npz" else _draw_data(file))
-        except OSError as error:
-            sys.exit(_complain(f"{error.strerror}: {error.filename}"))
-        except (ValueError, LookupError, TypeError) as error:
-            sys.exit(_complain(f"{file} cannot be drawn ({type(error).__name__}: {' '.join(str(error).split())})"))
+            print(results.draw_next(rest) if file.suffix == ".npz" else _draw_data(rest.pop(0)))
+        except (ImportError, OSError, ValueError, LookupError, TypeError) as error:
+            sys.exit(_complain(results.explain(error, file)))
 
 
 def _draw_data(file: Path) -> Path:
@@ -141,26 +141,6 @@ def _draw_data(file: Path) -> Path:
     if name not in names():
         sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
     return cli.draw(catalogue.module(name), file)
-
-
-def _draw_result(file: Path, rest: list[Path]) -> Path:
-    """Draw what a probe returned; principal axes that come next are taken, and their path is drawn over a plane."""
-    from bnjax import probes
-    from bnjax.files import write_whole
-    from experiments._figures.plane import plane_figure
-    from experiments._figures.results import result_figure
-
-    result = probes.load(file)
-    follows = isinstance(result, probes.PlaneScan) and rest and rest[0].suffix == ".npz"
-    axes = probes.load(rest[0]) if follows else None
-    if isinstance(axes, probes.directions.PrincipalAxes):
-        rest.pop(0)
-        figure = plane_figure(result, axes)
-    else:
-        figure = result_figure(result)
-    picture = file.with_suffix(".png")
-    write_whole(picture, lambda file: figure.savefig(file, format="png"))
-    return picture
 
 
 def _complain(message: str) -> int:

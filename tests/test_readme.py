@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 
 from bnjax import norms, probes
+from bnjax.draw import __main__ as draw_command
 from experiments import __main__ as command_line
 from experiments._command import cli
 
@@ -60,7 +61,7 @@ def test_python_blocks_run(block, capsys, tmp_path, monkeypatch):
     for name in saved_by(block):
         assert_alike(probes.load(f"{name}.npz"), probes.load(ROOT / "figures" / f"scan_{name}.npz"))
         assert f"](figures/scan_{name}.png)" in README
-        command_line.main(["draw", f"{name}.npz"])
+        draw_command.main([f"{name}.npz"])
         assert capsys.readouterr().out.endswith(f"{name}.png\n")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 

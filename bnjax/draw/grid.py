@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import MaxNLocator
 
 from bnjax import probes
+from bnjax.draw.style import Normalize
 
-_FURTHEST = 1e8  # between the largest and the smallest loss that are told apart
+_FURTHEST = 1e8  # between the largest and the smallest loss whose colours differ
 
 
 class Grid(NamedTuple):
@@ -37,10 +36,7 @@ def make_grid(scan: probes.PlaneScan) -> Grid:
 
 
 def mean_plane(scan: probes.PlaneScan) -> tuple[probes.PlaneScan, int]:
-    """Average planes that are stacked, not finite where one of them is not.
-
-    Args:
-        scan: a plane, or several stacked along leading axes.
+    """Average planes that are stacked; the mean is not finite where one of them is not.
 
     Returns:
         The mean plane, along directions of mean length, and how many planes there are.
@@ -62,17 +58,19 @@ def mean_plane(scan: probes.PlaneScan) -> tuple[probes.PlaneScan, int]:
 
 def make_scale(z: np.ndarray) -> Scale:
     """Choose colours and contours for losses, NaN where they are not finite."""
+    from matplotlib import colors, ticker
+
     finite = z[np.isfinite(z)]
     if not finite.size:
-        return Scale(Normalize(0, 1), np.array([]), False)
+        return Scale(colors.Normalize(0, 1), np.array([]), False)
     low, high = float(finite.min()), float(finite.max())
     positive = finite[finite > 0]
     if low >= 0 and positive.size and high > 30 * (smallest := max(float(positive.min()), high / _FURTHEST)):
-        return Scale(LogNorm(smallest, high), _log_levels(smallest, high), True)
-    levels = np.asarray(MaxNLocator(9).tick_values(low, high))
+        return Scale(colors.LogNorm(smallest, high), _log_levels(smallest, high), True)
+    levels = np.asarray(ticker.MaxNLocator(9).tick_values(low, high))
     size = max(abs(low), abs(high), 1e-30)
-    margin = 0.0 if high - low > 1e-9 * size else 1e-3 * size  # of a loss that is the same everywhere
-    return Scale(Normalize(low - margin, high + margin), levels[(levels > low) & (levels < high)], False)
+    margin = 0.0 if high - low > 1e-9 * size else 1e-3 * size  # for a constant loss
+    return Scale(colors.Normalize(low - margin, high + margin), levels[(levels > low) & (levels < high)], False)
 
 
 def _log_levels(low: float, high: float) -> np.ndarray:
@@ -84,36 +82,25 @@ def _log_levels(low: float, high: float) -> np.ndarray:
 
 
 def is_strip(grid: Grid) -> bool:
-    """Tell whether a plane is more than four times as long as wide, too much to draw to scale."""
+    """Return whether a plane is more than four times as long as wide, too much to draw to scale."""
     width, height = np.ptp(grid.x), np.ptp(grid.y)
     return not 0 < max(width, height) <= 4 * min(width, height)
 
 
-def to_height(z: np.ndarray, scale: Scale) -> np.ndarray:
-    """Turn losses into heights: their logarithms to base 10 on a logarithmic scale."""
-    return np.log10(np.clip(z, scale.norm.vmin, scale.norm.vmax)) if scale.is_log else z
-
-
 def lift(grid: Grid, scale: Scale, path: np.ndarray) -> np.ndarray:
-    """Find the heights of places by linear interpolation, NaN outside of the grid or beside what is not finite.
+    """Interpolate the heights of places linearly, NaN outside of the grid or beside a loss that is not finite.
 
-    Args:
-        grid: the surface.
-        scale: of its losses.
-        path: places, (points, 2).
-
-    Returns:
-        Heights, (points,).
+    Heights are losses, or their logarithms to base 10 on a logarithmic scale; the path is (points, 2).
     """
-    heights, fractions, corners = to_height(grid.z, scale), [], []
-    inside = np.full(len(path), True)
-    for axis, places in zip((grid.x, grid.y), path.T, strict=True):
-        lower = np.clip(np.searchsorted(axis, places, side="right") - 1, 0, len(axis) - 2)
-        width = axis[lower + 1] - axis[lower]
-        fractions.append((places - axis[lower]) / np.where(width == 0, 1, width))
-        corners.append(lower)
-        inside &= (places >= axis[0]) & (places <= axis[-1])
-    (i, j), (u, v) = corners, fractions
+    heights = np.log10(np.clip(grid.z, scale.norm.vmin, scale.norm.vmax)) if scale.is_log else grid.z
+    (i, u), (j, v) = (_cells(axis, places) for axis, places in zip((grid.x, grid.y), path.T, strict=True))
     low = (1 - v) * heights[i, j] + v * heights[i, j + 1]
     high = (1 - v) * heights[i + 1, j] + v * heights[i + 1, j + 1]
-    return np.where(inside, (1 - u) * low + u * high, np.nan)
+    return (1 - u) * low + u * high
+
+
+def _cells(axis: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index of the cell that each place lies in, and where within it from 0 to 1, NaN outside of the axis."""
+    position = np.interp(places, axis, np.arange(len(axis)))
+    cell = np.minimum(position.astype(int), len(axis) - 2)
+    return cell, np.where((places >= axis[0]) & (places <= axis[-1]), position - cell, np.nan)

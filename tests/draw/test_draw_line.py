@@ -6,7 +6,7 @@ from drawn import SIZES, W, X, by_label, data, first, lines, quadratic, walled
 from matplotlib.figure import Figure
 
 from bnjax import probes
-from experiments._figures.line import QUANTITIES, draw_line, line_figure
+from bnjax.draw.line import QUANTITIES, draw_line, line_figure
 
 
 def test_a_line_is_its_scan():

@@ -7,9 +7,9 @@ from drawn import by_label, data, plane, planes, quadratic, trajectory, walled
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments._figures.grid import Scale, lift, make_grid, make_scale, mean_plane
-from experiments._figures.plane import draw_plane, plane_figure
-from experiments._figures.surface import draw_surface
+from bnjax.draw.grid import Scale, lift, make_grid, make_scale, mean_plane
+from bnjax.draw.plane import draw_plane, plane_figure
+from bnjax.draw.surface import draw_surface
 
 
 def contour_lines(panel):

@@ -1,14 +1,15 @@
 """Figures over layers and units hold each one's numbers in its place."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawn import activations, data, gradients, shift
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from experiments._figures.layers import GRADIENTS, SHIFTS, activations_figure, draw_layers, layers_figure
-from experiments._figures.results import result_figure
+from bnjax import draw
+from bnjax.draw.layers import GRADIENTS, activations_figure, draw_layers, layers_figure
 
 
 def test_a_heat_map_has_a_row_per_layer():
@@ -32,8 +33,8 @@ def test_a_heat_map_has_a_row_per_layer():
 def test_zeros_lie_below_a_logarithmic_scale():
     """They are neither missing nor the smallest number."""
     panel = Figure().subplots()
-    values = np.array([[0.0, 1.0], [0.0, 1e4]])
-    draw_layers(panel, values, ["one", "two"], SHIFTS[0])
+    result = shift()._replace(difference=jnp.array([[0.0, 1.0], [0.0, 1e4]]))
+    draw_layers(panel, result, "difference")
     (mesh,) = panel.collections
     assert isinstance(mesh.norm, LogNorm)
     assert not np.ma.getmaskarray(mesh.get_array()).any()
@@ -55,9 +56,9 @@ def test_what_is_stacked_twice_is_refused():
     with pytest.raises(
         ValueError, match=r"must be stacked at most once, over steps, to be drawn; got shape \(1, 5, 2\)"
     ):
-        result_figure(twice)
+        draw.figure(twice)
     with pytest.raises(ValueError, match="statistics must be stacked at most once"):
-        result_figure(jax.tree.map(lambda values: values[None], activations()))
+        draw.figure(jax.tree.map(lambda values: values[None], activations()))
 
 
 def test_percentiles_over_training():

@@ -8,7 +8,7 @@ from drawn import activations, by_label, data
 from matplotlib.figure import Figure
 
 from bnjax import probes
-from experiments._figures.drift import QUANTITIES, draw_shift, drift_figure
+from bnjax.draw.drift import QUANTITIES, draw_shift, drift_figure
 
 
 def test_a_drift_has_a_panel_per_quantity_and_start():

@@ -4,7 +4,7 @@ import numpy as np
 from drawn import by_label, data, density, pairs
 from matplotlib.figure import Figure
 
-from experiments._figures.spectrum import draw_density, draw_eigenvalues
+from bnjax.draw.spectrum import draw_density, draw_eigenvalues
 
 
 def test_a_density_is_drawn_with_its_band_and_nodes():

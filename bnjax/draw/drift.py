@@ -1,0 +1,92 @@
+"""How far the distributions of activations have moved: the median and the range over a layer's units, over training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bnjax import probes
+from bnjax.draw import style
+from bnjax.draw.style import CYCLE, Axes, Figure, Quantity
+
+QUANTITIES = (
+    Quantity("relative_mean", "Mean", "|change| / standard deviation"),
+    Quantity("relative_variance", "Variance", "|change| / variance"),
+    Quantity("relative_wasserstein", "Distance W1", "W1 / standard deviation"),
+)
+
+
+def drift_figure(result: probes.Drift | probes.Shift, steps: Sequence[int] | None = None) -> Figure:
+    """Draw the relative shifts of a layer: of a drift, those from step to step above those from the first step.
+
+    The steps are one per shift; of a drift, all whose statistics were stacked.
+    """
+    rows = _rows(result, steps)
+    with style.new_figure(13, 3.6 * len(rows) + 1) as figure:
+        panels = figure.subplots(len(rows), 3, squeeze=False)
+        for row, (since, shift, at) in zip(panels, rows, strict=True):
+            for ax, quantity in zip(row, QUANTITIES, strict=True):
+                draw_shift(ax, shift, quantity.name, at)
+                ax.set_title(f"{quantity.title}{since}")
+                if steps is None:
+                    ax.set_xlabel("index in the stack")
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+        first = rows[0][1]
+        missing = int(np.sum(~np.isfinite(np.atleast_2d(first.relative_mean)).any(0)))
+        style.write_foot(figure, [f"{first.mean.shape[-1]} units", f"{missing} without a value" if missing else ""])
+        return figure
+
+
+def draw_shift(
+    ax: Axes, shift: probes.Shift, quantity: str = "relative_wasserstein", steps: Sequence[int] | None = None
+) -> None:
+    """Draw the median over units of a shift's size, and a band from the smallest to the largest.
+
+    Units without a finite value at a step are left out there.
+
+    Args:
+        ax: the axis to draw on.
+        shift: arrays of shape (steps, units), or (units,).
+        quantity: "relative_mean", "relative_variance" or "relative_wasserstein".
+        steps: training steps; None counts them.
+
+    Raises:
+        ValueError: if the quantity is another one.
+
+    Example:
+        >>> samples = jnp.arange(40.0).reshape(2, 10, 2)
+        >>> draw.draw_shift(Figure().subplots(), probes.shift(*map(probes.activation_statistics, samples)), "relative_mean")
+    """
+    name, title, label, _ = style.pick(QUANTITIES, quantity)
+    values = np.atleast_2d(np.abs(np.asarray(getattr(shift, name), float)))
+    low, middle, high = np.transpose([_spread(row) for row in values])
+    at = style.places_of(len(values), steps)
+    marker = "o" if len(at) <= 25 else ""
+    ax.plot(at, middle, color=CYCLE[0], marker=marker, markersize=5, label="median of the units")
+    ax.fill_between(at, low, high, color=CYCLE[0], alpha=0.25, linewidth=0, label="smallest to largest")
+    if len(at) == 1:
+        ax.vlines(at, low, high, color=CYCLE[0], linewidth=2)
+    margin = 0.05 * np.ptp(at) or 0.5
+    ax.set(title=title, ylabel=label)
+    ax.set(xlim=(np.min(at) - margin, np.max(at) + margin))  # also where no unit has a value
+    ax.set_ylim(bottom=0)
+    style.label_steps(ax, at, steps)
+
+
+def _rows(
+    result: probes.Drift | probes.Shift, steps: Sequence[int] | None
+) -> list[tuple[str, probes.Shift, Sequence[int] | None]]:
+    """List the rows of panels: the words that follow a title, the shifts, and their steps."""
+    shape = np.shape(result.cumulative.mean if isinstance(result, probes.Drift) else result.mean)
+    if len(shape) > 2:
+        raise ValueError(f"shifts must be stacked at most once, over steps, to be drawn; got shape {shape}.")
+    if not isinstance(result, probes.Drift):
+        return [("", result, steps)]
+    later = range(1, len(result.cumulative.mean)) if steps is None else steps[1:]
+    return [(", step to step", result.successive, later), (", since the first", result.cumulative, steps)]
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Return the smallest, the median and the largest of the finite values, NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return np.quantile(finite, (0, 0.5, 1)) if finite.size else np.full(3, np.nan)

@@ -1,0 +1,119 @@
+"""Scans along a line: the loss and the change of the gradient, with bands over repeated scans."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from bnjax import probes
+from bnjax.draw import style
+from bnjax.draw.style import CYCLE, INK, Axes, Figure, Quantity
+
+QUANTITIES = (
+    Quantity("loss", "Loss along the line", "loss"),
+    Quantity("gradient_distance", "Change of the gradient", "|g(w + ηd) - g(w)|, {norm} (loss / unit)"),
+    Quantity("gradient_cosine", "Turn of the gradient", "cosine of g(w + ηd) and g(w)", is_cosine=True),
+    Quantity("smoothness", "Smoothness (smaller is smoother)", "gradient change / distance (loss / unit²)"),
+)
+
+
+def line_figure(scan: probes.LineScan) -> Figure:
+    """Draw everything that a scan measured; stacked scans become bands."""
+    measured = [quantity for quantity in QUANTITIES[1:] if np.isfinite(getattr(scan, quantity.name)).any()]
+    shown = [QUANTITIES[0], *measured]
+    rows, columns = {1: (1, 1), 2: (1, 2)}.get(len(shown), (2, 2))
+    with style.new_figure(9 if columns == 1 else 12, 4.4 * rows + 0.9) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
+        for ax, quantity in zip(panels.flat, shown, strict=False):
+            draw_line(ax, scan, quantity.name)
+            ax.tick_params(labelbottom=True)
+        for ax in panels.flat[len(shown) :]:
+            ax.remove()
+        legends = [ax.get_legend_handles_labels() for ax in figure.axes]
+        entries = {label: handle for legend in legends for handle, label in zip(*legend, strict=True)}
+        if entries:
+            figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=len(entries))
+        num, num_points = style.rows(scan.loss).shape
+        points = f"{num_points} point{'s' * (num_points > 1)}"
+        words = f"{num} scans of {points}" if num > 1 else points
+        style.write_foot(figure, [words, style.describe_objective(scan.objective)])
+        return figure
+
+
+def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color: str = CYCLE[0]) -> None:
+    """Draw one quantity over the step size.
+
+    Stacked scans become their mean, a dark band of one standard error to either side and a light one from the smallest to the
+    largest, or thin lines where their step sizes differ.
+    Values that are not finite are crosses along the upper edge. For step sizes of many magnitudes the axis is logarithmic.
+
+    Args:
+        ax: the axis to draw on.
+        scan: one scan, arrays of shape (points,), or several stacked, (..., points).
+        quantity: "loss", "gradient_distance", "gradient_cosine" or "smoothness".
+        color: of line and band.
+
+    Raises:
+        ValueError: if the quantity is another one.
+
+    Example:
+        >>> scan = probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3))
+        >>> draw.draw_line(Figure().subplots(), scan, "gradient_distance")
+    """
+    name, title, label, is_cosine = style.pick(QUANTITIES, quantity)
+    sizes, values = style.rows(scan.step_sizes), style.rows(getattr(scan, name))
+    if name == "smoothness":  # which the start itself does not have
+        values = np.where(sizes == 0, np.nan, values)
+    order = np.argsort(sizes, axis=1, kind="stable")
+    sizes, values = (np.take_along_axis(array, order, axis=1) for array in (sizes, values))
+    # Step sizes that are positive and spread over magnitudes, as in a geometric series.
+    has_log_steps = bool(sizes.min() > 0 and np.median(sizes) < (sizes.min() + sizes.max()) / 5)
+    if np.all(sizes == sizes[:1]):
+        _draw_band(ax, sizes[0], values, color, keep_zero=name != "smoothness")
+    else:
+        for size, value in zip(sizes, values, strict=True):
+            ax.plot(size, value, color=color, linewidth=1, alpha=0.7, label="_one scan")
+    if name == "loss":
+        _mark_start(ax, np.ravel(np.asarray(scan.start_loss, float)), has_log_steps)
+    if is_cosine:
+        ax.set_ylim(min(-0.1, np.nanmin(values, initial=0) - 0.05), 1.05)
+    elif (has_log_steps or name != "gradient_distance") and style.is_wide(
+        np.append(values, scan.start_loss if name == "loss" else np.nan)
+    ):
+        style.log_scale(ax)
+    if has_log_steps:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(style.number)
+    norm = style.LENGTHS[scan.norm]
+    xlabel = f"step size η (1 is a distance of {style.span(scan.direction_norm)}, {norm})"
+    ax.set(title=title, ylabel=label.format(norm=norm), xlabel=xlabel)
+
+
+def _draw_band(ax: Axes, sizes: np.ndarray, values: np.ndarray, color: str, keep_zero: bool) -> None:
+    """Draw mean, standard error and range of repetitions, and a cross where one of them is not finite."""
+    kept = np.full(sizes.shape, True) if keep_zero else sizes != 0
+    sizes, band = sizes[kept], probes.band(jnp.asarray(values[:, kept]))
+    marker = "o" if len(sizes) <= 25 else ""
+    label = f"mean of {band.num} scans" if band.num > 1 else "_one scan"
+    ax.plot(sizes, band.mean, color=color, marker=marker, markersize=5, label=label)
+    if band.num > 1:
+        fill = {"color": color, "linewidth": 0}
+        ax.fill_between(sizes, band.low, band.high, alpha=0.2, label="smallest to largest", **fill)
+        low, high = band.mean - band.standard_error, band.mean + band.standard_error
+        ax.fill_between(sizes, low, high, alpha=0.45, label="± standard error", **fill)
+    if len(sizes) == 1:
+        ax.vlines(sizes, band.low, band.high, color=color, linewidth=2)
+    lost = ~np.isfinite(band.mean)
+    if lost.any():
+        top = {"transform": ax.get_xaxis_transform(), "label": "not finite"}
+        ax.plot(sizes[lost], np.full(lost.sum(), 0.97), "X", color=INK, markersize=9, **top)
+
+
+def _mark_start(ax: Axes, losses: np.ndarray, has_log_steps: bool) -> None:
+    """Mark the loss at step size 0, with a dotted line where that is infinitely far away."""
+    mean = losses.mean()
+    if has_log_steps:
+        ax.axhline(mean, color=INK, linestyle=":", linewidth=1.5, label="start")
+        return
+    if len(losses) > 1:
+        ax.vlines([0], losses.min(), losses.max(), color=INK, linewidth=1.5, zorder=4)
+    ring = {"markerfacecolor": "white", "markersize": 8, "markeredgewidth": 2}
+    ax.plot([0], [mean], "o", color=INK, zorder=5, label="start", **ring)

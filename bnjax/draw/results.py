@@ -1,0 +1,100 @@
+"""The figure of any probe's result, and pictures beside the files of results."""
+
+from pathlib import Path
+from typing import Any
+
+from bnjax import probes
+from bnjax.draw.drift import drift_figure
+from bnjax.draw.layers import activations_figure, layers_figure
+from bnjax.draw.line import line_figure
+from bnjax.draw.plane import path_figure, plane_figure
+from bnjax.draw.spectrum import density_figure, eigenvalues_figure, trace_figure
+from bnjax.draw.style import Figure
+from bnjax.files import write_whole
+from bnjax.probes.directions import PrincipalAxes
+
+_FIGURES: dict[type, Any] = {
+    probes.LineScan: line_figure,
+    probes.PlaneScan: plane_figure,
+    PrincipalAxes: path_figure,
+    probes.curvature.SpectralDensity: density_figure,
+    probes.curvature.EigenPairs: eigenvalues_figure,
+    probes.curvature.Trace: trace_figure,
+    probes.GradientStatistics: layers_figure,
+    probes.CovariateShift: layers_figure,
+    probes.ActivationStatistics: activations_figure,
+    probes.Shift: drift_figure,
+    probes.Drift: drift_figure,
+}
+
+
+def figure(result: Any, **options: Any) -> Figure:
+    """Make the whole figure of a probe's result, of one run or of several that are stacked.
+
+    Args:
+        result: what a probe returned, or `probes.load` read.
+        **options: `axes`, the principal axes that a plane was scanned along, whose path is drawn over it; or `steps`, the
+            training steps of stacked gradient or activation statistics, covariate shifts, shifts or drifts.
+
+    Returns:
+        The figure, with its own style, which does not depend on the user's settings.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if the result has no such option.
+        ValueError: if no figure is known for the result, it is stacked more than once over steps, or planes that are stacked
+            have different coordinates.
+
+    Example:
+        >>> scan = probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3))
+        >>> draw.figure(scan).savefig("line.png")
+    """
+    if type(result) not in _FIGURES:
+        known = ", ".join(cls.__name__ for cls in _FIGURES)
+        raise ValueError(f"result must be one of {known}, got {type(result).__name__}.")
+    return _FIGURES[type(result)](result, **options)
+
+
+def draw_next(files: list[Path]) -> Path:
+    """Take the first file off a list, and draw the result that it holds beside it.
+
+    Principal axes in the file after a plane are taken off as well, and their path is drawn over the plane.
+
+    Args:
+        files: .npz files, at least one.
+
+    Returns:
+        The path of the picture, a .png.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        OSError: if a file cannot be read, or the picture cannot be written.
+        ValueError: if a file does not hold the result of a probe.
+
+    Example:
+        >>> probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3)).save("line.npz")
+        >>> draw.draw_next([Path("line.npz")]).name
+        'line.png'
+    """
+    file = files.pop(0)
+    if file.suffix != ".npz":
+        raise ValueError(f"file must be the result of a probe (.npz), got {file.name}.")
+    result, options = probes.load(file), {}
+    if isinstance(result, probes.PlaneScan) and files and files[0].suffix == ".npz":
+        following = probes.load(files[0])
+        if isinstance(following, PrincipalAxes):
+            files.pop(0)
+            options = {"axes": following}
+    picture = file.with_suffix(".png")
+    drawing = figure(result, **options)
+    write_whole(picture, lambda stream: drawing.savefig(stream, format="png"))
+    return picture
+
+
+def explain(error: Exception, file: Path) -> str:
+    """Describe in one line why a file was not drawn."""
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}"
+    if isinstance(error, ImportError):
+        return str(error)
+    return f"{file} cannot be drawn ({type(error).__name__}: {' '.join(str(error).split())})"
