@@ -7,8 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from experiments import covariate_shift, landscape, noisy_batchnorm, training_curves
-from experiments._presets import with_and_without
-from experiments._numbers import curves
+from experiments._evidence.keep import training
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
 
@@ -61,7 +60,7 @@ def make_shift(layers, difference, cosine):
 
 
 def make_dummy_shift(difference):
-    """Make the seed repository's measure, nearly all of which is there without any step."""
+    """Make the measure of Mameli's repository, nearly all of which is there without any step."""
 
     def probe(steps, seed):
         return {
@@ -77,7 +76,8 @@ def make_dummy_shift(difference):
 def shorter(config, max_steps, vgg_steps=None):
     """Take at most so many steps of each network."""
     nets = {"vgg": replace(config.vgg, num_steps=vgg_steps or config.vgg.num_steps), "deep_linear": config.deep_linear}
-    cut = {name: replace(net, num_steps=min(net.num_steps, max_steps or net.num_steps)) for name, net in nets.items()}
+    limits = {"vgg": vgg_steps or max_steps, "deep_linear": max_steps}
+    cut = {n: replace(net, num_steps=min(net.num_steps, limits[n] or net.num_steps)) for n, net in nets.items()}
     return replace(config, **cut)
 
 
@@ -127,9 +127,10 @@ def make_successive(layer, length):
     return probe
 
 
-def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=None):
+def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=None, rates_steps=None):
     """Make the experiment's data: without batch norm, everything varies four times as much; that net may diverge."""
     config = shorter(landscape.PRESETS[preset], max_steps, vgg_steps)
+    config = replace(config, rates_steps=rates_steps or config.rates_steps)
 
     def runs(name, run):
         is_normalised = name.startswith("batch_norm")
@@ -145,13 +146,7 @@ def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=N
         measured = {name: probe for name, probe in probes.items() if name in run.probes}
         return [make_run(run, seed, rate, measured, stop) for seed in run.seeds]
 
-    groups = {
-        "arms": with_and_without(config.vgg),
-        "short": landscape.short_arms(config),
-        "deep_linear": with_and_without(config.deep_linear),
-        "multirun": landscape.rate_arms(config),
-    }
-    return as_read("landscape", preset, config, groups, runs)
+    return as_read("landscape", preset, config, landscape.groups(config), runs)
 
 
 # How fast each net learns, over the length of the training.
@@ -167,9 +162,9 @@ def training_curves_data(preset="cpu", speeds=CURVE_SPEEDS, num_steps=1000, dive
         is_lost = arm == "plain_0.5"
         rate = 0 if is_lost else speeds[net] / num_steps
         found = [make_run(run, seed, rate, {}, diverged_at if is_lost else None) for seed in run.seeds]
-        return [{**each, "train": curves.coarser(each["train"], 500)} for each in found]
+        return [{**each, "train": training(500, "loss", "accuracy")(each["train"], 0)} for each in found]
 
-    return as_read("training_curves", preset, config, {"arms": training_curves.arms(config)}, runs)
+    return as_read("training_curves", preset, config, training_curves.groups(config), runs)
 
 
 # How fast each net learns, over the length of the training; the plain net with noise only guesses.
@@ -202,10 +197,9 @@ def noisy_data(preset="cpu", speeds=NOISY_SPEEDS, moves=NOISY_MOVES, num_steps=1
         found = [
             make_run(run, seed, rate, {"drift": drift} if "drift" in run.probes else {}, stop) for seed in run.seeds
         ]
-        return [{**each, "train": curves.coarser(each["train"], 500)} for each in found]
+        return [{**each, "train": training(500, "loss", "accuracy")(each["train"], 0)} for each in found]
 
-    groups = {"arms": noisy_batchnorm.arms(config), "sweep": noisy_batchnorm.sweep(config)}
-    return as_read("noisy_batchnorm", preset, config, groups, runs)
+    return as_read("noisy_batchnorm", preset, config, noisy_batchnorm.groups(config), runs)
 
 
 def as_read(name: str, preset: str, config, groups: dict, runs: Callable):

@@ -125,16 +125,6 @@ def test_composes_with_vmap():
     assert together.layers == ("w",)
 
 
-def test_survives_its_file(tmp_path):
-    """What is loaded is what was saved, the names of the layers in their order."""
-    (gradient, previous), _ = trees(1, num=2)
-    found = gradient_statistics(gradient, previous, layers=["norm_1", "conv_1"])
-    found.save(tmp_path / "gradients")
-    loaded = GradientStatistics.load(tmp_path / "gradients")
-    jax.tree.map(np.testing.assert_array_equal, loaded, found)
-    assert loaded.layers == ("norm_1", "conv_1")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

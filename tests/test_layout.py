@@ -1,15 +1,22 @@
-"""The architecture: who imports whom."""
+"""The architecture: who imports whom, and that each quantity has one definition."""
 
 import ast
+import itertools
+from dataclasses import replace
+from graphlib import TopologicalSorter
 
 import pytest
 from conftest import ROOT
 
-# Each module may import those before it, and itself.
+from experiments._command import catalogue
+from experiments._evidence.quantities import TEST_ACCURACY
+from experiments._evidence.quantity import Quantity
+
+# Each part of bnjax may import those in the rows before it, and itself.
 LAYERS = [
     {"types", "files", "progress", "digest", "arithmetic", "cores", "memory", "devices", "processes"},
-    {"norms", "losses", "conv", "pool", "convert"},
-    {"linen", "nnx"},
+    {"norms", "losses", "conv", "pool", "convert", "probes", "theory"},
+    {"linen", "nnx", "draw"},
     {"adapters"},
     {"models"},
     {"objective", "data"},
@@ -17,88 +24,201 @@ LAYERS = [
     {"checkpoint", "records"},
     {"sweep"},
 ]
-PROBES = {"probes", "theory"}
-# Draws what probes return; nothing in bnjax imports it.
-DRAW = "draw"
-# What experiments import once their command line is parsed.
-DEFERRED = tuple(f"experiments._{part}" for part in ("training", "theory", "probes", "numbers", "figures"))
-FOREIGN = {"tyro", "experiments"}
-DRAWING = {"matplotlib", "mpl_toolkits"}
-FILES = sorted((ROOT / "bnjax").rglob("*.py"))
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
-COMMAND = sorted((ROOT / "experiments" / "_command").glob("*.py"))
+# So it is with experiments, whose subjects stand between figures and the command line.
+EXPERIMENT_LAYERS = [
+    {"_nets", "_config"},
+    {"_presets", "_evidence"},
+    {"_figures", "_training"},
+    {"SUBJECT"},
+    {"benchmarks"},
+    {"_command"},
+    {"_report"},
+    {"__main__"},
+]
+# What gets functions and parameters imports no model, layer or data set.
+BARE = {"probes", "theory"}
+# What is imported before a command line is parsed.
+LIGHT = [
+    "__init__.py",
+    "__main__.py",
+    "_config.py",
+    "_nets.py",
+    "_presets.py",
+    "_evidence/__init__.py",
+    "_evidence/keep.py",
+]
+LIGHT += ["*/__init__.py", "_command/*.py"]
+HEAVY = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
+DEFERRED = ("experiments._figures.", "experiments._training.experiment", "experiments._training.run")
+BNJAX = sorted((ROOT / "bnjax").rglob("*.py"))
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
+FILES = [*BNJAX, *EXPERIMENTS]
+
+
+def module_of(path):
+    """Return the name under which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in FILES}
 
 
 def imports(path, top_level=False):
-    """List the modules that a file imports, anywhere or at its top level."""
+    """List the modules that a file imports: anywhere, also inside functions, or at its top level."""
     tree = ast.parse(path.read_text())
     for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "bnjax":
-            yield from (f"bnjax.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "experiments":
-            yield from (f"experiments.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
 
 
-def imports_at_start(node):
-    """List the modules that are imported with a file: not those in functions, nor for the type checker alone."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            yield from (alias.name for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            yield child.module
-        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            yield from imports_at_start(ast.Module(child.orelse, []))
-        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from imports_at_start(child)
+def ours(path):
+    """List the files of the project that a file imports, besides itself and the packages that it stands in."""
+    return {name for name in imports(path) if name in MODULES} - {module_of(path)}
 
 
 def part(module):
-    """Name the part of bnjax that a module belongs to."""
-    return module.split(".")[1]
+    """Name the part of a package that a module belongs to."""
+    return [*module.split("."), "__init__"][1]
 
 
-def rank(name):
-    """Return the number of a part's layer."""
-    return next(i for i, layer in enumerate(LAYERS) if name in layer)
+def rank(layers, name):
+    """Return the number of a part's layer; a package without an underscore is a subject."""
+    known = set().union(*layers)
+    return next(i for i, layer in enumerate(layers) if (name if name in known else "SUBJECT") in layer)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path):
-    """Parts of bnjax import only what stands before them; probes the first layer alone, and drawings that and probes."""
-    own = path.relative_to(ROOT / "bnjax").parts[0].removesuffix(".py")
+def cycle(graph):
+    """Return a circle in a graph, if there is one."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except ValueError as error:
+        return error.args[1]
+    return None
+
+
+@pytest.mark.parametrize("path", BNJAX, ids=lambda path: module_of(path))
+def test_imports_of_bnjax_go_one_way(path):
+    """Parts of bnjax import only what stands before them; probes and theories import the first row alone."""
+    own = part(module_of(path))
     inner = {part(name) for name in imports(path) if name.startswith("bnjax.")} - {own}
     outer = {name.split(".")[0] for name in imports(path)}
-    assert not outer & FOREIGN
-    if own in PROBES:
+    assert not outer & {"tyro", "experiments"}
+    if own in BARE:
         assert inner <= LAYERS[0]
-    elif own == DRAW:
-        assert inner <= LAYERS[0] | PROBES
-    elif own != "__init__":
-        assert all(rank(name) < rank(own) for name in inner), f"{own} imports {inner}"
+    elif own not in ("__init__", "draw"):
+        assert all(rank(LAYERS, name) < rank(LAYERS, own) for name in inner), f"{own} imports {inner}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_matplotlib_is_imported_when_something_is_drawn(path):
-    """Only bnjax.draw imports it, and only in functions."""
-    at_all, at_start = imports(path), imports_at_start(ast.parse(path.read_text()))
-    is_drawing = path.is_relative_to(ROOT / "bnjax" / DRAW)
-    assert not {name.split(".")[0] for name in (at_start if is_drawing else at_all)} & DRAWING
+@pytest.mark.parametrize("path", BNJAX, ids=lambda path: module_of(path))
+def test_pictures_are_drawn_in_one_folder(path):
+    """Only `bnjax.draw` imports matplotlib, and only inside functions; nothing in bnjax imports it."""
+    names = set(imports(path))
+    if part(module_of(path)) == "draw":
+        inner = {part(name) for name in names if name.startswith("bnjax.")} - {"draw"}
+        assert inner <= LAYERS[0] | {"probes"}
+        assert not {name.split(".")[0] for name in imports(path, top_level=True)} & {"matplotlib"}
+    else:
+        assert not {name.split(".")[0] for name in names} & {"matplotlib"}
+        assert part(module_of(path)) == "__init__" or not [name for name in names if name.startswith("bnjax.draw")]
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
-def test_experiments_stand_alone(path):
-    """An experiment imports bnjax and what experiments share, never another one."""
-    others = [name for name in imports(path) if name.startswith("experiments.")]
-    assert all(name.split(".")[1].startswith("_") for name in others)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: module_of(path))
+def test_imports_of_experiments_go_one_way(path):
+    """A subject imports bnjax and what subjects share, never another subject; what they share imports no subject."""
+    own = part(module_of(path))
+    inner = {part(name) for name in imports(path) if name.startswith("experiments.")} - {own}
+    ranks = {name: rank(EXPERIMENT_LAYERS, name) for name in inner}
+    assert all(place < rank(EXPERIMENT_LAYERS, own) for place in ranks.values()) or own == "__init__", f"{own}: {ranks}"
 
 
-@pytest.mark.parametrize("path", [*EXPERIMENTS, *COMMAND], ids=lambda path: path.name)
-def test_the_command_line_answers_before_jax_is_there(path):
+@pytest.mark.parametrize("package", ["bnjax", "experiments"])
+def test_no_circles(package):
+    """Neither files nor packages import each other in a circle, not even inside functions."""
+    files = {module_of(path): ours(path) for path in FILES if path.is_relative_to(ROOT / package)}
+    # A package that re-exports its files stands after them; what they import of it is another of its files.
+    assert cycle(files) is None
+    parts: dict[str, set] = {}
+    for name, imported in files.items():
+        inner = {part(other) for other in imported if other.startswith(f"{package}.")}
+        parts.setdefault(part(name), set()).update(inner - {part(name)})
+    assert cycle(parts) is None
+
+
+def test_circles_are_found():
+    """Also through several files."""
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": set()}) is None
+    assert set(cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("pattern", LIGHT)
+def test_the_command_line_answers_before_jax_is_there(pattern):
     """What is imported to parse a command line imports nothing heavy."""
-    heavy = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
-    assert not {name.split(".")[0] for name in imports(path, top_level=True)} & heavy
-    assert not [name for name in imports(path, top_level=True) if name.startswith(DEFERRED)]
+    for path in (ROOT / "experiments").glob(pattern):
+        if path.parent.name not in ("benchmarks", "_figures", "_report", "probes"):
+            names = list(imports(path, top_level=True))
+            assert not {name.split(".")[0] for name in names} & HEAVY, path
+            assert not [name for name in names if name.startswith(DEFERRED)], path
+
+
+def tree_calls(path):
+    """List what is called in a file, as written, e.g. np.median."""
+    return {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+
+
+OUTSIDE_EVIDENCE = [
+    path
+    for path in EXPERIMENTS
+    if part(module_of(path)) not in ("_evidence", "_training", "benchmarks") and path.name not in ("layer_checks.py",)
+]
+
+
+@pytest.mark.parametrize("path", OUTSIDE_EVIDENCE, ids=lambda path: module_of(path))
+def test_medians_over_seeds_and_accuracies_are_defined_once(path):
+    """Nothing takes a median, or reads an accuracy out of a run, except `_evidence`."""
+    calls = tree_calls(path)
+    assert not {
+        call for call in calls if call.split(".")[-1] in ("nanmedian",) or call in ("np.median", "statistics.median")
+    }
+    strings = [
+        node.slice.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+    ]
+    assert "accuracy" not in strings
+
+
+def definitions():
+    """Map each quantity that a module of the experiments defines to what it is made of."""
+    names = [f"experiments._evidence.{name}" for name in ("quantities", "drift")]
+    modules = [catalogue.part(name, which) for name in catalogue.names() for which in ("claims", "table", "figure")]
+    found = {id(value): value for module in modules if module for value in vars(module).values()}
+    found |= {id(value): value for name in names for value in vars(__import__(name, fromlist=["x"])).values()}
+    return [value for value in found.values() if isinstance(value, Quantity)]
+
+
+def made_of(quantity):
+    """Describe what a quantity is computed from, whoever defined it."""
+    value = quantity.value
+    if isinstance(value, str):
+        return quantity.kind, value
+    cells = tuple(str(cell.cell_contents) for cell in value.__closure__ or ())
+    return quantity.kind, value.__code__.co_code, value.__code__.co_consts, value.__code__.co_names, cells
+
+
+def second_definitions(quantities):
+    """List pairs of quantities that are made of the same, or have the same words."""
+    pairs = itertools.combinations(quantities, 2)
+    return [(a.words, b.words) for a, b in pairs if made_of(a) == made_of(b) or a.words == b.words]
+
+
+def test_each_quantity_is_defined_once():
+    """No two quantities are made of the same recorded numbers, and no two have the same words."""
+    assert len(definitions()) > 10
+    assert second_definitions(definitions()) == []
+    again = replace(TEST_ACCURACY, words="accuracy in tests")
+    assert second_definitions([*definitions(), again]) == [("test accuracy", "accuracy in tests")]

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from runs import NOISY_MOVES, NOISY_SPEEDS, noisy_data
 
-from experiments import noisy_batchnorm
-from experiments._claims import claims_of
-from experiments._claims.claim import judge
-from experiments._config import Options
-from experiments._numbers import drift as drift_numbers
-from experiments.noisy_batchnorm import NOISY
+from experiments._command.catalogue import claims_of
+from experiments._evidence.keep import keep
+from experiments._evidence.run import layer_names
+from experiments._evidence.verdict import judge
+from experiments.noisy_batchnorm import KEEP, NOISY, by_strength, table
 
 
 def judged(data):
@@ -28,7 +27,10 @@ def test_claims_that_hold():
     """Noise that costs little with batch norm and everything without; the control with scaled noise speaks against it."""
     data = noisy_data()
     # What is tested here fits its running statistics.
-    assert verdicts(data) == {**dict.fromkeys(set(judged(data)) - {"late"}, "supported"), "test": "contradicted"}
+    assert verdicts(data) == {
+        **dict.fromkeys(set(judged(data)) - {"late", "above_plain"}, "supported"),
+        "test": "contradicted",
+    }
     values = {name: found.median for name, found in judged(data).items()}
     assert values["mean"] == pytest.approx(3)
     assert values["mean_relative"] == pytest.approx((0.3 / 1) / (0.1 / 0.2))
@@ -42,7 +44,7 @@ def test_claims_that_do_not_hold():
     speeds = {"plain": 4.0, "batch_norm": 4.0, "noisy_batch": 1.0, "noise": 2.0, "relative_noise": 0.0}
     found = verdicts(noisy_data(speeds=speeds, moves={**NOISY_MOVES, "noisy_batch": (0.05, 0.05)}))
     assert found.pop("plain_scaled_cost") == found.pop("test") == "supported"
-    assert set(found) == set(judged(noisy_data())) - {"late", "plain_scaled_cost", "test"}
+    assert set(found) == set(judged(noisy_data())) - {"late", "above_plain", "plain_scaled_cost", "test"}
     assert set(found.values()) == {"contradicted"}
     lost = judged(noisy_data(speeds=speeds, diverged_at=30))["plain_stops"]
     assert (lost.verdict, lost.median, lost.num_diverged) == ("supported", 0.1, 3)
@@ -53,29 +55,30 @@ def test_long_runs_are_judged_late():
     found = judged(
         noisy_data("paper", {**NOISY_SPEEDS, "plain": 20.0, "batch_norm": 40.0, "noisy_batch": 39.0}, num_steps=15_000)
     )
-    assert found["late"].verdict == "supported"
+    assert found["late"].verdict == found["above_plain"].verdict == "supported"
     assert found["late"].median == pytest.approx(0, abs=0.01)
 
 
 def test_strengths_are_sorted_and_begin_without_noise():
     """Strength 0 is the net without noise, 1 the usual one; the others come from the sweep."""
     data = noisy_data()
-    strengths = noisy_batchnorm.by_strength(data)
-    assert {norm: tuple(nets) for norm, nets in strengths.items()} == dict.fromkeys(NOISY, (0, 0.5, 1, 2, 4))
-    assert strengths["noisy_batch"][0] is data["arms"]["batch_norm"]
-    assert strengths["noise"][0] is strengths["relative_noise"][0] is data["arms"]["plain"]
-    assert strengths["noise"][1] is data["arms"]["noise"]
-    assert strengths["noise"][2] is data["sweep"]["noise_2"]
+    strengths = by_strength(data)
+    assert {strength: tuple(nets) for strength, nets in strengths.items()} == dict.fromkeys(
+        ("none", "0.5", "1", "2", "4"), NOISY
+    )
+    assert strengths["none"]["noisy_batch"] is data["arms"]["batch_norm"]
+    assert strengths["none"]["noise"] is strengths["none"]["relative_noise"] is data["arms"]["plain"]
+    assert strengths["1"]["noise"] is data["arms"]["noise"]
+    assert strengths["2"]["noise"] is data["sweep"]["noise_2"]
 
 
-def test_what_is_published_is_small(monkeypatch, tmp_path):
+def test_what_is_published_is_small():
     """Scans are dropped, and of the sweep all but a hundred points of each curve."""
     data = noisy_data()
     for runs in data["arms"].values():
         for run in runs:
             run["landscape"] = {"step": [0], "loss": [[1.0]]}
-    monkeypatch.setattr("experiments._training.experiment.train_all", lambda groups, options: data)
-    published = noisy_batchnorm.run(noisy_batchnorm.PRESETS["cpu"], Options(), tmp_path)
+    published = keep(data, KEEP)
     run = published["arms"]["plain"][0]
     assert "landscape" not in run
     assert np.shape(run["drift"]["layers"]["layer_8"]["successive"]["relative_mean"]) == (19, 1)
@@ -87,21 +90,21 @@ def test_what_is_published_is_small(monkeypatch, tmp_path):
 def test_words_are_computed():
     """Tables and findings have accuracies, strengths, shifts and what diverged."""
     data = noisy_data(diverged_at=30)
-    table = noisy_batchnorm.summarise(data).splitlines()
-    heads = [line.split("  ")[0] for line in table]
+    lines = table.summarise(data).splitlines()
+    heads = [line.split("  ")[0] for line in lines]
     assert heads[2:7] == ["without BN", "with BN", "noisy BN", "noise without BN", "scaled noise without BN"]
-    assert heads[7:10] == ["noisy BN, 0.5", "noisy BN, 2", "noisy BN, 4"]
-    (shifts,) = (line for line in table if line.startswith("noisy BN") and "%" not in line)
+    assert heads[7:10] == ["noisy BN, 0.5", "noise without BN, 0.5", "scaled noise without BN, 0.5"]
+    (shifts,) = (line for line in lines if line.startswith("noisy BN") and "%" not in line)
     assert shifts.split()[2:5] == ["0.3"] * 3
-    assert table[-1] == "noise without BN, seed 2: the loss stopped being finite at step 30."
-    found = noisy_batchnorm.findings(data)
+    assert lines[-1] == "noise without BN, seed 2: the loss stopped being finite at step 30."
+    found = table.findings(data)
     assert "98.2 % with batch norm and 66.0 % without; the same noise leaves the plain net at 10.0 %" in found
-    assert "of layers 3, 8, 10 move 3.00 to 3.00 times as far with noisy batch norm as without batch norm" in found
+    assert "in layers 3, 8, 10 moves 3.00 to 3.00 times as far with noisy batch norm as without batch norm" in found
     assert found.endswith("noise without BN, seed 2: the loss stopped being finite at step 30.")
 
 
 def test_layers_follow_the_network():
     """The layers that are judged are those that were followed, whatever their numbers."""
     data = noisy_data("paper", num_steps=1000)
-    assert drift_numbers.layer_names(data["arms"]["plain"]) == ["layer_2", "layer_9", "layer_12"]
+    assert layer_names(data["arms"]["plain"], "drift") == ["layer_2", "layer_9", "layer_12"]
     assert judged(data)["mean"].verdict == "supported"

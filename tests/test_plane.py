@@ -40,15 +40,6 @@ def test_a_model_stays_as_it_was(trainer, state, synthetic):
     assert scan.objective == loss.info
 
 
-def test_survives_its_file(tmp_path):
-    """What is loaded is what was saved."""
-    scan = probes.scan_plane(loss_fn, PARAMS, X, Y, (0.0, 1.0), (0.0,))
-    scan.save(tmp_path / "plane.npz")
-    again = probes.PlaneScan.load(tmp_path / "plane.npz")
-    jax.tree.map(np.testing.assert_array_equal, again, scan)
-    assert again.objective == scan.objective
-
-
 def test_nan_is_a_value():
     """A point without a loss is kept as such."""
     scan = probes.scan_plane(lambda p: jnp.log(p["a"][0]), PARAMS, X, Y, (-3.0, 0.0), (0.0,))

@@ -69,6 +69,17 @@ def rewritten(path, change):
         np.savez(file, **arrays)
 
 
+class Everything(NamedTuple):
+    """A result with every kind of field."""
+
+    values: Any
+    by_layer: Any
+    objective: Any
+    name: Any
+    seed: Any
+    nothing: Any
+
+
 @pytest.mark.parametrize("example", EXAMPLES[:-2], ids=lambda example: type(example).__name__)
 def test_a_file_from_before_classes_were_recorded(example, tmp_path):
     """Its own class reads it, newer fields unknown, another one does not, and `load` asks for the class."""
@@ -190,36 +201,3 @@ def test_newer_fields_have_their_defaults(tmp_path):
 
     save_result(NamedTuple("Newer", [("values", Any)])(ROW), tmp_path / "result")
     assert load_result(Newer, tmp_path / "result").later is None
-
-
-class Everything(NamedTuple):
-    """A result with every kind of field."""
-
-    values: Any
-    by_layer: Any
-    objective: Any
-    name: Any
-    seed: Any
-    nothing: Any
-
-
-def test_survives_its_file(tmp_path):
-    """Arrays to the bit with their types, dictionaries in order, info, strings, numbers and None."""
-    result = Everything(
-        jnp.array([1.0, jnp.nan], jnp.float32),
-        {"b/kernel": jnp.arange(3), "a": jnp.zeros((2, 2), bool)},
-        ObjectiveInfo("batch", 8),
-        "conv|1",
-        3,
-        None,
-    )
-    save_result(result, tmp_path / "result")
-    again = load_result(Everything, tmp_path / "result")
-    assert again[2:] == result[2:]
-    assert list(again.by_layer) == list(result.by_layer)
-    for mine, theirs in (
-        (again.values, result.values),
-        *zip(again.by_layer.values(), result.by_layer.values(), strict=True),
-    ):
-        assert mine.dtype == theirs.dtype
-        np.testing.assert_array_equal(mine, theirs)

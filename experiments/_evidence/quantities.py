@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._evidence.format import PERCENT
+from experiments._evidence.format import PERCENT, Format
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Recorded, array
 
@@ -14,9 +14,9 @@ CHANCE = 0.1  # accuracy of a guess: every data set here has ten classes
 
 TRAIN_ACCURACY = Quantity("train", "accuracy", "training accuracy", PERCENT, CHANCE)
 TEST_ACCURACY = Quantity("test", "accuracy", "test accuracy", PERCENT, CHANCE)
-RECALIBRATED_ACCURACY = Quantity("test", "recalibrated_accuracy", "test accuracy, recalibrated", PERCENT, CHANCE)
+RECALIBRATED_ACCURACY = Quantity("test", "recalibrated_accuracy", "recalibrated test accuracy", PERCENT, CHANCE)
 TRAIN_LOSS = Quantity("train", "loss", "training loss")
-TEST_LOSS = Quantity("test", "loss", "test loss")
+TEST_LOSS = Quantity("test", "loss", "test loss", Format(unit="nats"))
 
 
 def scan(name: str, reduce: Callable[..., Any], words: str) -> Quantity:

@@ -78,18 +78,13 @@ class Quantity:
     format: Format = Format()  # noqa: RUF009
     if_diverged: float = math.inf
 
-    def values(self, record: Recorded) -> np.ndarray:
-        """Return the values in what was recorded, one per step; NaN where a value is not finite, none without records."""
-        if not record.get("step"):
-            return np.array([])
-        if isinstance(self.value, str):
-            return array(record.get(self.value, [math.nan] * len(record["step"])))
-        return self.value(record)
-
     def curve(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and values of a run, each (points,)."""
+        """Return steps and values of a run, each (points,); NaN where a value is not finite, empty if nothing was recorded."""
         record = recorded(run, self.kind)
-        return np.array(record.get("step", [])), self.values(record)
+        if not record.get("step") or (isinstance(self.value, str) and self.value not in record):
+            return np.array([]), np.array([])
+        values = array(record[self.value]) if isinstance(self.value, str) else self.value(record)
+        return np.array(record["step"]), values
 
     def median(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the median over the steps from `first` to `last`, both included."""

@@ -88,7 +88,7 @@ def num_steps(run: Run) -> int:
     if curve.get("step"):
         return curve["step"][-1] + curve.get("window", 1)
     kinds = (found for found in run.values() if isinstance(found, Mapping))
-    return max((found["step"][-1] for found in kinds if found.get("step")), default=0)
+    return max((int(found["step"][-1]) for found in kinds if found.get("step")), default=0)
 
 
 def pairs(runs: Runs, others: Runs) -> Iterator[tuple[Run, Run]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments._evidence.format import TIMES, Format, listing
 from experiments._evidence.run import Data, Run
-from experiments._evidence.value import combine, divide, subtract
+from experiments._evidence.value import Missing, combine, divide, subtract
 from experiments._nets import NETS, UNNAMED, Setting
 
 BySeed = dict[int, float]
@@ -61,16 +61,13 @@ class Statistic:
 
     def in_units_of(self, unit: Callable[[Data], float], words: str) -> "Statistic":
         """Divide by a number that the configuration holds, such as 2 / learning rate."""
-        in_units = {"what": f"{self.what}, in units of {words}", "format": TIMES}
-        return self.transformed(lambda value, data: value / unit(data), **in_units)
-
-    def transformed(self, function: Callable[[float, Data], float], **changes: Any) -> "Statistic":
-        """Apply a function of (number, data) to every number; `changes` are of words and format."""
 
         def of(data: Data) -> BySeed:
-            return {seed: combine(lambda x: function(x, data), value) for seed, value in self.of(data).items()}
+            size = unit(data)
+            known = size if not math.isnan(size) else Missing(f"{words} is not known here")
+            return {seed: divide(value, known) for seed, value in self.of(data).items()}
 
-        return replace(self, of=of, **changes)
+        return replace(self, of=of, what=f"{self.what}, in units of {words}", format=TIMES)
 
     def where(self, **fields: Any) -> "Statistic":
         """Have no number in data whose configuration has other fields than these; names may be dotted."""

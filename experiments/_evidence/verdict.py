@@ -1,8 +1,8 @@
 """Verdicts: whether the interval of a claim's statistic over the seeds lies in the claim's range."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from experiments._evidence.claim import Claim, Range
 from experiments._evidence.format import plural
@@ -49,7 +49,7 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
     """
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
-    runs = list(_runs(data, claim.statistic.arms))
+    runs = _runs(data, claim.statistic.arms)
     num_diverged = sum(run["diverged_at"] is not None for run in runs)
     try:
         values = tuple(claim.statistic.of(data).values())
@@ -120,16 +120,12 @@ def _is_outside(value: float, holds: Range) -> bool:
     return (value < low and not isinstance(value, AtLeast)) or (value > high and not isinstance(value, AtMost))
 
 
-def _runs(value: Any, paths: tuple[str, ...]) -> Iterator[Run]:
-    """Find the runs, which record whether they diverged, wherever they are in the data: all, or those below some paths."""
-    if isinstance(value, dict) and "diverged_at" in value:
-        yield from () if paths else (cast(Run, value),)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            rests = tuple(
-                path.removeprefix(name).removeprefix("/") if path.split("/")[0] == name else path for path in paths
-            )
-            yield from _runs(item, () if "" in rests else rests)
-    elif isinstance(value, list) and value and isinstance(value[0], dict | list):
-        for item in value:
-            yield from _runs(item, paths)
+def _runs(data: Data, arms: Sequence[str]) -> list[Run]:
+    """List the runs of some arms, named as group/arm, or of whole groups; of all groups if none is named."""
+    return [
+        run
+        for group, nets in data.items()
+        for arm, runs in (nets.items() if isinstance(nets, dict) else ())
+        for run in (runs if not arms or {group, f"{group}/{arm}"} & {*arms} else ())
+        if isinstance(run, dict) and "diverged_at" in run
+    ]

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments._figures.style import LENGTHS
 from experiments._evidence.curve import MANY
 from experiments._evidence.format import plural
+from experiments._figures.style import LENGTHS
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
 

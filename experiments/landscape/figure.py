@@ -21,7 +21,7 @@ from experiments._evidence.quantities import (
     successive,
 )
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import layer_names
+from experiments._evidence.run import Arms, all_runs, layer_names
 from experiments._figures import captions, style
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.landscape import along_gradient
@@ -130,7 +130,10 @@ def _rates(data: dict[str, Any]) -> list[Block]:
     if not data.get("multirun"):
         return []
     joined, sizes = bands(data), data["config"]["rates"]
-    top = max(np.max(band("same_step", "high").curve(run)[1], initial=0) for runs in joined.values() for run in runs)
+    # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
+    low, high = _ends(joined)
+    scale = "log" if high > _EXPLODED else "linear"
+    limits = (0.9 * low, 1.1 * high) if scale == "log" else (low - 0.05 * (high - low), high + 0.05 * (high - low))
     titles = {
         "same_step": ("Losses at equal steps", captions.loss(data["config"]["vgg"]), "training step"),
         "same_progress": ("Losses at equal rate x steps", "", f"steps of learning rate {min(sizes):g}"),
@@ -148,13 +151,21 @@ def _rates(data: dict[str, Any]) -> list[Block]:
             title=title,
             ylabel=ylabel,
             xlabel=xlabel,
-            # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
-            scale="log" if kind == "gradient" or top > _EXPLODED else "linear",
+            scale="log" if kind == "gradient" else scale,
+            ylim=None if kind == "gradient" else limits,
         )
         for kind, (title, ylabel, xlabel) in titles.items()
     ]
     heading = f"The replications' landscape: runs at {len(sizes)} learning rates from {min(sizes):g} to {max(sizes):g}"
     return [Block(heading, [row])]
+
+
+def _ends(joined: Arms) -> tuple[float, float]:
+    """Return the smallest and the largest finite loss of all bands at the same step."""
+    curves = [band("same_step", edge).curve(run)[1] for run in all_runs(joined) for edge in ("low", "high")]
+    losses = np.concatenate([*curves, [1.0] * (not any(np.isfinite(curve).any() for curve in curves))])
+    losses = losses[np.isfinite(losses)]
+    return float(losses.min()), float(losses.max())
 
 
 def _several_rates(data: dict[str, Any]) -> list[str]:

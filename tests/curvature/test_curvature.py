@@ -70,18 +70,6 @@ def test_composes_with_vmap():
     assert (together.which, together.pattern) == ("top", "t")
 
 
-@pytest.mark.parametrize("probe", RESULTS.values(), ids=RESULTS)
-@pytest.mark.thorough
-def test_survives_its_file(probe, tmp_path):
-    """What is loaded is what was saved."""
-    loss_fn, params = net(dtype=jnp.float32)
-    result = probe(loss_fn, params, key=KEY, pattern="kernel")
-    result.save(tmp_path / "result")
-    loaded = type(result).load(tmp_path / "result")
-    jax.tree.map(np.testing.assert_array_equal, loaded, result)
-    assert (loaded.pattern, loaded.objective) == ("kernel", result.objective)
-
-
 def square(p):
     """Evaluate |w|²."""
     return jnp.sum(p["w"] ** 2)

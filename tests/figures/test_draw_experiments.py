@@ -5,8 +5,9 @@ from drawn import assert_readable
 from matplotlib.colors import to_hex
 from runs import covariate_shift_data, landscape_data
 
-from experiments import covariate_shift, landscape
-from experiments._figures.style import COLOURS
+from experiments._nets import NETS
+from experiments.covariate_shift import figure as covariate_shift
+from experiments.landscape import figure as landscape
 
 
 def panel(figure, title):
@@ -28,7 +29,7 @@ def test_covariate_shift(diverged_at):
     assert len(panel(figure, "Layer 9")) == 2
     (second,) = panel(figure, "Against a second net")
     assert [line.get_linestyle() for line in second.lines] == ["-", "-", "--", "--"]
-    assert colours(second) == [COLOURS["plain"], COLOURS["batch_norm"]] * 2
+    assert colours(second) == [NETS["plain"].colour, NETS["batch_norm"].colour] * 2
     (legend,) = figure.legends
     words = [text.get_text() for text in legend.get_texts()]
     assert words[:2] == ["without BN", "with BN"]
@@ -61,7 +62,7 @@ def test_landscape_of_several_learning_rates(diverged_at):
     panels += panel(figure, "Change from step to step")
     for axes in panels:
         bands = [to_hex(band.get_facecolor()[0]) for band in axes.collections]
-        assert bands == [COLOURS["plain"], COLOURS["batch_norm"]]
+        assert bands == [NETS["plain"].colour, NETS["batch_norm"].colour]
         assert [line.get_marker() for line in axes.lines].count("X") == (diverged_at is not None)
     assert panels[0].get_ylim() == panels[1].get_ylim()
     assert panels[2].get_ylabel().startswith("|g - g'| of layer 11")

@@ -6,7 +6,7 @@ from drawn import assert_readable
 from matplotlib.figure import Figure
 
 from bnjax.records import read_json
-from experiments import landscape, quickstart
+from experiments._command import catalogue
 
 
 def test_the_check_of_texts_sees_what_is_wrong():
@@ -21,13 +21,12 @@ def test_the_check_of_texts_sees_what_is_wrong():
 
 @pytest.mark.parametrize(
     ("experiment", "lines"),
-    [(quickstart, ["test"]), pytest.param(landscape, ["test", "random direction"], marks=pytest.mark.thorough)],
+    [("quickstart", ["test"]), pytest.param("landscape", ["test", "random direction"], marks=pytest.mark.thorough)],
     ids=["quickstart", "landscape"],
 )
 def test_the_experiments_figure_is_readable(experiment, lines):
     """What lines and colours mean stands above the axes, not in them."""
-    name = experiment.__name__.rsplit(".", 1)[-1]
-    figure = experiment.plot(read_json(ROOT / "figures" / f"{name}.json"))
+    figure = catalogue.part(experiment, "figure").plot(read_json(ROOT / "figures" / f"{experiment}.json"))
     assert_readable(figure)
     assert all(panel.get_legend() is None for panel in figure.axes)
     (legend,) = figure.legends

@@ -153,7 +153,9 @@ class ByLayer(Panel):
 
 
 def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", width: float = 1.8) -> None:
-    """Draw a line, and a band around it."""
+    """Draw a line, and a band around it; nothing of what was not recorded."""
+    if not len(found.step):
+        return
     axes.plot(found.step, found.middle, look, color=colour, linewidth=width, markersize=7)
     axes.fill_between(found.step, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
 
