@@ -3,15 +3,15 @@
 import jax
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
-
-from bnjax import probes
-from experiments import activation_drift
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._figures.activation_drift import activation_drift_figure
 from experiments._figures.ridges import finite_shapes
 from experiments._numbers import drift as drift_numbers
+from matplotlib import pyplot as plt
+
+from bnjax import probes
+from experiments import activation_drift
 from experiments._training.probes import drift as drift_probe
 
 STEPS = [0, 10, 20, 30, 40]

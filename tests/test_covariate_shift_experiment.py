@@ -4,12 +4,12 @@ import copy
 import math
 
 import pytest
-from runs import covariate_shift_data
-
-from experiments import covariate_shift
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._numbers import shift as shift_numbers
+from runs import covariate_shift_data
+
+from experiments import covariate_shift
 from experiments._training.probes.probe import by_layer
 
 NETS = ("plain", "batch_norm")

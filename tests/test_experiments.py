@@ -16,11 +16,9 @@ from bnjax import records
 from bnjax.records import read_json
 from experiments import __main__ as command_line
 from experiments import activation_drift, landscape, noisy_batchnorm, quickstart
-from experiments._claims import claims_of
-from experiments._claims.claim import VERDICTS, judge
-from experiments._command import cli
+from experiments._command import catalogue, cli
 from experiments._config import VGGRun
-from experiments._numbers import curves
+from experiments._evidence.verdict import VERDICTS, judge
 
 pytestmark = pytest.mark.xdist_group("smoke")  # these are long
 SMOKE = ["--preset", "smoke"]
@@ -81,8 +79,8 @@ def test_a_run_leaves_its_table_figure_and_data(name, capsys, smoke_results, mon
     for target in (folder, figures):
         assert (target / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert str(target / f"{name}.png") in output
-    assert name == "quickstart" or len(experiment.findings(data)) > 50
-    for claim in claims_of(name):
+    assert name == "quickstart" or len(catalogue.part(name, "table").findings(data)) > 50
+    for claim in catalogue.claims_of(name):
         assert judge(claim, data).verdict in VERDICTS
 
     monkeypatch.setattr("bnjax.train.run_steps", None)
@@ -205,7 +203,7 @@ def test_a_run_that_does_not_fit_into_memory(error, capsys, tmp_path, monkeypatc
     def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr(quickstart, "run", fails)
+    monkeypatch.setattr("experiments._training.experiment.train_all", fails)
     status, _, errors = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))
     assert (status, errors.count("\n")) == (1, 1)
     assert errors.startswith("error: One run must fit")
@@ -285,20 +283,6 @@ def test_the_module_runs_from_a_shell():
     """`python -m experiments` answers without jax."""
     check = "import sys, experiments.__main__ as m; m.main([]); sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, check=False).returncode == 0
-
-
-def test_curves_over_seeds():
-    """Curves join seeds by step, leave out what is not finite, and stop where every run has diverged."""
-    runs = [
-        {"landscape": {"step": [0, 10, 20], "loss": [[1, 2], [3, None], [5, 6]]}},
-        {"landscape": {"step": [0, 10], "loss": [[2, 4], [4, 8]]}},
-    ]
-    curve = curves.over_seeds(runs, "landscape", curves.highest_loss)
-    np.testing.assert_array_equal(curve.step, [0, 10, 20])
-    np.testing.assert_array_equal(curve.low, [2, 8, 6])
-    np.testing.assert_array_equal(curve.middle, [3, 8, 6])
-    np.testing.assert_array_equal(curve.high, [4, 8, 6])
-    np.testing.assert_allclose(curves.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
 
 
 @pytest.mark.thorough

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from experiments._claims.claim import judge
+from experiments._claims.gradient_depth import CLAIMS
+from experiments._numbers import gradient_depth as numbers
 from flax import linen as nn
 
 from experiments import gradient_depth
-from experiments._claims.claim import judge
-from experiments._claims.gradient_depth import CLAIMS
 from experiments._config import Options
-from experiments._numbers import gradient_depth as numbers
 
 CONFIG = dataclasses.replace(
     gradient_depth.PRESETS["smoke"], hidden=(64,), depths=(12,), scales=(0.5, 1.0), seeds=(0, 1, 2)

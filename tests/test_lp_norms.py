@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
-
-from experiments import lp_norms
 from experiments._claims import claims_of
 from experiments._claims.claim import judge
 from experiments._figures.lp_norms import lp_figure
 from experiments._numbers import lp_norms as lp_numbers
+from matplotlib import pyplot as plt
+
+from experiments import lp_norms
 
 STEPS = list(range(0, 1000, 100))
 ARMS = ("plain", "batch_norm", "l1", "l2", "linf")

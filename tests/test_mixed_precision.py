@@ -14,8 +14,8 @@ from bnjax.records import config_hash
 from bnjax.types import Batch, Variables
 from experiments import __main__ as command_line
 from experiments import quickstart
-from experiments._presets import with_and_without
 from experiments._config import DeepLinearRun, MLPRun, VGGRun
+from experiments._presets import with_and_without
 from experiments._training.tasks import make_task
 
 IMAGES, VECTORS = jnp.zeros((4, 8, 8, 3)), jnp.zeros((4, 10))

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from experiments._claims.claim import judge
+from experiments._claims.mnist_mlp import CLAIMS
 
 from bnjax import data, linen, models, train
 from bnjax.records import config_hash
 from experiments import mnist_mlp
-from experiments._claims.claim import judge
-from experiments._claims.mnist_mlp import CLAIMS
 from experiments._config import MLPRun, VGGRun
 from experiments._training.probes import PROBES
 from experiments._training.probes.percentiles import SETTLED_AFTER, stability

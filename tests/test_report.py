@@ -9,9 +9,12 @@ import pytest
 from conftest import ROOT
 from reporting import make_data, run
 
-from experiments import _report, landscape
-from experiments._claims.claim import PERCENT, POINTS, STEPS, TIMES, Claim, judge
+from experiments import _report
 from experiments._command import catalogue
+from experiments._evidence.claim import Claim
+from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES
+from experiments._evidence.statistic import Statistic
+from experiments._evidence.verdict import judge
 from experiments._report import words
 from experiments._report.strip import strip
 
@@ -120,9 +123,9 @@ def test_what_data_say_is_never_code(figures):
 
 def test_findings_are_the_experiments_own(figures, monkeypatch):
     """An experiment puts its data into words; where it cannot, its claim is shown, and the page says so."""
-    monkeypatch.setattr(landscape, "findings", lambda data: f"It took {data['seconds']} <s>.", raising=False)
+    monkeypatch.setattr("experiments.landscape.table.findings", lambda data: f"It took {data['seconds']} <s>.")
     assert "It took 130.0 &lt;s&gt;." in _report.render(_report.load(figures))
-    monkeypatch.setattr(landscape, "findings", lambda data: data["nothing"])
+    monkeypatch.setattr("experiments.landscape.table.findings", lambda data: data["nothing"])
     report = _report.load(figures)
     assert report.problems == ["landscape.json: its findings cannot be computed (KeyError: 'nothing')."]
     assert f"The claim:</span> {catalogue.remark('landscape', 'Claim')}" in _report.render(report).replace(
@@ -134,7 +137,7 @@ def test_ranges_in_words_and_pictures():
     """Ends of ranges are short; the strip has a mark per value, infinite ones at its end, and none for what is not there."""
 
     def make(supported, values, unit=TIMES):
-        claim = Claim("c", "S.", "s", "s", "-", lambda data: values, supported, unit)
+        claim = Claim("c", "S.", "s", Statistic(lambda data: dict(enumerate(values)), "x", "", (), unit), supported)
         return claim, judge(claim, {})
 
     inf, nan = float("inf"), float("nan")

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from disturbed import send
+from experiments._numbers import theory as theory_numbers
 
 from bnjax.records import read_json, write_json
 from experiments import theory_bounds
 from experiments._config import Options
-from experiments._numbers import theory as theory_numbers
-from experiments.theory_bounds import layer_checks
-from experiments.theory_bounds import runs as theory_runs
 from experiments._training.run import ConfigError
 from experiments._training.signals import Interrupted
+from experiments.theory_bounds import layer_checks
+from experiments.theory_bounds import runs as theory_runs
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
 

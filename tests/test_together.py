@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bnjax import sweep
-from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._config import DeepLinearRun, MLPRun, Options
+from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._training.experiment import train_all
 from experiments._training.signals import Interrupted
 

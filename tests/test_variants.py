@@ -10,8 +10,8 @@ import pytest
 from bnjax import data, norms, train
 from experiments import covariate_shift, landscape, lp_norms
 from experiments._config import DeepLinearRun, MLPRun, Options, VGGRun
+from experiments._evidence import drift
 from experiments._figures import captions
-from experiments._numbers import accuracy, drift
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
@@ -101,23 +101,6 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
 def test_a_net_without_statistics_of_batches_is_tested_once(norm, tmp_path):
     """What has no statistics has none to take anew; Huber's running variance is not that of the data."""
     assert "recalibrated_loss" not in trained(tmp_path, norm=norm, recalibrated_tests=True)["test"]
-
-
-def test_the_table_has_the_second_test():
-    """A column of its own, in which what diverged guesses, and a net that was tested once has nothing."""
-    train_curve = {"step": [0], "window": 1, "accuracy": [0.5]}
-
-    def make(accuracy, diverged_at=None, **more):
-        test = {"step": [1], "accuracy": [accuracy], **more}
-        return {"train": train_curve, "test": {} if diverged_at else test, "diverged_at": diverged_at}
-
-    arms = {"plain": [make(0.5)], "normed": [make(0.5, recalibrated_accuracy=[0.75]), make(0, 1), make(0, 1)]}
-    head, plain, normed, words = accuracy.table(arms)
-    assert head.split()[-1] == "recalibrated"
-    assert plain.split()[-1] == "-"
-    assert normed.split()[-2:] == ["10.0", "%"]
-    assert words.startswith("Recalibrated: ")
-    assert "recalibrated" not in accuracy.table({"plain": arms["plain"]})[0]
 
 
 def test_noise_in_tests(tmp_path):

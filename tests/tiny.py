@@ -13,10 +13,10 @@ import sklearn.datasets  # noqa: F401  # so that processes have it when they beg
 
 from experiments._command import cli
 from experiments._config import MLPRun
-from experiments._training.experiment import train_all
 from experiments._training.run import Run
 
-sys.modules["experiments.tiny"] = sys.modules[__name__]  # where the command line looks for it
+for name in ("experiments.tiny", "experiments.tiny.figure", "experiments.tiny.table"):
+    sys.modules[name] = sys.modules[__name__]  # where the command line looks for them
 PRESETS = {
     "smoke": MLPRun(
         dataset="digits",
@@ -31,13 +31,16 @@ PRESETS = {
 }
 
 
-def run(config, options, _folder):
-    """Train one net."""
-    return train_all({"arms": {"net": config}}, options)
+KEEP = {}
+
+
+def groups(config):
+    """Name one net."""
+    return {"arms": {"net": config}}
 
 
 def summarise(data):
-    """Tell the last loss of each seed."""
+    """Write the last loss of each seed."""
     return f"The last losses are {[run['train']['loss'][-1] for run in data['arms']['net']]}."
 
 

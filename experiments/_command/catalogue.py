@@ -1,7 +1,7 @@
 """Which experiments there are, and what they say of themselves."""
 
 import ast
-import importlib
+import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -38,8 +38,8 @@ def module(name: str) -> ModuleType:
 
 def part(name: str, which: str) -> ModuleType | None:
     """Import a module of an experiment's package: claims, figure or table; None where it has none."""
-    exists = (_FOLDER / name / f"{which}.py").exists()
-    return importlib.import_module(f"experiments.{name}.{which}") if exists else None
+    module = f"experiments.{name}.{which}"
+    return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
 
 def claims_of(name: str) -> tuple["Claim", ...]:

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 from records import make_run
 
+from experiments._evidence import curve
 from experiments._evidence.keep import by_layer, drift, keep, scans, training, whole
-from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.quantities import HIGHEST_LOSS, TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.table import accuracies, by_measure, by_net, cell, divergences, grid
 
 CURVE = {"step": [0, 2, 4, 6, 8], "window": 2, "loss": [1, 2, 3, 4, 1 / 3], "accuracy": [None, 0, 0, 1, 1]}
@@ -91,3 +93,17 @@ def test_recalibrated_tests_are_a_column_where_there_are_any():
     assert lines[0].endswith("recalibrated")
     assert lines[1].endswith("70.0 %")
     assert lines[-1].startswith("Recalibrated: ")
+
+
+def test_curves_over_seeds():
+    """Curves join seeds by step, leave out what is not finite, and stop where every run has diverged."""
+    runs = [
+        {"landscape": {"step": [0, 10, 20], "loss": [[1, 2], [3, None], [5, 6]]}},
+        {"landscape": {"step": [0, 10], "loss": [[2, 4], [4, 8]]}},
+    ]
+    found = curve.over_seeds(runs, HIGHEST_LOSS)
+    np.testing.assert_array_equal(found, [[0, 10, 20], [2, 8, 6], [3, 8, 6], [4, 8, 6]])
+    np.testing.assert_array_equal(curve.over_seeds(runs, HIGHEST_LOSS, np.negative).middle, [-3, -8, -6])
+    np.testing.assert_allclose(curve.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
+    assert not len(curve.over_seeds(runs, TEST_ACCURACY).step)
+    assert (curve.levels(7), curve.levels(8)) == ((0, 0.5, 1), (0.25, 0.5, 0.75))
