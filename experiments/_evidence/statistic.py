@@ -52,8 +52,7 @@ class Statistic:
 
     def __sub__(self, other: "Statistic") -> "Statistic":
         """Subtract another statistic, seed by seed."""
-        form = self.format if self.format.spec.startswith("+") else self.format.of_difference
-        return _join((self, other), subtract, " - ", form)
+        return _join((self, other), subtract, " - ", self.format.of_difference)
 
     def __truediv__(self, other: "Statistic") -> "Statistic":
         """Divide by another statistic, seed by seed."""
@@ -125,8 +124,12 @@ def largest(*statistics: Statistic, who: str = "") -> Statistic:
 
 def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
     joined = _join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values), "")
-    names = who or ", ".join(dict.fromkeys(statistic.who for statistic in statistics))
-    return replace(joined, what=statistics[0].what, who=f"the {word} of {names}")
+    what, names = (
+        "; ".join(dict.fromkeys(words)) for words in zip(*((s.what, s.who) for s in statistics), strict=True)
+    )
+    if what != statistics[0].what:
+        return replace(joined, what=f"the {word} of {what}", who=who or names)
+    return replace(joined, what=what, who=f"the {word} of {who or names}")
 
 
 def _join(
