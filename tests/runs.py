@@ -7,10 +7,11 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from experiments import covariate_shift, landscape, noisy_batchnorm, training_curves
+from experiments._evidence.keep import training
 from experiments._presets import with_and_without
-from experiments._numbers import curves
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
+_COARSER = training(500, "loss", "loss_change", "accuracy")
 
 
 def noise(num, seed, spread=0.2):
@@ -61,7 +62,7 @@ def make_shift(layers, difference, cosine):
 
 
 def make_dummy_shift(difference):
-    """Make the seed repository's measure, nearly all of which is there without any step."""
+    """Make the measure of Mameli's repository, nearly all of which is there without any step."""
 
     def probe(steps, seed):
         return {
@@ -95,8 +96,7 @@ def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
         rate = (6 if is_normalised else 2) / run.num_steps
         return [make_run(run, seed, rate, probes, stop) for seed in run.seeds]
 
-    groups = {"arms": covariate_shift.vgg_arms(config), "deep_linear": covariate_shift.deep_linear_arms(config)}
-    return as_read("covariate_shift", preset, config, groups, runs)
+    return as_read("covariate_shift", preset, config, covariate_shift.groups(config), runs)
 
 
 def make_scan(config, loss, change):
@@ -167,7 +167,7 @@ def training_curves_data(preset="cpu", speeds=CURVE_SPEEDS, num_steps=1000, dive
         is_lost = arm == "plain_0.5"
         rate = 0 if is_lost else speeds[net] / num_steps
         found = [make_run(run, seed, rate, {}, diverged_at if is_lost else None) for seed in run.seeds]
-        return [{**each, "train": curves.coarser(each["train"], 500)} for each in found]
+        return [{**each, "train": _COARSER(each["train"], 0)} for each in found]
 
     return as_read("training_curves", preset, config, {"arms": training_curves.arms(config)}, runs)
 
@@ -202,7 +202,7 @@ def noisy_data(preset="cpu", speeds=NOISY_SPEEDS, moves=NOISY_MOVES, num_steps=1
         found = [
             make_run(run, seed, rate, {"drift": drift} if "drift" in run.probes else {}, stop) for seed in run.seeds
         ]
-        return [{**each, "train": curves.coarser(each["train"], 500)} for each in found]
+        return [{**each, "train": _COARSER(each["train"], 0)} for each in found]
 
     groups = {"arms": noisy_batchnorm.arms(config), "sweep": noisy_batchnorm.sweep(config)}
     return as_read("noisy_batchnorm", preset, config, groups, runs)

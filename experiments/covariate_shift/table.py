@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from experiments._evidence.format import TIMES, listing
+from experiments._evidence.format import PERCENT, TIMES, listing
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_LOSS
 from experiments._evidence.run import settings
 from experiments._evidence.table import by_measure, divergences, middle, seeds, written
-from experiments._evidence.value import median
+from experiments._evidence.value import median, spread
 from experiments._nets import describe
 from experiments.covariate_shift.quantities import FLOOR, SHIFT, second_net, shift
 
@@ -39,14 +39,14 @@ def findings(data: dict[str, Any]) -> str:
     ratios = [
         f"{TIMES.written(median(times.of({'arms': arms}).values()))} ({describe(at)})" for at, arms in vgg.items()
     ]
-    floors = [100 * middle(runs, FLOOR) for arms in vgg.values() for runs in arms.values()]
+    low, _, high = spread(middle(runs, FLOOR) for arms in vgg.values() for runs in arms.values())
     cosines = [
         f"{written(arms['plain'], cosine)} and {written(arms['batch_norm'], cosine)} at {describe(at)}"
         for at, arms in linear.items()
     ]
     return (
         f"With batch norm, the covariate shift of layer {layer} in the VGG is {listing(ratios)} what it is without; "
-        f"against a second net with its own classifier, {min(floors):.0f} to {max(floors):.0f} % of it are there before any "
-        f"layer has moved. In the deep linear network, the cosine of layer {last}'s gradients before and after the step is "
-        f"{listing(cosines)}, without and with batch norm."
+        f"against a second net with its own classifier, {PERCENT.number(low)} to {PERCENT.written(high)} of it is there "
+        f"before any layer has moved. In the deep linear network, the cosine of layer {last}'s gradients before and after "
+        f"the step is {listing(cosines)}, without and with batch norm."
     )
