@@ -54,3 +54,9 @@ def learning_rate(rate: float, optimizer: str = "") -> Setting:
     """Return the setting of a learning rate, and of an optimiser where there are several."""
     named = {"sgd": "SGD, ", "adam": "Adam, "}.get(optimizer, "")
     return Setting(f"{optimizer}_{rate:g}".lstrip("_"), f"{named}learning rate {rate:g}")
+
+
+def describe(suffix: str) -> str:
+    """Return the words of a setting by its suffix: an optimiser and a learning rate, or a learning rate alone."""
+    optimizer, _, rate = suffix.rpartition("_")
+    return learning_rate(float(rate), optimizer).words

@@ -10,6 +10,7 @@ from experiments import covariate_shift, landscape, noisy_batchnorm, training_cu
 from experiments._evidence.keep import training
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
+_COARSER = training(500, "loss", "loss_change", "accuracy")
 
 
 def noise(num, seed, spread=0.2):
@@ -95,8 +96,7 @@ def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
         rate = (6 if is_normalised else 2) / run.num_steps
         return [make_run(run, seed, rate, probes, stop) for seed in run.seeds]
 
-    groups = {"arms": covariate_shift.vgg_arms(config), "deep_linear": covariate_shift.deep_linear_arms(config)}
-    return as_read("covariate_shift", preset, config, groups, runs)
+    return as_read("covariate_shift", preset, config, covariate_shift.groups(config), runs)
 
 
 def make_scan(config, loss, change):
@@ -162,7 +162,7 @@ def training_curves_data(preset="cpu", speeds=CURVE_SPEEDS, num_steps=1000, dive
         is_lost = arm == "plain_0.5"
         rate = 0 if is_lost else speeds[net] / num_steps
         found = [make_run(run, seed, rate, {}, diverged_at if is_lost else None) for seed in run.seeds]
-        return [{**each, "train": training(500, "loss", "accuracy")(each["train"], 0)} for each in found]
+        return [{**each, "train": _COARSER(each["train"], 0)} for each in found]
 
     return as_read("training_curves", preset, config, training_curves.groups(config), runs)
 
@@ -197,7 +197,7 @@ def noisy_data(preset="cpu", speeds=NOISY_SPEEDS, moves=NOISY_MOVES, num_steps=1
         found = [
             make_run(run, seed, rate, {"drift": drift} if "drift" in run.probes else {}, stop) for seed in run.seeds
         ]
-        return [{**each, "train": training(500, "loss", "accuracy")(each["train"], 0)} for each in found]
+        return [{**each, "train": _COARSER(each["train"], 0)} for each in found]
 
     return as_read("noisy_batchnorm", preset, config, noisy_batchnorm.groups(config), runs)
 

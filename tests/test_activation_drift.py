@@ -3,16 +3,17 @@
 import jax
 import numpy as np
 import pytest
-from experiments._claims import claims_of
-from experiments._claims.claim import judge
-from experiments._figures.activation_drift import activation_drift_figure
-from experiments._figures.ridges import finite_shapes
-from experiments._numbers import drift as drift_numbers
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from bnjax import probes
-from experiments import activation_drift
+from experiments._evidence.drift import drift, histogram
+from experiments._evidence.keep import drift as keep_drift
+from experiments._evidence.verdict import judge
+from experiments._figures.panels import Ridges
 from experiments._training.probes import drift as drift_probe
+from experiments.activation_drift.claims import CLAIMS
+from experiments.activation_drift.figure import plot
+from experiments.activation_drift.table import findings, summarise
 
 STEPS = [0, 10, 20, 30, 40]
 LAYERS = ("layer_3", "layer_8")
@@ -38,13 +39,13 @@ def make_layer(size, relative, seed=0, num_units=2):
 
 
 def make_run(size, relative, seed=0, diverged_at=None):
-    """Make a run as it is published."""
-    drift = {"step": STEPS, "layers": {layer: make_layer(size, relative, seed) for layer in LAYERS}}
+    """Make a run as data files keep it."""
+    record = {"step": STEPS, "layers": {layer: make_layer(size, relative, seed) for layer in LAYERS}}
     return {
         "seed": seed,
         "train": {"step": [0, 20], "window": 20, "accuracy": [0.2, 0.4]},
         "test": {"step": [40], "accuracy": [0.5], "loss": [1.0]},
-        "drift": drift_numbers.published(drift, list(LAYERS), max_shapes=0 if seed else 3),
+        "drift": keep_drift("successive", "cumulative", shapes=3)(record, seed),
         "diverged_at": diverged_at,
     }
 
@@ -71,65 +72,59 @@ def make_data(plain=(0.5, 0.2), batch_norm=(0.1, 0.1), diverged_at=None):
         "preprocessing": "unit",
         "probe_every": 10,
         "drift_units": 2,
+        "drift_layers": [3, 8],
     }
     origin = {"commit": "abc", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
     return {"preset": "smoke", "config": config, "arms": arms, "provenance": [origin], "seconds": 1.0}
 
 
-def test_shifts_have_closed_forms():
+def values(moment, since, *, relative=False, layer="layer_3", **make):
+    """Compute a drift of a layer that moves by 1/2 a step."""
+    record = {"step": STEPS, "layers": {name: make_layer(0.5, 0.25, **make) for name in LAYERS}}
+    found = drift(layer, moment, since, relative=relative).values(record)
+    assert np.isnan(found[0])
+    return found[1:]
+
+
+def test_drifts_have_closed_forms():
     """A mean that moves by 1/2 a step does so in units of its own standard deviation, from the step before or the first."""
-    drift = {"step": STEPS, "layers": {layer: make_layer(0.5, 0.25) for layer in LAYERS}}
-    for since, expected in (("successive", [0.5] * 4), ("cumulative", [0.5, 1, 1.5, 2])):
-        found = drift_numbers.shift("layer_3", "mean", since)(drift)
-        np.testing.assert_allclose(found, [np.nan, *expected])
-    np.testing.assert_allclose(
-        drift_numbers.shift("layer_3", "mean", "cumulative", True)(drift)[1:], [0.25, 0.5, 0.75, 1]
-    )
-    np.testing.assert_allclose(drift_numbers.shift("layer_3", "variance", "successive")(drift)[1:], 2)
-    np.testing.assert_allclose(
-        drift_numbers.shift("layer_3", "variance", "successive", True)(drift)[1:], 0.5 / (1 + 0.5 * np.arange(4))
-    )
-    np.testing.assert_allclose(
-        drift_numbers.shift("layer_8", "wasserstein", "cumulative")(drift)[1:], [0.25, 0.5, 0.75, 1]
-    )
+    np.testing.assert_allclose(values("mean", "successive"), 0.5)
+    np.testing.assert_allclose(values("mean", "cumulative"), [0.5, 1, 1.5, 2])
+    np.testing.assert_allclose(values("mean", "cumulative", relative=True), [0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(values("variance", "successive"), 2)
+    np.testing.assert_allclose(values("variance", "successive", relative=True), 0.5 / (1 + 0.5 * np.arange(4)))
+    np.testing.assert_allclose(values("wasserstein", "cumulative", layer="layer_8"), [0.25, 0.5, 0.75, 1])
 
 
 def test_units_without_a_value_are_left_out():
     """The median is that of the others; where there is none it is NaN, and a single step has none."""
-    layer = {"successive": {"relative_mean": [[None, -1.5], [None, None]]}}
-    assert drift_numbers.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[1] == 1.5
-    assert np.isnan(drift_numbers.shift("a", "mean", "successive", True)({"layers": {"a": layer}})[2])
-    assert np.isnan(drift_numbers.shift("a", "mean", "successive")({"layers": {"a": {}}})).tolist() == [True]
+    record = {"step": [0, 10, 20], "layers": {"a": {"successive": {"relative_mean": [[None, -1.5], [None, None]]}}}}
+    np.testing.assert_equal(drift("a", "mean", relative=True).values(record), [np.nan, 1.5, np.nan])
+    assert np.isnan(drift("a", "mean").values({"step": [0], "layers": {"a": {}}})).tolist() == [True]
 
 
 def test_histograms_come_back_from_quantiles():
-    """Of a uniform distribution they are flat, hold all but what lies outside the outermost quantiles, and follow shifts."""
+    """Of a uniform distribution they are flat, hold all but the values outside the outermost quantiles, and follow shifts."""
     quantiles, edges = (np.arange(40) + 0.5) / 40, np.linspace(-1, 2, 65)
-    shares = drift_numbers.histogram(quantiles, edges)
+    shares = histogram(quantiles, edges)
     assert shares.sum() == pytest.approx(1 - 1 / 40)
     np.testing.assert_allclose(shares[28:36], 3 / 64, rtol=1e-6)
-    np.testing.assert_allclose(drift_numbers.histogram(quantiles + 3 / 64, edges)[1:], shares[:-1], atol=1e-12)
-    assert drift_numbers.histogram(np.full(40, 0.5), edges).sum() == pytest.approx(1 - 1 / 40)
+    np.testing.assert_allclose(histogram(quantiles + 3 / 64, edges)[1:], shares[:-1], atol=1e-12)
+    assert histogram(np.full(40, 0.5), edges).sum() == pytest.approx(1 - 1 / 40)
 
 
-def test_what_is_published_is_small():
-    """Shifts are medians over units; quantiles are the first unit's, of as many steps as were asked for."""
-    runs = make_data()["arms"]["plain"]
-    assert runs[0]["drift"]["layers"]["layer_3"]["shapes"]["step"] == [0, 20, 40]
-    assert "shapes" not in runs[1]["drift"]["layers"]["layer_3"]
-    assert np.shape(runs[0]["drift"]["layers"]["layer_3"]["percentiles"]) == (5, 3)
-    layer = runs[0]["drift"]["layers"]["layer_3"]
+def test_data_files_are_small():
+    """Drifts are medians over units; quantiles are the first unit's, of as many steps as were asked for."""
+    first, second, _ = (run["drift"] for run in make_data()["arms"]["plain"])
+    layer = first["layers"]["layer_3"]
+    assert layer["shapes"]["step"] == [0, 20, 40]
+    assert "shapes" not in second["layers"]["layer_3"]
+    assert np.shape(layer["percentiles"]) == (5, 3)
     assert np.shape(layer["cumulative"]["variance"]) == (5, 1)
-    whole = drift_numbers.shift("layer_3", "variance", "cumulative", True)(
-        {"layers": {"layer_3": make_layer(0.5, 0.2)}}
-    )
-    np.testing.assert_allclose(
-        drift_numbers.shift("layer_3", "variance", "cumulative", True)(runs[0]["drift"]), whole, rtol=1e-4
-    )
-    assert drift_numbers.layer_names(runs) == list(LAYERS)
-    assert drift_numbers.published({}, []) == {"step": [], "layers": {}}
-    steps, _ = finite_shapes({"step": [0, 1], "quantiles": [[0.0, 1.0], [None, 1.0]]})
-    assert steps.tolist() == [0]
+    moved = drift("layer_3", "variance", "cumulative", relative=True)
+    whole = moved.values({"step": STEPS, "layers": {"layer_3": make_layer(0.5, 0.2)}})
+    np.testing.assert_allclose(moved.values(first), whole, rtol=1e-4)
+    assert keep_drift("successive", shapes=3)({}, 0) == {"step": [], "layers": {}}
 
 
 def test_collected_records_keep_the_first_unit_whole():
@@ -139,65 +134,56 @@ def test_collected_records_keep_the_first_unit_whole():
         for step in (0, 10)
         for found in [probes.activation_statistics(jax.random.normal(jax.random.key(step), (50, 3)), num_quantiles=40)]
     ]
-    layer = drift_probe._collect(records)["layers"]["layer_3"]
+    record = drift_probe._collect(records)
+    layer = record["layers"]["layer_3"]
     assert np.shape(layer["quantiles"]) == (2, 40)
     assert layer["quantiles"][1] == pytest.approx(records[1]["layer_3"]["quantiles"][0])
     for moment in ("mean", "variance"):
-        drift = {"step": [0, 10], "layers": {"layer_3": layer}}
         moved = np.median(np.abs(layer["successive"][f"relative_{moment}"]))
-        assert drift_numbers.shift("layer_3", moment, "successive", True)(drift)[1] == pytest.approx(moved, rel=1e-5)
-
-
-def verdicts(data):
-    """Judge every claim."""
-    return {claim.name: judge(claim, data).verdict for claim in claims_of("activation_drift")}
+        assert drift("layer_3", moment, relative=True).values(record)[1] == pytest.approx(moved, rel=1e-5)
 
 
 def test_claims_go_either_way():
-    """Moments that are steadier with batch norm support the caveats, and less steady ones contradict them."""
-    found = verdicts(make_data(plain=(0.5, 0.15), batch_norm=(0.1, 0.1)))
-    assert set(found.values()) == {"supported"}
-    found = verdicts(make_data(plain=(0.1, 0.1), batch_norm=(0.5, 0.3)))
-    assert set(found.values()) == {"contradicted"}
-    assert [claim.name for claim in claims_of("activation_drift")][-1] == "drift_stabilised"
+    """Moments that are steadier with batch norm support all claims, and less steady ones contradict them."""
+    for plain, batch_norm, verdict in (
+        ((0.5, 0.15), (0.1, 0.1), "supported"),
+        ((0.1, 0.1), (0.5, 0.3), "contradicted"),
+    ):
+        data = make_data(plain, batch_norm)
+        assert {judge(claim, data).verdict for claim in CLAIMS} == {verdict}
 
 
 def test_claims_count_a_run_that_diverged_before_it_was_followed():
-    """It has no steady moments."""
+    """It has no steady moments, and the figure is drawn without it."""
     data = make_data()
-    drift = {"step": [0], "layers": {layer: {} for layer in LAYERS}}
-    data["arms"]["plain"][2] |= {"diverged_at": 3, "drift": drift}
-    (claim,) = (claim for claim in claims_of("activation_drift") if claim.name == "drift_mean")
+    data["arms"]["plain"][2] |= {"diverged_at": 3, "drift": {"step": [0], "layers": {layer: {} for layer in LAYERS}}}
+    (claim,) = (claim for claim in CLAIMS if claim.name == "drift_mean")
     judgement = judge(claim, data)
     assert (judgement.verdict, judgement.values[2], judgement.num_diverged) == ("supported", np.inf, 1)
-    activation_drift_figure(data)
-    plt.close("all")
+    plot(data)
 
 
 def test_words_are_computed():
-    """Table and findings have the shifts of both nets, their ratio, and the step at which a run diverged."""
+    """Table and findings have the drifts of both nets, their ratio, and the step at which a run diverged."""
     data = make_data(diverged_at=25)
-    table = activation_drift.summarise(data)
-    assert "  mean, in 10 steps                  0.500       0.100        5.00" in table
-    assert "without BN, seed 2: the loss stopped being finite at step 25." in table
-    found = activation_drift.findings(data)
-    assert "of layers 3, 8 moves 5.00 to 5.00 times as far without batch norm" in found
-    assert found.endswith("the loss stopped being finite at step 25.")
+    rows = [line.split() for line in summarise(data).splitlines()]
+    assert ["mean,", "in", "10", "steps", "0.5", "0.1", "5.00"] in rows
+    found = findings(data)
+    assert "in layers 3, 8 moves 5.00 to 5.00 times as far without batch norm" in found
+    assert found.endswith("without BN, seed 2: the loss stopped being finite at step 25.")
 
 
-def test_the_figure_has_a_column_per_layer():
+def test_the_figure_has_a_column_per_layer(tmp_path):
     """Ridges of both nets, percentiles and two curves for each of two layers, and eight panels that sum up."""
-    figure = activation_drift_figure(make_data(diverged_at=25))
-    panels = figure.findobj(lambda artist: isinstance(artist, plt.Axes))
-    assert len(panels) == 5 * 2 + 8
-    assert "Without BN: layer 3" in [panel.get_title() for panel in panels]
+    figure = plot(make_data(diverged_at=25))
+    assert len(figure.axes) == 5 * 2 + 8
+    assert "Without BN: layer 3" in [axes.get_title() for axes in figure.axes]
     assert "diverged" in [text.get_text() for text in figure.legends[0].get_texts()]
-    plt.close("all")
+    figure.savefig(tmp_path / "figure.png", dpi=40)  # text that is too large for its place would be a warning
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("diverged_at", [None, 25])
-def test_the_figure_can_be_laid_out(diverged_at, tmp_path):
-    """Nothing is too large for its place, which would be a warning."""
-    activation_drift_figure(make_data(diverged_at=diverged_at)).savefig(tmp_path / "figure.png", dpi=40)
-    plt.close("all")
+def test_ridges_leave_out_steps_that_are_not_finite():
+    """A step with a quantile that is missing has no ridge."""
+    axes = Figure().subplots()
+    Ridges("plain", {"step": [0, 1, 2], "quantiles": [[0.0, 1.0], [None, 1.0], [0.0, 1.0]]}).draw(axes)
+    assert len(axes.lines) == 2

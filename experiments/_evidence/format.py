@@ -27,7 +27,7 @@ class Format(NamedTuple):
     @property
     def of_difference(self) -> "Format":
         """The format of a difference of two such numbers: percentages differ by points."""
-        return self._replace(spec=f"+{self.spec.lstrip('+')}", unit="points" if self.unit == "%" else self.unit)
+        return self._replace(spec=f"+{self.spec.removeprefix('+')}", unit="points" if self.unit == "%" else self.unit)
 
     def number(self, value: float) -> str:
         """Print a number without its unit; powers of ten where it would be long."""
@@ -57,3 +57,8 @@ def listing(words: Iterable[str]) -> str:
     """Join words as a sentence does."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def capital(words: str) -> str:
+    """Begin with a capital letter; the others stay, unlike those of `str.capitalize`."""
+    return words[:1].upper() + words[1:]

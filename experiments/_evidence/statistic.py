@@ -123,9 +123,11 @@ def largest(*statistics: Statistic, who: str = "") -> Statistic:
 
 def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
     joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values))
-    names = who or listing(dict.fromkeys(statistic.who for statistic in statistics))
     word += {"small": "er", "large": "r"}[word] if len(statistics) == 2 else {"small": "est", "large": "st"}[word]
-    return replace(joined, what=statistics[0].what, who=f"the {word} of {names}")
+    what, names = (listing(dict.fromkeys(words)) for words in zip(*((s.what, s.who) for s in statistics), strict=True))
+    if what != statistics[0].what:
+        return replace(joined, what=f"the {word} of {what}", who=who or names)
+    return replace(joined, what=what, who=f"the {word} of {who or names}")
 
 
 def join(

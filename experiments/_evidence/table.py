@@ -74,13 +74,14 @@ def by_measure(
     Args:
         arms: the runs of each net.
         rows: measures by what the table calls them.
-        ratio: two nets, of which a last column has the ratio: its median over seeds.
+        ratio: two nets, of which a last column has the ratio: its median over seeds; of signed numbers there is none.
     """
     cells = {}
     for name, measure in rows.items():
         cells[name] = [cell(middle(runs, measure), measure.format) for runs in arms.values()]
         if ratio:
-            cells[name].append(cell(median(measure.over(*ratio).of({"arms": arms}).values()), TIMES))
+            times = median(measure.over(*ratio).of({"arms": arms}).values())
+            cells[name].append("-" if measure.format.spec.startswith("+") else cell(times, TIMES))
     heads = [NETS[net].label for net in arms]
     return grid([*heads, *([f"{NETS[ratio[0]].short} / {NETS[ratio[1]].short}"] if ratio else [])], cells)
 

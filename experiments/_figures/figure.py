@@ -17,6 +17,7 @@ from experiments._nets import NETS
 _WIDTH = 13.0
 _HEIGHTS = {1: 4.6, 2: 4.5}  # of a row with so many panels, in inches; 4 with more
 _HEADING = 0.5
+_SMALL = 2.5  # inches
 _MAX_CHARACTERS = 140  # of a line of the foot
 
 
@@ -98,9 +99,20 @@ def _draw_rows(place: Any, rows: Sequence[Sequence[Panel | None]], block: Block)
                 height = next((k for k in range(i + 1, len(rows)) if rows[k][j] is not None), len(rows)) - i
                 axes[i, j] = place.add_subplot(grid[i : i + height, j])
                 panel.draw(axes[i, j])
+                if height * (block.height or 4) < _SMALL:
+                    _thin_labels(axes[i, j])
         if block.share:
             _share_limits([axes[i, j] for j in range(len(row)) if (i, j) in axes])
     return axes[0, 0]
+
+
+def _thin_labels(axes: Axes) -> None:
+    """Label the logarithmic axis of a small panel so sparsely that no two labels touch."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log" and 8 * low < high < 50 * low:
+        axes.yaxis.set_minor_formatter(
+            lambda y, _: style.number(y) if round(y / 10 ** np.floor(np.log10(y))) == 3 else ""
+        )
 
 
 def _share_limits(panels: Sequence[Axes]) -> None:
