@@ -53,7 +53,7 @@ UNNAMED = Setting()  # where there is only one
 def learning_rate(rate: float, optimizer: str = "") -> Setting:
     """Return the setting of a learning rate, and of an optimiser where there are several."""
     named = {"sgd": "SGD, ", "adam": "Adam, "}.get(optimizer, "")
-    return Setting(f"{optimizer}_{rate:g}".lstrip("_"), f"{named}learning rate {rate:g}")
+    return Setting(f"{optimizer}_{rate:g}".lstrip("_"), f"{named}learning rate {rate:g}".replace("e-0", "e-"))
 
 
 def describe(suffix: str) -> str:

@@ -113,8 +113,7 @@ def _medians(record: Recorded, layer: str, since: Any) -> dict[str, list[list[fl
     found = {}
     for name in _DRIFTS:
         moment: Any = name.removeprefix("relative_")
-        run: Any = {"drift": record}
-        _, values = drift_of(layer, moment, since, relative=name != moment).curve(run)
+        values = drift_of(layer, moment, since, relative=name != moment).values(record)
         found[name] = [[0.0]] * (since == "cumulative") + [[_short(value)] for value in values[1:]]
     return found
 

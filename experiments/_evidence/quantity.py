@@ -78,13 +78,17 @@ class Quantity:
     format: Format = Format()  # noqa: RUF009
     if_diverged: float = math.inf
 
-    def curve(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and values of a run, each (points,); NaN where a value is not finite, empty if nothing was recorded."""
-        record = recorded(run, self.kind)
+    def values(self, record: Recorded) -> np.ndarray:
+        """Return the values in what a run recorded of this kind, (points,); NaN where one is not finite, none without any."""
         if not record.get("step") or (isinstance(self.value, str) and self.value not in record):
-            return np.array([]), np.array([])
-        values = array(record[self.value]) if isinstance(self.value, str) else self.value(record)
-        return np.array(record["step"]), values
+            return np.array([])
+        return array(record[self.value]) if isinstance(self.value, str) else self.value(record)
+
+    def curve(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps and values of a run, each (points,)."""
+        record = recorded(run, self.kind)
+        values = self.values(record)
+        return np.array(record["step"] if values.size else []), values
 
     def median(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the median over the steps from `first` to `last`, both included."""
