@@ -86,16 +86,20 @@ class Panel:
         if self.line is not None:
             axes.axhline(self.line, color=style.INK, linestyle=":", linewidth=1.4)
         self._draw_levels(axes)
-        if self.scale == "log":
-            style.log_scale(axes)
-        elif self.scale == "percent":
-            limit_accuracy(axes)
+        self.scale_values(axes)
         if self.ylim:
             axes.set_ylim(*self.ylim)
 
     def draw_data(self, axes: Axes) -> None:
         """Draw what was measured."""
         raise NotImplementedError
+
+    def scale_values(self, axes: Axes) -> None:
+        """Scale the axis of the values."""
+        if self.scale == "log":
+            style.log_scale(axes)
+        elif self.scale == "percent":
+            limit_accuracy(axes)
 
     def _draw_levels(self, axes: Axes) -> None:
         """Draw horizontal lines, and name them below the axis; equal ones are one line with all their names."""
