@@ -1,14 +1,15 @@
-"""Normalisers by lp norms: the claims, and what is told, drawn and published, on data made by hand."""
+"""Normalisers by lp norms: draws of the deep linear network, tables, findings and figure, on data made by hand."""
 
 import numpy as np
 import pytest
-from experiments._claims import claims_of
-from experiments._claims.claim import judge
-from experiments._figures.lp_norms import lp_figure
-from experiments._numbers import lp_norms as lp_numbers
 from matplotlib import pyplot as plt
 
 from experiments import lp_norms
+from experiments._evidence.keep import keep
+from experiments._evidence.verdict import judge
+from experiments.lp_norms.claims import CLAIMS
+from experiments.lp_norms.figure import plot
+from experiments.lp_norms.table import count_below, findings, summarise
 
 STEPS = list(range(0, 1000, 100))
 ARMS = ("plain", "batch_norm", "l1", "l2", "linf")
@@ -100,16 +101,7 @@ def make_data(num_draws=4, **losses):
 
 def verdicts(data):
     """Judge every claim."""
-    return {claim.name: judge(claim, data).verdict for claim in claims_of("lp_norms")}
-
-
-def test_the_published_numbers_support_the_published_claims():
-    """The caveats about other draws are contradicted by them, and step 5,000 is not reached."""
-    found = verdicts(make_data())
-    late = {f"lp_norms_{norm}_accuracy" for norm in lp_norms.NORMS}
-    caveats = {"lp_norms_linf_no_better", "lp_norms_same_plateau"}
-    assert {name for name, verdict in found.items() if verdict == "inconclusive"} == late
-    assert {name for name, verdict in found.items() if verdict == "contradicted"} == caveats
+    return {claim.name: judge(claim, data).verdict for claim in CLAIMS}
 
 
 def test_other_draws_support_the_caveats():
@@ -123,38 +115,49 @@ def test_a_draw_that_diverged_has_an_infinite_loss():
     """It counts for its net's rivals, in claims and table."""
     data = make_data()
     data["deep_linear"]["l1"][1] |= {"diverged_at": 7}
-    (claim,) = (claim for claim in claims_of("lp_norms") if claim.name == "lp_norms_l1_best")
+    (claim,) = (claim for claim in CLAIMS if claim.name == "lp_norms_l1_best")
     judgement = judge(claim, data)
     assert (judgement.verdict, judgement.values[1], judgement.num_diverged) == ("inconclusive", 0, 1)
     assert judgement.num_runs == 8
-    assert lp_numbers.count(data["deep_linear"], "l1", "batch_norm") == "3 of 4"
-    assert "l1 norm, seed 1: the loss stopped being finite at step 7." in lp_norms.summarise(data)
+    assert count_below(data["deep_linear"], "l1", "batch_norm") == "3 of 4"
+    assert "l1 norm, seed 1: the loss stopped being finite at step 7." in summarise(data)
 
 
 def test_words_are_computed():
     """The table has a row for each net in each network; the findings say in how many draws a net ends lower."""
     data = make_data()
-    lines = lp_norms.summarise(data).splitlines()
+    lines = summarise(data).splitlines()
     rows = [line.split() for line in lines if line.startswith("l1 norm")]
-    assert rows[0][2:] == ["74.1", "%", "74.1", "%", "74.0", "%", "1.50", "30.0"]
-    assert rows[1][2:] == ["98.5", "98", "to", "99", "4", "of", "4", "4", "of", "4"]
-    found = lp_norms.findings(data)
+    assert rows[0][2:] == ["74.1", "%", "74.1", "%", "74.0", "%", "1.5", "30"]
+    assert rows[1][2:] == ["98", "98", "to", "99", "4", "of", "4", "4", "of", "4"]
+    found = findings(data)
     assert "is 74.1 % (l1 norm), 72.1 % (l2 norm), 72.1 % (l-infinity norm), against 70.1 % with batch norm" in found
     assert "the l1 norm ends below batch norm in 4 of 4, and the l-infinity norm below none in 4 of 4." in found
-    assert lp_numbers.count(data["deep_linear"], "batch_norm", "l2") == "0 of 4"
+    assert count_below(data["deep_linear"], "batch_norm", "l2") == "0 of 4"
 
 
-def test_what_is_published_is_small():
-    """Of scans what figure and claims take is kept, to five digits."""
-    scans = {"step": [0, 50], "smoothness": [[1.0, 2.0000001], [4.0, 3.0]], "loss": [[1, 2], [None, 4]]}
-    assert lp_norms._scans(scans, ("smoothness",), largest=True) == {"step": [0, 50], "smoothness": [[2.0], [4.0]]}
-    kept = lp_norms._scans(scans, ("loss",))["loss"]
-    np.testing.assert_array_equal(kept, [[1, 2], [np.nan, 4]])
+def test_the_data_file_keeps_what_is_read():
+    """Table and verdicts are the same without the other layers, losses and scans that it leaves out."""
+    data = make_data()
+    for runs in data["arms"].values():
+        for run in runs:
+            layers = run["drift"]["layers"]
+            layers["layer_10"] |= {"quantiles": [[[0.0]]] * len(STEPS), "percentiles": [[[0.0]]] * len(STEPS)}
+            layers["layer_3"] = layers["layer_10"]
+            run["landscape"]["smoothness"] = [[1.0]] * len(STEPS)
+    for run in (run for runs in data["deep_linear"].values() for run in runs):
+        run["shift"] = {"step": []}
+    kept = keep(data, lp_norms.KEEP)
+    assert set(kept["arms"]["l1"][0]["drift"]["layers"]) == {"layer_10"}
+    assert "smoothness" not in kept["arms"]["l1"][0]["landscape"]
+    assert "shift" not in kept["deep_linear"]["l1"][0]
+    assert summarise(kept) == summarise(data)
+    assert verdicts(kept) == verdicts(make_data())
 
 
 def test_the_figure_has_both_networks():
     """Three panels each, and the distributions of five nets on one axis."""
-    figure = lp_figure(make_data())
+    figure = plot(make_data())
     panels = figure.findobj(lambda artist: isinstance(artist, plt.Axes))
     assert len(panels) == 6 + len(ARMS)
     assert len({panel.get_xlim() for panel in panels[-len(ARMS) :]}) == 1
@@ -167,5 +170,5 @@ def test_the_figure_can_be_laid_out(diverged_at, tmp_path):
     """Nothing is too large for its place, which would be a warning."""
     data = make_data()
     data["deep_linear"]["l1"][1] |= {"diverged_at": diverged_at}
-    lp_figure(data).savefig(tmp_path / "figure.png", dpi=40)
+    plot(data).savefig(tmp_path / "figure.png", dpi=40)
     plt.close("all")

@@ -1,7 +1,5 @@
-"""Networks of sigmoids on MNIST: how steady percentiles are, the nets that are compared, and what is said of them."""
+"""Networks of sigmoids on MNIST: how steady percentiles are, the nets that are compared, tables, findings and figure."""
 
-import copy
-import math
 from dataclasses import asdict
 from functools import partial
 
@@ -9,16 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments._claims.claim import judge
 from experiments._claims.mnist_mlp import CLAIMS
 
 from bnjax import data, linen, models, train
 from bnjax.records import config_hash
 from experiments import mnist_mlp
 from experiments._config import MLPRun, VGGRun
+from experiments._evidence.keep import keep
+from experiments._evidence.value import Missing
 from experiments._training.probes import PROBES
 from experiments._training.probes.percentiles import SETTLED_AFTER, stability
 from experiments._training.tasks import make_task
+from experiments.mnist_mlp.claims import CLAIMS
+from experiments.mnist_mlp.figure import plot
+from experiments.mnist_mlp.percentiles import FIRST_SPREAD, SPREAD_RANGE, steadiness
+from experiments.mnist_mlp.table import findings, summarise
 
 STEPS = np.arange(0, 5000, 100)
 LATE = STEPS[STEPS >= SETTLED_AFTER]
@@ -129,7 +132,7 @@ def test_the_typical_unit_has_the_middle_range():
 def test_the_nets_are_those_of_the_two_sources():
     """Settings, normalisers and initial scales are what each source says."""
     config = mnist_mlp.PRESETS["cpu"]
-    ioffe, huber = mnist_mlp.with_and_without(config.ioffe), mnist_mlp.huber_arms(config)
+    ioffe, huber = mnist_mlp.groups(config).values()
     assert {net: run.norm for net, run in huber.items()} == {"plain": "none", "batch_norm": "batch", "huber": "huber"}
     assert (ioffe["plain"].learning_rate, ioffe["plain"].batch_size, ioffe["plain"].num_steps) == (0.5, 60, 50_000)
     assert (huber["plain"].learning_rate, huber["plain"].momentum, huber["plain"].num_steps) == (0.01, 0.9, 10_000)
@@ -149,36 +152,33 @@ def test_hashes_of_other_runs_stay():
     assert config_hash(VGGRun(norm="l1", probes=("drift", "landscape")).identity()) == "e239832470"
 
 
-def make_run(seed, accuracies, layer, statistic, ways, diverged_at=None):
+def make_run(seed, accuracies, spreads, statistic, ways, diverged_at=None):
     """Make a run of 50,000 steps by hand."""
-    steps = list(range(1000, 51_000, 1000))
+    steps = list(range(1000, 51_000, 1000)) if diverged_at is None else [1000]
     names = ("range", "variation", "roughness", "spread", "relative_range")
-    percentiles = {
-        "layer": [layer] * 51,
-        "unit": [layer] * 51,
-        "of_units": dict.fromkeys(names, statistic),
-        "of_layer": dict.fromkeys(names[:-1], statistic),
-    }
+    outer = np.linspace(*spreads, len(steps) + 1)
+    levels = np.stack([-outer, 0 * outer, outer], axis=1).tolist()
+    statistics = dict.fromkeys(names, statistic if diverged_at is None else None)
+    found = {"layer": levels, "unit": levels, "of_units": statistics, "of_layer": statistics}
     return {
         "seed": seed,
         "diverged_at": diverged_at,
+        "train": {"step": [0], "loss": [2.3]},
         "test": {"step": steps, "accuracy": list(np.linspace(*accuracies, len(steps)))},
-        "percentiles": {"step": [0, *steps], "typical_unit": 0, **{way: copy.deepcopy(percentiles) for way in ways}},
+        "percentiles": {"step": [0, *steps], "typical_unit": 0, **dict.fromkeys(ways, found)},
     }
 
 
-@pytest.fixture
-def found():
-    """What a run might find that has everything its sources say."""
-    layer = {"plain": 9.0, "batch_norm": 1.0, "huber": 7.9}
-    setting = {"plain": ((0.2, 0.96), 2.0), "batch_norm": ((0.9, 0.98), 1.0), "huber": ((0.88, 0.97), 0.5)}
+def make_data(diverged_at=None):
+    """Make data that have everything the sources say; a plain net of the second setting may diverge."""
+    nets = {
+        "plain": ((0.2, 0.96), (9.0, 9.1), 2.0, ("running",)),
+        "batch_norm": ((0.9, 0.98), (1.0, 1.1), 1.0, mnist_mlp.WAYS),
+        "huber": ((0.88, 0.97), (8.0, 2.0), 0.5, mnist_mlp.WAYS),
+    }
 
-    def runs(net):
-        ways, outer = mnist_mlp.WAYS[: 1 if net == "plain" else 2], layer[net]
-        found = [make_run(seed, setting[net][0], [-outer, 0.0, outer], setting[net][1], ways) for seed in (0, 1, 2)]
-        for run in found if net == "huber" else []:
-            run["percentiles"]["running"]["layer"][20:] = [[-2.0, 0.0, 2.0]] * 31
-        return found
+    def runs(net, diverged=None):
+        return [make_run(seed, *nets[net], diverged if seed == 1 else None) for seed in (0, 1, 2)]
 
     origin = {"commit": "0", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01", "command": "x"}
     return {
@@ -186,68 +186,55 @@ def found():
         "preset": "cpu",
         "config": asdict(mnist_mlp.PRESETS["cpu"]),
         "ioffe": {net: runs(net) for net in ("plain", "batch_norm")},
-        "huber": {net: runs(net) for net in setting},
+        "huber": {net: runs(net, diverged_at if net == "plain" else None) for net in nets},
         "provenance": [origin],
         "seconds": 1.0,
     }
 
 
-def test_claims_hold_where_the_data_say_so(found):
-    """Everything that the sources say is supported by data that are so."""
-    assert {claim.name: judge(claim, found).verdict for claim in CLAIMS} == {
-        claim.name: "supported" for claim in CLAIMS
-    }
-    names = {claim.name for claim in CLAIMS}
-    assert all(claim.caveat_of in names for claim in CLAIMS if claim.caveat_of)
+def test_measures_of_percentiles():
+    """The layer's spread is half the distance of its outer percentiles, without step 0; a run that diverged is infinite."""
+    run = make_data()["huber"]["huber"][0]
+    assert FIRST_SPREAD.of(run) == pytest.approx(8 - 6 / 50)
+    assert SPREAD_RANGE.of(run) == pytest.approx(6 - 6 / 50)
+    assert steadiness("range", "running", "of_layer").of(run) == 0.5
+    lost = make_data(diverged_at=1500)["huber"]["plain"][1]
+    assert steadiness("range").of(lost) == SPREAD_RANGE.of(lost) == np.inf
+    short = make_run(0, (0, 1), (1, 1), None, ("running",))
+    assert isinstance(steadiness("range").of(short), Missing)
 
 
-def test_claims_fail_where_the_nets_are_exchanged(found):
-    """With plain nets in the place of the others, every comparison is contradicted."""
-    for group in ("ioffe", "huber"):
-        for other in set(found[group]) - {"plain"}:
-            exchanged = copy.deepcopy(found)
-            exchanged[group]["plain"], exchanged[group][other] = found[group][other], found[group]["plain"]
-            judged = [
-                judge(claim, exchanged).verdict
-                for claim in CLAIMS
-                if {f"{group}/plain", f"{group}/{other}"} == {*claim.arms}
-            ]
-            assert judged
-            assert set(judged) == {"contradicted"}
+def test_the_data_file_keeps_what_is_read():
+    """Claims, table and figure are the same without what it leaves out: training curves and some percentiles."""
+    data = make_data()
+    kept = keep(data, mnist_mlp.KEEP)
+    run = kept["ioffe"]["batch_norm"][0]
+    assert "train" not in run
+    assert set(run["percentiles"]["batch"]) == {"unit", "of_units", "of_layer"}
+    assert "unit" not in kept["huber"]["huber"][0]["percentiles"]["running"]
+    assert summarise(kept) == summarise(data)
+    assert findings(kept) == findings(data)
+    assert all(claim.statistic.of(kept) == claim.statistic.of(data) for claim in CLAIMS)
+    plot(kept)
 
 
-def test_claims_about_steps_that_were_not_taken(found):
-    """A shorter run decides nothing about what comes later."""
-    for runs in found["ioffe"].values():
-        for run in runs:
-            run["test"] = {name: values[:2] for name, values in run["test"].items()}
-    verdicts = {claim.name: judge(claim, found) for claim in CLAIMS}
-    for name in ("mnist_early_accuracy", "mnist_accuracy", "mnist_steps"):
-        assert (verdicts[name].verdict, verdicts[name].reason) == ("inconclusive", "nothing to measure")
-
-
-@pytest.mark.parametrize("diverged", [False, True])
-def test_table_findings_and_figure(found, diverged):
-    """All nets are told and drawn, those that diverged too."""
-    if diverged:
-        run = found["huber"]["plain"][1]
-        run["diverged_at"] = 1500
-        run["test"] = {name: values[:1] for name, values in run["test"].items()}
-        probe, way = run["percentiles"], run["percentiles"]["running"]
-        probe["step"] = probe["step"][:2]
-        way |= {name: way[name][:2] for name in ("layer", "unit")}
-        way |= {part: dict.fromkeys(way[part]) for part in ("of_units", "of_layer")}
-    table = mnist_mlp.summarise(found)
-    assert ("without BN, seed 1: the loss stopped being finite at step 1500." in table) == diverged
-    assert "98.00" in table
-    words = mnist_mlp.findings(found)
-    assert ("1 of 15 runs diverged." in words) == diverged
-    assert "98.0 % of the test" in words
-    assert "nan" not in words
-    figure = mnist_mlp.plot(found)
+@pytest.mark.parametrize("diverged_at", [None, 1500])
+def test_table_findings_and_figure(diverged_at):
+    """They show all nets, those that diverged too."""
+    data = make_data(diverged_at)
+    words = "without BN, seed 1: the loss stopped being finite at step 1500."
+    table = summarise(data)
+    assert (words in table) == (diverged_at is not None)
+    assert "98.00 %" in table
+    found = findings(data)
+    assert found.endswith(words) == (diverged_at is not None)
+    assert "98.0 % with batch norm" in found
+    assert "nan" not in found
+    figure = plot(data)
     titles = [panel.get_title() for panel in figure.axes]
     assert titles[:2] == ["Test error, Ioffe & Szegedy", "Test error, Huber"]
     assert len(titles) == 6
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert ("diverged" in labels) == diverged
-    assert math.isclose(figure.axes[2].get_ylim()[0], figure.axes[3].get_ylim()[0])
+    assert ("diverged" in labels) == (diverged_at is not None)
+    assert figure.axes[2].get_ylim() == figure.axes[3].get_ylim()
+    assert (figure.axes[5].get_xscale(), figure.axes[5].get_yscale()) == ("log", "linear")

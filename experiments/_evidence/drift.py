@@ -39,7 +39,7 @@ def drift(layer: str, moment: Moment, since: Since = "successive", *, relative: 
 
     subject = "distance W1" if moment == "wasserstein" else f"|change of a unit's {moment}|"
     unit = f" / {_UNITS[moment]}" * name.startswith("relative")
-    return Quantity("drift", value, f"{subject}{unit} {_SINCE[since]}")
+    return Quantity("drift", value, f"{subject} {_SINCE[since]}{unit}")
 
 
 def typical(layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False) -> Measure:

@@ -17,6 +17,7 @@ from experiments._nets import NETS
 _WIDTH = 13.0
 _HEIGHTS = {1: 4.6, 2: 4.5}  # of a row with so many panels, in inches; 4 with more
 _HEADING = 0.5
+_LEGEND_CHARACTERS = 160  # of a row of the legend, 6 of them for each mark
 _SMALL = 2.5  # inches
 _MAX_CHARACTERS = 140  # of a line of the foot
 
@@ -66,7 +67,7 @@ def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks
         figure.legend(
             handles=handles,
             loc="outside upper center",
-            ncols=-(-len(handles) // -(-len(handles) // 5)),
+            ncols=_columns([str(handle.get_label()) for handle in handles]),
             fontsize=13,
             title=title,
             title_fontsize=17,
@@ -132,6 +133,12 @@ def _explain(panels: Sequence[Panel], marks: Sequence[Any]) -> list[Any]:
     patches = [Patch(color=NETS[net].colour, label=NETS[net].label) for net in nets]
     known = {mark.get_label(): mark for panel in panels for mark in panel.marks}
     return [*patches, *known.values(), *marks]
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Choose the columns of the legend: as many as fit, and rows as equal as can be."""
+    fitting = max(1, min(5, _LEGEND_CHARACTERS // (max(map(len, labels)) + 6)))
+    return -(-len(labels) // -(-len(labels) // fitting))
 
 
 def _name_block(axes: Axes, name: str) -> None:

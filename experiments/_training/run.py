@@ -18,9 +18,9 @@ from bnjax.memory import free_programs
 from bnjax.processes import largest
 from bnjax.records import MetricsLog, lock, read_json, read_metrics, run_folder, write_json
 from experiments._config import Options, RunConfig
-from experiments._training.probes.probe import as_lists
 from experiments._training.evaluation import evaluate
 from experiments._training.log import curves
+from experiments._training.probes.probe import as_lists
 from experiments._training.saving import Saves
 from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.tasks import Task

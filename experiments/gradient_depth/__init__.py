@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments._presets import arm, with_and_without
 from experiments._config import MLPRun, Options, RunConfig, check, check_numbers
+from experiments._presets import arm, with_and_without
 
 
 @dataclass(frozen=True)

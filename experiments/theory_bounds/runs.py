@@ -15,11 +15,11 @@ from bnjax import data, linen, models, train
 from bnjax.records import provenance, read_json, write_json
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Options
-from experiments.theory_bounds import layer_checks
 from experiments._training.run import config_errors
 from experiments._training.saving import Saves
 from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.threads import SharedClock, run_all
+from experiments.theory_bounds import layer_checks
 
 ARMS = ("plain", "batch_norm")
 

@@ -94,6 +94,15 @@ class Dots(Panel):
                 [mark(label, m, "-" if self.joined else "", markerfacecolor=f or style.INK) for label, (m, f) in looks],
             )
 
+    def scale_values(self, axes: Axes) -> None:
+        """Scale the axis of the values, which is the horizontal one of rows."""
+        if not self.horizontal:
+            super().scale_values(axes)
+        elif self.scale == "log":
+            axes.set_xscale("log")
+            axes.margins(x=0.05)
+            axes.xaxis.set_major_formatter(style.number)
+
     def _beside(self, rank: int, side: int) -> float:
         """Return how far a net's marks stand from the middle of a column."""
         if self.joined:
@@ -114,7 +123,8 @@ class Dots(Panel):
             middles.append(middle)
             if self.each:
                 self._plot(axes, [place] * len(values), values, marker, **{**look, "alpha": 0.6, "markersize": 6})
-                self._plot(axes, place + np.array([-0.12, 0.12]), [middle] * 2, "-", color=colour)
+                half = 0.3 if self.linked else 0.12
+                self._plot(axes, place + np.array([-half, half]), [middle] * 2, "-", color=colour)
                 continue
             self._plot(axes, [place] * 2, [low, high], "-", color=colour, linewidth=2.5)
             is_bound = isinstance(middle, Bound) or np.isinf(middle)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 from experiments._evidence.quantities import CHANCE
 from experiments._evidence.run import Arms, Run, all_runs
@@ -79,6 +79,8 @@ class Panel:
         axes.margins(x=0.01)
         axes.set(title=self.title, ylabel=self.ylabel, xlabel=self.xlabel)
         self.draw_data(axes)
+        if isinstance(axes.xaxis.get_major_formatter(), ScalarFormatter) and self.xlabel == "training step":
+            axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
         if self.published:
             for net, (places, values) in self.published.points.items():
                 look = {"color": NETS[net].colour, "markerfacecolor": "white", "markersize": 7, "alpha": 0.6}
@@ -86,16 +88,20 @@ class Panel:
         if self.line is not None:
             axes.axhline(self.line, color=style.INK, linestyle=":", linewidth=1.4)
         self._draw_levels(axes)
-        if self.scale == "log":
-            style.log_scale(axes)
-        elif self.scale == "percent":
-            limit_accuracy(axes)
+        self.scale_values(axes)
         if self.ylim:
             axes.set_ylim(*self.ylim)
 
     def draw_data(self, axes: Axes) -> None:
         """Draw what was measured."""
         raise NotImplementedError
+
+    def scale_values(self, axes: Axes) -> None:
+        """Scale the axis of the values."""
+        if self.scale == "log":
+            style.log_scale(axes)
+        elif self.scale == "percent":
+            limit_accuracy(axes)
 
     def _draw_levels(self, axes: Axes) -> None:
         """Draw horizontal lines, and name them below the axis; equal ones are one line with all their names."""
