@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments._claims.mnist_mlp import CLAIMS
 
 from bnjax import data, linen, models, train
 from bnjax.records import config_hash
