@@ -8,7 +8,7 @@ Measured: on two CPU cores in a minute, an MLP of three hidden layers of 100 ReL
 equalities hold to 3e-13 at worst. Batch norm inserted into the trained plain net shortens the gradient by a unit's
 pre-activations by 1 % in the median; the condition for smoothing holds at 48 % of units and steps (46 % in the net trained with
 batch norm), Theorem 4.4 as printed at 30 % (37 %), the second line of Theorem 4.2 at 92 % (44 %). In the net trained with batch
-norm, gradient and curvature shrink after the first layer alone. Preset paper has not been run.
+norm, gradient and curvature shrink at the first layer only. Preset paper has not been run.
 """
 
 import itertools

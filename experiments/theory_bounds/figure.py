@@ -1,57 +1,61 @@
 """The figure of the theorems on real networks: errors, where statements hold, what happens to gradient and curvature."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, all_runs
 from experiments._evidence.value import spread
 from experiments._figures import captions, style
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Curves, Dots, Histogram, Line
-from experiments.theory_bounds.quantities import (
-    ACCEPTED,
-    EDGES,
-    EQUALITIES,
-    RATIOS,
-    STATEMENTS,
-    largest_error,
-    ratio,
-    share,
-    share_by_step,
-    shown,
-)
+from experiments.theory_bounds import quantities as q
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def plot(data: dict[str, Any]) -> Figure:
     """Draw errors and shares per statement, the gradient that is removed, and shares and ratios over training."""
-    config, arms = data["config"], shown(data)
+    config, arms = data["config"], q.shown(data)
     widths = "-".join(map(str, config["hidden"]))
     activation = {"relu": "ReLU", "elu": "ELU"}.get(config["activation"], config["activation"])
-    active = spread(share("active", "units").of(run) for run in data["arms"]["plain"]).low
+    active = spread(q.share("active", "units").of(run) for run in data["arms"]["plain"]).low
+    errors = {"title": "Equalities: largest error", "xlabel": "relative error, over units, layers and steps"}
+    errors |= {"levels": {"accepted below": q.ACCEPTED}, "ylim": (1e-17, 1e-7)}
+    shares = {
+        "title": "Where does it hold?",
+        "xlabel": "share of (unit, step)",
+        "scale": "percent",
+        "ylim": (-0.03, 1.03),
+    }
+    smoother = [Line(q.share_by_step("smoother"), "o-")]
+    condition = Curves(
+        arms,
+        smoother,
+        config["check_steps"],
+        scale="percent",
+        line=0.5,
+        title="Condition for smoothing",
+        ylabel="units with g·ŷ > 0 and H ≥ 0",
+    )
     return make_figure(
         f"The theorems on a real network: MLP {widths}, {activation}, on {captions.DATASETS[config['dataset']]}",
         [
             # Rows of their own: the names in the first one leave the others their width.
-            Block("", [[_errors(arms), _shares(arms)]], height=5),
-            Block("", [[_removed(data), _condition(data, arms)]]),
             Block(
                 "",
-                [
-                    [
-                        _ratios(data, arms, label, words)
-                        for label, words in zip(RATIOS, ("Gradient", "Curvature"), strict=True)
-                    ]
-                ],
+                [[_rows(arms, q.EQUALITIES, q.largest_error, **errors), _rows(arms, q.STATEMENTS, q.share, **shares)]],
             ),
+            Block("", [[_removed(data), condition]]),
+            Block("", [[_ratios(data, "Gradient", "|ĝ| / |g|"), _ratios(data, "Curvature", "ĝᵀĤĝ / gᵀHg")]]),
         ],
         [
             "per unit: g, H by the output of BN, which is what a plain net sees",
             "ĝ, Ĥ by its input y, through BN (ŷ: y normalised)",
-            "first row: median and range over seeds",
+            f"dots: medians over seeds, lines: smallest to largest, bands: {captions.bands(config)}",
         ],
         [
             f"preset {data['preset']}",
@@ -63,32 +67,9 @@ def plot(data: dict[str, Any]) -> Figure:
     )
 
 
-def _errors(arms: Arms) -> Dots:
-    """Show the largest relative error of each equality."""
-    return Dots(
-        arms,
-        list(EQUALITIES),
-        {"": lambda label: largest_error(EQUALITIES[label])},
-        title="Equalities: largest error",
-        xlabel="relative error, over units, layers and steps",
-        ylim=(1e-17, 1e-7),
-        levels={"accepted below": ACCEPTED},
-        horizontal=True,
-    )
-
-
-def _shares(arms: Arms) -> Dots:
-    """Show the share of units and steps at which each statement holds."""
-    return Dots(
-        arms,
-        list(STATEMENTS),
-        {"": lambda label: share(STATEMENTS[label])},
-        title="Where does it hold?",
-        xlabel="share of (unit, step)",
-        ylim=(-0.03, 1.03),
-        scale="percent",
-        horizontal=True,
-    )
+def _rows(arms: Arms, names: Mapping[str, str], of: Callable[[str], Measure], **look: Any) -> Dots:
+    """Show a measure of each equality or statement, a row for each."""
+    return Dots(arms, list(names), {"": lambda label: of(names[label])}, horizontal=True, **look)
 
 
 def _removed(data: dict[str, Any]) -> Histogram:
@@ -102,33 +83,19 @@ def _removed(data: dict[str, Any]) -> Histogram:
         colour = style.SEQUENTIAL(0.85 * (1 - rank / max(1, len(chosen) - 1)))
         series[f"step {steps[i]:,}"] = (colour, counts)
     title = "Gradient that inserted BN removes"
-    return Histogram(series, EDGES, title=title, xlabel="1 - |ĝ|² / |g|²", ylabel="share of units, all layers")
+    return Histogram(series, q.EDGES, title=title, xlabel="1 - |ĝ|² / |g|²", ylabel="share of units, all layers")
 
 
-def _condition(data: dict[str, Any], arms: Arms) -> Curves:
-    """Show over training the share of units at which the theorem promises smoothing."""
-    return Curves(
-        arms,
-        [Line(share_by_step("smoother"), "o-")],
-        places=data["config"]["check_steps"],
-        title="Condition for smoothing",
-        ylabel="units with g·ŷ > 0 and H ≥ 0",
-        scale="percent",
-        line=0.5,
-    )
-
-
-def _ratios(data: dict[str, Any], arms: Arms, label: str, words: str) -> Curves:
+def _ratios(data: dict[str, Any], words: str, label: str) -> Curves:
     """Show a ratio over training, a line per net and layer."""
-    lines = [
-        Line(ratio(RATIOS[label], layer), f"{_MARKERS[(layer - 1) % len(_MARKERS)]}-", label=f"layer {layer}")
-        for layer in range(1, len(data["config"]["hidden"]) + 1)
-    ]
-    values = np.concatenate([line.quantity.curve(run)[1] for line in lines for run in all_runs(arms)])
+    layers = range(1, len(data["config"]["hidden"]) + 1)
+    ratios = [q.ratio(q.RATIOS[label], layer) for layer in layers]
+    looks = [f"{_MARKERS[i % len(_MARKERS)]}-" for i in range(len(ratios))]
+    values = np.concatenate([of_layer.curve(run)[1] for of_layer in ratios for run in all_runs(data["arms"])])
     return Curves(
-        arms,
-        lines,
-        places=data["config"]["check_steps"],
+        q.shown(data),
+        [Line(ratio, look, label=f"layer {layer}") for ratio, look, layer in zip(ratios, looks, layers, strict=True)],
+        data["config"]["check_steps"],
         title=f"{words}: with BN / without",
         ylabel=f"{label}, median over units",
         scale="log" if style.is_wide(values, ratio=8) else "linear",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -41,28 +41,21 @@ RATIOS = {"|ĝ| / |g|": "gradient_ratio", "ĝᵀĤĝ / gᵀHg": "curvature_ratio
 
 
 class Checks(TypedDict):
-    """What was found at the checked steps, by name.
-
-    Attributes:
-        errors: of each equality the largest relative error of all units and layers, (steps,).
-        counts: units at which a statement holds, (steps, layers); `active` are those with a gradient.
-        ratios: first decile, median and last decile over units, (steps, layers, 3).
-        medians: over units, (steps, layers).
-        histogram: units by the share of the squared gradient that is removed, (steps, bins).
-    """
+    """What was found at the checked steps, by name; `step` ends before a divergence."""
 
     step: list[int]
-    errors: Mapping[str, list[float | None]]
-    counts: Mapping[str, list[list[int]]]
-    ratios: Mapping[str, list[list[list[float | None]]]]
-    medians: Mapping[str, list[list[float | None]]]
-    histogram: Mapping[str, list[list[int]]]
+    errors: Mapping[str, list[float | None]]  # (steps,): largest of all units and layers
+    counts: Mapping[str, list[list[int]]]  # (steps, layers): of units; `active` are those with a gradient
+    ratios: Mapping[
+        str, list[list[list[float | None]]]
+    ]  # (steps, layers, 3): two deciles of units, the median between them
+    histogram: Mapping[str, list[list[int]]]  # (steps, bins): units of all layers
 
 
 class CheckedRun(Run):
-    """A run that was stopped at some steps to check the theorems; `step` ends before a divergence."""
+    """A run that was stopped at some steps to check the theorems."""
 
-    probe: NotRequired[Checks]
+    probe: Checks
 
 
 def shown(data: Data) -> Arms:
