@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from disturbed import send
-from experiments._numbers import theory as theory_numbers
 
 from bnjax.records import read_json, write_json
 from experiments import theory_bounds
 from experiments._config import Options
 from experiments._training.run import ConfigError
 from experiments._training.signals import Interrupted
-from experiments.theory_bounds import layer_checks
+from experiments.theory_bounds import figure, table
 from experiments.theory_bounds import runs as theory_runs
+from experiments.theory_bounds.quantities import ACCEPTED, EQUALITIES, RATIOS, STATEMENTS, largest_error, share
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
 
@@ -48,8 +48,8 @@ def test_equalities_hold_to_rounding(data):
     for run in runs(data):
         errors = run["probe"]["errors"]
         for name in errors:
-            assert theory_numbers.largest_error(name)(run) < theory_numbers.ACCEPTED, name
-        assert set(theory_numbers.EQUALITIES) - set(errors) <= {"preserved_outputs"}
+            assert largest_error(name).of(run) < ACCEPTED, name
+        assert set(EQUALITIES.values()) - set(errors) <= {"preserved_outputs"}
         assert {"gap 0.001", "gap 1"} <= set(errors)
     assert "preserved_outputs" in data["arms"]["plain"][0]["probe"]["errors"]
 
@@ -57,16 +57,14 @@ def test_equalities_hold_to_rounding(data):
 def test_statements_that_hold_everywhere(data):
     """The corrected bounds hold for all units; inserted BN increases no gradient, so 4.2's second line holds for H = cI."""
     for run in runs(data):
-        assert theory_numbers.share("corrected_holds")(run) == 1
+        assert share("corrected_holds").of(run) == 1
         for epsilon in SMOKE.epsilons:
-            assert theory_numbers.share(f"epsilon {epsilon:g}")(run) == 1
+            assert share(f"epsilon {epsilon:g}").of(run) == 1
     (plain,) = data["arms"]["plain"]
-    # Behind a ReLU net without batch norm the loss is convex in the pre-activations of a unit, but for its kinks.
-    assert all(
-        theory_numbers.share(name)(plain) == 1 for name in ("gradient_not_larger", "positive", "isotropic_holds")
-    )
-    assert 0 < theory_numbers.share("printed_holds")(plain) < 1
-    assert 0 < theory_numbers.share("smoother")(plain) < 1
+    # Of a ReLU net without batch norm the loss is convex in the pre-activations of a unit, except at its kinks.
+    assert all(share(name).of(plain) == 1 for name in ("gradient_not_larger", "positive", "isotropic_holds"))
+    assert 0 < share("printed_holds").of(plain) < 1
+    assert 0 < share("smoother").of(plain) < 1
 
 
 def test_what_is_recorded(data):
@@ -88,10 +86,10 @@ def test_what_is_recorded(data):
 
 def test_figure_and_table(data, tmp_path):
     """The figure is drawn from the data, and the table names every quantity."""
-    theory_bounds.plot(data).savefig(tmp_path / "figure.png")
+    figure.plot(data).savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
-    words = theory_bounds.summarise(data)
-    for label in (*theory_numbers.EQUALITIES.values(), *theory_numbers.STATEMENTS.values()):
+    words = table.summarise(data)
+    for label in (*EQUALITIES, *STATEMENTS, *RATIOS):
         assert label in words
 
 
@@ -148,15 +146,15 @@ def test_a_run_that_diverges_is_a_result(tmp_path):
     (plain,) = found["arms"]["plain"]
     assert 0 < plain["diverged_at"] < 40
     assert plain["probe"]["step"] == [0]
-    assert f"stopped being finite at step {plain['diverged_at']}" in theory_bounds.summarise(found)
-    theory_bounds.plot(found).savefig(tmp_path / "figure.png")
+    assert f"stopped being finite at step {plain['diverged_at']}" in table.summarise(found)
+    figure.plot(found).savefig(tmp_path / "figure.png")
 
 
 def test_units_without_a_gradient_are_left_out():
     """The largest error of units with a gradient is kept; those without are counted, and their errors left out."""
-    found = {"active": jnp.array([True, False]), **dict.fromkeys(layer_checks.RATIOS, jnp.ones(2))}
+    found = {"active": jnp.array([True, False]), **dict.fromkeys(RATIOS.values(), jnp.ones(2))}
     found |= dict.fromkeys(("aligned", "positive"), jnp.array([True, True]))
-    summary = layer_checks.summarise_units({**found, "theorem_4_1": jnp.array([1e-6, 1.0])})
+    summary = theory_runs.summarise_units({**found, "theorem_4_1": jnp.array([1e-6, 1.0])})
     assert summary["errors"]["theorem_4_1"] == pytest.approx(1e-6)
     assert summary["counts"]["smoother"] == 1
     assert summary["counts"]["units"] == 2
@@ -174,6 +172,6 @@ def test_units_without_a_gradient_are_left_out():
     ],
 )
 def test_impossible_configurations(field, value, message):
-    """The field, its rule and the value are told."""
+    """The message names the field, the rule and the value."""
     with pytest.raises(ValueError, match=message):
         replace(SMOKE, **{field: value})

@@ -1,7 +1,8 @@
 """What a data file keeps of a run: as much as figure, table and claims read.
 
 A subject's `KEEP` names, for each group of its nets, the kinds that are kept besides the tests, and how: each of the functions
-here returns one that maps what a run recorded of a kind, and the run's place among those of its net, to what is kept.
+here returns one that maps what a run recorded of a kind, and the run's place among those of its net, to what is kept. A kind
+that the data file calls something else is given as {name in the file: (kind, how)}.
 
 NOTE: subjects import this file before the command line is parsed, so numpy is imported where it is used.
 """
@@ -11,11 +12,12 @@ from typing import Any
 
 Recorded = Mapping[str, Any]
 Keep = Callable[[Recorded, int], Any]
+Kept = Keep | tuple[str, Keep]
 _ALWAYS = ("seed", "test", "diverged_at", "seconds")
 _DRIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_wasserstein")
 
 
-def keep(data: dict[str, Any], kept: Mapping[str, Mapping[str, Keep]]) -> dict[str, Any]:
+def keep(data: dict[str, Any], kept: Mapping[str, Mapping[str, Kept]]) -> dict[str, Any]:
     """Keep of each group's runs the kinds that are named for it; groups that are not named stay whole."""
     groups = {
         group: {arm: [_keep(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in data[group].items()}
@@ -24,9 +26,10 @@ def keep(data: dict[str, Any], kept: Mapping[str, Mapping[str, Keep]]) -> dict[s
     return {**data, **groups}
 
 
-def _keep(run: dict[str, Any], kinds: Mapping[str, Keep], rank: int) -> dict[str, Any]:
+def _keep(run: dict[str, Any], kinds: Mapping[str, Kept], rank: int) -> dict[str, Any]:
     shared = {name: run[name] for name in _ALWAYS if name in run}
-    return shared | {kind: how(run[kind], rank) for kind, how in kinds.items() if kind in run}
+    named = {name: how if isinstance(how, tuple) else (name, how) for name, how in kinds.items()}
+    return shared | {name: how(run[kind], rank) for name, (kind, how) in named.items() if kind in run}
 
 
 def whole(record: Recorded, _rank: int) -> Recorded:

@@ -9,11 +9,12 @@ Measured: preset cpu, three seeds, two cores, 4 minutes: with BN the gradient gr
 weights of any scale, and 1.07 times after 100 steps. Preset paper has not been run.
 """
 
+import itertools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from experiments._config import MLPRun, Options, RunConfig, check, check_numbers
+from experiments._config import MLPRun, RunConfig, check, check_numbers
+from experiments._nets import Setting
 from experiments._presets import arm, with_and_without
 
 
@@ -36,94 +37,43 @@ class Config(MLPRun):
         check_numbers(self, rule, lambda x: 0 < x < float("inf") and 1 in self.scales, "scales")
 
 
-_RUN: dict[str, Any] = {
-    "preprocessing": "meanstd",
-    "hidden": (256,),
-    "activation": "relu",
-    "kernel_init": "he_normal",
-    "kernel_scale": 1.0,
-    "norm_epsilon": 1e-5,
-    "learning_rate": 0.01,
-    "batch_size": 256,
-    "probes": ("successive_gradients",),
-}
+_NET: Any = {"hidden": (256,), "activation": "relu", "kernel_init": "he_normal", "kernel_scale": 1.0}
+_TRAINING: Any = {"preprocessing": "meanstd", "norm_epsilon": 1e-5, "learning_rate": 0.01, "batch_size": 256}
+_RUN = {**_NET, **_TRAINING, "probes": ("successive_gradients",)}
 # What is measured at a step is the state before it.
-_STEPS: dict[str, Any] = {"num_steps": 101, "eval_every": 100, "probe_every": 100}
-_SMOKE: dict[str, Any] = {
-    "dataset": "digits",
-    "hidden": (16,),
-    "batch_size": 64,
-    "num_steps": 11,
-    "eval_every": 10,
-    "probe_every": 10,
-}
+_STEPS: Any = {"num_steps": 101, "eval_every": 100, "probe_every": 100}
+_FEW_STEPS: Any = {"num_steps": 11, "eval_every": 10, "probe_every": 10}
+_SMOKE = {**_RUN, **_FEW_STEPS, "dataset": "digits", "hidden": (16,), "batch_size": 64}
 
 PRESETS = {
     "cpu": Config(**_RUN, **_STEPS, seeds=(0, 1, 2)),
-    "smoke": Config(**{**_RUN, **_SMOKE}, depths=(4, 8), scales=(0.5, 1.0)),
+    "smoke": Config(**_SMOKE, depths=(4, 8), scales=(0.5, 1.0)),
     "paper": Config(**_RUN, **_STEPS, seeds=tuple(range(10))),
 }
 
 
-def arms(config: Config) -> dict[str, RunConfig]:
-    """Name the nets by normaliser, depth and scale: every depth at scale 1, and the deepest one at every scale.
+def setting(depth: float, scale: float = 1) -> Setting:
+    """Return the setting of a depth, and of a scale of the initial weights."""
+    return Setting(f"{depth:g}_{scale:g}", f"{depth:g} layers, weights x {scale:g}")
 
-    Raises:
-        ValueError: if gradients would not be measured.
-    """
+
+def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
+    """Name the nets: every depth at scale 1, and the deepest net at every scale."""
     check("successive_gradients" in config.probes, "probes", "at least successive_gradients", config.probes)
-    settings = [
-        (depth, scale)
-        for depth in config.depths
-        for scale in config.scales
-        if scale == 1 or depth == max(config.depths)
-    ]
-    return {
-        f"{net}_{depth}_{scale:g}": run
-        for depth, scale in settings
-        for net, run in with_and_without(
-            arm(
-                config,
-                hidden=config.hidden[:1] * depth,
-                kernel_scale=scale,
-                shift_layers=tuple(range(1, depth + 2)),
-            )
-        ).items()
-    }
+    arms = {}
+    for depth, scale in itertools.product(config.depths, config.scales):
+        if scale == 1 or depth == max(config.depths):
+            changes = {"hidden": config.hidden[:1] * depth, "shift_layers": tuple(range(1, depth + 2))}
+            nets = with_and_without(arm(config, kernel_scale=scale, **changes))
+            arms |= {setting(depth, scale).arm(net): run for net, run in nets.items()}
+    return {"arms": arms}
 
 
-def run(config: Config, options: Options, _folder: Path) -> dict[str, Any]:
-    """Train every net; return the data of the figure."""
-    from experiments._training.experiment import train_all
-    from experiments._training.run import config_errors
-
-    with config_errors():
-        nets = arms(config)
-    data = train_all({"arms": nets}, options)
-    for found in (found for runs in data["arms"].values() for found in runs):
-        del found["train"]
-        gradients = found.pop("successive_gradients")
-        layers = [layer["previous_norm"] for name, layer in gradients["layers"].items() if name != "all"]
-        found["gradients"] = {"step": gradients["step"], "norm": [list(norms) for norms in zip(*layers, strict=True)]}
-    return data
+def _norms(record: Any, _rank: int) -> dict[str, Any]:
+    """Keep the norm of the gradient by each layer's weights, (measurements, layers)."""
+    layers = [layer["previous_norm"] for name, layer in record["layers"].items() if name != "all"]
+    return {"step": record["step"], "norm": [list(norms) for norms in zip(*layers, strict=True)]}
 
 
-def summarise(data: dict[str, Any]) -> str:
-    """Put the result into a table, a row per net."""
-    from experiments._numbers.gradient_depth import table
-
-    return table(data)
-
-
-def plot(data: dict[str, Any]) -> Any:
-    """Draw the size of the gradient by layer, and its growth per layer by depth."""
-    from experiments._figures.gradient_depth import gradient_depth_figure
-
-    return gradient_depth_figure(data)
-
-
-def findings(data: dict[str, Any]) -> str:
-    """Say how gradients grow with batch norm, and what their size depends on without."""
-    from experiments._numbers.gradient_depth import findings
-
-    return findings(data)
+# What the data file keeps of a run.
+KEEP = {"arms": {"gradients": ("successive_gradients", _norms)}}

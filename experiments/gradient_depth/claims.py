@@ -1,128 +1,128 @@
-"""Claims about gradients in deep networks at initialisation."""
+"""How the size of gradients changes from layer to layer of deep networks, and the claims about it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-from experiments._claims.claim import TIMES, Claim
-from experiments._claims.measures import DataMeasure, Run, each, ratio
-from experiments._numbers.gradient_depth import growth, over_layers, second_layer, settings
+import numpy as np
 
-_YANG = "Yang et al. 2019, mean-field theory; a run of ours before this experiment"
-_PUBLISHED = 1.208
+from experiments._evidence.claim import Claim
+from experiments._evidence.format import TIMES, Format
+from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.run import Arms, Data, Recorded, Run, array, settings
+from experiments._evidence.statistic import Statistic, join
+from experiments._nets import Setting
+from experiments.gradient_depth import PRESETS, groups, setting
 
-
-def _nets(net: str, *settings: str) -> tuple[str, ...]:
-    """Name the published presets' nets of some depths and scales, as they are in the data."""
-    return tuple(f"arms/{net}_{setting}" for setting in settings)
-
-
-def _deepest(data: dict[str, Any], net: str, scale: float = 1.0) -> str:
-    """Name the deepest net."""
-    return f"{net}_{max(depth for depth, _ in settings(data))}_{scale:g}"
+_PUBLISHED = 1.208  # growth per layer at initialisation
+_DURATION = "not in the sources: how long the growth lasts"
 
 
-def _later(measure: Callable[[Run, int], float]) -> Callable[[Run], float]:
-    """Measure after 100 steps; NaN where it was done at another one."""
-    return lambda run: measure(run, 1) if run["gradients"]["step"][1:2] == [100] else math.nan
+def norms_at(run: Run, step: int) -> np.ndarray:
+    """Return the norm of the gradient by each layer's weights, (layers,); NaN where it was not measured at this step."""
+    steps, norms = _quantity(np.transpose, "norms").curve(run)
+    return norms[steps == step][0] if step in steps else np.full(norms.shape[1], np.nan)
 
 
-def _of_deepest(measure: Callable[[Run], float]) -> DataMeasure:
-    """Measure the deepest net with batch norm, from weights of the usual scale."""
-    return lambda data: each(_deepest(data, "batch_norm"), measure)(data)
+def _quantity(of: Callable[[np.ndarray], np.ndarray], words: str, form: Format = Format()) -> Quantity:  # noqa: B008
+    """Return a quantity of the norms, (layers, measurements), NaN where float32 made them 0."""
+
+    def values(record: Recorded) -> np.ndarray:
+        norms = array(record["norm"]).T
+        return of(np.where(norms > 0, norms, np.nan))
+
+    return Quantity("gradients", values, words, form, if_diverged=math.nan)
 
 
-def _farthest(data: dict[str, Any]) -> list[float]:
-    """Take of each seed's growths, at all depths and scales, the one that is farthest from the published one."""
-    columns = [
-        [growth(run) for run in data["arms"][f"batch_norm_{depth}_{scale:g}"]] for depth, scale in settings(data)
-    ]
-    return [max(values, key=lambda value: abs(value - _PUBLISHED)) for values in zip(*columns, strict=True)]
+SECOND = _quantity(lambda norm: norm[1], "norm of the gradient by the weights of layer 2")
+LAST = _quantity(lambda norm: norm[-2], "norm of the gradient by the weights of the last hidden layer")
+# From the second to the last hidden layer, all have the same shape.
+TO_SECOND = _quantity(lambda norm: norm[1] / norm[-2], f"{SECOND.words} / of the last hidden layer", TIMES)
+GROWTH = _quantity(
+    lambda norm: (norm[1] / norm[-2]) ** (1 / (len(norm) - 3)),
+    "growth of the gradient per hidden layer towards the input, geometric mean",
+    TIMES,
+)
+_ROOT = _quantity(lambda norm: norm[1] ** (1 / (len(norm) - 1)), f"{SECOND.words}, to the power of 1 / depth").median(
+    0, 0
+)
 
 
-def _by_scale(net: str) -> DataMeasure:
-    """Measure by what factor per layer the second layer's gradient is larger where weights are twice as large."""
+def by_setting(arms: Mapping[str, Any]) -> dict[Setting, Arms]:
+    """Sort arms by depth and scale, then by net."""
+    return {setting(*map(float, name.split("_"))): nets for name, nets in settings(arms).items()}
 
-    def measure(data: dict[str, Any]) -> list[float]:
-        deepest = max(depth for depth, _ in settings(data))
-        if (deepest, 2.0) not in settings(data):
-            return [math.nan]
-        times = ratio(_deepest(data, net, 2.0), _deepest(data, net), second_layer)(data)
-        return [value ** (1 / deepest) for value in times]
 
-    return measure
+def _of_nets(build: Callable[[Data], Statistic]) -> Statistic:
+    """Build a statistic for the depths and scales that the data have; its words and counted runs are the paper preset's."""
+    published = build({"config": asdict(PRESETS["paper"]), **groups(PRESETS["paper"])})
+    return replace(published, of=lambda data: build(data).of(data))
+
+
+def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1) -> Statistic:
+    return _of_nets(lambda data: measure.each(net, setting(max(data["config"]["depths"]), scale)))
+
+
+def _by_scale(net: str) -> Statistic:
+    """Return by what factor per layer the gradient of the deepest net is larger if weights are twice as large."""
+    return _deepest(_ROOT, net, 2) / _deepest(_ROOT, net)
+
+
+def _farthest(data: Data) -> Statistic:
+    """Take the growth that is farthest from the published one."""
+    growths = [GROWTH.median(0, 0).each("batch_norm", at) for at in by_setting(data["arms"])]
+    farthest = join(growths, lambda *values: max(values, key=lambda value: abs(value - _PUBLISHED)))
+    return replace(farthest, who=f"BN, of all depths and scales the one that is farthest from {_PUBLISHED}")
 
 
 CLAIMS = (
     Claim(
-        name="depth_bounded",
-        statement="Batch norm keeps gradients from exploding or vanishing with depth.",
-        source='article "Batch normalization vs internal covariate shift"',
-        statistic="norm of the gradient by the weights of layer 2 / of the last hidden layer, deepest net with BN, before the "
-        "first step; less than a factor of ten is asked for",
-        published="-",
-        measure=_of_deepest(over_layers),
-        supported=(0.1, 10),
-        format=TIMES,
-        arms=_nets("batch_norm", "50_1"),
+        "depth_bounded",
+        "Batch norm keeps gradients from exploding or vanishing with depth.",
+        'article "Batch normalization vs internal covariate shift"',
+        _deepest(TO_SECOND.median(0, 0)),
+        (0.1, 10),
     ),
     Claim(
-        name="depth_growth",
-        statement="At initialisation it lets them grow by a fifth per layer, whatever the depth and the scale of the weights.",
-        source=_YANG,
-        statistic="growth of that norm per hidden layer towards the input, geometric mean; of all depths and scales the one "
-        "that is farthest from the published one",
-        published="2.9 / 0.52, 128 / 0.52 and 5,190 / 0.59 in 10, 30 and 50 layers, or 1.208 times per layer",
-        measure=_farthest,
-        supported=(1.15, 1.27),
-        format=TIMES,
-        arms=_nets("batch_norm", "10_1", "30_1", "50_0.5", "50_1", "50_2"),
+        "depth_growth",
+        "At initialisation it lets them grow by a fifth per layer, whatever the depth and the scale of the weights.",
+        "Yang et al. 2019, mean-field theory; a run of ours before this experiment",
+        _of_nets(_farthest),
+        (1.15, 1.27),
+        "2.9 / 0.52, 128 / 0.52 and 5,190 / 0.59 in 10, 30 and 50 layers, or 1.208 times per layer",
         caveat_of="depth_bounded",
     ),
     Claim(
-        name="depth_later",
-        statement="After 100 steps of training they grow by less than a tenth per layer in the deepest net.",
-        source="not in the sources: how long the growth lasts",
-        statistic="the same growth after 100 steps, deepest net",
-        published="-",
-        measure=_of_deepest(_later(growth)),
-        supported=(0.9, 1.1),
-        format=TIMES,
-        arms=_nets("batch_norm", "50_1"),
+        "depth_later",
+        "After 100 steps of training they grow by less than a tenth per layer in the deepest net.",
+        _DURATION,
+        _deepest(GROWTH.median(100, 100)),
+        (0.9, 1.1),
         caveat_of="depth_bounded",
     ),
     Claim(
-        name="depth_later_bounded",
-        statement="That makes them bounded: it is a matter of initialisation.",
-        source="not in the sources: how long the growth lasts",
-        statistic="norm at layer 2 / at the last hidden layer after 100 steps, deepest net with BN; less than a factor of ten",
-        published="-",
-        measure=_of_deepest(_later(over_layers)),
-        supported=(0.1, 10),
-        format=TIMES,
-        arms=_nets("batch_norm", "50_1"),
+        "depth_later_bounded",
+        "That makes them bounded: it is a matter of initialisation.",
+        _DURATION,
+        _deepest(TO_SECOND.median(100, 100)),
+        (0.1, 10),
         caveat_of="depth_bounded",
     ),
     Claim(
-        name="depth_scale_plain",
-        statement="Without batch norm, gradients vanish or explode with the scale of the initial weights, layer by layer.",
-        source="Ioffe & Szegedy 2015, Sec. 3.3; a run of ours before this experiment",
-        statistic="norm at layer 2 from weights twice as large / from the usual ones, deepest net, per layer",
-        published="7·10¹⁴ / 0.72 in 50 layers, or 2.0 times per layer",
-        measure=_by_scale("plain"),
-        supported=(1.8, 2.2),
-        format=TIMES,
-        arms=_nets("plain", "50_1", "50_2"),
+        "depth_scale_plain",
+        "Without batch norm, gradients vanish or explode with the scale of the initial weights, layer by layer.",
+        "Ioffe & Szegedy 2015, Sec. 3.3; a run of ours before this experiment",
+        _by_scale("plain"),
+        (1.8, 2.2),
+        "7·10¹⁴ / 0.72 in 50 layers, or 2.0 times per layer",
     ),
     Claim(
-        name="depth_scale",
-        statement="With batch norm they do not.",
-        source="Ioffe & Szegedy 2015, Sec. 3.3",
-        statistic="the same with BN",
-        published="no difference",
-        measure=_by_scale("batch_norm"),
-        supported=(0.95, 1.05),
-        format=TIMES,
-        arms=_nets("batch_norm", "50_1", "50_2"),
+        "depth_scale",
+        "With batch norm they do not.",
+        "Ioffe & Szegedy 2015, Sec. 3.3",
+        _by_scale("batch_norm"),
+        (0.95, 1.05),
+        "no difference",
     ),
 )

@@ -19,26 +19,40 @@ from experiments._training.run import config_errors
 from experiments._training.saving import Saves
 from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.threads import SharedClock, run_all
-from experiments.theory_bounds import layer_checks
+from experiments.theory_bounds import Config, layer_checks
+from experiments.theory_bounds.quantities import EDGES, RATIOS, SHOWN
 
-ARMS = ("plain", "batch_norm")
+_DECILES = (0.1, 0.5, 0.9)  # the quantiles over units that are kept
 
 
-def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
+class _Command(NamedTuple):
+    """What all runs of a command share; `origin` is the provenance at its start."""
+
+    config: Config
+    dataset: data.Dataset
+    folder: Path
+    stop: StopRequest
+    clock: SharedClock
+    bar: tqdm
+    origin: dict[str, Any]
+    saves: Saves
+
+    def file(self, arm: str, seed: int) -> Path:
+        """Name what is there when a run is finished."""
+        return self.folder / f"{arm}-seed{seed}.json"
+
+
+def check_all(config: Config, options: Options, folder: Path) -> dict[str, Any]:
     """Train and check every seed and arm, or read what was finished before.
 
-    Args:
-        config: a `theory_bounds.Config`.
-        options: where the data are.
-        folder: gets a file `<arm>-seed<seed>.json` per run.
-
     Returns:
-        {"arms": {arm: [checks of each seed]}, "provenance": of every command that trained, "seconds": that they took}.
+        {"arms": {arm: [checks of each seed]}, "provenance": of every command that trained, "seconds": that they took}; the
+        folder gets a file `<arm>-seed<seed>.json` per run.
 
     Raises:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if the data set is not prepared.
-        Interrupted: after a signal, once the steps and the check at hand are done; runs that are not finished begin anew.
+        Interrupted: after a signal, once the steps and the check at hand are done; unfinished runs start again.
         SaveError: if a run could not be written.
     """
     with config_errors():
@@ -50,45 +64,23 @@ def check_all(config: Any, options: Options, folder: Path) -> dict[str, Any]:
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        total = len(config.seeds) * len(ARMS) * len(config.check_steps)
+        total = len(config.seeds) * len(SHOWN) * len(config.check_steps)
         bar = stack.enter_context(tqdm(total=total, unit="check", delay=2.0, dynamic_ncols=True))
         saves = Saves(partial(tqdm.write, file=sys.stderr))
-        command = _Command(folder, stop, SharedClock(), bar, provenance(), saves)
-        jobs = [partial(_finish, config, dataset, arm, seed, command) for seed in config.seeds for arm in ARMS]
-        run_all(jobs, stop, options.parallel)
+        command = _Command(config, dataset, folder, stop, SharedClock(), bar, provenance(), saves)
+        run_all(
+            [partial(_finish, command, arm, seed) for seed in config.seeds for arm in SHOWN], stop, options.parallel
+        )
     saves.check()
-    arms = {arm: [_read(_file(folder, arm, seed)) for seed in config.seeds] for arm in ARMS}
+    arms = {arm: [_read(command.file(arm, seed)) for seed in config.seeds] for arm in SHOWN}
     runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
     origins = [run.pop("provenance") for run in runs]
-    return {
-        "arms": arms,
-        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
-        "seconds": round(sum(run["seconds"] for run in runs), 1),
-    }
-
-
-class _Command(NamedTuple):
-    """What all runs of a command share: folder, whether to stop, clock, bar, provenance as it was at the start, and saves."""
-
-    folder: Path
-    stop: StopRequest
-    clock: SharedClock
-    bar: tqdm
-    origin: dict[str, Any]
-    saves: Saves
-
-
-def _file(folder: Path, arm: str, seed: int) -> Path:
-    """Name what is there when a run is finished."""
-    return folder / f"{arm}-seed{seed}.json"
+    first = [origin for i, origin in enumerate(origins) if origin not in origins[:i]]
+    return {"arms": arms, "provenance": first, "seconds": round(sum(run["seconds"] for run in runs), 1)}
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Read a finished run.
-
-    Raises:
-        ConfigError: if it holds something else.
-    """
+    """Read a finished run; raise ConfigError if the file holds something else."""
     with config_errors():
         run = read_json(file)
         if not isinstance(run, dict) or not {"seed", "seconds", "provenance", "probe", "diverged_at"} <= run.keys():
@@ -96,42 +88,35 @@ def _read(file: Path) -> dict[str, Any]:
         return run
 
 
-def _finish(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Command) -> None:
+def _finish(command: _Command, arm: str, seed: int) -> None:
     """Train and check one net, unless that is done."""
-    file = _file(command.folder, arm, seed)
+    file = command.file(arm, seed)
     if file.exists():
-        command.bar.update(len(config.check_steps))
+        command.bar.update(len(command.config.check_steps))
         return
     with command.clock.running() as seconds:
-        found = _run(config, dataset, arm, seed, command)
+        found = _run(command, arm, seed)
         with command.saves.attempt(file):
             write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
 
 
 @cache
-def make_model(config: Any, norm_layers: tuple[int, ...], epsilon: float) -> Model:
-    """Make the network with batch norm behind some of its layers; the same one for the same arguments, compiled once."""
-    return models.make_model(
-        models.MLPConfig(
-            hidden=config.hidden,
-            activation=config.activation,
-            kernel_init=config.kernel_init,
-            norm=partial(linen.BatchNorm, momentum=config.norm_momentum, epsilon=epsilon) if norm_layers else None,
-            norm_layers=norm_layers or "all",
-        )
-    )
+def make_model(config: Config, norm_layers: tuple[int, ...], epsilon: float) -> Model:
+    """Make the network with batch norm after some of its layers; the same one for the same arguments, compiled once."""
+    norm = partial(linen.BatchNorm, momentum=config.norm_momentum, epsilon=epsilon) if norm_layers else None
+    shape = {"hidden": config.hidden, "activation": config.activation, "kernel_init": config.kernel_init}
+    return models.make_model(models.MLPConfig(**shape, norm=norm, norm_layers=norm_layers or "all"))
 
 
-def _all_layers(config: Any) -> tuple[int, ...]:
-    """Number the hidden layers."""
+def _layers(config: Config) -> tuple[int, ...]:
     return tuple(range(1, len(config.hidden) + 1))
 
 
-def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Command) -> dict[str, Any]:
+def _run(command: _Command, arm: str, seed: int) -> dict[str, Any]:
     """Train one net from one seed, and check it on the way, as long as its loss is finite."""
-    norm_layers = _all_layers(config) if arm == "batch_norm" else ()
+    config, dataset, layers = command.config, command.dataset, _layers(command.config)
     trainer = train.Trainer(
-        make_model(config, norm_layers, config.norm_epsilon),
+        make_model(config, layers if arm == "batch_norm" else (), config.norm_epsilon),
         train.make_optimizer("sgd", config.learning_rate),
         config.batch_size,
     )
@@ -150,7 +135,7 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Comm
         test = train.evaluate(trainer, state.variables, dataset.test)
         tests.append({"loss": float(f"{test.loss:.6g}"), "accuracy": float(f"{test.accuracy:.6g}")})
         batch = train.current_batch(trainer, state, dataset.train)
-        checks.append([check_layer(config, arm, n, state.variables, batch, first) for n in _all_layers(config)])
+        checks.append([check_layer(config, arm, n, state.variables, batch, first) for n in layers])
         command.bar.set_postfix_str(f"{arm.replace('_', ' ')}, seed {seed}", refresh=False)
         command.bar.update()
     steps = {"step": list(config.check_steps[: len(checks)])}
@@ -163,7 +148,7 @@ def _run(config: Any, dataset: data.Dataset, arm: str, seed: int, command: _Comm
 
 
 def check_layer(
-    config: Any, arm: str, layer: int, variables: Variables, batch: Batch, first: Any
+    config: Config, arm: str, layer: int, variables: Variables, batch: Batch, first: Any
 ) -> dict[str, dict[str, Any]]:
     """Check everything on one layer of a net in training, in float64; batch norm that is not there is inserted.
 
@@ -172,16 +157,16 @@ def check_layer(
         arm: "plain" or "batch_norm".
         layer: from 1 at the input.
         variables: of the network as it is trained.
-        batch: on which.
+        batch: of the next step.
         first: the parameters at the start of training.
 
     Returns:
-        "errors", "counts", "ratios" (three quantiles), "medians" and "histogram", each by name.
+        "errors", "counts", "ratios" (three quantiles) and "histogram", each by name.
     """
     with jax.enable_x64(True):
         variables, first = (_widen(tree) for tree in (variables, first))
         batch = Batch(_widen(batch.inputs), batch.labels)
-        norm_layers = (layer,) if arm == "plain" else _all_layers(config)
+        norm_layers = (layer,) if arm == "plain" else _layers(config)
         model = make_model(config, norm_layers, 0.0)
         site, errors = (model, layer, variables, batch), {}
         if arm == "plain":
@@ -189,22 +174,50 @@ def check_layer(
             inserted = layer_checks.insert_batch_norm(plain, layer, variables, batch)
             site = (model, layer, inserted, batch)
             errors = layer_checks.check_insertion(plain, model, layer, variables, inserted, batch)
-        units, rescaling = layer_checks.check_units(*site), layer_checks.check_rescaling(*site)
-        lemma = layer_checks.check_optimum(*site, first[f"dense_{layer}"]["kernel"])
-        loose = {
-            f"{epsilon:g}": layer_checks.check_epsilon(make_model(config, norm_layers, epsilon), *site[1:], epsilon)
-            for epsilon in config.epsilons
-        }
-    found, active = layer_checks.summarise_units(units), np.asarray(units["active"])
-    errors = {**errors, **rescaling, **{name: lemma[name] for name in ("lemma_4_5", "lemma_4_5_outputs")}}
-    found["errors"].update({name: layer_checks.largest(error) for name, error in errors.items()})
-    found["medians"]["distance_ratio"] = layer_checks.quantiles(lemma["distance_ratio"])[1]
-    found["counts"]["nearer"] = int(np.isfinite(lemma["distance_ratio"]).sum())
-    for epsilon, values in loose.items():
-        found["errors"][f"gap {epsilon}"] = layer_checks.largest(values["gap"])
-        found["medians"][f"epsilon {epsilon}"] = layer_checks.quantiles(values["epsilon_ratio"])[1]
-        found["counts"][f"epsilon {epsilon}"] = int(np.sum(np.asarray(values["epsilon_holds"])[active]))
+        units = layer_checks.check_units(*site)
+        errors |= layer_checks.check_rescaling(*site)
+        errors |= layer_checks.check_optimum(*site, first[f"dense_{layer}"]["kernel"])
+        holds = {}
+        for epsilon in config.epsilons:
+            loose = make_model(config, norm_layers, epsilon)
+            gap, held = layer_checks.check_epsilon(loose, *site[1:], epsilon)
+            errors[f"gap {epsilon:g}"], holds[f"epsilon {epsilon:g}"] = gap, held
+    found, active = summarise_units(units), np.asarray(units["active"])
+    found["errors"] |= {name: _largest(error) for name, error in errors.items()}
+    found["counts"] |= {name: int(np.sum(np.asarray(held)[active])) for name, held in holds.items()}
     return found
+
+
+def summarise_units(found: dict[str, jax.Array]) -> dict[str, dict[str, Any]]:
+    """Reduce a layer's checks to the largest errors, numbers of units that satisfy a condition, quantiles and a histogram.
+
+    Units without a gradient are counted, and left out of the rest.
+    """
+    values = {name: np.asarray(value) for name, value in found.items()}
+    active = values.pop("active")
+    kept = {name: value[active] for name, value in values.items()}
+    conditions = {name: value for name, value in kept.items() if value.dtype == bool}
+    conditions["smoother"] = kept["aligned"] & kept["positive"]
+    removed = np.clip(1 - kept["gradient_ratio"] ** 2, EDGES[0], None)
+    return {
+        "errors": {name: _largest(kept[name]) for name in sorted(kept.keys() - conditions.keys() - {*RATIOS.values()})},
+        "counts": {"units": len(active), "active": int(active.sum())}
+        | {name: int(value.sum()) for name, value in conditions.items()},
+        "ratios": {name: _quantiles(kept[name]) for name in RATIOS.values()},
+        "histogram": {"removed": np.histogram(removed, EDGES)[0].tolist()},
+    }
+
+
+def _largest(values: Any) -> float:
+    """Return the largest finite number, to three digits; NaN if there is none."""
+    finite = np.asarray(values, float)[np.isfinite(values)]
+    return float(f"{finite.max():.2e}") if finite.size else float("nan")
+
+
+def _quantiles(values: Any) -> list[float]:
+    """Return the first decile, the median and the last decile of what is finite, to five digits."""
+    finite = np.asarray(values, float)[np.isfinite(values)]
+    return [float(f"{x:.4e}") for x in np.quantile(finite, _DECILES)] if finite.size else [float("nan")] * len(_DECILES)
 
 
 def _widen(tree: Any) -> Any:
@@ -214,7 +227,7 @@ def _widen(tree: Any) -> Any:
 
 def _columns(checks: list[list[dict[str, dict[str, Any]]]]) -> dict[str, dict[str, list]]:
     """Turn a dictionary per step and layer into lists over steps; of errors the largest over layers, of histograms the sum."""
-    joined = {"errors": layer_checks.largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
+    joined = {"errors": _largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
     first = checks[0][0]
     return {
         kind: {

@@ -1,17 +1,17 @@
 """Panels of distributions: percentiles and ridges over training, and histograms."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from experiments._evidence.drift import histogram
 from experiments._evidence.run import Arms, Run, array
 from experiments._figures import style
-from experiments._figures.panels.panel import Panel, Scale
+from experiments._figures.panels.panel import Panel
 from experiments._nets import NETS
 
 
@@ -57,14 +57,14 @@ class Histogram(Panel):
 
     series: Mapping[str, tuple[Any, np.ndarray]]
     edges: np.ndarray
-    scale: Scale = field(default="percent", kw_only=True)
 
     def draw_data(self, axes: Axes) -> None:
         """Draw the share of all counts in each bin."""
         for label, (colour, counts) in self.series.items():
             axes.stairs(counts / counts.sum(), self.edges, color=colour, linewidth=2.6, label=label)
         axes.set_xscale("log")
-        axes.set_xlim(self.edges[0], self.edges[-1])
+        axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.legend(loc="upper left", fontsize=12)
 
 

@@ -31,7 +31,7 @@ class Dots(Panel):
         measures: what is drawn, by its words in the panel's legend; the first has full markers, the second hollow ones. A
             function maps a column's label to the measure.
         horizontal: draw columns as rows, from top to bottom.
-        each: draw a dot per seed, and a bar at the median.
+        each: draw a dot per seed, and a bar at the median; at the foot, a cross for a run that diverged before.
         joined: draw a line from column to column.
         linked: draw a faint line from net to net for each seed, one column per net.
         shaded: a quantity for each column, of which the middle 80 % of the steps are shaded.
@@ -49,6 +49,11 @@ class Dots(Panel):
     linked: bool = False
     shaded: Callable[[str], Quantity] | None = None
     headings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def axis(self) -> str:
+        """The axis of the values."""
+        return "x" if self.horizontal else "y"
 
     @property
     def shown(self) -> list[Run]:
@@ -85,7 +90,7 @@ class Dots(Panel):
             if self.shaded:
                 self._shade(axes, net, np.arange(len(self.columns)) + self._beside(rank, 0))
         self._label(axes)
-        if self.scale == "percent":
+        if self.scale == "percent" and not self.horizontal:
             mark_guessing(axes)
         if len(self.measures) > 1:
             looks = zip(self.measures, _LOOKS, strict=False)
@@ -93,15 +98,6 @@ class Dots(Panel):
                 axes,
                 [mark(label, m, "-" if self.joined else "", markerfacecolor=f or style.INK) for label, (m, f) in looks],
             )
-
-    def scale_values(self, axes: Axes) -> None:
-        """Scale the axis of the values, which is the horizontal one of rows."""
-        if not self.horizontal:
-            super().scale_values(axes)
-        elif self.scale == "log":
-            axes.set_xscale("log")
-            axes.margins(x=0.05)
-            axes.xaxis.set_major_formatter(style.number)
 
     def _beside(self, rank: int, side: int) -> float:
         """Return how far a net's marks stand from the middle of a column."""
@@ -118,18 +114,22 @@ class Dots(Panel):
         look = {"color": colour, "markerfacecolor": fill or colour, "markersize": 8, "markeredgewidth": 1.8}
         middles = []
         for place, (label, arms) in zip(places, self._columns.items(), strict=True):
-            values = [_of(measure, label).of(run) for run in arms.get(net, [])]
+            runs = arms.get(net, [])
+            values = [_of(measure, label).of(run) for run in runs]
             low, middle, high = spread(values)
             middles.append(middle)
             if self.each:
                 self._plot(axes, [place] * len(values), values, marker, **{**look, "alpha": 0.6, "markersize": 6})
                 half = 0.3 if self.linked else 0.12
                 self._plot(axes, place + np.array([-half, half]), [middle] * 2, "-", color=colour)
+                lost = [run for run, value in zip(runs, values, strict=True) if np.isnan(value)]
+                if any(run["diverged_at"] is not None for run in lost):
+                    axes.plot(place, 0.03, "X", transform=axes.get_xaxis_transform(), color=colour, markersize=12)
                 continue
             self._plot(axes, [place] * 2, [low, high], "-", color=colour, linewidth=2.5)
             is_bound = isinstance(middle, Bound) or np.isinf(middle)
             self._plot(axes, [place], [middle], "^" if is_bound else marker, **look)
-            if any(run["diverged_at"] is not None for run in arms.get(net, [])):
+            if any(run["diverged_at"] is not None for run in runs):
                 self._plot(axes, [place], [middle], "X", color=colour, markersize=12)
         if self.joined:
             self._plot(axes, places, middles, "--" if side else "-", color=colour, linewidth=1.6)

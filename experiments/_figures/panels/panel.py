@@ -39,8 +39,8 @@ class Panel:
         ylabel: of the vertical axis.
         xlabel: of the horizontal axis.
         scale: of the values: linear, log, or percent.
-        ylim: limits of the vertical axis.
-        levels: horizontal lines by their words, which are written below the axis.
+        ylim: limits of the axis of values: the vertical one, and the horizontal one where values lie along it.
+        levels: lines at some values by their words, which are written below the axis.
         line: a dotted line at a value with a meaning of its own, such as 1 for a ratio.
         published: values of a source.
     """
@@ -58,6 +58,11 @@ class Panel:
     def nets(self) -> Arms:
         """The nets that are shown, for the legend."""
         return getattr(self, "arms", {})
+
+    @property
+    def axis(self) -> str:
+        """The axis of the values, x or y."""
+        return "y"
 
     @property
     def shown(self) -> list[Run]:
@@ -86,38 +91,42 @@ class Panel:
                 look = {"color": NETS[net].colour, "markerfacecolor": "white", "markersize": 7, "alpha": 0.6}
                 axes.plot(places, values, "s", zorder=4, **look)
         if self.line is not None:
-            axes.axhline(self.line, color=style.INK, linestyle=":", linewidth=1.4)
+            self._rule(axes, self.line, color=style.INK, linestyle=":", linewidth=1.4)
         self._draw_levels(axes)
-        self.scale_values(axes)
+        if self.scale == "percent":
+            limit_accuracy(axes, self.axis)
+        elif self.scale == "log" and self.axis == "y":
+            style.log_scale(axes)
+        elif self.scale == "log":
+            axes.set_xscale("log")
+            axes.margins(x=0.05)
+            axes.xaxis.set_major_formatter(style.number)
         if self.ylim:
-            axes.set_ylim(*self.ylim)
+            axes.set(**{f"{self.axis}lim": self.ylim})
 
     def draw_data(self, axes: Axes) -> None:
         """Draw what was measured."""
         raise NotImplementedError
 
-    def scale_values(self, axes: Axes) -> None:
-        """Scale the axis of the values."""
-        if self.scale == "log":
-            style.log_scale(axes)
-        elif self.scale == "percent":
-            limit_accuracy(axes)
+    def _rule(self, axes: Axes, value: float, **look: Any) -> None:
+        """Draw a line at a value."""
+        (axes.axvline if self.axis == "x" else axes.axhline)(value, **look)
 
     def _draw_levels(self, axes: Axes) -> None:
-        """Draw horizontal lines, and name them below the axis; equal ones are one line with all their names."""
+        """Draw lines at some values, and name them below the axis; equal ones are one line with all their names."""
         words = []
         for level in dict.fromkeys(level for level in self.levels.values() if np.isfinite(level)):
-            axes.axhline(level, **_EDGE)
+            self._rule(axes, level, **_EDGE)
             names = ", ".join(name for name, value in self.levels.items() if value == level)
             words.append(f"grey, {style.number(level)}: {names}")
         if words:
             axes.set_xlabel("\n".join([self.xlabel, *words]))
 
 
-def limit_accuracy(axes: Axes) -> None:
+def limit_accuracy(axes: Axes, axis: str = "y") -> None:
     """Draw shares from 0 to a little above the highest."""
-    axes.set_ylim(0, min(1.02, max(0.3, 1.05 * axes.dataLim.y1)))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(**{f"{axis}lim": (0, min(1.02, max(0.3, 1.05 * getattr(axes.dataLim, f"{axis}1"))))})
+    getattr(axes, f"{axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def mark_guessing(axes: Axes) -> None:

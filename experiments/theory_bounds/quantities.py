@@ -1,0 +1,96 @@
+"""The numbers that checks of the theorems give of each run, and their names in words."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypedDict
+
+import numpy as np
+
+from experiments._evidence.format import PERCENT, Format
+from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.run import Arms, Data, Recorded, Run, array, recorded
+
+ACCEPTED = 1e-8  # the largest relative error of an equality in float64
+EDGES = np.logspace(-5, 0, 26)  # of the histogram of the share that is removed of the squared gradient
+# The nets of the data, by their place in the table of all nets.
+SHOWN = {"plain": "inserted", "batch_norm": "trained"}
+EQUALITIES = {
+    "Theorem 4.1": "theorem_4_1",
+    "Theorem 4.2, first line": "theorem_4_2",
+    "Theorem 4.4, white inputs": "theorem_4_4",
+    "Theorem C.1, white inputs": "theorem_c_1",
+    "Lemma 4.5": "lemma_4_5",
+    "Obs. 4.3: outputs": "preserved_outputs",
+    "cosine of w and ∂L/∂w": "orthogonal",
+    "BN(aWu) = BN(Wu)": "rescaled_outputs",
+    "∂L/∂u the same at aW": "rescaled_inputs_gradient",
+    "∂L/∂(aW) = (1/a) ∂L/∂W": "rescaled_weights_gradient",
+}
+STATEMENTS = {
+    "|ĝ| ≤ |g|": "gradient_not_larger",
+    "Theorem 4.4, corrected": "corrected_holds",
+    "Theorem 4.4, as printed": "printed_holds",
+    "Theorem 4.2, 2nd line, H = cI": "isotropic_holds",
+    "Theorem 4.2, 2nd line, own H": "relaxed_holds",
+    "Theorem C.1, own inputs": "c_1_as_bound_holds",
+    "H ≥ 0 along ĝ": "positive",
+    "g·ŷ > 0 and H ≥ 0": "smoother",
+    "ĝᵀĤĝ ≤ gᵀHg": "curvature_not_larger",
+}
+RATIOS = {"|ĝ| / |g|": "gradient_ratio", "ĝᵀĤĝ / gᵀHg": "curvature_ratio"}
+
+
+class Checks(TypedDict):
+    """What was found at the checked steps, by name; `step` ends before a divergence."""
+
+    step: list[int]
+    errors: Mapping[str, list[float | None]]  # (steps,): largest of all units and layers
+    counts: Mapping[str, list[list[int]]]  # (steps, layers): of units; `active` are those with a gradient
+    ratios: Mapping[
+        str, list[list[list[float | None]]]
+    ]  # (steps, layers, 3): two deciles of units, the median between them
+    histogram: Mapping[str, list[list[int]]]  # (steps, bins): units of all layers
+
+
+class CheckedRun(Run):
+    """A run that was stopped at some steps to check the theorems."""
+
+    probe: Checks
+
+
+def shown(data: Data) -> Arms:
+    """Return the runs by what their net is called here."""
+    return {SHOWN[arm]: runs for arm, runs in data["arms"].items()}
+
+
+def largest_error(name: str) -> Measure:
+    """Return the largest relative error of an equality in a run; nothing where it was not checked."""
+    errors = Quantity(
+        "probe", lambda probe: array(probe["errors"].get(name, [np.nan])), "relative error", Format(".1e")
+    )
+    return replace(errors.highest(), words="largest relative error over units, layers and steps, float64, epsilon 0")
+
+
+def share(name: str, of: str = "active") -> Measure:
+    """Return the share of a run's (unit, step) at which a statement holds, of those with a gradient."""
+    words = "share of units and steps at which it holds, of those with a gradient"
+    return Measure(lambda run: float(_share(recorded(run, "probe"), name, of)), words, PERCENT)
+
+
+def share_by_step(name: str) -> Quantity:
+    """Return the same share at each step."""
+    return Quantity("probe", lambda probe: _share(probe, name, "active", 1), "share of units", PERCENT, np.nan)
+
+
+def ratio(name: str, layer: int) -> Quantity:
+    """Return a ratio's median over the units of a layer, from 1."""
+
+    def medians(probe: Recorded) -> np.ndarray:
+        return array(probe["ratios"][name])[:, layer - 1, 1]
+
+    return Quantity("probe", medians, f"{name}, layer {layer}", Format("z.2f"), np.nan)
+
+
+def _share(probe: Recorded, name: str, of: str, axis: int | None = None) -> np.ndarray:
+    holds, among = (np.sum(probe["counts"][key], axis) for key in (name, of))
+    return holds / np.where(among, among, np.nan)
