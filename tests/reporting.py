@@ -5,7 +5,7 @@ from experiments import __main__ as command_line
 
 def make_data(scale=1.0, seeds=(0, 1, 2), **fields):
     """Make data of the landscape, in which a net without batch norm has `scale` times the range and change of one with it."""
-    probe = {"step": [0, 100], "loss": [[1, 2]] * 2, "gradient_distance": [[1, 3]] * 2, "smoothness": [[4, 5]] * 2}
+    probe = {"step": [0, 3500], "loss": [[1, 2]] * 2, "gradient_distance": [[1, 3]] * 2, "smoothness": [[4, 5]] * 2}
     larger = {n: [[scale * x for x in row] for row in rows] if n != "step" else rows for n, rows in probe.items()}
     arms = {
         arm: [{"seed": seed, "train": {}, "test": {}, "landscape": of_arm, "diverged_at": None} for seed in seeds]

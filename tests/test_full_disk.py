@@ -11,6 +11,7 @@ from disturbed import AT_ONCE, FOLDER, assert_same, at_chunk, complaints, send, 
 
 from bnjax import data, models, sweep, train
 from bnjax.checkpoint import CheckpointError
+from experiments._evidence.keep import keep
 
 
 @pytest.fixture
@@ -96,14 +97,12 @@ def test_a_disk_that_is_full_before_and_after_training(disk, undisturbed, capsys
     )
     make_space()
 
-    def run_and_fill(*arguments):
-        data = run(*arguments)
+    def keep_and_fill(data, kept):
         fill()
-        return data
+        return keep(data, kept)
 
-    run = tiny.run
     with monkeypatch.context() as patch:
-        patch.setattr(tiny, "run", run_and_fill)
+        patch.setattr("experiments._evidence.keep.keep", keep_and_fill)
         assert tiny.call(results) == 2
     (line,) = complaints(capsys)
     assert re.fullmatch(

@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments._claims.claim import judge
-from experiments._claims.gradient_depth import CLAIMS
 from flax import linen as nn
 
 from experiments import gradient_depth

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(folder):
     """What a figure's data file would hold, as it is read from JSON."""
-    found = theory_bounds.run(SMOKE, Options(), folder)
+    found = theory_runs.run(SMOKE, Options(), folder)
     write_json(folder / "data.json", {"preset": "smoke", "config": asdict(SMOKE), **found})
     return read_json(folder / "data.json")
 
@@ -95,13 +95,13 @@ def test_figure_and_table(data, tmp_path):
 
 def test_finished_runs_are_read_back(data, folder, monkeypatch):
     """Running again trains nothing and returns the same; a run that is missing is trained to the same numbers."""
-    assert theory_bounds.run(SMOKE, Options(), folder)["arms"] == data["arms"]
+    assert theory_runs.run(SMOKE, Options(), folder)["arms"] == data["arms"]
     (folder / "plain-seed0.json").unlink()
-    again = theory_bounds.run(SMOKE, Options(), folder)
+    again = theory_runs.run(SMOKE, Options(), folder)
     times = {"seconds": 0}
     assert [run | times for run in runs(again)] == [run | times for run in runs(data)]
     monkeypatch.setattr("bnjax.train.run_steps", None)
-    assert theory_bounds.run(SMOKE, Options(), folder)["arms"] == again["arms"]
+    assert theory_runs.run(SMOKE, Options(), folder)["arms"] == again["arms"]
 
 
 def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr("experiments.theory_bounds.runs.check_layer", signalled)
     with pytest.raises(Interrupted):
-        theory_bounds.run(SMOKE, Options(parallel=1), tmp_path)
+        theory_runs.run(SMOKE, Options(parallel=1), tmp_path)
     assert len(checked) == len(SMOKE.hidden)
     assert sorted(path.name for path in tmp_path.glob("*.json")) == ["plain-seed0.json"]
 
@@ -128,20 +128,20 @@ def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
     shutil.copy(folder / "batch_norm-seed0.json", tmp_path)
     (tmp_path / "plain-seed0.json").write_text(content)
     with pytest.raises(ConfigError, match=r"plain-seed0\.json (must hold a finished run|is not JSON)"):
-        theory_bounds.run(SMOKE, Options(), tmp_path)
+        theory_runs.run(SMOKE, Options(), tmp_path)
 
 
 def test_only_threads(tmp_path):
     """These runs are trained in threads; another way is refused."""
     with pytest.raises(ConfigError, match="batching must be threads here, or left out, got vmap"):
-        theory_bounds.run(SMOKE, Options(batching="vmap"), tmp_path)
+        theory_runs.run(SMOKE, Options(batching="vmap"), tmp_path)
 
 
 @pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(tmp_path):
     """Its step is recorded, what was checked before is kept, and the figure is drawn."""
     config = replace(SMOKE, learning_rate=1e30)
-    found = theory_bounds.run(config, Options(), tmp_path)
+    found = theory_runs.run(config, Options(), tmp_path)
     found = {"preset": "smoke", "config": asdict(config), **found}
     (plain,) = found["arms"]["plain"]
     assert 0 < plain["diverged_at"] < 40

@@ -25,7 +25,7 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
 
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
     which says what the data file keeps of them; `figure.plot(data)`, which draws it; and `table.summarise(data)`, which puts
-    it into words. One that does not train through `groups` has `run(config, options, folder)`, which returns the data.
+    it into words. One that trains in its own way has `runs.run(config, options, folder)`, which returns the data.
     """
     name = experiment.__name__.rsplit(".", 1)[-1]
     preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
@@ -116,8 +116,9 @@ def _collect(experiment: ModuleType, config: Any, options: Options, folder: Path
     from experiments._training.experiment import train_all
     from experiments._training.run import config_errors
 
-    if hasattr(experiment, "run"):
-        return experiment.run(config, options, folder)
+    runs = _part(experiment, "runs")
+    if runs:
+        return runs.run(config, options, folder)
     with config_errors():
         groups = experiment.groups(config)
     return keep(train_all(groups, options), experiment.KEEP)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from experiments._evidence.claim import Claim, Range
 from experiments._evidence.format import plural
@@ -122,10 +122,8 @@ def _is_outside(value: float, holds: Range) -> bool:
 
 def _runs(data: Data, arms: Sequence[str]) -> list[Run]:
     """List the runs of some arms, named as group/arm, or of whole groups; of all groups if none is named."""
-    return [
-        run
-        for group, nets in data.items()
-        for arm, runs in (nets.items() if isinstance(nets, dict) else ())
-        for run in (runs if not arms or {group, f"{group}/{arm}"} & {*arms} else ())
-        if isinstance(run, dict) and "diverged_at" in run
-    ]
+    groups = {group: nets for group, nets in data.items() if isinstance(nets, dict)}
+    named = {f"{group}/{arm}": runs for group, nets in groups.items() for arm, runs in nets.items()}
+    chosen = (runs for name, runs in named.items() if not arms or {name, name.split("/")[0]} & {*arms})
+    found = [run for runs in chosen if isinstance(runs, list) for run in runs]
+    return [cast(Run, run) for run in found if isinstance(run, dict) and "diverged_at" in run]

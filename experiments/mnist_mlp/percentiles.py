@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments._evidence.format import PERCENT
+from experiments._evidence.format import PERCENT, Format
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Recorded, Run, array, recorded
@@ -51,6 +51,7 @@ SPREAD = Quantity(
     "percentiles",
     lambda record: np.ptp(levels(record, "layer"), axis=1) / 2,
     "half the distance of the layer's 15th and 85th percentiles",
+    Format(unit="units"),
 )
 # Not at step 0, where running statistics are of no batch.
 FIRST_SPREAD, SPREAD_RANGE = SPREAD.first(after=0), SPREAD.range(first=1)

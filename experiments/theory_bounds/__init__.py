@@ -14,10 +14,9 @@ norm, gradient and curvature shrink at the first layer only. Preset paper has no
 import itertools
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from experiments._config import Options, check, check_images, check_numbers
+from experiments._config import check, check_images, check_numbers
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,3 @@ PRESETS = {
     # Twice the seeds, twenty epochs, and more checks on the way.
     "paper": Config(check_steps=(0, 3, 10, 30, 100, 300, 1000, 3000, 9360), seeds=tuple(range(6))),
 }
-
-
-def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
-    """Train and check both nets; return the data of the figure."""
-    from experiments.theory_bounds.runs import check_all
-
-    return check_all(config, options, folder)

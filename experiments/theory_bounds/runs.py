@@ -42,7 +42,7 @@ class _Command(NamedTuple):
         return self.folder / f"{arm}-seed{seed}.json"
 
 
-def check_all(config: Config, options: Options, folder: Path) -> dict[str, Any]:
+def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
     """Train and check every seed and arm, or read what was finished before.
 
     Returns:
