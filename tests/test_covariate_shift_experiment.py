@@ -44,7 +44,7 @@ def test_findings(data):
     """Each ratio, the share that is there without a step, and the cosines are those of the data."""
     words, cosine = findings(data), shift(17, "cosine").median()
     assert words.count("3.00 times") == 3
-    cosines = [written(data["deep_linear"][f"{net}_1e-7"], cosine) for net in ("plain", "batch_norm")]
+    cosines = [written(data["deep_linear"][f"{net}_1e-07"], cosine) for net in ("plain", "batch_norm")]
     assert f"{' and '.join(cosines)} at learning rate 1e-7" in words
     assert f"{100 * max(middle(runs, FLOOR) for runs in data['arms'].values()):.1f} %" in words
 
@@ -69,7 +69,7 @@ def test_of_both_nets_the_one_that_speaks_against_a_claim_decides(data):
     floors = [[FLOOR.of(run) for run in data["arms"][f"{net}_sgd_0.01"]] for net in ("batch_norm", "plain")]
     found = claims["shift_second_net_floor"].of(data)
     assert list(found.values()) == [min(pair) for pair in zip(*floors, strict=True)]
-    layers = [[shift(n, "cosine").median(1000).of(run) for run in data["deep_linear"]["plain_1e-7"]] for n in (9, 17)]
+    layers = [[shift(n, "cosine").median(1000).of(run) for run in data["deep_linear"]["plain_1e-07"]] for n in (9, 17)]
     found = claims["shift_deep_linear_plain"].of(data)
     assert list(found.values()) == [min(pair) for pair in zip(*layers, strict=True)]
 

@@ -31,6 +31,7 @@ PRESETS = {
 }
 
 
+__path__ = []  # a package, of which there is nothing on disk
 KEEP = {}
 
 
