@@ -19,8 +19,10 @@ def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> F
     """
     scan, num = mean_plane(scan)
     has_surface = len(scan.xs) > 1 and len(scan.ys) > 1 and bool(np.isfinite(scan.loss).any())
-    size = (12.5, 1.7 + 4.8 * _height(make_grid(scan))) if has_surface else (8, 6.5)
-    with style.new_figure(*size) as figure:
+    grid = make_grid(scan)
+    # The axes' height over their width.
+    height = float(np.clip(np.ptp(grid.y) / np.ptp(grid.x), 0.7, 1.15)) if not is_strip(grid) else 1.0
+    with style.new_figure(*((12.5, 1.7 + 4.8 * height) if has_surface else (8, 6.5))) as figure:
         cells = figure.add_gridspec(1, 1 + has_surface)
         ax = figure.add_subplot(cells[0])
         draw_plane(ax, scan, axes)
@@ -87,7 +89,9 @@ def draw_plane(ax: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None = No
     else:
         x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
         ax.scatter(x, y, c=grid.z, cmap=style.sequential(), norm=scale.norm)
-    _set_limits(ax, grid)
+    if np.ptp(grid.x) and np.ptp(grid.y):
+        ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]], aspect="auto" if is_strip(grid) else "equal")
+        ax.tick_params(pad=7)  # so that the first numbers do not meet in the corner
     loss = f"loss {style.number(float(scan.start_loss))}"
     if axes is None:
         handles.append(_mark(ax, (0, 0), "o", f"centre: {loss}", size=9))
@@ -133,19 +137,6 @@ def _label_contours(ax: Axes, lines: Any, grid: Grid, avoid: np.ndarray) -> None
     lines.labelTexts.clear()
     if kept:
         ax.clabel(lines, fontsize=10, fmt=style.number, manual=kept)
-
-
-def _height(grid: Grid) -> float:
-    """Return the height of the axes over their width."""
-    return 1.0 if is_strip(grid) else float(np.clip(np.ptp(grid.y) / np.ptp(grid.x), 0.7, 1.15))
-
-
-def _set_limits(ax: Axes, grid: Grid) -> None:
-    """Limit the axes to the plane, with equal scales unless it is a strip."""
-    if np.ptp(grid.x) and np.ptp(grid.y):
-        ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])
-        ax.tick_params(pad=7)  # so that the first numbers do not meet in the corner
-        ax.set_aspect("auto" if is_strip(grid) else "equal")
 
 
 def _label_axes(ax: Axes, axes: PrincipalAxes) -> None:
