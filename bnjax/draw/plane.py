@@ -161,8 +161,7 @@ def _mark(ax: Axes, place: Any, marker: str, label: str, size: int) -> Any:
     """Draw a marker with a white outline, which is visible on any colour, unless it lies outside of the plane."""
     from matplotlib.patheffects import withStroke
 
-    edge = {"markeredgecolor": "white", "markeredgewidth": 1.2}
     outline = [withStroke(linewidth=3.5, foreground="white")]
-    look = {"color": CYCLE[1], "markersize": size, "path_effects": outline, "zorder": 6, **edge}
-    (handle,) = ax.plot([place[0]], [place[1]], marker, linestyle="", label=label, clip_on=True, **look)
+    look = {"color": CYCLE[1], "markeredgecolor": "white", "markeredgewidth": 1.2, "path_effects": outline, "zorder": 6}
+    (handle,) = ax.plot([place[0]], [place[1]], marker, linestyle="", label=label, markersize=size, **look)
     return handle

@@ -36,10 +36,9 @@ def draw_density(ax: Axes, result: SpectralDensity) -> None:
     """
     from matplotlib.lines import Line2D
 
-    width = np.ravel(np.asarray(result.width, float))
     grid, density, error = (style.rows(values) for values in (result.grid, result.density, result.standard_error))
     nodes = np.asarray(result.nodes, float).reshape(len(grid), -1)
-    single = 1 / (int(np.max(result.dimension)) * width.max() * np.sqrt(2 * np.pi))
+    single = 1 / (float(np.max(result.dimension)) * float(np.max(result.width)) * np.sqrt(2 * np.pi))
     floor = single / 100
     tick = {"marker": "|", "linestyle": "", "markersize": 9, "markeredgewidth": 0.8, "alpha": 0.6, "clip_on": False}
     for run in range(len(grid)):
@@ -90,18 +89,13 @@ def draw_eigenvalues(ax: Axes, pairs: EigenPairs) -> None:
         >>> pairs = probes.curvature.top_eigenpairs(lambda w: jnp.sum(w**4), jnp.arange(3.0), key=jax.random.key(0), num=2)
         >>> draw.draw_eigenvalues(Figure().subplots(), pairs)
     """
-    from matplotlib.lines import Line2D
-
     ax.axhline(0, color=INK, linewidth=1)
-    places, converged = _draw_dots(ax, pairs, pairs.eigenvalues)
-    values, residuals = np.ravel(pairs.eigenvalues), np.ravel(pairs.residuals)
+    places, values = _draw_dots(ax, pairs, pairs.eigenvalues)
     ax.vlines(places, 0, values, color=CYCLE[0], linewidth=2)
-    ax.errorbar(places, values, residuals, fmt="none", ecolor=INK, capsize=4, elinewidth=1)
+    bars: dict[str, Any] = {"fmt": "none", "ecolor": INK, "capsize": 4, "elinewidth": 1}
+    ax.errorbar(places, values, np.ravel(pairs.residuals), label="± residual |Hv - λv|", **bars)
     ax.set(title=f"Eigenvalues: {pairs.which}", ylabel=_EIGENVALUE)
-    filled, empty = ({"color": CYCLE[0], "markerfacecolor": face} for face in (CYCLE[0], "white"))
-    flags = [("converged", filled, converged.any()), ("not converged", empty, not converged.all())]
-    marks = [Line2D([], [], marker="o", linestyle="", label=word, **look) for word, look, shown in flags if shown]
-    style.legend_above(ax, [*marks, Line2D([], [], color=INK, marker="_", label="± residual |Hv - λv|")])
+    style.legend_above(ax)
 
 
 def draw_residuals(ax: Axes, pairs: EigenPairs) -> None:
@@ -121,16 +115,18 @@ def draw_residuals(ax: Axes, pairs: EigenPairs) -> None:
 
 
 def _draw_dots(ax: Axes, pairs: EigenPairs, values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Draw dots, full where a pair converged, runs side by side; return the places of the pairs, and where that is so."""
+    """Draw dots, full where a pair converged, runs side by side; return their places and values."""
     runs, num = style.rows(values).shape
     beside = (np.arange(runs) - (runs - 1) / 2) * 0.6 / runs
     places, values = np.ravel(np.arange(1, num + 1) + beside[:, None]), np.ravel(np.asarray(values, float))
     converged = np.ravel(pairs.converged)
-    for chosen, face in ((converged, CYCLE[0]), (~converged, "white")):
-        ax.plot(places[chosen], values[chosen], "o", color=CYCLE[0], markerfacecolor=face, markersize=8, zorder=4)
+    look: dict[str, Any] = {"color": CYCLE[0], "markersize": 8, "zorder": 4}
+    for chosen, word, face in ((converged, "converged", CYCLE[0]), (~converged, "not converged", "white")):
+        label = word if chosen.any() else "_nothing"
+        ax.plot(places[chosen], values[chosen], "o", markerfacecolor=face, label=label, **look)
     ax.set(xlabel="rank of the pair", xlim=(0.4, num + 0.6))
     ax.set_xticks(np.arange(1, num + 1, max(1, num // 20)))
-    return places, converged
+    return places, values
 
 
 def trace_figure(result: Trace) -> Figure:

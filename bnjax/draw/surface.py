@@ -69,8 +69,6 @@ def _draw_path(ax: Any, grid: Grid, scale: Scale, path: np.ndarray) -> None:
 
 def _label_heights(ax: Any, scale: Scale, heights: np.ndarray) -> None:
     """Label the vertical axis with losses."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator
-
     ax.set_zlabel("loss", labelpad=4)
     if not scale.is_log:
         return
@@ -78,5 +76,4 @@ def _label_heights(ax: Any, scale: Scale, heights: np.ndarray) -> None:
     every = max(1, round((high - low) / 6))
     decades = np.arange(np.ceil(low), np.floor(high) + 1, every)
     exact = np.log10(scale.levels) if len(decades) < 2 else decades
-    ax.zaxis.set_major_locator(FixedLocator(exact.tolist()))
-    ax.zaxis.set_major_formatter(FixedFormatter([style.number(10.0**place) for place in exact]))
+    ax.set_zticks(exact, [style.number(10.0**place) for place in exact])

@@ -93,9 +93,10 @@ class Curves(Panel):
             axes.set_xticks(range(len(self.places)), [f"{step:,}" for step in self.places])
         else:
             mark_diverged(axes, self.arms)
-        labels = [mark(line.label, *_marker(line.look), markerfacecolor=style.INK) for line in self.lines if line.label]
-        if labels:
-            axes.legend(handles=labels, fontsize=12)
+        labelled = [(line.label, line.look, line.look.rstrip("-:.")) for line in self.lines if line.label]
+        if labelled:
+            handles = [mark(label, m, look.removeprefix(m), markerfacecolor=style.INK) for label, look, m in labelled]
+            axes.legend(handles=handles, fontsize=12)
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,3 @@ def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", wid
         return
     axes.plot(found.step, found.middle, look, color=colour, linewidth=width, markersize=7)
     axes.fill_between(found.step, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
-
-
-def _marker(look: str) -> tuple[str, str]:
-    """Split the format of a line into marker and line."""
-    marker = look.rstrip("-:.")
-    return marker, look[len(marker) :]
