@@ -4,7 +4,6 @@ Principal axes that follow a plane, as in `plane.npz axes.npz`, are drawn over i
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -13,10 +12,9 @@ from bnjax.draw.results import draw_next, explain
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line in one line."""
-
     def error(self, message: str) -> NoReturn:
-        sys.exit(_complain(message))
+        """Print one line on standard error, and exit."""
+        self.exit(2, f"error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,13 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             print(draw_next(files))
         except (ImportError, OSError, ValueError, LookupError, TypeError) as error:
-            sys.exit(_complain(explain(error, file)))
-
-
-def _complain(message: str) -> int:
-    """Print one line on standard error; return the exit status."""
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+            parser.error(explain(error, file))
 
 
 if __name__ == "__main__":

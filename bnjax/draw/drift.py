@@ -20,18 +20,22 @@ def drift_figure(result: probes.Drift | probes.Shift, steps: Sequence[int] | Non
 
     The steps are one per shift; of a drift, all whose statistics were stacked.
     """
-    rows = _rows(result, steps)
-    with style.new_figure(13, 3.6 * len(rows) + 1) as figure:
-        panels = figure.subplots(len(rows), 3, squeeze=False)
-        for row, (since, shift, at) in zip(panels, rows, strict=True):
+    if isinstance(result, probes.Drift):
+        shifts = {", step to step": result.successive, ", since the first": result.cumulative}
+    else:
+        shifts = {"": result}
+    at = range(max(len(np.atleast_2d(shift.mean)) for shift in shifts.values())) if steps is None else steps
+    with style.new_figure(13, 3.6 * len(shifts) + 1) as figure:
+        panels = figure.subplots(len(shifts), 3, squeeze=False)
+        for row, (since, shift) in zip(panels, shifts.items(), strict=True):
             for ax, quantity in zip(row, QUANTITIES, strict=True):
-                draw_shift(ax, shift, quantity.name, at)
+                draw_shift(ax, shift, quantity.name, at[-len(np.atleast_2d(shift.mean)) :])
                 ax.set_title(f"{quantity.title}{since}")
                 if steps is None:
                     ax.set_xlabel("index in the stack")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
-        first = rows[0][1]
+        first = next(iter(shifts.values()))
         missing = int(np.sum(~np.isfinite(np.atleast_2d(first.relative_mean)).any(0)))
         style.write_foot(figure, [f"{first.mean.shape[-1]} units", f"{missing} without a value" if missing else ""])
         return figure
@@ -51,16 +55,17 @@ def draw_shift(
         steps: training steps; None counts them.
 
     Raises:
-        ValueError: if the quantity is another one.
+        ValueError: if the quantity is another one, or the shift is stacked more than once.
 
     Example:
         >>> samples = jnp.arange(40.0).reshape(2, 10, 2)
         >>> draw.draw_shift(Figure().subplots(), probes.shift(*map(probes.activation_statistics, samples)), "relative_mean")
     """
     name, title, label, _ = style.pick(QUANTITIES, quantity)
+    style.check_stack("shifts", shift.mean)
     values = np.atleast_2d(np.abs(np.asarray(getattr(shift, name), float)))
     low, middle, high = np.transpose([_spread(row) for row in values])
-    at = style.places_of(len(values), steps)
+    at = style.label_steps(ax, len(values), steps)
     marker = "o" if len(at) <= 25 else ""
     ax.plot(at, middle, color=CYCLE[0], marker=marker, markersize=5, label="median of the units")
     ax.fill_between(at, low, high, color=CYCLE[0], alpha=0.25, linewidth=0, label="smallest to largest")
@@ -70,20 +75,6 @@ def draw_shift(
     ax.set(title=title, ylabel=label)
     ax.set(xlim=(np.min(at) - margin, np.max(at) + margin))  # also where no unit has a value
     ax.set_ylim(bottom=0)
-    style.label_steps(ax, at, steps)
-
-
-def _rows(
-    result: probes.Drift | probes.Shift, steps: Sequence[int] | None
-) -> list[tuple[str, probes.Shift, Sequence[int] | None]]:
-    """List the rows of panels: the words that follow a title, the shifts, and their steps."""
-    shape = np.shape(result.cumulative.mean if isinstance(result, probes.Drift) else result.mean)
-    if len(shape) > 2:
-        raise ValueError(f"shifts must be stacked at most once, over steps, to be drawn; got shape {shape}.")
-    if not isinstance(result, probes.Drift):
-        return [("", result, steps)]
-    later = range(1, len(result.cumulative.mean)) if steps is None else steps[1:]
-    return [(", step to step", result.successive, later), (", since the first", result.cumulative, steps)]
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

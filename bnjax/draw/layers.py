@@ -67,8 +67,7 @@ def draw_layers(ax: Axes, result: Layered, quantity: str | None = None, steps: S
     quantities = _quantities(result)
     picked = style.pick(quantities, quantity or quantities[0].name)
     values = np.asarray(getattr(result, picked.name), float)
-    if values.ndim > 2:
-        raise ValueError(f"a result must be stacked at most once, over steps, to be drawn; got shape {values.shape}.")
+    style.check_stack("a result", values)
     if values.ndim == 1:
         _draw_dots(ax, values, picked)
     else:
@@ -80,20 +79,21 @@ def draw_layers(ax: Axes, result: Layered, quantity: str | None = None, steps: S
 
 
 def _quantities(result: Layered) -> tuple[Quantity, ...]:
-    """Return the quantities of a result."""
     return SHIFTS if isinstance(result, probes.CovariateShift) else GRADIENTS
 
 
 def _draw_map(ax: Axes, values: np.ndarray, quantity: Quantity, steps: Sequence[int] | None) -> None:
     """Draw a heat map, with steps to the right."""
+    from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
     norm = _norm(values, quantity.is_cosine)
-    colours = (style.diverging() if quantity.is_cosine else style.sequential()).with_extremes(under="white", bad="none")
+    colours = colormaps["RdBu"] if quantity.is_cosine else style.sequential()
+    colours = colours.with_extremes(under="white", bad="none")
     is_below = np.isfinite(values) & (values < (norm.vmin or 0))
     # NOTE: LogNorm masks zeros as missing; they are drawn as half the smallest value on the scale, in the colour below it.
     drawn = np.where(is_below, (norm.vmin or 1) / 2, values) if isinstance(norm, LogNorm) else values
-    at = style.places_of(len(values), steps)
+    at = style.label_steps(ax, len(values), steps, num_ticks=6)
     edges, rows = _edges(at), np.arange(values.shape[1] + 1) - 0.5
     style.hatch_missing(ax)
     mesh = ax.pcolormesh(edges, rows, np.ma.masked_invalid(drawn.T), cmap=colours, norm=norm, rasterized=True)
@@ -102,11 +102,9 @@ def _draw_map(ax: Axes, values: np.ndarray, quantity: Quantity, steps: Sequence[
     bar.ax.yaxis.set_major_formatter(style.number)
     bar.minorticks_off()
     ax.set(xlim=edges[[0, -1]])
-    style.label_steps(ax, at, steps, num_ticks=6)
 
 
 def _draw_dots(ax: Axes, values: np.ndarray, quantity: Quantity) -> None:
-    """Draw a dot per layer."""
     ax.plot(values, np.arange(len(values)), "o", color=CYCLE[0], markersize=7)
     ax.set(xlabel=quantity.label)
     if quantity.is_cosine:
@@ -140,10 +138,7 @@ def _edges(steps: np.ndarray) -> np.ndarray:
 
 def activations_figure(statistics: probes.ActivationStatistics, steps: Sequence[int] | None = None) -> Figure:
     """Draw percentiles over training, with a panel for each of the first six units."""
-    if statistics.mean.ndim > 2:
-        raise ValueError(
-            f"statistics must be stacked at most once, over steps, to be drawn; got shape {statistics.mean.shape}."
-        )
+    style.check_stack("statistics", statistics.mean)
     num_units = statistics.mean.shape[-1]
     num = min(num_units, _MOST_UNITS)
     rows, columns = -(-num // 3), min(num, 3)
@@ -178,7 +173,7 @@ def draw_percentiles(
     """
     levels = _levels(statistics)
     values = np.asarray(statistics.percentiles, float).reshape(-1, statistics.mean.shape[-1], len(levels))[:, unit]
-    at = style.places_of(len(values), steps)
+    at = style.label_steps(ax, len(values), steps)
     marker = "o" if len(values) <= 25 else ""
     ranks = np.argsort(levels)
     for rank in ranks:
@@ -187,7 +182,6 @@ def draw_percentiles(
     ax.fill_between(at, values[:, ranks[0]], values[:, ranks[-1]], color=CYCLE[0], alpha=0.2, linewidth=0)
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set(title=f"unit {np.ravel(np.asarray(statistics.units))[unit]}", ylabel="activation")
-    style.label_steps(ax, at, steps)
 
 
 def _levels(statistics: probes.ActivationStatistics) -> np.ndarray:

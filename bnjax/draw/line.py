@@ -32,8 +32,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
         if entries:
             figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=len(entries))
         num, num_points = style.rows(scan.loss).shape
-        points = f"{num_points} point{'s' * (num_points > 1)}"
-        words = f"{num} scans of {points}" if num > 1 else points
+        words = f"{num} scans of " * (num > 1) + f"{num_points} point" + "s" * (num_points > 1)
         style.write_foot(figure, [words, style.describe_objective(scan.objective)])
         return figure
 
@@ -67,7 +66,8 @@ def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color:
     # Step sizes that are positive and spread over magnitudes, as in a geometric series.
     has_log_steps = bool(sizes.min() > 0 and np.median(sizes) < (sizes.min() + sizes.max()) / 5)
     if np.all(sizes == sizes[:1]):
-        _draw_band(ax, sizes[0], values, color, keep_zero=name != "smoothness")
+        kept = (sizes[0] != 0) | (name != "smoothness")
+        _draw_band(ax, sizes[0, kept], values[:, kept], color)
     else:
         for size, value in zip(sizes, values, strict=True):
             ax.plot(size, value, color=color, linewidth=1, alpha=0.7, label="_one scan")
@@ -87,10 +87,9 @@ def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color:
     ax.set(title=title, ylabel=label.format(norm=norm), xlabel=xlabel)
 
 
-def _draw_band(ax: Axes, sizes: np.ndarray, values: np.ndarray, color: str, keep_zero: bool) -> None:
+def _draw_band(ax: Axes, sizes: np.ndarray, values: np.ndarray, color: str) -> None:
     """Draw mean, standard error and range of repetitions, and a cross where one of them is not finite."""
-    kept = np.full(sizes.shape, True) if keep_zero else sizes != 0
-    sizes, band = sizes[kept], probes.band(jnp.asarray(values[:, kept]))
+    band = probes.band(jnp.asarray(values))
     marker = "o" if len(sizes) <= 25 else ""
     label = f"mean of {band.num} scans" if band.num > 1 else "_one scan"
     ax.plot(sizes, band.mean, color=color, marker=marker, markersize=5, label=label)

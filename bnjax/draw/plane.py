@@ -19,8 +19,10 @@ def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> F
     """
     scan, num = mean_plane(scan)
     has_surface = len(scan.xs) > 1 and len(scan.ys) > 1 and bool(np.isfinite(scan.loss).any())
-    size = (12.5, 1.7 + 4.8 * _height(make_grid(scan))) if has_surface else (8, 6.5)
-    with style.new_figure(*size) as figure:
+    grid = make_grid(scan)
+    # The axes' height over their width.
+    height = float(np.clip(np.ptp(grid.y) / np.ptp(grid.x), 0.7, 1.15)) if not is_strip(grid) else 1.0
+    with style.new_figure(*((12.5, 1.7 + 4.8 * height) if has_surface else (8, 6.5))) as figure:
         cells = figure.add_gridspec(1, 1 + has_surface)
         ax = figure.add_subplot(cells[0])
         draw_plane(ax, scan, axes)
@@ -87,7 +89,9 @@ def draw_plane(ax: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None = No
     else:
         x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
         ax.scatter(x, y, c=grid.z, cmap=style.sequential(), norm=scale.norm)
-    _set_limits(ax, grid)
+    if np.ptp(grid.x) and np.ptp(grid.y):
+        ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]], aspect="auto" if is_strip(grid) else "equal")
+        ax.tick_params(pad=7)  # so that the first numbers do not meet in the corner
     loss = f"loss {style.number(float(scan.start_loss))}"
     if axes is None:
         handles.append(_mark(ax, (0, 0), "o", f"centre: {loss}", size=9))
@@ -135,19 +139,6 @@ def _label_contours(ax: Axes, lines: Any, grid: Grid, avoid: np.ndarray) -> None
         ax.clabel(lines, fontsize=10, fmt=style.number, manual=kept)
 
 
-def _height(grid: Grid) -> float:
-    """Return the height of the axes over their width."""
-    return 1.0 if is_strip(grid) else float(np.clip(np.ptp(grid.y) / np.ptp(grid.x), 0.7, 1.15))
-
-
-def _set_limits(ax: Axes, grid: Grid) -> None:
-    """Limit the axes to the plane, with equal scales unless it is a strip."""
-    if np.ptp(grid.x) and np.ptp(grid.y):
-        ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])
-        ax.tick_params(pad=7)  # so that the first numbers do not meet in the corner
-        ax.set_aspect("auto" if is_strip(grid) else "equal")
-
-
 def _label_axes(ax: Axes, axes: PrincipalAxes) -> None:
     """Label each axis with its share of the trajectory's variance."""
     for label, rank, share in zip(("xlabel", "ylabel"), ("1st", "2nd"), np.asarray(axes.explained), strict=True):
@@ -170,8 +161,7 @@ def _mark(ax: Axes, place: Any, marker: str, label: str, size: int) -> Any:
     """Draw a marker with a white outline, which is visible on any colour, unless it lies outside of the plane."""
     from matplotlib.patheffects import withStroke
 
-    edge = {"markeredgecolor": "white", "markeredgewidth": 1.2}
     outline = [withStroke(linewidth=3.5, foreground="white")]
-    look = {"color": CYCLE[1], "markersize": size, "path_effects": outline, "zorder": 6, **edge}
-    (handle,) = ax.plot([place[0]], [place[1]], marker, linestyle="", label=label, clip_on=True, **look)
+    look = {"color": CYCLE[1], "markeredgecolor": "white", "markeredgewidth": 1.2, "path_effects": outline, "zorder": 6}
+    (handle,) = ax.plot([place[0]], [place[1]], marker, linestyle="", label=label, markersize=size, **look)
     return handle

@@ -36,18 +36,20 @@ def draw_density(ax: Axes, result: SpectralDensity) -> None:
     """
     from matplotlib.lines import Line2D
 
-    width = np.ravel(np.asarray(result.width, float))
     grid, density, error = (style.rows(values) for values in (result.grid, result.density, result.standard_error))
     nodes = np.asarray(result.nodes, float).reshape(len(grid), -1)
-    single = 1 / (_dimension(result) * width.max() * np.sqrt(2 * np.pi))
+    single = 1 / (float(np.max(result.dimension)) * float(np.max(result.width)) * np.sqrt(2 * np.pi))
     floor = single / 100
+    tick = {"marker": "|", "linestyle": "", "markersize": 9, "markeredgewidth": 0.8, "alpha": 0.6, "clip_on": False}
     for run in range(len(grid)):
         color, label = CYCLE[run % len(CYCLE)], f"run {run}" if len(grid) > 1 else "_density"
         ax.plot(grid[run], density[run], color=color, linewidth=1.6, label=label)
         if np.isfinite(error[run]).all():
             band = (np.maximum(density[run] + sign * error[run], floor / 10) for sign in (-1, 1))
             ax.fill_between(grid[run], *band, color=color, alpha=0.25, linewidth=0)
-        _draw_nodes(ax, nodes[run], color)
+        # The nodes of the quadrature are ticks below the axis.
+        below = np.full_like(nodes[run], -0.025)
+        ax.plot(nodes[run], below, color=color, transform=ax.get_xaxis_transform(), label="_nodes", **tick)
     ax.tick_params(axis="x", pad=12)
     ax.set(title="Spectral density", xlabel=_EIGENVALUE, ylabel="density (per unit of eigenvalue)")
     if not np.isfinite(density).any():
@@ -62,13 +64,6 @@ def draw_density(ax: Axes, result: SpectralDensity) -> None:
     if np.isfinite(error).all():
         handles.insert(-1, ax.fill_between([], [], color=CYCLE[0], alpha=0.25, label="± standard error"))
     style.legend_above(ax, handles)
-
-
-def _draw_nodes(ax: Axes, nodes: np.ndarray, color: str) -> None:
-    """Draw the nodes of the quadrature as ticks below the axis."""
-    tick = {"marker": "|", "linestyle": "", "markersize": 9, "markeredgewidth": 0.8, "alpha": 0.6, "clip_on": False}
-    below = ax.get_xaxis_transform()
-    ax.plot(nodes, np.full_like(nodes, -0.025), color=color, transform=below, label="_nodes", **tick)
 
 
 def eigenvalues_figure(pairs: EigenPairs) -> Figure:
@@ -94,18 +89,13 @@ def draw_eigenvalues(ax: Axes, pairs: EigenPairs) -> None:
         >>> pairs = probes.curvature.top_eigenpairs(lambda w: jnp.sum(w**4), jnp.arange(3.0), key=jax.random.key(0), num=2)
         >>> draw.draw_eigenvalues(Figure().subplots(), pairs)
     """
-    from matplotlib.lines import Line2D
-
-    places, values, residuals, converged = _stems(pairs)
     ax.axhline(0, color=INK, linewidth=1)
-    ax.vlines(places.ravel(), 0, values.ravel(), color=CYCLE[0], linewidth=2)
-    ax.errorbar(places.ravel(), values.ravel(), residuals.ravel(), fmt="none", ecolor=INK, capsize=4, elinewidth=1)
-    _draw_flags(ax, places, values, converged)
+    places, values = _draw_dots(ax, pairs, pairs.eigenvalues)
+    ax.vlines(places, 0, values, color=CYCLE[0], linewidth=2)
+    bars: dict[str, Any] = {"fmt": "none", "ecolor": INK, "capsize": 4, "elinewidth": 1}
+    ax.errorbar(places, values, np.ravel(pairs.residuals), label="± residual |Hv - λv|", **bars)
     ax.set(title=f"Eigenvalues: {pairs.which}", ylabel=_EIGENVALUE)
-    filled, empty = ({"color": CYCLE[0], "markerfacecolor": face} for face in (CYCLE[0], "white"))
-    flags = [("converged", filled, converged.any()), ("not converged", empty, not converged.all())]
-    marks = [Line2D([], [], marker="o", linestyle="", label=word, **look) for word, look, shown in flags if shown]
-    style.legend_above(ax, [*marks, Line2D([], [], color=INK, marker="_", label="± residual |Hv - λv|")])
+    style.legend_above(ax)
 
 
 def draw_residuals(ax: Axes, pairs: EigenPairs) -> None:
@@ -119,27 +109,24 @@ def draw_residuals(ax: Axes, pairs: EigenPairs) -> None:
         >>> pairs = probes.curvature.top_eigenpairs(lambda w: jnp.sum(w**4), jnp.arange(3.0), key=jax.random.key(0), num=2)
         >>> draw.draw_residuals(Figure().subplots(), pairs)
     """
-    places, _, residuals, converged = _stems(pairs)
-    _draw_flags(ax, places, residuals, converged)
+    _draw_dots(ax, pairs, pairs.residuals)
     style.log_scale(ax)
     ax.set(ylabel="|Hv - λv|")
 
 
-def _stems(pairs: EigenPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return places on the axis, eigenvalues, residuals and flags, (runs, pairs) each; runs stand side by side."""
-    values, residuals = style.rows(pairs.eigenvalues), style.rows(pairs.residuals)
-    runs, num = values.shape
+def _draw_dots(ax: Axes, pairs: EigenPairs, values: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Draw dots, full where a pair converged, runs side by side; return their places and values."""
+    runs, num = style.rows(values).shape
     beside = (np.arange(runs) - (runs - 1) / 2) * 0.6 / runs
-    return np.arange(1, num + 1) + beside[:, None], values, residuals, np.asarray(pairs.converged).reshape(runs, num)
-
-
-def _draw_flags(ax: Axes, places: np.ndarray, values: np.ndarray, converged: np.ndarray) -> None:
-    """Draw dots, full where a pair converged, and count the pairs on the horizontal axis."""
-    for chosen, face in ((converged, CYCLE[0]), (~converged, "white")):
-        ax.plot(places[chosen], values[chosen], "o", color=CYCLE[0], markerfacecolor=face, markersize=8, zorder=4)
-    num = values.shape[1]
+    places, values = np.ravel(np.arange(1, num + 1) + beside[:, None]), np.ravel(np.asarray(values, float))
+    converged = np.ravel(pairs.converged)
+    look: dict[str, Any] = {"color": CYCLE[0], "markersize": 8, "zorder": 4}
+    for chosen, word, face in ((converged, "converged", CYCLE[0]), (~converged, "not converged", "white")):
+        label = word if chosen.any() else "_nothing"
+        ax.plot(places[chosen], values[chosen], "o", markerfacecolor=face, label=label, **look)
     ax.set(xlabel="rank of the pair", xlim=(0.4, num + 0.6))
     ax.set_xticks(np.arange(1, num + 1, max(1, num // 20)))
+    return places, values
 
 
 def trace_figure(result: Trace) -> Figure:
@@ -177,9 +164,4 @@ def draw_trace(ax: Axes, result: Trace) -> None:
 def _block(result: SpectralDensity | EigenPairs | Trace) -> str:
     """Write whose Hessian it is, and of how many parameters."""
     which = "all parameters" if result.pattern is None else f"parameters '{result.pattern}'"
-    return f"{which}: {_dimension(result):,}"
-
-
-def _dimension(result: Any) -> int:
-    """Return the number of parameters, which is equal in all runs."""
-    return int(np.max(np.asarray(result.dimension)))
+    return f"{which}: {int(np.max(result.dimension)):,}"

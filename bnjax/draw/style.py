@@ -1,7 +1,7 @@
 """The style of figures: colours, numbers on axes, hatching, legends, and the foot that says where the numbers come from."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
 # Types by name, so that matplotlib is imported only when something is drawn.
 Axes: TypeAlias = "matplotlib.axes.Axes"
-Colormap: TypeAlias = "matplotlib.colors.Colormap"
 Figure: TypeAlias = "matplotlib.figure.Figure"
 Normalize: TypeAlias = "matplotlib.colors.Normalize"
-Patch: TypeAlias = "matplotlib.patches.Patch"
 
 # From Okabe & Ito: colour-blind readers can distinguish them.
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -66,40 +64,26 @@ def pick(quantities: Sequence[Quantity], name: str) -> Quantity:
     return quantities[names.index(name)]
 
 
-def style() -> AbstractContextManager:
-    """Draw in the style of all figures, in a `with` statement.
+@contextmanager
+def new_figure(width: float | int, height: float | int) -> Iterator[Figure]:
+    """Make a figure of this size in inches, and draw on it in the style of all figures, in a `with` statement.
 
     Raises:
         ImportError: if matplotlib is not installed.
     """
     try:
-        import matplotlib as mpl
+        from matplotlib import figure, rc_context
     except ModuleNotFoundError:
         raise ImportError("drawing needs matplotlib: pip install 'bnjax[draw]'", name="matplotlib") from None
-    return mpl.rc_context(_STYLE)
-
-
-@contextmanager
-def new_figure(width: float | int, height: float | int) -> Iterator[Figure]:
-    """Make a figure of this size in inches, and draw on it in the style of all figures, in a `with` statement."""
-    with style():
-        from matplotlib import figure
-
+    with rc_context(_STYLE):
         yield figure.Figure(figsize=(width, height))
 
 
-def sequential() -> Colormap:
+def sequential() -> "matplotlib.colors.Colormap":
     """Return viridis without its darkest third, on which no line and no number can be read."""
     from matplotlib import colormaps, colors
 
     return colors.ListedColormap(colormaps["viridis"](np.linspace(0.3, 1, 256)), "landscape")
-
-
-def diverging() -> Colormap:
-    """Return the colours of cosines."""
-    from matplotlib import colormaps
-
-    return colormaps["RdBu"]
 
 
 def write_foot(figure: Figure, *lines: Iterable[str]) -> None:
@@ -162,25 +146,31 @@ def log_scale(ax: Axes) -> None:
         powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
         between = (2, 4, 6) if high < 50 * low else (2, 5) if powers < 2 else ()
         ax.yaxis.set_major_formatter(number)
-        ax.yaxis.set_minor_formatter(
-            lambda y, _: number(y) if round(y / 10 ** np.floor(np.log10(y))) in between else ""
-        )
+        label_between(ax, between)
 
 
-def places_of(num: int, steps: Sequence[int] | None) -> np.ndarray:
-    """Return the training steps of the entries of a stack, or their indices if the steps are None."""
-    return np.arange(num) if steps is None else np.asarray(steps)
+def label_between(ax: Axes, factors: Sequence[int]) -> None:
+    """Label the logarithmic vertical axis at these multiples of powers of ten as well."""
+    ax.yaxis.set_minor_formatter(lambda y, _: number(y) if round(y / 10 ** np.floor(np.log10(y))) in factors else "")
 
 
-def label_steps(ax: Axes, at: np.ndarray, steps: Sequence[int] | None, num_ticks: int = 5) -> None:
-    """Label the horizontal axis with training steps, or with indices if the steps are None."""
+def label_steps(ax: Axes, num: int, steps: Sequence[int] | None, num_ticks: int = 5) -> np.ndarray:
+    """Label the horizontal axis with the training steps of a stack, or with indices if they are None; return them."""
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
+    at = np.arange(num) if steps is None else np.asarray(steps)
     ax.set_xlabel("index in the stack" if steps is None else "training step")
-    ax.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True) if len(at) > 1 else FixedLocator(at.tolist()))
+    ax.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True) if num > 1 else FixedLocator(at.tolist()))
+    return at
 
 
-def hatch_missing(ax: Axes) -> Patch:
+def check_stack(what: str, values: Any) -> None:
+    """Raise a ValueError unless values have at most one axis before that of layers or units."""
+    if np.ndim(values) > 2:
+        raise ValueError(f"{what} must be stacked at most once, over steps, to be drawn; got shape {np.shape(values)}.")
+
+
+def hatch_missing(ax: Axes) -> "matplotlib.patches.Patch":
     """Hatch the background, which shows where nothing is drawn over it; return the legend's entry for it."""
     from matplotlib import patches
 

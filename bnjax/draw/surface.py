@@ -40,11 +40,12 @@ def draw_surface(ax: Any, scan: probes.PlaneScan, axes: PrincipalAxes | None = N
     ax.computed_zorder = False
     look = {"rcount": _FINE, "ccount": _FINE, "linewidth": 0, "antialiased": False, "shade": False, "zorder": 1}
     ax.plot_surface(x, y, heights, facecolors=style.sequential()(scale.norm(losses)), **look)
-    path = np.zeros((1, 2)) if axes is None else np.asarray(axes.path, float)
-    _draw_path(ax, grid, scale, path)
+    _draw_path(ax, grid, scale, np.zeros((1, 2)) if axes is None else np.asarray(axes.path, float))
     _label_heights(ax, scale, heights)
     ax.view_init(elev=32, azim=-58)
-    proportions = _proportions(grid)
+    # In proportion to the distances, unless the plane is a strip.
+    ratio = 1.0 if is_strip(grid) else float(np.ptp(grid.x) / np.ptp(grid.y))
+    proportions = min(1.0, ratio) * 1.2, min(1.0, 1 / ratio) * 1.2
     ax.set_box_aspect((*proportions, 0.8), zoom=0.82)
     ax.tick_params(labelsize=10, pad=0)
     for axis, length in zip((ax.xaxis, ax.yaxis), proportions, strict=True):
@@ -60,17 +61,14 @@ def _draw_path(ax: Any, grid: Grid, scale: Scale, path: np.ndarray) -> None:
     steps = np.arange((len(path) - 1) * _PER_SEGMENT + 1) / _PER_SEGMENT
     fine = np.stack([np.interp(steps, np.arange(len(path)), places) for places in path.T], axis=1)
     ax.plot(*fine.T, lift(grid, scale, fine), linewidth=2, color=CYCLE[1], zorder=5)
-    places = [(path[-1], "*" if len(path) > 1 else "o"), *([(path[0], "s")] if len(path) > 1 else [])]
-    for place, marker in places:
-        size = 15 if marker == "*" else 8
-        at = lift(grid, scale, place[None])
-        ax.plot(*place[:, None], at, marker, color=CYCLE[1], markersize=size, markeredgecolor="white", zorder=6)
+    for place, marker, size in ((-1, "*", 15), (0, "s", 8)) if len(path) > 1 else ((0, "o", 8),):
+        at = path[place][None]
+        height = lift(grid, scale, at)
+        ax.plot(*at.T, height, marker, color=CYCLE[1], markersize=size, markeredgecolor="white", zorder=6)
 
 
 def _label_heights(ax: Any, scale: Scale, heights: np.ndarray) -> None:
     """Label the vertical axis with losses."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator
-
     ax.set_zlabel("loss", labelpad=4)
     if not scale.is_log:
         return
@@ -78,11 +76,4 @@ def _label_heights(ax: Any, scale: Scale, heights: np.ndarray) -> None:
     every = max(1, round((high - low) / 6))
     decades = np.arange(np.ceil(low), np.floor(high) + 1, every)
     exact = np.log10(scale.levels) if len(decades) < 2 else decades
-    ax.zaxis.set_major_locator(FixedLocator(exact.tolist()))
-    ax.zaxis.set_major_formatter(FixedFormatter([style.number(10.0**place) for place in exact]))
-
-
-def _proportions(grid: Grid) -> tuple[float, float]:
-    """Return the lengths of both axes, in proportion to their distances unless the plane is a strip."""
-    ratio = 1.0 if is_strip(grid) else float(np.ptp(grid.x) / np.ptp(grid.y))
-    return min(1.0, ratio) * 1.2, min(1.0, 1 / ratio) * 1.2
+    ax.set_zticks(exact, [style.number(10.0**place) for place in exact])

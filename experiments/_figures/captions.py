@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from bnjax.draw.style import LENGTHS
 from experiments._evidence.curve import MANY
 from experiments._evidence.format import plural
-from experiments._figures.style import LENGTHS
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
 
@@ -20,22 +20,18 @@ def network(config: dict[str, Any]) -> str:
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:
-    """Say how a network was trained: preset, seeds, head, normalised layers, optimiser, batches.
-
-    Args:
-        config: of the network.
-        preset: its name.
-        learning_rate: name it; not where nets with several ones are shown.
-    """
+    """Say how a network was trained; a figure of several learning rates names none."""
     layers = config["norm_layers"]
     after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
+    rate = [f"learning rate {config['learning_rate']:g}"] if learning_rate else []
+    extras = [f"{name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]]
     return [
         f"preset {preset}",
         seeds(config),
         f"head {config['head']}" if "head" in config else "",
         f"BN after {after}",
         *variants(config),
-        ", ".join(_optimiser(config, learning_rate)),
+        ", ".join([config["optimizer"].upper(), *rate, *extras, f"batches of {config['batch_size']}"]),
     ]
 
 
@@ -102,17 +98,5 @@ def origin(data: dict[str, Any], for_what: str = "training, measurements and tes
     def each(name: str) -> str:
         return ", ".join(dict.fromkeys(str(known[name]) for known in data["provenance"]))
 
-    cores = f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else ""
-    return [
-        f"commit {each('commit')}",
-        f"{each('device')}{cores}",
-        f"{data['seconds']:.0f} s for {for_what}",
-        each("date"),
-    ]
-
-
-def _optimiser(config: dict[str, Any], learning_rate: bool) -> list[str]:
-    """Name the optimiser and its settings."""
-    extras = [f"{name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]]
-    rate = [f"learning rate {config['learning_rate']:g}"] if learning_rate else []
-    return [config["optimizer"].upper(), *rate, *extras, f"batches of {config['batch_size']}"]
+    device = each("device") + (f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else "")
+    return [f"commit {each('commit')}", device, f"{data['seconds']:.0f} s for {for_what}", each("date")]

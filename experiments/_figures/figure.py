@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from experiments._figures import style
+from bnjax.draw import style
 from experiments._figures.panels import Panel
 from experiments._nets import NETS
 
@@ -24,10 +24,9 @@ _MAX_CHARACTERS = 140  # of a line of the foot
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of panels under one heading.
+    """Rows of panels under one heading, if it is not empty.
 
     Attributes:
-        heading: of the block; empty for none.
         rows: of panels. None continues the panel above it; rows of equal length stand in the same columns.
         height: of a row, in inches; by default it depends on the number of panels.
         share: gives the panels of a row one vertical axis.
@@ -45,18 +44,11 @@ class Block:
 
 
 def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks: Sequence[Any] = ()) -> Figure:
-    """Draw blocks from top to bottom.
-
-    Args:
-        title: above the legend.
-        blocks: with at least one panel each.
-        foot: lines of remarks.
-        marks: entries of the legend besides those that panels ask for.
-    """
-    with style.style():
-        parts = [(block, rows) for block in blocks for rows in _of_equal_length(block.rows)]
-        heights = [block.inches * len(rows) / len(block.rows) for block, rows in parts]
-        figure = Figure(figsize=(_WIDTH, sum(heights) + 1.2 + 0.22 * len(foot)))
+    """Draw blocks below a legend, whose last entries are marks, and above a foot of lines of remarks."""
+    # Successive rows with as many panels stand in one grid.
+    parts = [(block, list(rows)) for block in blocks for _, rows in groupby(block.rows, key=len)]
+    heights = [block.inches * len(rows) / len(block.rows) for block, rows in parts]
+    with style.new_figure(_WIDTH, sum(heights) + 1.2 + 0.22 * len(foot)) as figure:
         places = np.atleast_1d(np.asarray(figure.subfigures(len(parts), 1, height_ratios=heights)))
         for i, (place, (block, rows)) in enumerate(zip(places, parts, strict=True)):
             axes = _draw_rows(place, rows, block)
@@ -64,16 +56,10 @@ def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks
                 _name_block(axes, block.heading)
         panels = [panel for block in blocks for row in block.rows for panel in row if panel]
         handles = _explain(panels, marks)
-        figure.legend(
-            handles=handles,
-            loc="outside upper center",
-            ncols=_columns([str(handle.get_label()) for handle in handles]),
-            fontsize=13,
-            title=title,
-            title_fontsize=17,
-        )
+        look: Any = {"fontsize": 13, "title_fontsize": 17, "loc": "outside upper center", "ncols": _columns(handles)}
+        figure.legend(handles=handles, title=title, **look)
         style.write_foot(figure, *(line for remarks in foot for line in _wrapped(remarks)))
-    return figure
+        return figure
 
 
 def _wrapped(remarks: Iterable[str]) -> list[list[str]]:
@@ -86,11 +72,6 @@ def _wrapped(remarks: Iterable[str]) -> list[list[str]]:
     return lines
 
 
-def _of_equal_length(rows: Sequence[Sequence[Panel | None]]) -> list[list[Sequence[Panel | None]]]:
-    """Group successive rows with as many panels."""
-    return [list(group) for _, group in groupby(rows, key=len)]
-
-
 def _draw_rows(place: Any, rows: Sequence[Sequence[Panel | None]], block: Block) -> Axes:
     """Draw rows of as many panels; return the first panel's axes."""
     grid, axes = place.add_gridspec(len(rows), len(rows[0])), {}
@@ -100,20 +81,13 @@ def _draw_rows(place: Any, rows: Sequence[Sequence[Panel | None]], block: Block)
                 height = next((k for k in range(i + 1, len(rows)) if rows[k][j] is not None), len(rows)) - i
                 axes[i, j] = place.add_subplot(grid[i : i + height, j])
                 panel.draw(axes[i, j])
-                if height * (block.height or 4) < _SMALL:
-                    _thin_labels(axes[i, j])
+                low, high = axes[i, j].get_ylim()
+                is_small = height * (block.height or 4) < _SMALL
+                if is_small and axes[i, j].get_yscale() == "log" and 8 * low < high < 50 * low:
+                    style.label_between(axes[i, j], (3,))  # so that no two labels touch
         if block.share:
             _share_limits([axes[i, j] for j in range(len(row)) if (i, j) in axes])
     return axes[0, 0]
-
-
-def _thin_labels(axes: Axes) -> None:
-    """Label the logarithmic axis of a small panel so sparsely that no two labels touch."""
-    low, high = axes.get_ylim()
-    if axes.get_yscale() == "log" and 8 * low < high < 50 * low:
-        axes.yaxis.set_minor_formatter(
-            lambda y, _: style.number(y) if round(y / 10 ** np.floor(np.log10(y))) == 3 else ""
-        )
 
 
 def _share_limits(panels: Sequence[Axes]) -> None:
@@ -135,23 +109,15 @@ def _explain(panels: Sequence[Panel], marks: Sequence[Any]) -> list[Any]:
     return [*patches, *known.values(), *marks]
 
 
-def _columns(labels: Sequence[str]) -> int:
+def _columns(handles: Sequence[Any]) -> int:
     """Choose the columns of the legend: as many as fit, and rows as equal as can be."""
-    fitting = max(1, min(5, _LEGEND_CHARACTERS // (max(map(len, labels)) + 6)))
-    return -(-len(labels) // -(-len(labels) // fitting))
+    longest = max(len(handle.get_label()) for handle in handles)
+    fitting = max(1, min(5, _LEGEND_CHARACTERS // (longest + 6)))
+    return -(-len(handles) // -(-len(handles) // fitting))
 
 
 def _name_block(axes: Axes, name: str) -> None:
     """Write a block's name above the title of its first panel, as long as it is; room is made by a space as high."""
-    for text, height, in_layout in ((name, 34, False), (" ", 44, True)):
-        axes.annotate(
-            text,
-            (0, 1),
-            xycoords="axes fraction",
-            xytext=(0, height),
-            textcoords="offset points",
-            fontsize=17,
-            fontweight="bold",
-            color=style.INK,
-            in_layout=in_layout,
-        )
+    look: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 17, "fontweight": "bold"}
+    axes.annotate(name, (0, 1), xytext=(0, 34), color=style.INK, in_layout=False, **look)
+    axes.annotate(" ", (0, 1), xytext=(0, 44), **look)

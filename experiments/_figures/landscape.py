@@ -12,24 +12,12 @@ from experiments._figures.panels import Band, Curves, Line, Panel
 def along_gradient(
     arms: Arms, config: dict[str, Any], dotted: Arms | None = None, levels: Mapping[str, float] | None = None
 ) -> tuple[Panel, Panel, Panel]:
-    """Return the panels of loss, gradient predictiveness and effective smoothness.
-
-    Args:
-        arms: the nets.
-        config: of their runs.
-        dotted: nets whose smoothness is drawn as dotted lines.
-        levels: of the smoothness, by their words.
-    """
+    """Return the panels of loss, gradient predictiveness and smoothness, with levels, and dotted lines of more nets."""
     change = f"change of the gradient, {captions.length(config)} (nats / unit)"
+    title, per_distance = "Effective smoothness (smaller is smoother)", "gradient change / distance (nats/unit²)"
     lines = [Line(SMOOTHNESS, width=2.2), *([Line(SMOOTHNESS, ":", dotted)] if dotted else [])]
     return (
         Band(arms, LOWEST_LOSS, HIGHEST_LOSS, title="Loss along the gradient", ylabel=captions.loss(config)),
         Band(arms, LEAST_CHANGE, GRADIENT_CHANGE, title="Gradient predictiveness", ylabel=change),
-        Curves(
-            arms,
-            lines,
-            title="Effective smoothness (smaller is smoother)",
-            ylabel="gradient change / distance (nats/unit²)",
-            levels=levels or {},
-        ),
+        Curves(arms, lines, title=title, ylabel=per_distance, levels=levels or {}),
     )

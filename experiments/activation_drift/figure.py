@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from bnjax.draw import style
 from experiments._evidence.drift import Moment, Since, drift, subject, typical
 from experiments._evidence.format import capital
 from experiments._evidence.quantities import TEST_ACCURACY
-from experiments._evidence.run import Run, array, layer_number, recorded
+from experiments._evidence.run import Arms, Run, array, layer_number, recorded
 from experiments._evidence.table import written
-from experiments._figures import captions, style
+from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import BINS, Curves, Dots, Line, Panel, Percentiles, Ridges
 from experiments._figures.panels.panel import mark
@@ -69,11 +70,12 @@ def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence
 def _summary(data: dict[str, Any], layers: list[str]) -> list[list[Panel]]:
     """Show the typical drift of both moments, layer by layer."""
     names = {str(layer_number(layer)): layer for layer in layers}
+    arms: Arms = data["arms"]
 
     def dots(moment: Moment, since: Since, words: str, relative: bool) -> Panel:
         return Dots(
-            data["arms"],
-            list(names),
+            arms,
+            dict.fromkeys(names, arms),
             {"": lambda name: typical(names[name], moment, since, relative=relative)},
             each=True,
             title=f"{moment.capitalize()}\n{words}",

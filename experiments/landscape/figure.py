@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bnjax.draw import style
 from experiments._evidence.curve import rolling_mean
 from experiments._evidence.format import Format, plural
 from experiments._evidence.quantities import (
@@ -22,7 +23,7 @@ from experiments._evidence.quantities import (
 )
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names
-from experiments._figures import captions, style
+from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.landscape import along_gradient
 from experiments._figures.panels import Accuracy, Band, Curves, Line

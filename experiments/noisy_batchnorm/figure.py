@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from experiments._evidence.drift import Moment, drift, subject, typical
 from experiments._evidence.format import plural
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
-from experiments._evidence.run import all_runs, layer_names, layer_number
+from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Accuracy, Dots
@@ -57,11 +57,12 @@ def _strengths(data: dict[str, Any]) -> Dots:
 
 def _drift(data: dict[str, Any], moment: Moment, relative: bool) -> Dots:
     """Show how far a moment of each layer's units moves between two measurements."""
-    names = {f"layer {layer_number(layer)}": layer for layer in layer_names(all_runs(data["arms"]), "drift")}
+    arms: Arms = data["arms"]
+    names = {f"layer {layer_number(layer)}": layer for layer in layer_names(all_runs(arms), "drift")}
     of, unit = partial(drift, moment=moment, relative=relative), {"mean": "std", "variance": "variance"}.get(moment)
     return Dots(
-        data["arms"],
-        list(names),
+        arms,
+        dict.fromkeys(names, arms),
         {"": lambda column: typical(names[column], moment, relative=relative)},
         title=f"Drift of the {moment}" + ", relative" * relative,
         ylabel=f"|change of the {moment}|" + f" / {unit}" * relative,

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from bnjax.draw import style
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, all_runs
 from experiments._evidence.value import spread
-from experiments._figures import captions, style
+from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Curves, Dots, Histogram, Line
 from experiments.theory_bounds import quantities as q
@@ -69,7 +70,7 @@ def plot(data: dict[str, Any]) -> Figure:
 
 def _rows(arms: Arms, names: Mapping[str, str], of: Callable[[str], Measure], **look: Any) -> Dots:
     """Show a measure of each equality or statement, a row for each."""
-    return Dots(arms, list(names), {"": lambda label: of(names[label])}, horizontal=True, **look)
+    return Dots(arms, dict.fromkeys(names, arms), {"": lambda label: of(names[label])}, horizontal=True, **look)
 
 
 def _removed(data: dict[str, Any]) -> Histogram:
@@ -80,7 +81,7 @@ def _removed(data: dict[str, Any]) -> Histogram:
     series = {}
     for rank, i in enumerate(chosen):
         counts = np.sum([probe["histogram"]["removed"][i] for probe in probes if i < len(probe["step"])], axis=0)
-        colour = style.SEQUENTIAL(0.85 * (1 - rank / max(1, len(chosen) - 1)))
+        colour = style.sequential()(0.85 * (1 - rank / max(1, len(chosen) - 1)))
         series[f"step {steps[i]:,}"] = (colour, counts)
     title = "Gradient that inserted BN removes"
     return Histogram(series, q.EDGES, title=title, xlabel="1 - |ĝ|² / |g|²", ylabel="share of units, all layers")

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from bnjax.draw import style
 from experiments._evidence import curve
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, Run, all_runs, num_steps
 from experiments._evidence.value import spread
-from experiments._figures import style
 from experiments._figures.panels.panel import Panel, Scale, mark, mark_diverged
 from experiments._nets import NETS
 
@@ -42,9 +43,7 @@ class Accuracy(Panel):
         """Draw both accuracies of each net."""
         for net, runs in self.arms.items():
             colour, window = NETS[net].colour, curve.num_points(runs, self._num_batches)
-            train = curve.over_seeds(
-                runs, TRAIN_ACCURACY, lambda values, window=window: curve.rolling_mean(values, window)
-            )
+            train = curve.over_seeds(runs, TRAIN_ACCURACY, partial(curve.rolling_mean, window=window))
             draw_curve(axes, train, colour, width=2.2)
             test = curve.over_seeds(runs, TEST_ACCURACY)
             errors = [test.middle - test.low, test.high - test.middle]
@@ -56,10 +55,8 @@ class Line(NamedTuple):
     """A quantity over training, and how its line looks.
 
     Attributes:
-        quantity: what is drawn.
         look: matplotlib's format of lines and markers.
         arms: nets of its own; by default those of the panel.
-        width: in points.
         smooth: is applied to the values of each run.
         label: in a legend of the panel.
     """
@@ -76,10 +73,7 @@ class Line(NamedTuple):
 class Curves(Panel):
     """Quantities over training: the median over seeds, and a band that `captions.bands` describes.
 
-    Attributes:
-        arms: the nets.
-        lines: one per quantity.
-        places: steps that are drawn at equal distances, where they span orders of magnitude.
+    Steps that span orders of magnitude may be drawn at places of equal distance.
     """
 
     arms: Arms
@@ -99,9 +93,10 @@ class Curves(Panel):
             axes.set_xticks(range(len(self.places)), [f"{step:,}" for step in self.places])
         else:
             mark_diverged(axes, self.arms)
-        labels = [mark(line.label, *_marker(line.look), markerfacecolor=style.INK) for line in self.lines if line.label]
-        if labels:
-            axes.legend(handles=labels, fontsize=12)
+        labelled = [(line.label, line.look, line.look.rstrip("-:.")) for line in self.lines if line.label]
+        if labelled:
+            handles = [mark(label, m, look.removeprefix(m), markerfacecolor=style.INK) for label, look, m in labelled]
+            axes.legend(handles=handles, fontsize=12)
 
 
 @dataclass(frozen=True)
@@ -147,8 +142,8 @@ class ByLayer(Panel):
                 rows = np.array([of(run) for run in runs])
                 known = np.isfinite(rows).all(axis=0)
                 if known.any():
-                    columns = [spread(column) for column in rows[:, known].T]
-                    found = curve.Curve(1 + np.flatnonzero(known), *np.transpose(columns))
+                    levels = np.transpose([spread(column) for column in rows[:, known].T])
+                    found = curve.Curve(1 + np.flatnonzero(known), *levels)
                     draw_curve(axes, found, NETS[net].colour, look, width=2.2)
 
 
@@ -158,9 +153,3 @@ def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", wid
         return
     axes.plot(found.step, found.middle, look, color=colour, linewidth=width, markersize=7)
     axes.fill_between(found.step, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
-
-
-def _marker(look: str) -> tuple[str, str]:
-    """Split the format of a line into marker and line."""
-    marker = look.rstrip("-:.")
-    return marker, look[len(marker) :]

@@ -8,11 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from bnjax.draw import style
 from experiments._evidence.drift import histogram
 from experiments._evidence.run import Arms, Run, array
-from experiments._figures import style
 from experiments._figures.panels.panel import Panel
 from experiments._nets import NETS
+
+BINS = 64  # of a ridge
+_MAX_RIDGES = 20
+_HEIGHT = 4.5  # of the highest bin, in distances of two ridges
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,6 @@ class Percentiles(Panel):
     """Three percentiles over training, of the first seed.
 
     Attributes:
-        arms: the nets.
         of: maps a run to steps (records,) and percentiles (records, 3), ascending.
         beside: another set of percentiles, whose middle one is drawn as a thin dark line.
     """
@@ -36,24 +39,17 @@ class Percentiles(Panel):
             steps, levels = self.of(runs[0])
             if not len(steps):
                 continue
-            low, middle, high = levels.T
-            axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
+            axes.fill_between(steps, levels[:, 0], levels[:, 2], color=colour, alpha=0.25, linewidth=0)
             if self.beside:
                 others, beside = self.beside(runs[0])
                 axes.plot(others, beside[:, 1], color=style.INK, linewidth=0.8)
-            axes.plot(steps, middle, color=colour, linewidth=1.8)
-            for edge in (low, high):
-                axes.plot(steps, edge, color=colour, linewidth=1)
+            axes.plot(steps, levels[:, 1], color=colour, linewidth=1.8)
+            axes.plot(steps, levels[:, [0, 2]], color=colour, linewidth=1)
 
 
 @dataclass(frozen=True)
 class Histogram(Panel):
-    """Shares in bins, one line per series: its colour and counts, (bins,).
-
-    Attributes:
-        series: by their words in the legend.
-        edges: of the bins, (bins + 1,), on a logarithmic axis.
-    """
+    """Shares in bins on a logarithmic axis, one line per series: its words, its colour and counts, (bins,)."""
 
     series: Mapping[str, tuple[Any, np.ndarray]]
     edges: np.ndarray
@@ -68,17 +64,11 @@ class Histogram(Panel):
         axes.legend(loc="upper left", fontsize=12)
 
 
-BINS = 64  # of a ridge
-_MAX_RIDGES = 20
-_HEIGHT = 4.5  # of the highest bin, in distances of two ridges
-
-
 @dataclass(frozen=True)
 class Ridges(Panel):
     """A unit's distributions over training, one above the other: the first step at the back, the last in front.
 
     Attributes:
-        net: whose unit it is.
         shapes: steps and the unit's quantiles at each, as data files keep them; nothing is drawn without any.
         limits: where the first bin begins and the last one ends; by default, around all values.
     """

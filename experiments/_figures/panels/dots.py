@@ -1,19 +1,19 @@
 """The panel of numbers per net, in columns or rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from bnjax.draw import style
+from experiments._evidence.quantities import CHANCE
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Run, all_runs
 from experiments._evidence.value import Bound, spread
-from experiments._figures import style
-from experiments._figures.panels.panel import Panel, Scale, mark, mark_guessing
+from experiments._figures.panels.panel import Panel, Scale, mark
 from experiments._nets import NETS
 
 OfColumn = Callable[[str], Measure]
@@ -27,7 +27,7 @@ class Dots(Panel):
 
     Attributes:
         arms: the nets, in the order in which they stand beside each other.
-        columns: by their label, the runs of each net; labels alone where every column has the runs of `arms`.
+        columns: by their label, the runs of each net.
         measures: what is drawn, by its words in the panel's legend; the first has full markers, the second hollow ones. A
             function maps a column's label to the measure.
         horizontal: draw columns as rows, from top to bottom.
@@ -39,7 +39,7 @@ class Dots(Panel):
     """
 
     arms: Arms
-    columns: Mapping[str, Arms] | Sequence[str]
+    columns: Mapping[str, Arms]
     measures: Mapping[str, Measure | OfColumn]
     xlabel: str = field(default="", kw_only=True)
     scale: Scale = field(default="log", kw_only=True)
@@ -58,25 +58,19 @@ class Dots(Panel):
     @property
     def shown(self) -> list[Run]:
         """The runs of all columns."""
-        return [run for _, run in self._labelled]
+        return [run for arms in self.columns.values() for net in self.arms for run in arms.get(net, [])]
 
     @property
     def marks(self) -> list[Line2D]:
         """A triangle, where a number is not known to its end."""
-        found = [_of(measure, label).of(run) for measure in self.measures.values() for label, run in self._labelled]
+        found = [
+            _of(measure, label).of(run)
+            for measure in self.measures.values()
+            for label, arms in self.columns.items()
+            for net in self.arms
+            for run in arms.get(net, [])
+        ]
         return [*super().marks, *[mark("not reached", "^")] * any(isinstance(value, Bound) for value in found)]
-
-    @property
-    def _labelled(self) -> list[tuple[str, Run]]:
-        """The runs of all columns, with the label of the column."""
-        return [(label, run) for label, arms in self._columns.items() for net in self.arms for run in arms.get(net, [])]
-
-    @property
-    def _columns(self) -> Mapping[str, Arms]:
-        """The runs of each net, by the label of the column."""
-        if isinstance(self.columns, Mapping):
-            return self.columns
-        return {label: self.arms for label in self.columns}  # noqa: C420  # whose type pyright then knows
 
     def draw_data(self, axes: Axes) -> None:
         """Draw the numbers of every net, column and measure."""
@@ -87,17 +81,17 @@ class Dots(Panel):
             for side, measure in enumerate(self.measures.values()):
                 places = np.arange(len(self.columns)) + self._beside(rank, side)
                 self._draw(axes, net, places, measure, side)
-            if self.shaded:
-                self._shade(axes, net, np.arange(len(self.columns)) + self._beside(rank, 0))
+                if self.shaded and side == 0:
+                    self._shade(axes, net, places, self.shaded)
         self._label(axes)
         if self.scale == "percent" and not self.horizontal:
-            mark_guessing(axes)
+            look: Any = {"ha": "left", "va": "top", "fontsize": 11, "color": style.INK}
+            axes.axhline(CHANCE, color=style.INK, linestyle=":", linewidth=1.4)
+            axes.text(0.01, CHANCE, "guessing", transform=axes.get_yaxis_transform(), **look)
         if len(self.measures) > 1:
-            looks = zip(self.measures, _LOOKS, strict=False)
-            style.legend_above(
-                axes,
-                [mark(label, m, "-" if self.joined else "", markerfacecolor=f or style.INK) for label, (m, f) in looks],
-            )
+            line, looks = "-" * self.joined, zip(self.measures, _LOOKS, strict=False)
+            marks = [mark(label, marker, line, markerfacecolor=fill or style.INK) for label, (marker, fill) in looks]
+            style.legend_above(axes, marks)
 
     def _beside(self, rank: int, side: int) -> float:
         """Return how far a net's marks stand from the middle of a column."""
@@ -109,11 +103,10 @@ class Dots(Panel):
         return distance * (rank - (len(self.arms) - 1) / 2) + 0.09 * (side - (len(self.measures) - 1) / 2)
 
     def _draw(self, axes: Axes, net: str, places: np.ndarray, measure: Measure | OfColumn, side: int) -> None:
-        """Draw one measure of one net in all columns."""
         colour, (marker, fill) = NETS[net].colour, _LOOKS[side]
         look = {"color": colour, "markerfacecolor": fill or colour, "markersize": 8, "markeredgewidth": 1.8}
         middles = []
-        for place, (label, arms) in zip(places, self._columns.items(), strict=True):
+        for place, (label, arms) in zip(places, self.columns.items(), strict=True):
             runs = arms.get(net, [])
             values = [_of(measure, label).of(run) for run in runs]
             low, middle, high = spread(values)
@@ -143,19 +136,18 @@ class Dots(Panel):
 
     def _link(self, axes: Axes) -> None:
         """Draw a line per seed through the columns, each of which has one net."""
+        measure = next(iter(self.measures.values()))
         found = [
-            {run["seed"]: _of(next(iter(self.measures.values())), label).of(run) for run in all_runs(arms)}
-            for label, arms in self._columns.items()
+            {run["seed"]: _of(measure, label).of(run) for run in all_runs(arms)} for label, arms in self.columns.items()
         ]
         for seed in sorted({seed for column in found for seed in column}):
             values = [column.get(seed, np.nan) for column in found]
             self._plot(axes, np.arange(len(found)), values, "-", color="#bbbbbb", linewidth=0.9, zorder=1)
 
-    def _shade(self, axes: Axes, net: str, places: np.ndarray) -> None:
+    def _shade(self, axes: Axes, net: str, places: np.ndarray, of: Callable[[str], Quantity]) -> None:
         """Shade where the middle 80 % of the steps lie."""
-        assert self.shaded is not None
-        for place, (label, arms) in zip(places, self._columns.items(), strict=True):
-            values = np.concatenate([[np.nan], *(self.shaded(label).curve(run)[1] for run in arms.get(net, []))])
+        for place, (label, arms) in zip(places, self.columns.items(), strict=True):
+            values = np.concatenate([[np.nan], *(of(label).curve(run)[1] for run in arms.get(net, []))])
             values = values[np.isfinite(values)]
             if values.size:
                 axes.vlines(place, *np.quantile(values, (0.1, 0.9)), color=NETS[net].colour, linewidth=9, alpha=0.25)
@@ -173,8 +165,8 @@ class Dots(Panel):
         axes.set_xticks(range(len(labels)), labels)
         axes.set_xlim(-0.5, last)
         axes.grid(False, axis="x")
-        for left, _ in pairwise(range(len(labels))) if not self.joined and not self.linked else []:
-            axes.axvline(left + 0.5, color=style.FAINT, linewidth=1)
+        for rank in range(1, len(labels)) if not self.joined and not self.linked else []:
+            axes.axvline(rank - 0.5, color=style.FAINT, linewidth=1)
 
 
 # Marker and fill of the first and the second measure; None is the colour of the net.

@@ -9,22 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
-from experiments._evidence.quantities import CHANCE
+from bnjax.draw import style
 from experiments._evidence.run import Arms, Run, all_runs
-from experiments._figures import style
 from experiments._nets import NETS
 
 Scale = Literal["linear", "log", "percent"]
-_EDGE = {"color": style.INK, "linestyle": (0, (6, 4)), "linewidth": 1.1, "zorder": 1.5}
 
 
 class Published(NamedTuple):
-    """Published values, which a panel shows as faint marks.
-
-    Attributes:
-        source: named in the legend.
-        points: places and values, by net.
-    """
+    """Published values, which a panel shows as faint marks: places and values by net."""
 
     source: str
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -35,9 +28,6 @@ class Panel:
     """What all panels have.
 
     Attributes:
-        title: of the panel.
-        ylabel: of the vertical axis.
-        xlabel: of the horizontal axis.
         scale: of the values: linear, log, or percent.
         ylim: limits of the axis of values: the vertical one, and the horizontal one where values lie along it.
         levels: lines at some values by their words, which are written below the axis.
@@ -91,10 +81,12 @@ class Panel:
                 look = {"color": NETS[net].colour, "markerfacecolor": "white", "markersize": 7, "alpha": 0.6}
                 axes.plot(places, values, "s", zorder=4, **look)
         if self.line is not None:
-            self._rule(axes, self.line, color=style.INK, linestyle=":", linewidth=1.4)
+            self._rule(axes, self.line, ":", 1.4)
         self._draw_levels(axes)
-        if self.scale == "percent":
-            limit_accuracy(axes, self.axis)
+        if self.scale == "percent":  # from 0 to a little above the highest
+            top = min(1.02, max(0.3, 1.05 * getattr(axes.dataLim, f"{self.axis}1")))
+            axes.set(**{f"{self.axis}lim": (0, top)})
+            getattr(axes, f"{self.axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
         elif self.scale == "log" and self.axis == "y":
             style.log_scale(axes)
         elif self.scale == "log":
@@ -108,32 +100,19 @@ class Panel:
         """Draw what was measured."""
         raise NotImplementedError
 
-    def _rule(self, axes: Axes, value: float, **look: Any) -> None:
-        """Draw a line at a value."""
-        (axes.axvline if self.axis == "x" else axes.axhline)(value, **look)
+    def _rule(self, axes: Axes, value: float, linestyle: Any, linewidth: float, **look: Any) -> None:
+        rule = axes.axvline if self.axis == "x" else axes.axhline
+        rule(value, color=style.INK, linestyle=linestyle, linewidth=linewidth, **look)
 
     def _draw_levels(self, axes: Axes) -> None:
         """Draw lines at some values, and name them below the axis; equal ones are one line with all their names."""
         words = []
         for level in dict.fromkeys(level for level in self.levels.values() if np.isfinite(level)):
-            self._rule(axes, level, **_EDGE)
+            self._rule(axes, level, (0, (6, 4)), 1.1, zorder=1.5)
             names = ", ".join(name for name, value in self.levels.items() if value == level)
             words.append(f"grey, {style.number(level)}: {names}")
         if words:
             axes.set_xlabel("\n".join([self.xlabel, *words]))
-
-
-def limit_accuracy(axes: Axes, axis: str = "y") -> None:
-    """Draw shares from 0 to a little above the highest."""
-    axes.set(**{f"{axis}lim": (0, min(1.02, max(0.3, 1.05 * getattr(axes.dataLim, f"{axis}1"))))})
-    getattr(axes, f"{axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
-
-
-def mark_guessing(axes: Axes) -> None:
-    """Draw the accuracy of a guess."""
-    axes.axhline(CHANCE, color=style.INK, linestyle=":", linewidth=1.4)
-    beside = axes.get_yaxis_transform()
-    axes.text(0.01, CHANCE, "guessing", ha="left", va="top", fontsize=11, color=style.INK, transform=beside)
 
 
 def mark_diverged(axes: Axes, arms: Arms) -> None:
