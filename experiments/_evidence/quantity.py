@@ -10,17 +10,17 @@ The rules for what is not finite, after a run has diverged, or missing stand her
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from experiments._evidence.format import STEPS, TIMES, Format
-from experiments._evidence.run import Recorded, Run, array, num_steps, recorded
-from experiments._evidence.statistic import Statistic, compare, each
+from experiments._evidence.run import Data, Recorded, Run, array, num_steps, recorded
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
 from experiments._evidence.value import AtLeast, Missing, divide, subtract
-from experiments._nets import UNNAMED, Setting
+from experiments._nets import NETS, UNNAMED, Setting
 
-_REDUCED = {"median": np.median, "mean": np.mean, "smallest": np.min, "largest": np.max, "range": np.ptp}
+_REDUCED = {"median": np.median, "mean": np.mean, "range": np.ptp}
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,24 @@ class Measure:
 
     def each(self, net: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure every run of a net."""
-        return each(self.of, self.words, self.format, net, at, group)
+        arm, who = at.arm(net), at.describe(NETS[net].short)
+
+        def of(data: Data) -> BySeed:
+            if arm not in data.get(group, {}):
+                raise NotInDataError(f"these data have no runs of {who}")
+            return {run["seed"]: self.of(run) for run in data[group][arm]}
+
+        return Statistic(of, self.words, who, (f"{group}/{arm}",), self.format)
 
     def minus(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net minus another, seed by seed."""
-        return compare(self.of, "-", self.words, self.format.of_difference, (net, other), at, group)
+        who = at.describe(f"{NETS[net].short} - {NETS[other].short}")
+        return replace(self.each(net, at, group) - self.each(other, at, group), who=who)
 
     def over(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net as a multiple of another, seed by seed."""
-        return compare(self.of, "/", self.words, TIMES, (net, other), at, group)
+        who = at.describe(f"{NETS[net].short} / {NETS[other].short}")
+        return replace(self.each(net, at, group) / self.each(other, at, group), who=who)
 
     def __sub__(self, other: "Measure") -> "Measure":
         """Subtract another measure of the same run."""

@@ -10,13 +10,11 @@ from functools import reduce
 from typing import Any
 
 from experiments._evidence.format import TIMES, Format, listing
-from experiments._evidence.run import Data, Run
+from experiments._evidence.run import Data
 from experiments._evidence.value import Missing, combine, divide, subtract
-from experiments._nets import NETS, UNNAMED, Setting
 
 BySeed = dict[int, float]
 _PER = {"deep_linear": "draw"}  # of the linear map that the network learns; other groups have seeds
-_JOINS: dict[str, Callable[[float, float], float]] = {"-": subtract, "/": divide}
 
 
 class NotInDataError(LookupError):
@@ -82,35 +80,6 @@ class Statistic:
         return replace(self, of=of)
 
 
-def each(
-    of: Callable[[Run], float], words: str, form: Format, net: str, at: Setting = UNNAMED, group: str = "arms"
-) -> Statistic:
-    """Return a statistic that measures every run of a net."""
-    arm, who = at.arm(net), _at(NETS[net].short, at)
-
-    def values(data: Data) -> BySeed:
-        if arm not in data.get(group, {}):
-            raise NotInDataError(f"these data have no runs of {who}")
-        return {run["seed"]: of(run) for run in data[group][arm]}
-
-    return Statistic(values, words, who, (f"{group}/{arm}",), form)
-
-
-def compare(
-    of: Callable[[Run], float],
-    sign: str,
-    words: str,
-    form: Format,
-    nets: tuple[str, str],
-    at: Setting = UNNAMED,
-    group: str = "arms",
-) -> Statistic:
-    """Return a statistic that joins the numbers of two nets by a sign, - or /, seed by seed."""
-    net, other = (each(of, words, form, name, at, group) for name in nets)
-    joined = join((net, other), _JOINS[sign], f" {sign} ", form)
-    return replace(joined, who=_at(f"{NETS[nets[0]].short} {sign} {NETS[nets[1]].short}", at))
-
-
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the smallest of several statistics, seed by seed; none where one is not known."""
     return _choose(min, "small", statistics, who)
@@ -153,10 +122,6 @@ def join(
     bracketed = sign.join(f"({part})" if " - " in part or " / " in part else part for part in parts)
     arms = tuple(dict.fromkeys(arm for statistic in statistics for arm in statistic.arms))
     return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format)
-
-
-def _at(who: str, at: Setting) -> str:
-    return f"{who}, {at.words}" if at.words else who
 
 
 def _field(config: Any, name: str) -> Any:
