@@ -20,8 +20,6 @@ from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
 from experiments._evidence.value import AtLeast, Missing, divide, subtract
 from experiments._nets import NETS, UNNAMED, Setting
 
-_REDUCED = {"median": np.median, "mean": np.mean, "range": np.ptp}
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -101,15 +99,15 @@ class Quantity:
 
     def median(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the median over the steps from `first` to `last`, both included."""
-        return self._reduced("median", first, last)
+        return self._reduced("median", np.median, first, last)
 
     def mean(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the mean over the steps from `first` to `last`, both included."""
-        return self._reduced("mean", first, last)
+        return self._reduced("mean", np.mean, first, last)
 
     def range(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the largest minus the smallest value of these steps."""
-        return self._reduced("range", first, last)
+        return self._reduced("largest - smallest value", np.ptp, first, last)
 
     def first(self, after: int) -> Measure:
         """Take the first value after a step."""
@@ -183,7 +181,7 @@ class Quantity:
     def _if_diverged(self) -> float:
         return Missing("a run diverged") if math.isnan(self.if_diverged) else self.if_diverged
 
-    def _reduced(self, name: str, first: float, last: float) -> Measure:
+    def _reduced(self, name: str, reduce: Callable, first: float, last: float) -> Measure:
         """Reduce the values of some steps to a number."""
 
         def of(run: Run) -> float:
@@ -193,15 +191,15 @@ class Quantity:
             if diverged_at is None and num_steps(run) < (last if last < math.inf else first + 1):
                 return _too_short(run, last if last < math.inf else first)
             steps, values = self.curve(run)
-            return self._settled(values[(steps >= first) & (steps <= last)], _REDUCED[name])
+            return self._settled(values[(steps >= first) & (steps <= last)], reduce)
 
-        if last == math.inf:
-            when = f"from step {first:,.0f} on" if first else "all steps"
+        if first == last:
+            what = f"step {first:,.0f}"
+        elif last < math.inf:
+            what = f"{name} over steps {first:,.0f} to {last:,.0f}"
         else:
-            when = f"steps {first:,.0f} to {last:,.0f}" if last > first else f"step {first:,.0f}"
-        reduced = {"range": "largest - smallest value"}.get(name, name)
-        words = f"{self.words}, {when}" if first == last else f"{self.words}, {reduced} over {when}"
-        return Measure(of, words.replace("over from step", "from step"), self.format)
+            what = f"{name} from step {first:,.0f} on" if first else f"{name} over all steps"
+        return Measure(of, f"{self.words}, {what}", self.format)
 
     def _ending(self, step: float, average: int, when: str) -> Measure:
         """Average values up to a step."""
@@ -210,12 +208,13 @@ class Quantity:
             if run["diverged_at"] is not None and run["diverged_at"] <= step:
                 return self._if_diverged
             ends, values = self._ends(run)
-            if step < math.inf and (not ends.size or ends[-1] < step):
-                return _too_short(run, step) if num_steps(run) < step or not ends.size else _nothing(self)
-            end = min(step, ends[-1]) if ends.size else step
-            chosen = (ends <= end) & (ends > end - average)
-            chosen = chosen if chosen.any() else ends == ends[ends <= end].max(initial=-1)
-            return self._settled(values[chosen], np.mean)
+            if num_steps(run) < step < math.inf:
+                return _too_short(run, step)
+            if not ends.size or ends[-1] < step < math.inf:
+                return _nothing(self)
+            end = min(step, ends[-1])
+            num_averaged = max(1, np.count_nonzero((ends <= end) & (ends > end - average)))
+            return self._settled(values[ends <= end][-num_averaged:], np.mean)
 
         mean = f", mean of {average:,} steps" if average > 1 and self.kind == "train" else ""
         return Measure(of, f"{self.words} {when}{mean}", self.format)

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments._evidence.format import TIMES, Format, listing
 from experiments._evidence.run import Data
-from experiments._evidence.value import Missing, combine, divide, subtract
+from experiments._evidence.value import combine, divide, subtract
 
 BySeed = dict[int, float]
 _PER = {"deep_linear": "draw"}  # of the linear map that the network learns; other groups have seeds
@@ -62,8 +62,7 @@ class Statistic:
 
         def of(data: Data) -> BySeed:
             size = unit(data)
-            known = size if not math.isnan(size) else Missing(f"{words} is not known here")
-            return {seed: divide(value, known) for seed, value in self.of(data).items()}
+            return {seed: divide(value, size) for seed, value in self.of(data).items()}
 
         return replace(self, of=of, what=f"{self.what}, in units of {words}", format=TIMES)
 
@@ -82,18 +81,20 @@ class Statistic:
 
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the smallest of several statistics, seed by seed; none where one is not known."""
-    return _choose(min, "small", statistics, who)
+    return _choose(min, ("smaller", "smallest"), statistics, who)
 
 
 def largest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the largest of several statistics, seed by seed; none where one is not known."""
-    return _choose(max, "large", statistics, who)
+    return _choose(max, ("larger", "largest"), statistics, who)
 
 
-def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
+def _choose(
+    choose: Callable[..., float], words: tuple[str, str], statistics: Sequence[Statistic], who: str
+) -> Statistic:
     joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values))
-    word += {"small": "er", "large": "r"}[word] if len(statistics) == 2 else {"small": "est", "large": "st"}[word]
-    what, names = (listing(dict.fromkeys(words)) for words in zip(*((s.what, s.who) for s in statistics), strict=True))
+    what, names = (listing(dict.fromkeys(parts)) for parts in zip(*((s.what, s.who) for s in statistics), strict=True))
+    word = words[len(statistics) != 2]
     if what != statistics[0].what:
         return replace(joined, what=f"the {word} of {what}", who=who or names)
     return replace(joined, what=what, who=f"the {word} of {who or names}")

@@ -59,7 +59,7 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _bounded(function: Callable[[float, float], float], value: float, other: float) -> float:
-    """Apply a function that grows with the first number and falls with the second, of numbers that are not negative."""
+    """Apply a function that grows with the first number and falls with the second; ratios, of no negative numbers."""
     is_larger = isinstance(value, AtLeast) or isinstance(other, AtMost)
     is_smaller = isinstance(value, AtMost) or isinstance(other, AtLeast)
     kind = AtLeast if is_larger else AtMost if is_smaller else float

@@ -8,7 +8,7 @@ from experiments._evidence.claim import Claim, Range
 from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run
 from experiments._evidence.statistic import NotInDataError
-from experiments._evidence.value import AtLeast, AtMost, Bound, Missing, median
+from experiments._evidence.value import AtLeast, AtMost, Bound, Missing, spread
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive", "not run")
@@ -58,10 +58,8 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
         values, verdict = (), "inconclusive"
         problem = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
         reason = str(error) if isinstance(error, NotInDataError) else problem
-    known = [value for value in values if not math.isnan(value)]
-    counted = interval(known)
-    low, high = (counted[0], counted[-1]) if known else (math.nan, math.nan)
-    return Judgement(values, median(known), low, high, verdict, reason, len(runs), num_diverged)
+    low, middle, high = spread(interval([value for value in values if not math.isnan(value)]))
+    return Judgement(values, middle, low, high, verdict, reason, len(runs), num_diverged)
 
 
 def interval(values: Sequence[float]) -> list[float]:
