@@ -111,25 +111,13 @@ class Quantity:
 
     def first(self, after: int) -> Measure:
         """Take the first value after a step."""
-
-        def of(run: Run) -> float:
-            if num_steps(run) <= after:
-                return _too_short(run, after + 1)
-            steps, values = self.curve(run)
-            return self._settled(values[steps > after][:1], np.median)
-
-        return Measure(of, f"{self.words}, first measurement after step {after:,}", self.format)
+        words = f", first measurement after step {after:,}"
+        return self._measure(words, lambda steps, values: values[steps > after][:1], np.median, after, after + 1)
 
     def late(self, share: float) -> Measure:
         """Take the median of the last measurements, a share of all."""
-
-        def of(run: Run) -> float:
-            if run["diverged_at"] is not None:
-                return self._if_diverged
-            _, values = self.curve(run)
-            return self._settled(values[len(values) - math.ceil(share * len(values)) :], np.median)
-
-        return Measure(of, f"{self.words}, median over the last {100 * share:g} % of the measurements", self.format)
+        words = f", median over the last {100 * share:g} % of the measurements"
+        return self._measure(words, lambda _, values: values[len(values) - math.ceil(share * len(values)) :], np.median)
 
     def at(self, step: int, average: int = 50) -> Measure:
         """Average the values of the last `average` steps before a step, at least one value."""
@@ -183,53 +171,59 @@ class Quantity:
 
     def _reduced(self, name: str, reduce: Callable, first: float, last: float) -> Measure:
         """Reduce the values of some steps to a number."""
-
-        def of(run: Run) -> float:
-            diverged_at = run["diverged_at"]
-            if diverged_at is not None and diverged_at <= last:
-                return self._if_diverged
-            if diverged_at is None and num_steps(run) < (last if last < math.inf else first + 1):
-                return _too_short(run, last if last < math.inf else first)
-            steps, values = self.curve(run)
-            return self._settled(values[(steps >= first) & (steps <= last)], reduce)
-
         if first == last:
             what = f"step {first:,.0f}"
         elif last < math.inf:
             what = f"{name} over steps {first:,.0f} to {last:,.0f}"
         else:
             what = f"{name} from step {first:,.0f} on" if first else f"{name} over all steps"
-        return Measure(of, f"{self.words}, {what}", self.format)
+        needed = last if last < math.inf else first
+        return self._measure(
+            f", {what}", lambda steps, values: values[(steps >= first) & (steps <= last)], reduce, last, needed
+        )
 
     def _ending(self, step: float, average: int, when: str) -> Measure:
         """Average values up to a step."""
 
-        def of(run: Run) -> float:
-            if run["diverged_at"] is not None and run["diverged_at"] <= step:
-                return self._if_diverged
-            ends, values = self._ends(run)
-            if num_steps(run) < step < math.inf:
-                return _too_short(run, step)
+        def choose(ends: np.ndarray, values: np.ndarray) -> np.ndarray:
             if not ends.size or ends[-1] < step < math.inf:
-                return _nothing(self)
+                return values[:0]
             end = min(step, ends[-1])
-            num_averaged = max(1, np.count_nonzero((ends <= end) & (ends > end - average)))
-            return self._settled(values[ends <= end][-num_averaged:], np.mean)
+            num_averaged = np.count_nonzero((ends <= end) & (ends > end - average))
+            return values[ends <= end][-max(1, num_averaged) :]
 
         mean = f", mean of {average:,} steps" if average > 1 and self.kind == "train" else ""
-        return Measure(of, f"{self.words} {when}{mean}", self.format)
+        return self._measure(f" {when}{mean}", choose, np.mean, step, step if step < math.inf else 0, at=self._ends)
+
+    def _measure(
+        self,
+        words: str,
+        choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        reduce: Callable,
+        last: float = math.inf,
+        needed: float = 0,
+        at: Callable | None = None,
+    ) -> Measure:
+        """Reduce the values that are chosen of a curve, of runs that are long enough and did not diverge by the last step."""
+
+        def of(run: Run) -> float:
+            diverged_at = run["diverged_at"]
+            if diverged_at is not None and diverged_at <= last:
+                return self._if_diverged
+            if diverged_at is None and num_steps(run) < needed:
+                return _too_short(run, needed)
+            values = choose(*(at or self.curve)(run))
+            if not values.size:
+                return _nothing(self)
+            found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
+            return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
+
+        return Measure(of, f"{self.words}{words}", self.format)
 
     def _ends(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return a curve with the number of steps that had been taken when each value was complete."""
         steps, values = self.curve(run)
         return steps + (recorded(run, "train").get("window", 1) if self.kind == "train" else 0), values
-
-    def _settled(self, values: np.ndarray, reduce: Callable) -> float:
-        """Reduce values, those that are not finite counted as `if_diverged`."""
-        if not values.size:
-            return _nothing(self)
-        found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
-        return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
 
 
 def _too_short(run: Run, needed: float) -> Missing:

@@ -64,7 +64,7 @@ def pairs(runs: Runs, others: Runs) -> Iterator[tuple[Run, Run]]:
     return ((run, partners[run["seed"]]) for run in runs if run["seed"] in partners)
 
 
-def layer_names(runs: Iterator[Run] | Runs, kind: str) -> list[str]:
+def layer_names(runs: Runs, kind: str) -> list[str]:
     """List the layers that a probe followed, from input to output; none where it recorded nothing."""
     names = next((list(recorded(run, kind)["layers"]) for run in runs if recorded(run, kind).get("layers")), [])
     return sorted(names, key=layer_number) if all(name.rpartition("_")[2].isdigit() for name in names) else names

@@ -14,7 +14,6 @@ from experiments._evidence.run import Data
 from experiments._evidence.value import combine, divide, subtract
 
 BySeed = dict[int, float]
-_PER = {"deep_linear": "draw"}  # of the linear map that the network learns; other groups have seeds
 
 
 class NotInDataError(LookupError):
@@ -46,8 +45,8 @@ class Statistic:
 
     @property
     def per(self) -> str:
-        """What there is one number for: seed, or draw."""
-        return _PER.get(self.arms[0].split("/")[0], "seed") if self.arms else "seed"
+        """What there is one number for: seed, or draw of the linear map that a deep linear network learns."""
+        return "draw" if any(arm.startswith("deep_linear/") for arm in self.arms) else "seed"
 
     def __sub__(self, other: "Statistic") -> "Statistic":
         """Subtract another statistic, seed by seed."""
