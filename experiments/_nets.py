@@ -37,7 +37,7 @@ class Setting(NamedTuple):
         """Return the name of a net's arm in this setting."""
         return f"{net}_{self.suffix}" if self.suffix else net
 
-    def describe(self, who: str) -> str:
+    def name(self, who: str) -> str:
         """Name nets in this setting."""
         return f"{who}, {self.words}" if self.words else who
 

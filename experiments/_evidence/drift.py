@@ -49,13 +49,7 @@ def typical(layer: str, moment: Moment, since: Since = "successive", *, relative
 
 
 def over_layers(
-    choose: Callable[..., Any],
-    net: str,
-    other: str,
-    moment: Moment,
-    since: Since = "successive",
-    *,
-    relative: bool = False,
+    choose: Callable, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
 ) -> Statistic:
     """Divide the typical drifts of two nets, layer by layer and seed by seed, and choose one of the layers' ratios.
 

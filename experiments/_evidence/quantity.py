@@ -37,7 +37,7 @@ class Measure:
 
     def each(self, net: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure every run of a net."""
-        arm, who = at.arm(net), at.describe(NETS[net].short)
+        arm, who = at.arm(net), at.name(NETS[net].short)
 
         def of(data: Data) -> BySeed:
             if arm not in data.get(group, {}):
@@ -48,12 +48,12 @@ class Measure:
 
     def minus(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net minus another, seed by seed."""
-        who = at.describe(f"{NETS[net].short} - {NETS[other].short}")
+        who = at.name(f"{NETS[net].short} - {NETS[other].short}")
         return replace(self.each(net, at, group) - self.each(other, at, group), who=who)
 
     def over(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net as a multiple of another, seed by seed."""
-        who = at.describe(f"{NETS[net].short} / {NETS[other].short}")
+        who = at.name(f"{NETS[net].short} / {NETS[other].short}")
         return replace(self.each(net, at, group) / self.each(other, at, group), who=who)
 
     def __sub__(self, other: "Measure") -> "Measure":
@@ -117,7 +117,7 @@ class Quantity:
     def late(self, share: float) -> Measure:
         """Take the median of the last measurements, a share of all."""
         words = f", median over the last {100 * share:g} % of the measurements"
-        return self._measure(words, lambda _, values: values[len(values) - math.ceil(share * len(values)) :], np.median)
+        return self._measure(words, lambda _, values: values[-math.ceil(share * len(values)) :], np.median, math.inf, 0)
 
     def at(self, step: int, average: int = 50) -> Measure:
         """Average the values of the last `average` steps before a step, at least one value."""
@@ -193,16 +193,10 @@ class Quantity:
             return values[ends <= end][-max(1, num_averaged) :]
 
         mean = f", mean of {average:,} steps" if average > 1 and self.kind == "train" else ""
-        return self._measure(f" {when}{mean}", choose, np.mean, step, step if step < math.inf else 0, at=self._ends)
+        return self._measure(f" {when}{mean}", choose, np.mean, step, step if step < math.inf else 0, by_end=True)
 
     def _measure(
-        self,
-        words: str,
-        choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        reduce: Callable,
-        last: float = math.inf,
-        needed: float = 0,
-        at: Callable | None = None,
+        self, words: str, choose: Callable, reduce: Callable, last: float, needed: float, by_end: bool = False
     ) -> Measure:
         """Reduce the values that are chosen of a curve, of runs that are long enough and did not diverge by the last step."""
 
@@ -212,7 +206,7 @@ class Quantity:
                 return self._if_diverged
             if diverged_at is None and num_steps(run) < needed:
                 return _too_short(run, needed)
-            values = choose(*(at or self.curve)(run))
+            values = choose(*(self._ends if by_end else self.curve)(run))
             if not values.size:
                 return _nothing(self)
             found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))

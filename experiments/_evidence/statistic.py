@@ -88,9 +88,7 @@ def largest(*statistics: Statistic, who: str = "") -> Statistic:
     return _choose(max, ("larger", "largest"), statistics, who)
 
 
-def _choose(
-    choose: Callable[..., float], words: tuple[str, str], statistics: Sequence[Statistic], who: str
-) -> Statistic:
+def _choose(choose: Callable, words: tuple[str, str], statistics: Sequence[Statistic], who: str) -> Statistic:
     joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values))
     what, names = (listing(dict.fromkeys(parts)) for parts in zip(*((s.what, s.who) for s in statistics), strict=True))
     word = words[len(statistics) != 2]
