@@ -4,17 +4,11 @@ from typing import NamedTuple
 
 
 class Net(NamedTuple):
-    """How a net is named and drawn.
+    """How a net is named and drawn."""
 
-    Attributes:
-        label: in legends and tables.
-        short: in the statistics of claims and below axes.
-        colour: of Okabe & Ito, which colour-blind readers can distinguish.
-    """
-
-    label: str
-    short: str
-    colour: str
+    label: str  # in legends and tables
+    short: str  # in the statistics of claims and below axes
+    colour: str  # of Okabe & Ito, which colour-blind readers can distinguish
 
 
 NETS = {
@@ -34,19 +28,18 @@ NETS = {
 
 
 class Setting(NamedTuple):
-    """One of several settings in which a net is trained.
+    """One of several settings in which a net is trained."""
 
-    Attributes:
-        suffix: what the name of an arm has after the net's: the runs of `batch_norm` are those of the arm `batch_norm_0.1`.
-        words: in the statistics of claims.
-    """
-
-    suffix: str = ""
-    words: str = ""
+    suffix: str = ""  # what the name of an arm has after the net's: the runs of `batch_norm` are in `batch_norm_0.1`
+    words: str = ""  # in the statistics of claims
 
     def arm(self, net: str) -> str:
         """Return the name of a net's arm in this setting."""
         return f"{net}_{self.suffix}" if self.suffix else net
+
+    def name(self, who: str) -> str:
+        """Name nets in this setting."""
+        return f"{who}, {self.words}" if self.words else who
 
 
 UNNAMED = Setting()  # where there is only one

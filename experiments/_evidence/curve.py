@@ -39,8 +39,9 @@ def over_seeds(
     for run in runs:
         steps, values = quantity.curve(run)
         for step, value in zip(steps.tolist(), smooth(values) if len(values) else values, strict=True):
-            at.setdefault(step, []).extend([value] if np.isfinite(value) else [])
-    steps = np.array(sorted(step for step, values in at.items() if values))
+            if np.isfinite(value):
+                at.setdefault(step, []).append(value)
+    steps = np.array(sorted(at))
     counts = np.array([len(at[step]) for step in steps])
     quantiles = np.empty((3, len(steps)))
     for count in np.unique(counts):

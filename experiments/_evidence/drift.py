@@ -8,9 +8,9 @@ import numpy as np
 
 from experiments._evidence.format import TIMES
 from experiments._evidence.quantity import Measure, Quantity
-from experiments._evidence.run import Data, Recorded, Run, array, layer_names, layer_number, pairs
-from experiments._evidence.statistic import Statistic
-from experiments._evidence.value import Spread, combine, divide, spread
+from experiments._evidence.run import Data, Recorded, array, layer_names, layer_number
+from experiments._evidence.statistic import BySeed, Statistic, join
+from experiments._evidence.value import Spread, median, spread
 from experiments._nets import NETS
 
 Since = Literal["successive", "cumulative"]
@@ -49,33 +49,16 @@ def typical(layer: str, moment: Moment, since: Since = "successive", *, relative
 
 
 def over_layers(
-    choose: Callable[..., Any],
-    net: str,
-    other: str,
-    moment: Moment,
-    since: Since = "successive",
-    *,
-    relative: bool = False,
+    choose: Callable, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
 ) -> Statistic:
     """Divide the typical drifts of two nets, layer by layer and seed by seed, and choose one of the layers' ratios.
 
-    Args:
-        choose: min, max or np.median, over the layers that were followed.
-        net: whose drift is divided.
-        other: by whose it is.
-        moment: see `drift`.
-        since: see `drift`.
-        relative: see `drift`.
+    `choose` is min, max or np.median, over the layers that were followed; `moment`, `since` and `relative`: see `drift`.
     """
 
-    def of(data: Data) -> dict[int, float]:
-        measures = [typical(layer, moment, since, relative=relative) for layer in _layers(data, net, other)]
-
-        def ratio(run: Run, partner: Run) -> float:
-            ratios = [divide(measure.of(run), measure.of(partner)) for measure in measures]
-            return combine(lambda *values: float(choose(values)), *ratios)
-
-        return {run["seed"]: ratio(run, partner) for run, partner in pairs(data["arms"][net], data["arms"][other])}
+    def of(data: Data) -> BySeed:
+        ratios = _ratios(data, net, other, moment, since, relative)
+        return join(ratios, lambda *values: float(choose(values))).of(data)
 
     what = typical("", moment, since, relative=relative).words
     who = f"{NETS[net].short} / {NETS[other].short}, {_CHOSEN[choose]}"
@@ -86,10 +69,8 @@ def ratios(
     data: Data, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
 ) -> Spread:
     """Return the range over layers of the ratio of two nets' typical drifts, each ratio the median over seeds."""
-    compared = [
-        typical(layer, moment, since, relative=relative).over(net, other) for layer in _layers(data, net, other)
-    ]
-    return spread(spread(statistic.of(data).values()).middle for statistic in compared)
+    statistics = _ratios(data, net, other, moment, since, relative)
+    return spread(median(statistic.of(data).values()) for statistic in statistics)
 
 
 def subject(config: dict[str, Any]) -> str:
@@ -120,9 +101,10 @@ def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> 
     return np.convolve(np.diff(below), kernel / kernel.sum(), mode="same")
 
 
-def _layers(data: Data, *nets: str) -> list[str]:
-    """List the layers that were followed in some nets."""
-    return layer_names([run for net in nets for run in data["arms"][net]], "drift")
+def _ratios(data: Data, net: str, other: str, moment: Moment, since: Since, relative: bool) -> list[Statistic]:
+    """Divide the typical drifts of two nets in each of the layers that were followed."""
+    layers = layer_names([*data["arms"][net], *data["arms"][other]], "drift")
+    return [typical(layer, moment, since, relative=relative).over(net, other) for layer in layers]
 
 
 def _median_unit(changes: np.ndarray) -> float:

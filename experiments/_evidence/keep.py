@@ -13,23 +13,20 @@ from typing import Any
 Recorded = Mapping[str, Any]
 Keep = Callable[[Recorded, int], Any]
 Kept = Keep | tuple[str, Keep]
-_ALWAYS = ("seed", "test", "diverged_at", "seconds")
-_DRIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_wasserstein")
 
 
 def keep(data: dict[str, Any], kept: Mapping[str, Mapping[str, Kept]]) -> dict[str, Any]:
     """Keep of each group's runs the kinds that are named for it; groups that are not named stay whole."""
-    groups = {
-        group: {arm: [_keep(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in data[group].items()}
+
+    def of_run(run: Recorded, kinds: Mapping[str, Kept], rank: int) -> dict[str, Any]:
+        always = {name: run[name] for name in ("seed", "test", "diverged_at", "seconds") if name in run}
+        named = {name: how if isinstance(how, tuple) else (name, how) for name, how in kinds.items()}
+        return always | {name: how(run[kind], rank) for name, (kind, how) in named.items() if kind in run}
+
+    return data | {
+        group: {arm: [of_run(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in data[group].items()}
         for group, kinds in kept.items()
     }
-    return {**data, **groups}
-
-
-def _keep(run: dict[str, Any], kinds: Mapping[str, Kept], rank: int) -> dict[str, Any]:
-    shared = {name: run[name] for name in _ALWAYS if name in run}
-    named = {name: how if isinstance(how, tuple) else (name, how) for name, how in kinds.items()}
-    return shared | {name: how(run[kind], rank) for name, (kind, how) in named.items() if kind in run}
 
 
 def whole(record: Recorded, _rank: int) -> Recorded:
@@ -113,8 +110,8 @@ def _medians(record: Recorded, layer: str, since: Any) -> dict[str, list[list[fl
     """Return every drift's median over the units of a layer, as if there were one unit."""
     from experiments._evidence.drift import drift as drift_of
 
-    found = {}
-    for name in _DRIFTS:
+    found, moments = {}, ("mean", "variance", "relative_mean", "relative_variance", "relative_wasserstein")
+    for name in moments:
         moment: Any = name.removeprefix("relative_")
         values = drift_of(layer, moment, since, relative=name != moment).values(record)
         found[name] = [[0.0]] * (since == "cumulative") + [[_short(value)] for value in values[1:]]

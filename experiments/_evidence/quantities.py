@@ -8,7 +8,8 @@ import numpy as np
 
 from experiments._evidence.format import PERCENT, Format
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import Recorded, array
+from experiments._evidence.run import array
+from experiments._evidence.value import Missing
 
 CHANCE = 0.1  # accuracy of a guess: every data set here has ten classes
 
@@ -41,11 +42,8 @@ def along_random(quantity: Quantity) -> Quantity:
 
 def of_layer(kind: str, layer: str, name: str, words: str, **fields: Any) -> Quantity:
     """Return a quantity of one layer; `fields` are others of `Quantity`."""
-
-    def values(record: Recorded) -> np.ndarray:
-        return array(record["layers"][layer][name])
-
-    return Quantity(kind, values, f"{words}, {layer.replace('_', ' ')}", **fields)
+    words = f"{words}, {layer.replace('_', ' ')}"
+    return Quantity(kind, lambda record: array(record["layers"][layer][name]), words, **fields)
 
 
 # The gradients g' and g of successive batches, as Mameli compares them, and the same in units of their lengths.
@@ -65,5 +63,6 @@ def successive(name: str, layer: str) -> Quantity:
 
 
 def edge_of_stability(config: Mapping[str, Any]) -> float:
-    """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; of Adam it is not known, NaN."""
-    return float("nan") if config.get("optimizer") == "adam" else 2 / config["learning_rate"]
+    """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; of Adam it is not known."""
+    is_known = config.get("optimizer") != "adam"
+    return 2 / config["learning_rate"] if is_known else Missing("2 / learning rate is not known here")

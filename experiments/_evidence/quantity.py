@@ -10,17 +10,15 @@ The rules for what is not finite, after a run has diverged, or missing stand her
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from experiments._evidence.format import STEPS, TIMES, Format
-from experiments._evidence.run import Recorded, Run, array, num_steps, recorded
-from experiments._evidence.statistic import Statistic, compare, each
+from experiments._evidence.run import Data, Recorded, Run, array, num_steps, recorded
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
 from experiments._evidence.value import AtLeast, Missing, divide, subtract
-from experiments._nets import UNNAMED, Setting
-
-_REDUCED = {"median": np.median, "mean": np.mean, "smallest": np.min, "largest": np.max, "range": np.ptp}
+from experiments._nets import NETS, UNNAMED, Setting
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,24 @@ class Measure:
 
     def each(self, net: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure every run of a net."""
-        return each(self.of, self.words, self.format, net, at, group)
+        arm, who = at.arm(net), at.name(NETS[net].short)
+
+        def of(data: Data) -> BySeed:
+            if arm not in data.get(group, {}):
+                raise NotInDataError(f"these data have no runs of {who}")
+            return {run["seed"]: self.of(run) for run in data[group][arm]}
+
+        return Statistic(of, self.words, who, (f"{group}/{arm}",), self.format)
 
     def minus(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net minus another, seed by seed."""
-        return compare(self.of, "-", self.words, self.format.of_difference, (net, other), at, group)
+        who = at.name(f"{NETS[net].short} - {NETS[other].short}")
+        return replace(self.each(net, at, group) - self.each(other, at, group), who=who)
 
     def over(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net as a multiple of another, seed by seed."""
-        return compare(self.of, "/", self.words, TIMES, (net, other), at, group)
+        who = at.name(f"{NETS[net].short} / {NETS[other].short}")
+        return replace(self.each(net, at, group) / self.each(other, at, group), who=who)
 
     def __sub__(self, other: "Measure") -> "Measure":
         """Subtract another measure of the same run."""
@@ -92,37 +99,25 @@ class Quantity:
 
     def median(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the median over the steps from `first` to `last`, both included."""
-        return self._reduced("median", first, last)
+        return self._reduced("median", np.median, first, last)
 
     def mean(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the mean over the steps from `first` to `last`, both included."""
-        return self._reduced("mean", first, last)
+        return self._reduced("mean", np.mean, first, last)
 
     def range(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the largest minus the smallest value of these steps."""
-        return self._reduced("range", first, last)
+        return self._reduced("largest - smallest value", np.ptp, first, last)
 
     def first(self, after: int) -> Measure:
         """Take the first value after a step."""
-
-        def of(run: Run) -> float:
-            if num_steps(run) <= after:
-                return _too_short(run, after + 1)
-            steps, values = self.curve(run)
-            return self._settled(values[steps > after][:1], np.median)
-
-        return Measure(of, f"{self.words}, first measurement after step {after:,}", self.format)
+        words = f", first measurement after step {after:,}"
+        return self._measure(words, lambda steps, values: values[steps > after][:1], np.median, after, after + 1)
 
     def late(self, share: float) -> Measure:
         """Take the median of the last measurements, a share of all."""
-
-        def of(run: Run) -> float:
-            if run["diverged_at"] is not None:
-                return self._if_diverged
-            _, values = self.curve(run)
-            return self._settled(values[len(values) - math.ceil(share * len(values)) :], np.median)
-
-        return Measure(of, f"{self.words}, median over the last {100 * share:g} % of the measurements", self.format)
+        words = f", median over the last {100 * share:g} % of the measurements"
+        return self._measure(words, lambda _, values: values[-math.ceil(share * len(values)) :], np.median, math.inf, 0)
 
     def at(self, step: int, average: int = 50) -> Measure:
         """Average the values of the last `average` steps before a step, at least one value."""
@@ -174,54 +169,55 @@ class Quantity:
     def _if_diverged(self) -> float:
         return Missing("a run diverged") if math.isnan(self.if_diverged) else self.if_diverged
 
-    def _reduced(self, name: str, first: float, last: float) -> Measure:
+    def _reduced(self, name: str, reduce: Callable, first: float, last: float) -> Measure:
         """Reduce the values of some steps to a number."""
+        if first == last:
+            what = f"step {first:,.0f}"
+        elif last < math.inf:
+            what = f"{name} over steps {first:,.0f} to {last:,.0f}"
+        else:
+            what = f"{name} from step {first:,.0f} on" if first else f"{name} over all steps"
+        needed = last if last < math.inf else first
+        return self._measure(
+            f", {what}", lambda steps, values: values[(steps >= first) & (steps <= last)], reduce, last, needed
+        )
+
+    def _ending(self, step: float, average: int, when: str) -> Measure:
+        """Average values up to a step."""
+
+        def choose(ends: np.ndarray, values: np.ndarray) -> np.ndarray:
+            if not ends.size or ends[-1] < step < math.inf:
+                return values[:0]
+            end = min(step, ends[-1])
+            num_averaged = np.count_nonzero((ends <= end) & (ends > end - average))
+            return values[ends <= end][-max(1, num_averaged) :]
+
+        mean = f", mean of {average:,} steps" if average > 1 and self.kind == "train" else ""
+        return self._measure(f" {when}{mean}", choose, np.mean, step, step if step < math.inf else 0, by_end=True)
+
+    def _measure(
+        self, words: str, choose: Callable, reduce: Callable, last: float, needed: float, by_end: bool = False
+    ) -> Measure:
+        """Reduce the values that are chosen of a curve, of runs that are long enough and did not diverge by the last step."""
 
         def of(run: Run) -> float:
             diverged_at = run["diverged_at"]
             if diverged_at is not None and diverged_at <= last:
                 return self._if_diverged
-            if diverged_at is None and num_steps(run) < (last if last < math.inf else first + 1):
-                return _too_short(run, last if last < math.inf else first)
-            steps, values = self.curve(run)
-            return self._settled(values[(steps >= first) & (steps <= last)], _REDUCED[name])
+            if diverged_at is None and num_steps(run) < needed:
+                return _too_short(run, needed)
+            values = choose(*(self._ends if by_end else self.curve)(run))
+            if not values.size:
+                return _nothing(self)
+            found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
+            return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
 
-        if last == math.inf:
-            when = f"from step {first:,.0f} on" if first else "all steps"
-        else:
-            when = f"steps {first:,.0f} to {last:,.0f}" if last > first else f"step {first:,.0f}"
-        reduced = {"range": "largest - smallest value"}.get(name, name)
-        words = f"{self.words}, {when}" if first == last else f"{self.words}, {reduced} over {when}"
-        return Measure(of, words.replace("over from step", "from step"), self.format)
-
-    def _ending(self, step: float, average: int, when: str) -> Measure:
-        """Average values up to a step."""
-
-        def of(run: Run) -> float:
-            if run["diverged_at"] is not None and run["diverged_at"] <= step:
-                return self._if_diverged
-            ends, values = self._ends(run)
-            if step < math.inf and (not ends.size or ends[-1] < step):
-                return _too_short(run, step) if num_steps(run) < step or not ends.size else _nothing(self)
-            end = min(step, ends[-1]) if ends.size else step
-            chosen = (ends <= end) & (ends > end - average)
-            chosen = chosen if chosen.any() else ends == ends[ends <= end].max(initial=-1)
-            return self._settled(values[chosen], np.mean)
-
-        mean = f", mean of {average:,} steps" if average > 1 and self.kind == "train" else ""
-        return Measure(of, f"{self.words} {when}{mean}", self.format)
+        return Measure(of, f"{self.words}{words}", self.format)
 
     def _ends(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return a curve with the number of steps that had been taken when each value was complete."""
         steps, values = self.curve(run)
         return steps + (recorded(run, "train").get("window", 1) if self.kind == "train" else 0), values
-
-    def _settled(self, values: np.ndarray, reduce: Callable) -> float:
-        """Reduce values, those that are not finite counted as `if_diverged`."""
-        if not values.size:
-            return _nothing(self)
-        found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
-        return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
 
 
 def _too_short(run: Run, needed: float) -> Missing:

@@ -9,60 +9,27 @@ Data = Mapping[str, Any]  # of an experiment: its configuration and, by group an
 Recorded = Mapping[str, Any]  # of one kind: `step`, and numbers by name that have one entry per step
 
 
-class Training(TypedDict, total=False):
-    """A training curve; each point is the mean over `window` steps from its own on, lists (points,)."""
-
-    step: list[int]
-    window: int
-    loss: list[float | None]
-    loss_change: list[float | None]
-    accuracy: list[float | None]
-
-
-class Tests(TypedDict, total=False):
-    """Tests on all test examples, lists (tests,); the last one is taken after the last step."""
-
-    step: list[int]
-    loss: list[float | None]
-    accuracy: list[float | None]
-    recalibrated_loss: list[float | None]
-    recalibrated_accuracy: list[float | None]
-
-
-class Scans(TypedDict, total=False):
-    """Scans of the landscape; lists (scans,), or (scans, points)."""
-
-    step: list[int]
-    loss: list[list[float | None]]
-    gradient_norm: list[float | None]
-    gradient_distance: list[list[float | None]]
-    smoothness: list[list[float | None]]
-
-
-class ByLayer(TypedDict, total=False):
-    """Measurements of each layer: {layer: {quantity: (measurements,)}}, and of drift (measurements, units)."""
-
-    step: list[int]
-    layers: dict[str, dict[str, Any]]
-
-
 class Run(TypedDict):
-    """One net, trained from one seed; None is a number that is not finite.
+    """One net, trained from one seed; a subject whose runs record something else extends this type.
 
-    A subject whose runs record something else extends this type.
+    What a run recorded of a kind has `step`, and lists with an entry per step; None is a number that is not finite.
     """
 
     seed: int
     diverged_at: int | None
     seconds: NotRequired[float]
-    train: NotRequired[Training]
-    test: NotRequired[Tests]
-    landscape: NotRequired[Scans]
-    random_direction: NotRequired[Scans]
-    successive_gradients: NotRequired[ByLayer]
-    shift: NotRequired[ByLayer]
+    train: NotRequired[
+        Recorded
+    ]  # loss, loss_change, accuracy; each point is the mean over `window` steps from its own on
+    test: NotRequired[
+        Recorded
+    ]  # loss and accuracy of all test examples, also recalibrated_...; last after the last step
+    landscape: NotRequired[Recorded]  # loss, gradient_distance and smoothness (scans, points); gradient_norm (scans,)
+    random_direction: NotRequired[Recorded]  # the same
+    successive_gradients: NotRequired[Recorded]  # layers: {layer: {quantity: (measurements,)}}
+    shift: NotRequired[Recorded]  # the same
     dummy_shift: NotRequired[Recorded]
-    drift: NotRequired[ByLayer]
+    drift: NotRequired[Recorded]  # layers, too, but (measurements, units)
     percentiles: NotRequired[Recorded]
 
 
@@ -97,7 +64,7 @@ def pairs(runs: Runs, others: Runs) -> Iterator[tuple[Run, Run]]:
     return ((run, partners[run["seed"]]) for run in runs if run["seed"] in partners)
 
 
-def layer_names(runs: Iterator[Run] | Runs, kind: str) -> list[str]:
+def layer_names(runs: Runs, kind: str) -> list[str]:
     """List the layers that a probe followed, from input to output; none where it recorded nothing."""
     names = next((list(recorded(run, kind)["layers"]) for run in runs if recorded(run, kind).get("layers")), [])
     return sorted(names, key=layer_number) if all(name.rpartition("_")[2].isdigit() for name in names) else names
@@ -108,11 +75,11 @@ def layer_number(name: str) -> int:
     return int(name.rpartition("_")[2])
 
 
-def settings(arms: Arms, nets: Sequence[str] = ("plain", "batch_norm")) -> dict[str, dict[str, Runs]]:
+def settings(arms: Arms) -> dict[str, dict[str, Runs]]:
     """Group arms by the setting that their names have after the net's: {setting: {net: runs}}."""
     found: dict[str, dict[str, Runs]] = {}
     for arm, runs in arms.items():
-        net = next(net for net in sorted(nets, key=len, reverse=True) if arm.startswith(f"{net}_"))
+        net = next(net for net in ("plain", "batch_norm") if arm.startswith(f"{net}_"))
         found.setdefault(arm.removeprefix(f"{net}_"), {})[net] = runs
     return found
 

@@ -10,13 +10,10 @@ from functools import reduce
 from typing import Any
 
 from experiments._evidence.format import TIMES, Format, listing
-from experiments._evidence.run import Data, Run
-from experiments._evidence.value import Missing, combine, divide, subtract
-from experiments._nets import NETS, UNNAMED, Setting
+from experiments._evidence.run import Data
+from experiments._evidence.value import combine, divide, subtract
 
 BySeed = dict[int, float]
-_PER = {"deep_linear": "draw"}  # of the linear map that the network learns; other groups have seeds
-_JOINS: dict[str, Callable[[float, float], float]] = {"-": subtract, "/": divide}
 
 
 class NotInDataError(LookupError):
@@ -48,8 +45,8 @@ class Statistic:
 
     @property
     def per(self) -> str:
-        """What there is one number for: seed, or draw."""
-        return _PER.get(self.arms[0].split("/")[0], "seed") if self.arms else "seed"
+        """What there is one number for: seed, or draw of the linear map that a deep linear network learns."""
+        return "draw" if any(arm.startswith("deep_linear/") for arm in self.arms) else "seed"
 
     def __sub__(self, other: "Statistic") -> "Statistic":
         """Subtract another statistic, seed by seed."""
@@ -64,8 +61,7 @@ class Statistic:
 
         def of(data: Data) -> BySeed:
             size = unit(data)
-            known = size if not math.isnan(size) else Missing(f"{words} is not known here")
-            return {seed: divide(value, known) for seed, value in self.of(data).items()}
+            return {seed: divide(value, size) for seed, value in self.of(data).items()}
 
         return replace(self, of=of, what=f"{self.what}, in units of {words}", format=TIMES)
 
@@ -82,49 +78,20 @@ class Statistic:
         return replace(self, of=of)
 
 
-def each(
-    of: Callable[[Run], float], words: str, form: Format, net: str, at: Setting = UNNAMED, group: str = "arms"
-) -> Statistic:
-    """Return a statistic that measures every run of a net."""
-    arm, who = at.arm(net), _at(NETS[net].short, at)
-
-    def values(data: Data) -> BySeed:
-        if arm not in data.get(group, {}):
-            raise NotInDataError(f"these data have no runs of {who}")
-        return {run["seed"]: of(run) for run in data[group][arm]}
-
-    return Statistic(values, words, who, (f"{group}/{arm}",), form)
-
-
-def compare(
-    of: Callable[[Run], float],
-    sign: str,
-    words: str,
-    form: Format,
-    nets: tuple[str, str],
-    at: Setting = UNNAMED,
-    group: str = "arms",
-) -> Statistic:
-    """Return a statistic that joins the numbers of two nets by a sign, - or /, seed by seed."""
-    net, other = (each(of, words, form, name, at, group) for name in nets)
-    joined = join((net, other), _JOINS[sign], f" {sign} ", form)
-    return replace(joined, who=_at(f"{NETS[nets[0]].short} {sign} {NETS[nets[1]].short}", at))
-
-
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the smallest of several statistics, seed by seed; none where one is not known."""
-    return _choose(min, "small", statistics, who)
+    return _choose(min, ("smaller", "smallest"), statistics, who)
 
 
 def largest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the largest of several statistics, seed by seed; none where one is not known."""
-    return _choose(max, "large", statistics, who)
+    return _choose(max, ("larger", "largest"), statistics, who)
 
 
-def _choose(choose: Callable[..., float], word: str, statistics: Sequence[Statistic], who: str) -> Statistic:
+def _choose(choose: Callable, words: tuple[str, str], statistics: Sequence[Statistic], who: str) -> Statistic:
     joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values))
-    word += {"small": "er", "large": "r"}[word] if len(statistics) == 2 else {"small": "est", "large": "st"}[word]
-    what, names = (listing(dict.fromkeys(words)) for words in zip(*((s.what, s.who) for s in statistics), strict=True))
+    what, names = (listing(dict.fromkeys(parts)) for parts in zip(*((s.what, s.who) for s in statistics), strict=True))
+    word = words[len(statistics) != 2]
     if what != statistics[0].what:
         return replace(joined, what=f"the {word} of {what}", who=who or names)
     return replace(joined, what=what, who=f"the {word} of {who or names}")
@@ -153,10 +120,6 @@ def join(
     bracketed = sign.join(f"({part})" if " - " in part or " / " in part else part for part in parts)
     arms = tuple(dict.fromkeys(arm for statistic in statistics for arm in statistic.arms))
     return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format)
-
-
-def _at(who: str, at: Setting) -> str:
-    return f"{who}, {at.words}" if at.words else who
 
 
 def _field(config: Any, name: str) -> Any:

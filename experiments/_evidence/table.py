@@ -18,19 +18,6 @@ from experiments._evidence.run import Arms, Runs, all_runs
 from experiments._evidence.value import median, spread
 from experiments._nets import NETS
 
-# How soon and how well a net learns.
-ACCURACIES = {
-    "steps to 50 %": TRAIN_ACCURACY.steps_to(0.5),
-    "steps to 80 %": TRAIN_ACCURACY.steps_to(0.8),
-    "train": TRAIN_ACCURACY.at_end(50),
-    "test": TEST_ACCURACY.at_end(),
-    "best test": TEST_ACCURACY.highest(),
-}
-_EXPLAINED = (
-    "Steps: until the median of five points of the training curve is as high; >: not in as many. Train: mean of the",
-    "last 50 batches; test: all test examples, with running statistics. A run that diverged guesses.",
-)
-
 
 def middle(runs: Runs, measure: Measure) -> float:
     """Return the median of a measure over the runs of a net."""
@@ -42,7 +29,7 @@ def written(runs: Runs, measure: Measure) -> str:
     return measure.format.written(middle(runs, measure))
 
 
-def cell(value: float, form: Format = Format()) -> str:  # noqa: B008
+def cell(value: float, form: Format) -> str:
     """Write a number of a table, whose head names the unit, but for per cent."""
     if math.isinf(value) and form.unit == "steps":
         return "never"
@@ -60,10 +47,21 @@ def by_net(rows: Mapping[str, Runs], columns: Mapping[str, Measure]) -> list[str
 
 def accuracies(rows: Mapping[str, Runs]) -> list[str]:
     """Write how soon and how well each net has learnt, and the tests with recalibrated statistics, if there are any."""
-    is_recalibrated = any("recalibrated_accuracy" in run.get("test", {}) for run in all_runs(rows))
-    columns = {**ACCURACIES, **({"recalibrated": RECALIBRATED_ACCURACY.at_end()} if is_recalibrated else {})}
-    again = ["Recalibrated: the last test, repeated with statistics of training examples."]
-    return [*by_net(rows, columns), *_EXPLAINED, *again * is_recalibrated]
+    columns = {
+        "steps to 50 %": TRAIN_ACCURACY.steps_to(0.5),
+        "steps to 80 %": TRAIN_ACCURACY.steps_to(0.8),
+        "train": TRAIN_ACCURACY.at_end(50),
+        "test": TEST_ACCURACY.at_end(),
+        "best test": TEST_ACCURACY.highest(),
+    }
+    lines = [
+        "Steps: until the median of five points of the training curve is as high; >: not in as many. Train: mean of the",
+        "last 50 batches; test: all test examples, with running statistics. A run that diverged guesses.",
+    ]
+    if any("recalibrated_accuracy" in run.get("test", {}) for run in all_runs(rows)):
+        columns["recalibrated"] = RECALIBRATED_ACCURACY.at_end()
+        lines.append("Recalibrated: the last test, repeated with statistics of training examples.")
+    return [*by_net(rows, columns), *lines]
 
 
 def by_measure(
@@ -109,12 +107,7 @@ def landscape(arms: Arms) -> list[str]:
 def grid(heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
     """Write a head, and rows by their name; a row without cells is a heading of those that follow."""
     first = max(map(len, rows), default=0) + 2
-    widths = [
-        2 + max(len(head), *(len(cells[i]) for cells in rows.values() if cells))
-        if any(rows.values())
-        else len(head) + 2
-        for i, head in enumerate(heads)
-    ]
+    widths = [2 + max(len(cells[i]) for cells in [heads, *rows.values()] if cells) for i in range(len(heads))]
     lines = [(("", heads)), *rows.items()]
     return [
         f"{name:{first}}{''.join(f'{text:>{width}}' for text, width in zip(cells, widths, strict=False))}".rstrip()

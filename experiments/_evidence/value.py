@@ -1,7 +1,9 @@
 """Numbers of which only a bound is known, or nothing, and what arithmetic makes of them."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 
@@ -41,36 +43,27 @@ def combine(function: Callable[..., float], *values: float) -> float:
 
 
 def divide(numerator: float, denominator: float) -> float:
-    """Divide; x/0 is infinite, 0/0 and infinity by infinity are NaN, and so is the ratio of two bounds."""
-    return combine(_divide, numerator, denominator)
+    """Divide; x/0 is infinite, 0/0 and infinity by infinity are NaN, and so is the ratio of two bounds of one kind."""
+    return combine(partial(_bounded, _ratio), numerator, denominator)
 
 
 def subtract(value: float, other: float) -> float:
     """Subtract; infinity minus infinity is NaN, and so is the difference of two bounds of one kind."""
-    return combine(_subtract, value, other)
+    return combine(partial(_bounded, operator.sub), value, other)
 
 
-def _divide(numerator: float, denominator: float) -> float:
-    if isinstance(numerator, Bound) or isinstance(denominator, Bound):
-        return _divide_bounds(numerator, denominator)
-    if denominator == 0:
-        return math.nan if numerator == 0 else math.copysign(math.inf, numerator)
-    return math.nan if math.isinf(numerator) and math.isinf(denominator) else numerator / denominator
+def _ratio(numerator: float, denominator: float) -> float:
+    if denominator:
+        return numerator / denominator
+    return math.copysign(math.inf, numerator) if numerator else math.nan
 
 
-def _divide_bounds(numerator: float, denominator: float) -> float:
-    """Divide numbers that are not negative, where of one at least only a bound is known."""
-    if isinstance(numerator, Bound) and isinstance(denominator, Bound):
-        return math.nan
-    is_larger = isinstance(numerator, AtLeast) or isinstance(denominator, AtMost)
-    return (AtLeast if is_larger else AtMost)(_divide(float(numerator), float(denominator)))
-
-
-def _subtract(value: float, other: float) -> float:
+def _bounded(function: Callable[[float, float], float], value: float, other: float) -> float:
+    """Apply a function that grows with the first number and falls with the second; ratios, of no negative numbers."""
     is_larger = isinstance(value, AtLeast) or isinstance(other, AtMost)
     is_smaller = isinstance(value, AtMost) or isinstance(other, AtLeast)
-    kind = (AtLeast if is_larger else AtMost) if is_larger or is_smaller else float
-    return math.nan if is_larger and is_smaller else kind(float(value) - float(other))
+    kind = AtLeast if is_larger else AtMost if is_smaller else float
+    return math.nan if is_larger and is_smaller else kind(function(float(value), float(other)))
 
 
 class Spread(NamedTuple):

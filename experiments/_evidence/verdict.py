@@ -2,42 +2,31 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, get_args
 
 from experiments._evidence.claim import Claim, Range
 from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run
 from experiments._evidence.statistic import NotInDataError
-from experiments._evidence.value import AtLeast, AtMost, Bound, Missing, median
+from experiments._evidence.value import AtLeast, AtMost, Bound, spread
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
-VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "inconclusive", "not run")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 MIN_VALUES = 3
 CONFIDENCE = 0.95  # of the interval, where there are enough values
 
 
 class Judgement(NamedTuple):
-    """A claim, judged.
+    """A claim, judged."""
 
-    Attributes:
-        values: the statistic, once per seed or draw.
-        median: of the values.
-        low: lower end of the interval, see `interval`.
-        high: its upper end.
-        verdict: supported, contradicted, inconclusive or not run.
-        reason: why the verdict is inconclusive; else empty.
-        num_runs: runs that were counted.
-        num_diverged: those of them whose loss stopped being finite.
-    """
-
-    values: tuple[float, ...]
+    values: tuple[float, ...]  # the statistic, once per seed or draw
     median: float
-    low: float
+    low: float  # end of the interval, see `interval`
     high: float
     verdict: Verdict
-    reason: str
-    num_runs: int
-    num_diverged: int
+    reason: str  # why the verdict is inconclusive; else empty
+    num_runs: int  # that were counted
+    num_diverged: int  # those of them whose loss stopped being finite
 
 
 def judge(claim: Claim, data: Data | None) -> Judgement:
@@ -50,7 +39,7 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
     runs = _runs(data, claim.statistic.arms)
-    num_diverged = sum(run["diverged_at"] is not None for run in runs)
+    num_diverged = sum(run.get("diverged_at") is not None for run in runs)
     try:
         values = tuple(claim.statistic.of(data).values())
         verdict, reason = _verdict(claim, values)
@@ -58,10 +47,8 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
         values, verdict = (), "inconclusive"
         problem = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
         reason = str(error) if isinstance(error, NotInDataError) else problem
-    known = [value for value in values if not math.isnan(value)]
-    counted = interval(known)
-    low, high = (counted[0], counted[-1]) if known else (math.nan, math.nan)
-    return Judgement(values, median(known), low, high, verdict, reason, len(runs), num_diverged)
+    low, middle, high = spread(interval([value for value in values if not math.isnan(value)]))
+    return Judgement(values, middle, low, high, verdict, reason, len(runs), num_diverged)
 
 
 def interval(values: Sequence[float]) -> list[float]:
@@ -89,17 +76,14 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
     per = claim.statistic.per
     missing = [value for value in values if math.isnan(value)]
     if missing:
-        reasons = dict.fromkeys(
-            value.reason if isinstance(value, Missing) else "nothing to measure" for value in missing
-        )
+        reasons = dict.fromkeys(getattr(value, "reason", "nothing to measure") for value in missing)
         which = "" if len(missing) == len(values) else f" in {len(missing)} of {plural(len(values), per)}"
         return "inconclusive", f"{'; '.join(reasons)}{which}"
     if len(values) < MIN_VALUES:
         return "inconclusive", plural(len(values), per)
     counted = interval(values)
-    if claim.exists and any(_is_inside(value, claim.holds) for value in values):
-        return "supported", ""
-    if all(_is_inside(value, claim.holds) for value in counted):
+    is_one_inside = claim.exists and any(_is_inside(value, claim.holds) for value in values)
+    if is_one_inside or all(_is_inside(value, claim.holds) for value in counted):
         return "supported", ""
     if all(_is_outside(value, claim.holds) for value in counted):
         return "contradicted", ""
@@ -121,9 +105,7 @@ def _is_outside(value: float, holds: Range) -> bool:
 
 
 def _runs(data: Data, arms: Sequence[str]) -> list[Run]:
-    """List the runs of some arms, named as group/arm, or of whole groups; of all groups if none is named."""
-    groups = {group: nets for group, nets in data.items() if isinstance(nets, dict)}
+    """List the runs of some arms, named as group/arm, or of whole groups."""
+    groups = {name.split("/")[0]: data.get(name.split("/")[0], {}) for name in arms}
     named = {f"{group}/{arm}": runs for group, nets in groups.items() for arm, runs in nets.items()}
-    chosen = (runs for name, runs in named.items() if not arms or {name, name.split("/")[0]} & {*arms})
-    found = [run for runs in chosen if isinstance(runs, list) for run in runs]
-    return [cast(Run, run) for run in found if isinstance(run, dict) and "diverged_at" in run]
+    return [run for name, runs in named.items() if {name, name.split("/")[0]} & {*arms} for run in runs]

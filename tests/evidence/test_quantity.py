@@ -51,11 +51,12 @@ def test_medians_over_steps():
     ("measure", "text"),
     [
         (LOSS_RANGE.median(10, 3500), "needs 3,500 steps, ran 40"),
-        (LOSS_RANGE.median(first=40), "needs 40 steps, ran 40"),
+        (LOSS_RANGE.median(first=41), "needs 41 steps, ran 40"),
         (TRAIN_ACCURACY.at(41), "needs 41 steps, ran 40"),
         (TEST_ACCURACY.at(9000), "needs 9,000 steps, ran 40"),
         (TRAIN_ACCURACY.steps_to(0.9, within=50), "needs 50 steps, ran 40"),
         (TRAIN_ACCURACY.first(after=40), "needs 41 steps, ran 40"),
+        (LOSS_RANGE.median(first=40), "no largest - smallest loss of a scan in these steps"),
         (LOSS_RANGE.median(31, 39), "no largest - smallest loss of a scan in these steps"),
     ],
 )

@@ -86,7 +86,7 @@ def test_diverged_runs_are_counted():
     """All runs of the arms that a statistic reads are counted."""
     data = {"arms": {"a": [make_run(), make_run(1, diverged_at=2)], "b": [make_run()]}, "sweep": {"c": [make_run()]}}
     data = {**data, "config": {"seeds": [0, 1]}, "provenance": [{}]}
-    assert judge(make_claim(), data)[-2:] == (4, 1)
+    assert judge(make_claim(arms=("arms/a", "arms", "sweep")), data)[-2:] == (4, 1)
     assert judge(make_claim(arms=("arms/b",)), data)[-2:] == (1, 0)
     assert judge(make_claim(arms=("arms",)), data)[-2:] == (3, 1)
     assert judge(make_claim(arms=("arms/a", "sweep")), data)[-2:] == (3, 1)
