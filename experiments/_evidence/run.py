@@ -13,23 +13,26 @@ class Run(TypedDict):
     """One net, trained from one seed; a subject whose runs record something else extends this type.
 
     What a run recorded of a kind has `step`, and lists with an entry per step; None is a number that is not finite.
+
+    Attributes:
+        train: loss, loss_change and accuracy; each point is the mean over `window` steps from its own on.
+        test: loss and accuracy of all test examples, and recalibrated ones; the last entry is after the last step.
+        landscape, random_direction: loss, gradient_distance and smoothness, (scans, points); gradient_norm, (scans,).
+        successive_gradients, shift: layers, {layer: {quantity: (measurements,)}}.
+        drift: layers, too, with an entry per measurement and unit.
     """
 
     seed: int
     diverged_at: int | None
     seconds: NotRequired[float]
-    train: NotRequired[
-        Recorded
-    ]  # loss, loss_change, accuracy; each point is the mean over `window` steps from its own on
-    test: NotRequired[
-        Recorded
-    ]  # loss and accuracy of all test examples, also recalibrated_...; last after the last step
-    landscape: NotRequired[Recorded]  # loss, gradient_distance and smoothness (scans, points); gradient_norm (scans,)
-    random_direction: NotRequired[Recorded]  # the same
-    successive_gradients: NotRequired[Recorded]  # layers: {layer: {quantity: (measurements,)}}
-    shift: NotRequired[Recorded]  # the same
+    train: NotRequired[Recorded]
+    test: NotRequired[Recorded]
+    landscape: NotRequired[Recorded]
+    random_direction: NotRequired[Recorded]
+    successive_gradients: NotRequired[Recorded]
+    shift: NotRequired[Recorded]
     dummy_shift: NotRequired[Recorded]
-    drift: NotRequired[Recorded]  # layers, too, but (measurements, units)
+    drift: NotRequired[Recorded]
     percentiles: NotRequired[Recorded]
 
 
