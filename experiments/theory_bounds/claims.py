@@ -1,15 +1,15 @@
 """Claims of the theorems, each checked on the units of real networks."""
 
 from dataclasses import replace
+from typing import Any
 
-from experiments._evidence.claim import Claim, Range, above, below
+from experiments._evidence.claim import Claim
 from experiments._evidence.quantity import Measure
 from experiments._evidence.statistic import Statistic
 from experiments._nets import NETS
 from experiments.theory_bounds.quantities import ACCEPTED, SHOWN, largest_error, share
 
 _SANTURKAR, _IOFFE = "Santurkar et al. 2018", "Ioffe & Szegedy 2015, Sec. 3.3"
-_ALWAYS = above(0.9999)
 
 
 def _in(arm: str, measure: Measure) -> Statistic:
@@ -17,22 +17,15 @@ def _in(arm: str, measure: Measure) -> Statistic:
 
 
 def _equality(name: str, statement: str, source: str, arm: str = "batch_norm", accepted: float = ACCEPTED) -> Claim:
-    """Make the claim that two sides are equal."""
-    return Claim(f"theory_{name}", statement, source, _in(arm, largest_error(name)), below(accepted), "proved")
+    return Claim(f"theory_{name}", statement, source, _in(arm, largest_error(name)).below(accepted), "proved")
 
 
 def _bound(
-    name: str,
-    statement: str,
-    source: str,
-    holds_at: tuple[str, str],
-    published: str = "proved",
-    caveat_of: str | None = None,
-    holds: Range = _ALWAYS,
+    name: str, statement: str, source: str, holds_at: tuple[str, str], published: str = "proved", **more: Any
 ) -> Claim:
-    """Make the claim that a statement holds at all units and steps of a net, or at a share of them."""
+    """Make the claim that a statement holds at all units and steps of a net."""
     arm, measured = holds_at
-    return Claim(f"theory_{name}", statement, source, _in(arm, share(measured)), holds, published, caveat_of)
+    return Claim(f"theory_{name}", statement, source, _in(arm, share(measured)).above(0.9999), published, **more)
 
 
 CLAIMS = (
@@ -64,7 +57,7 @@ CLAIMS = (
         "the same premise, with the scales that training chose",
         ("batch_norm", "isotropic_holds"),
         "stated",
-        "theory_second_line_premise",
+        caveat_of="theory_second_line_premise",
     ),
     _bound(
         "second_line",
@@ -72,7 +65,7 @@ CLAIMS = (
         "the same inequality, where the premise may fail",
         ("batch_norm", "relaxed_holds"),
         "-",
-        "theory_second_line_premise",
+        caveat_of="theory_second_line_premise",
     ),
     _equality(
         "preserved_outputs",
@@ -93,7 +86,7 @@ CLAIMS = (
         "the same comparison, with the scales that training chose",
         ("batch_norm", "gradient_not_larger"),
         "-",
-        "theory_gradient_not_larger",
+        caveat_of="theory_gradient_not_larger",
     ),
     _bound(
         "theorem_4_4",
@@ -107,7 +100,7 @@ CLAIMS = (
         f"{_SANTURKAR}, Theorem 4.4, whose printed line loses factors of m and lambda squared",
         ("batch_norm", "printed_holds"),
         "printed; the proof gives the corrected form",
-        "theory_theorem_4_4",
+        caveat_of="theory_theorem_4_4",
     ),
     _bound(
         "theorem_c_1",
@@ -116,9 +109,7 @@ CLAIMS = (
         ("batch_norm", "c_1_as_bound_holds"),
     ),
     _equality(
-        "lemma_4_5",
-        "With batch norm the nearest optimum is closer by what Lemma 4.5 says.",
-        f"{_SANTURKAR}, Lemma 4.5",
+        "lemma_4_5", "With batch norm the nearest optimum is closer by what Lemma 4.5 says.", f"{_SANTURKAR}, Lemma 4.5"
     ),
     _equality(
         "orthogonal",
@@ -126,16 +117,12 @@ CLAIMS = (
         f"{_IOFFE}: scale invariance",
     ),
     _equality(
-        "rescaled_weights_gradient",
-        "Weights that are a times as large have a gradient a times as small.",
-        _IOFFE,
+        "rescaled_weights_gradient", "Weights that are a times as large have a gradient a times as small.", _IOFFE
     ),
-    _bound(
-        "smoother",
+    Claim(
+        "theory_smoother",
         "The condition under which Theorem 4.2 makes the landscape smoother holds at most units and steps.",
         f"{_SANTURKAR}, Theorem 4.2: a positive semidefinite Hessian, and a gradient that points with the activations",
-        ("batch_norm", "smoother"),
-        "-",
-        holds=above(0.5),
+        _in("batch_norm", share("smoother")).above(0.5),
     ),
 )

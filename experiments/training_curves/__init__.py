@@ -43,8 +43,6 @@ PRESETS = {
 }
 
 NETS = {"plain": {"norm": "none"}, "batch_norm": {}, "batch_norm_4": {"norm_layers": (4,)}}
-
-
 # What the data file keeps of a run: all of it.
 KEEP: dict[str, Any] = {"arms": {"train": whole}}
 
@@ -57,9 +55,3 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
         for net, changes in NETS.items()
     }
     return {"arms": arms}
-
-
-def by_rate(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort the runs by learning rate, then by net."""
-    rates = [f"{rate:g}" for rate in data["config"]["learning_rates"]]
-    return {rate: {net: data["arms"][f"{net}_{rate}"] for net in NETS} for rate in rates}
