@@ -138,7 +138,7 @@ def test_ranges_in_words_and_pictures():
 
     def make(supported, values, unit=TIMES):
         statistic = Statistic(lambda data: dict(enumerate(values)), "x", "", (), unit)
-        claim = Claim("c", "S.", "s", Criterion(statistic, supported))
+        claim = Claim("S.", "s", Criterion(statistic, supported))
         return claim, judge(claim, {})
 
     inf, nan = float("inf"), float("nan")

@@ -1,7 +1,7 @@
 """Claims: what a source says, as a statistic and the range of it in which the saying holds."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments._evidence.statistic import Criterion, Range, Statistic
 
@@ -11,7 +11,6 @@ class Claim:
     """What a source says.
 
     Attributes:
-        name: unique; lower-case words joined by underscores.
         statement: the claim, in one sentence that can turn out wrong.
         source: paper and figure or section.
         criterion: the statistic that decides it, and the range in which it holds.
@@ -19,9 +18,9 @@ class Claim:
         caveat_of: name of the claim of which this one is the known counter-example.
         exists: a source says that something can be: one value in the range is enough.
         remark: why the statistic, or its range, is what it is.
+        name: lower-case words joined by underscores; `claims` gives it.
     """
 
-    name: str
     statement: str
     source: str
     criterion: Criterion
@@ -29,12 +28,13 @@ class Claim:
     caveat_of: str | None = None
     exists: bool = False
     remark: str = ""
+    name: str = ""
 
     def __post_init__(self):
         low, high = self.holds
         if not low < high:
             raise ValueError(f"holds must be a range from low to high, got {self.holds}.")
-        if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", self.name):
+        if not re.fullmatch("([a-z0-9]+(_[a-z0-9]+)*)?", self.name):
             raise ValueError(f"name must be lower-case words joined by underscores, got {self.name!r}.")
 
     @property
@@ -46,3 +46,8 @@ class Claim:
     def holds(self) -> Range:
         """The range in which it holds."""
         return self.criterion.holds
+
+
+def claims(**by_name: Claim) -> tuple[Claim, ...]:
+    """Give claims their names."""
+    return tuple(replace(claim, name=name) for name, claim in by_name.items())

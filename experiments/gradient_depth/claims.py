@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._evidence.claim import Claim
+from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import TIMES, Format
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Data, Recorded, Run, array, settings
@@ -76,44 +76,38 @@ def _farthest(data: Data) -> Statistic:
     return replace(farthest, who=f"BN, of all depths and scales the one that is farthest from {_PUBLISHED}")
 
 
-CLAIMS = (
-    Claim(
-        "depth_bounded",
+CLAIMS = claims(
+    depth_bounded=Claim(
         "Batch norm keeps gradients from exploding or vanishing with depth.",
         'article "Batch normalization vs internal covariate shift"',
         _deepest(TO_SECOND.median(0, 0)).between(0.1, 10),
     ),
-    Claim(
-        "depth_growth",
+    depth_growth=Claim(
         "At initialisation it lets them grow by a fifth per layer, whatever the depth and the scale of the weights.",
         "Yang et al. 2019, mean-field theory; a run of ours before this experiment",
         _of_nets(_farthest).between(1.15, 1.27),
         "2.9 / 0.52, 128 / 0.52 and 5,190 / 0.59 in 10, 30 and 50 layers, or 1.208 times per layer",
         caveat_of="depth_bounded",
     ),
-    Claim(
-        "depth_later",
+    depth_later=Claim(
         "After 100 steps of training they grow by less than a tenth per layer in the deepest net.",
         _DURATION,
         _deepest(GROWTH.median(100, 100)).between(0.9, 1.1),
         caveat_of="depth_bounded",
     ),
-    Claim(
-        "depth_later_bounded",
+    depth_later_bounded=Claim(
         "That makes them bounded: it is a matter of initialisation.",
         _DURATION,
         _deepest(TO_SECOND.median(100, 100)).between(0.1, 10),
         caveat_of="depth_bounded",
     ),
-    Claim(
-        "depth_scale_plain",
+    depth_scale_plain=Claim(
         "Without batch norm, gradients vanish or explode with the scale of the initial weights, layer by layer.",
         "Ioffe & Szegedy 2015, Sec. 3.3; a run of ours before this experiment",
         _by_scale("plain").between(1.8, 2.2),
         "7·10¹⁴ / 0.72 in 50 layers, or 2.0 times per layer",
     ),
-    Claim(
-        "depth_scale",
+    depth_scale=Claim(
         "With batch norm they do not.",
         "Ioffe & Szegedy 2015, Sec. 3.3",
         _by_scale("batch_norm").between(0.95, 1.05),

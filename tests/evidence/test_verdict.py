@@ -18,7 +18,7 @@ from experiments._evidence.verdict import coverage, interval, judge
 def make_claim(values=(), holds=(1, math.inf), arms=(), **fields):
     """Make a claim whose statistic has the given values."""
     statistic = Statistic(lambda data: dict(enumerate(values)), "x", "", arms, TIMES)
-    return Claim("demo", "It is so.", "S", Criterion(statistic, holds), **fields)
+    return Claim("It is so.", "S", Criterion(statistic, holds), **fields)
 
 
 @pytest.mark.parametrize(
