@@ -44,9 +44,7 @@ GROWTH = _quantity(
     "growth of the gradient per hidden layer towards the input, geometric mean",
     TIMES,
 )
-_ROOT = _quantity(lambda norm: norm[1] ** (1 / (len(norm) - 1)), f"{SECOND.words}, to the power of 1 / depth").median(
-    0, 0
-)
+_ROOT = _quantity(lambda norm: norm[1] ** (1 / (len(norm) - 1)), f"{SECOND.words}, to the power of 1 / depth")
 
 
 def by_setting(arms: Mapping[str, Any]) -> dict[Setting, Arms]:
@@ -66,7 +64,7 @@ def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1) -> Sta
 
 def _by_scale(net: str) -> Statistic:
     """Return by what factor per layer the gradient of the deepest net is larger if weights are twice as large."""
-    return _deepest(_ROOT, net, 2) / _deepest(_ROOT, net)
+    return _deepest(_ROOT.median(0, 0), net, 2) / _deepest(_ROOT.median(0, 0), net)
 
 
 def _farthest(data: Data) -> Statistic:

@@ -48,7 +48,6 @@ def bands(data: Data) -> dict[str, list[Run]]:
 
 
 def _join(seed: int, runs: dict[float, Run]) -> BandRun:
-    """Measure the bands over some runs, by their learning rate."""
     steps = max((_losses(run)[0] for run in runs.values()), key=lambda steps: max(steps, default=-1))
     probed = max((np.array(recorded(run, "successive_gradients")["step"]) for run in runs.values()), key=len)
     ends, slowest = [run["diverged_at"] for run in runs.values() if run["diverged_at"] is not None], min(runs)

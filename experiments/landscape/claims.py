@@ -4,13 +4,11 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from experiments._evidence import quantities as q
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import Format
 from experiments._evidence.quantity import Measure, Quantity
-from experiments._evidence.run import Data, Recorded, array
+from experiments._evidence.run import Data, array
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join, largest
 from experiments._evidence.value import Missing
 from experiments.landscape.bands import NETS, band, bands
@@ -62,25 +60,19 @@ def _of_bands(statistic: Statistic) -> Statistic:
     return replace(statistic, of=of, arms=("multirun",))
 
 
-def _fall(scans: Recorded) -> np.ndarray:
-    """Divide the smoothness at the smallest step by that at the next one."""
-    smoothness = array(scans["smoothness"])
-    return smoothness[:, 0] / smoothness[:, 1]
-
-
-def loss_and_change(train: Recorded) -> np.ndarray:
-    """Add to the loss how far it moves in a step."""
-    return array(train["loss"]) + array(train["loss_change"])
-
-
-def relative_change(train: Recorded) -> np.ndarray:
-    """Divide how far the loss moves in a step by the loss."""
-    return array(train["loss_change"]) / array(train["loss"])
-
-
-_FALL = Quantity("landscape", _fall, "smoothness at the smallest step / at the next")
-LOSS_AND_CHANGE = Quantity("train", loss_and_change, "L + |L - L before| of successive batches")
-_RELATIVE_CHANGE = Quantity("train", relative_change, "|L - L before| / L of successive batches")
+_FALL = q.scan(
+    "smoothness", lambda rows, axis: rows[:, 0] / rows[:, 1], "smoothness at the smallest step / at the next"
+)
+LOSS_AND_CHANGE = Quantity(
+    "train",
+    lambda train: array(train["loss"]) + array(train["loss_change"]),
+    "L + |L - L before| of successive batches",
+)
+RELATIVE_CHANGE = Quantity(
+    "train",
+    lambda train: array(train["loss_change"]) / array(train["loss"]),
+    "|L - L before| / L of successive batches",
+)
 _RANGE, _CHANGE, _SMOOTHNESS = (
     quantity.median(*_EARLY) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE, q.SMOOTHNESS)
 )
@@ -200,7 +192,7 @@ CLAIMS = claims(
     landscape_loss_change_relative=Claim(
         "That is the loss, not its change: in units of the loss, it changes more with batch norm.",
         "the same, apart; F. Mameli's variance of the losses",
-        _larger(_RELATIVE_CHANGE.median(*_EARLY)).above(1),
+        _larger(RELATIVE_CHANGE.median(*_EARLY)).above(1),
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="landscape_loss_change",
     ),

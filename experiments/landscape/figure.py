@@ -11,7 +11,7 @@ from experiments._evidence import quantities as q
 from experiments._evidence.curve import rolling_mean
 from experiments._evidence.format import Format, plural
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import Arms, all_runs, layer_names
+from experiments._evidence.run import Arms, all_runs, layer_names, recorded
 from experiments._figures import captions, style
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.landscape import along_gradient
@@ -25,9 +25,10 @@ _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
 def plot(data: dict[str, Any]) -> Figure:
     """Draw scans along the gradient and along random directions, successive gradients, and the deep linear network."""
     vgg, deep = data["config"]["vgg"], data["config"]["deep_linear"]
+    rates = [_rates(data)] if data.get("multirun") else []
     return make_figure(
         "The landscape with and without batch norm",
-        [_along_gradient(data), _along_random(data), _successive(data), *_rates(data), _deep_linear(data)],
+        [_along_gradient(data), _along_random(data), _successive(data), *rates, _deep_linear(data)],
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg)],
         [
@@ -35,7 +36,7 @@ def plot(data: dict[str, Any]) -> Figure:
             "bands of the other panels of the VGG: from the smallest to the largest seed",
         ],
         [captions.deep_linear(deep), f"its {captions.scans(deep).partition(' along')[0]}"],
-        _several_rates(data),
+        _several_rates(data) if rates else [],
         captions.origin(data, "training, scans and tests"),
         marks=[Line2D([], [], color=style.INK, linestyle="--", label="random direction")],
     )
@@ -64,7 +65,6 @@ def _along_random(data: dict[str, Any]) -> Block:
 
 
 def _both(arms: Arms, quantity: Quantity, title: str, ylabel: str, **look: Any) -> Curves:
-    """Show a quantity along the gradient and along random directions."""
     return Curves(arms, [Line(quantity), Line(q.along_random(quantity), "--")], title=title, ylabel=ylabel, **look)
 
 
@@ -112,10 +112,8 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.nan], rolling_mean(values[1:], max(1, len(values) // 60))])
 
 
-def _rates(data: dict[str, Any]) -> list[Block]:
-    """Show bands over runs of several learning rates; nothing where there are none."""
-    if not data.get("multirun"):
-        return []
+def _rates(data: dict[str, Any]) -> Block:
+    """Show bands over runs of several learning rates."""
     joined, sizes = bands(data), data["config"]["rates"]
     # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
     low, high = _ends(joined)
@@ -131,7 +129,7 @@ def _rates(data: dict[str, Any]) -> list[Block]:
         looks[kind] |= {"scale": scale, "ylim": limits}
     row = [Band(joined, band(kind, "low"), band(kind, "high"), **look) for kind, look in looks.items()]
     heading = f"The replications' landscape: runs at {len(sizes)} learning rates from {min(sizes):g} to {max(sizes):g}"
-    return [Block(heading, [row])]
+    return Block(heading, [row])
 
 
 def _ends(joined: Arms) -> tuple[float, float]:
@@ -143,13 +141,10 @@ def _ends(joined: Arms) -> tuple[float, float]:
 
 
 def _several_rates(data: dict[str, Any]) -> list[str]:
-    """Describe such runs, and what their bands are; nothing where there are none."""
-    if not data.get("multirun"):
-        return []
-    run = next(iter(data["multirun"].values()))[0]
+    """Describe such runs, and what their bands are."""
+    window = plural(recorded(all_runs(data["multirun"])[0], "train")["window"], "step")
     return [
-        f"learning rates {', '.join(f'{rate:g}' for rate in data['config']['rates'])}: loss averaged over "
-        f"{plural(run['train']['window'], 'step')}",
+        f"learning rates {', '.join(f'{rate:g}' for rate in data['config']['rates'])}: loss averaged over {window}",
         "bands from the smallest to the largest of a seed's runs, medians over seeds",
     ]
 

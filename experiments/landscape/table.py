@@ -99,7 +99,6 @@ def _plateau(data: dict[str, Any]) -> str:
 
 
 def _decided(name: str, data: dict[str, Any]) -> float:
-    """Return the median of a claim's statistic."""
     return next(judge(claim, data).median for claim in CLAIMS if claim.name == f"landscape_{name}")
 
 
@@ -108,5 +107,4 @@ def _ratio(measure: Measure, data: dict[str, Any]) -> float:
 
 
 def _times(value: float) -> str:
-    """Write how many times."""
     return "an unknown number of times" if math.isnan(value) else f"{TIMES.number(value)} times"

@@ -230,7 +230,6 @@ def check_optimum(model: Model, layer: int, variables: Variables, batch: Batch, 
 
 
 def _at_most(value: Array, bound: Array) -> Array:
-    """Return whether a number is at most another, up to rounding."""
     return value <= bound + _ROUNDING * jnp.abs(bound)
 
 

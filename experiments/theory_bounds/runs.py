@@ -170,9 +170,8 @@ def summarise_units(found: dict[str, jax.Array]) -> dict[str, dict[str, Any]]:
 
     Units without a gradient are counted, and left out of the rest.
     """
-    values = {name: np.asarray(value) for name, value in found.items()}
-    active = values.pop("active")
-    kept = {name: value[active] for name, value in values.items()}
+    active = np.asarray(found["active"])
+    kept = {name: np.asarray(value)[active] for name, value in found.items() if name != "active"}
     conditions = {name: value for name, value in kept.items() if value.dtype == bool}
     conditions["smoother"] = kept["aligned"] & kept["positive"]
     removed = np.clip(1 - kept["gradient_ratio"] ** 2, EDGES[0], None)
@@ -198,18 +197,14 @@ def _quantiles(values: Any) -> list[float]:
 
 
 def _widen(tree: Any) -> Any:
-    """Copy arrays to float64."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), tree)
 
 
 def _columns(checks: list[list[dict[str, dict[str, Any]]]]) -> dict[str, dict[str, list]]:
     """Turn a dictionary per step and layer into lists over steps; of errors the largest over layers, of histograms the sum."""
     joined = {"errors": _largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
-    first = checks[0][0]
-    return {
-        kind: {
-            name: [joined.get(kind, list)([layer[kind][name] for layer in step]) for step in checks]
-            for name in first[kind]
-        }
-        for kind in first
-    }
+
+    def column(kind: str, name: str) -> list:
+        return [joined.get(kind, list)([layer[kind][name] for layer in step]) for step in checks]
+
+    return {kind: {name: column(kind, name) for name in names} for kind, names in checks[0][0].items()}
