@@ -18,7 +18,6 @@ PRESETS = {
     "paper": VGGRun(**{**PAPER, **DRIFT, "drift_layers": (2, 3, 9, 11)}, seeds=(0, 1, 2)),
 }
 
-# What the data file keeps of a run.
 KEEP = {"arms": {"train": training(250, "accuracy"), "drift": drift("successive", "cumulative", shapes=40)}}
 
 

@@ -43,7 +43,6 @@ PRESETS = {
     "paper": Config(VGGRun(**PAPER, **_VGG, seeds=(0, 1, 2)), DEEP_LINEAR),
 }
 
-# What the data file keeps of a run.
 _SHIFT = by_layer("difference", "relative_difference", "cosine")
 KEEP = {
     "arms": {"train": training(200, "loss", "accuracy"), "shift": _SHIFT, "dummy_shift": whole},

@@ -45,7 +45,6 @@ PRESETS = {
 }
 NORMS = ("l1", "l2", "linf")
 
-# What the data file keeps of a run.
 KEEP = {
     "arms": {
         "train": training(100, "accuracy"),

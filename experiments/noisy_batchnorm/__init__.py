@@ -42,8 +42,6 @@ PRESETS = {
 
 NOISY = ("noisy_batch", "noise", "relative_noise")
 
-
-# What the data file keeps of a run.
 KEEP = {
     "arms": {"train": training(250, "loss", "accuracy"), "drift": drift("successive")},
     "sweep": {"train": training(100, "loss", "accuracy")},

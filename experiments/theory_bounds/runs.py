@@ -129,13 +129,7 @@ def check_layer(
 ) -> dict[str, dict[str, Any]]:
     """Check everything on one layer of a net in training, in float64; batch norm that is not there is inserted.
 
-    Args:
-        config: of the network.
-        arm: "plain" or "batch_norm".
-        layer: from 1 at the input.
-        variables: of the network as it is trained.
-        batch: of the next step.
-        first: the parameters at the start of training.
+    The batch is that of the next step, `first` are the parameters at the start of training.
 
     Returns:
         "errors", "counts", "ratios" (three quantiles) and "histogram", each by name.

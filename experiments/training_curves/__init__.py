@@ -42,7 +42,6 @@ PRESETS = {
 }
 
 NETS = {"plain": {"norm": "none"}, "batch_norm": {}, "batch_norm_4": {"norm_layers": (4,)}}
-# What the data file keeps of a run: all of it.
 KEEP: dict[str, Any] = {"arms": {"train": whole}}
 
 
