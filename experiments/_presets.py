@@ -28,6 +28,8 @@ CPU: dict[str, Any] = {
 }
 # Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
 DEEP_LINEAR = DeepLinearRun(probes=("landscape", "random_direction", "shift"), seeds=tuple(range(10)))
+# Of the VGG, activation_drift, lp_norms and noisy_batchnorm measure the same, so that they share runs.
+DRIFT: dict[str, Any] = {"probes": ("landscape", "drift"), "drift_layers": (3, 8, 10)}
 # The paper does not name the depth; it plots layers up to number 13. The L2 penalty is inferred from its loss curves.
 PAPER: dict[str, Any] = {"depth": "13", "head": "4096", "weight_decay": 5e-4, "probe_penalty": True}
 SMOKE_DEEP_LINEAR: dict[str, Any] = {

@@ -13,7 +13,7 @@ from experiments._evidence.quantities import GRADIENT_CHANGE, HIGHEST_LOSS, LOWE
 from experiments._evidence.verdict import judge
 from experiments._training.log import curves as run_curves
 from experiments.landscape import table as tables
-from experiments.landscape.claims import loss_and_change, relative_change
+from experiments.landscape.claims import LOSS_AND_CHANGE, RELATIVE_CHANGE
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,9 @@ def test_long_runs_have_all_claims():
 
 def test_losses_and_their_changes():
     """Each loss and how far it is from that of the step before, which the first has not, also where steps are averaged."""
-    train = {"loss": [1.0, 3.0, 2.0], "loss_change": [None, 2.0, 1.0]}
-    np.testing.assert_array_equal(loss_and_change(train), [np.nan, 5, 3])
-    np.testing.assert_array_equal(relative_change(train), [np.nan, 2 / 3, 1 / 2])
+    train = {"step": [0, 1, 2], "loss": [1.0, 3.0, 2.0], "loss_change": [None, 2.0, 1.0]}
+    np.testing.assert_array_equal(LOSS_AND_CHANGE.values(train), [np.nan, 5, 3])
+    np.testing.assert_array_equal(RELATIVE_CHANGE.values(train), [np.nan, 2 / 3, 1 / 2])
     losses = [float(1 + i % 2) for i in range(1000)]
     log = [{"kind": "train", "step": 0, "loss": losses, "accuracy": [0.5] * 1000}]
     found = run_curves(log, {})["train"]

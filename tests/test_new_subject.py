@@ -33,23 +33,19 @@ def groups(config):
 ''',
     "claims": '''"""Claims about it."""
 
-from experiments._evidence.claim import Claim, within
+from experiments._evidence.claim import Claim, claims
 from experiments._evidence.quantities import TRAIN_ACCURACY
 
-CLAIMS = (
-    Claim(
-        "dummy_as_good",
+CLAIMS = claims(
+    dummy_as_good=Claim(
         "It trains as well as batch norm.",
         "nobody yet",
-        TRAIN_ACCURACY.median(10, 40).minus("l2", "batch_norm"),
-        within(0.5),
+        TRAIN_ACCURACY.median(10, 40).minus("l2", "batch_norm").within(0.5),
     ),
-    Claim(
-        "dummy_late",
+    dummy_late=Claim(
         "Later it does so, too.",
         "nobody yet",
-        TRAIN_ACCURACY.at(5000).minus("l2", "batch_norm"),
-        within(0.5),
+        TRAIN_ACCURACY.at(5000).minus("l2", "batch_norm").within(0.5),
         caveat_of="dummy_as_good",
     ),
 )

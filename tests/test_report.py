@@ -13,7 +13,7 @@ from experiments import _report
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES
-from experiments._evidence.statistic import Statistic
+from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
 from experiments._report import words
 from experiments._report.strip import strip
@@ -137,7 +137,8 @@ def test_ranges_in_words_and_pictures():
     """Ends of ranges are short; the strip has a mark per value, infinite ones at its end, and none for what is not there."""
 
     def make(supported, values, unit=TIMES):
-        claim = Claim("c", "S.", "s", Statistic(lambda data: dict(enumerate(values)), "x", "", (), unit), supported)
+        statistic = Statistic(lambda data: dict(enumerate(values)), "x", "", (), unit)
+        claim = Claim("S.", "s", Criterion(statistic, supported))
         return claim, judge(claim, {})
 
     inf, nan = float("inf"), float("nan")

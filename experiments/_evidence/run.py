@@ -1,6 +1,6 @@
 """What the data of an experiment hold: configuration, provenance, and the runs of each net."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
@@ -78,7 +78,7 @@ def layer_number(name: str) -> int:
     return int(name.rpartition("_")[2])
 
 
-def settings(arms: Arms) -> dict[str, dict[str, Runs]]:
+def settings(arms: Arms, nets: Iterable[str] = ("plain", "batch_norm")) -> dict[str, dict[str, Runs]]:
     """Group arms by the setting that their names have after the net's: {setting: {net: runs}}."""
     found: dict[str, dict[str, Runs]] = {}
     for arm, runs in arms.items():

@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments._evidence.format import TIMES, Format, listing
 from experiments._evidence.run import Data
 from experiments._evidence.value import combine, divide, subtract
 
 BySeed = dict[int, float]
+Range = tuple[float, float]
 
 
 class NotInDataError(LookupError):
@@ -56,6 +57,22 @@ class Statistic:
         """Divide by another statistic, seed by seed."""
         return join((self, other), divide, " / ", TIMES)
 
+    def above(self, low: float) -> "Criterion":
+        """Ask for more than a number."""
+        return Criterion(self, (low, math.inf))
+
+    def below(self, high: float) -> "Criterion":
+        """Ask for less than a number."""
+        return Criterion(self, (-math.inf, high))
+
+    def between(self, low: float, high: float) -> "Criterion":
+        """Ask for the open range between two numbers."""
+        return Criterion(self, (low, high))
+
+    def within(self, distance: float, of: float = 0.0) -> "Criterion":
+        """Ask for less than a distance from a number."""
+        return Criterion(self, (of - distance, of + distance))
+
     def in_units_of(self, unit: Callable[[Data], float], words: str) -> "Statistic":
         """Divide by a number that the configuration holds, such as 2 / learning rate."""
 
@@ -76,6 +93,13 @@ class Statistic:
             return self.of(data)
 
         return replace(self, of=of)
+
+
+class Criterion(NamedTuple):
+    """A statistic, and the open range in which a claim holds; an infinite end is part of it."""
+
+    statistic: Statistic
+    holds: Range
 
 
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:

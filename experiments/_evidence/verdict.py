@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
-from experiments._evidence.claim import Claim, Range
+from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run
-from experiments._evidence.statistic import NotInDataError
+from experiments._evidence.statistic import NotInDataError, Range
 from experiments._evidence.value import AtLeast, AtMost, Bound, spread
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]

@@ -18,6 +18,7 @@ from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import BINS, Curves, Dots, Line, Panel, Percentiles, Ridges
 from experiments._figures.panels.panel import mark
 from experiments._nets import NETS
+from experiments.activation_drift.table import since
 
 
 def plot(data: dict[str, Any]) -> Figure:
@@ -45,10 +46,6 @@ def plot(data: dict[str, Any]) -> Figure:
     )
 
 
-def _since(data: dict[str, Any]) -> dict[Since, str]:
-    return {"successive": f"in {data['config']['probe_every']} steps", "cumulative": "from the start"}
-
-
 def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence[Panel]]:
     """Show a layer: the ridges of each net; percentiles, and how far the mean moves."""
     arms, unit, name = data["arms"], subject(data["config"]), f"layer {layer_number(layer)}"
@@ -58,10 +55,8 @@ def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence
         for net, runs in arms.items()
     ]
     moved = [
-        Curves(
-            arms, [Line(drift(layer, "mean", since))], title=capital(f"{words}: {name}"), ylabel="|change of the mean|"
-        )
-        for since, words in _since(data).items()
+        Curves(arms, [Line(drift(layer, "mean", at))], title=capital(f"{words}: {name}"), ylabel="|change of the mean|")
+        for at, words in since(data).items()
     ]
     percentiles = Percentiles(arms, partial(_percentiles, layer=layer), title=f"15, 50, 85 %: {name}", ylabel=unit)
     return ridges, [percentiles, *moved]
@@ -72,20 +67,21 @@ def _summary(data: dict[str, Any], layers: list[str]) -> list[list[Panel]]:
     names = {str(layer_number(layer)): layer for layer in layers}
     arms: Arms = data["arms"]
 
-    def dots(moment: Moment, since: Since, words: str, relative: bool) -> Panel:
+    def dots(moment: Moment, at: Since, words: str, relative: bool) -> Panel:
         return Dots(
             arms,
             dict.fromkeys(names, arms),
-            {"": lambda name: typical(names[name], moment, since, relative=relative)},
+            {"": lambda name: typical(names[name], moment, at, relative=relative)},
             each=True,
             title=f"{moment.capitalize()}\n{words}",
             xlabel="layer",
             ylabel="|change|" + f" / {'std' if moment == 'mean' else moment}" * relative,
         )
 
-    since = _since(data).items()
     moments: tuple[Moment, ...] = ("mean", "variance")
-    return [[dots(moment, *of, relative) for of in since for relative in (False, True)] for moment in moments]
+    return [
+        [dots(moment, *at, relative) for at in since(data).items() for relative in (False, True)] for moment in moments
+    ]
 
 
 def _kept(run: Run, layer: str, name: str) -> Any:

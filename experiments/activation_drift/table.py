@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments._evidence.drift import layer_titles, ratios, subject, typical
+from experiments._evidence.drift import Since, layer_titles, ratios, subject, typical
 from experiments._evidence.format import TIMES
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.run import all_runs, layer_names, layer_number
@@ -17,15 +17,19 @@ _MOMENTS: dict[str, tuple[Any, bool]] = {
 }
 
 
+def since(data: dict[str, Any]) -> dict[Since, str]:
+    """Name what drifts are measured from."""
+    return {"successive": f"in {data['config']['probe_every']} steps", "cumulative": "from the start"}
+
+
 def summarise(data: dict[str, Any]) -> str:
     """Put the drifts into a table per layer: a row per drift, a column per net."""
     arms, nets = data["arms"], ("plain", "batch_norm")
-    since: dict[Any, str] = {"successive": f"in {data['config']['probe_every']} steps", "cumulative": "from the start"}
     lines = ["", *by_measure(arms, {"test accuracy": TEST_ACCURACY.at_end()})]
     for layer in layer_names(all_runs(arms), "drift"):
         rows = {
             f"{name}, {when}": typical(layer, moment, start, relative=relative)
-            for start, when in since.items()
+            for start, when in since(data).items()
             for name, (moment, relative) in _MOMENTS.items()
         }
         lines += ["", f"Layer {layer_number(layer)}, drift of", *by_measure(arms, rows, nets)]

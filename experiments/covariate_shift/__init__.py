@@ -35,17 +35,14 @@ class Config:
 
 
 _VGG: dict[str, Any] = {"probes": ("shift", "dummy_shift")}
-
+_SMOKE = DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("shift",))
 PRESETS = {
     "cpu": Config(VGGRun(**CPU, **_VGG), DEEP_LINEAR),
-    "smoke": Config(
-        VGGRun(**SMOKE, **_VGG), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("shift",)), vgg_optimizers=(("sgd", 0.1),)
-    ),
+    "smoke": Config(VGGRun(**SMOKE, **_VGG), _SMOKE, vgg_optimizers=(("sgd", 0.1),)),
     "mameli": Config(VGGRun(**MAMELI, **_VGG), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
     "paper": Config(VGGRun(**PAPER, **_VGG, seeds=(0, 1, 2)), DEEP_LINEAR),
 }
 
-# What the data file keeps of a run.
 _SHIFT = by_layer("difference", "relative_difference", "cosine")
 KEEP = {
     "arms": {"train": training(200, "loss", "accuracy"), "shift": _SHIFT, "dummy_shift": whole},

@@ -24,10 +24,8 @@ def plot(data: dict[str, Any]) -> Figure:
     vgg, linear = data["config"]["vgg"], data["config"]["deep_linear"]
     blocks = [_block(vgg, name, arms, _of_vgg(arms)) for name, arms in settings(data["arms"]).items()]
     for name, arms in settings(data["deep_linear"]).items():
-        loss = Curves(
-            arms, [Line(TRAIN_LOSS)], title="Training loss", ylabel="half the squared error, over all examples"
-        )
-        blocks.append(_block(linear, name, arms, [loss, None, None]))
+        look: Any = {"title": "Training loss", "ylabel": "half the squared error, over all examples"}
+        blocks.append(_block(linear, name, arms, [Curves(arms, [Line(TRAIN_LOSS)], **look), None, None]))
     return make_figure(
         "Internal covariate shift: a layer's gradient G, and G' when the layers before it have taken their step",
         blocks,
@@ -46,16 +44,12 @@ def plot(data: dict[str, Any]) -> Figure:
 
 def _block(config: dict[str, Any], setting: str, arms: Arms, first: Sequence[Panel | None]) -> Block:
     """Draw shift, relative shift and cosine in a column per layer, beside a first column."""
-    rows = [
-        [panel, *(_of_layer(arms, layer, quantity) for layer in config["shift_layers"][:2])]
-        for panel, quantity in zip(first, SHIFT, strict=True)
-    ]
+    rows = []
+    for panel, name in zip(first, SHIFT, strict=True):
+        layers = {layer: f"Layer {layer}" * (name == "difference") for layer in config["shift_layers"][:2]}
+        curves = [Curves(arms, [Line(shift(n, name))], title=title, **_AXES[name]) for n, title in layers.items()]
+        rows.append([panel, *curves])
     return Block(f"{capital(captions.network(config))}: {describe(setting)}", rows, height=1.9)
-
-
-def _of_layer(arms: Arms, layer: int, name: str) -> Panel:
-    title = f"Layer {layer}" if name == "difference" else ""
-    return Curves(arms, [Line(shift(layer, name))], title=title, **_AXES[name])
 
 
 def _of_vgg(arms: Arms) -> list[Panel]:

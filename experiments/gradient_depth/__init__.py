@@ -75,5 +75,4 @@ def _norms(record: Any, _rank: int) -> dict[str, Any]:
     return {"step": record["step"], "norm": [list(norms) for norms in zip(*layers, strict=True)]}
 
 
-# What the data file keeps of a run.
 KEEP = {"arms": {"gradients": ("successive_gradients", _norms)}}

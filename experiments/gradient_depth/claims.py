@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._evidence.claim import Claim
+from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import TIMES, Format
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Data, Recorded, Run, array, settings
@@ -44,9 +44,7 @@ GROWTH = _quantity(
     "growth of the gradient per hidden layer towards the input, geometric mean",
     TIMES,
 )
-_ROOT = _quantity(lambda norm: norm[1] ** (1 / (len(norm) - 1)), f"{SECOND.words}, to the power of 1 / depth").median(
-    0, 0
-)
+_ROOT = _quantity(lambda norm: norm[1] ** (1 / (len(norm) - 1)), f"{SECOND.words}, to the power of 1 / depth")
 
 
 def by_setting(arms: Mapping[str, Any]) -> dict[Setting, Arms]:
@@ -66,7 +64,7 @@ def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1) -> Sta
 
 def _by_scale(net: str) -> Statistic:
     """Return by what factor per layer the gradient of the deepest net is larger if weights are twice as large."""
-    return _deepest(_ROOT, net, 2) / _deepest(_ROOT, net)
+    return _deepest(_ROOT.median(0, 0), net, 2) / _deepest(_ROOT.median(0, 0), net)
 
 
 def _farthest(data: Data) -> Statistic:
@@ -76,53 +74,41 @@ def _farthest(data: Data) -> Statistic:
     return replace(farthest, who=f"BN, of all depths and scales the one that is farthest from {_PUBLISHED}")
 
 
-CLAIMS = (
-    Claim(
-        "depth_bounded",
+CLAIMS = claims(
+    depth_bounded=Claim(
         "Batch norm keeps gradients from exploding or vanishing with depth.",
         'article "Batch normalization vs internal covariate shift"',
-        _deepest(TO_SECOND.median(0, 0)),
-        (0.1, 10),
+        _deepest(TO_SECOND.median(0, 0)).between(0.1, 10),
     ),
-    Claim(
-        "depth_growth",
+    depth_growth=Claim(
         "At initialisation it lets them grow by a fifth per layer, whatever the depth and the scale of the weights.",
         "Yang et al. 2019, mean-field theory; a run of ours before this experiment",
-        _of_nets(_farthest),
-        (1.15, 1.27),
+        _of_nets(_farthest).between(1.15, 1.27),
         "2.9 / 0.52, 128 / 0.52 and 5,190 / 0.59 in 10, 30 and 50 layers, or 1.208 times per layer",
         caveat_of="depth_bounded",
     ),
-    Claim(
-        "depth_later",
+    depth_later=Claim(
         "After 100 steps of training they grow by less than a tenth per layer in the deepest net.",
         _DURATION,
-        _deepest(GROWTH.median(100, 100)),
-        (0.9, 1.1),
+        _deepest(GROWTH.median(100, 100)).between(0.9, 1.1),
         caveat_of="depth_bounded",
     ),
-    Claim(
-        "depth_later_bounded",
+    depth_later_bounded=Claim(
         "That makes them bounded: it is a matter of initialisation.",
         _DURATION,
-        _deepest(TO_SECOND.median(100, 100)),
-        (0.1, 10),
+        _deepest(TO_SECOND.median(100, 100)).between(0.1, 10),
         caveat_of="depth_bounded",
     ),
-    Claim(
-        "depth_scale_plain",
+    depth_scale_plain=Claim(
         "Without batch norm, gradients vanish or explode with the scale of the initial weights, layer by layer.",
         "Ioffe & Szegedy 2015, Sec. 3.3; a run of ours before this experiment",
-        _by_scale("plain"),
-        (1.8, 2.2),
+        _by_scale("plain").between(1.8, 2.2),
         "7·10¹⁴ / 0.72 in 50 layers, or 2.0 times per layer",
     ),
-    Claim(
-        "depth_scale",
+    depth_scale=Claim(
         "With batch norm they do not.",
         "Ioffe & Szegedy 2015, Sec. 3.3",
-        _by_scale("batch_norm"),
-        (0.95, 1.05),
+        _by_scale("batch_norm").between(0.95, 1.05),
         "no difference",
     ),
 )

@@ -43,7 +43,6 @@ def _by_layer(data: dict[str, Any], net: str, step: int, looks: dict[str, float]
 
 
 def _growth(data: dict[str, Any]) -> Dots:
-    """Show the growth per layer in every net."""
     columns = {at.words.replace(", weights", "\n"): arms for at, arms in by_setting(data["arms"]).items()}
     return Dots(
         next(iter(columns.values())),

@@ -44,6 +44,5 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def _named(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the runs of each net, by its name in a table."""
     nets = by_setting(data["arms"]).items()
     return {f"{NETS[net].label}, {at.words}": arms[net] for at, arms in nets for net in ("plain", "batch_norm")}

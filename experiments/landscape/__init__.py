@@ -50,36 +50,29 @@ class Config:
 
 
 _PROBES = ("landscape", "random_direction", "successive_gradients")
-# Of Kevin-LD's replication, with SGD, and of AlexeyGB's, with Adam.
-_SGD_RATES, _ADAM_RATES = (0.05, 0.1, 0.2), (1e-4, 5e-4, 1e-3, 2e-3)
+_SMOKE_DEEP_LINEAR = DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",))
+_SGD_RATES = (0.05, 0.1, 0.2)  # of Kevin-LD's replication; those with Adam are of AlexeyGB's
 # Adam's learning rates are a hundredth of SGD's; the scans go as far.
-_ADAM: dict[str, Any] = {"learning_rate": 1e-3, "probe_every": 130, "step_multiples": (50.0, 100.0, 200.0, 400.0)}
+_ADAM_STEPS = (50.0, 100.0, 200.0, 400.0)
+
+
+def _vgg(preset: dict[str, Any], **changes: Any) -> VGGRun:
+    return VGGRun(**{**preset, **changes}, probes=_PROBES)
+
 
 PRESETS = {
-    "cpu": Config(
-        VGGRun(**{**CPU, "num_steps": 1500, "eval_every": 500}, probes=_PROBES),
-        DEEP_LINEAR,
-        rates=_SGD_RATES,
-        rates_steps=1000,
-    ),
-    "smoke": Config(
-        VGGRun(**SMOKE, probes=_PROBES),
-        DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)),
-        (0.25, 2.0),
-        rates=(0.05, 0.2),
-    ),
-    "mameli": Config(VGGRun(**MAMELI, probes=_PROBES), DEEP_LINEAR),
+    "cpu": Config(_vgg(CPU, num_steps=1500, eval_every=500), DEEP_LINEAR, rates=_SGD_RATES, rates_steps=1000),
+    "smoke": Config(_vgg(SMOKE), _SMOKE_DEEP_LINEAR, (0.25, 2.0), rates=(0.05, 0.2)),
+    "mameli": Config(_vgg(MAMELI), DEEP_LINEAR),
     "alx": Config(
-        VGGRun(**{**ALX, **_ADAM}, probes=_PROBES),
+        _vgg(ALX, learning_rate=1e-3, probe_every=130, step_multiples=_ADAM_STEPS),
         DEEP_LINEAR,
-        (25.0, 50.0, 100.0, 200.0, 400.0),
-        rates=_ADAM_RATES,
+        (25.0, *_ADAM_STEPS),
+        rates=(1e-4, 5e-4, 1e-3, 2e-3),
         rates_steps=ALX["num_steps"],
     ),
-    "paper": Config(VGGRun(**PAPER, probes=_PROBES, seeds=(0, 1, 2)), DEEP_LINEAR, rates=_SGD_RATES),
+    "paper": Config(_vgg(PAPER, seeds=(0, 1, 2)), DEEP_LINEAR, rates=_SGD_RATES),
 }
-
-
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
 # What the data file keeps of a run: of the short scans the smoothness alone, of rates the last layer's gradient.
@@ -96,25 +89,16 @@ KEEP = {
 }
 
 
-def short_arms(config: Config) -> dict[str, RunConfig]:
-    """Name the nets that are scanned from a smaller step on."""
-    changes: dict[str, Any] = {"step_multiples": config.short_multiples, "probes": ("landscape",)}
-    return {net: arm(run, **changes) for net, run in with_and_without(config.vgg).items()}
-
-
 def rate_arms(config: Config) -> dict[str, RunConfig]:
     """Name the nets of several learning rates, by net and learning rate; of their gradients, the last layer's is compared."""
     from bnjax.models import VGGConfig
 
-    changes: dict[str, Any] = {
-        "num_steps": min(config.rates_steps, config.vgg.num_steps),
-        "probes": ("successive_gradients",),
-        "shift_layers": (VGGConfig(depth=config.vgg.depth).num_layers,),
-    }
+    steps, last = min(config.rates_steps, config.vgg.num_steps), VGGConfig(depth=config.vgg.depth).num_layers
+    run = arm(config.vgg, num_steps=steps, probes=("successive_gradients",), shift_layers=(last,))
     return {
-        f"{net}_{rate:g}": arm(run, learning_rate=rate, **changes)
+        f"{net}_{rate:g}": arm(net_run, learning_rate=rate)
         for rate in config.rates
-        for net, run in with_and_without(config.vgg).items()
+        for net, net_run in with_and_without(run).items()
     }
 
 
@@ -123,9 +107,11 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
     check({*_PROBES} <= {*config.vgg.probes}, "vgg.probes", f"at least {', '.join(_PROBES)}", config.vgg.probes)
     measured = config.deep_linear.probes
     check("landscape" in measured, "deep_linear.probes", "at least landscape", measured)
+    # Scanned from a smaller step on.
+    short = arm(config.vgg, step_multiples=config.short_multiples, probes=("landscape",))
     return {
         "arms": with_and_without(config.vgg),
-        "short": short_arms(config),
+        "short": with_and_without(short),
         "deep_linear": with_and_without(config.deep_linear),
         "multirun": rate_arms(config),
     }

@@ -28,47 +28,33 @@ def band(kind: str, edge: str) -> Quantity:
         "same_progress": "losses at equal learning rate x steps",
         "gradient": "l2 change of the last layer's gradient from step to step, of a seed's runs",
     }[kind]
-    return Quantity(
-        kind, edge, {"low": f"smallest of the {what}", "high": f"largest {what}"}.get(edge, f"range of {what}")
-    )
+    words = {"low": f"smallest of the {what}", "high": f"largest {what}", "width": f"range of {what}"}
+    return Quantity(kind, edge, words[edge])
 
 
 def bands(data: Data) -> dict[str, list[Run]]:
     """Join the runs of each net and seed to one; there is none in data without such runs.
 
-    Returns:
-        {net: one run per seed}, measured in three ways: `same_step` and `same_progress` are of the loss, the latter at equal
-        learning rate x steps, counted in steps of the smallest rate; `gradient` is of how far the last layer's gradient moves
-        from one step to the next. Each has the smallest (`low`) and largest (`high`) value of all runs, and the distance of
-        the two (`width`); once any run has diverged, all of them are infinite.
+    `same_progress` counts learning rate x steps in steps of the smallest rate. Once any run has diverged, all of a band is
+    infinite.
     """
     joined: dict[str, list[Run]] = {net: [] for net in NETS}
     for net, runs_of_net in joined.items():
-        by_rate = {
-            float(rate): {run["seed"]: run for run in nets[net]}
-            for rate, nets in settings(data.get("multirun", {})).items()
-        }
+        rates = settings(data.get("multirun", {})).items()
+        by_rate = {float(rate): {run["seed"]: run for run in nets[net]} for rate, nets in rates}
         for seed in next(iter(by_rate.values()), {}):
             runs_of_net.append(_join(seed, {rate: runs[seed] for rate, runs in by_rate.items()}))
     return joined
 
 
-def layer(data: Data) -> str:
-    """Return the name of the layer whose gradient was followed."""
-    return next(iter(next(iter(data["multirun"].values()))[0]["successive_gradients"]["layers"]))
-
-
 def _join(seed: int, runs: dict[float, Run]) -> BandRun:
-    """Measure the bands over some runs, by their learning rate."""
     steps = max((_losses(run)[0] for run in runs.values()), key=lambda steps: max(steps, default=-1))
     probed = max((np.array(recorded(run, "successive_gradients")["step"]) for run in runs.values()), key=len)
-    slowest = min(runs)
+    ends, slowest = [run["diverged_at"] for run in runs.values() if run["diverged_at"] is not None], min(runs)
     return {
         "seed": seed,
         "test": max((run.get("test", {}) for run in runs.values()), key=lambda tests: len(tests.get("step", []))),
-        "diverged_at": min(
-            (run["diverged_at"] for run in runs.values() if run["diverged_at"] is not None), default=None
-        ),
+        "diverged_at": min(ends, default=None),
         "same_step": _band(steps, [_loss_at(run, steps) for run in runs.values()]),
         "same_progress": _band(steps, [_loss_at(run, steps * slowest / rate) for rate, run in runs.items()]),
         "gradient": _band(probed, [_moves(run, len(probed)) for run in runs.values()]),

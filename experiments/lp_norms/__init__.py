@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments._config import DeepLinearRun, RunConfig, VGGRun, check
 from experiments._evidence.keep import drift, scans, training
-from experiments._presets import CPU, DEEP_LINEAR, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._presets import CPU, DEEP_LINEAR, DRIFT, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,13 @@ class Config:
         check(scanned >= 1 and every % scanned == 0, "lp_probe_every", rule, scanned)
 
 
-_PROBES: dict[str, Any] = {"probes": ("landscape", "drift"), "drift_layers": (3, 8, 10)}
-
 PRESETS = {
-    "cpu": Config(VGGRun(**CPU, **_PROBES), DEEP_LINEAR),
-    "smoke": Config(VGGRun(**SMOKE, **_PROBES), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)), 20),
-    "paper": Config(VGGRun(**{**PAPER, **_PROBES, "drift_layers": (2, 9, 11)}, seeds=(0, 1, 2)), DEEP_LINEAR),
+    "cpu": Config(VGGRun(**CPU, **DRIFT), DEEP_LINEAR),
+    "smoke": Config(VGGRun(**SMOKE, **DRIFT), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)), 20),
+    "paper": Config(VGGRun(**{**PAPER, **DRIFT, "drift_layers": (2, 9, 11)}, seeds=(0, 1, 2)), DEEP_LINEAR),
 }
 NORMS = ("l1", "l2", "linf")
 
-# What the data file keeps of a run.
 KEEP = {
     "arms": {
         "train": training(100, "accuracy"),

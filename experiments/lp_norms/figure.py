@@ -59,8 +59,6 @@ def _distributions(data: dict[str, Any]) -> list[Ridges]:
     layer = (layer_names(all_runs(arms), "drift") or [""])[-1]
     found = {net: recorded(runs[0], "drift").get("layers", {}).get(layer, {}) for net, runs in arms.items()}
     limits = shared_limits(unit.get("shapes") for unit in found.values())
-    axes: Any = {
-        "xlabel": f"{subject(config)}, layer {layer_number(layer)}" if layer else "",
-        "ylabel": "training step",
-    }
+    xlabel = f"{subject(config)}, layer {layer_number(layer)}" if layer else ""
+    axes: Any = {"xlabel": xlabel, "ylabel": "training step"}
     return [Ridges(net, unit.get("shapes"), limits, title=NETS[net].label, **axes) for net, unit in found.items()]

@@ -30,16 +30,8 @@ class Config:
 
 
 _IOFFE = MLPRun(probes=("percentiles",), seeds=(0, 1, 2))
-_HUBER: Any = arm(
-    _IOFFE,
-    preprocessing="meanstd",
-    kernel_scale=1.0,
-    learning_rate=0.01,
-    momentum=0.9,
-    num_steps=10_000,
-    eval_every=100,
-    probe_every=50,
-)
+_HUBER_STEPS = {"num_steps": 10_000, "eval_every": 100, "probe_every": 50}
+_HUBER = arm(_IOFFE, preprocessing="meanstd", kernel_scale=1.0, learning_rate=0.01, momentum=0.9, **_HUBER_STEPS)
 _SMOKE: dict[str, Any] = {"dataset": "digits", "hidden": (30, 30, 30), "seeds": (0,)}
 _SMOKE |= {"num_steps": 2000, "eval_every": 200, "probe_every": 100}
 

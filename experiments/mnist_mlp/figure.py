@@ -87,7 +87,6 @@ def _percentile(index: int, width: float) -> Line:
 
 
 def _steadiness(data: dict[str, Any]) -> Dots:
-    """Show a row per setting and statistic of the median."""
 
     def normalised(way: str) -> Any:
         return lambda row: steadiness(_ROWS[row][1], way, _ROWS[row][2])

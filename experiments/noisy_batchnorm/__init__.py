@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments._config import RunConfig, VGGRun, check_numbers
 from experiments._evidence.keep import drift, training
-from experiments._presets import CPU, PAPER, SMOKE, arm, with_and_without
+from experiments._presets import CPU, DRIFT, PAPER, SMOKE, arm, with_and_without
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,14 @@ class Config(VGGRun):
         check_numbers(self, rule, lambda x: 0 <= x < float("inf") and x != self.noise_strength, "noise_strengths")
 
 
-_PROBES: dict[str, Any] = {"probes": ("landscape", "drift"), "drift_layers": (3, 8, 10)}
-
 PRESETS = {
-    "cpu": Config(**CPU, **_PROBES),
-    "smoke": Config(**SMOKE, **_PROBES, noise_strengths=(4.0,)),
-    "paper": Config(**{**PAPER, **_PROBES, "drift_layers": (2, 9, 12)}, seeds=(0, 1, 2)),
+    "cpu": Config(**CPU, **DRIFT),
+    "smoke": Config(**SMOKE, **DRIFT, noise_strengths=(4.0,)),
+    "paper": Config(**{**PAPER, **DRIFT, "drift_layers": (2, 9, 12)}, seeds=(0, 1, 2)),
 }
 
 NOISY = ("noisy_batch", "noise", "relative_noise")
 
-
-# What the data file keeps of a run.
 KEEP = {
     "arms": {"train": training(250, "loss", "accuracy"), "drift": drift("successive")},
     "sweep": {"train": training(100, "loss", "accuracy")},

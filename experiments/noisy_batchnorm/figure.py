@@ -42,7 +42,6 @@ def plot(data: dict[str, Any]) -> Figure:
 
 
 def _strengths(data: dict[str, Any]) -> Dots:
-    """Show the accuracy at the end for each strength of the noise."""
     return Dots(
         {net: data["arms"][net] for net in NOISY},
         by_strength(data),

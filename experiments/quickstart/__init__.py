@@ -25,7 +25,6 @@ PRESETS = {
     ),
     "smoke": VGGRun(**SMOKE, probes=("landscape",)),
 }
-# What the data file keeps of a run: all of it.
 KEEP: dict[str, Any] = {"arms": {"train": whole, "landscape": whole}}
 
 

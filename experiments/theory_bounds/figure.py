@@ -26,30 +26,17 @@ def plot(data: dict[str, Any]) -> Figure:
     active = spread(q.share("active", "units").of(run) for run in data["arms"]["plain"]).low
     errors = {"title": "Equalities: largest error", "xlabel": "relative error, over units, layers and steps"}
     errors |= {"levels": {"accepted below": q.ACCEPTED}, "ylim": (1e-17, 1e-7)}
-    shares = {
-        "title": "Where does it hold?",
-        "xlabel": "share of (unit, step)",
-        "scale": "percent",
-        "ylim": (-0.03, 1.03),
-    }
-    smoother = [Line(q.share_by_step("smoother"), "o-")]
-    condition = Curves(
-        arms,
-        smoother,
-        config["check_steps"],
-        scale="percent",
-        line=0.5,
-        title="Condition for smoothing",
-        ylabel="units with g·ŷ > 0 and H ≥ 0",
-    )
+    shares = {"title": "Where does it hold?", "xlabel": "share of (unit, step)", "ylim": (-0.03, 1.03)}
+    equalities = _rows(arms, q.EQUALITIES, q.largest_error, **errors)
+    statements = _rows(arms, q.STATEMENTS, q.share, scale="percent", **shares)
+    title, label, smoother = "Condition for smoothing", "units with g·ŷ > 0 and H ≥ 0", q.share_by_step("smoother")
+    line: Any = {"scale": "percent", "line": 0.5}
+    condition = Curves(arms, [Line(smoother, "o-")], config["check_steps"], title=title, ylabel=label, **line)
     return make_figure(
         f"The theorems on a real network: MLP {widths}, {activation}, on {captions.DATASETS[config['dataset']]}",
         [
             # Rows of their own: the names in the first one leave the others their width.
-            Block(
-                "",
-                [[_rows(arms, q.EQUALITIES, q.largest_error, **errors), _rows(arms, q.STATEMENTS, q.share, **shares)]],
-            ),
+            Block("", [[equalities, statements]]),
             Block("", [[_removed(data), condition]]),
             Block("", [[_ratios(data, "Gradient", "|ĝ| / |g|"), _ratios(data, "Curvature", "ĝᵀĤĝ / gᵀHg")]]),
         ],

@@ -146,11 +146,8 @@ def _check_weights(
 ) -> dict[str, Array]:
     """Check Theorems 4.4 and C.1 as bounds for the layer's own inputs, and as equalities for white ones of the same norm.
 
-    Args:
-        seen: the unit.
-        input_norm: lambda, the spectral norm of the inputs.
-        weights: of the unit, the gradient by them, and the curvature along it.
-        on_white: of inputs X with X X' = lambda² I: the squared gradient by the weights, and the curvature along it.
+    That is lambda, the spectral norm. Of the unit come the weights, the gradient by them and the curvature along it; of white
+    inputs, X with X X' = lambda² I, the squared gradient and the curvature.
     """
     (w, gradient, curvature), squared = weights, jnp.vdot(weights[1], weights[1])
     bound = theory.weight_gradient_bound(seen.unit, input_norm)
@@ -233,7 +230,6 @@ def check_optimum(model: Model, layer: int, variables: Variables, batch: Batch, 
 
 
 def _at_most(value: Array, bound: Array) -> Array:
-    """Return whether a number is at most another, up to rounding."""
     return value <= bound + _ROUNDING * jnp.abs(bound)
 
 

@@ -1,14 +1,17 @@
-"""The numbers that checks of the theorems give of each run, and their names in words."""
+"""The numbers that checks of the theorems give of each run, and their names in words.
 
-from collections.abc import Mapping
+What was found at the checked steps, a run's `probe`, has four parts, each by name: `errors`, (steps,), the largest of all units
+and layers; `counts` of units, (steps, layers), of which `active` are those with a gradient; `ratios`, (steps, layers, 3): two
+deciles of units and the median between them; `histogram`, (steps, bins), of the units of all layers.
+"""
+
 from dataclasses import replace
-from typing import TypedDict
 
 import numpy as np
 
 from experiments._evidence.format import PERCENT, Format
 from experiments._evidence.quantity import Measure, Quantity
-from experiments._evidence.run import Arms, Data, Recorded, Run, array, recorded
+from experiments._evidence.run import Arms, Data, Recorded, array, recorded
 
 ACCEPTED = 1e-8  # the largest relative error of an equality in float64
 EDGES = np.logspace(-5, 0, 26)  # of the histogram of the share that is removed of the squared gradient
@@ -40,24 +43,6 @@ STATEMENTS = {
 RATIOS = {"|ĝ| / |g|": "gradient_ratio", "ĝᵀĤĝ / gᵀHg": "curvature_ratio"}
 
 
-class Checks(TypedDict):
-    """What was found at the checked steps, by name; `step` ends before a divergence."""
-
-    step: list[int]
-    errors: Mapping[str, list[float | None]]  # (steps,): largest of all units and layers
-    counts: Mapping[str, list[list[int]]]  # (steps, layers): of units; `active` are those with a gradient
-    ratios: Mapping[
-        str, list[list[list[float | None]]]
-    ]  # (steps, layers, 3): two deciles of units, the median between them
-    histogram: Mapping[str, list[list[int]]]  # (steps, bins): units of all layers
-
-
-class CheckedRun(Run):
-    """A run that was stopped at some steps to check the theorems."""
-
-    probe: Checks
-
-
 def shown(data: Data) -> Arms:
     """Return the runs by what their net is called here."""
     return {SHOWN[arm]: runs for arm, runs in data["arms"].items()}
@@ -65,10 +50,9 @@ def shown(data: Data) -> Arms:
 
 def largest_error(name: str) -> Measure:
     """Return the largest relative error of an equality in a run; nothing where it was not checked."""
-    errors = Quantity(
-        "probe", lambda probe: array(probe["errors"].get(name, [np.nan])), "relative error", Format(".1e")
-    )
-    return replace(errors.highest(), words="largest relative error over units, layers and steps, float64, epsilon 0")
+    form, words = Format(".1e"), "largest relative error over units, layers and steps, float64, epsilon 0"
+    errors = Quantity("probe", lambda probe: array(probe["errors"].get(name, [np.nan])), "relative error", form)
+    return replace(errors.highest(), words=words)
 
 
 def share(name: str, of: str = "active") -> Measure:

@@ -1,10 +1,9 @@
 """Training for the theorems: both nets, every seed, stopped at some steps to check every layer; one file per run."""
 
-import contextlib
 import sys
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from bnjax import data, linen, models, train
 from bnjax.records import provenance, read_json, write_json
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Options
-from experiments._training.run import config_errors
+from experiments._training.run import Command, config_errors
 from experiments._training.saving import Saves
 from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.threads import SharedClock, run_all
@@ -23,23 +22,6 @@ from experiments.theory_bounds import Config, layer_checks
 from experiments.theory_bounds.quantities import EDGES, RATIOS, SHOWN
 
 _DECILES = (0.1, 0.5, 0.9)  # the quantiles over units that are kept
-
-
-class _Command(NamedTuple):
-    """What all runs of a command share; `origin` is the provenance at its start."""
-
-    config: Config
-    dataset: data.Dataset
-    folder: Path
-    stop: StopRequest
-    clock: SharedClock
-    bar: tqdm
-    origin: dict[str, Any]
-    saves: Saves
-
-    def file(self, arm: str, seed: int) -> Path:
-        """Name what is there when a run is finished."""
-        return self.folder / f"{arm}-seed{seed}.json"
 
 
 def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
@@ -62,24 +44,20 @@ def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
             raise ValueError(f"batching must be threads here, or left out, got {options.batching}.")
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
         data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
-        total = len(config.seeds) * len(SHOWN) * len(config.check_steps)
-        bar = stack.enter_context(tqdm(total=total, unit="check", delay=2.0, dynamic_ncols=True))
-        saves = Saves(partial(tqdm.write, file=sys.stderr))
-        command = _Command(config, dataset, folder, stop, SharedClock(), bar, provenance(), saves)
-        run_all(
-            [partial(_finish, command, arm, seed) for seed in config.seeds for arm in SHOWN], stop, options.parallel
-        )
+    files = {(arm, seed): folder / f"{arm}-seed{seed}.json" for seed in config.seeds for arm in SHOWN}
+    total, saves = len(files) * len(config.check_steps), Saves(partial(tqdm.write, file=sys.stderr))
+    with StopRequest() as stop, tqdm(total=total, unit="check", delay=2.0, dynamic_ncols=True) as bar:
+        command = Command(options, stop, SharedClock(), bar, provenance(), saves)
+        run_all([partial(_finish, command, config, dataset, *run) for run in files.items()], stop, options.parallel)
     saves.check()
-    arms = {arm: [_read(command.file(arm, seed)) for seed in config.seeds] for arm in SHOWN}
+    arms = {arm: [_read(files[arm, seed]) for seed in config.seeds] for arm in SHOWN}
     runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
     origins = [run.pop("provenance") for run in runs]
     first = [origin for i, origin in enumerate(origins) if origin not in origins[:i]]
     return {"arms": arms, "provenance": first, "seconds": round(sum(run["seconds"] for run in runs), 1)}
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Any:
     """Read a finished run; raise ConfigError if the file holds something else."""
     with config_errors():
         run = read_json(file)
@@ -88,14 +66,13 @@ def _read(file: Path) -> dict[str, Any]:
         return run
 
 
-def _finish(command: _Command, arm: str, seed: int) -> None:
-    """Train and check one net, unless that is done."""
-    file = command.file(arm, seed)
+def _finish(command: Command, config: Config, dataset: data.Dataset, run: tuple[str, int], file: Path) -> None:
+    """Train and check the net of an arm and seed, unless that is done."""
     if file.exists():
-        command.bar.update(len(command.config.check_steps))
+        command.bar.update(len(config.check_steps))
         return
     with command.clock.running() as seconds:
-        found = _run(command, arm, seed)
+        found = _run(command, config, dataset, *run)
         with command.saves.attempt(file):
             write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
 
@@ -112,9 +89,9 @@ def _layers(config: Config) -> tuple[int, ...]:
     return tuple(range(1, len(config.hidden) + 1))
 
 
-def _run(command: _Command, arm: str, seed: int) -> dict[str, Any]:
+def _run(command: Command, config: Config, dataset: data.Dataset, arm: str, seed: int) -> dict[str, Any]:
     """Train one net from one seed, and check it on the way, as long as its loss is finite."""
-    config, dataset, layers = command.config, command.dataset, _layers(command.config)
+    layers = _layers(config)
     trainer = train.Trainer(
         make_model(config, layers if arm == "batch_norm" else (), config.norm_epsilon),
         train.make_optimizer("sgd", config.learning_rate),
@@ -152,13 +129,7 @@ def check_layer(
 ) -> dict[str, dict[str, Any]]:
     """Check everything on one layer of a net in training, in float64; batch norm that is not there is inserted.
 
-    Args:
-        config: of the network.
-        arm: "plain" or "batch_norm".
-        layer: from 1 at the input.
-        variables: of the network as it is trained.
-        batch: of the next step.
-        first: the parameters at the start of training.
+    The batch is that of the next step, `first` are the parameters at the start of training.
 
     Returns:
         "errors", "counts", "ratios" (three quantiles) and "histogram", each by name.
@@ -193,9 +164,8 @@ def summarise_units(found: dict[str, jax.Array]) -> dict[str, dict[str, Any]]:
 
     Units without a gradient are counted, and left out of the rest.
     """
-    values = {name: np.asarray(value) for name, value in found.items()}
-    active = values.pop("active")
-    kept = {name: value[active] for name, value in values.items()}
+    active = np.asarray(found["active"])
+    kept = {name: np.asarray(value)[active] for name, value in found.items() if name != "active"}
     conditions = {name: value for name, value in kept.items() if value.dtype == bool}
     conditions["smoother"] = kept["aligned"] & kept["positive"]
     removed = np.clip(1 - kept["gradient_ratio"] ** 2, EDGES[0], None)
@@ -221,18 +191,14 @@ def _quantiles(values: Any) -> list[float]:
 
 
 def _widen(tree: Any) -> Any:
-    """Copy arrays to float64."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), tree)
 
 
 def _columns(checks: list[list[dict[str, dict[str, Any]]]]) -> dict[str, dict[str, list]]:
     """Turn a dictionary per step and layer into lists over steps; of errors the largest over layers, of histograms the sum."""
     joined = {"errors": _largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
-    first = checks[0][0]
-    return {
-        kind: {
-            name: [joined.get(kind, list)([layer[kind][name] for layer in step]) for step in checks]
-            for name in first[kind]
-        }
-        for kind in first
-    }
+
+    def column(kind: str, name: str) -> list:
+        return [joined.get(kind, list)([layer[kind][name] for layer in step]) for step in checks]
+
+    return {kind: {name: column(kind, name) for name in names} for kind, names in checks[0][0].items()}

@@ -5,34 +5,29 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.run import settings
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Accuracy, Dots
-from experiments.training_curves import NETS, by_rate
+from experiments.training_curves import NETS
 
 
 def plot(data: dict[str, Any]) -> Figure:
     """Draw a column per learning rate, and below how soon and how well each net has learnt."""
-    rates, config = by_rate(data), data["config"]
+    rates, config = settings(data["arms"], NETS), data["config"]
     nets = {net: [run for arms in rates.values() for run in arms[net]] for net in NETS}
     steps = {f"{level:.0%}".replace("%", " %"): TRAIN_ACCURACY.steps_to(level) for level in (0.5, 0.8)}
     tests = {"at the end": TEST_ACCURACY.at_end(), "best of all tests": TEST_ACCURACY.highest()}
-    rate = "learning rate"
+    look: Any = {"xlabel": "learning rate"}
+    lower = [
+        Dots(nets, rates, steps, title="Steps to a training accuracy of", ylabel="steps", **look),
+        Dots(nets, rates, tests, title="Test accuracy", ylabel="accuracy", scale="percent", **look),
+    ]
     return make_figure(
         f"{captions.network(config)}: batch norm everywhere, once, and nowhere",
         [
             Block("", [[Accuracy(arms, title=f"Learning rate {name}") for name, arms in rates.items()]], share=True),
-            Block(
-                "",
-                [
-                    [
-                        Dots(nets, rates, steps, title="Steps to a training accuracy of", ylabel="steps", xlabel=rate),
-                        Dots(
-                            nets, rates, tests, title="Test accuracy", ylabel="accuracy", xlabel=rate, scale="percent"
-                        ),
-                    ]
-                ],
-            ),
+            Block("", [lower]),
         ],
         captions.recipe(config, data["preset"], learning_rate=False),
         [

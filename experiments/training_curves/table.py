@@ -5,23 +5,24 @@ from typing import Any
 
 from experiments._evidence.format import STEPS, listing
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
-from experiments._evidence.run import all_runs
+from experiments._evidence.run import all_runs, settings
 from experiments._evidence.table import accuracies, divergences, middle, seeds, written
 from experiments._evidence.value import Bound
-from experiments._nets import NETS
-from experiments.training_curves import by_rate
+from experiments._nets import NETS as NAMES
+from experiments.training_curves import NETS
 
 
 def summarise(data: dict[str, Any]) -> str:
     """Put steps and accuracies into a table, a row per net and learning rate."""
-    arms = {f"{NETS[net].label}, {rate}": runs for rate, nets in by_rate(data).items() for net, runs in nets.items()}
+    rates = settings(data["arms"], NETS)
+    arms = {f"{NAMES[net].label}, {rate}": runs for rate, nets in rates.items() for net, runs in nets.items()}
     explained = f"Each row is a net and its learning rate; medians over {seeds(data['config'])}."
     return "\n".join(["", *accuracies(arms), explained, *divergences(arms)])
 
 
 def findings(data: dict[str, Any]) -> str:
     """Describe how well the nets did at each learning rate, and how fast."""
-    rates, num_steps = by_rate(data), data["config"]["num_steps"]
+    rates, num_steps = settings(data["arms"], NETS), data["config"]["num_steps"]
 
     def listed(net: str) -> str:
         return listing(written(nets[net], TEST_ACCURACY.at_end()) for nets in rates.values())

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from records import make_run
 
-from experiments._evidence.claim import Claim, above, below, within
+from experiments._evidence.claim import Claim
 from experiments._evidence.format import TIMES
 from experiments._evidence.quantities import TEST_ACCURACY
-from experiments._evidence.statistic import Statistic
+from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.value import AtLeast, AtMost, Missing
 from experiments._evidence.verdict import coverage, interval, judge
 
@@ -18,7 +18,7 @@ from experiments._evidence.verdict import coverage, interval, judge
 def make_claim(values=(), holds=(1, math.inf), arms=(), **fields):
     """Make a claim whose statistic has the given values."""
     statistic = Statistic(lambda data: dict(enumerate(values)), "x", "", arms, TIMES)
-    return Claim("demo", "It is so.", "S", statistic, holds, **fields)
+    return Claim("It is so.", "S", Criterion(statistic, holds), **fields)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,9 @@ def test_ranges_are_open_and_have_two_sides():
         make_claim(holds=(1, 1))
     with pytest.raises(ValueError, match="name must be lower-case words"):
         replace(make_claim(), name="Two words")
-    assert (above(1), below(1), within(0.5, of=2)) == ((1, math.inf), (-math.inf, 1), (1.5, 2.5))
+    statistic = make_claim().statistic
+    criteria = statistic.above(1), statistic.below(1), statistic.between(1, 2), statistic.within(0.5, of=2)
+    assert [criterion.holds for criterion in criteria] == [(1, math.inf), (-math.inf, 1), (1, 2), (1.5, 2.5)]
 
 
 def test_the_interval_leaves_out_what_is_not_there():
@@ -71,7 +73,7 @@ def test_no_data_is_not_run():
 
 def test_the_reason_is_in_words():
     """It is why values are missing, that the data lack the nets, or that they are not what they should be."""
-    end = replace(make_claim(), statistic=TEST_ACCURACY.at_end().each("plain"))
+    end = replace(make_claim(), criterion=TEST_ACCURACY.at_end().each("plain").above(1))
     for claim, data, reason in (
         (make_claim([Missing("needs 9 steps, ran 5")] * 3), {}, "needs 9 steps, ran 5"),
         (make_claim([2, Missing("why"), 3]), {}, "why in 1 of 3 seeds"),
