@@ -82,7 +82,7 @@ def settings(arms: Arms, nets: Iterable[str] = ("plain", "batch_norm")) -> dict[
     """Group arms by the setting that their names have after the net's: {setting: {net: runs}}."""
     found: dict[str, dict[str, Runs]] = {}
     for arm, runs in arms.items():
-        net = next(net for net in ("plain", "batch_norm") if arm.startswith(f"{net}_"))
+        net = next(net for net in sorted(nets, key=len, reverse=True) if arm.startswith(f"{net}_"))
         found.setdefault(arm.removeprefix(f"{net}_"), {})[net] = runs
     return found
 
