@@ -11,7 +11,7 @@ from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
-from bnjax.arithmetic import dot
+from bnjax._host.trees import dot
 from bnjax.losses import get_loss
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables

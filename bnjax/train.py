@@ -11,9 +11,9 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
-from bnjax.arithmetic import is_known
+from bnjax._host.sharding import count_shares, everywhere, spread
+from bnjax._host.trees import is_known
 from bnjax.data import Split, draw_indices, take_batch
-from bnjax.devices import count_shares, everywhere, spread
 from bnjax.losses import get_loss, is_correct
 from bnjax.types import Batch, Model, Number, Params, Rngs, Variables
 

@@ -93,7 +93,7 @@ def _report(arguments: list[str]) -> None:
 
 def _write_report(figures: Path, output: Path, readme: Path | None = None) -> int:
     """Write the page, or the table of the README; return the exit status, 1 where something could not be read."""
-    from bnjax.files import write_whole
+    from bnjax._host.files import write_whole
     from experiments import _report
 
     report = _report.load(figures)
@@ -133,7 +133,7 @@ def _draw(files: list[str]) -> None:
 
 def _draw_data(file: Path) -> Path:
     """Draw the figure of an experiment."""
-    from bnjax.records import read_json
+    from bnjax.runs import read_json
 
     if file.suffix != ".json":
         sys.exit(_complain(f"{file} must be the data of a figure (.json) or the result of a probe (.npz)."))
@@ -154,7 +154,7 @@ def _keep_compiled_programs() -> None:
 
     NOTE: never in a folder of results, which may come from elsewhere: compiled programs are code.
     """
-    from bnjax.files import cache_dir
+    from bnjax._host.files import cache_dir
 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
 

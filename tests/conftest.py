@@ -31,8 +31,10 @@ pytest.register_assert_rewrite("disturbed")
 jaxtyping.install_import_hook("bnjax", "beartype.beartype")
 
 from bnjax import adapters, data, linen, train  # noqa: E402
-from bnjax.conv import conv_general_dilated  # noqa: E402
-from bnjax.pool import max_pool_2x2  # noqa: E402
+from bnjax.ops import (
+    conv_general_dilated,
+    max_pool_2x2,
+)
 
 
 def pytest_collection_modifyitems(items):

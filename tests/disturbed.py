@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import tiny
 
 from bnjax import train
-from bnjax.checkpoint import Checkpoints
-from bnjax.digest import digest
-from bnjax.records import config_hash, read_json
+from bnjax._host.digest import digest
+from bnjax.runs import Checkpoints, config_hash, read_json
 from experiments._training.run import Run
 from experiments._training.tasks import make_task
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from reporting import make_data, run
 
-from bnjax.records import config_hash
+from bnjax.runs import config_hash
 from experiments import __main__ as command_line
 from experiments import landscape
 from experiments._command import catalogue, costs, everything

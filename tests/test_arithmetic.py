@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax.arithmetic import distance, dot, leaf_dots, norm, ratio
+from bnjax._host.trees import distance, dot, leaf_dots, norm, ratio
 
 
 def trees(seed, *, is_complex=False):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from bnjax.checkpoint import CheckpointError, Checkpoints
-from bnjax.digest import digest
+from bnjax._host.digest import digest
+from bnjax.runs import CheckpointError, Checkpoints
 
 
 def make_state(scale=1.0):

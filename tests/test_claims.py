@@ -5,7 +5,7 @@ import math
 import pytest
 from conftest import ROOT
 
-from bnjax.records import read_json
+from bnjax.runs import read_json
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
 from experiments._evidence.verdict import VERDICTS, judge

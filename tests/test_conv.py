@@ -14,12 +14,8 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bnjax.conv import _cpu as cpu
-from bnjax.conv import _plain as plain
-from bnjax.conv import _winograd as winograd
-from bnjax.conv import conv_general_dilated
-from bnjax.conv._geometry import NHWC, Geometry
-from bnjax.pool import max_pool_2x2
+from bnjax.ops import conv_general_dilated, cpu, max_pool_2x2, plain, winograd
+from bnjax.ops.geometry import NHWC, Geometry
 
 # (height, width, channels, features, kernel height, kernel width, padding)
 FAST = {
@@ -276,7 +272,7 @@ def test_half_precision_is_single_precision_rounded_once(shape):
 SHARDED = """
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import PartitionSpec as P, NamedSharding, AxisType
-from bnjax.conv import conv_general_dilated
+from bnjax.ops import conv_general_dilated
 mesh = jax.make_mesh((2,), ("d",), axis_types=(AxisType.Auto,))
 rng = np.random.default_rng(0)
 for size in (8, 4, 2):

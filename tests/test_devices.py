@@ -11,9 +11,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bnjax import data, linen, models, objective, probes, sweep, train
-from bnjax.checkpoint import Checkpoints
-from bnjax.devices import everywhere
-from bnjax.digest import digest
+from bnjax._host.digest import digest
+from bnjax._host.sharding import everywhere
+from bnjax.runs import Checkpoints
 
 NORM = partial(linen.BatchNorm, momentum=0.9)
 NETS = {

@@ -12,8 +12,8 @@ import pytest
 import reporting
 from conftest import ROOT
 
-from bnjax import records
-from bnjax.records import read_json
+from bnjax import runs
+from bnjax.runs import read_json
 from experiments import __main__ as command_line
 from experiments import activation_drift, landscape, noisy_batchnorm, quickstart
 from experiments._command import catalogue, cli
@@ -98,11 +98,11 @@ def test_curves_of_a_run(capsys, tmp_path):
         assert word in output
     data = read_json(next(tmp_path.glob("quickstart-*/quickstart.json")))
     num_steps = data["config"]["num_steps"]
-    for runs in data["arms"].values():
-        assert runs[0]["train"]["step"] == list(range(num_steps))
-        assert runs[0]["landscape"]["step"] == list(range(0, num_steps, 10))
-        assert np.shape(runs[0]["landscape"]["loss"]) == (num_steps // 10, 2)
-        assert runs[0]["test"]["step"] == list(range(20, num_steps + 1, 20))
+    for run_of_net, *_ in data["arms"].values():
+        assert run_of_net["train"]["step"] == list(range(num_steps))
+        assert run_of_net["landscape"]["step"] == list(range(0, num_steps, 10))
+        assert np.shape(run_of_net["landscape"]["loss"]) == (num_steps // 10, 2)
+        assert run_of_net["test"]["step"] == list(range(20, num_steps + 1, 20))
 
 
 @pytest.mark.thorough
@@ -291,7 +291,7 @@ def test_folders_that_do_not_fit(capsys, tmp_path):
     arguments = [*SMOKE, "--results", str(tmp_path), "--num-steps", "10", "--eval-every", "10"]
     assert run(capsys, quickstart, *arguments)[0] == 0
     folder = next(tmp_path.glob("vgg-*/seed0"))
-    with records.lock(folder):
+    with runs.lock(folder):
         status, _, errors = run(capsys, quickstart, *arguments)
         assert (status, errors) == (2, f"error: Another process is at work in {folder}.\n")
     (folder / "finished.json").unlink()
@@ -303,9 +303,9 @@ def test_folders_that_do_not_fit(capsys, tmp_path):
     assert "metrics.jsonl holds 0 bytes, fewer than" in errors
     (results,) = tmp_path.glob("quickstart-*")
     for config_file in (folder.parent / "config.json", results / "config.json"):
-        config = records.read_json(config_file)
-        records.write_json(config_file, {**config, "learning_rate": 0.5})
+        config = runs.read_json(config_file)
+        runs.write_json(config_file, {**config, "learning_rate": 0.5})
         status, _, errors = run(capsys, quickstart, *arguments)
         assert (status, errors.count("\n")) == (2, 1)
         assert "holds runs with learning_rate 0.5, this one has 0.1: a default has changed since" in errors
-        records.write_json(config_file, config)
+        runs.write_json(config_file, config)

@@ -15,7 +15,7 @@ import tiny
 from conftest import ROOT
 from disturbed import AT_ONCE, CONFIG, FOLDER, assert_same, at_chunk, complaints, logged, send, steps
 
-from bnjax.records import config_hash
+from bnjax.runs import config_hash
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import tiny
 from disturbed import AT_ONCE, FOLDER, assert_same, at_chunk, complaints, send, steps
 
 from bnjax import data, models, sweep, train
-from bnjax.checkpoint import CheckpointError
+from bnjax.runs import CheckpointError
 from experiments._evidence.keep import keep
 
 

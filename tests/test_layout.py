@@ -14,14 +14,12 @@ from experiments._evidence.quantity import Quantity
 
 # Each part of bnjax may import those in the rows before it, and itself.
 LAYERS = [
-    {"types", "files", "progress", "digest", "arithmetic", "cores", "memory", "devices", "processes"},
-    {"norms", "losses", "conv", "pool", "convert", "probes", "theory"},
+    {"types", "_host"},
+    {"norms", "losses", "ops", "convert", "probes", "theory"},
     {"linen", "nnx", "draw"},
     {"adapters"},
-    {"models"},
-    {"objective", "data"},
-    {"train"},
-    {"checkpoint", "records"},
+    {"models", "objective", "data"},
+    {"train", "runs"},
     {"sweep"},
 ]
 # So it is with experiments, whose subjects stand between figures and the command line.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnjax import objective, probes, train
-from bnjax.digest import digest
+from bnjax._host.digest import digest
 from bnjax.probes import line
 from bnjax.probes.points import compiled
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bnjax import memory
+from bnjax._host import memory
 
 
 def test_programs_are_given_back_when_there_are_many(monkeypatch):

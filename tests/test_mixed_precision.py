@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bnjax import data, linen, losses, models, probes, train
-from bnjax.records import config_hash
+from bnjax.runs import config_hash
 from bnjax.types import Batch, Variables
 from experiments import __main__ as command_line
 from experiments import quickstart

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bnjax import data, linen, models, train
-from bnjax.records import config_hash
+from bnjax.runs import config_hash
 from experiments import mnist_mlp
 from experiments._config import MLPRun, VGGRun
 from experiments._evidence.keep import keep

@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from bnjax.records import read_json
+from bnjax.runs import read_json
 
 FILES = {
     "__init__": '''"""A normaliser that has just been invented, beside batch norm.

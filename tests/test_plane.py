@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bnjax import objective, probes, train
-from bnjax.digest import digest
+from bnjax._host.digest import digest
 
 PARAMS = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(0.5)}
 X, Y = {"a": jnp.array([1.0, 0.0]), "b": jnp.array(2.0)}, {"a": jnp.array([0.0, 3.0]), "b": jnp.array(0.0)}

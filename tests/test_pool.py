@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 from jax.test_util import check_grads
 
-from bnjax.pool import max_pool_2x2
+from bnjax.ops import max_pool_2x2
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 7, 5, 4), (3, 2, 2, 1)])

@@ -17,9 +17,9 @@ from conftest import ROOT
 from two_processes import make_trainer
 
 from bnjax import data, train
-from bnjax.checkpoint import Checkpoints
-from bnjax.digest import digest
-from bnjax.processes import is_first, largest
+from bnjax._host.digest import digest
+from bnjax._host.processes import is_first, largest
+from bnjax.runs import Checkpoints
 
 pytestmark = pytest.mark.thorough
 COMMAND = "import sys, pathlib, tiny; sys.exit(tiny.call(pathlib.Path(sys.argv[1]), *sys.argv[2:]))"

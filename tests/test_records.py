@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bnjax import records
+from bnjax import runs
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class LaterConfig(Config):
 
 def test_folder_names_follow_what_is_not_default(tmp_path):
     """Equal configurations share a folder, others do not, and a new field with a default orphans no old run."""
-    folder = records.run_folder(tmp_path, "demo", Config(rate=0.2))
+    folder = runs.run_folder(tmp_path, "demo", Config(rate=0.2))
     assert folder.name.startswith("demo-")
-    assert records.read_json(folder / "config.json") == {"rate": 0.2, "layers": [1, 2]}
-    assert records.config_hash(Config(rate=0.2)) == records.config_hash(LaterConfig(rate=0.2))
-    hashes = {records.config_hash(c) for c in (Config(), Config(0.2), Config(layers=(1,)), LaterConfig(added="x"))}
+    assert runs.read_json(folder / "config.json") == {"rate": 0.2, "layers": [1, 2]}
+    assert runs.config_hash(Config(rate=0.2)) == runs.config_hash(LaterConfig(rate=0.2))
+    hashes = {runs.config_hash(c) for c in (Config(), Config(0.2), Config(layers=(1,)), LaterConfig(added="x"))}
     assert len(hashes) == 4
 
 
@@ -45,46 +45,46 @@ class Outer:
 
 def test_configurations_within_configurations(tmp_path):
     """What they change counts, a new field with a default does not, and a default that has changed is named by its path."""
-    assert records.config_hash(Outer(Config(0.2))) == records.config_hash(Outer(LaterConfig(0.2)))
-    assert len({records.config_hash(Outer(Config(rate))) for rate in (0.1, 0.2)}) == 2
-    folder = records.run_folder(tmp_path, "demo", Outer(Config()))
-    assert records.run_folder(tmp_path, "demo", Outer(LaterConfig())) == folder
-    records.write_json(folder / "config.json", {"inner": {"rate": 0.3}})
+    assert runs.config_hash(Outer(Config(0.2))) == runs.config_hash(Outer(LaterConfig(0.2)))
+    assert len({runs.config_hash(Outer(Config(rate))) for rate in (0.1, 0.2)}) == 2
+    folder = runs.run_folder(tmp_path, "demo", Outer(Config()))
+    assert runs.run_folder(tmp_path, "demo", Outer(LaterConfig())) == folder
+    runs.write_json(folder / "config.json", {"inner": {"rate": 0.3}})
     with pytest.raises(
         ValueError, match=r"holds runs with inner\.rate 0\.3, this one has 0\.1: a default has changed since"
     ):
-        records.run_folder(tmp_path, "demo", Outer(Config()))
+        runs.run_folder(tmp_path, "demo", Outer(Config()))
 
 
 def test_json_has_no_nan(tmp_path):
     """What is not finite becomes null, at any depth."""
     path = tmp_path / "x.json"
-    records.write_json(path, {"a": [1.5, float("nan")], "b": (float("inf"),)})
-    assert records.read_json(path) == {"a": [1.5, None], "b": [None]}
+    runs.write_json(path, {"a": [1.5, float("nan")], "b": (float("inf"),)})
+    assert runs.read_json(path) == {"a": [1.5, None], "b": [None]}
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_a_log_continues_where_its_checkpoint_was(tmp_path):
     """Lines after the pinned length are cut, those before it stay."""
     path = tmp_path / "metrics.jsonl"
-    log = records.MetricsLog(path)
+    log = runs.MetricsLog(path)
     log.append(step=1)
     length = log.sync()
     log.append(step=2, loss=float("nan"))
     log.close()
-    assert records.read_metrics(path) == [{"step": 1}, {"step": 2, "loss": None}]
-    log = records.MetricsLog(path, length=length)
+    assert runs.read_metrics(path) == [{"step": 1}, {"step": 2, "loss": None}]
+    log = runs.MetricsLog(path, length=length)
     log.append(step=3)
     log.close()
-    assert records.read_metrics(path) == [{"step": 1}, {"step": 3}]
+    assert runs.read_metrics(path) == [{"step": 1}, {"step": 3}]
     with pytest.raises(ValueError, match=r"holds \d+ bytes, fewer than the 1000 of its checkpoint"):
-        records.MetricsLog(path, length=1000)
+        runs.MetricsLog(path, length=1000)
 
 
 def test_a_log_that_cannot_be_written(tmp_path):
     """The file is named, its lines are kept, and once there is space they are all there, each once."""
     path, limits = tmp_path / "metrics.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
-    log = records.MetricsLog(path)
+    log = runs.MetricsLog(path)
     for step in range(100):
         log.append(step=step)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))  # as a quota
@@ -98,28 +98,28 @@ def test_a_log_that_cannot_be_written(tmp_path):
     log.append(step=100)
     assert log.sync() == path.stat().st_size
     log.close()
-    assert records.read_metrics(path) == [{"step": step} for step in range(101)]
+    assert runs.read_metrics(path) == [{"step": step} for step in range(101)]
 
 
 @pytest.mark.parametrize("content", ["", "[1", "\\xff", "[]", '"x"', "[" * 100_000, json.dumps({"rate": "\x1b[2J\n"})])
 def test_a_configuration_that_is_none(content, tmp_path):
     """Whatever a folder from elsewhere holds in place of a configuration is told in one line of plain characters."""
-    path = records.run_folder(tmp_path, "demo", Config()) / "config.json"
+    path = runs.run_folder(tmp_path, "demo", Config()) / "config.json"
     path.write_text(content)
     with pytest.raises(ValueError, match="demo-") as error:
-        records.run_folder(tmp_path, "demo", Config())
+        runs.run_folder(tmp_path, "demo", Config())
     assert str(error.value).isprintable()
     assert path.read_text() == content
 
 
 def take_lock(folder):
     """Take a folder's lock, and give it back."""
-    with records.lock(folder):
+    with runs.lock(folder):
         pass
 
 
 @pytest.mark.parametrize(
-    ("name", "write"), [("lock", take_lock), ("log", lambda folder: records.MetricsLog(folder / "log"))]
+    ("name", "write"), [("lock", take_lock), ("log", lambda folder: runs.MetricsLog(folder / "log"))]
 )
 def test_links_are_not_followed(name, write, tmp_path):
     """A folder from elsewhere cannot have another file overwritten."""
@@ -135,7 +135,7 @@ def test_links_are_not_followed(name, write, tmp_path):
 def test_names_stay_in_the_folder_of_results(name, tmp_path):
     """A name of an experiment is no path."""
     with pytest.raises(ValueError, match="experiment must be a name, not a path"):
-        records.run_folder(tmp_path / "results", name, Config())
+        runs.run_folder(tmp_path / "results", name, Config())
     assert not list(tmp_path.iterdir())
 
 
@@ -151,7 +151,7 @@ def test_provenance_names_no_path(monkeypatch):
         "1/8",
     ]
     monkeypatch.setattr("sys.argv", [sys.argv[0], *arguments])
-    origin = records.provenance()
+    origin = runs.provenance()
     assert origin["command"].endswith(" --figures figures --data-dir=data --results here/results --width 1/8")
     assert set(origin) == {"commit", "command", "python", "versions", "device", "cpu_cores", "date"}
     assert not origin["command"].startswith("/")

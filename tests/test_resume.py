@@ -14,8 +14,8 @@ import tiny
 from conftest import ROOT
 
 from bnjax import train
-from bnjax.checkpoint import Checkpoints, digest
-from bnjax.records import config_hash, read_json
+from bnjax.runs import config_hash, read_json
+from bnjax.runs.checkpoint import Checkpoints, digest
 from experiments import quickstart
 from experiments._presets import with_and_without
 from experiments._training.tasks import make_task

@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 from bnjax import Batch, Model, Variables, adapters, linen, norms, objective, probes
-from bnjax.digest import digest
+from bnjax._host.digest import digest
 
 MODES = get_args(objective.Statistics)
 BATCHINGS = ("auto", "loop", "map", "vmap", 3)

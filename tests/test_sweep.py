@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import Mesh
 
 from bnjax import data, linen, models, objective, probes, sweep, train
-from bnjax.digest import digest
+from bnjax._host.digest import digest
 from bnjax.sweep import training as sweep_training
 from bnjax.sweep import ways
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from disturbed import send
 
-from bnjax.records import read_json, write_json
+from bnjax.runs import read_json, write_json
 from experiments import theory_bounds
 from experiments._config import Options
 from experiments._training.run import ConfigError

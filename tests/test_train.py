@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from bnjax import data, train
-from bnjax.digest import digest
+from bnjax._host.digest import digest
 
 
 def test_chunks_compose(trainer, state, synthetic):

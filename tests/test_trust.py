@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from bnjax import probes
 from bnjax.probes.chunks import run_chunks
-from bnjax.records import read_json, write_json
+from bnjax.runs import read_json, write_json
 from experiments._command import catalogue
 
 # What runs, or makes objects of, what it reads.

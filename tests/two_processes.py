@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bnjax import data, linen, models, train
-from bnjax.checkpoint import Checkpoints
-from bnjax.digest import digest
+from bnjax._host.digest import digest
+from bnjax.runs import Checkpoints
 
 
 def make_trainer(mesh):

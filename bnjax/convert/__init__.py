@@ -28,11 +28,11 @@ recorded is carried over as it is, by either estimator. A layer of Haiku or Equi
 initial statistics, mean 0 and variance 1.
 """
 
-from bnjax.convert._equinox import from_equinox as from_equinox
-from bnjax.convert._equinox import to_equinox as to_equinox
-from bnjax.convert._haiku import from_haiku as from_haiku
-from bnjax.convert._haiku import to_haiku as to_haiku
-from bnjax.convert._keras import from_keras as from_keras
-from bnjax.convert._keras import to_keras as to_keras
-from bnjax.convert._torch import from_torch as from_torch
-from bnjax.convert._torch import to_torch as to_torch
+from bnjax.convert.equinox import from_equinox as from_equinox
+from bnjax.convert.equinox import to_equinox as to_equinox
+from bnjax.convert.haiku import from_haiku as from_haiku
+from bnjax.convert.haiku import to_haiku as to_haiku
+from bnjax.convert.keras import from_keras as from_keras
+from bnjax.convert.keras import to_keras as to_keras
+from bnjax.convert.torch import from_torch as from_torch
+from bnjax.convert.torch import to_torch as to_torch

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from bnjax._host.files import cache_dir, write_whole
 from bnjax.data.batches import Dataset, Split
 from bnjax.data.prepared import VERSIONS, DamagedDataError, MissingDataError, check_prepared
-from bnjax.files import cache_dir, write_whole
 
 PREPROCESSINGS = ("unit", "half", "meanstd", "binary")
 _READ_SIZE = 1000  # records decoded at a time

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from bnjax import probes
+from bnjax._host.files import write_whole
 from bnjax.draw.drift import drift_figure
 from bnjax.draw.layers import activations_figure, layers_figure
 from bnjax.draw.line import line_figure
 from bnjax.draw.plane import path_figure, plane_figure
 from bnjax.draw.spectrum import density_figure, eigenvalues_figure, trace_figure
 from bnjax.draw.style import Figure
-from bnjax.files import write_whole
 from bnjax.probes.directions import PrincipalAxes
 
 _FIGURES: dict[type, Any] = {

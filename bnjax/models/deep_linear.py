@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.models._shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
+from bnjax.models.shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
 
 KernelInit = Literal["xavier_uniform", "xavier_normal"]
 

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.models._shared import KernelInit, NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
+from bnjax.models.shared import KernelInit, NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
 NormPosition = Literal["before", "after"]

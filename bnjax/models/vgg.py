@@ -10,9 +10,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.conv import conv_general_dilated
-from bnjax.models._shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
-from bnjax.pool import max_pool_2x2
+from bnjax.models.shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
+from bnjax.ops import conv_general_dilated, max_pool_2x2
 
 Depth = Literal["A", "13", "16"]
 Head = Literal["512", "4096", "mameli"]

@@ -3,16 +3,16 @@
 All of them are called as `module(x, use_running_average=None, *, mask=None)`, so that one can take another's place. Scale and
 bias are `nnx.Param`; what is remembered, `nnx.BatchStat`. `BatchNorm` stands in for Flax's own.
 
-_running   batch norm and its relatives, which remember statistics of the batches
-_examples  layer, instance and group norm, which remember nothing
-_shared    what they have in common
+running    batch norm and its relatives, which remember statistics of the batches
+examples   layer, instance and group norm, which remember nothing
+shared     what they have in common
 """
 
-from bnjax.nnx._examples import GroupNorm as GroupNorm
-from bnjax.nnx._examples import InstanceNorm as InstanceNorm
-from bnjax.nnx._examples import LayerNorm as LayerNorm
-from bnjax.nnx._running import BatchNorm as BatchNorm
-from bnjax.nnx._running import BatchRenorm as BatchRenorm
-from bnjax.nnx._running import GhostBatchNorm as GhostBatchNorm
-from bnjax.nnx._running import LpNorm as LpNorm
-from bnjax.nnx._running import NoisyBatchNorm as NoisyBatchNorm
+from bnjax.nnx.examples import GroupNorm as GroupNorm
+from bnjax.nnx.examples import InstanceNorm as InstanceNorm
+from bnjax.nnx.examples import LayerNorm as LayerNorm
+from bnjax.nnx.running import BatchNorm as BatchNorm
+from bnjax.nnx.running import BatchRenorm as BatchRenorm
+from bnjax.nnx.running import GhostBatchNorm as GhostBatchNorm
+from bnjax.nnx.running import LpNorm as LpNorm
+from bnjax.nnx.running import NoisyBatchNorm as NoisyBatchNorm

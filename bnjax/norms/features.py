@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax.arithmetic import is_known
+from bnjax._host.trees import is_known
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
 
 Axes = int | tuple[int, ...]

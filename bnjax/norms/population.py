@@ -11,8 +11,8 @@ from jax import Array
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from bnjax._host.progress import track
 from bnjax.norms.statistics import batch_statistics_only, no_statistic
-from bnjax.progress import track
 from bnjax.types import Batch, Model, Rngs, Variables
 
 Path = tuple[str, ...]

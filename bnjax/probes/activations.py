@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
-from bnjax.arithmetic import as_float, ratio
+from bnjax._host.trees import as_float, ratio
 from bnjax.probes.results import load_result, register, save_result
 
 

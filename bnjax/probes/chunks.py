@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from bnjax.digest import digest
-from bnjax.files import write_whole
-from bnjax.memory import halved
-from bnjax.progress import progress_bar
+from bnjax._host.digest import digest
+from bnjax._host.files import write_whole
+from bnjax._host.memory import halved
+from bnjax._host.progress import progress_bar
 
 _FIRST_CHUNK = 16  # points: few enough that a bar moves on a large model
 _LARGEST_CHUNK = 16**4

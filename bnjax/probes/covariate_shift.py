@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax import arithmetic
-from bnjax.arithmetic import leaf_dots, ratio
+from bnjax._host import trees
+from bnjax._host.trees import leaf_dots, ratio
 from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
@@ -162,7 +162,7 @@ def _move_earlier(params: Params, update: Params, layer: Array, plan: _Plan) -> 
 
 def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tuple[Array, Array, Array]:
     """Measure difference, cosine and norm of the start in one layer."""
-    change = arithmetic.difference(gradient, start)
+    change = trees.difference(gradient, start)
     pairs = ((change, change), (start, start), (gradient, gradient), (gradient, start))
     squared, before, after, dot = (_layer_dot(a, b, layer, plan) for a, b in pairs)
     return jnp.sqrt(squared), ratio(dot, jnp.sqrt(before) * jnp.sqrt(after)), jnp.sqrt(before)

@@ -12,7 +12,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.arithmetic import as_float
+from bnjax._host.trees import as_float
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result

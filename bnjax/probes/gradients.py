@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.arithmetic import as_float, difference, leaf_dots, ratio
+from bnjax._host.trees import as_float, difference, leaf_dots, ratio
 from bnjax.probes.paths import Layers, check_alike, layer_leaves
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import Params

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from bnjax import arithmetic
+from bnjax._host import trees
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
 from bnjax.probes.results import Word, load_result, register, save_result
@@ -24,7 +24,7 @@ from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 Norm = Literal["global", "sum_of_layers"]
 
-_LENGTHS = {"global": arithmetic.norm, "sum_of_layers": arithmetic.sum_of_norms}
+_LENGTHS = {"global": trees.norm, "sum_of_layers": trees.sum_of_norms}
 _UNKNOWN = np.full((), np.nan, np.float32)
 
 
@@ -227,15 +227,15 @@ def _gradient_statistics(
 ) -> tuple[Array, ...]:
     """Measure the loss, distance and cosine of the gradient to the start's, and the slope."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
-    cosine = arithmetic.dot(gradient, start) / (arithmetic.norm(gradient) * arithmetic.norm(start))
-    moved = _LENGTHS[norm](arithmetic.difference(gradient, start))
+    cosine = trees.dot(gradient, start) / (trees.norm(gradient) * trees.norm(start))
+    moved = _LENGTHS[norm](trees.difference(gradient, start))
     return loss, moved, cosine, _slope(gradient, direction)
 
 
 def _slope(gradient: Params, direction: Params) -> Array:
     """Take <g, d>, in bfloat16 where gradients are in half precision: it has the digits that are known, and no overflow."""
     is_half = any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(gradient))
-    slope = arithmetic.dot(gradient, direction)
+    slope = trees.dot(gradient, direction)
     return slope.astype(jnp.bfloat16) if is_half else slope
 
 

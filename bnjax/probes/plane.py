@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from bnjax.arithmetic import dot, norm
+from bnjax._host.trees import dot, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, compiled, evaluate_points, scalar_loss

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax.files import write_whole
+from bnjax._host.files import write_whole
 from bnjax.types import ObjectiveInfo
 
 Result = TypeVar("Result", bound=tuple)

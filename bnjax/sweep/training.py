@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from bnjax.checkpoint import CheckpointError, Checkpoints
+from bnjax._host.digest import digest
+from bnjax._host.progress import progress_bar
 from bnjax.data import Dataset
-from bnjax.digest import digest
-from bnjax.progress import progress_bar
-from bnjax.records import lock
+from bnjax.runs import CheckpointError, Checkpoints, lock
 from bnjax.sweep.grid import Fields, Program, programs
 from bnjax.sweep.steps import MakeTrainer, Probe, evaluate, init_states, measure, run_steps
 from bnjax.sweep.ways import AUTO, Way, unstack

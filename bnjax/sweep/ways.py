@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from bnjax.cores import count_cores
-from bnjax.memory import halved
+from bnjax._host.cores import count_cores
+from bnjax._host.memory import halved
 
 Batching = Literal["auto", "loop", "threads", "map", "vmap"] | int
 

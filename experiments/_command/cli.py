@@ -31,9 +31,9 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
 
     # First what needs no jax, which takes longer to import than all of this.
+    from bnjax._host.files import check_writable
     from bnjax.data import DataError, check_prepared
     from bnjax.data.prepared import VERSIONS
-    from bnjax.files import check_writable
 
     start = time.perf_counter()
     if options.distributed:
@@ -73,8 +73,8 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
     """Train, or resume; return the folder and the data of the figure."""
     import jax
 
-    from bnjax.processes import is_first
-    from bnjax.records import lock, run_folder
+    from bnjax._host.processes import is_first
+    from bnjax.runs import lock, run_folder
     from experiments._training.run import ConfigError, config_errors
     from experiments._training.saving import SaveError
     from experiments._training.signals import Interrupted
@@ -136,8 +136,8 @@ def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> 
 
 def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) -> None:
     """Write data and figure into each folder; print the table, and where they are."""
-    from bnjax.files import write_whole
-    from bnjax.records import write_json
+    from bnjax._host.files import write_whole
+    from bnjax.runs import write_json
 
     files = [folder / f"{data['experiment']}.json" for folder in folders]
     for file in files:
@@ -154,8 +154,8 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
     """Draw an experiment's figure from its data file, beside it."""
     import matplotlib as mpl
 
-    from bnjax.files import write_whole
-    from bnjax.records import read_json
+    from bnjax._host.files import write_whole
+    from bnjax.runs import read_json
 
     mpl.use("Agg")
     figure = _part(experiment, "figure").plot(read_json(data_file))

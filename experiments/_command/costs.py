@@ -39,7 +39,7 @@ def measured(name: str, preset: str, figures: Path | None = None) -> dict[str, A
 
 def state(name: str, preset: str, results: Path) -> str:
     """Tell how far a preset is in a folder of results: not run, partly, done."""
-    from bnjax.records import config_hash
+    from bnjax.runs import config_hash
 
     folder = results / f"{name}-{config_hash(_presets(name)[preset])}"
     if (folder / f"{name}.json").exists():

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from bnjax.files import write_whole
+from bnjax._host.files import write_whole
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS, Judgement

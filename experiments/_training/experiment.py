@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from bnjax import sweep
-from bnjax.processes import is_first
-from bnjax.records import provenance
+from bnjax._host.processes import is_first
+from bnjax.runs import provenance
 from experiments._config import Options, RunConfig
 from experiments._training.processes import Elsewhere
 from experiments._training.run import Command, Run, config_errors

@@ -12,11 +12,20 @@ import numpy as np
 from tqdm import tqdm
 
 from bnjax import data, train
-from bnjax.checkpoint import CheckpointError, Checkpoints, NothingWholeError
-from bnjax.devices import everywhere
-from bnjax.memory import free_programs
-from bnjax.processes import largest
-from bnjax.records import MetricsLog, lock, read_json, read_metrics, run_folder, write_json
+from bnjax._host.memory import free_programs
+from bnjax._host.processes import largest
+from bnjax._host.sharding import everywhere
+from bnjax.runs import (
+    CheckpointError,
+    Checkpoints,
+    MetricsLog,
+    NothingWholeError,
+    lock,
+    read_json,
+    read_metrics,
+    run_folder,
+    write_json,
+)
 from experiments._config import Options, RunConfig
 from experiments._training.evaluation import evaluate
 from experiments._training.log import curves

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bnjax.checkpoint import CheckpointError
+from bnjax.runs import CheckpointError
 
 
 class SaveError(Exception):

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from bnjax import data, linen, models, train
-from bnjax.devices import check_shares
+from bnjax._host.sharding import check_shares
 from experiments._config import DeepLinearRun, MLPRun, RunConfig, VGGRun
 from experiments._training.probes import PROBES, Probe
 

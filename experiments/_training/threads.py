@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import jax
 
-from bnjax.cores import count_cores
+from bnjax._host.cores import count_cores
 from experiments._training.signals import Interrupted, StopRequest
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from bnjax.conv import conv_general_dilated
+from bnjax.ops import conv_general_dilated
 from experiments.benchmarks._timing import measure
 
 # (side of the map, in_channels, out_channels) of the different convolutions of VGG-A, 13 and 16 on 32x32 images.

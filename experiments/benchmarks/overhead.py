@@ -27,9 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax import train
-from bnjax.checkpoint import Checkpoints
-from bnjax.cores import count_cores
+from bnjax._host.cores import count_cores
 from bnjax.data import Dataset, Split
+from bnjax.runs import Checkpoints
 from experiments import landscape, mnist_mlp
 from experiments._config import Options, RunConfig
 from experiments._training.evaluation import evaluate

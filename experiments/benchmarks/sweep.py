@@ -26,7 +26,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bnjax import linen, models, sweep, train
-from bnjax.cores import count_cores
+from bnjax._host.cores import count_cores
 from bnjax.data import Split
 from experiments.benchmarks._timing import measure
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax import linen, models, train
-from bnjax.cores import count_cores
+from bnjax._host.cores import count_cores
 from bnjax.data import Split
 from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations

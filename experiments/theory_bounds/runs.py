@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bnjax import data, linen, models, train
-from bnjax.records import provenance, read_json, write_json
+from bnjax.runs import provenance, read_json, write_json
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Options
 from experiments._training.run import Command, config_errors

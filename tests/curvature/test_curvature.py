@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hessians import KEY, RESULTS, net, quadratic
 
-from bnjax.checkpoint import digest
 from bnjax.probes import curvature
+from bnjax.runs.checkpoint import digest
 
 
 def test_one_dimension(x64):

@@ -5,7 +5,7 @@ from conftest import ROOT
 from drawn import assert_readable
 from matplotlib.figure import Figure
 
-from bnjax.records import read_json
+from bnjax.runs import read_json
 from experiments._command import catalogue
 
 

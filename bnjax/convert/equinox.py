@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnjax.convert._channels_first import read_layer, write_layer
-from bnjax.convert._layers import SETTLED, check_exist, check_like, collect, join, match, nest, read
+from bnjax.convert.channels_first import read_layer, write_layer
+from bnjax.convert.layers import SETTLED, check_exist, check_like, collect, join, match, nest, read
 from bnjax.types import Variables
 
 _EMA, _BATCH = "ema_state_index", "batch_state_index"

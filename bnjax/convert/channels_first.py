@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bnjax.convert._layers import WEIGHTS, Layer
+from bnjax.convert.layers import WEIGHTS, Layer
 
 
 def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat: tuple[int, ...] | None) -> Layer:

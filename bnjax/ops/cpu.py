@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax.conv import _plain as plain
-from bnjax.conv import _winograd as winograd
-from bnjax.conv._geometry import Geometry
+from bnjax.ops import plain, winograd
+from bnjax.ops.geometry import Geometry
 
 # Chosen from `python -m experiments.benchmarks.conv`; no result depends on them, only speed does.
 _DENSE_MAX_PIXELS = 4  # maps up to 2x2 are one matrix product with the kernel written out

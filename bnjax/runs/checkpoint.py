@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from bnjax.digest import digest
+from bnjax._host.digest import digest
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 # What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.

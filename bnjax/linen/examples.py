@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Float, Shaped
 
 from bnjax import norms
-from bnjax.linen._shared import make_parameters, options_of, widened
+from bnjax.linen.shared import make_parameters, options_of, widened
 from bnjax.norms.features import find_features
 from bnjax.types import Number
 

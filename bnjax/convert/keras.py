@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bnjax.convert._layers import Layer, check_exist, collect, group, invert, join, match, nest
+from bnjax.convert.layers import Layer, check_exist, collect, group, invert, join, match, nest
 from bnjax.types import Variables
 
 _PARAMS = {"kernel": "kernel", "gamma": "scale", "beta": "bias", "bias": "bias", "embeddings": "embedding"}

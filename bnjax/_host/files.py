@@ -55,3 +55,8 @@ def cache_dir() -> Path:
     """Return where decoded images and compiled programs are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnjax"
     return Path(os.environ.get("BNJAX_CACHE_DIR") or default)
+
+
+def open_itself(path: str, flags: int) -> int:
+    """Open a file of a run's folder, which may come from elsewhere: not one that a link there leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -18,9 +18,8 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from bnjax.conv import _cpu as cpu
-from bnjax.conv import _plain as plain
-from bnjax.conv._geometry import Geometry
+from bnjax.ops import cpu, plain
+from bnjax.ops.geometry import Geometry
 
 
 def bind(primitive: Primitive, *operands: Array, geometry: Geometry) -> Array:

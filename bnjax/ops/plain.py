@@ -3,7 +3,7 @@
 import jax
 from jax import Array, lax
 
-from bnjax.conv._geometry import NHWC, Geometry
+from bnjax.ops.geometry import NHWC, Geometry
 
 
 def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:

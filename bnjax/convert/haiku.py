@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax.convert._layers import SETTLED, Layer, check_leaf, check_like, collect, match, nest, read
+from bnjax.convert.layers import SETTLED, Layer, check_leaf, check_like, collect, match, nest, read
 from bnjax.types import Variables
 
 _PARAMS = {"w": "kernel", "b": "bias", "scale": "scale", "offset": "bias", "embeddings": "embedding"}

@@ -6,7 +6,7 @@ from jax import Array
 from jaxtyping import Float, Shaped
 
 from bnjax import norms
-from bnjax.nnx._shared import Norm
+from bnjax.nnx.shared import Norm
 
 
 class _ExampleNorm(Norm):

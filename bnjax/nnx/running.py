@@ -9,7 +9,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
 
 from bnjax import norms
-from bnjax.nnx._shared import NO_METADATA, RunningNorm
+from bnjax.nnx.shared import NO_METADATA, RunningNorm
 
 
 class BatchNorm(RunningNorm):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from jax import Array
 
 from bnjax import norms
-from bnjax.linen._shared import RunningNorm
+from bnjax.linen.shared import RunningNorm
 from bnjax.types import Number
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from bnjax.convert._channels_first import read_layer, write_layer
-from bnjax.convert._layers import check_exist, collect, group, invert, join, match, nest
+from bnjax.convert.channels_first import read_layer, write_layer
+from bnjax.convert.layers import check_exist, collect, group, invert, join, match, nest
 from bnjax.types import Variables
 
 _STATS = {"running_mean": "mean", "running_var": "var"}

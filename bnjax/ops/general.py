@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from bnjax.conv._geometry import NHWC, Geometry
-from bnjax.conv._primitives import bind, conv_p
+from bnjax.ops.geometry import NHWC, Geometry
+from bnjax.ops.primitives import bind, conv_p
 
 
 def conv_general_dilated(

@@ -1,6 +1,7 @@
-"""The convolution of every model here: XLA's own on accelerators, fast gradients on CPU.
+"""Convolution and pooling of every model here: XLA's own on accelerators, fast gradients on CPU.
 
 conv_general_dilated  the convolution, in the place of JAX's
+max_pool_2x2          the pooling
 
 XLA's CPU backend has a fast path for convolutions whose dimension numbers are the usual ones (NHWC images, HWIO kernels).
 JAX writes a convolution's *gradients* as convolutions with permuted dimension numbers, which miss that path: inside the body
@@ -9,14 +10,16 @@ even forwards. On CPU the gradients here are canonical convolutions and matrix p
 take Winograd's algorithm, with less than half of the multiplications, both ways. `python -m experiments.benchmarks.conv` prints
 what that gives on the machine at hand.
 
-In any Flax model: `nn.Conv(64, (3, 3), conv_general_dilated=bnjax.conv.conv_general_dilated)`.
+In any Flax model: `nn.Conv(64, (3, 3), conv_general_dilated=bnjax.ops.conv_general_dilated)`.
 
-_general     which convolutions are fast, and which go to JAX
-_primitives  the convolution and its two gradients as JAX primitives
-_geometry    their static side
-_plain       what they are everywhere but on CPU
-_cpu         what they are on CPU, chosen by shape
-_winograd    Winograd's algorithm
+general      which convolutions are fast, and which go to JAX
+primitives   the convolution and its two gradients as JAX primitives
+geometry     their static side
+plain        what they are everywhere but on CPU
+cpu          what they are on CPU, chosen by shape
+winograd     Winograd's algorithm
+pool         the pooling, whose gradient is a selection
 """
 
-from bnjax.conv._general import conv_general_dilated as conv_general_dilated
+from bnjax.ops.general import conv_general_dilated as conv_general_dilated
+from bnjax.ops.pool import max_pool_2x2 as max_pool_2x2

@@ -1,0 +1,91 @@
+"""The folder of a run: named after its configuration, and kept to one process at a time.
+
+Of several processes that `jax.distributed` has joined, all call the same functions, and the first one writes.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from bnjax._host.files import open_itself
+from bnjax._host.processes import is_first, largest
+from bnjax.runs.json_files import read_json, write_json
+
+
+def config_hash(config: Any) -> str:
+    """Hash what a configuration (a dataclass) says other than its class's defaults, as 10 hex digits.
+
+    Fields that are added later with a default leave the hash, and so the folder of older runs, as it was; so they do in
+    dataclasses that are fields.
+    """
+    return hashlib.sha256(json.dumps(_changed(config), sort_keys=True).encode()).hexdigest()[:10]
+
+
+def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
+    """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
+
+    Raises:
+        ValueError: if the folder holds runs of another configuration: a default has changed since; or if the name is
+            a path.
+    """
+    if Path(experiment).name != experiment:
+        raise ValueError(f"experiment must be a name, not a path, got {experiment!r}.")
+    folder = Path(root) / f"{experiment}-{config_hash(config)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config)))
+    found = read_json(path) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a configuration. Move that folder away.")
+    for name, old, new in _conflicts(found, wanted):
+        raise ValueError(
+            f"{folder} holds runs with {name} {old!r}, this one has {new!r}: a default has changed since. "
+            "Move that folder away."
+        )
+    write_json(path, wanted)
+    return folder
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep a folder to this process, and to those it is joined with, for as long as the context lasts or the process lives.
+
+    Raises:
+        ValueError: if another process has it.
+    """
+    with contextlib.ExitStack() as stack:
+        is_taken = False
+        if is_first():
+            file = stack.enter_context(open(folder / "lock", "ab", opener=open_itself))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                is_taken = True
+        if any(largest(is_taken)):
+            raise ValueError(f"Another process is at work in {folder}.")
+        yield
+
+
+def _changed(config: Any) -> dict[str, Any]:
+    """List what a dataclass says other than its class's defaults, and so of the dataclasses in its fields."""
+    values = {field: getattr(config, field.name) for field in fields(config)}
+    return {
+        field.name: _changed(value) if is_dataclass(value) else value
+        for field, value in values.items()
+        if field.default is MISSING or value != field.default
+    }
+
+
+def _conflicts(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """List the names that two configurations have both, at any depth, with different values, and these."""
+    for name in (name for name in wanted if name in found):
+        old, new = found[name], wanted[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _conflicts(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield f"{prefix}{name}", old, new

@@ -1,0 +1,48 @@
+"""JSON files, written whole or not at all; numbers that are not finite are null.
+
+Of several processes that `jax.distributed` has joined, all call the same functions, and the first one writes.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bnjax._host.files import write_whole
+from bnjax._host.processes import is_first
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in one move; numbers that are not finite become null."""
+    text = json.dumps(finite(value), indent=1, allow_nan=False) + "\n"
+    if is_first():
+        write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: naming the file, if it is none.
+    """
+    return parse(path.read_text, path)
+
+
+def parse(read: Callable[[], str | bytes], path: Path) -> Any:
+    """Parse what is read of a file."""
+    try:
+        return json.loads(read())
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(f"{path} is not JSON ({error.msg})", error.doc, error.pos) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+
+
+def finite(value: Any) -> Any:
+    """Replace every number that is not finite by None, which JSON can say."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,53 @@
+"""Where results come from: commit, command, versions, hardware, date."""
+
+import datetime
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bnjax._host.cores import count_cores
+
+
+def provenance() -> dict[str, Any]:
+    """Describe where results come from: commit, command, versions, hardware, date."""
+    import jax  # here alone: what only reads records answers at once
+
+    devices = jax.devices()
+    return {
+        "commit": _git_commit(),
+        "command": " ".join([_program(), *map(_without_folder, sys.argv[1:])]),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in ("bnjax", "jax", "jaxlib", "flax", "optax")},
+        "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else "CPU",
+        "cpu_cores": count_cores(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _program() -> str:
+    """Name the running program as a person would start it, without a path."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+
+
+def _without_folder(argument: str) -> str:
+    """Write an absolute path as its last part: where it lies on this machine belongs to nobody who reads the results."""
+    name, sign, value = argument.rpartition("=")
+    return f"{name}{sign}{Path(value).name}" if Path(value).is_absolute() else argument
+
+
+def _git_commit() -> str:
+    """Return the commit this code stands at, with a + where files differ from it; unknown outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # else the checkout around us is somebody else's
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
