@@ -36,7 +36,6 @@ _MODULES = (
     *("adapters", "convert", "data", "draw", "linen", "losses", "models", "nnx", "norms", "objective", "ops", "probes"),
     *("runs", "sweep", "theory", "train", "types"),
 )
-__all__ = [*_TYPES, *_MODULES, "__version__"]  # noqa: PLE0604  # all of them are names
 
 
 def __getattr__(name: str) -> Any:
@@ -52,4 +51,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List what can be asked for."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_TYPES, *_MODULES, "__version__"})

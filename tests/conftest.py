@@ -31,10 +31,7 @@ pytest.register_assert_rewrite("disturbed")
 jaxtyping.install_import_hook("bnjax", "beartype.beartype")
 
 from bnjax import adapters, data, linen, train  # noqa: E402
-from bnjax.ops import (
-    conv_general_dilated,
-    max_pool_2x2,
-)
+from bnjax.ops import conv_general_dilated, max_pool_2x2  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
