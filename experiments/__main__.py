@@ -11,12 +11,13 @@ from experiments._command import catalogue, cli, costs, everything
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
 
-COMMANDS = ("all", "draw", "report")
+COMMANDS = ("all", "clean", "draw", "report")
 _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run an experiment, or resume it
        python -m experiments NAME --help                      list its presets and options
        python -m experiments all [--preset PRESET]            run or resume every experiment, then write the report
        python -m experiments report [--figures FOLDER]        write the page that shows claims and figures
        python -m experiments draw FILE ...                    draw a figure's data (.json) or a probe's result (.npz)
+       python -m experiments clean [--results FOLDER]         list what results take on disk, and what can go
        python -m experiments [--results FOLDER]               list them, with what each preset costs and how far it is
 """
 
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
         return
     name, rest = arguments[0], arguments[1:]
     if name in COMMANDS:
-        {"all": _run_all, "draw": _draw, "report": _report}[name](rest)
+        {"all": _run_all, "clean": _clean, "draw": _draw, "report": _report}[name](rest)
     elif name in names():
         cli.main(catalogue.module(name), rest)
     else:
@@ -77,6 +78,27 @@ def _run_all(arguments: list[str]) -> None:
         print(f"error: these experiments failed: {', '.join(failed)}; what they said stands above.", file=sys.stderr)
     if failed or status:
         sys.exit(1)
+
+
+def _clean(arguments: list[str]) -> None:
+    """List what results take on disk; asked to, remove the checkpoints of finished runs."""
+    from experiments._command import clean
+
+    parser = _Parser(prog="python -m experiments clean", allow_abbrev=False)
+    parser.add_argument("--results", default="results", type=Path, help="folder of the runs (results)")
+    parser.add_argument("--remove", action="store_true", help="remove the checkpoints of finished runs; logs stay")
+    options = parser.parse_args(arguments)
+    try:
+        print(clean.table(clean.usage(options.results)))
+        if not options.remove:
+            print("\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay.")
+            return
+        freed, left = clean.remove(options.results)
+    except OSError as error:
+        sys.exit(_complain(f"{error.strerror}: {error.filename}"))
+    print(f"\nRemoved: {clean.megabytes(freed)}. A longer run of these nets starts at step 0.")
+    for line in left:
+        print(f"Left: {line}")
 
 
 def _report(arguments: list[str]) -> None:

@@ -4,4 +4,5 @@ catalogue   the experiments, by name
 cli         one experiment: its presets and options, what it prints and writes
 costs       what each preset took, and which runs are there
 everything  all experiments, one after another
+clean       what results take on disk, and what can go
 """

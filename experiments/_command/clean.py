@@ -1,0 +1,85 @@
+"""What results take on disk, and what can go: `python -m experiments clean`."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Usage(NamedTuple):
+    """A folder of results.
+
+    Attributes:
+        folder: of an experiment, or of the runs of one net.
+        size: of all its files, in bytes.
+        removable: in bytes, of the checkpoints of finished runs, which nothing reads any more.
+        num_finished: how many of its runs are finished and still have checkpoints.
+    """
+
+    folder: Path
+    size: int
+    removable: int
+    num_finished: int
+
+
+def usage(results: Path) -> list[Usage]:
+    """List what lies in a folder of results, the largest first; links are not followed."""
+    found = []
+    for folder in (folder for folder in results.iterdir() if folder.is_dir() and not folder.is_symlink()):
+        finished = list(_finished(folder))
+        found.append(Usage(folder, _size(folder), sum(map(_size, finished)), len(finished)))
+    return sorted(found, key=lambda usage: -usage.size)
+
+
+def remove(results: Path) -> tuple[int, list[str]]:
+    """Remove the checkpoints of finished runs, never a log; a run that another process has is left alone.
+
+    Returns:
+        The bytes that are free again, and one line for each run that was left alone.
+    """
+    from bnjax.runs import lock
+
+    freed, left = 0, []
+    for folder in (usage.folder for usage in usage(results)):
+        for checkpoints in _finished(folder):
+            try:
+                with lock(checkpoints.parent):
+                    size = _size(checkpoints)
+                    shutil.rmtree(checkpoints)
+                    freed += size
+            except (ValueError, OSError) as error:
+                left.append(str(error))
+    return freed, left
+
+
+def table(found: list[Usage]) -> str:
+    """Write a row for each folder, and the sum."""
+    total = Usage(Path("all"), sum(row.size for row in found), sum(row.removable for row in found), 0)
+    rows = [("folder", "on disk", "checkpoints of finished runs")]
+    rows += [(row.folder.name, megabytes(row.size), megabytes(row.removable)) for row in [*found, total]]
+    width = max(len(name) for name, *_ in rows) + 2
+    return "\n".join(f"{name:{width}}{size:>12}{removable:>32}" for name, size, removable in rows)
+
+
+def megabytes(size: int) -> str:
+    """Write a size."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _finished(folder: Path) -> Iterator[Path]:
+    """List the folders of checkpoints of the finished runs in a folder: those of ours, no links."""
+    for run in folder.glob("seed*"):
+        checkpoints = run / "checkpoints"
+        parts = (run, checkpoints, run / "finished.json", run / "metrics.jsonl")
+        if all(part.exists() and not part.is_symlink() for part in parts):
+            yield checkpoints
+
+
+def _size(folder: Path) -> int:
+    """Add up the sizes of all files below a folder, those that vanish meanwhile apart."""
+    size = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.lstat().st_size if not file.is_dir() or file.is_symlink() else 0
+    return size
