@@ -58,8 +58,8 @@ class Trainer(NamedTuple):
         optimizer: makes steps of gradients.
         batch_size: examples per step.
         loss: name of a loss in `losses`.
-        mesh: devices that share each batch, and take the steps that one device would, but for rounding: statistics are those of
-            the whole batch. None is the device where the state is.
+        mesh: devices that share each batch, and take the steps that one device would, except for rounding: statistics are
+            those of the whole batch. None is the device where the state is.
         axis: of the mesh, along which the examples of a batch go.
     """
 

@@ -55,7 +55,7 @@ class RunConfig:
         norm_layers: weight layers that it follows, numbered from 1 at the input.
         norm_momentum: share of the running statistics that is kept at each step.
         norm_epsilon: added to the variance.
-        norm_center_first: lp norms are those of what the mean has been taken off, so that l2 is batch norm.
+        norm_center_first: lp norms are taken after the mean is subtracted, so that l2 is batch norm.
         noise: kind of noise, where there is any. The source does not say whether 0.1, the spread of its factors, is a standard
             deviation (santurkar) or a variance (santurkar_variance).
         noise_strength: its factor.

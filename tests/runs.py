@@ -47,7 +47,7 @@ def make_run(config, seed, rate, probes, diverged_at=None):
 
 
 def make_shift(layers, difference, cosine):
-    """Make what is measured of each layer's shift: its size, and the cosine, both constant but for noise."""
+    """Make what is measured of each layer's shift: its size, and the cosine, both constant except for noise."""
 
     def probe(steps, seed):
         found = {}

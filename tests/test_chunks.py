@@ -149,7 +149,7 @@ def offset(**offsets):
 @pytest.mark.parametrize("num_rows", [1, 5])
 @pytest.mark.parametrize("name", ["loss", "distance"])
 def test_rounding_is_no_other_evaluation(name, num_rows, tmp_path):
-    """Nor where all that is done is 0 but for rounding, as the change of the gradient at step size 0."""
+    """Nor where all that is done is 0 except for rounding, as the change of the gradient at step size 0."""
     interrupted(offset(distance=2e-8), tmp_path / "done.npz", num_rows)
     result = run_chunks(offset(**{name: -3e-7}), ROWS, resume=tmp_path / "done.npz")
     np.testing.assert_allclose(result["distance"], np.arange(20), atol=1e-6)

@@ -93,7 +93,7 @@ def test_the_penalty_is_judged_where_it_is_part_of_the_loss(data):
 
 
 def test_long_runs_have_all_claims():
-    """Nothing is left unmeasured by as many steps as the paper's, but for the penalty, and for a plateau that is none."""
+    """Nothing is left unmeasured by as many steps as the paper's, except for the penalty, and for a plateau that is none."""
     data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000, rates_steps=3500)
     assert {name for name, value in medians(data).items() if math.isnan(value)} == {"penalty", "smoothness_saturates"}
 

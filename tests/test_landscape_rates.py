@@ -15,6 +15,7 @@ from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
 from experiments.landscape import table
 from experiments.landscape.bands import NETS, bands
+from experiments.landscape.bands import band as edge
 
 
 def make_run(losses, moves=(1.0, 2.0), window=1, diverged_at=None):
@@ -32,8 +33,15 @@ def make_data(slow, fast):
 
 @pytest.fixture(scope="module")
 def data():
-    """Data in which the loss is a function of learning rate x steps, but for noise."""
+    """Data in which the loss is a function of learning rate x steps, except for noise."""
     return landscape_data("cpu", max_steps=1200, vgg_steps=3500, rates_steps=3500)
+
+
+def reason_of(measure, run):
+    """Return why a number is missing."""
+    value = measure.of(run)
+    assert math.isnan(value)
+    return value.reason
 
 
 def judged(data):
@@ -76,6 +84,27 @@ def test_bands_end_where_a_run_diverges():
     for other, num in ((long, 6), (make_run([math.nan], (1.0,), diverged_at=0), 0)):
         (band,) = bands(make_data(other, make_run([math.nan], (1.0,), diverged_at=0)))["plain"]
         assert np.isinf(band["same_step"]["width"]).tolist() == [True] * num
+
+
+def test_bands_end_where_the_shortest_run_does():
+    """What a run that is shorter than the others would have lost is not known."""
+    (band,) = bands(make_data(make_run([2.0] * 6, (1.0,) * 3), make_run([1.0] * 4, (1.0,) * 2)))["plain"]
+    assert band["same_step"]["step"] == [0, 1, 2, 3]
+    assert band["gradient"]["step"] == [0, 2]
+    assert reason_of(edge("same_step", "width").median(1, 5), band) == "needs 5 steps, ran 3"
+
+
+def test_bands_of_runs_that_lack_something():
+    """A seed that one rate lacks has no band, and what was not recorded is not in it."""
+    lone = {**make_run([2.0] * 3), "seed": 1}
+    data = make_data(make_run([2.0] * 3), make_run([1.0] * 3))
+    data["multirun"]["plain_0.1"].append(lone)
+    (band,) = bands(data)["plain"]
+    assert band["seed"] == 0
+    bare = {name: value for name, value in make_run([2.0] * 3).items() if name not in ("successive_gradients", "train")}
+    (band,) = bands(make_data(bare, bare))["plain"]
+    assert "not recorded" in reason_of(edge("gradient", "low").median(), band)
+    assert "not recorded" in reason_of(edge("same_step", "low").median(), band)
 
 
 def test_arms():

@@ -30,7 +30,7 @@ FAMILY = {
 
 
 def test_has_the_fields_of_flax():
-    """The fields, their order and their defaults are Flax's, but for the choice of the stable variance; ours come after."""
+    """The fields, their order and their defaults are Flax's, except for the choice of the stable variance; ours come after."""
     ours, theirs = (
         [(f.name, f.default) for f in dataclasses.fields(cls) if f.name not in ("parent", "name")]
         for cls in (BatchNorm, nn.BatchNorm)

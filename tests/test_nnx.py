@@ -32,7 +32,7 @@ def make(cls=BatchNorm, num_features=3, **options):
 
 
 def test_has_the_arguments_of_flax():
-    """The arguments, their order and their defaults are Flax's, but for the stable variance; ours come after."""
+    """The arguments, their order and their defaults are Flax's, except for the stable variance; ours come after."""
     ours, theirs = (inspect.signature(cls.__init__).parameters for cls in (BatchNorm, flax_nnx.BatchNorm))
     assert list(ours) == [*theirs, "unbiased_running_var"]
     changed = {name for name in theirs if ours[name].default != theirs[name].default}

@@ -100,7 +100,7 @@ def test_points_spread_over_devices():
 
 @pytest.mark.parametrize("batching", ["auto", "loop", 3])
 def test_an_interrupted_scan_resumes(batching, tmp_path):
-    """Only missing points are evaluated, but for two that are compared; NaN is a value; the file stays and says so."""
+    """Only missing points are evaluated, except for two that are compared; NaN is a value; the file stays and says so."""
     seen = []
 
     def report(value):
@@ -207,7 +207,7 @@ def test_a_point_that_does_not_fit_is_one_line():
 
 
 def test_memory_does_not_grow_with_the_number_of_points():
-    """A program for thousands of points needs as much scratch memory as one for a few, but for what it returns."""
+    """A program for thousands of points needs as much scratch memory as one for a few, except for what it returns."""
     base = {"w": jnp.ones((64, 64)), "b": jnp.ones(64)}
 
     def memory(num):

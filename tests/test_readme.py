@@ -72,7 +72,7 @@ def saved_by(block):
 
 
 def assert_alike(result, committed):
-    """Fail where a result is not the committed one, but for the rounding errors of another machine."""
+    """Fail where a result is not the committed one, except for the rounding errors of another machine."""
     assert type(result) is type(committed)
     assert result.objective == committed.objective
     if isinstance(result, probes.curvature.SpectralDensity):

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def is_first() -> bool:
-    """Tell whether this process writes: it is alone, or the first of several."""
+    """Return whether this process writes: it is alone, or the first of several."""
     return not _are_joined() or sys.modules["jax"].process_index() == 0
 
 
@@ -27,6 +27,6 @@ def largest(*numbers: int) -> tuple[int, ...]:
 
 
 def _are_joined() -> bool:
-    """Tell whether there are several; where jax has not been imported yet, there is one."""
+    """Return whether there are several; where jax has not been imported yet, there is one."""
     jax = sys.modules.get("jax")
     return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1

@@ -10,7 +10,7 @@ from jaxtyping import Float, PyTree
 
 
 def is_known(value: Any) -> bool:
-    """Tell whether a number can be looked at: inside compiled code a traced one cannot."""
+    """Return whether a number can be looked at: inside compiled code a traced one cannot."""
     return not isinstance(value, Tracer)
 
 

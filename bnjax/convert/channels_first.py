@@ -29,7 +29,7 @@ def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat:
 
 
 def write_layer(name: str, layer: Layer, flat: tuple[int, ...] | None) -> dict[str, np.ndarray]:
-    """Undo `read_layer`, but for the shape of the bias."""
+    """Undo `read_layer`, except for the shape of the bias."""
     params, stats = layer if flat is None else _reorder(name, layer, flat, to_last=False)
     arrays = {"weight" if key in WEIGHTS else key: array for key, array in (params | stats).items()}
     if "kernel" in params:

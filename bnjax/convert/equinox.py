@@ -109,12 +109,12 @@ def _default_path(name: str) -> str:
 
 
 def _is_array(x: Any) -> bool:
-    """Tell whether a leaf is an array."""
+    """Return whether a leaf is an array."""
     return isinstance(x, jax.Array | np.ndarray)
 
 
 def _is_layer(x: Any) -> bool:
-    """Tell whether a node is a layer, or an index into the state outside of one."""
+    """Return whether a node is a layer, or an index into the state outside of one."""
     return hasattr(x, "weight") or (hasattr(x, "marker") and hasattr(x, "init"))
 
 

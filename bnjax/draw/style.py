@@ -140,7 +140,8 @@ def is_wide(values: Any, ratio: float | int = 50) -> bool:
 
 def log_scale(ax: Axes) -> None:
     """Make the vertical axis logarithmic, with a label at a few round numbers, unless there is nothing to draw."""
-    if any(np.any(np.asarray(line.get_ydata(), float) > 0) for line in ax.lines):
+    in_data = [line for line in ax.lines if line.get_transform() == ax.transData]
+    if any(np.any(np.asarray(line.get_ydata(), float) > 0) for line in in_data):
         ax.set_yscale("log")
         low, high = ax.get_ylim()
         powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1

@@ -41,7 +41,7 @@ class LayerNorm(_ExampleNorm):
 
 
 class InstanceNorm(_ExampleNorm):
-    """Instance norm, over `norms.instance_norm`; the arguments are those of `LayerNorm`, but for `reduction_axes`."""
+    """Instance norm, over `norms.instance_norm`; the arguments are those of `LayerNorm`, except for `reduction_axes`."""
 
     def _normalise(self, x, scale, bias, **options):
         return norms.instance_norm(x, scale, bias, **options)

@@ -111,12 +111,12 @@ def fit_mask(x: Array, mask: Any) -> Array | None:
 
 
 def is_below(value: Any, lowest: int) -> bool:
-    """Tell whether a number that is known is below a bound, or no number; traced values are not looked at."""
+    """Return whether a number that is known is below a bound, or no number; traced values are not looked at."""
     return is_known(value) and not bool(np.all(np.asarray(value) >= lowest))
 
 
 def divides(part: Any, whole: int) -> bool:
-    """Tell whether `part` is a positive whole number that divides another one."""
+    """Return whether `part` is a positive whole number that divides another one."""
     is_whole = isinstance(part, int | np.integer) and not isinstance(part, bool)
     return bool(is_whole and part >= 1 and whole % part == 0)
 

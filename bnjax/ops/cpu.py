@@ -85,12 +85,12 @@ def _exchanged(x: Array, dy: Array, geometry: Geometry) -> Array:
 
 
 def _is_tiny(geometry: Geometry) -> bool:
-    """Tell whether image and result are so small that the convolution is best written out as one matrix."""
+    """Return whether image and result are so small that the convolution is best written out as one matrix."""
     return max(math.prod(geometry.image), math.prod(geometry.output)) <= _DENSE_MAX_PIXELS
 
 
 def _is_tiled(x: Array, num_features: int, geometry: Geometry) -> bool:
-    """Tell whether Winograd's algorithm can be taken, and there is enough and not too much for it to do."""
+    """Return whether Winograd's algorithm can be taken, and there is enough and not too much for it to do."""
     num_tiles = x.shape[0] * math.prod(geometry.output) // 4
     is_wide = min(x.shape[3], num_features) >= _WINOGRAD_MIN_CHANNELS
     is_sized = num_tiles >= _WINOGRAD_MIN_TILES and x.size <= _WINOGRAD_MAX_ENTRIES

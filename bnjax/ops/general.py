@@ -60,7 +60,7 @@ def conv_general_dilated(
 
 
 def _is_simple(lhs: Array, rhs: Array, steps: Sequence[int], dimension_numbers: Any, options: dict[str, Any]) -> bool:
-    """Tell whether this is a 2-D NHWC/HWIO convolution of one floating type, without strides, dilations or groups."""
+    """Return whether this is a 2-D NHWC/HWIO convolution of one floating type, without strides, dilations or groups."""
     if lhs.ndim != 4 or rhs.ndim != 4 or lhs.dtype != rhs.dtype or not jnp.issubdtype(lhs.dtype, jnp.floating):
         return False
     if any(any(jax.typeof(array).sharding.spec) for array in (lhs, rhs)):

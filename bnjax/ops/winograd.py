@@ -26,7 +26,7 @@ Grid = Sequence[Sequence[Array]]  # of a tile's entries, rows first, each with a
 
 
 def fits(x: Array, geometry: Geometry) -> bool:
-    """Tell whether the result is made of whole tiles, and numbers have the digits that sums of four of them need."""
+    """Return whether the result is made of whole tiles, and numbers have the digits that sums of four of them need."""
     is_precise = jnp.finfo(x.dtype).bits >= 32
     return is_precise and geometry.kernel == (3, 3) and all(n % 2 == 0 for n in geometry.output)
 

@@ -140,7 +140,7 @@ class _Done:
             raise self._another()
 
     def _another(self) -> ValueError:
-        """Say that the file belongs to another scan."""
+        """Explain that the file belongs to another scan."""
         return ValueError(f"resume must be a file of the same scan, got {self._path} of another one.")
 
     def add(self, chunk: np.ndarray, values: PyTree) -> None:
@@ -171,11 +171,11 @@ class _Done:
 
 
 def _are_close(values: list[np.ndarray], saved: list[np.ndarray]) -> bool:
-    """Tell whether results differ by rounding alone, as much as another machine's may; NaN is a value."""
+    """Return whether results differ by rounding alone, as much as another machine's may; NaN is a value."""
     if [(leaf.shape, leaf.dtype) for leaf in values] != [(leaf.shape, leaf.dtype) for leaf in saved]:
         return False
     scales = [_scale(leaf) for leaf in saved]
-    # What is 0 but for rounding, such as the change of the gradient at step size 0, has no scale of its own.
+    # What is 0 except for rounding, such as the change of the gradient at step size 0, has no scale of its own.
     overall = max(scales, default=0.0)
     return all(map(partial(_is_close, overall=overall), values, saved, scales))
 

@@ -124,7 +124,7 @@ def _check_trees(base: Params, directions: Sequence[Params]) -> None:
 
 
 def is_tracing() -> bool:
-    """Tell whether this runs inside jit, vmap or grad, where no value can be looked at."""
+    """Return whether this runs inside jit, vmap or grad, where no value can be looked at."""
     return get_opaque_trace_state() != _TOP_LEVEL
 
 
@@ -136,7 +136,7 @@ def check_batching(batching: Any) -> None:
 
 
 def is_pytree(fn: Callable) -> bool:
-    """Tell whether compiled code can take a callable as an argument."""
+    """Return whether compiled code can take a callable as an argument."""
     return not jax.tree_util.all_leaves([fn])
 
 

@@ -172,7 +172,7 @@ class Checkpoints:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Tell whether a log record is other than an exception of orbax's threads, which comes to the caller as well."""
+    """Return whether a log record is other than an exception of orbax's threads, which comes to the caller as well."""
     frames = traceback.walk_tb(record.exc_info[2]) if record.exc_info else ()
     return not any(os.path.join("orbax", "checkpoint") in frame.f_code.co_filename for frame, _ in frames)
 

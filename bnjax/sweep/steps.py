@@ -115,7 +115,7 @@ _init_state, _run_steps, _average = map(inspect.unwrap, (train.init_state, train
 
 
 def _all(states: TrainState, active: Array | np.ndarray | None) -> Array:
-    """Say which runs are active."""
+    """Return which runs are active."""
     return jnp.ones(states.step.shape, bool) if active is None else jnp.asarray(active)
 
 

@@ -61,7 +61,7 @@ def relaxed_curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
 
 
 def is_smoothed(unit: Unit) -> Bool[Array, ""]:
-    """Tell whether the term that `curvature_bound` subtracts is positive: scale <g, yh> > 0.
+    """Return whether the term that `curvature_bound` subtracts is positive: scale <g, yh> > 0.
 
     Then, where H is positive, the curvature is less than (scale² / std²) gh' H gh. Source: Santurkar et al. 2018, Sec. 4.2.
     The mean over units and steps is the fraction of them that fulfil the condition; <g, yh> is the gradient by the scale.

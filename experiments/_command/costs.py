@@ -11,7 +11,7 @@ FIGURES = Path(__file__).parents[2] / "figures"
 
 
 def expected(name: str, preset: str, config: Any = None) -> str:
-    """Say in one line how long a preset will take; of a configuration that is not the preset's, that is not known."""
+    """Write in one line how long a preset will take; of a configuration that is not the preset's, that is not known."""
     own = _presets(name)[preset]
     data = measured(name, preset) if config in (None, own) else None
     if data is None:
@@ -20,7 +20,7 @@ def expected(name: str, preset: str, config: Any = None) -> str:
 
 
 def cost(name: str, preset: str) -> str:
-    """Say how long a preset took, or that nobody has measured it."""
+    """Write how long a preset took, or that nobody has measured it."""
     data = measured(name, preset)
     return _cost(data) if data else "not measured"
 

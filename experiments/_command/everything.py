@@ -8,7 +8,7 @@ from experiments._command import catalogue, cli, costs
 
 
 def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> list[str]:
-    """Run or resume each experiment that has the preset, but for those that are done; go on where one fails.
+    """Run or resume each experiment that has the preset, except for those that are done; go on where one fails.
 
     Args:
         preset: of every experiment.
@@ -33,7 +33,7 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
 
 
 def _is_published(name: str, figures: Path) -> bool:
-    """Tell whether a folder holds the result of the published setting."""
+    """Return whether a folder holds the result of the published setting."""
     return "paper" in catalogue.module(name).PRESETS and bool(costs.measured(name, "paper", figures))
 
 

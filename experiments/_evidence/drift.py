@@ -9,14 +9,14 @@ import numpy as np
 from experiments._evidence.format import TIMES
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, Recorded, array, layer_names, layer_number
-from experiments._evidence.statistic import BySeed, Statistic, join
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join
 from experiments._evidence.value import Spread, median, spread
 from experiments._nets import NETS
 
 Since = Literal["successive", "cumulative"]
 Moment = Literal["mean", "variance", "wasserstein"]
 # The reductions over layers that claims use.
-_CHOSEN = {min: "smallest of all layers", max: "largest of all layers", np.median: "median of the layers"}
+_CHOSEN = {min: "smallest of all layers", max: "largest of all layers", median: "median of the layers"}
 _UNITS = {"mean": "its standard deviation", "variance": "the variance", "wasserstein": "the pooled standard deviation"}
 _SINCE = {"successive": "between measurements", "cumulative": "since the first measurement"}
 
@@ -53,7 +53,7 @@ def over_layers(
 ) -> Statistic:
     """Divide the typical drifts of two nets, layer by layer and seed by seed, and choose one of the layers' ratios.
 
-    `choose` is min, max or np.median, over the layers that were followed; `moment`, `since` and `relative`: see `drift`.
+    `choose` is min, max or `median`, over the layers that were followed; `moment`, `since` and `relative`: see `drift`.
     """
 
     def of(data: Data) -> BySeed:
@@ -103,7 +103,10 @@ def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> 
 
 def _ratios(data: Data, net: str, other: str, moment: Moment, since: Since, relative: bool) -> list[Statistic]:
     """Divide the typical drifts of two nets in each of the layers that were followed."""
-    layers = layer_names([*data["arms"][net], *data["arms"][other]], "drift")
+    arms = data.get("arms", {})
+    layers = layer_names([*arms.get(net, []), *arms.get(other, [])], "drift")
+    if not layers:
+        raise NotInDataError(f"these data have no drift of {NETS[net].short} and {NETS[other].short}")
     return [typical(layer, moment, since, relative=relative).over(net, other) for layer in layers]
 
 

@@ -1,5 +1,6 @@
 """The quantities that several experiments share, each defined once."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -59,7 +60,9 @@ SUCCESSIVE: Mapping[str, str] = {
 
 def successive(name: str, layer: str) -> Quantity:
     """Return a quantity of the gradients of successive batches by one layer's weights."""
-    return of_layer("successive_gradients", layer, name, f"{SUCCESSIVE[name]} of the gradients of successive batches")
+    if_diverged = math.nan if name in ("relative_sum", "step_cosine") else math.inf  # of a direction it says nothing
+    words = f"{SUCCESSIVE[name]} of the gradients of successive batches"
+    return of_layer("successive_gradients", layer, name, words, if_diverged=if_diverged)
 
 
 def edge_of_stability(config: Mapping[str, Any]) -> float:

@@ -112,7 +112,14 @@ class Quantity:
     def first(self, after: int) -> Measure:
         """Take the first value after a step."""
         words = f", first measurement after step {after:,}"
-        return self._measure(words, lambda steps, values: values[steps > after][:1], np.median, after, after + 1)
+        found = self._measure(words, lambda steps, values: values[steps > after][:1], np.median, after, after + 1)
+
+        def of(run: Run) -> float:
+            steps, _ = self.curve(run)
+            diverged_before = run["diverged_at"] is not None and steps.size and steps[-1] <= after
+            return self._if_diverged if diverged_before else found.of(run)
+
+        return replace(found, of=of)
 
     def late(self, share: float) -> Measure:
         """Take the median of the last measurements, a share of all."""
@@ -120,7 +127,7 @@ class Quantity:
         return self._measure(words, lambda _, values: values[-math.ceil(share * len(values)) :], np.median, math.inf, 0)
 
     def at(self, step: int, average: int = 50) -> Measure:
-        """Average the values of the last `average` steps before a step, at least one value."""
+        """Average the values of the last `average` steps before a step; where none was recorded in them, there is none."""
         return self._ending(step, average, f"at step {step:,}")
 
     def at_end(self, average: int = 1) -> Measure:
@@ -152,6 +159,8 @@ class Quantity:
 
         def of(run: Run) -> float:
             ends, values = self._ends(run)
+            if not np.isfinite(values).any():
+                return math.inf if run["diverged_at"] is not None else _nothing(self)
             if len(values) >= points:
                 medians = np.median(np.lib.stride_tricks.sliding_window_view(values, points), axis=1)
                 reached = ends[points - 1 :][medians >= level]
@@ -189,6 +198,10 @@ class Quantity:
             if not ends.size or ends[-1] < step < math.inf:
                 return values[:0]
             end = min(step, ends[-1])
+            # A point of the training curve stands for the steps since the one before it, a test for no other step.
+            near = max([average, *np.diff(ends[:2])]) if self.kind == "train" else average
+            if step < math.inf and not np.any((ends <= step) & (ends >= step - near)):
+                return values[:0]
             num_averaged = np.count_nonzero((ends <= end) & (ends > end - average))
             return values[ends <= end][-max(1, num_averaged) :]
 
@@ -209,7 +222,8 @@ class Quantity:
             values = choose(*(self._ends if by_end else self.curve)(run))
             if not values.size:
                 return _nothing(self)
-            found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
+            with np.errstate(invalid="ignore"):  # the range of infinite numbers
+                found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
             return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
 
         return Measure(of, f"{self.words}{words}", self.format)
@@ -225,4 +239,4 @@ def _too_short(run: Run, needed: float) -> Missing:
 
 
 def _nothing(quantity: Quantity) -> Missing:
-    return Missing(f"no {quantity.words} in these steps")
+    return Missing(f"not recorded in these steps: {quantity.words}")

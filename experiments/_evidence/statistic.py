@@ -4,14 +4,14 @@ Its words, unit and the runs that it counts come with a statistic, so that they 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
 from experiments._evidence.format import TIMES, Format, listing
 from experiments._evidence.run import Data
-from experiments._evidence.value import combine, divide, subtract
+from experiments._evidence.value import combine, divide, largest_of, smallest_of, subtract
 
 BySeed = dict[int, float]
 Range = tuple[float, float]
@@ -29,14 +29,14 @@ class Statistic:
         of: maps the data of an experiment to the numbers, by seed.
         what: what is measured, in words.
         who: of which nets, in words.
-        arms: those whose runs are counted, as group/arm.
+        arms: those whose runs are counted, as group/arm, or a function that lists them for an experiment's data.
         format: unit and digits.
     """
 
     of: Callable[[Data], BySeed]
     what: str
     who: str
-    arms: tuple[str, ...]
+    arms: tuple[str | Callable[[Data], Sequence[str]], ...]
     format: Format
 
     @property
@@ -47,7 +47,11 @@ class Statistic:
     @property
     def per(self) -> str:
         """What there is one number for: seed, or draw of the linear map that a deep linear network learns."""
-        return "draw" if any(arm.startswith("deep_linear/") for arm in self.arms) else "seed"
+        return "draw" if any(str(arm).startswith("deep_linear/") for arm in self.arms) else "seed"
+
+    def counted(self, data: Data) -> list[str]:
+        """List the arms whose runs are counted in some data."""
+        return [name for arm in self.arms for name in ([arm] if isinstance(arm, str) else arm(data))]
 
     def __sub__(self, other: "Statistic") -> "Statistic":
         """Subtract another statistic, seed by seed."""
@@ -104,16 +108,16 @@ class Criterion(NamedTuple):
 
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the smallest of several statistics, seed by seed; none where one is not known."""
-    return _choose(min, ("smaller", "smallest"), statistics, who)
+    return _choose(smallest_of, ("smaller", "smallest"), statistics, who)
 
 
 def largest(*statistics: Statistic, who: str = "") -> Statistic:
     """Take the largest of several statistics, seed by seed; none where one is not known."""
-    return _choose(max, ("larger", "largest"), statistics, who)
+    return _choose(largest_of, ("larger", "largest"), statistics, who)
 
 
 def _choose(choose: Callable, words: tuple[str, str], statistics: Sequence[Statistic], who: str) -> Statistic:
-    joined = join(statistics, lambda *values: math.nan if any(map(math.isnan, values)) else choose(values))
+    joined = join(statistics, choose)
     what, names = (listing(dict.fromkeys(parts)) for parts in zip(*((s.what, s.who) for s in statistics), strict=True))
     word = words[len(statistics) != 2]
     if what != statistics[0].what:
@@ -148,4 +152,6 @@ def join(
 
 def _field(config: Any, name: str) -> Any:
     """Return a field of a configuration, or a field of a field."""
-    return reduce(lambda fields, part: fields.get(part, {}), name.split("."), config)
+    return reduce(
+        lambda fields, part: fields.get(part) if isinstance(fields, Mapping) else None, name.split("."), config
+    )

@@ -30,7 +30,7 @@ def written(runs: Runs, measure: Measure) -> str:
 
 
 def cell(value: float, form: Format) -> str:
-    """Write a number of a table, whose head names the unit, but for per cent."""
+    """Write a number of a table, whose head names the unit, except for per cent."""
     if math.isinf(value) and form.unit == "steps":
         return "never"
     return form.written(value) if form.unit == "%" else form.number(value)

@@ -2,9 +2,11 @@
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import ClassVar, NamedTuple
+
+import numpy as np
 
 
 class Bound(float):
@@ -43,12 +45,12 @@ def combine(function: Callable[..., float], *values: float) -> float:
 
 
 def divide(numerator: float, denominator: float) -> float:
-    """Divide; x/0 is infinite, 0/0 and infinity by infinity are NaN, and so is the ratio of two bounds of one kind."""
+    """Divide; x/0 is infinite, and missing is 0/0, infinity by infinity, and the ratio of two bounds of one kind."""
     return combine(partial(_bounded, _ratio), numerator, denominator)
 
 
 def subtract(value: float, other: float) -> float:
-    """Subtract; infinity minus infinity is NaN, and so is the difference of two bounds of one kind."""
+    """Subtract; missing is infinity minus infinity, and the difference of two bounds of one kind."""
     return combine(partial(_bounded, operator.sub), value, other)
 
 
@@ -63,7 +65,12 @@ def _bounded(function: Callable[[float, float], float], value: float, other: flo
     is_larger = isinstance(value, AtLeast) or isinstance(other, AtMost)
     is_smaller = isinstance(value, AtMost) or isinstance(other, AtLeast)
     kind = AtLeast if is_larger else AtMost if is_smaller else float
-    return math.nan if is_larger and is_smaller else kind(function(float(value), float(other)))
+    if is_larger and is_smaller:
+        return Missing("only a bound of both numbers is known")
+    result = function(float(value), float(other))
+    if math.isnan(result) and not (math.isnan(value) or math.isnan(other)):
+        return Missing("both numbers are infinite" if math.isinf(value) else "both numbers are 0")
+    return kind(result)
 
 
 class Spread(NamedTuple):
@@ -81,17 +88,48 @@ def spread(values: Iterable[float]) -> Spread:
     if not known:
         nothing = next((value for value in values if isinstance(value, Missing)), math.nan)
         return Spread(nothing, nothing, nothing)
-    return Spread(known[0], median(known), known[-1])
+    return Spread(smallest_of(*known), median(known), largest_of(*known))
 
 
 def median(values: Iterable[float]) -> float:
-    """Return the median of the numbers that are known, over seeds, draws or units; a bound if one of the middle ones is.
+    """Return the median of the numbers that are known, over seeds, draws or units.
 
-    This is the only median of numbers of several runs.
+    It is a bound if one of the middle ones is, or if a number of which only a bound is known may lie beyond them. This is the
+    only median of numbers of several runs.
     """
     ordered = sorted(value for value in values if not math.isnan(value))
     if not ordered:
         return math.nan
-    middle = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    kind = next((type(value) for value in middle if isinstance(value, Bound)), float)
-    return kind(sum(middle) / 2)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    may_grow = any(isinstance(value, AtLeast) and value <= high for value in ordered)
+    may_shrink = any(isinstance(value, AtMost) and value >= low for value in ordered)
+    if may_grow and may_shrink:
+        return Missing("bounds on both sides")
+    kind = AtLeast if may_grow else AtMost if may_shrink else float
+    return kind((low + high) / 2)
+
+
+def quantiles(values: Iterable[float], shares: Sequence[float]) -> list[float]:
+    """Return quantiles of the numbers that are known, not interpolated, since some may be infinite; NaN where none is known."""
+    known = [value for value in values if not math.isnan(value)]
+    return np.quantile(known, shares, method="nearest").tolist() if known else [math.nan] * len(shares)
+
+
+def smallest_of(*values: float) -> float:
+    """Return the smallest number; a bound if one of which only an upper bound is known may be smaller."""
+    return _end(min, AtMost, AtLeast, values)
+
+
+def largest_of(*values: float) -> float:
+    """Return the largest number; a bound if one of which only a lower bound is known may be larger."""
+    return _end(max, AtLeast, AtMost, values)
+
+
+def _end(choose: Callable, beyond: type[Bound], before: type[Bound], values: Sequence[float]) -> float:
+    """Choose the end of some numbers; those bounded on its side may lie beyond it."""
+    if any(map(math.isnan, values)):
+        return math.nan
+    end = choose(values)
+    if any(isinstance(value, beyond) for value in values):
+        return Missing("bounds on both sides") if isinstance(end, before) else beyond(end)
+    return end

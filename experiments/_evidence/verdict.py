@@ -38,7 +38,7 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
     """
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
-    runs = _runs(data, claim.statistic.arms)
+    runs = _runs(data, claim.statistic.counted(data))
     num_diverged = sum(run.get("diverged_at") is not None for run in runs)
     try:
         values = tuple(claim.statistic.of(data).values())
@@ -87,8 +87,10 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
         return "supported", ""
     if all(_is_outside(value, claim.holds) for value in counted):
         return "contradicted", ""
-    is_open = any(isinstance(value, Bound) and not _is_outside(value, claim.holds) for value in counted)
-    return "inconclusive", "runs too short" if is_open else f"{per}s disagree"
+    if any(isinstance(value, Bound) and not _is_outside(value, claim.holds) for value in counted):
+        return "inconclusive", "runs too short"
+    is_on_edge = all(value in claim.holds for value in counted)
+    return "inconclusive", "on the edge of the range" if is_on_edge else f"{per}s disagree"
 
 
 def _is_inside(value: float, holds: Range) -> bool:

@@ -20,7 +20,7 @@ def network(config: dict[str, Any]) -> str:
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:
-    """Say how a network was trained; a figure of several learning rates names none."""
+    """Write how a network was trained; a figure of several learning rates names none."""
     layers = config["norm_layers"]
     after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
     rate = [f"learning rate {config['learning_rate']:g}"] if learning_rate else []
@@ -36,9 +36,9 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
 
 
 def variants(config: dict[str, Any]) -> list[str]:
-    """Say where a network was trained or measured in another way than its source does by default."""
+    """Write where a network was trained or measured in another way than its source does by default."""
     words = {
-        "norm_center_first": "lp norms of what the mean is taken off",
+        "norm_center_first": "lp norms after the mean is subtracted",
         "noise_in_tests": "noise in tests too",
         "shift_weights_only": "covariate shift: of earlier layers the weights alone move",
     }
@@ -56,7 +56,7 @@ def loss(config: dict[str, Any]) -> str:
 
 
 def deep_linear(config: dict[str, Any]) -> str:
-    """Say how a deep linear network was trained, but for its learning rate."""
+    """Write how a deep linear network was trained, except for its learning rate."""
     return (
         f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
         f"examples, {', '.join([plural(len(config['seeds']), 'draw'), f'bands: {bands(config)}', *variants(config)])}"
@@ -64,27 +64,27 @@ def deep_linear(config: dict[str, Any]) -> str:
 
 
 def bands(config: dict[str, Any]) -> str:
-    """Say what the bands of curves over seeds, or draws, are."""
+    """Write what the bands of curves over seeds, or draws, are."""
     return "quartiles" if len(config["seeds"]) >= MANY else "smallest to largest"
 
 
 def place(config: dict[str, Any]) -> str:
-    """Say where the distributions of activations are taken."""
-    return "behind the activation" if config.get("drift_of") == "activations" else "before the activation"
+    """Write where the distributions of activations are taken."""
+    return "after the activation" if config.get("drift_of") == "activations" else "before the activation"
 
 
 def seeds(config: dict[str, Any]) -> str:
-    """Say how many seeds there are."""
+    """Write how many seeds there are."""
     return plural(len(config["seeds"]), "seed")
 
 
 def images(config: dict[str, Any]) -> str:
-    """Say what the inputs are."""
+    """Write what the inputs are."""
     return f"images {config['image_size']}x{config['image_size']}, inputs '{config['preprocessing']}'"
 
 
 def scans(config: dict[str, Any]) -> str:
-    """Say along what the landscape was scanned, how far and how often."""
+    """Write along what the landscape was scanned, how far and how often."""
     sizes = np.array(config["step_multiples"]) * config["learning_rate"]
     return (
         f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along "
@@ -93,7 +93,7 @@ def scans(config: dict[str, Any]) -> str:
 
 
 def origin(data: dict[str, Any], for_what: str = "training, measurements and tests") -> list[str]:
-    """Say where an experiment's data come from: commit, hardware, seconds, date; several where it was resumed."""
+    """Write where an experiment's data come from: commit, hardware, seconds, date; several where it was resumed."""
 
     def each(name: str) -> str:
         return ", ".join(dict.fromkeys(str(known[name]) for known in data["provenance"]))

@@ -52,7 +52,7 @@ def load(figures: Path) -> Report:
 
 
 def seeds(data: dict[str, Any]) -> str:
-    """Say how many seeds there are, of each net where the configuration has several and they differ."""
+    """Write how many seeds there are, of each net where the configuration has several and they differ."""
     fields = costs.flatten(data["config"])
     counts = {
         name.removesuffix("seeds").rstrip("."): len(values)
@@ -100,7 +100,7 @@ def _check(data: Any, name: str) -> dict[str, Any]:
 
 
 def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> str:
-    """Say what the data show, in the experiment's own words; nothing where it has none."""
+    """Write what the data show, in the experiment's own words; nothing where it has none."""
     find = getattr(catalogue.part(name, "table"), "findings", None)
     if data is not None and find is not None:
         try:
@@ -113,7 +113,7 @@ def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> st
 
 
 def _scaled_down(name: str, data: dict[str, Any] | None) -> list[str] | None:
-    """Say in which fields the configuration differs from the published setting."""
+    """Write in which fields the configuration differs from the published setting."""
     published = catalogue.module(name).PRESETS.get("paper")
     if data is None or published is None:
         return None

@@ -41,7 +41,7 @@ def _hash(text: str) -> str:
 
 
 def _summary(entries: list[Entry]) -> str:
-    """Say how many claims have which verdict."""
+    """Write how many claims have which verdict."""
     counts = tally(entries)
     parts = [f'<b class="{verdict.replace(" ", "-")}">{counts[verdict]} {verdict}</b>' for verdict in VERDICTS]
     listed = ", ".join(part for part, verdict in zip(parts, VERDICTS, strict=True) if counts[verdict])
@@ -68,7 +68,7 @@ def _experiment(entry: Entry) -> str:
 
 
 def _findings(entry: Entry) -> str:
-    """Say what was found; where that is not known, what is claimed."""
+    """Write what was found; where that is not known, what is claimed."""
     if entry.findings:
         return f'<p class="findings">{typeset(entry.findings)}</p>'
     return f'<p class="findings"><span class="caveat">The claim:</span> {typeset(catalogue.remark(entry.name, "Claim"))}</p>'
@@ -136,7 +136,7 @@ def _code(text: str) -> str:
 
 
 def _foot(entries: list[Entry]) -> str:
-    """Say when and from which commits the results come."""
+    """Write when and from which commits the results come."""
     origins = [origin for entry in entries if entry.data for origin in entry.data["provenance"]]
     dates = sorted(str(origin["date"]) for origin in origins if "date" in origin)
     when = (

@@ -68,6 +68,6 @@ def _mark(place: float, x: float) -> str:
 
 
 def _describe(claim: Claim, judgement: Judgement) -> str:
-    """Say what the picture shows; `words` writes numbers and units of the claim file only."""
+    """Write what the picture shows; `words` writes numbers and units of the claim file only."""
     values = ", ".join(claim.statistic.format.number(value) for value in sorted(judgement.values))
     return f"Values {values}; the claim holds {words.holds(claim)}"

@@ -87,7 +87,7 @@ def _small(text: str) -> str:
 
 
 def _method(entries: list[Entry]) -> str:
-    """Say how verdicts come about, and what the intervals are worth."""
+    """Write how verdicts come about, and what the intervals are worth."""
     numbers = sorted({len(judgement.values) for entry in entries for _, judgement in entry.judged} - {0, 1})
     worth = ", ".join(_worth(number) for number in numbers or [MIN_VALUES])
     return (
@@ -108,7 +108,7 @@ def _method(entries: list[Entry]) -> str:
 
 
 def _worth(number: int) -> str:
-    """Say with what probability the interval of so many values encloses the median."""
+    """Write with what probability the interval of so many values encloses the median."""
     num_left_out = (number - len(interval([0.0] * number))) // 2
     return f"{100 * coverage(number, num_left_out):.3g}&nbsp;% with {number}"
 

@@ -20,7 +20,7 @@ def interval(claim: Claim, judgement: Judgement) -> str:
 
 
 def holds(claim: Claim) -> str:
-    """Say in which range the claim holds, in its unit, but for ratios."""
+    """Write in which range the claim holds, in its unit, except for ratios."""
     low, high = (_edge(claim, edge) for edge in claim.holds)
     unit = (
         f" {claim.statistic.format.unit}" if claim.statistic.format.unit and not claim.statistic.format.is_ratio else ""
@@ -46,10 +46,10 @@ def statistic(claim: Claim) -> str:
 
 
 def count(claim: Claim, judgement: Judgement) -> str:
-    """Say how many seeds, or draws, there are."""
+    """Write how many seeds, or draws, there are."""
     return plural(len(judgement.values), claim.statistic.per)
 
 
 def diverged(judgement: Judgement) -> str:
-    """Say how many runs diverged, if any did."""
+    """Write how many runs diverged, if any did."""
     return f"{judgement.num_diverged} of {plural(judgement.num_runs, 'run')} diverged" if judgement.num_diverged else ""

@@ -104,7 +104,7 @@ def _sharing(options: Options) -> Mesh | None:
 
 
 def _in_threads(options: Options) -> bool:
-    """Tell whether each run takes its steps by itself."""
+    """Return whether each run takes its steps by itself."""
     return options.batching == "threads" or (options.batching == "auto" and jax.default_backend() == "cpu")
 
 
@@ -115,7 +115,7 @@ def _finish_each(runs: Iterable[Run]) -> None:
 
 
 def _alike(runs: Iterable[Run]) -> list[list[Run]]:
-    """Sort runs by what they are but for seed and learning rate."""
+    """Sort runs by what they are except for seed and learning rate."""
     groups: dict[RunConfig, list[Run]] = {}
     for run in runs:
         groups.setdefault(replace(run.config.identity(), learning_rate=1.0), []).append(run)

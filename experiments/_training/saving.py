@@ -36,7 +36,7 @@ class Saves:
             self._note(folder, None)
 
     def failed(self, folder: Path) -> bool:
-        """Tell whether a run's last save has failed."""
+        """Return whether a run's last save has failed."""
         return folder in self._problems
 
     def check(self) -> None:

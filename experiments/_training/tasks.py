@@ -22,7 +22,7 @@ class Task(NamedTuple):
 
     Attributes:
         trainer: model, optimiser and loss; it makes states, which know their learning rate.
-        stepper: takes the same steps from a state, the same one for all configurations that are trained alike but for their
+        stepper: takes the same steps from a state, the same one for all configurations that are trained alike except for their
             learning rates and measurements: what is compiled for one of them is found again by the others.
         load: returns the data set of a seed.
         probes: what is measured along the way, by name.

@@ -2,10 +2,9 @@
 
 from functools import partial
 
-import numpy as np
-
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.drift import over_layers
+from experiments._evidence.value import median
 
 _FIG_8 = "Santurkar et al. 2018, Fig. 8a, read off; their text does not say so"
 _RELATIVE = "not in the paper: absolute shifts depend on how large activations are"
@@ -15,7 +14,7 @@ CLAIMS = claims(
     drift_hardly_differs=Claim(
         "Batch norm changes the stability of layer inputs little: their distributions move about as far without it.",
         "Santurkar et al. 2018, Sec. 2.1, Fig. 1c, by eye",
-        over_layers(np.median, "plain", "batch_norm", "wasserstein", "cumulative").between(0.5, 2),
+        over_layers(median, "plain", "batch_norm", "wasserstein", "cumulative").between(0.5, 2),
         remark="in these units an eye sees the distance; little is less than a factor of two",
     ),
     drift_stabilised=Claim(

@@ -3,7 +3,7 @@
 Command: python -m experiments.benchmarks.conv --width 0.25
 Measured: on two CPU cores, in a minute at a quarter of the width. JAX's time over ours, all shapes together: backward in a scan
 70, forward 1.4, most of it from 2x2 maps, backward outside a scan 1.1, of which single shapes are between 0.5 (maps of 32x32
-with 16 channels) and 1.9 but for the 2x2 maps.
+with 16 channels) and 1.9 except for the 2x2 maps.
 
 Backward is both gradients. Both sides run in turn in one process; each time is the median of 7 runs, or of as many as fit
 into a few seconds. Only the ratios mean something: a machine that is shared changes its speed from minute to minute.

@@ -12,7 +12,7 @@ from experiments._evidence.format import TIMES, Format
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Data, Recorded, Run, array, settings
 from experiments._evidence.statistic import Statistic, join
-from experiments._nets import Setting
+from experiments._nets import NETS, Setting
 from experiments.gradient_depth import PRESETS, groups, setting
 
 _PUBLISHED = 1.208  # growth per layer at initialisation
@@ -22,7 +22,7 @@ _DURATION = "not in the sources: how long the growth lasts"
 def norms_at(run: Run, step: int) -> np.ndarray:
     """Return the norm of the gradient by each layer's weights, (layers,); NaN where it was not measured at this step."""
     steps, norms = _quantity(np.transpose, "norms").curve(run)
-    return norms[steps == step][0] if step in steps else np.full(norms.shape[1], np.nan)
+    return norms[steps == step][0] if step in steps else np.full(norms.shape[1:], np.nan)
 
 
 def _quantity(of: Callable[[np.ndarray], np.ndarray], words: str, form: Format = Format()) -> Quantity:  # noqa: B008
@@ -52,14 +52,17 @@ def by_setting(arms: Mapping[str, Any]) -> dict[Setting, Arms]:
     return {setting(*map(float, name.split("_"))): nets for name, nets in settings(arms).items()}
 
 
-def _of_nets(build: Callable[[Data], Statistic]) -> Statistic:
-    """Build a statistic for the depths and scales that the data have; its words and counted runs are the paper preset's."""
+def _of_nets(build: Callable[[Data], Statistic], who: str) -> Statistic:
+    """Build a statistic for the depths and scales that the data have; `who` names the nets in any data."""
     published = build({"config": asdict(PRESETS["paper"]), **groups(PRESETS["paper"])})
-    return replace(published, of=lambda data: build(data).of(data))
+    return replace(
+        published, of=lambda data: build(data).of(data), who=who, arms=(lambda data: build(data).counted(data),)
+    )
 
 
 def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1) -> Statistic:
-    return _of_nets(lambda data: measure.each(net, setting(max(data["config"]["depths"]), scale)))
+    who = f"{NETS[net].short}, deepest net, weights x {scale:g}"
+    return _of_nets(lambda data: measure.each(net, setting(max(data["config"]["depths"]), scale)), who)
 
 
 def _by_scale(net: str) -> Statistic:
@@ -70,8 +73,7 @@ def _by_scale(net: str) -> Statistic:
 def _farthest(data: Data) -> Statistic:
     """Take the growth that is farthest from the published one."""
     growths = [GROWTH.median(0, 0).each("batch_norm", at) for at in by_setting(data["arms"])]
-    farthest = join(growths, lambda *values: max(values, key=lambda value: abs(value - _PUBLISHED)))
-    return replace(farthest, who=f"BN, of all depths and scales the one that is farthest from {_PUBLISHED}")
+    return join(growths, lambda *values: max(values, key=lambda value: abs(value - _PUBLISHED)))
 
 
 CLAIMS = claims(
@@ -83,7 +85,9 @@ CLAIMS = claims(
     depth_growth=Claim(
         "At initialisation it lets them grow by a fifth per layer, whatever the depth and the scale of the weights.",
         "Yang et al. 2019, mean-field theory; a run of ours before this experiment",
-        _of_nets(_farthest).between(1.15, 1.27),
+        _of_nets(_farthest, f"BN, of all depths and scales the one that is farthest from {_PUBLISHED}").between(
+            1.15, 1.27
+        ),
         "2.9 / 0.52, 128 / 0.52 and 5,190 / 0.59 in 10, 30 and 50 layers, or 1.208 times per layer",
         caveat_of="depth_bounded",
     ),

@@ -31,8 +31,8 @@ class Config:
         short_multiples: step sizes of the runs that distinguish the edge of stability from a saturated metric: the smallest
             one is half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it
             doubles; where it is two over the learning rate, it stays.
-        rates: learning rates of further VGGs, which begin alike and are fed alike; at each step, their losses span a band.
-            Without any, there are none of them.
+        rates: learning rates of further VGGs, with the same weights at the start and the same batches; at each step, their
+            losses span a band. Without any, there are none of them.
         rates_steps: steps that these take at most; by default, the 20 epochs of the replication.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments._evidence.quantities import TRAIN_LOSS, successive
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import Data, Recorded, Run, recorded, settings
+from experiments._evidence.run import Data, Recorded, Run, num_steps, recorded, settings
 
 NETS = ("plain", "batch_norm")
 
@@ -41,19 +41,22 @@ def bands(data: Data) -> dict[str, list[Run]]:
     joined: dict[str, list[Run]] = {net: [] for net in NETS}
     for net, runs_of_net in joined.items():
         rates = settings(data.get("multirun", {})).items()
-        by_rate = {float(rate): {run["seed"]: run for run in nets[net]} for rate, nets in rates}
-        for seed in next(iter(by_rate.values()), {}):
+        by_rate = {float(rate): {run["seed"]: run for run in nets.get(net, [])} for rate, nets in rates}
+        shared = set.intersection(*map(set, by_rate.values())) if by_rate else set()
+        for seed in sorted(shared):
             runs_of_net.append(_join(seed, {rate: runs[seed] for rate, runs in by_rate.items()}))
     return joined
 
 
 def _join(seed: int, runs: dict[float, Run]) -> BandRun:
-    steps = max((_losses(run)[0] for run in runs.values()), key=lambda steps: max(steps, default=-1))
-    probed = max((np.array(recorded(run, "successive_gradients")["step"]) for run in runs.values()), key=len)
+    """Join runs; a band ends where the shortest one does, of those that did not diverge."""
+    finished = [run for run in runs.values() if run["diverged_at"] is None]
+    longest = min(finished, key=num_steps) if finished else max(runs.values(), key=num_steps)
+    steps, probed = _losses(longest)[0], np.array(recorded(longest, "successive_gradients").get("step", []))
     ends, slowest = [run["diverged_at"] for run in runs.values() if run["diverged_at"] is not None], min(runs)
     return {
         "seed": seed,
-        "test": max((run.get("test", {}) for run in runs.values()), key=lambda tests: len(tests.get("step", []))),
+        "test": recorded(longest, "test"),
         "diverged_at": min(ends, default=None),
         "same_step": _band(steps, [_loss_at(run, steps) for run in runs.values()]),
         "same_progress": _band(steps, [_loss_at(run, steps * slowest / rate) for rate, run in runs.items()]),
@@ -73,7 +76,7 @@ def _losses(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of a training curve that come before the first that is not finite, in the middle of their steps."""
     steps, losses = TRAIN_LOSS.curve(run)
     num = len(losses) if np.isfinite(losses).all() else int(np.argmin(np.isfinite(losses)))
-    return steps[:num] + (recorded(run, "train")["window"] - 1) / 2, losses[:num]
+    return steps[:num] + (recorded(run, "train").get("window", 1) - 1) / 2, losses[:num]
 
 
 def _loss_at(run: Run, steps: np.ndarray) -> np.ndarray:
@@ -87,6 +90,6 @@ def _loss_at(run: Run, steps: np.ndarray) -> np.ndarray:
 
 def _moves(run: Run, num: int) -> np.ndarray:
     """Take how far the gradient moves at the first measurements; infinite where it was not measured any more."""
-    (name,) = recorded(run, "successive_gradients")["layers"]
-    _, moves = successive("step_distance", name).curve(run)
+    layers = recorded(run, "successive_gradients").get("layers", {})
+    moves = successive("step_distance", *layers).curve(run)[1][:num] if layers else np.array([])
     return np.concatenate([moves, np.full(num - len(moves), np.inf)])

@@ -60,8 +60,9 @@ def _of_bands(statistic: Statistic) -> Statistic:
     return replace(statistic, of=of, arms=("multirun",))
 
 
-_FALL = q.scan(
-    "smoothness", lambda rows, axis: rows[:, 0] / rows[:, 1], "smoothness at the smallest step / at the next"
+_FALL = replace(
+    q.scan("smoothness", lambda rows, axis: rows[:, 0] / rows[:, 1], "smoothness at the smallest step / at the next"),
+    if_diverged=math.nan,
 )
 LOSS_AND_CHANGE = Quantity(
     "train",
@@ -72,6 +73,7 @@ RELATIVE_CHANGE = Quantity(
     "train",
     lambda train: array(train["loss_change"]) / array(train["loss"]),
     "|L - L before| / L of successive batches",
+    if_diverged=math.nan,
 )
 _RANGE, _CHANGE, _SMOOTHNESS = (
     quantity.median(*_EARLY) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE, q.SMOOTHNESS)

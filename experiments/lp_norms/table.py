@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-
 from experiments._evidence.format import TIMES
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import Arms, pairs
 from experiments._evidence.table import by_net, divergences, grid, middle, seeds, written
-from experiments._evidence.value import divide
+from experiments._evidence.value import divide, quantiles
 from experiments._nets import NETS
 from experiments.lp_norms import NORMS
 from experiments.lp_norms.claims import EARLY_ACCURACY, FINAL_LOSS
@@ -27,9 +25,7 @@ def summarise(data: dict[str, Any]) -> str:
     """Write a row for each net: of the VGGs medians over seeds, of the deep linear networks quartiles over draws too."""
     arms, deep, rows, draws = data["arms"], data["deep_linear"], {}, seeds(data["config"]["deep_linear"], "draw")
     for net, runs in deep.items():
-        # Nearest values, not interpolated: some may be infinite.
-        quartiles = np.quantile([FINAL_LOSS.of(run) for run in runs], (0.25, 0.75), method="nearest")
-        low, high = map(FINAL_LOSS.format.number, quartiles)
+        low, high = map(FINAL_LOSS.format.number, quantiles(map(FINAL_LOSS.of, runs), (0.25, 0.75)))
         below = [count_below(deep, net, other) for other in ("plain", "batch_norm")]
         rows[NETS[net].label] = [written(runs, FINAL_LOSS), f"{low} to {high}", *below]
     return "\n".join(

@@ -35,7 +35,10 @@ def steadiness(name: str, way: str = "batch", part: str = "of_units") -> Measure
     def of(run: Run) -> float:
         if run["diverged_at"] is not None:
             return math.inf
-        value = float(array(_normalised(recorded(run, "percentiles"), way).get(part, {}).get(name)))
+        numbers = _normalised(recorded(run, "percentiles"), way).get(part, {})
+        if name not in numbers:
+            return Missing(f"not recorded: {_STATISTICS[name]}")
+        value = float(array(numbers[name]))
         return Missing("too few measurements from step 500 on") if math.isnan(value) else value
 
     of_what, over = _PARTS[part]

@@ -11,7 +11,8 @@ import numpy as np
 
 from experiments._evidence.format import PERCENT, Format
 from experiments._evidence.quantity import Measure, Quantity
-from experiments._evidence.run import Arms, Data, Recorded, array, recorded
+from experiments._evidence.run import Arms, Data, Recorded, Run, array, recorded
+from experiments._evidence.value import Missing
 
 ACCEPTED = 1e-8  # the largest relative error of an equality in float64
 EDGES = np.logspace(-5, 0, 26)  # of the histogram of the share that is removed of the squared gradient
@@ -51,14 +52,21 @@ def shown(data: Data) -> Arms:
 def largest_error(name: str) -> Measure:
     """Return the largest relative error of an equality in a run; nothing where it was not checked."""
     form, words = Format(".1e"), "largest relative error over units, layers and steps, float64, epsilon 0"
-    errors = Quantity("probe", lambda probe: array(probe["errors"].get(name, [np.nan])), "relative error", form)
+    errors = Quantity(
+        "probe", lambda probe: array(probe["errors"].get(name, [np.nan])), f"relative error, {name}", form, np.nan
+    )
     return replace(errors.highest(), words=words)
 
 
 def share(name: str, of: str = "active") -> Measure:
     """Return the share of a run's (unit, step) at which a statement holds, of those with a gradient."""
     words = "share of units and steps at which it holds, of those with a gradient"
-    return Measure(lambda run: float(_share(recorded(run, "probe"), name, of)), words, PERCENT)
+
+    def value(run: Run) -> float:
+        probe = recorded(run, "probe")
+        return float(_share(probe, name, of)) if probe.get("counts") else Missing("not checked at any step")
+
+    return Measure(value, words, PERCENT)
 
 
 def share_by_step(name: str) -> Quantity:

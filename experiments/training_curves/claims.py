@@ -11,7 +11,7 @@ from experiments._evidence.quantities import CHANCE, TEST_ACCURACY, TEST_LOSS, T
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Data, Run, num_steps
 from experiments._evidence.statistic import Criterion, Range, Statistic, join, smallest
-from experiments._evidence.value import Missing
+from experiments._evidence.value import AtLeast, Missing
 from experiments._nets import learning_rate
 
 _SANTURKAR = "Santurkar et al. 2018, Fig. 1"
@@ -49,13 +49,15 @@ def _tolerated(data: Data) -> dict[int, float]:
 
 
 def _steps_of_plateau(run: Run) -> float:
-    """Count the steps before the loss first is more than 0.02 away from that of a guess, ln 10."""
+    """Count the steps until the loss first is more than 0.02 away from that of a guess, ln 10."""
     steps, losses = TRAIN_LOSS.curve(run)
+    if not losses.size:
+        return Missing(f"not recorded: {TRAIN_LOSS.words}")
     left = steps[~(np.abs(losses - math.log(10)) <= 0.02)]
     if left.size:
         return float(left[0] + run.get("train", {}).get("window", 1))
     diverged_at = run["diverged_at"]
-    return Missing(f"on the plateau for all {num_steps(run):,} steps") if diverged_at is None else float(diverged_at)
+    return AtLeast(num_steps(run)) if diverged_at is None else float(diverged_at)
 
 
 def _accepted(net: str, step: int, holds: Range, published: str, rate: float = 0.1, **more: Any) -> Claim:
@@ -67,7 +69,7 @@ def _accepted(net: str, step: int, holds: Range, published: str, rate: float = 0
 
 
 _TOLERATED = "BN at its best learning rate - BN at the plain net's best one"
-_PLATEAU = Measure(_steps_of_plateau, "steps before the training loss first is 0.02 away from ln 10", STEPS)
+_PLATEAU = Measure(_steps_of_plateau, "steps until the training loss first is 0.02 away from ln 10", STEPS)
 _MAMELI_RUN: dict[str, Any] = {"rate": 0.01, "head": "mameli"}
 _TEN_EPOCHS, _THIRTY_EPOCHS = 10 * 390, 30 * 390
 

@@ -124,7 +124,7 @@ def keras_transposed():
 
 @pytest.mark.parametrize("make", [torch_transposed, equinox_transposed, keras_transposed])
 def test_transposed_convolution(make, leniently):
-    """A transposed convolution comes out as Flax takes it, transposed but for Equinox."""
+    """A transposed convolution comes out as Flax takes it, transposed except for Equinox."""
     expected, params = make()
     is_transposed = make is not equinox_transposed
     net = nn.ConvTranspose(4, (3, 3), strides=(2, 2), padding="VALID", transpose_kernel=is_transposed)

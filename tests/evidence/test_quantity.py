@@ -8,6 +8,7 @@ from records import make_run
 
 from experiments._evidence.format import TIMES
 from experiments._evidence.quantities import (
+    CHANCE,
     LOSS_RANGE,
     RECALIBRATED_ACCURACY,
     TEST_ACCURACY,
@@ -56,8 +57,8 @@ def test_medians_over_steps():
         (TEST_ACCURACY.at(9000), "needs 9,000 steps, ran 40"),
         (TRAIN_ACCURACY.steps_to(0.9, within=50), "needs 50 steps, ran 40"),
         (TRAIN_ACCURACY.first(after=40), "needs 41 steps, ran 40"),
-        (LOSS_RANGE.median(first=40), "no largest - smallest loss of a scan in these steps"),
-        (LOSS_RANGE.median(31, 39), "no largest - smallest loss of a scan in these steps"),
+        (LOSS_RANGE.median(first=40), "not recorded in these steps: largest - smallest loss of a scan"),
+        (LOSS_RANGE.median(31, 39), "not recorded in these steps: largest - smallest loss of a scan"),
     ],
 )
 def test_a_window_is_a_requirement(measure, text):
@@ -93,10 +94,13 @@ def test_accuracy_at_the_end():
     """It is the mean of the last steps, missing where nothing was recorded."""
     assert TEST_ACCURACY.at_end().of(make_run()) == 0.9
     assert TRAIN_ACCURACY.at_end(2).of(make_run()) == pytest.approx(0.7)
-    assert reason(TEST_ACCURACY.at_end().of(make_run(accuracy=[]))) == "no test accuracy in these steps"
-    assert reason(TEST_ACCURACY.at_end().of({**make_run(), "test": {"loss": []}})) == "no test accuracy in these steps"
+    assert reason(TEST_ACCURACY.at_end().of(make_run(accuracy=[]))) == "not recorded in these steps: test accuracy"
+    assert (
+        reason(TEST_ACCURACY.at_end().of({**make_run(), "test": {"loss": []}}))
+        == "not recorded in these steps: test accuracy"
+    )
     never = RECALIBRATED_ACCURACY.at_end().of(make_run())
-    assert reason(never) == "no recalibrated test accuracy in these steps"
+    assert reason(never) == "not recorded in these steps: recalibrated test accuracy"
 
 
 def test_accuracy_at_a_step():
@@ -105,6 +109,9 @@ def test_accuracy_at_a_step():
     assert TRAIN_ACCURACY.at(3, average=2).of(run) == pytest.approx(0.25)
     assert TRAIN_ACCURACY.at(4, average=1).of(run) == 0.4
     assert TEST_ACCURACY.at(4).of(run) == 0.4
+    tests = {"step": [1000, 2000, 3000, 4000], "accuracy": [0.1, 0.2, 0.3, 0.4]}
+    assert TEST_ACCURACY.at(3040).of({**run, "test": tests}) == 0.3
+    assert reason(TEST_ACCURACY.at(3900).of({**run, "test": tests})) == "not recorded in these steps: test accuracy"
 
 
 def test_points_that_stand_for_several_steps():
@@ -130,12 +137,15 @@ def test_steps_to_a_level():
     assert TIMES.number(later) == "> 10.0"
     assert TRAIN_ACCURACY.steps_to(0.5).of(make_run(accuracy=[1, 1], diverged_at=2)) == math.inf
     assert TRAIN_ACCURACY.steps_to(1.1, within=10).of(run) == AtLeast(10)
+    assert "training accuracy" in reason(TRAIN_ACCURACY.steps_to(0.8).of({**run, "train": {}}))
 
 
 def test_the_first_value_and_the_best_one():
     """The first after a step; the best of all."""
     run = {**make_run(), "test": {"step": [10, 20, 30], "accuracy": [0.6, 0.5, 0.7]}}
     assert TEST_ACCURACY.first(after=10).of(run) == 0.5
+    assert TEST_ACCURACY.first(after=30).of({**run, "diverged_at": 35}) == CHANCE
+    assert TEST_ACCURACY.first(after=10).of({**run, "diverged_at": 35}) == 0.5
     assert TEST_ACCURACY.highest().of(run) == 0.7
     assert math.isnan(TEST_ACCURACY.highest().of({**make_run(accuracy=[]), "test": {"loss": []}}))
 

@@ -8,7 +8,17 @@ from records import make_run
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES, Format, listing, plural
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.statistic import NotInDataError, join, largest, smallest
-from experiments._evidence.value import AtLeast, AtMost, Missing, divide, median, spread, subtract
+from experiments._evidence.value import (
+    AtLeast,
+    AtMost,
+    Missing,
+    divide,
+    largest_of,
+    median,
+    smallest_of,
+    spread,
+    subtract,
+)
 from experiments._nets import learning_rate
 
 END, BEST = TEST_ACCURACY.at_end(), TEST_ACCURACY.highest()
@@ -86,8 +96,8 @@ def test_division_keeps_what_is_infinite_and_what_is_missing():
     assert divide(2, math.inf) == 0
     assert divide(2, 0) == math.inf
     assert divide(-2, 0) == -math.inf
-    for nothing in (divide(math.inf, math.inf), divide(0, 0), subtract(math.inf, math.inf)):
-        assert math.isnan(nothing)
+    assert divide(math.inf, math.inf).reason == subtract(math.inf, math.inf).reason == "both numbers are infinite"
+    assert divide(0, 0).reason == "both numbers are 0"
     for nothing in (divide(Missing("why"), 2), subtract(1, Missing("why")), divide(Missing("why"), Missing("how"))):
         assert nothing.reason == "why"
 
@@ -98,11 +108,19 @@ def test_bounds():
         "> 4.00",
         "< 0.500",
     ]
-    assert math.isnan(divide(AtLeast(1000), AtLeast(1000)))
+    assert divide(AtLeast(1000), AtLeast(1000)).reason == "only a bound of both numbers is known"
     assert isinstance(subtract(AtLeast(3), 1.0), AtLeast)
     assert isinstance(subtract(3.0, AtLeast(1)), AtMost)
     assert math.isnan(subtract(AtLeast(3), AtLeast(1)))
     assert TIMES.number(median([AtLeast(4), 3.0, 5.0])) == "> 4.00"
+    assert TIMES.number(median([AtLeast(1), 3.0, 5.0])) == "> 3.00"
+    assert TIMES.number(median([AtMost(9), 3.0, 5.0])) == "< 5.00"
+    assert median([AtLeast(9), 3.0, 5.0]) == 5
+    assert not isinstance(median([AtLeast(9), 3.0, 5.0]), AtLeast)
+    assert [TIMES.number(value) for value in spread([AtLeast(4), 3.0, 5.0])] == ["3.00", "> 4.00", "> 5.00"]
+    assert [TIMES.number(value) for value in spread([AtMost(4), 3.0, 5.0])] == ["< 3.00", "< 4.00", "5.00"]
+    assert [TIMES.number(largest_of(AtLeast(4), value)) for value in (3.0, 5.0, AtMost(5))] == ["> 4.00", "> 5.00", "-"]
+    assert TIMES.number(smallest_of(AtLeast(4), 5.0)) == "> 4.00"
 
 
 def test_medians_take_infinity_in_and_leave_out_what_is_missing():

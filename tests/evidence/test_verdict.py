@@ -30,7 +30,7 @@ def make_claim(values=(), holds=(1, math.inf), arms=(), **fields):
         ([-math.inf, 0.2, 0.9], "contradicted", ""),
         ([0.9, 2, 3], "inconclusive", "seeds disagree"),
         ([1, 2, 3], "inconclusive", "seeds disagree"),
-        ([1, 1, 1], "inconclusive", "seeds disagree"),
+        ([1, 1, 1], "inconclusive", "on the edge of the range"),
         ([2, 3], "inconclusive", "2 seeds"),
         ([5], "inconclusive", "1 seed"),
         ([], "inconclusive", "0 seeds"),

@@ -112,7 +112,10 @@ class Band(Panel):
         """Shade the area and draw both edges."""
         for net, runs in self.arms.items():
             low, high = (curve.over_seeds(runs, edge) for edge in (self.low, self.high))
-            axes.fill_between(low.step, low.middle, high.middle, color=NETS[net].colour, alpha=0.4, linewidth=0)
+            step, in_low, in_high = np.intersect1d(low.step, high.step, return_indices=True)
+            axes.fill_between(
+                step, low.middle[in_low], high.middle[in_high], color=NETS[net].colour, alpha=0.4, linewidth=0
+            )
             for edge in (low, high):
                 axes.plot(edge.step, edge.middle, color=NETS[net].colour, linewidth=1)
         mark_diverged(axes, self.arms)
@@ -139,9 +142,9 @@ class ByLayer(Panel):
         """Draw the layers whose numbers all runs know."""
         for look, (arms, of) in self.lines.items():
             for net, runs in arms.items():
-                rows = np.array([of(run) for run in runs])
+                rows = np.array([row for row in map(of, runs) if len(row)])
                 known = np.isfinite(rows).all(axis=0)
-                if known.any():
+                if rows.size and known.any():
                     levels = np.transpose([spread(column) for column in rows[:, known].T])
                     found = curve.Curve(1 + np.flatnonzero(known), *levels)
                     draw_curve(axes, found, NETS[net].colour, look, width=2.2)

@@ -12,7 +12,7 @@ from bnjax.draw import style
 from experiments._evidence.quantities import CHANCE
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Run, all_runs
-from experiments._evidence.value import Bound, spread
+from experiments._evidence.value import Bound, quantiles, spread
 from experiments._figures.panels.panel import Panel, Scale, mark
 from experiments._nets import NETS
 
@@ -148,9 +148,9 @@ class Dots(Panel):
         """Shade where the middle 80 % of the steps lie."""
         for place, (label, arms) in zip(places, self.columns.items(), strict=True):
             values = np.concatenate([[np.nan], *(of(label).curve(run)[1] for run in arms.get(net, []))])
-            values = values[np.isfinite(values)]
-            if values.size:
-                axes.vlines(place, *np.quantile(values, (0.1, 0.9)), color=NETS[net].colour, linewidth=9, alpha=0.25)
+            if np.isfinite(values).any():
+                low, high = quantiles(values[np.isfinite(values)], (0.1, 0.9))
+                axes.vlines(place, low, high, color=NETS[net].colour, linewidth=9, alpha=0.25)
 
     def _label(self, axes: Axes) -> None:
         """Label the columns, and separate them."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
 from bnjax.draw import style
 from experiments._evidence.run import Arms, Run, all_runs
@@ -76,6 +76,7 @@ class Panel:
         self.draw_data(axes)
         if isinstance(axes.xaxis.get_major_formatter(), ScalarFormatter) and self.xlabel == "training step":
             axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if self.published:
             for net, (places, values) in self.published.points.items():
                 look = {"color": NETS[net].colour, "markerfacecolor": "white", "markersize": 7, "alpha": 0.6}
