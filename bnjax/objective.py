@@ -22,7 +22,7 @@ Statistics = Literal["batch", "running", "recalibrated"]
 class Objective(struct.PyTreeNode):
     """A loss as a function of the parameters, on fixed data with fixed running statistics.
 
-    It is a pytree: compiled code takes it as an argument, so that a new batch does not compile anew.
+    It is a pytree: compiled code takes it as an argument, so that a new batch does not compile again.
     """
 
     batch_stats: PyTree
@@ -109,7 +109,7 @@ def make_loss_fn(
         batch: the examples to average over, in one Batch or several.
         loss: name of a loss in `losses`.
         statistics: "batch" normalises with the batch's own statistics at every point, "running" with `batch_stats`, and
-            "recalibrated" with the statistics of all the data, pooled over its batches anew at every point, as
+            "recalibrated" with the statistics of all the data, pooled over its batches again at every point, as
             `norms.recalibrate` does; derivatives pass through them.
         rngs: keys for random layers, such as {"dropout": key}; the same at every point, so that the loss is a function.
         l2: strength of the L2 penalty, for landscapes of the total loss.

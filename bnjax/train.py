@@ -74,7 +74,7 @@ class Trainer(NamedTuple):
 def make_optimizer(
     name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0
 ) -> optax.GradientTransformation:
-    """Make SGD or Adam; the learning rate is part of the optimiser's state, so that a new one does not compile anew.
+    """Make SGD or Adam; the learning rate is part of the optimiser's state, so that a new one does not compile again.
 
     `weight_decay` adds weight_decay * params to the gradient before all else, for both: the gradient of an L2 penalty of
     weight_decay / 2 * |params|², as in PyTorch's SGD and Adam (not AdamW).

@@ -8,7 +8,7 @@ from bnjax._host import memory
 
 
 def test_programs_are_given_back_when_there_are_many(monkeypatch):
-    """Below the share nothing is compiled anew, above it everything is."""
+    """Below the share nothing is compiled again, above it everything is."""
     count = []
 
     @jax.jit

@@ -39,7 +39,7 @@ def test_everything_selected_is_the_whole(trainer, state, synthetic):
 
 
 def test_a_restricted_objective_is_traced_once():
-    """It is a pytree where the loss is one: other values do not trace anew."""
+    """It is a pytree where the loss is one: other values do not trace again."""
     traces = []
 
     def counted(factor, params):

@@ -116,7 +116,7 @@ class Trouble:
         return np.zeros(np.shape(value), np.float32)
 
     def strike(self, loss_fn):
-        """Make a loss that meets it; a plain function, so that each scan traces it anew."""
+        """Make a loss that meets it; a plain function, so that each scan traces it again."""
 
         def disturbed(params):
             self.step("trace")

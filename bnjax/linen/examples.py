@@ -71,14 +71,14 @@ class LayerNorm(_ExampleNorm):
 
 
 class InstanceNorm(_ExampleNorm):
-    """Instance norm, over `norms.instance_norm`; the fields are those of `LayerNorm`, except for `reduction_axes`."""
+    """Instance norm, over `norms.instance_norm`; the fields are the same as in `LayerNorm`, except for `reduction_axes`."""
 
     def _normalise(self, x, scale, bias, **options):
         return norms.instance_norm(x, scale, bias, **options)
 
 
 class GroupNorm(_ExampleNorm):
-    """Group norm, over `norms.group_norm`; the fields not named here are those of `LayerNorm`, except for `reduction_axes`.
+    """Group norm, over `norms.group_norm`; others are as in `LayerNorm`, except for `reduction_axes`.
 
     Attributes:
         num_groups: groups of neighbouring features; it divides their number.

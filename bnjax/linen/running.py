@@ -55,7 +55,7 @@ class BatchNorm(RunningNorm):
 
 
 class LpNorm(RunningNorm):
-    """Normalisation by an lp norm of the batch, over `norms.lp_norm`; the fields not named here are those of `BatchNorm`.
+    """Normalisation by an lp norm of the batch, over `norms.lp_norm`; the fields not named here are the same as in `BatchNorm`.
 
     The squared norm is remembered as `norm_squared` in `batch_stats`.
 
@@ -74,7 +74,7 @@ class LpNorm(RunningNorm):
 
 
 class GhostBatchNorm(RunningNorm):
-    """Batch norm in parts of a batch, over `norms.ghost_batch_norm`; the fields not named here are those of `BatchNorm`.
+    """Batch norm in parts of a batch, over `norms.ghost_batch_norm`; the fields not named here are the same as in `BatchNorm`.
 
     While initialising, the whole batch is one ghost.
 
@@ -92,7 +92,7 @@ class GhostBatchNorm(RunningNorm):
 
 
 class BatchRenorm(RunningNorm):
-    """Batch renormalisation, over `norms.batch_renorm`; the fields not named here are those of `BatchNorm`.
+    """Batch renormalisation, over `norms.batch_renorm`; the fields not named here are the same as in `BatchNorm`.
 
     Attributes:
         r_max: bound of the correction of scale.

@@ -25,7 +25,7 @@ class _ExampleNorm(Norm):
 
 
 class LayerNorm(_ExampleNorm):
-    """Layer norm, over `norms.layer_norm`; the arguments not named here are those of `BatchNorm`, without the running ones.
+    """Layer norm, over `norms.layer_norm`; others are as in `BatchNorm`, without the running ones.
 
     Args:
         num_features: length of the axis to which scale and bias belong.
@@ -41,14 +41,14 @@ class LayerNorm(_ExampleNorm):
 
 
 class InstanceNorm(_ExampleNorm):
-    """Instance norm, over `norms.instance_norm`; the arguments are those of `LayerNorm`, except for `reduction_axes`."""
+    """Instance norm, over `norms.instance_norm`; the arguments are the same as in `LayerNorm`, except for `reduction_axes`."""
 
     def _normalise(self, x, scale, bias, **options):
         return norms.instance_norm(x, scale, bias, **options)
 
 
 class GroupNorm(_ExampleNorm):
-    """Group norm, over `norms.group_norm`; the arguments not named here are those of `InstanceNorm`.
+    """Group norm, over `norms.group_norm`; the arguments not named here are the same as in `InstanceNorm`.
 
     Args:
         num_features: length of the feature axis.

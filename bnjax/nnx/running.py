@@ -143,7 +143,7 @@ class GhostBatchNorm(RunningNorm):
 
 
 class BatchRenorm(RunningNorm):
-    """Batch renormalisation, over `norms.batch_renorm`; the arguments not named here are those of `BatchNorm`.
+    """Batch renormalisation, over `norms.batch_renorm`; the arguments not named here are the same as in `BatchNorm`.
 
     Args:
         num_features: length of the feature axis.

@@ -4,11 +4,11 @@ batch       batch norm
 lp          an lp norm of the batch in place of its standard deviation
 ghost       batch norm in parts of a batch
 renorm      batch renormalisation
-noise       batch norm whose output is disturbed anew at every step
+noise       batch norm whose output gets new noise at every step
 examples    layer, instance and group norm, whose statistics belong to one example
 statistics  moments of a batch, and running statistics that follow them
 features    which axes hold features, and what fits them
-population  running statistics made anew from data, for any model
+population  running statistics recomputed from data, for any model
 fold        batch norm in evaluation as part of the weights before it
 """
 

@@ -145,7 +145,7 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
     """
     x, mask, _, scale, _, epsilon = primals
     y, batch = _normalise(over, *primals)
-    # One array as large as x is kept for the backward pass, from which the rest is computed anew: x itself where it has half
+    # One array as large as x is kept for the backward pass, from which the rest is computed again: x itself where it has half
     # the size, otherwise x - shift, whose products can be summed as they are.
     kept, shift = (x, batch.shift) if x.dtype != batch.shift.dtype else (x - batch.shift, jnp.zeros_like(batch.shift))
     tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)

@@ -79,7 +79,7 @@ def instance_norm(
     """Normalise each feature of each example to mean 0 and variance 1 over its positions.
 
     Source: Ulyanov, Vedaldi & Lempitsky 2016. It is group norm with as many groups as features. Arguments, result and errors
-    are those of `layer_norm`; x needs an axis of positions.
+    are the same as in `layer_norm`; x needs an axis of positions.
     """
     return group_norm(
         x,
@@ -109,7 +109,7 @@ def group_norm(
     """Normalise groups of neighbouring features of each example to mean 0 and variance 1, over their positions too.
 
     Source: Wu & He 2018. One group is layer norm, as many groups as features are instance norm. Arguments, result and errors
-    are those of `layer_norm`; `num_groups` divides the number of features.
+    are the same as in `layer_norm`; `num_groups` divides the number of features.
     """
     x = as_floats(x)
     features, mask = _check_examples(x, scale, bias, mask, axis)

@@ -1,4 +1,4 @@
-"""Batch normalisation whose output is disturbed anew at every step, and the disturbances."""
+"""Batch normalisation whose output gets new noise at every step, and the disturbances."""
 
 from collections.abc import Callable
 from functools import partial

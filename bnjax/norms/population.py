@@ -1,4 +1,4 @@
-"""Population statistics: running statistics made anew from data, for any model."""
+"""Population statistics: running statistics recomputed from data, for any model."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial

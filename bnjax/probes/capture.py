@@ -29,7 +29,7 @@ def capture(
     train: bool = True,
     rngs: Rngs | None = None,
 ) -> dict[str, Array]:
-    """Read what goes into or comes out of a model's layers, changing nothing; inside compiled code too.
+    """Read the inputs or outputs of a model's layers, changing nothing; inside compiled code too.
 
     A layer is a module that is called, by its path in the model: "norm_3", "block/conv", "blocks/0/conv". One that is called
     several times has a number for each call, "cell[0]". Before a nonlinearity is where="outputs" of what stands before it.
@@ -74,7 +74,7 @@ def capture(
 
 
 class _Recorder:
-    """Keeps what goes into or comes out of layers while a model runs."""
+    """Keeps the inputs or outputs of layers while a model runs."""
 
     def __init__(self, where: Where):
         self.where = where

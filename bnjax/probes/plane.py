@@ -67,7 +67,7 @@ def scan_plane(
 ) -> PlaneScan:
     """Evaluate the loss on a grid in the plane of two directions, changing nothing.
 
-    Directions are those of `probes.directions`: two filter-normalised random ones (Li et al. 2018), or the principal axes of
+    Directions come from `probes.directions`: two filter-normalised random ones (Li et al. 2018), or the principal axes of
     a trajectory, whose path lies in the same coordinates. They may be restricted to some parameters by `probes.restrict`.
 
     Args:

@@ -144,7 +144,7 @@ def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) 
     """Compile `program(fn, *arguments, **options)`, as a function of the arguments.
 
     Where `fn` is a pytree, the program is compiled once per shape. Any other `fn` may close over what will have changed by
-    the next call, a batch for instance, so that its program is compiled anew.
+    the next call, a batch for instance, so that its program is compiled again.
     """
     if is_pytree(fn):
         return partial(_run, program, tuple(options.items()), fn)

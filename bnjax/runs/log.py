@@ -22,7 +22,7 @@ class MetricsLog:
 
     Args:
         path: of the file, made if it is not there.
-        length: bytes to keep of what is there; the rest was written after the checkpoint, and comes again.
+        length: bytes of the file to keep; the rest was written after the checkpoint, and comes again.
     """
 
     def __init__(self, path: Path, *, length: int = 0):

@@ -37,7 +37,7 @@ CLAIMS = claims(
         "98.2 - 97.25 %, or 0.95 points",
     ),
     mnist_stable_range=Claim(
-        "The distribution of what goes into a sigmoid moves less far with batch norm.",
+        "The distribution of a sigmoid's inputs moves less far with batch norm.",
         f"{_IOFFE}, Fig. 1b and 1c, read off",
         steadiness("range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.34 / 0.33, or 4 times, of one unit",
