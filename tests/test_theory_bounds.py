@@ -10,10 +10,10 @@ import pytest
 from disturbed import send
 
 from bnjax.runs import read_json, write_json
+from bnjax.sweep.signals import Interrupted
 from experiments import theory_bounds
 from experiments._config import Options
 from experiments._training.run import ConfigError
-from experiments._training.signals import Interrupted
 from experiments.theory_bounds import figure, table
 from experiments.theory_bounds import runs as theory_runs
 from experiments.theory_bounds.quantities import ACCEPTED, EQUALITIES, RATIOS, STATEMENTS, largest_error, share

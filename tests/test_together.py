@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bnjax import sweep
+from bnjax.sweep.signals import Interrupted
 from experiments._config import DeepLinearRun, MLPRun, Options
 from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._training.experiment import train_all
-from experiments._training.signals import Interrupted
 
 MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, seeds=(0, 1))
 DEEP_LINEAR = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5})

@@ -75,9 +75,9 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
 
     from bnjax._host.processes import is_first
     from bnjax.runs import lock, run_folder
+    from bnjax.sweep.saving import SaveError
+    from bnjax.sweep.signals import Interrupted
     from experiments._training.run import ConfigError, config_errors
-    from experiments._training.saving import SaveError
-    from experiments._training.signals import Interrupted
 
     try:
         jax.devices()

@@ -5,8 +5,5 @@ run         one net from one seed, in its own folder
 tasks       what a configuration is made into: data, trainer, probes
 evaluation  accuracies on test examples
 log         the curves that a run has written
-threads     runs side by side
 together    runs whose steps are one program
-saving      saves that fail, and are tried again
-signals     what asks a run to stop
 """

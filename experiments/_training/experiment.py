@@ -17,13 +17,13 @@ from tqdm import tqdm
 from bnjax import sweep
 from bnjax._host.processes import is_first
 from bnjax.runs import provenance
+from bnjax.sweep.saving import Saves
+from bnjax.sweep.signals import StopRequest
+from bnjax.sweep.threads import SharedClock, run_all
 from experiments._config import Options, RunConfig
 from experiments._training.processes import Elsewhere
 from experiments._training.run import Command, Run, config_errors
-from experiments._training.saving import Saves
-from experiments._training.signals import StopRequest
 from experiments._training.tasks import make_task
-from experiments._training.threads import SharedClock, run_all
 from experiments._training.together import Together
 
 Arms = Mapping[str, RunConfig]

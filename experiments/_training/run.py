@@ -26,14 +26,14 @@ from bnjax.runs import (
     run_folder,
     write_json,
 )
+from bnjax.sweep.saving import Saves
+from bnjax.sweep.signals import Interrupted, StopRequest
+from bnjax.sweep.threads import SharedClock
 from experiments._config import Options, RunConfig
 from experiments._training.evaluation import evaluate
 from experiments._training.log import curves
 from experiments._training.probes.probe import as_lists
-from experiments._training.saving import Saves
-from experiments._training.signals import Interrupted, StopRequest
 from experiments._training.tasks import Task
-from experiments._training.threads import SharedClock
 
 _SAVING = 0.02  # largest share of the time that goes into checkpoints
 

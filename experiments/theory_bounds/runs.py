@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from bnjax import data, linen, models, train
 from bnjax.runs import provenance, read_json, write_json
+from bnjax.sweep.saving import Saves
+from bnjax.sweep.signals import Interrupted, StopRequest
+from bnjax.sweep.threads import SharedClock, run_all
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Options
 from experiments._training.run import Command, config_errors
-from experiments._training.saving import Saves
-from experiments._training.signals import Interrupted, StopRequest
-from experiments._training.threads import SharedClock, run_all
 from experiments.theory_bounds import Config, layer_checks
 from experiments.theory_bounds.quantities import EDGES, RATIOS, SHOWN
 

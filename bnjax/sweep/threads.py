@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 import jax
 
 from bnjax._host.cores import count_cores
-from experiments._training.signals import Interrupted, StopRequest
+from bnjax.sweep.signals import Interrupted, StopRequest
 
 
 def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int | None = None) -> None:
