@@ -47,7 +47,7 @@ LIGHT = [
 ]
 LIGHT += ["*/__init__.py", "_command/*.py"]
 HEAVY = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
-DEFERRED = ("experiments._figures.", "experiments._training.experiment", "experiments._training.run")
+DEFERRED = ("experiments._figures.", "experiments._training.experiment", "experiments._training.train")
 BNJAX = sorted((ROOT / "bnjax").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
 FILES = [*BNJAX, *EXPERIMENTS]

@@ -33,6 +33,9 @@ def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int
             # NOTE: in slices, because a signal that another thread receives is handled once this one is awake.
             while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not _errors(futures):
                 pass
+        except BaseException:  # as Ctrl-C, where no StopRequest handles it
+            stop.ask()
+            raise
         finally:
             if _errors(futures):
                 stop.ask()
