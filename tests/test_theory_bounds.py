@@ -105,7 +105,7 @@ def test_finished_runs_are_read_back(data, folder, monkeypatch):
 
 
 def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
-    """A run that is asked to stop does no more than the chunk at hand; those that are finished are kept, the others continue."""
+    """A run that is asked to stop does no more than the chunk at hand; finished ones are kept, the others continue."""
     shutil.copytree(folder / "plain-seed0", tmp_path / "plain-seed0")
     check_layer, checked = theory_runs.check_layer, []
 

@@ -152,7 +152,7 @@ class Crew:
             (run,) = active
             assert run.state is not None
             found = train.run_steps(run.make_trainer(), run.state, self._data("train"), num_steps=num_steps)
-            run.advance(*found, self.group.loss_scale)
+            run.advance(found[0], found[1], self.group.loss_scale)
             return
         found = run_steps(
             program,

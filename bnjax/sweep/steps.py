@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +146,7 @@ def _measure(
 ) -> PyTree:
     """Measure one run, if it is active."""
     numbers, state, active, own = run
-    split = shared if own is None else own
+    split: Any = shared if own is None else own
 
     def found() -> PyTree:
         return jax.tree.map(jnp.asarray, probe(make_trainer(**numbers), state, split))
