@@ -6,6 +6,7 @@ Runs of a group that are trained together wait for the one that has taken the fe
 import contextlib
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ def train_groups(
     parallel: int | None = None,
     save_seconds: float = 60.0,
     report: Callable[[str], object] = print,
+    warn: Callable[[str], object] = warnings.warn,
     progress: Callable[[int, str], object] = lambda _num_steps, _words: None,
     keep_states: bool = False,
 ) -> list[list[Run]]:
@@ -51,7 +53,8 @@ def train_groups(
         parallel: how many runs train at once in threads; None is one per core on CPU, else one.
         save_seconds: least time between two checkpoints of a run; more where saving would take more than 2 % of the time. 0 is
             a checkpoint after every chunk.
-        report: called with one line when a save fails, and when saves succeed again; when a damaged checkpoint is skipped.
+        report: called with one line when a damaged checkpoint is skipped.
+        warn: called with one line when a save fails, and when saves succeed again.
         progress: called with a number of steps that are done, and words about the run.
         keep_states: the runs that are returned have their last states.
 
@@ -68,7 +71,7 @@ def train_groups(
     on_disk = any(member.folder is not None for member in members)
     with StopRequest() if on_disk else contextlib.nullcontext(StopRequest()) as stop:
         origin = provenance() if on_disk else {}
-        session = Session(stop, SharedClock(), Saves(report), origin, save_seconds, progress, report, keep_states)
+        session = Session(stop, SharedClock(), Saves(warn), origin, save_seconds, progress, report, keep_states)
         crews = [_make_runs(group, session) for group in groups]
         if batching in ("loop", "threads"):
             jobs = [partial(_finish, *alone, Way("loop"), session) for alone in _one_by_one(groups, crews)]

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -114,7 +113,6 @@ def train_grid(
             groups,
             way=way,
             save_seconds=save_seconds,
-            report=lambda line: warnings.warn(line.removeprefix("Warning: "), stacklevel=2),
             progress=lambda num_steps, _words: advance(num_steps),
             keep_states=True,
         )

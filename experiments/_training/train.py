@@ -43,7 +43,8 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
                 way=_way(options),
                 parallel=options.parallel,
                 save_seconds=options.checkpoint_seconds,
-                report=partial(tqdm.write, file=sys.stderr),
+                report=tqdm.write,
+                warn=partial(tqdm.write, file=sys.stderr),
                 progress=progress,
             )
         except sweep.RunError as error:
