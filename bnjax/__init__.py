@@ -11,7 +11,7 @@ losses       cross-entropy, squared error, accuracy
 objective    a loss as a function of the parameters alone
 data         data sets by name, and batches that can be drawn again
 train        pure training steps over data on the device
-sweep        whole grids of runs: seeds, learning rates and anything else, as one program
+sweep        the training loop: a run or a whole grid, measured on the way, stopped and resumed
 runs         a run on disk: folder, log, provenance, checkpoints
 probes       the loss landscape at many points, in one compiled program
 theory       the right-hand sides of the paper's theorems

@@ -1,5 +1,6 @@
 """Training as pure functions: states in, states and metrics out; nothing here writes a file."""
 
+import inspect
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from bnjax._host.sharding import count_shares, everywhere, spread
 from bnjax._host.trees import is_known
 from bnjax.data import Split, draw_indices, take_batch
 from bnjax.losses import get_loss, is_correct
-from bnjax.types import Batch, Model, Number, Params, Rngs, Variables
+from bnjax.objective import make_loss_fn
+from bnjax.types import Batch, LossFn, Model, Number, Params, Rngs, Variables
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -164,6 +166,24 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """
     batch = take_batch(split, _draw_steps(trainer, state, split, num_steps=1)[0])
     return spread(batch, trainer.mesh, trainer.axis)
+
+
+def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Number = 0.0) -> LossFn:
+    """Make the loss that the state's next step descends, as a function of the parameters: what a probe scans on the way.
+
+    Args:
+        trainer: model and loss.
+        state: which knows the step, the data order and the random masks.
+        split: the training data.
+        l2: adds l2 / 2 * |params|².
+
+    Returns:
+        The loss of the next batch in training mode; a new batch does not compile anew.
+    """
+    # NOTE: inside a grid's program the trainer may hold traced numbers, and is no constant for compiled code.
+    draw = current_batch if is_known(state.step) else inspect.unwrap(current_batch)
+    batch = draw(trainer, state, split)
+    return make_loss_fn(trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=step_rngs(state), l2=l2)
 
 
 def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

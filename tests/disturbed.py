@@ -12,7 +12,7 @@ import tiny
 from bnjax import train
 from bnjax._host.digest import digest
 from bnjax.runs import Checkpoints, config_hash, read_json
-from experiments._training.run import Run
+from bnjax.sweep.loop import Crew
 from experiments._training.tasks import make_task
 
 CONFIG = tiny.PRESETS["smoke"]
@@ -55,7 +55,7 @@ def logged(results):
 
 def at_chunk(monkeypatch, number, *actions):
     """Do something before the chunk of this number, counted from 0, and something before each of the next ones."""
-    chunk, seen = Run._chunk, []
+    chunk, seen = Crew.take_chunk, []
 
     def counted(*arguments):
         seen.append(1)
@@ -63,7 +63,7 @@ def at_chunk(monkeypatch, number, *actions):
             actions[len(seen) - 1 - number]()
         return chunk(*arguments)
 
-    monkeypatch.setattr(Run, "_chunk", counted)
+    monkeypatch.setattr(Crew, "take_chunk", counted)
 
 
 def send(number):

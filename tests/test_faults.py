@@ -87,7 +87,7 @@ def test_asked_to_stop_together(batching, undisturbed, tmp_path, capsys, monkeyp
     """Runs that take their steps as one program stop and continue together."""
     arguments = ("--batching", batching, "--seeds", "0", "1", "2")
     with monkeypatch.context() as patch:
-        at_chunk(patch, 7, send(signal.SIGTERM))
+        at_chunk(patch, 2, send(signal.SIGTERM))
         assert tiny.call(tmp_path, *arguments) == 143
     assert capsys.readouterr().out.endswith("the same command continues.\n")
     stopped = [steps(run) for run in tmp_path.glob("mlp-*/seed*")]

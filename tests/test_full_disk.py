@@ -126,7 +126,7 @@ def test_a_grid_on_a_full_disk(disk, monkeypatch):
 
     def train_grid(folder):
         runs = sweep.grid(learning_rate=(0.1,), seed=(0, 1))
-        options = {"num_steps": 30, "chunk_size": 10, "save_seconds": 0.0, "folder": folder}
+        options = {"num_steps": 30, "chunk_size": 10, "save_seconds": 0.0, "folder": folder, "way": sweep.Way("map")}
         return sweep.train_grid(make_trainer, runs, data.load("digits"), **options)
 
     def filling(*arguments, **options):
@@ -137,7 +137,7 @@ def test_a_grid_on_a_full_disk(disk, monkeypatch):
 
     calls = []
     with monkeypatch.context() as patch:
-        patch.setattr("bnjax.sweep.training.run_steps", filling)
+        patch.setattr("bnjax.sweep.loop.run_steps", filling)
         with (
             pytest.warns(UserWarning, match="No space left on device. Training goes on"),
             pytest.raises(CheckpointError, match="could not be written"),

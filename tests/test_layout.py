@@ -50,7 +50,7 @@ LIGHT = [
 ]
 LIGHT += ["*/__init__.py", "_command/*.py"]
 HEAVY = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
-DEFERRED = ("experiments._figures.", "experiments._training.experiment", "experiments._training.run")
+DEFERRED = ("experiments._figures.", "experiments._training.experiment", "experiments._training.train")
 BNJAX = sorted((ROOT / "bnjax").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
 FILES = [*BNJAX, *EXPERIMENTS]
@@ -191,6 +191,42 @@ def accuracies(tree):
 
 # What is recorded comes from `_training`, and from the files that these names have.
 RECORDING = ("runs.py", "layer_checks.py")
+
+
+# What takes training steps, and who may name it: the function itself, its form for many runs, the one loop, and a probe that
+# looks one step ahead. Benchmarks, which time single programs, are left out.
+STEPPING = {
+    "run_steps": {"bnjax.train", "bnjax.sweep.steps", "bnjax.sweep.loop", "bnjax.sweep"},
+    "train_step": {"bnjax.train", "experiments._training.probes.probe"},
+    "apply_updates": {"bnjax.train"},
+}
+
+
+def names(source):
+    """List the names, attributes and imported names that a source uses."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: module_of(path))
+def test_there_is_one_training_loop(path):
+    """Nothing takes training steps but the loop of `bnjax.sweep`, and what that is made of."""
+    if part(module_of(path)) != "benchmarks":
+        for name in STEPPING.keys() & {*names(path.read_text())}:
+            assert module_of(path) in STEPPING[name], f"{name} is for the loop in bnjax/sweep/loop.py"
+
+
+def test_a_second_loop_is_found():
+    """Under whatever name the module is imported."""
+    assert "run_steps" in names("from bnjax import train as t\nwhile True: state = t.run_steps(state)")
+    assert "train_step" in names("from bnjax.train import train_step as step")
+
+
 OUTSIDE_EVIDENCE = [
     path
     for path in EXPERIMENTS

@@ -2,15 +2,20 @@
 
 import re
 import shlex
+import signal
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT
+from disturbed import at_chunk, send
 
-from bnjax import norms, probes
+from bnjax import norms, probes, sweep
+from bnjax._host.digest import digest
 from bnjax.draw import __main__ as draw_command
+from bnjax.runs import read_metrics
 from experiments import __main__ as command_line
 from experiments._command import cli
 
@@ -98,6 +103,31 @@ def test_each_scan_is_as_short_as_promised():
         scan = block.split("\n\n")[-1]
         assert "probes." not in block.removesuffix(scan)
         assert len(scan.splitlines()) <= 5
+
+
+def test_a_net_of_the_readers_own_is_stopped_and_resumed(tmp_path, monkeypatch):
+    """Net, data and probe aside, five lines; stopped by a signal, the same lines end in the bits of runs left alone."""
+    (block,) = (block for block in python_blocks() if "class Net" in block and "train_grid" in block)
+    assert len(block.split("\n\n\n")[-1].splitlines()) <= 5
+    found = []
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if name == "stopped":
+            with monkeypatch.context() as patch:
+                at_chunk(patch, 4, send(signal.SIGTERM))
+                with pytest.raises(sweep.Interrupted):
+                    exec(compile(block, "README.md", "exec"), {})
+            saved = [len(read_metrics(file)) for file in Path("my-runs").glob("run*/metrics.jsonl")]
+            assert 0 < sum(saved) < 3 * 21
+        shown = {}
+        exec(compile(block, "README.md", "exec"), shown)
+        found.append(shown["found"])
+    whole = found[0]
+    assert isinstance(whole.probes["landscape"], probes.LineScan)
+    assert whole.probes["landscape"].loss.shape == (3, 10, 3)
+    assert (whole.test_accuracy[:, -1] > 0.8).all()
+    assert len({digest(each._replace(runs=[], diverged_at=[])) for each in found}) == 1
 
 
 def test_the_block_for_several_devices_gives_the_gradient_of_the_whole_batch():

@@ -152,7 +152,7 @@ def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
     """One checkpoint holds all runs; what was stopped between programs ends in the bits of what was not."""
     runs = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 3e38), seed=(0, 1))
     norms = {"norm": lambda _trainer, state, _split: optax.tree.norm(state.params)}
-    options = {"num_steps": 8, "chunk_size": 4, "probes": norms, "save_seconds": 0.0}
+    options = {"num_steps": 8, "chunk_size": 4, "probes": norms, "save_seconds": 0.0, "way": sweep.Way("map")}
     whole = sweep.train_grid(make_trainer, runs, digits, **options)
     calls = []
 
@@ -162,7 +162,7 @@ def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return sweep.run_steps(*arguments, **keywords)
 
-    monkeypatch.setattr("bnjax.sweep.training.run_steps", stopped)
+    monkeypatch.setattr("bnjax.sweep.loop.run_steps", stopped)
     with pytest.raises(KeyboardInterrupt):
         sweep.train_grid(make_trainer, runs, digits, folder=tmp_path, **options)
     found = sweep.train_grid(make_trainer, runs, digits, folder=tmp_path, **options)

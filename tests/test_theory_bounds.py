@@ -10,10 +10,10 @@ import pytest
 from disturbed import send
 
 from bnjax.runs import read_json, write_json
+from bnjax.sweep.signals import Interrupted
 from experiments import theory_bounds
 from experiments._config import Options
-from experiments._training.run import ConfigError
-from experiments._training.signals import Interrupted
+from experiments._training.errors import ConfigError
 from experiments.theory_bounds import figure, table
 from experiments.theory_bounds import runs as theory_runs
 from experiments.theory_bounds.quantities import ACCEPTED, EQUALITIES, RATIOS, STATEMENTS, largest_error, share
@@ -96,7 +96,7 @@ def test_figure_and_table(data, tmp_path):
 def test_finished_runs_are_read_back(data, folder, monkeypatch):
     """Running again trains nothing and returns the same; a run that is missing is trained to the same numbers."""
     assert theory_runs.run(SMOKE, Options(), folder)["arms"] == data["arms"]
-    (folder / "plain-seed0.json").unlink()
+    shutil.rmtree(folder / "plain-seed0")
     again = theory_runs.run(SMOKE, Options(), folder)
     times = {"seconds": 0}
     assert [run | times for run in runs(again)] == [run | times for run in runs(data)]
@@ -105,8 +105,8 @@ def test_finished_runs_are_read_back(data, folder, monkeypatch):
 
 
 def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
-    """A run that is asked to stop does no more than the check at hand; those that are finished are kept."""
-    shutil.copy(folder / "plain-seed0.json", tmp_path)
+    """A run that is asked to stop does no more than the chunk at hand; finished ones are kept, the others continue."""
+    shutil.copytree(folder / "plain-seed0", tmp_path / "plain-seed0")
     check_layer, checked = theory_runs.check_layer, []
 
     def signalled(*arguments):
@@ -119,15 +119,22 @@ def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         theory_runs.run(SMOKE, Options(parallel=1), tmp_path)
     assert len(checked) == len(SMOKE.hidden)
-    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["plain-seed0.json"]
+    assert [path.parent.name for path in tmp_path.glob("*/finished.json")] == ["plain-seed0"]
+    monkeypatch.undo()
+    found = theory_runs.run(SMOKE, Options(), tmp_path)["arms"]
+    assert [run | {"seconds": 0} for run in runs({"arms": found})] == [run | {"seconds": 0} for run in runs(data)]
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "{"])
 def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
-    """A file that something else has left is named in a line."""
-    shutil.copy(folder / "batch_norm-seed0.json", tmp_path)
+    """A folder with what something else has left is named in a line, and so is a run as it was kept in a file before."""
+    for arm in ("batch_norm", "plain"):
+        shutil.copytree(folder / f"{arm}-seed0", tmp_path / f"{arm}-seed0")
+    (tmp_path / "plain-seed0" / "finished.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"The finished run in .*/plain-seed0 cannot be read"):
+        theory_runs.run(SMOKE, Options(), tmp_path)
     (tmp_path / "plain-seed0.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"plain-seed0\.json (must hold a finished run|is not JSON)"):
+    with pytest.raises(ConfigError, match=r"plain-seed0\.json is a run as it was kept before .* Move it away"):
         theory_runs.run(SMOKE, Options(), tmp_path)
 
 

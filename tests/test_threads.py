@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from bnjax.sweep.signals import Interrupted, StopRequest
+from bnjax.sweep.threads import SharedClock, run_all
 from experiments._config import MLPRun, Options
 from experiments._training.experiment import train_all
-from experiments._training.signals import Interrupted, StopRequest
-from experiments._training.threads import SharedClock, run_all
 
 MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, probes=("percentiles",))
 

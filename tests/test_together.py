@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bnjax import sweep
+from bnjax.sweep.signals import Interrupted
 from experiments._config import DeepLinearRun, MLPRun, Options
 from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._training.experiment import train_all
-from experiments._training.signals import Interrupted
 
 MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, seeds=(0, 1))
 DEEP_LINEAR = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5})
@@ -53,7 +53,7 @@ def test_runs_are_as_if_alone(batching, single, tmp_path, monkeypatch):
         sizes.append((len(active), int(active.sum())))
         return run_steps(*arguments, active=active, **options)
 
-    monkeypatch.setattr("bnjax.sweep.run_steps", counted)
+    monkeypatch.setattr("bnjax.sweep.loop.run_steps", counted)
     assert_alike(train_arms(tmp_path, batching), single)
     assert sizes == [(5, 5), (5, 4), (2, 2), (2, 2)]
 
@@ -76,11 +76,9 @@ def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
         return run_steps(*arguments, **options)
 
     asked = []
-    monkeypatch.setattr(
-        "experiments._training.experiment.StopRequest.__enter__", lambda stop: asked.append(stop) or stop
-    )
+    monkeypatch.setattr("bnjax.sweep.loop.StopRequest.__enter__", lambda stop: asked.append(stop) or stop)
     with monkeypatch.context() as patch:
-        patch.setattr("bnjax.sweep.run_steps", stopping)
+        patch.setattr("bnjax.sweep.loop.run_steps", stopping)
         with pytest.raises(Interrupted):
             train_arms(tmp_path / "stopped", "map", arms)
     found = train_arms(tmp_path / "stopped", "map", arms)

@@ -11,9 +11,9 @@ import jax
 import matplotlib.figure
 import sklearn.datasets  # noqa: F401  # so that processes have it when they begin
 
+from bnjax.sweep.loop import Crew
 from experiments._command import cli
 from experiments._config import MLPRun
-from experiments._training.run import Run
 
 for name in ("experiments.tiny", "experiments.tiny.figure", "experiments.tiny.table"):
     sys.modules[name] = sys.modules[__name__]  # where the command line looks for them
@@ -54,7 +54,7 @@ def plot(data):
 
 def hold(file: Path) -> None:
     """Let every chunk last for as long as a file is there; one more beside it, `.reached`, says that one does."""
-    chunk = Run._chunk
+    chunk = Crew.take_chunk
 
     def held(*arguments):
         while file.exists():
@@ -62,7 +62,7 @@ def hold(file: Path) -> None:
             time.sleep(0.005)
         return chunk(*arguments)
 
-    Run._chunk = held
+    Crew.take_chunk = held
 
 
 def call(results: Path, *arguments: str) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bnjax.data.batches import Dataset as Dataset
     from bnjax.data.batches import Split as Split
     from bnjax.data.batches import draw_indices as draw_indices
+    from bnjax.data.batches import from_arrays as from_arrays
     from bnjax.data.batches import steps_per_epoch as steps_per_epoch
     from bnjax.data.batches import take_batch as take_batch
     from bnjax.data.regression import draw_linear_map as draw_linear_map
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("NAMES", "PREPROCESSINGS", "load"), "sources"),
-    **dict.fromkeys(("Dataset", "Split", "draw_indices", "steps_per_epoch", "take_batch"), "batches"),
+    **dict.fromkeys(("Dataset", "Split", "draw_indices", "from_arrays", "steps_per_epoch", "take_batch"), "batches"),
     "draw_linear_map": "regression",
 }
 

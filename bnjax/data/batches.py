@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float, Int, Shaped
 
 from bnjax.types import Batch
@@ -24,6 +25,26 @@ class Dataset(NamedTuple):
 
     train: Split
     test: Split
+
+
+def from_arrays(inputs: ArrayLike, labels: ArrayLike) -> Split:
+    """Make a split of arrays as they are: nothing is preprocessed.
+
+    Args:
+        inputs: (examples, *positions, channels), numbers of any type.
+        labels: (examples,) classes, or (examples, outputs) numbers.
+
+    Returns:
+        Split on the default device.
+
+    Raises:
+        ValueError: if there are not as many labels as inputs.
+    """
+    images, targets = jnp.asarray(inputs), jnp.asarray(labels)
+    if images.ndim < 2 or targets.ndim < 1 or len(images) != len(targets):
+        rule = "labels must have one entry for each of the inputs (examples, ..., channels)"
+        raise ValueError(f"{rule}, got labels {targets.shape} and inputs {images.shape}.")
+    return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]))
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:

@@ -52,7 +52,7 @@ class Checkpoints:
         report: called with one line when a damaged checkpoint is skipped.
     """
 
-    def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], None] = print):
+    def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = print):
         self._report, self._folder = report, Path(folder).absolute()
         self._manager = ocp.CheckpointManager(
             self._folder,

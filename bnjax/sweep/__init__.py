@@ -1,15 +1,29 @@
-"""Many runs at once: a grid of seeds, learning rates and anything else, as one program where shapes agree.
+"""The training loop: a run, or a grid of seeds, learning rates and anything else, resumable, measured on the way.
 
-grid        every combination of some fields
-programs    the runs of a grid that one program can train
+training    a grid from start to end
+loop        the one loop: groups of runs, chunk by chunk, side by side or together in one program
+plan        what is trained and measured, and when
+run         one run: its state, log and checkpoints
+grid        every combination of some fields, and the runs of a grid that one program can train
 steps       states, steps and accuracies of many runs
-training    a grid from start to end, with curves, probes and checkpoints
 ways        how runs share a machine: cores, batches, devices
+threads     runs side by side
+saving      saves that fail, and are tried again
+signals     what asks runs to stop
 """
 
 from bnjax.sweep.grid import Program as Program
 from bnjax.sweep.grid import grid as grid
 from bnjax.sweep.grid import programs as programs
+from bnjax.sweep.loop import train_groups as train_groups
+from bnjax.sweep.plan import Group as Group
+from bnjax.sweep.plan import HostProbe as HostProbe
+from bnjax.sweep.plan import Member as Member
+from bnjax.sweep.plan import Plan as Plan
+from bnjax.sweep.plan import make_plan as make_plan
+from bnjax.sweep.run import RunError as RunError
+from bnjax.sweep.saving import SaveError as SaveError
+from bnjax.sweep.signals import Interrupted as Interrupted
 from bnjax.sweep.steps import evaluate as evaluate
 from bnjax.sweep.steps import init_states as init_states
 from bnjax.sweep.steps import measure as measure

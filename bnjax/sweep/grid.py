@@ -33,6 +33,20 @@ class Program(NamedTuple):
     keys: Array
 
 
+def only(program: Program, i: int) -> Program:
+    """Return the program of one of a program's runs.
+
+    Args:
+        program: of several runs.
+        i: which of them, counted from 0.
+
+    Returns:
+        A program of one row.
+    """
+    numbers = {name: values[i : i + 1] for name, values in program.numbers.items()}
+    return Program(program.rows[i : i + 1], program.make_trainer, numbers, program.keys[i : i + 1])
+
+
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     """List every combination of the values of some fields, the last field varying fastest.
 

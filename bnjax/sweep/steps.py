@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def evaluate(
     Returns:
         Metrics, each (runs,).
     """
-    return measure(_average_state, program, states, split, active=active, way=way)
+    return measure(average_state, program, states, split, active=active, way=way)
 
 
 def measure(
@@ -90,6 +91,7 @@ def measure(
     split: Split,
     *,
     active: Bool[Array | np.ndarray, " runs"] | None = None,
+    own_split: bool = False,
     way: Way = AUTO,
 ) -> PyTree:
     """Measure something of every run.
@@ -101,13 +103,14 @@ def measure(
         states: to measure, stacked.
         split: the data, whole.
         active: which runs are measured; the others have NaN, and 0 where numbers are whole. None is all.
+        own_split: each run has data of its own, and `split` is a stack of them.
         way: how runs share the machine.
 
     Returns:
         What `probe` returns, with an entry per run.
     """
-    runs = (program.numbers, states, _all(states, active))
-    return for_each(_measure, (program.make_trainer, probe), runs, split, way)
+    runs = (program.numbers, states, _all(states, active), split if own_split else None)
+    return for_each(_measure, (program.make_trainer, probe), runs, None if own_split else split, way)
 
 
 # NOTE: the functions beneath jit, for which a trainer made from traced numbers could not be a constant.
@@ -138,9 +141,12 @@ def _steps(
     return jax.lax.cond(active, taken, lambda: (state, _nothing(lambda: taken()[1])))
 
 
-def _measure(make_trainer: MakeTrainer, probe: Probe, run: tuple[Fields, TrainState, Array], split: Split) -> PyTree:
+def _measure(
+    make_trainer: MakeTrainer, probe: Probe, run: tuple[Fields, TrainState, Array, Split | None], shared: Split | None
+) -> PyTree:
     """Measure one run, if it is active."""
-    numbers, state, active = run
+    numbers, state, active, own = run
+    split: Any = shared if own is None else own
 
     def found() -> PyTree:
         return jax.tree.map(jnp.asarray, probe(make_trainer(**numbers), state, split))
@@ -157,6 +163,6 @@ def _nothing(function: Callable[[], PyTree]) -> PyTree:
     return jax.tree.map(nothing, jax.eval_shape(function))
 
 
-def _average_state(trainer: Trainer, state: TrainState, split: Split) -> Metrics:
+def average_state(trainer: Trainer, state: TrainState, split: Split) -> Metrics:
     """Evaluate one run."""
     return _average(trainer, state.variables, split)

@@ -1,31 +1,37 @@
-"""A grid of runs from start to end: their curves, what is measured on the way, and one checkpoint for all of them."""
+"""A grid of runs from start to end: their curves, and what is measured on the way, in a folder per run."""
 
 import contextlib
 import os
 import re
-import time
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jaxtyping import Float, PyTree
 
 from bnjax._host.digest import digest
 from bnjax._host.progress import progress_bar
 from bnjax.data import Dataset
-from bnjax.runs import CheckpointError, Checkpoints, lock
-from bnjax.sweep.grid import Fields, Program, programs
-from bnjax.sweep.steps import MakeTrainer, Probe, evaluate, init_states, measure, run_steps
-from bnjax.sweep.ways import AUTO, Way, unstack
+from bnjax.runs import lock, read_json, write_json
+from bnjax.sweep.grid import Fields, Program, only, programs
+from bnjax.sweep.loop import flat, train_groups
+from bnjax.sweep.plan import Group, HostProbe, Member, Plan, Probes, make_plan
+from bnjax.sweep.run import Run, RunError, run_errors
+from bnjax.sweep.steps import MakeTrainer, Probe, average_state, init_states, measure
+from bnjax.sweep.ways import AUTO, Way, stack, unstack
 from bnjax.train import TrainState
+
+_TESTS: Probes = {"test": average_state}
+_NUMBER = jax.ShapeDtypeStruct((), np.dtype(np.float32))
 
 
 class GridResult(NamedTuple):
-    """What became of the runs of a grid, in its order; NaN is what a run that diverged did not come to.
+    """What became of the runs of a grid, in its order; NaN is what was not finite, or did not happen in a run that diverged.
 
     Attributes:
         runs: the fields of each.
@@ -35,7 +41,7 @@ class GridResult(NamedTuple):
         test_loss: over all test examples, (runs, tests).
         test_accuracy: over all test examples, (runs, tests).
         probe_step: how many steps were taken before each measurement, (chunks,).
-        probes: by name, what was measured, (runs, chunks, ...).
+        probes: by name, what was measured, (runs, chunks, ...); of a HostProbe, a list of its records for each run.
         diverged_at: the step whose loss was not finite, or None.
         states: at the end, or at the end of the chunk in which the run diverged.
     """
@@ -60,7 +66,7 @@ def train_grid(
     num_steps: int,
     chunk_size: int = 100,
     test_every: int | None = None,
-    probes: Mapping[str, Probe] = {},
+    probes: Mapping[str, Probe | HostProbe] = {},
     fixed: Collection[str] = (),
     way: Way = AUTO,
     folder: str | os.PathLike | None = None,
@@ -79,11 +85,11 @@ def train_grid(
         num_steps: of each run.
         chunk_size: steps between measurements, taken as one program.
         test_every: steps between tests, a multiple of chunk_size; the last step is always followed by one. None is no other.
-        probes: what is measured before each chunk, by name; see `measure`.
+        probes: what is measured before each chunk, by name: pure functions, see `measure`, or HostProbes.
         fixed: floats that `make_trainer` gets as they are.
         way: how runs share the machine.
-        folder: keeps a checkpoint of the whole grid; the same call then continues where it was stopped. Of another model or
-            optimiser than before only what shows in the shapes of a state is noticed.
+        folder: gets a folder per run, with its log and checkpoints; the same call then continues where it was stopped. Of
+            another model or optimiser than before only what shows in the shapes of a state is noticed.
         save_seconds: least time between two checkpoints.
         show_progress: show a bar on a terminal.
 
@@ -91,147 +97,85 @@ def train_grid(
         GridResult.
 
     Raises:
-        ValueError: if the grid, a number of steps or the way is none, or the folder holds another grid or is in use.
-        CheckpointError: if the folder's checkpoints are damaged, every one, or the last one cannot be written.
+        ValueError: if the grid, a number of steps or the way is none, or the folder holds another grid or is in use; as
+            RunError, if what a run has saved there is damaged or cannot be continued.
+        Interrupted: after Ctrl-C or SIGTERM, once the runs are saved, where there is a folder.
+        SaveError: if the last checkpoint of a run could not be written; before that, training goes on with a warning.
     """
-    plan = _Plan(num_steps, chunk_size, num_steps if test_every is None else test_every)
-    _check(plan)
-    parts = [_Part(program, plan, dataset, dict(probes), way) for program in programs(make_trainer, runs, fixed=fixed)]
-    total = num_steps * len(runs)
-    with contextlib.ExitStack() as stack:
-        save = stack.enter_context(_saved(folder, parts, lambda: _describe(plan, runs, parts)))
-        done = sum(part.step * len(part.program.rows) for part in parts)
-        advance = stack.enter_context(progress_bar("steps", total=total, done=done, show=show_progress))
-        saved_at = time.monotonic()
-        for part in parts:
-            while part.step < num_steps:
-                advance(part.take_chunk() * len(part.program.rows))
-                if time.monotonic() - saved_at >= save_seconds:
-                    with _only_told():
-                        save()
-                    saved_at = time.monotonic()
-        save()
-    return _join(parts, plan, [dict(run) for run in runs])
+    plan = make_plan(num_steps, chunk_size, test_every)
+    folder = None if folder is None else Path(folder)
+    groups = _make_groups(make_trainer, runs, dataset, plan, probes, fixed, folder)
+    with contextlib.ExitStack() as exits:
+        if folder is not None:
+            exits.enter_context(_kept(folder, lambda: _describe(plan, runs, groups, dataset)))
+        advance = exits.enter_context(progress_bar("steps", total=num_steps * len(runs), show=show_progress))
+        crews = train_groups(
+            groups,
+            way=way,
+            save_seconds=save_seconds,
+            progress=lambda num_steps, _words: advance(num_steps),
+            keep_states=True,
+        )
+    return _join(groups, crews, plan, [dict(run) for run in runs])
 
 
-class _Plan(NamedTuple):
-    """When what is done."""
-
-    num_steps: int
-    chunk_size: int
-    test_every: int
-
-    @property
-    def chunk_steps(self) -> np.ndarray:
-        """The first step of each chunk."""
-        return np.arange(0, self.num_steps, self.chunk_size)
-
-    @property
-    def test_steps(self) -> np.ndarray:
-        """The steps before which runs are tested."""
-        return np.unique([*range(self.test_every, self.num_steps, self.test_every), self.num_steps])
-
-
-class _Part:
-    """The runs of one program, and all that is known of them."""
-
-    def __init__(self, program: Program, plan: _Plan, dataset: Dataset, probes: dict[str, Probe], way: Way):
-        self.program, self.plan, self.dataset, self.probes, self.way = program, plan, dataset, probes, way
-        inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
-        self.step = 0
-        self.states = init_states(program, inputs)
-        num_runs = len(program.rows)
-        steps, tests = (num_runs, plan.num_steps), (num_runs, len(plan.test_steps))
-        self.diverged_at = np.full(num_runs, -1, np.int32)
-        self.curves: dict[str, Any] = {
-            "loss": np.full(steps, np.nan, np.float32),
-            "accuracy": np.full(steps, np.nan, np.float32),
-            "test_loss": np.full(tests, np.nan, np.float32),
-            "test_accuracy": np.full(tests, np.nan, np.float32),
-            "probes": {name: jax.tree.map(self._empty, self._shape(probe)) for name, probe in probes.items()},
-        }
-
-    @property
-    def active(self) -> np.ndarray:
-        """Which runs have not diverged."""
-        return self.diverged_at < 0
-
-    def take_chunk(self) -> int:
-        """Measure, train and test once; return how many steps were taken."""
-        start, num_steps = self.step, min(self.plan.chunk_size, self.plan.num_steps - self.step)
-        chunk = start // self.plan.chunk_size
-        for name, probe in self.probes.items():
-            _put(self.curves["probes"][name], chunk, self._call(measure, probe))
-        self.states, metrics = self._call(run_steps, num_steps=num_steps)
-        stop = self.step = start + num_steps
-        losses, self.curves["accuracy"][:, start:stop] = (np.asarray(values) for values in metrics)
-        self.curves["loss"][:, start:stop] = losses
-        failed = self.active & ~np.isfinite(losses).all(1)
-        self.diverged_at[failed] = start + np.argmin(np.isfinite(losses[failed]), axis=1)
-        for test in np.flatnonzero(self.plan.test_steps == stop):
-            found = self._call(evaluate, split=self.dataset.test)
-            self.curves["test_loss"][:, test], self.curves["test_accuracy"][:, test] = found
-        return num_steps
-
-    def _call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Call a function of many runs for these."""
-        options = {"split": self.dataset.train, "active": self.active, "way": self.way, **options}
-        return function(*arguments, self.program, self.states, **options)
-
-    def _shape(self, probe: Probe) -> PyTree:
-        """Find out what a probe returns for all runs, without computing it."""
-        return jax.eval_shape(lambda: self._call(measure, probe, way=Way("map")))
-
-    def _empty(self, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        """Make room for a measurement of each run before each chunk."""
-        nothing = np.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
-        return np.full((leaf.shape[0], len(self.plan.chunk_steps), *leaf.shape[1:]), nothing, leaf.dtype)
-
-    @property
-    def saved(self) -> PyTree:
-        """What a checkpoint holds."""
-        host = {"step": np.int32(self.step), "diverged_at": self.diverged_at, "curves": self.curves}
-        return {"states": self.states, **jax.tree.map(jnp.asarray, host)}
-
-    def restore(self, saved: PyTree) -> None:
-        """Go on from a checkpoint."""
-        self.states, self.step = saved["states"], int(saved["step"])
-        self.diverged_at, self.curves = jax.tree.map(np.array, (saved["diverged_at"], saved["curves"]))
+def _make_groups(
+    make_trainer: MakeTrainer,
+    runs: Sequence[Fields],
+    dataset: Dataset,
+    plan: Plan,
+    probes: Probes,
+    fixed: Collection[str],
+    folder: Path | None,
+) -> list[Group]:
+    """Make a group of each program."""
+    reserved = {"train", "test", "diverged"} & {*probes}
+    if reserved:
+        raise ValueError(f"probes must not be called train, test or diverged, got {', '.join(sorted(reserved))}.")
+    groups = []
+    for program in programs(make_trainer, runs, fixed=fixed):
+        members = []
+        for i, row in enumerate(program.rows):
+            place = None if folder is None else folder / f"run{row}"
+            start = partial(_start, only(program, i))
+            members.append(Member(f"run {row}", f"run{row}", place, lambda: dataset, start, probes, _TESTS))
+        groups.append(Group(program, plan, members))
+    return groups
 
 
-def _put(target: PyTree, chunk: int, values: PyTree) -> None:
-    """Write down what was measured before a chunk."""
-
-    def put(room: np.ndarray, leaf: Any) -> None:
-        room[:, chunk] = leaf
-
-    jax.tree.map(put, target, values)
-
-
-def _check(plan: _Plan) -> None:
-    """Raise unless the plan can be carried out."""
-    for name, value in plan._asdict().items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
-    if plan.test_every % plan.chunk_size and plan.test_every < plan.num_steps:
-        raise ValueError(f"test_every must be a multiple of chunk_size, {plan.chunk_size}, got {plan.test_every}.")
+def _start(program: Program, inputs: Array) -> TrainState:
+    """Make the first state of a program's only run."""
+    (state,) = unstack(init_states(program, inputs))
+    return state
 
 
 @contextlib.contextmanager
-def _only_told() -> Iterator[None]:
-    """Warn where a checkpoint cannot be written, as on a full disk; the last one raises."""
-    try:
+def _kept(folder: Path, describe: Any) -> Iterator[None]:
+    """Keep a folder to this process and to this grid.
+
+    Raises:
+        RunError: if it is in use, or another grid's, or of before grids had a folder per run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        with run_errors():
+            stack.enter_context(lock(folder))
+            file, grid = folder / "grid.json", {"grid": describe()}
+            before = read_json(file) if file.exists() else grid
+            is_older = not file.exists() and any(path.name.isdigit() for path in folder.iterdir())
+        if before != grid or is_older:
+            raise RunError(f"folder must be this grid's or empty, {folder} holds another grid.")
+        write_json(file, grid)
         yield
-    except CheckpointError as error:
-        warnings.warn(f"{error} Training goes on.", stacklevel=4)
 
 
-def _describe(plan: _Plan, runs: Sequence[Fields], parts: Sequence[_Part]) -> str:
+def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], dataset: Dataset) -> str:
     """Write down a grid, its batches and its data such that another process writes the same."""
     fields = [{name: _describe_value(value) for name, value in sorted(run.items())} for run in runs]
-    trainers = [part.program.make_trainer(**{name: x[0] for name, x in part.program.numbers.items()}) for part in parts]
+    programs = [group.program for group in groups]
+    trainers = [program.make_trainer(**{name: x[0] for name, x in program.numbers.items()}) for program in programs]
     batches = [(trainer.batch_size, _describe_value(trainer.loss)) for trainer in trainers]
-    return f"{plan._asdict()}, {fields}, {batches}, {digest(parts[0].dataset)}"
+    return f"{plan}, {fields}, {batches}, {digest(dataset)}"
 
 
 def _describe_value(value: Any) -> str:
@@ -239,45 +183,68 @@ def _describe_value(value: Any) -> str:
     return getattr(value, "__qualname__", re.sub(r"(<(?:bound method|function) [^<>]*) at 0x\w+", r"\1", repr(value)))
 
 
-@contextlib.contextmanager
-def _saved(
-    folder: str | os.PathLike | None, parts: list[_Part], describe: Callable[[], str]
-) -> Iterator[Callable[[], None]]:
-    """Take up the checkpoint in a folder, if there is one; yield a function that saves the next one."""
-    if folder is None:
-        yield lambda: None
-        return
-    folder, grid = Path(folder), describe()
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder), Checkpoints(folder) as checkpoints:
-        restored = checkpoints.restore([part.saved for part in parts])
-        if restored and restored.meta["grid"] != grid:
-            raise ValueError(f"folder must be this grid's or empty, {folder} holds another grid.")
-        for part, saved in zip(parts, restored.state if restored else [], strict=False):
-            part.restore(saved)
-        last = restored.step if restored else -1
-
-        def save() -> None:
-            nonlocal last
-            step = sum(part.step for part in parts)
-            if step > last:
-                checkpoints.save(step, [part.saved for part in parts], {"grid": grid})
-                last = step
-
-        yield save
-
-
-def _join(parts: list[_Part], plan: _Plan, runs: list[dict[str, Any]]) -> GridResult:
-    """Put the runs of all programs into the order of the grid."""
-    order = np.argsort([row for part in parts for row in part.program.rows])
-    curves = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *(part.curves for part in parts))
-    diverged_at = np.concatenate([part.diverged_at for part in parts])[order]
-    states = [state for part in parts for state in unstack(part.states)]
+def _join(groups: Sequence[Group], crews: Sequence[list[Run]], plan: Plan, fields: list[dict[str, Any]]) -> GridResult:
+    """Collect what the runs of all programs have logged, in the order of the grid."""
+    order = np.argsort([row for group in groups for row in group.program.rows])
+    logs = [_by_kind(run.records()) for crew in crews for run in crew]
+    states = [run.state for crew in crews for run in crew]
+    probes = {name: _collect(name, groups, crews, logs, order, plan) for name in groups[0].members[0].probes}
+    ordered = [logs[i] for i in order]
+    losses = {name: _steps(ordered, name, plan.num_steps) for name in ("loss", "accuracy")}
+    tests = {f"test_{name}": _at(ordered, "test", name, plan.test_steps) for name in ("loss", "accuracy")}
+    diverged = [log.get("diverged", [{"step": None}])[0]["step"] for log in ordered]
     return GridResult(
-        runs=runs,
-        test_step=plan.test_steps,
-        probe_step=plan.chunk_steps,
-        diverged_at=[int(step) if step >= 0 else None for step in diverged_at],
+        runs=fields,
+        test_step=np.array(plan.test_steps),
+        probe_step=np.array(plan.probe_steps),
+        probes=probes,
+        diverged_at=diverged,
         states=[states[i] for i in order],
-        **curves,
+        **losses,
+        **tests,
     )
+
+
+def _by_kind(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Sort the lines of a log."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        kinds.setdefault(record["kind"], []).append(record)
+    return kinds
+
+
+def _steps(logs: Sequence[Any], name: str, num_steps: int) -> np.ndarray:
+    """Collect a metric of every step, NaN where there was none."""
+    found = np.full((len(logs), num_steps), np.nan, np.float32)
+    for row, log in zip(found, logs, strict=True):
+        for record in log["train"]:
+            row[record["step"] : record["step"] + len(record[name])] = np.array(record[name], float)
+    return found
+
+
+def _at(logs: Sequence[Any], kind: str, name: str, steps: Sequence[int], like: Any = _NUMBER) -> np.ndarray:
+    """Collect what was measured at some steps; NaN, or 0 where numbers are whole, where it was not."""
+    nothing = np.nan if jnp.issubdtype(like.dtype, jnp.inexact) else 0
+    found = np.full((len(logs), len(steps), *like.shape), nothing, like.dtype)
+    places = {step: i for i, step in enumerate(steps)}
+    for row, log in zip(found, logs, strict=True):
+        for record in log.get(kind, []):
+            row[places[record["step"]]] = np.array(record[name], float if nothing else like.dtype)
+    return found
+
+
+def _collect(
+    name: str, groups: Sequence[Group], crews: Sequence[list[Run]], logs: list[Any], order: np.ndarray, plan: Plan
+) -> PyTree:
+    """Collect what a probe has measured, as it returns it; of a HostProbe, the lines of the logs."""
+    probe = groups[0].members[0].probes[name]
+    if isinstance(probe, HostProbe):
+        return [logs[i].get(name, []) for i in order]
+    group, run = groups[0].alone(0), crews[0][0]
+    assert run.dataset is not None
+    states, split = stack([run.state]), run.dataset.train
+    shapes = jax.eval_shape(lambda: measure(probe, group.program, states, split, way=Way("map")))
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+    ordered = [logs[i] for i in order]
+    leaves = [_at(ordered, name, path, plan.probe_steps, leaf) for path, leaf in flat(one).items()]
+    return jax.tree.unflatten(jax.tree.structure(one), leaves)

@@ -55,7 +55,7 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
         ValueError: if there is no such way.
         MemoryError: if not even one run fits into memory.
     """
-    batching = _resolved(way)
+    batching = resolve(way)
     num_runs = len(jax.tree.leaves(runs)[0])
     if batching in ("loop", "threads"):
         one = partial(_one, program, fixed, shared=shared)
@@ -76,8 +76,12 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
             _fitting[key] = group_size = halved(group_size, error, "run")
 
 
-def _resolved(way: Way) -> Batching:
-    """Choose for "auto", or raise."""
+def resolve(way: Way) -> Batching:
+    """Return how runs are batched, chosen by the backend where it is "auto".
+
+    Raises:
+        ValueError: if there is no such way.
+    """
     batching = way.batching
     ways = ("auto", "loop", "threads", "map", "vmap")
     is_count = isinstance(batching, int) and not isinstance(batching, bool) and batching >= 1

@@ -75,9 +75,9 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
 
     from bnjax._host.processes import is_first
     from bnjax.runs import lock, run_folder
-    from experiments._training.run import ConfigError, config_errors
-    from experiments._training.saving import SaveError
-    from experiments._training.signals import Interrupted
+    from bnjax.sweep.saving import SaveError
+    from bnjax.sweep.signals import Interrupted
+    from experiments._training.errors import ConfigError, config_errors
 
     try:
         jax.devices()
@@ -113,8 +113,8 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
 def _collect(experiment: ModuleType, config: Any, options: Options, folder: Path) -> dict[str, Any]:
     """Train an experiment's nets, and keep of them what its data file keeps."""
     from experiments._evidence.keep import keep
+    from experiments._training.errors import config_errors
     from experiments._training.experiment import train_all
-    from experiments._training.run import config_errors
 
     runs = _part(experiment, "runs")
     if runs:
@@ -127,7 +127,7 @@ def _collect(experiment: ModuleType, config: Any, options: Options, folder: Path
 def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> None:
     """Remove the folder of a configuration that was refused, if there is nothing else in it."""
     from bnjax.data import DataError
-    from experiments._training.run import ConfigError
+    from experiments._training.errors import ConfigError
 
     refused = kind is not None and issubclass(kind, ConfigError | DataError)
     if refused and {file.name for file in folder.glob("*")} <= {"config.json", "lock"}:

@@ -1,12 +1,10 @@
-"""Training: every arm and seed of an experiment, side by side or together, resumed where it was left.
+"""Training: every arm and seed of an experiment, trained by `bnjax.sweep`.
 
-experiment  all runs of an experiment
-run         one net from one seed, in its own folder
+experiment  all runs of an experiment: their names, folders and curves
+train       groups of runs, as the options ask for, with a bar
 tasks       what a configuration is made into: data, trainer, probes
 evaluation  accuracies on test examples
 log         the curves that a run has written
-threads     runs side by side
-together    runs whose steps are one program
-saving      saves that fail, and are tried again
-signals     what asks a run to stop
+errors      what is wrong with a configuration
+processes   several processes that train together
 """

@@ -3,32 +3,38 @@
 A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: experiments that need the same run share it.
 """
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
-from tqdm import tqdm
+from jax import Array
 
-from bnjax import sweep
-from bnjax._host.processes import is_first
-from bnjax.runs import provenance
+from bnjax import sweep, train
+from bnjax.runs import run_folder
 from experiments._config import Options, RunConfig
-from experiments._training.processes import Elsewhere
-from experiments._training.run import Command, Run, config_errors
-from experiments._training.saving import Saves
-from experiments._training.signals import StopRequest
-from experiments._training.tasks import make_task
-from experiments._training.threads import SharedClock, run_all
-from experiments._training.together import Together
+from experiments._training.errors import config_errors
+from experiments._training.evaluation import evaluate
+from experiments._training.log import join_records, read_record, read_run
+from experiments._training.probes import Probe
+from experiments._training.tasks import Task, make_task
+from experiments._training.train import shared_mesh
+from experiments._training.train import train as train_all_groups
 
 Arms = Mapping[str, RunConfig]
 
-_QUIET_SECONDS = 2.0  # before the bar appears: what is refused at once is answered in one line
+
+class _Net(NamedTuple):
+    """A net of an experiment, trained from one seed, and where."""
+
+    config: RunConfig
+    task: Task
+    seed: int
+    label: str
+    folder: Path
 
 
 def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
@@ -48,92 +54,80 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         SaveError: if the last save of a run has failed.
         Elsewhere: in all but the first of several processes, once everything is trained.
     """
-    with config_errors():
-        tasks = {
-            (group, arm): make_task(config.identity(), options.data_dir, _sharing(options))
-            for group, arms in groups.items()
-            for arm, config in arms.items()
-        }
-    with StopRequest() as stop, _progress_bar() as bar:
-        saves = Saves(partial(tqdm.write, file=sys.stderr))
-        command = Command(options, stop, SharedClock(), bar, provenance(), saves)
-        runs = {
-            (group, arm, seed): Run(config, tasks[group, arm], seed, arm.replace("_", " "), command)
-            for group, arms in groups.items()
-            for arm, config in arms.items()
-            for seed in config.seeds
-        }
-        unlike = {run.folder: run for run in runs.values()}
-        bar.total = sum(run.config.num_steps for run in unlike.values())
-        if _sharing(options):
-            run_all([partial(_finish_each, [*unlike.values()])], stop, parallel=1)
-        elif _in_threads(options):
-            # First one seed of every net: whatever trains side by side then compiles a program of its own.
-            jobs = sorted(unlike.values(), key=lambda run: run.config.seeds.index(run.seed))
-            run_all([run.finish for run in jobs], stop, options.parallel)
-        else:
-            for alike in _alike(unlike.values()):
-                _train_together(alike, stop, options)
-    saves.check()
-    if not is_first():
-        raise Elsewhere
+    nets = _list_nets(groups, options)
+    unlike = {net.folder: net for net in nets.values()}
+    train_all_groups([_make_group(alike) for alike in _alike(unlike.values())], options)
+
+    def read(net: _Net) -> dict[str, Any]:
+        return {"seed": net.seed, **read_run(net.folder, net.task.probes, net.task.loss_scale)}
+
     found = {
-        group: {
-            arm: [{"seed": seed, **runs[group, arm, seed].read()} for seed in config.seeds]
-            for arm, config in arms.items()
-        }
+        group: {arm: [read(nets[group, arm, seed]) for seed in config.seeds] for arm, config in arms.items()}
         for group, arms in groups.items()
     }
-    origins = [origin for run in unlike.values() for origin in run.record()["provenance"]]
-    return {
-        **found,
-        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
-        "seconds": round(sum(run.record()["seconds"] for run in unlike.values()), 1),
-    }
+    return {**found, **join_records([read_record(folder) for folder in unlike])}
 
 
-def _progress_bar() -> tqdm:
-    """Make the bar that moves with every step."""
-    return tqdm(unit="step", delay=_QUIET_SECONDS, dynamic_ncols=True, smoothing=0.05, disable=not is_first())
+def _list_nets(groups: dict[str, Arms], options: Options) -> dict[tuple[str, str, int], _Net]:
+    """List the nets of an experiment by group, arm and seed; those that need a folder get one once all are accepted."""
+    with config_errors():
+        tasks = {
+            (group, arm): make_task(config.identity(), options.data_dir, shared_mesh(options))
+            for group, arms in groups.items()
+            for arm, config in arms.items()
+        }
+        nets = {}
+        for (group, arm), task in tasks.items():
+            config = groups[group][arm]
+            for seed in config.seeds:
+                folder = run_folder(options.results, config.kind, config.identity()) / f"seed{seed}"
+                label = f"{arm.replace('_', ' ')}, seed {seed}"
+                nets[group, arm, seed] = _Net(config, task, seed, label, folder)
+    return nets
 
 
-def _sharing(options: Options) -> Mesh | None:
-    """Make the mesh of all devices, those of other processes included, where they share each batch."""
-    shares = options.distributed or options.batching == "sharded"
-    return Mesh(np.array(jax.devices()), ("batch",)) if shares else None
-
-
-def _in_threads(options: Options) -> bool:
-    """Return whether each run takes its steps by itself."""
-    return options.batching == "threads" or (options.batching == "auto" and jax.default_backend() == "cpu")
-
-
-def _finish_each(runs: Iterable[Run]) -> None:
-    """Train runs one after another, in the same order in all processes."""
-    for run in runs:
-        run.finish()
-
-
-def _alike(runs: Iterable[Run]) -> list[list[Run]]:
-    """Sort runs by what they are except for seed and learning rate."""
-    groups: dict[RunConfig, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(replace(run.config.identity(), learning_rate=1.0), []).append(run)
+def _alike(nets: Iterable[_Net]) -> list[list[_Net]]:
+    """Sort nets by what they are except for seed and learning rate: one program trains those that are alike."""
+    groups: dict[RunConfig, list[_Net]] = {}
+    for net in nets:
+        groups.setdefault(replace(net.config.identity(), learning_rate=1.0), []).append(net)
     return [*groups.values()]
 
 
-def _train_together(runs: list[Run], stop: StopRequest, options: Options) -> None:
-    """Train runs that are alike, their steps as one program, spread over all devices."""
-    devices = jax.devices()
-    mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None
-    way = sweep.Way(options.batching if options.batching in ("map", "vmap") else "auto", mesh)
-    # NOTE: as many rows as there are runs, finished ones too: in a program of another size the others would round otherwise.
-    together = Together(runs[0].task.stepper, len(runs), way, own_split=runs[0].task.own_data)
+def _make_group(nets: list[_Net]) -> sweep.Group:
+    """Make the group of nets that are alike; a learning rate is part of a state."""
+    config, task = nets[0].config, nets[0].task
+    keys = jax.vmap(jax.random.key)(np.array([net.seed for net in nets], np.uint32))
+    program = sweep.Program(tuple(range(len(nets))), _Same(task.stepper), {}, keys)
+    plan = sweep.make_plan(config.num_steps, config.probe_every, config.eval_every)
+    return sweep.Group(program, plan, [_make_member(net) for net in nets], task.own_data, task.loss_scale)
 
-    def finish(run: Run) -> None:
-        try:
-            run.finish(together.run_steps)
-        finally:
-            together.leave()
 
-    run_all([partial(finish, run) for run in runs], stop, parallel=len(runs))
+def _make_member(net: _Net) -> sweep.Member:
+    """Make the member of a group that a net is."""
+    config, task = net.config, net.task
+
+    def start(inputs: Array) -> train.TrainState:
+        return train.init_state(task.trainer, jax.random.key(net.seed), inputs)
+
+    def test(trainer: train.Trainer, state: train.TrainState, dataset: Any) -> dict[str, float]:
+        return evaluate(config, trainer, state, dataset)
+
+    probes = {name: _host_probe(probe) for name, probe in task.probes.items()}
+    tests = {"test": sweep.HostProbe(test, split=None)}
+    name = "/".join(net.folder.parts[-2:])  # wherever the folder lies
+    return sweep.Member(net.label, name, net.folder, partial(task.load, net.seed), start, probes, tests)
+
+
+def _host_probe(probe: Probe) -> sweep.HostProbe:
+    """Pass a probe on, which knows its trainer."""
+    return sweep.HostProbe(lambda _trainer, state, split: probe.measure(state, split), probe.split)
+
+
+class _Same(NamedTuple):
+    """Makes a trainer that is already there; equal for equal trainers, so that compiled programs are found again."""
+
+    trainer: train.Trainer
+
+    def __call__(self) -> train.Trainer:
+        return self.trainer

@@ -1,14 +1,48 @@
-"""From a run's log to its curves."""
+"""From a run's folder to its curves."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bnjax.runs import read_json, read_metrics
+from experiments._training.errors import ConfigError
 from experiments._training.probes import Probe
 from experiments._training.probes.probe import columns
 
 # How many points of a run's training curve are kept, each the mean of as many steps as needed.
 _MAX_POINTS = 500
+
+
+def read_run(folder: Path, probes: dict[str, Probe], loss_scale: float = 1.0) -> dict[str, Any]:
+    """Return curves and seconds of a run that is finished.
+
+    Raises:
+        ConfigError: if its folder holds something else.
+    """
+    try:
+        log = read_metrics(folder / "metrics.jsonl")
+        return {**curves(log, probes, loss_scale), "seconds": read_record(folder)["seconds"]}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(
+            f"The finished run in {folder} cannot be read ({problem}). Move that folder away to train it again."
+        ) from error
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the seconds and the provenance of a run that is finished."""
+    found = read_json(folder / "finished.json")
+    return {"seconds": float(found["seconds"]), "provenance": [dict(origin) for origin in found["provenance"]]}
+
+
+def join_records(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the provenance of every command that trained some runs, and the seconds that all of them took."""
+    origins = [origin for record in records for origin in record["provenance"]]
+    return {
+        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
+        "seconds": round(sum(record["seconds"] for record in records), 1),
+    }
 
 
 def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: float = 1.0) -> dict[str, Any]:

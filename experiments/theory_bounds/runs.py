@@ -1,6 +1,6 @@
-"""Training for the theorems: both nets, every seed, stopped at some steps to check every layer; one file per run."""
+"""Training for the theorems: both nets from every seed, and a probe that checks every layer at some steps."""
 
-import sys
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from bnjax import data, linen, models, train
-from bnjax.runs import provenance, read_json, write_json
+from bnjax import data, linen, models, sweep, train
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Options
-from experiments._training.run import Command, config_errors
-from experiments._training.saving import Saves
-from experiments._training.signals import Interrupted, StopRequest
-from experiments._training.threads import SharedClock, run_all
+from experiments._training.errors import config_errors
+from experiments._training.log import join_records, read_record, read_run
+from experiments._training.probes import Probe
+from experiments._training.train import train as train_groups
 from experiments.theory_bounds import Config, layer_checks
 from experiments.theory_bounds.quantities import EDGES, RATIOS, SHOWN
 
@@ -25,17 +23,17 @@ _DECILES = (0.1, 0.5, 0.9)  # the quantiles over units that are kept
 
 
 def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
-    """Train and check every seed and arm, or read what was finished before.
+    """Train and check every seed and arm, or continue where they were left.
 
     Returns:
         {"arms": {arm: [checks of each seed]}, "provenance": of every command that trained, "seconds": that they took}; the
-        folder gets a file `<arm>-seed<seed>.json` per run.
+        folder gets a folder `<arm>-seed<seed>` per run.
 
     Raises:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if the data set is not prepared.
-        Interrupted: after a signal, once the steps and the check at hand are done; unfinished runs start again.
-        SaveError: if a run could not be written.
+        Interrupted: after a signal, once the check and the steps at hand are done and saved.
+        SaveError: if the last save of a run has failed.
     """
     with config_errors():
         if options.distributed:
@@ -43,38 +41,90 @@ def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
         if options.batching not in ("auto", "threads"):
             raise ValueError(f"batching must be threads here, or left out, got {options.batching}.")
         dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
-        data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
-    files = {(arm, seed): folder / f"{arm}-seed{seed}.json" for seed in config.seeds for arm in SHOWN}
-    total, saves = len(files) * len(config.check_steps), Saves(partial(tqdm.write, file=sys.stderr))
-    with StopRequest() as stop, tqdm(total=total, unit="check", delay=2.0, dynamic_ncols=True) as bar:
-        command = Command(options, stop, SharedClock(), bar, provenance(), saves)
-        run_all([partial(_finish, command, config, dataset, *run) for run in files.items()], stop, options.parallel)
-    saves.check()
-    arms = {arm: [_read(files[arm, seed]) for seed in config.seeds] for arm in SHOWN}
-    runs = [run for runs_of_arm in arms.values() for run in runs_of_arm]
-    origins = [run.pop("provenance") for run in runs]
-    first = [origin for i, origin in enumerate(origins) if origin not in origins[:i]]
-    return {"arms": arms, "provenance": first, "seconds": round(sum(run["seconds"] for run in runs), 1)}
+        _refuse_older(folder)
+    folders = {arm: [folder / f"{arm}-seed{seed}" for seed in config.seeds] for arm in SHOWN}
+    options = replace(options, batching="threads")
+    train_groups([_make_group(config, dataset, arm, folders[arm]) for arm in SHOWN], options)
+    probes = {"probe": Probe(lambda _state, _split: {}, _collect)}
+    arms = {
+        arm: [
+            {"seed": seed, **_as_kept(read_run(place, probes))}
+            for seed, place in zip(config.seeds, folders[arm], strict=True)
+        ]
+        for arm in SHOWN
+    }
+    return {"arms": arms, **join_records([read_record(place) for places in folders.values() for place in places])}
 
 
-def _read(file: Path) -> Any:
-    """Read a finished run; raise ConfigError if the file holds something else."""
-    with config_errors():
-        run = read_json(file)
-        if not isinstance(run, dict) or not {"seed", "seconds", "provenance", "probe", "diverged_at"} <= run.keys():
-            raise ValueError(f"{file} must hold a finished run. Move it away to train it again.")
-        return run
+def _refuse_older(folder: Path) -> None:
+    """Raise where runs lie in files, as they did before each had a folder with its log and checkpoints."""
+    for file in sorted(folder.glob("*-seed*.json")):
+        raise ValueError(f"{file} is a run as it was kept before runs had folders. Move it away to train it again.")
 
 
-def _finish(command: Command, config: Config, dataset: data.Dataset, run: tuple[str, int], file: Path) -> None:
-    """Train and check the net of an arm and seed, unless that is done."""
-    if file.exists():
-        command.bar.update(len(config.check_steps))
-        return
-    with command.clock.running() as seconds:
-        found = _run(command, config, dataset, *run)
-        with command.saves.attempt(file):
-            write_json(file, {**found, "seconds": round(seconds(), 3), "provenance": command.origin})
+def _make_group(config: Config, dataset: data.Dataset, arm: str, folders: list[Path]) -> sweep.Group:
+    """Make the group of one arm's seeds: checked and tested at the same steps."""
+    trainer = _make_trainer(config, arm)
+    last = config.check_steps[-1]
+    plan = sweep.Plan(last, config.check_steps, config.check_steps)
+    keys = jax.vmap(jax.random.key)(np.array(config.seeds, np.uint32))
+    program = sweep.Program(tuple(range(len(folders))), lambda: trainer, {}, keys)
+    probes = {"probe": sweep.HostProbe(partial(check, config, arm))}
+    tests = {"test": sweep.HostProbe(_test, split="test")}
+    members = [
+        sweep.Member(
+            f"{arm.replace('_', ' ')}, seed {seed}",
+            "/".join(place.parts[-2:]),
+            place,
+            lambda: dataset,
+            partial(train.init_state, trainer, jax.random.key(seed)),
+            probes,
+            tests,
+        )
+        for seed, place in zip(config.seeds, folders, strict=True)
+    ]
+    return sweep.Group(program, plan, members)
+
+
+def _make_trainer(config: Config, arm: str) -> train.Trainer:
+    """Make what trains a net."""
+    model = make_model(config, _layers(config) if arm == "batch_norm" else (), config.norm_epsilon)
+    return train.Trainer(model, train.make_optimizer("sgd", config.learning_rate), config.batch_size)
+
+
+def _test(trainer: train.Trainer, state: train.TrainState, split: data.Split) -> dict[str, Any]:
+    """Return loss and accuracy with running statistics."""
+    return train.evaluate(trainer, state.variables, split)._asdict()
+
+
+def check(
+    config: Config, arm: str, trainer: train.Trainer, state: train.TrainState, split: data.Split
+) -> dict[str, Any]:
+    """Check every layer of a net, in float64, on the batch of the step about to be taken: the probe of this experiment."""
+    batch = train.current_batch(trainer, state, split)
+    first = train.init_state(trainer, state.key, jnp.zeros_like(batch.inputs[:1])).params
+    layers = [check_layer(config, arm, n, state.variables, batch, first) for n in _layers(config)]
+    return {kind: _join(kind, [layer[kind] for layer in layers]) for kind in layers[0]}
+
+
+def _join(kind: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join the layers of a kind: of errors the largest, of histograms the sum, else a list."""
+    joined = {"errors": _largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}.get(kind, list)
+    return {name: joined([layer[name] for layer in layers]) for name in layers[0]}
+
+
+def _collect(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Turn the checks of each step into lists over steps, by kind and name."""
+    kinds = [kind for kind in records[0] if kind != "step"]
+    return {
+        "step": [record["step"] for record in records],
+        **{kind: {name: [r[kind][name] for r in records] for name in records[0][kind]} for kind in kinds},
+    }
+
+
+def _as_kept(curves: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the loss of every step."""
+    return {name: curves[name] for name in ("test", "probe", "diverged_at", "seconds")}
 
 
 @cache
@@ -87,41 +137,6 @@ def make_model(config: Config, norm_layers: tuple[int, ...], epsilon: float) -> 
 
 def _layers(config: Config) -> tuple[int, ...]:
     return tuple(range(1, len(config.hidden) + 1))
-
-
-def _run(command: Command, config: Config, dataset: data.Dataset, arm: str, seed: int) -> dict[str, Any]:
-    """Train one net from one seed, and check it on the way, as long as its loss is finite."""
-    layers = _layers(config)
-    trainer = train.Trainer(
-        make_model(config, layers if arm == "batch_norm" else (), config.norm_epsilon),
-        train.make_optimizer("sgd", config.learning_rate),
-        config.batch_size,
-    )
-    state = train.init_state(trainer, jax.random.key(seed), jnp.zeros((1, *dataset.train.images.shape[1:])))
-    first = jax.tree.map(np.asarray, state.params)
-    diverged_at, tests, checks = None, [], []
-    for step in config.check_steps:
-        if command.stop.asked:
-            raise Interrupted(command.stop.signal_number)
-        if step > 0:
-            before = int(state.step)
-            state, metrics = train.run_steps(trainer, state, dataset.train, num_steps=step - before)
-            if not np.isfinite(metrics.loss).all():
-                diverged_at = before + int(np.argmin(np.isfinite(metrics.loss)))
-                break
-        test = train.evaluate(trainer, state.variables, dataset.test)
-        tests.append({"loss": float(f"{test.loss:.6g}"), "accuracy": float(f"{test.accuracy:.6g}")})
-        batch = train.current_batch(trainer, state, dataset.train)
-        checks.append([check_layer(config, arm, n, state.variables, batch, first) for n in layers])
-        command.bar.set_postfix_str(f"{arm.replace('_', ' ')}, seed {seed}", refresh=False)
-        command.bar.update()
-    steps = {"step": list(config.check_steps[: len(checks)])}
-    return {
-        "seed": seed,
-        "test": {**steps, **{name: [test[name] for test in tests] for name in tests[0]}},
-        "probe": {**steps, **_columns(checks)},
-        "diverged_at": diverged_at,
-    }
 
 
 def check_layer(
@@ -192,13 +207,3 @@ def _quantiles(values: Any) -> list[float]:
 
 def _widen(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), tree)
-
-
-def _columns(checks: list[list[dict[str, dict[str, Any]]]]) -> dict[str, dict[str, list]]:
-    """Turn a dictionary per step and layer into lists over steps; of errors the largest over layers, of histograms the sum."""
-    joined = {"errors": _largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}
-
-    def column(kind: str, name: str) -> list:
-        return [joined.get(kind, list)([layer[kind][name] for layer in step]) for step in checks]
-
-    return {kind: {name: column(kind, name) for name in names} for kind, names in checks[0][0].items()}

@@ -7,7 +7,7 @@ from bnjax import probes, train
 from bnjax.data import Split
 from bnjax.types import LossFn, Params
 from experiments._config import RunConfig
-from experiments._training.probes.probe import Probe, Record, make_loss_fn
+from experiments._training.probes.probe import Probe, Record
 
 
 def make_scan(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
@@ -40,8 +40,7 @@ def make_random_scan(config: RunConfig, trainer: train.Trainer, loss_scale: floa
 
 def _loss_fn(config: RunConfig, trainer: train.Trainer, state: train.TrainState, split: Split) -> LossFn:
     """Make the loss that is scanned."""
-    batch = train.current_batch(trainer, state, split)
-    return make_loss_fn(trainer, state, batch, l2=config.weight_decay if config.probe_penalty else 0.0)
+    return train.current_loss_fn(trainer, state, split, l2=config.weight_decay if config.probe_penalty else 0.0)
 
 
 @jax.jit

@@ -47,10 +47,10 @@ class Probe(NamedTuple):
     split: Literal["train", "test"] = "train"
 
 
-def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch, *, l2: float = 0.0) -> LossFn:
+def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch) -> LossFn:
     """Make the loss of the step about to be taken: its batch, its random masks and noise, training mode."""
     return objective.make_loss_fn(
-        trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=train.step_rngs(state), l2=l2
+        trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=train.step_rngs(state)
     )
 
 

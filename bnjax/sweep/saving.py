@@ -8,7 +8,7 @@ from pathlib import Path
 from bnjax.runs import CheckpointError
 
 
-class SaveError(Exception):
+class SaveError(CheckpointError):
     """What runs have trained could not be saved; the message is one line."""
 
 

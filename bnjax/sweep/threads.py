@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 import jax
 
 from bnjax._host.cores import count_cores
-from experiments._training.signals import Interrupted, StopRequest
+from bnjax.sweep.signals import Interrupted, StopRequest
 
 
 def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int | None = None) -> None:
@@ -33,6 +33,9 @@ def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int
             # NOTE: in slices, because a signal that another thread receives is handled once this one is awake.
             while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not _errors(futures):
                 pass
+        except BaseException:  # as Ctrl-C, where no StopRequest handles it
+            stop.ask()
+            raise
         finally:
             if _errors(futures):
                 stop.ask()

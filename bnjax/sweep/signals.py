@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: finish the chunk at hand first."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -32,7 +33,8 @@ class StopRequest:
         self.asked = True
 
     def __enter__(self) -> "StopRequest":
-        self._previous = {number: signal.signal(number, self._remember) for number in _SIGNALS}
+        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+            self._previous = {number: signal.signal(number, self._remember) for number in _SIGNALS}
         return self
 
     def __exit__(

@@ -1,0 +1,246 @@
+"""The training loop: runs are measured, trained and tested chunk by chunk, side by side or together in one program.
+
+Runs of a group that are trained together wait for the one that has taken the fewest steps: resumed runs keep their bits.
+"""
+
+import contextlib
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from bnjax import train
+from bnjax._host.memory import free_programs
+from bnjax._host.processes import largest
+from bnjax.data import Split
+from bnjax.runs import provenance
+from bnjax.sweep.plan import Group, HostProbe
+from bnjax.sweep.run import Run, RunError, Session
+from bnjax.sweep.saving import Saves
+from bnjax.sweep.signals import StopRequest
+from bnjax.sweep.steps import Probe, measure, run_steps
+from bnjax.sweep.threads import SharedClock, run_all
+from bnjax.sweep.ways import AUTO, Way, resolve, stack, unstack
+from bnjax.train import Metrics, Trainer, TrainState
+
+_SAVING = 0.02  # largest share of the time that goes into checkpoints
+
+
+def train_groups(
+    groups: Sequence[Group],
+    *,
+    way: Way = AUTO,
+    parallel: int | None = None,
+    save_seconds: float = 60.0,
+    report: Callable[[str], object] = print,
+    warn: Callable[[str], object] = warnings.warn,
+    progress: Callable[[int, str], object] = lambda _num_steps, _words: None,
+    keep_states: bool = False,
+) -> list[list[Run]]:
+    """Train every run of each group to its end, or continue where it was left.
+
+    A signal, Ctrl-C or SIGTERM, lets runs with a folder finish their chunk and save; a second one ends the process at once.
+
+    Args:
+        groups: of runs; in threads and loops each of their runs is by itself.
+        way: how runs share the machine.
+        parallel: how many runs train at once in threads; None is one per core on CPU, else one.
+        save_seconds: least time between two checkpoints of a run; more where saving would take more than 2 % of the time. 0 is
+            a checkpoint after every chunk.
+        report: called with one line when a damaged checkpoint is skipped.
+        warn: called with one line when a save fails, and when saves succeed again.
+        progress: called with a number of steps that are done, and words about the run.
+        keep_states: the runs that are returned have their last states.
+
+    Returns:
+        The runs of each group.
+
+    Raises:
+        RunError: if a run cannot be trained, or not from what its folder holds.
+        Interrupted: after a signal, once the runs are saved.
+        SaveError: if the last save of a run has failed.
+    """
+    batching = resolve(way)
+    members = [member for group in groups for member in group.members]
+    on_disk = any(member.folder is not None for member in members)
+    with StopRequest() if on_disk else contextlib.nullcontext(StopRequest()) as stop:
+        origin = provenance() if on_disk else {}
+        session = Session(stop, SharedClock(), Saves(warn), origin, save_seconds, progress, report, keep_states)
+        crews = [_make_runs(group, session) for group in groups]
+        if batching in ("loop", "threads"):
+            jobs = [partial(_finish, *alone, Way("loop"), session) for alone in _one_by_one(groups, crews)]
+        else:
+            jobs = [partial(_finish, *both, way, session) for both in zip(groups, crews, strict=True)]
+        run_all(jobs, stop, parallel if batching == "threads" else 1)
+    session.saves.check()
+    return crews
+
+
+def _make_runs(group: Group, session: Session) -> list[Run]:
+    """Make the runs of a group; those that differ in no number have the same trainer, so that it is compiled once."""
+    numbers = group.program.numbers
+    make_trainer = group.program.make_trainer
+    if not numbers:
+        trainer = make_trainer()
+        return [Run(member, group.plan, lambda: trainer, session) for member in group.members]
+
+    def make(row: int) -> Trainer:
+        return make_trainer(**{name: float(values[row]) for name, values in numbers.items()})
+
+    return [Run(member, group.plan, partial(make, row), session) for row, member in enumerate(group.members)]
+
+
+def _one_by_one(groups: Sequence[Group], crews: Sequence[list[Run]]) -> list[tuple[Group, list[Run]]]:
+    """List groups of one run: first one of each group, so that what trains side by side compiles a program of its own."""
+    rows = [[(group.alone(i), [run]) for i, run in enumerate(crew)] for group, crew in zip(groups, crews, strict=True)]
+    return [alone for row in itertools.zip_longest(*rows) for alone in row if alone]
+
+
+def _finish(group: Group, runs: list[Run], way: Way, session: Session) -> None:
+    """Train the runs of a group to their end."""
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.held())
+        waiting = [run for run in runs if not run.is_over()]
+        if waiting:
+            session.check()
+        for run in waiting:
+            stack.enter_context(run.opened())
+        Crew(group, runs, way, session).train()
+    free_programs(share=0.5)
+
+
+class Crew:
+    """The runs of a group, which take their steps together."""
+
+    def __init__(self, group: Group, runs: list[Run], way: Way, session: Session):
+        self.group, self.runs, self.way, self.session = group, runs, way, session
+        self._saved_at, self._pause = time.perf_counter(), session.save_seconds
+        self._split: Split | None = None
+
+    def train(self) -> None:
+        """Take chunk after chunk, until every run is finished."""
+        while waiting := [run for run in self.runs if run.state is not None and not run.finished]:
+            step = min(run.step for run in waiting)
+            active = [run for run in waiting if run.step == step]
+            self.take_chunk(active)
+            self._save(active)
+
+    def take_chunk(self, active: list[Run]) -> None:
+        """Measure, train and test runs that have taken the same number of steps."""
+        plan, start = self.group.plan, active[0].step
+        stop = plan.end_of_chunk(start)
+        if start == 0 and 0 in plan.test_steps:
+            self._test(active)
+        if start in plan.probe_steps:
+            self._probe(active)
+        self._take_steps(active, stop - start)
+        active = [run for run in active if not run.diverged]
+        if active and stop in plan.test_steps:
+            self._test(active)
+        if active and stop == plan.num_steps and stop in plan.probe_steps:
+            self._probe(active)
+
+    def _take_steps(self, active: list[Run], num_steps: int) -> None:
+        """Take the steps of a chunk."""
+        program = self.group.program
+        if len(self.runs) == 1 and not program.numbers and self.way.batching == "loop":
+            # NOTE: without copies, and to the bits of a loop that is written by hand.
+            (run,) = active
+            assert run.state is not None
+            found = train.run_steps(run.make_trainer(), run.state, self._data("train"), num_steps=num_steps)
+            run.advance(found[0], found[1], self.group.loss_scale)
+            return
+        found = run_steps(
+            program,
+            self._states(active),
+            self._data("train"),
+            num_steps=num_steps,
+            active=self._mask(active),
+            own_split=self.group.own_data,
+            way=self.way,
+        )
+        steps: list[tuple[TrainState, Metrics]] = unstack(found)
+        for run, each in zip(self.runs, steps, strict=True):
+            if run in active:
+                run.advance(*each, self.group.loss_scale)
+
+    def _probe(self, active: list[Run]) -> None:
+        """Measure what is measured before a chunk."""
+        for name in active[0].member.probes:
+            self._measure(name, [run.member.probes[name] for run in active], active, "train")
+
+    def _test(self, active: list[Run]) -> None:
+        """Measure what is measured after a chunk."""
+        for name in active[0].member.tests:
+            self._measure(name, [run.member.tests[name] for run in active], active, "test")
+
+    def _measure(self, name: str, probes: Sequence[Probe | HostProbe], active: list[Run], split: str) -> None:
+        """Measure runs by a probe: one after another where it is a HostProbe, else as steps are taken."""
+        for run, probe in zip(active, probes, strict=True):
+            if isinstance(probe, HostProbe):
+                data: Any = run.dataset if probe.split is None else getattr(run.dataset, probe.split)
+                assert run.state is not None
+                run.note(name, probe.measure(run.make_trainer(), run.state, data))
+        if not isinstance(probes[0], HostProbe):
+            options: Any = {"active": self._mask(active), "own_split": self.group.own_data, "way": self.way}
+            with _pure(name):
+                found = measure(probes[0], self.group.program, self._states(active), self._data(split), **options)
+            found = jax.tree.map(np.asarray, found)
+            for i, run in enumerate(self.runs):
+                if run in active:
+                    run.note(name, flat(jax.tree.map(lambda leaf, i=i: leaf[i], found)))
+
+    def _save(self, active: list[Run]) -> None:
+        """Save runs that are finished, and all where that is due; raise Interrupted if they are to stop."""
+        stop, now = self.session.stop, time.perf_counter()
+        asked, is_due = largest(stop.asked, now - self._saved_at >= self._pause)
+        for run in active:
+            if run.finished or asked or is_due:
+                run.save()
+        if is_due:
+            self._saved_at, self._pause = time.perf_counter(), self.session.save_seconds
+            if self._pause and not any(run.failed_to_save() for run in active):
+                self._pause = max(self._pause, (self._saved_at - now) / _SAVING)
+        if asked:
+            self.session.check()
+
+    def _mask(self, active: list[Run]) -> np.ndarray:
+        """Return which rows of the program are active."""
+        return np.array([run in active for run in self.runs])
+
+    def _states(self, active: list[Run]) -> TrainState:
+        """Stack the states of all runs; in the rows of those that were finished before, another one stands.
+
+        NOTE: as many rows as there are runs: in a program of another size they would be rounded otherwise.
+        """
+        return stack([active[0].state if run.state is None else run.state for run in self.runs])
+
+    def _data(self, split: str) -> Split:
+        """Return what runs train or are tested on: one for all, or one for each."""
+        known = [run.dataset for run in self.runs if run.dataset is not None]
+        if not self.group.own_data or (len(self.runs) == 1 and self.way.batching == "loop"):
+            return getattr(known[0], split)
+        return stack([getattr(run.dataset or known[0], split) for run in self.runs])
+
+
+@contextlib.contextmanager
+def _pure(name: str) -> Iterator[None]:
+    """Turn what JAX says of a probe that is no pure function into one line."""
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        rule = f"{name} must be a pure function of JAX arrays, or be wrapped as sweep.HostProbe(...)"
+        raise RunError(f"{rule}: {str(error).splitlines()[0]}") from error
+
+
+def flat(tree: PyTree) -> Mapping[str, Any]:
+    """Name the leaves of what a probe has returned by their paths, `value` where it is a single array."""
+    named = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/") or "value": leaf for path, leaf in named}

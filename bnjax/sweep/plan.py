@@ -1,0 +1,112 @@
+"""What is trained together: groups of runs that one program can train, and what is measured on the way."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jax import Array
+
+from bnjax.data import Dataset
+from bnjax.sweep.grid import Program, only
+from bnjax.sweep.steps import Probe
+from bnjax.train import TrainState
+
+
+class Plan(NamedTuple):
+    """The steps of a run, and before which of them it is measured; whatever lies between two of them is a chunk.
+
+    Attributes:
+        num_steps: length of the run.
+        probe_steps: how many steps were taken before each measurement, ascending.
+        test_steps: how many steps were taken before each test, ascending.
+    """
+
+    num_steps: int
+    probe_steps: Sequence[int]
+    test_steps: Sequence[int]
+
+    def end_of_chunk(self, step: int) -> int:
+        """Return the step at which the chunk that begins at `step` ends."""
+        return min(stop for stop in (*self.probe_steps, *self.test_steps, self.num_steps) if stop > step)
+
+
+def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) -> Plan:
+    """Make a plan of chunks of one size: a measurement before each, and a test after some of them and after the last.
+
+    Args:
+        num_steps: length of the run.
+        chunk_size: steps between measurements.
+        test_every: steps between tests, a multiple of chunk_size; None tests at the end alone.
+
+    Returns:
+        Plan.
+
+    Raises:
+        ValueError: if a number is less than 1, or test_every is not a multiple of chunk_size.
+    """
+    test_every = num_steps if test_every is None else test_every
+    for name, value in (("num_steps", num_steps), ("chunk_size", chunk_size), ("test_every", test_every)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
+    if test_every % chunk_size and test_every < num_steps:
+        raise ValueError(f"test_every must be a multiple of chunk_size, {chunk_size}, got {test_every}.")
+    return Plan(num_steps, range(0, num_steps, chunk_size), (*range(test_every, num_steps, test_every), num_steps))
+
+
+class HostProbe(NamedTuple):
+    """A probe that is called as it is, run by run, so that it may use NumPy and anything else.
+
+    Attributes:
+        measure: maps (trainer, state, split) to numbers, arrays or lists by name.
+        split: of the data set that it gets; None is the whole data set.
+    """
+
+    measure: Callable[[Any, TrainState, Any], Mapping[str, Any]]
+    split: Literal["train", "test"] | None = "train"
+
+
+Probes = Mapping[str, Probe | HostProbe]
+
+
+class Member(NamedTuple):
+    """One run of a group.
+
+    Attributes:
+        label: its name on the progress bar.
+        name: its name in its checkpoints, by which those of another run are recognised.
+        folder: holds its log and checkpoints; None keeps the log in memory.
+        load: returns its data set.
+        start: makes its first state, given inputs of the model's shape.
+        probes: what is measured before chunks, by name. A HostProbe may be this member's own; other probes are the group's.
+        tests: what is measured after chunks, by name; probes here get the test split.
+    """
+
+    label: str
+    name: str
+    folder: Path | None
+    load: Callable[[], Dataset]
+    start: Callable[[Array], TrainState]
+    probes: Probes
+    tests: Probes
+
+
+class Group(NamedTuple):
+    """Runs that one program can train, and that share a plan.
+
+    Attributes:
+        program: of these runs, whose rows are the members.
+        plan: of each.
+        members: the runs.
+        own_data: each run has training data of its own.
+        loss_scale: factor of the losses on the progress bar.
+    """
+
+    program: Program
+    plan: Plan
+    members: Sequence[Member]
+    own_data: bool = False
+    loss_scale: float = 1.0
+
+    def alone(self, row: int) -> "Group":
+        """Return the group that consists of one of its members."""
+        return self._replace(program=only(self.program, row), members=[self.members[row]])

@@ -1,0 +1,246 @@
+"""One run of the loop: its state, its log and its checkpoints, resumed to the same bits."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from bnjax._host.processes import largest
+from bnjax._host.sharding import everywhere
+from bnjax.data import Dataset, steps_per_epoch
+from bnjax.runs import (
+    CheckpointError,
+    Checkpoints,
+    MetricsLog,
+    NothingWholeError,
+    lock,
+    read_metrics,
+    write_json,
+)
+from bnjax.runs.json_files import finite
+from bnjax.sweep.plan import Member, Plan
+from bnjax.sweep.saving import Saves
+from bnjax.sweep.signals import Interrupted, StopRequest
+from bnjax.sweep.threads import SharedClock
+from bnjax.train import Metrics, Trainer, TrainState
+
+
+class RunError(ValueError):
+    """A run cannot be trained, or not from what its folder holds; the message is one line."""
+
+
+@contextlib.contextmanager
+def run_errors() -> Iterator[None]:
+    """Turn what can be wrong with a run's data or its folder into RunErrors."""
+    try:
+        yield
+    except NothingWholeError as error:
+        raise RunError(f"{error} Remove that folder to train from the start.") from error
+    except (CheckpointError, ValueError) as error:
+        raise RunError(str(error)) from error
+
+
+class Session(NamedTuple):
+    """What all runs of a call share.
+
+    Attributes:
+        stop: whether runs are to stop.
+        clock: from which runs have their seconds.
+        saves: which runs could not be saved.
+        origin: the provenance, taken once: files may change while this process runs what it has read.
+        save_seconds: least time between two checkpoints of a run.
+        progress: called with a number of steps that are done, and words about the run.
+        report: called with one line when a damaged checkpoint is skipped.
+        keep_states: finished runs keep their last state.
+    """
+
+    stop: StopRequest
+    clock: SharedClock
+    saves: Saves
+    origin: dict[str, Any]
+    save_seconds: float
+    progress: Callable[[int, str], object]
+    report: Callable[[str], object]
+    keep_states: bool = False
+
+    def check(self) -> None:
+        """Raise Interrupted if runs are to stop, in all processes at once."""
+        asked, signal_number = largest(self.stop.asked, self.stop.signal_number)
+        if asked:
+            raise Interrupted(signal_number)
+
+
+class Run:
+    """A run in its folder: `metrics.jsonl`, `checkpoints/`, and `finished.json` at the end.
+
+    Checkpoints are taken between chunks only, so that a run that was killed repeats whole chunks, from the same bits to the
+    same bits. The loop gives it its new states.
+
+    Attributes:
+        state: the last one; None before the run is opened.
+        step: how many steps were taken.
+        finished: no more steps are taken: they all are, or the run has diverged.
+        diverged: a loss of the last chunk was not finite.
+        dataset: what it trains on.
+    """
+
+    state: TrainState | None = None
+    step = 0
+    finished = False
+    diverged = False
+    dataset: Dataset | None = None
+
+    def __init__(self, member: Member, plan: Plan, make_trainer: Callable[[], Trainer], session: Session):
+        self.member, self._plan, self._session = member, plan, session
+        self.make_trainer = make_trainer
+        self._log: MetricsLog | _MemoryLog = _MemoryLog()
+        self._checkpoints: Checkpoints | None = None
+        self._meta: dict[str, Any] = {}
+        self._before = 0.0
+        self._seconds: Callable[[], float] = float
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the run's folder to this process for as long as the context lasts.
+
+        Raises:
+            RunError: if another process has it.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.member.folder is not None:
+                self.member.folder.mkdir(parents=True, exist_ok=True)
+                with run_errors():
+                    stack.enter_context(lock(self.member.folder))
+            yield
+
+    def is_over(self) -> bool:
+        """Return whether there is nothing to do, in any process; the bar moves on if so."""
+        is_over = self._file is not None and not self._session.keep_states and any(largest(self._file.exists()))
+        if is_over:
+            self._session.progress(self._plan.num_steps, "")
+        return is_over
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Load the data, and the last checkpoint if there is one, for as long as the context lasts.
+
+        Raises:
+            RunError: if the data are too few, or the folder holds something else.
+        """
+        with run_errors():
+            self.dataset = everywhere(self.member.load(), self.make_trainer().mesh)
+            steps_per_epoch(len(self.dataset.train.labels), self.make_trainer().batch_size)
+        self.state = self.member.start(jnp.zeros((1, *self.dataset.train.images.shape[1:])))
+        with contextlib.ExitStack() as stack:
+            if self.member.folder is not None:
+                with run_errors():
+                    self._restore(self.member.folder, stack)
+            self.step, self.finished = int(self.state.step), self._meta.get("finished", False)
+            self._session.progress(self._plan.num_steps if self.finished else self.step, "")
+            if self.finished:
+                self._finish()
+            else:
+                self._seconds = stack.enter_context(self._session.clock.running())
+            yield
+        if not self._session.keep_states:
+            self.state = self.dataset = None
+
+    def note(self, kind: str, record: Mapping[str, Any]) -> None:
+        """Log what was measured at this step."""
+        if {"kind", "step"} & {*record}:
+            raise RunError(
+                f"A probe must not return kind or step, which its log says, {kind} returns {', '.join(record)}."
+            )
+        values = {name: np.asarray(value).tolist() for name, value in record.items()}
+        self._log.append(kind=kind, step=self.step, **values)
+
+    def advance(self, state: TrainState, metrics: Metrics, loss_scale: float) -> None:
+        """Move on by a chunk, and log its steps; the run is finished where a loss was not finite."""
+        before, self.state = self.step, state
+        losses, accuracies = (np.asarray(values) for values in metrics)
+        is_finite = np.isfinite(losses)
+        self._log.append(kind="train", step=before, loss=losses.tolist(), accuracy=accuracies.tolist())
+        if not is_finite.all():
+            self._log.append(kind="diverged", step=before + int(np.argmin(is_finite)))
+        self.step, self.diverged = before + len(losses), not is_finite.all()
+        self.finished = self.diverged or self.step >= self._plan.num_steps
+        last = loss_scale * losses[-1] if is_finite.all() else np.nan
+        done = (self._plan.num_steps if self.finished else self.step) - before
+        self._session.progress(done, f"{self.member.label}: loss {last:.4g}")
+
+    def save(self) -> None:
+        """Save the state and the length of the log; that it cannot be written is noted and told, and nothing else."""
+        session, known = self._session, self._meta.get("provenance", [])
+        self._meta = {
+            "run": self.member.name,
+            "finished": self.finished,
+            "provenance": [*(origin for origin in known if origin != session.origin), session.origin],
+            "seconds": round(self._before + self._seconds(), 3),
+        }
+        if self.member.folder is None or self._checkpoints is None:
+            return
+        assert isinstance(self._log, MetricsLog)
+        with session.saves.attempt(self.member.folder):
+            self._checkpoints.save(self.step, self.state, {**self._meta, "log_bytes": _sync(self._log)})
+        if self.finished:
+            self._finish()
+
+    def failed_to_save(self) -> bool:
+        """Return whether its last save has failed."""
+        return self.member.folder is not None and self._session.saves.failed(self.member.folder)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the lines of its log."""
+        if self.member.folder is None:
+            assert isinstance(self._log, _MemoryLog)
+            return self._log.lines
+        return read_metrics(self.member.folder / "metrics.jsonl")
+
+    @property
+    def _file(self) -> Path | None:
+        """The file that is there when a run is finished."""
+        return None if self.member.folder is None else self.member.folder / "finished.json"
+
+    def _finish(self) -> None:
+        """Write down that the run is finished, once it is saved."""
+        if self._file is not None and not self.failed_to_save():
+            with self._session.saves.attempt(self._file.parent):
+                write_json(self._file, {name: self._meta[name] for name in ("seconds", "provenance")})
+
+    def _restore(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        """Open checkpoints and log, and go on from the last checkpoint."""
+        self._checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", report=self._session.report))
+        restored = self._checkpoints.restore(self.state)
+        if restored:
+            self.state, self._meta = restored.state, restored.meta
+        if self._meta.get("run", self.member.name) != self.member.name:
+            raise ValueError(f"{folder} holds checkpoints of {self._meta['run']!r}. Move that folder away.")
+        self._before = self._meta.get("seconds", 0.0)
+        log = MetricsLog(folder / "metrics.jsonl", length=self._meta.get("log_bytes", 0))
+        self._log = stack.enter_context(contextlib.closing(log))
+
+
+class _MemoryLog:
+    """The log of a run that has no folder; its lines are those that a file would give back."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def append(self, **record: Any) -> None:
+        """Add one line; numbers that are not finite become None."""
+        self.lines.append(finite(record))
+
+
+def _sync(log: MetricsLog) -> int:
+    """Put a log on disk and return its length; where the first process cannot, the others do not begin to save either."""
+    problem, length = None, 0
+    try:
+        length = log.sync()
+    except OSError as error:
+        problem = error
+    if any(largest(problem is not None)):
+        raise problem or CheckpointError("The first process cannot write its log.")
+    return length

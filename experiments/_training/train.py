@@ -1,0 +1,70 @@
+"""Groups of runs, trained by `bnjax.sweep` as the options ask for, with a bar and errors of one line."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from bnjax import sweep
+from bnjax._host.processes import is_first
+from experiments._config import Options
+from experiments._training.errors import ConfigError
+from experiments._training.processes import Elsewhere
+
+_QUIET_SECONDS = 2.0  # before the bar appears: what is refused at once is answered in one line
+
+
+def train(groups: Sequence[sweep.Group], options: Options) -> None:
+    """Train every run of each group to its end, or continue where it was left.
+
+    Raises:
+        ConfigError: if a run cannot be trained, or not from what its folder holds.
+        MissingDataError: if a data set is not prepared.
+        Interrupted: after a signal, once the state is saved.
+        SaveError: if the last save of a run has failed.
+        Elsewhere: in all but the first of several processes, once everything is trained.
+    """
+    total = sum(group.plan.num_steps * len(group.members) for group in groups)
+    options_of_bar = {"unit": "step", "delay": _QUIET_SECONDS, "dynamic_ncols": True, "smoothing": 0.05}
+    with tqdm(total=total, disable=not is_first(), **options_of_bar) as bar:
+
+        def progress(num_steps: int, words: str) -> None:
+            if words:
+                bar.set_postfix_str(words, refresh=False)
+            bar.update(num_steps)
+
+        try:
+            sweep.train_groups(
+                groups,
+                way=_way(options),
+                parallel=options.parallel,
+                save_seconds=options.checkpoint_seconds,
+                report=tqdm.write,
+                warn=partial(tqdm.write, file=sys.stderr),
+                progress=progress,
+            )
+        except sweep.RunError as error:
+            raise ConfigError(str(error)) from error
+    if not is_first():
+        raise Elsewhere
+
+
+def shared_mesh(options: Options) -> Mesh | None:
+    """Return the mesh of all devices, those of other processes included, where they share each batch."""
+    shares = options.distributed or options.batching == "sharded"
+    return Mesh(np.array(jax.devices()), ("batch",)) if shares else None
+
+
+def _way(options: Options) -> sweep.Way:
+    """Return how runs share the machine: side by side, one after another, or together and spread over all devices."""
+    if options.distributed or options.batching == "sharded":
+        return sweep.Way("loop")
+    if options.batching == "threads" or (options.batching == "auto" and jax.default_backend() == "cpu"):
+        return sweep.Way("threads")
+    devices = jax.devices()
+    mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None
+    return sweep.Way(options.batching, mesh)
