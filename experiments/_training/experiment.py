@@ -5,7 +5,6 @@ A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: 
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from bnjax import sweep
 from bnjax._host.processes import is_first
 from bnjax.runs import provenance
-from experiments._config import Options, RunConfig
+from experiments._config import Options, RunConfig, change
 from experiments._training.processes import Elsewhere
 from experiments._training.run import Command, Run, config_errors
 from experiments._training.saving import Saves
@@ -64,7 +63,7 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
             for seed in config.seeds
         }
         unlike = {run.folder: run for run in runs.values()}
-        bar.total = sum(run.config.num_steps for run in unlike.values())
+        bar.total = sum(run.config.schedule.num_steps for run in unlike.values())
         if _sharing(options):
             run_all([partial(_finish_each, [*unlike.values()])], stop, parallel=1)
         elif _in_threads(options):
@@ -118,7 +117,7 @@ def _alike(runs: Iterable[Run]) -> list[list[Run]]:
     """Sort runs by what they are but for seed and learning rate."""
     groups: dict[RunConfig, list[Run]] = {}
     for run in runs:
-        groups.setdefault(replace(run.config.identity(), learning_rate=1.0), []).append(run)
+        groups.setdefault(change(run.config.identity(), optimizer={"learning_rate": 1.0}), []).append(run)
     return [*groups.values()]
 
 

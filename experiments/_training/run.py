@@ -98,7 +98,7 @@ class Run:
             with config_errors():
                 stack.enter_context(lock(self.folder))
             if any(largest(self._file.exists())):
-                self.command.bar.update(self.config.num_steps)
+                self.command.bar.update(self.config.schedule.num_steps)
             else:
                 meta = self._resume()
                 if not self.command.saves.failed(self.folder):
@@ -143,7 +143,7 @@ class Run:
             raise Interrupted(signal_number)
         with config_errors():
             dataset = everywhere(self.task.load(self.seed), self.task.trainer.mesh)
-            data.steps_per_epoch(len(dataset.train.labels), self.config.batch_size)
+            data.steps_per_epoch(len(dataset.train.labels), self.config.optimizer.batch_size)
         inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
         state = train.init_state(self.task.trainer, jax.random.key(self.seed), inputs)
         with contextlib.ExitStack() as stack:
@@ -170,7 +170,7 @@ class Run:
         options, stop, clock, bar, origin, saves = self.command
         before, saved_at, pause = meta.get("seconds", 0.0), time.perf_counter(), options.checkpoint_seconds
         origins = [*(known for known in meta.get("provenance", []) if known != origin), origin]
-        step, num_steps = int(state.step), self.config.num_steps
+        step, num_steps = int(state.step), self.config.schedule.num_steps
         with clock.running() as seconds:
             while True:
                 state, loss = self._chunk(state, dataset, log)
@@ -196,7 +196,7 @@ class Run:
 
     def _chunk(self, state: train.TrainState, dataset: data.Dataset, log: MetricsLog) -> tuple[train.TrainState, float]:
         """Measure, train and test once; return the new state and the last loss, NaN once any loss was not finite."""
-        config, step = self.config, int(state.step)
+        config, step = self.config.schedule, int(state.step)
         for name, probe in self.task.probes.items():
             log.append(kind=name, step=step, **as_lists(probe.measure(state, getattr(dataset, probe.split))))
         num_steps = min(config.probe_every, config.num_steps - step)
@@ -207,7 +207,7 @@ class Run:
             log.append(kind="diverged", step=step + int(np.argmin(np.isfinite(losses))))
             return state, float("nan")
         if int(state.step) % config.eval_every == 0 or int(state.step) == config.num_steps:
-            log.append(kind="test", step=int(state.step), **evaluate(config, self.task.stepper, state, dataset))
+            log.append(kind="test", step=int(state.step), **evaluate(self.config, self.task.stepper, state, dataset))
         return state, float(self.task.loss_scale * losses[-1])
 
 

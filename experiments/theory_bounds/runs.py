@@ -42,8 +42,13 @@ def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
             raise ValueError("distributed must be left out: these nets are trained and checked on one device.")
         if options.batching not in ("auto", "threads"):
             raise ValueError(f"batching must be threads here, or left out, got {options.batching}.")
-        dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
-        data.steps_per_epoch(len(dataset.train.labels), config.batch_size)
+        dataset = data.load(
+            config.data.dataset,
+            preprocessing=config.data.preprocessing,
+            image_size=config.data.image_size,
+            data_dir=options.data_dir,
+        )
+        data.steps_per_epoch(len(dataset.train.labels), config.optimizer.batch_size)
     files = {(arm, seed): folder / f"{arm}-seed{seed}.json" for seed in config.seeds for arm in SHOWN}
     total, saves = len(files) * len(config.check_steps), Saves(partial(tqdm.write, file=sys.stderr))
     with StopRequest() as stop, tqdm(total=total, unit="check", delay=2.0, dynamic_ncols=True) as bar:
@@ -80,22 +85,21 @@ def _finish(command: Command, config: Config, dataset: data.Dataset, run: tuple[
 @cache
 def make_model(config: Config, norm_layers: tuple[int, ...], epsilon: float) -> Model:
     """Make the network with batch norm after some of its layers; the same one for the same arguments, compiled once."""
-    norm = partial(linen.BatchNorm, momentum=config.norm_momentum, epsilon=epsilon) if norm_layers else None
-    shape = {"hidden": config.hidden, "activation": config.activation, "kernel_init": config.kernel_init}
-    return models.make_model(models.MLPConfig(**shape, norm=norm, norm_layers=norm_layers or "all"))
+    norm = partial(linen.BatchNorm, momentum=config.norm.momentum, epsilon=epsilon) if norm_layers else None
+    return models.make_model(models.MLPConfig(**vars(config.model), norm=norm, norm_layers=norm_layers or "all"))
 
 
 def _layers(config: Config) -> tuple[int, ...]:
-    return tuple(range(1, len(config.hidden) + 1))
+    return tuple(range(1, len(config.model.hidden) + 1))
 
 
 def _run(command: Command, config: Config, dataset: data.Dataset, arm: str, seed: int) -> dict[str, Any]:
     """Train one net from one seed, and check it on the way, as long as its loss is finite."""
-    layers = _layers(config)
+    layers, o = _layers(config), config.optimizer
     trainer = train.Trainer(
-        make_model(config, layers if arm == "batch_norm" else (), config.norm_epsilon),
-        train.make_optimizer("sgd", config.learning_rate),
-        config.batch_size,
+        make_model(config, layers if arm == "batch_norm" else (), config.norm.epsilon),
+        train.make_optimizer(o.name, o.learning_rate, momentum=o.momentum, weight_decay=o.weight_decay),
+        config.optimizer.batch_size,
     )
     state = train.init_state(trainer, jax.random.key(seed), jnp.zeros((1, *dataset.train.images.shape[1:])))
     first = jax.tree.map(np.asarray, state.params)
@@ -141,7 +145,7 @@ def check_layer(
         model = make_model(config, norm_layers, 0.0)
         site, errors = (model, layer, variables, batch), {}
         if arm == "plain":
-            plain = make_model(config, (), config.norm_epsilon)
+            plain = make_model(config, (), config.norm.epsilon)
             inserted = layer_checks.insert_batch_norm(plain, layer, variables, batch)
             site = (model, layer, inserted, batch)
             errors = layer_checks.check_insertion(plain, model, layer, variables, inserted, batch)
