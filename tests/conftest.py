@@ -114,7 +114,7 @@ def undisturbed(tmp_path_factory):
     results = {}
 
     def make(*arguments):
-        arguments = arguments or ("--num-steps", "60", "--seeds", "0")
+        arguments = arguments or ("--schedule.num-steps", "60", "--seeds", "0")
         if arguments not in results:
             results[arguments] = tmp_path_factory.mktemp("undisturbed")
             assert tiny.call(results[arguments], "--checkpoint-seconds", "0", *arguments) == 0

@@ -12,7 +12,7 @@ def make_data(scale=1.0, seeds=(0, 1, 2), **fields):
         for arm, of_arm in (("plain", larger), ("batch_norm", probe))
     }
     origin = {"command": "python -m experiments landscape", "device": "CPU", "cpu_cores": 2, "date": "2026-01-02"}
-    config = {"vgg": {"num_steps": 1234, "seeds": list(seeds)}, "deep_linear": {"seeds": [0]}}
+    config = {"vgg": {"schedule": {"num_steps": 1234}, "seeds": list(seeds)}, "deep_linear": {"seeds": [0]}}
     data = {"experiment": "landscape", "preset": "cpu", "config": config, "provenance": [origin], "seconds": 130.0}
     return {**data, "arms": arms, **fields}
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
+from bnjax.runs import config_dict
 from experiments import covariate_shift, landscape, noisy_batchnorm, training_curves
+from experiments._config import change
 from experiments._evidence.keep import training
 
 ORIGIN = {"commit": "0123456789", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
@@ -28,13 +30,13 @@ def make_run(config, seed, rate, probes, diverged_at=None):
         probes: by name, a function that maps (steps, seed) to what was measured at them.
         diverged_at: step at which the loss stops being finite.
     """
-    end = config.num_steps if diverged_at is None else diverged_at
+    end = config.schedule.num_steps if diverged_at is None else diverged_at
     steps = np.arange(end)
     loss = 2.3 * np.exp(-rate * steps) * noise(end, seed)
     change = np.abs(np.diff(loss, prepend=np.nan))
     accuracy = 1 - 0.9 * np.exp(-rate * steps)
-    tested = np.arange(config.eval_every, end + 1, config.eval_every)
-    measured = np.arange(0, end, config.probe_every)
+    tested = np.arange(config.schedule.eval_every, end + 1, config.schedule.eval_every)
+    measured = np.arange(0, end, config.schedule.probe_every)
     found = {name: probe(measured, seed) for name, probe in probes.items()}
     return {
         "seed": seed,
@@ -76,10 +78,11 @@ def make_dummy_shift(difference):
 
 def shorter(config, max_steps, vgg_steps=None):
     """Take at most so many steps of each network."""
-    nets = {"vgg": replace(config.vgg, num_steps=vgg_steps or config.vgg.num_steps), "deep_linear": config.deep_linear}
     limits = {"vgg": vgg_steps or max_steps, "deep_linear": max_steps}
-    cut = {n: replace(net, num_steps=min(net.num_steps, limits[n] or net.num_steps)) for n, net in nets.items()}
-    return replace(config, **cut)
+    nets = {"vgg": change(config.vgg, schedule={"num_steps": vgg_steps}) if vgg_steps else config.vgg}
+    nets["deep_linear"] = config.deep_linear
+    steps = {name: min(net.schedule.num_steps, limits[name] or net.schedule.num_steps) for name, net in nets.items()}
+    return change(config, **{name: {"schedule": {"num_steps": num}} for name, num in steps.items()})
 
 
 def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
@@ -88,12 +91,12 @@ def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
 
     def runs(name, run):
         is_normalised = name.startswith("batch_norm")
-        shift = make_shift(run.shift_layers, 0.9 if is_normalised else 0.3, 0.4 if is_normalised else 0.8)
+        shift = make_shift(run.probes.shift.layers, 0.9 if is_normalised else 0.3, 0.4 if is_normalised else 0.8)
         probes = {"shift": shift}
         if "dummy_shift" in run.probes:
             probes["dummy_shift"] = make_dummy_shift(3.0 if is_normalised else 1.0)
         stop = None if is_normalised else diverged_at
-        rate = (6 if is_normalised else 2) / run.num_steps
+        rate = (6 if is_normalised else 2) / run.schedule.num_steps
         return [make_run(run, seed, rate, probes, stop) for seed in run.seeds]
 
     return as_read("covariate_shift", preset, config, covariate_shift.groups(config), runs)
@@ -101,7 +104,7 @@ def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
 
 def make_scan(config, loss, change):
     """Make scans: the loss lies between its value and twice that, the gradient changes in proportion to the step."""
-    sizes = config.learning_rate * np.array(config.step_multiples)
+    sizes = config.optimizer.learning_rate * np.array(config.probes.landscape.step_multiples)
 
     def probe(steps, seed):
         factors = noise(len(steps), seed)[:, None]
@@ -134,14 +137,18 @@ def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=N
 
     def runs(name, run):
         is_normalised = name.startswith("batch_norm")
-        loss, change = (1.0, 2.0) if is_normalised else (4.0, 8.0)
-        rate = (6 if is_normalised else 2) / run.num_steps
-        probes = {"landscape": make_scan(run, loss, change), "random_direction": make_scan(run, loss / 50, change / 50)}
-        if name in ("plain", "batch_norm"):
-            probes["successive_gradients"] = make_successive(run.shift_layers[0], 3.0 if is_normalised else 1.0)
-        else:  # of several learning rates
-            probes["successive_gradients"] = make_successive(run.shift_layers[0], 10 * change * run.learning_rate)
-            rate *= run.learning_rate / config.vgg.learning_rate
+        loss, change_of = (1.0, 2.0) if is_normalised else (4.0, 8.0)
+        rate = (6 if is_normalised else 2) / run.schedule.num_steps
+        probes = {}
+        if "landscape" in run.probes:
+            probes["landscape"] = make_scan(run, loss, change_of)
+            probes["random_direction"] = make_scan(run, loss / 50, change_of / 50)
+        if "successive_gradients" in run.probes:
+            (layer, *_), length = run.probes.successive_gradients.layers, 3.0 if is_normalised else 1.0
+            if name not in ("plain", "batch_norm"):  # of several learning rates
+                length = 10 * change_of * run.optimizer.learning_rate
+                rate *= run.optimizer.learning_rate / config.vgg.optimizer.learning_rate
+            probes["successive_gradients"] = make_successive(layer, length)
         stop = None if is_normalised else diverged_at
         measured = {name: probe for name, probe in probes.items() if name in run.probes}
         return [make_run(run, seed, rate, measured, stop) for seed in run.seeds]
@@ -155,7 +162,7 @@ CURVE_SPEEDS = {"plain": 0.5, "batch_norm": 4.0, "batch_norm_4": 2.0}
 
 def training_curves_data(preset="cpu", speeds=CURVE_SPEEDS, num_steps=1000, diverged_at=None):
     """Make the experiment's data: every net learns at its speed, but the plain one guesses at 0.5, or diverges."""
-    config = replace(training_curves.PRESETS[preset], num_steps=num_steps, seeds=(0, 1, 2))
+    config = change(training_curves.PRESETS[preset], schedule={"num_steps": num_steps}, seeds=(0, 1, 2))
 
     def runs(arm, run):
         net = arm.rpartition("_")[0]
@@ -188,15 +195,14 @@ def make_drift(layers, move, std):
 
 def noisy_data(preset="cpu", speeds=NOISY_SPEEDS, moves=NOISY_MOVES, num_steps=1000, diverged_at=None):
     """Make the experiment's data, as it is published; the plain net with noise may diverge."""
-    config = replace(noisy_batchnorm.PRESETS[preset], num_steps=num_steps, seeds=(0, 1, 2))
+    config = change(noisy_batchnorm.PRESETS[preset], schedule={"num_steps": num_steps}, seeds=(0, 1, 2))
 
     def runs(arm, run):
         net = arm.rstrip("0123456789._")
         rate, stop = speeds[net] / num_steps, diverged_at if arm == "noise" else None
-        drift = make_drift(run.drift_layers, *moves.get(net, (0.1, 0.2)))
-        found = [
-            make_run(run, seed, rate, {"drift": drift} if "drift" in run.probes else {}, stop) for seed in run.seeds
-        ]
+        followed = run.probes.drift.layers if "drift" in run.probes else ()
+        probes = {"drift": make_drift(followed, *moves.get(net, (0.1, 0.2)))} if followed else {}
+        found = [make_run(run, seed, rate, probes, stop) for seed in run.seeds]
         return [{**each, "train": _COARSER(each["train"], 0)} for each in found]
 
     return as_read("noisy_batchnorm", preset, config, noisy_batchnorm.groups(config), runs)
@@ -207,7 +213,7 @@ def as_read(name: str, preset: str, config, groups: dict, runs: Callable):
     data = {
         "experiment": name,
         "preset": preset,
-        "config": asdict(config),
+        "config": config_dict(config),
         **{group: {arm: runs(arm, run) for arm, run in arms.items()} for group, arms in groups.items()},
         "provenance": [ORIGIN],
         "seconds": 60.0,

@@ -6,10 +6,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from bnjax import probes
+from bnjax.runs import config_dict
+from experiments._config import change
 from experiments._evidence.drift import drift, histogram
 from experiments._evidence.keep import drift as keep_drift
 from experiments._evidence.verdict import judge
 from experiments._figures.panels import Ridges
+from experiments._presets import SMOKE
 from experiments._training.probes import drift as drift_probe
 from experiments.activation_drift.claims import CLAIMS
 from experiments.activation_drift.figure import plot
@@ -56,24 +59,8 @@ def make_data(plain=(0.5, 0.2), batch_norm=(0.1, 0.1), diverged_at=None):
         "plain": [make_run(*plain, seed, diverged_at if seed == 2 else None) for seed in range(3)],
         "batch_norm": [make_run(*batch_norm, seed) for seed in range(3)],
     }
-    config = {
-        "seeds": [0, 1, 2],
-        "dataset": "digits",
-        "width": 1,
-        "depth": "A",
-        "head": "512",
-        "norm_layers": "all",
-        "optimizer": "sgd",
-        "learning_rate": 0.1,
-        "momentum": 0.0,
-        "weight_decay": 0.0,
-        "batch_size": 16,
-        "image_size": 8,
-        "preprocessing": "unit",
-        "probe_every": 10,
-        "drift_units": 2,
-        "drift_layers": [3, 8],
-    }
+    run = change(SMOKE, model={"width": 1.0}, data={"preprocessing": "unit"}, seeds=(0, 1, 2)).measuring("drift")
+    config = config_dict(change(run, probes={"drift": {"units": 2}}))
     origin = {"commit": "abc", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}
     return {"preset": "smoke", "config": config, "arms": arms, "provenance": [origin], "seconds": 1.0}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from reporting import make_data, run
 
-from bnjax.runs import config_hash
+from bnjax.runs import config_dict, config_hash
 from experiments import __main__ as command_line
 from experiments import landscape
 from experiments._command import catalogue, costs, everything
@@ -15,7 +15,7 @@ def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
     """The time of a preset is that of its own data, of nothing that was changed, and of no other preset."""
     monkeypatch.setattr(costs, "FIGURES", tmp_path)
     assert costs.expected("landscape", "cpu") == "Expected: not measured yet."
-    own = json.loads(json.dumps(costs.asdict(landscape.PRESETS["cpu"])))
+    own = json.loads(json.dumps(config_dict(landscape.PRESETS["cpu"])))
     (tmp_path / "landscape.json").write_text(json.dumps(make_data(config=own)))
     assert costs.expected("landscape", "cpu") == "Expected: about 2 min (measured on CPU, 2 cores)."
     assert costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
@@ -97,7 +97,7 @@ def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkey
     assert len(ran) == 1
 
     def publish(preset):
-        config = json.loads(json.dumps(costs.asdict(landscape.PRESETS[preset])))
+        config = json.loads(json.dumps(config_dict(landscape.PRESETS[preset])))
         (figures / "landscape.json").write_text(json.dumps(make_data(preset=preset, config=config)))
 
     publish("smoke")

@@ -5,9 +5,9 @@ import math
 import pytest
 from conftest import ROOT
 
-from bnjax.runs import read_json
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
+from experiments._evidence.read import read_data
 from experiments._evidence.verdict import VERDICTS, judge
 from experiments._report import words
 
@@ -19,7 +19,7 @@ UNITLESS = ("cosine", "relative error")
 @pytest.fixture(scope="session")
 def committed():
     """The committed data of every experiment."""
-    return {name: read_json(ROOT / "figures" / f"{name}.json") for name in catalogue.names()}
+    return {name: read_data(ROOT / "figures" / f"{name}.json") for name in catalogue.names()}
 
 
 @pytest.mark.parametrize("name", CLAIMS)

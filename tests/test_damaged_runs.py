@@ -52,8 +52,14 @@ def test_a_damaged_checkpoint(damage, undisturbed, tmp_path, capsys, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--hidden", "9"), r"The checkpoint does not fit: at .* it holds float32\[8\], the run needs float32\[9\]\."),
-        (("--learning-rate", "0.25"), r".* holds checkpoints of 'mlp-[0-9a-f]{10}/seed0'\. Move that folder away\."),
+        (
+            ("--model.hidden", "9"),
+            r"The checkpoint does not fit: at .* it holds float32\[8\], the run needs float32\[9\]\.",
+        ),
+        (
+            ("--optimizer.learning-rate", "0.25"),
+            r".* holds checkpoints of 'mlp-[0-9a-f]{10}/seed0'\. Move that folder away\.",
+        ),
         (("--seeds", "1"), r".*/seed1 holds checkpoints of 'mlp-[0-9a-f]{10}/seed0'\. Move that folder away\."),
     ],
 )

@@ -255,7 +255,7 @@ def test_a_damaged_set_is_told(file, damage, problem, prepared, capsys):
     assert problem in message
     assert message.endswith(end)
     assert message.isprintable()
-    assert tiny.call(prepared / "results", "--dataset", "mnist", "--data-dir", str(prepared / "sets")) == 2
+    assert tiny.call(prepared / "results", "--data.dataset", "mnist", "--data-dir", str(prepared / "sets")) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "step/s" not in line and line.strip()] == [f"error: {message}"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from bnjax import linen, models, objective, train
 from bnjax.types import Batch, Variables
-from experiments._config import DeepLinearRun
+from experiments._config import DeepLinearRun, change
 from experiments._training.tasks import make_task
 
 EXACT = partial(linen.BatchNorm, epsilon=0.0)
@@ -139,7 +139,8 @@ def test_inputs_of_another_width():
 @pytest.mark.parametrize(("optimizer", "unit"), [("sgd", 1000), ("adam", 1)])
 def test_learning_rates_are_those_of_the_summed_loss(optimizer, unit):
     """The mean's gradient is a thousandth of the sum's; Adam's steps do not depend on how long gradients are."""
-    task = make_task(DeepLinearRun(depth=3, optimizer=optimizer, learning_rate=1e-6), None)
+    config = change(DeepLinearRun(), model={"depth": 3}, optimizer={"name": optimizer, "learning_rate": 1e-6})
+    task = make_task(config, None)
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, 10)))
     (rate,) = [leaf for path, leaf in jax.tree.leaves_with_path(state.opt_state) if "learning_rate" in str(path)]
     assert float(rate) == pytest.approx(1e-6 * unit)

@@ -13,15 +13,29 @@ import reporting
 from conftest import ROOT
 
 from bnjax import runs
-from bnjax.runs import read_json
+from bnjax.runs import config_hash, read_json
 from experiments import __main__ as command_line
 from experiments import activation_drift, landscape, noisy_batchnorm, quickstart
 from experiments._command import catalogue, cli
-from experiments._config import VGGRun
+from experiments._command.arguments import parse
+from experiments._config import (
+    BatchNorm,
+    Drift,
+    Landscape,
+    LpNorm,
+    MLPRun,
+    NoisyBatchNorm,
+    NoNorm,
+    Probes,
+    VGGRun,
+    change,
+)
 from experiments._evidence.verdict import VERDICTS, judge
 
 pytestmark = pytest.mark.xdist_group("smoke")  # these are long
 SMOKE = ["--preset", "smoke"]
+UNKNOWN = "Unrecognized options: --probes"
+WIDTH = "model.width must be at least 1/64, which leaves one feature in the first layer, and finite"
 
 
 def run(capsys, experiment, *arguments):
@@ -97,7 +111,7 @@ def test_curves_of_a_run(capsys, tmp_path):
     for word in ("without BN", "with BN", "accuracy", "loss range", "gradient predictiveness", "effective smoothness"):
         assert word in output
     data = read_json(next(tmp_path.glob("quickstart-*/quickstart.json")))
-    num_steps = data["config"]["num_steps"]
+    num_steps = data["config"]["schedule"]["num_steps"]
     for run_of_net, *_ in data["arms"].values():
         assert run_of_net["train"]["step"] == list(range(num_steps))
         assert run_of_net["landscape"]["step"] == list(range(0, num_steps, 10))
@@ -126,7 +140,7 @@ def test_experiments_share_their_runs(capsys, smoke_results):
 @pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
     """Its step is recorded and told, the other net goes on, and the figure is drawn."""
-    arguments = [*SMOKE, "--results", str(tmp_path), "--learning-rate", "1e30"]
+    arguments = [*SMOKE, "--results", str(tmp_path), "--optimizer.learning-rate", "1e30"]
     status, output, _ = run(capsys, quickstart, *arguments)
     assert status == 0
     data = read_json(next(tmp_path.glob("quickstart-*/quickstart.json")))
@@ -139,50 +153,83 @@ def test_a_run_that_diverges_is_a_result(capsys, tmp_path):
 
 def test_a_run_is_what_determines_it():
     """What a net does not use is no part of its run's identity; what it uses is."""
-    config = VGGRun(probes=("landscape",))
-    same = [
-        (config, replace(config, seeds=(4,))),
-        (config, replace(config, noise_strength=2.0, shift_layers=(1,))),
-        (replace(config, norm="none"), replace(config, norm="none", norm_layers=(4,), norm_epsilon=1e-3)),
-    ]
-    for one, other in same:
-        assert one.identity() == other.identity()
-    for change in ({"norm_layers": (4,)}, {"step_multiples": (1.0,)}, {"learning_rate": 0.5}, {"probes": ()}):
-        assert config.identity() != replace(config, **change).identity()
-    noisy = replace(config, norm="noisy_batch")
-    assert noisy.identity() != replace(noisy, noise_strength=2.0).identity()
+    config = VGGRun().measuring("landscape", "drift")
+    assert config.identity() == replace(config, seeds=(4,)).identity()
+    assert config.identity() == VGGRun().measuring("drift", "landscape").identity()
+    assert NoNorm.like(BatchNorm(layers=(4,))) == NoNorm.like(BatchNorm())
+    for changes in (
+        {"norm": {"layers": (4,)}},
+        {"norm": NoNorm()},
+        {"norm": NoisyBatchNorm()},
+        {"probes": {"landscape": {"step_multiples": (1.0,)}}},
+        {"optimizer": {"learning_rate": 0.5}},
+        {"probes": Probes()},
+    ):
+        changed = change(config, **changes)
+        assert config.identity() != changed.identity()
+        assert config_hash(config.identity()) != config_hash(changed.identity())
+    noisy = change(config, norm=NoisyBatchNorm())
+    assert noisy.identity() != change(noisy, norm={"noise": {"strength": 2.0}}).identity()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--learning-rat", "1"], "Unrecognized options: --learning-rat, 1 (perhaps --learning-rate)"),
-        (["--learning-rate", "fast"], "Error parsing --learning-rate: could not convert string to float: 'fast'"),
-        (["--learning-rate", "-1"], "learning_rate must be > 0 and finite, got -1.0."),
-        (["--eval-every", "35"], "eval_every must be a multiple of probe_every, 10, got 35."),
+        (
+            ["--optimizer.learning-rat", "1"],
+            "Unrecognized options: --optimizer.learning-rat, 1 (perhaps --optimizer.learning-rate)",
+        ),
+        (["--learning-rate", "1"], "Unrecognized options: --learning-rate, 1 (perhaps --optimizer.learning-rate)"),
+        (
+            ["--optimizer.learning-rate", "fast"],
+            "Error parsing --optimizer.learning-rate: could not convert string to float: 'fast'",
+        ),
+        (["--optimizer.learning-rate", "-1"], "optimizer.learning_rate must be > 0 and finite, got -1.0."),
+        (["--schedule.eval-every", "35"], "schedule.eval_every must be a multiple of probe_every, 10, got 35."),
         (["--seeds", "1", "1"], "seeds must be one or more different numbers from 0 to 2147483647, got (1, 1)."),
-        (["--norm-layers"], "norm_layers must be 'all' or one or more different numbers from 1, got ()."),
-        (["--width", "inf"], "width must be > 0 and finite, got inf."),
+        (["--norm.layers"], "norm.layers must be 'all' or one or more different numbers from 1, got ()."),
+        (["--norm.layers", "12"], "norm.layers must be 'all' or numbers from 1 to 10, got (12,)."),
+        (["--norm", "none", "--norm.momentum", "0.9"], "Unrecognized options: --norm.momentum, 0.9"),
+        (
+            ["--norm", "ghost"],
+            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, got 'ghost'.",
+        ),
+        (["--norm"], "argument --norm: expected one argument"),
+        (
+            ["--probes", "weather"],
+            "probes must be one of landscape, random_direction, successive_gradients, shift, dummy_shift, drift, "
+            "percentiles, got 'weather'.",
+        ),
+        (["--probes", "drift", "--probes.landscape.penalty", "True"], UNKNOWN + ".landscape.penalty, True"),
+        (["--model.width", "inf"], f"{WIDTH}, got inf."),
+        (["--model.width", "0.001"], f"{WIDTH}, got 0.001."),
         (["--checkpoint-seconds", "nan"], "checkpoint_seconds must be >= 0 and finite, got nan."),
-        (["--step-multiples", "0"], "step_multiples must be one or more different numbers > 0 and finite, got (0.0,)."),
+        (
+            ["--probes.landscape.step-multiples", "0"],
+            "probes.landscape.step_multiples must be one or more different numbers > 0 and finite, got (0.0,).",
+        ),
         (["--preset", "huge"], "preset must be one of cpu, smoke, got 'huge'."),
-        (["--norm-layers", "12"], "norm_layers must be 'all' or numbers from 1 to 10 for depth A, got (12,)."),
-        (["--width", "0.001"], "width must be at least 1/64, which leaves one feature in the first layer, got 0.001."),
-        (["--optimizer", "adam", "--momentum", "0.5"], "momentum must be 0 for adam, which has its own, got 0.5."),
-        (["--batch-size", "9999"], "batch_size must lie between 1 and the 1500 examples there are, got 9999."),
         (
-            ["--probes", "shift", "--shift-layers", "12"],
-            "shift_layers must lie between 1 and 11, the weight layers there are, got (12,).",
+            ["--optimizer.name", "adam", "--optimizer.momentum", "0.5"],
+            "optimizer.momentum must be 0 for adam, which has its own, got 0.5.",
         ),
         (
-            ["--probes", "drift", "--drift-layers", "3", "12"],
-            "drift_layers must lie between 1 and 11, the weight layers there are, got (3, 12).",
+            ["--optimizer.batch-size", "9999"],
+            "optimizer.batch_size must be between 1 and 1,500, the examples there are, got 9999.",
         ),
         (
-            ["--probes", "dummy_shift", "--shift-layers", "9"],
-            "shift_layers must begin with one of the 8 convolutions there are, where dummy_shift is measured, got (9,).",
+            ["--probes", "shift", "--probes.shift.layers", "12"],
+            "probes.shift.layers must be between 1 and 11, the weight layers there are, got (12,).",
         ),
-        (["--image-size", "4"], "image_size must be at least the images' own, 8 x 8, got 4."),
+        (
+            ["--probes", "drift", "--probes.drift.layers", "3", "12"],
+            "probes.drift.layers must be between 1 and 11, the weight layers there are, got (3, 12).",
+        ),
+        (
+            ["--probes", "dummy_shift", "--probes.dummy-shift.layer", "9"],
+            "probes.dummy_shift.layer must be one of the 8 convolutions there are, got 9.",
+        ),
+        (["--data.image-size", "4"], "data.image_size must be at least the images' own, 8 x 8, got 4."),
     ],
 )
 def test_impossible_arguments(arguments, message, capsys, tmp_path):
@@ -225,12 +272,44 @@ def test_results_that_cannot_be_written(capsys, tmp_path):
     assert str(tmp_path / "file") in errors
 
 
+def test_what_is_chosen_keeps_what_fits():
+    """Another normaliser has the settings that both have; probes that were there keep theirs, others have the usual ones."""
+    arguments = ["--preset", "smoke", "--norm", "lp", "--norm.p", "1", "--probes", "landscape", "drift"]
+    _, config, _ = parse("mnist_mlp", "", {"smoke": MLPRun().measuring("landscape")}, arguments)
+    assert config.norm == LpNorm(momentum=0.99, epsilon=1e-3, p=1)
+    assert [*config.probes] == [Drift(layers=(3,)), Landscape()]
+    _, config, _ = parse("landscape", "", landscape.PRESETS, [*SMOKE, "--deep-linear.norm", "none", "--vgg.probes"])
+    assert (config.deep_linear.norm, config.vgg.norm, [*config.vgg.probes]) == (NoNorm(), BatchNorm(), [])
+
+
+def test_layers_of_nested_runs_are_named_by_their_flags(capsys, tmp_path):
+    """A layer that is not there is refused before anything is trained."""
+    arguments = [*SMOKE, "--results", str(tmp_path), "--vgg.norm.layers", "12"]
+    status, output, errors = run(capsys, landscape, *arguments)
+    assert (status, output) == (2, "")
+    assert errors == "error: vgg.norm.layers must be 'all' or numbers from 1 to 10, got (12,).\n"
+
+
+def test_results_of_an_older_version_are_named(capsys, tmp_path, monkeypatch):
+    """One line says that they are not continued, and what to do."""
+    monkeypatch.setattr("experiments._training.experiment.train_all", lambda *_: sys.exit(3))
+    for name in ("vgg-0123456789", "quickstart-0123456789"):
+        (tmp_path / name).mkdir()
+        runs.write_json(tmp_path / name / "config.json", {"norm": "batch", "norm_epsilon": 1e-5})
+    assert run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))[2] == (
+        f"note: {tmp_path / 'quickstart-0123456789'} and 1 more hold runs of an older version, which are not continued. "
+        "Remove them, or choose another folder with --results.\n"
+    )
+
+
 def test_help_names_presets_and_fields(capsys):
     """`--help` explains every field, and which presets there are."""
     status, output, _ = run(capsys, landscape, "--help")
     assert status == 0
     assert "--preset {cpu | smoke | mameli | alx | paper}" in output
-    assert "--vgg.probe-every" in output
+    assert "--vgg.schedule.probe-every" in output
+    assert "--vgg.norm {none | batch |" in output
+    assert "--vgg.probes.landscape.step-multiples" in output
     assert "steps between measurements" in output
 
 
@@ -288,7 +367,7 @@ def test_the_module_runs_from_a_shell():
 @pytest.mark.thorough
 def test_folders_that_do_not_fit(capsys, tmp_path):
     """A folder whose runs had other defaults, one that another process uses and one without its log are told in a line."""
-    arguments = [*SMOKE, "--results", str(tmp_path), "--num-steps", "10", "--eval-every", "10"]
+    arguments = [*SMOKE, "--results", str(tmp_path), "--schedule.num-steps", "10", "--schedule.eval-every", "10"]
     assert run(capsys, quickstart, *arguments)[0] == 0
     folder = next(tmp_path.glob("vgg-*/seed0"))
     with runs.lock(folder):
@@ -304,8 +383,8 @@ def test_folders_that_do_not_fit(capsys, tmp_path):
     (results,) = tmp_path.glob("quickstart-*")
     for config_file in (folder.parent / "config.json", results / "config.json"):
         config = runs.read_json(config_file)
-        runs.write_json(config_file, {**config, "learning_rate": 0.5})
+        runs.write_json(config_file, {**config, "optimizer": {**config["optimizer"], "learning_rate": 0.5}})
         status, _, errors = run(capsys, quickstart, *arguments)
         assert (status, errors.count("\n")) == (2, 1)
-        assert "holds runs with learning_rate 0.5, this one has 0.1: a default has changed since" in errors
+        assert "holds runs with optimizer.learning_rate 0.5, this one has 0.1: a default has changed since" in errors
         runs.write_json(config_file, config)

@@ -16,6 +16,7 @@ from conftest import ROOT
 from disturbed import AT_ONCE, CONFIG, FOLDER, assert_same, at_chunk, complaints, logged, send, steps
 
 from bnjax.runs import config_hash
+from experiments._config import change
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,8 @@ from bnjax.runs import config_hash
 )
 def test_killed_at_random_times(kills, num_steps, seeds, undisturbed, tmp_path):
     """However often it is killed, wherever it is, a run loses at most a chunk, and ends bit for bit as one left alone."""
-    config = replace(CONFIG, num_steps=num_steps, seeds=seeds)
-    arguments = ("--num-steps", str(num_steps), "--seeds", *map(str, seeds))
+    config = change(CONFIG, schedule={"num_steps": num_steps}, seeds=seeds)
+    arguments = ("--schedule.num-steps", str(num_steps), "--seeds", *map(str, seeds))
     expected, rng = undisturbed(*arguments), random.Random(kills)
     whole, run = logged(expected), tmp_path / f"mlp-{config_hash(config.identity())}" / "seed0"
     last = 0
@@ -76,7 +77,7 @@ def test_the_main_thread_is_free_for_signals(tmp_path, monkeypatch):
     for batching in ("threads", "map", "sharded"):
         with monkeypatch.context() as patch:
             at_chunk(patch, 0, lambda: threads.append(threading.current_thread()))
-            assert tiny.call(tmp_path / batching, "--batch-size", "32", "--batching", batching) == 0
+            assert tiny.call(tmp_path / batching, "--optimizer.batch-size", "32", "--batching", batching) == 0
     assert len(threads) == 3
     assert threading.main_thread() not in threads
 
@@ -198,7 +199,7 @@ def test_a_figure_folder_that_cannot_be_written(tmp_path, capsys, monkeypatch):
 
 def test_a_configuration_that_is_refused_leaves_no_folder(tmp_path, capsys):
     """Nothing is left of what could not be run, and what was there stays."""
-    arguments = ("--norm-layers", "7")
+    arguments = ("--norm.layers", "7")
     assert tiny.call(tmp_path, *arguments) == 2
     assert len(complaints(capsys)) == 1
     assert not list(tmp_path.iterdir())

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from bnjax.runs import config_dict
 from experiments import gradient_depth
-from experiments._config import Options
+from experiments._config import Options, change
 from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
 from experiments._training.experiment import train_all
 from experiments.gradient_depth import figure, table
 from experiments.gradient_depth.claims import CLAIMS, GROWTH, SECOND
 
-CONFIG = dataclasses.replace(
-    gradient_depth.PRESETS["smoke"], hidden=(64,), depths=(12,), scales=(0.5, 1.0), seeds=(0, 1, 2)
+CONFIG = change(
+    gradient_depth.PRESETS["smoke"], model={"hidden": (64,)}, depths=(12,), scales=(0.5, 1.0), seeds=(0, 1, 2)
 )
 
 
@@ -26,7 +27,7 @@ def data(tmp_path_factory):
     """Nets of twelve layers on digits."""
     options = Options(results=str(tmp_path_factory.mktemp("depth")))
     found = keep(train_all(gradient_depth.groups(CONFIG), options), gradient_depth.KEEP)
-    return {**found, "config": dataclasses.asdict(CONFIG), "preset": "smoke"}
+    return {**found, "config": config_dict(CONFIG), "preset": "smoke"}
 
 
 def at_start(quantity, runs):

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from runs import landscape_data
 from experiments import landscape
 from experiments._command import cli
 from experiments._command.catalogue import claims_of
+from experiments._config import SuccessiveGradients, change
 from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
 from experiments.landscape import table
@@ -113,11 +113,13 @@ def test_arms():
     arms = landscape.rate_arms(config)
     assert [*arms] == [f"{net}_{rate}" for rate in (0.05, 0.1, 0.2) for net in NETS]
     for name, run in arms.items():
-        assert run.norm == ("batch" if name.startswith("batch_norm") else "none")
-        assert (f"{run.learning_rate:g}", run.num_steps, run.seeds) == (name.rpartition("_")[2], 1000, config.vgg.seeds)
-        assert (run.probes, run.shift_layers) == (("successive_gradients",), (11,))
-    deeper = landscape.rate_arms(replace(config, vgg=replace(config.vgg, depth="13", num_steps=500)))
-    assert {(run.shift_layers, run.num_steps) for run in deeper.values()} == {((13,), 500)}
+        assert run.norm.kind == ("batch" if name.startswith("batch_norm") else "none")
+        assert f"{run.optimizer.learning_rate:g}" == name.rpartition("_")[2]
+        assert (run.schedule.num_steps, run.seeds) == (1000, config.vgg.seeds)
+        assert [*run.probes] == [SuccessiveGradients(layers=(11,))]
+    deeper = landscape.rate_arms(change(config, vgg={"model": {"depth": "13"}, "schedule": {"num_steps": 500}}))
+    found = {(run.probes.successive_gradients.layers, run.schedule.num_steps) for run in deeper.values()}
+    assert found == {((13,), 500)}
     assert landscape.rate_arms(landscape.PRESETS["mameli"]) == {}
 
 
@@ -179,7 +181,8 @@ def test_a_run_that_diverges_counts():
 
 def test_edge_of_stability_is_that_of_gradient_descent(data):
     """With Adam, the smoothness is not measured in units of 2 / learning rate."""
-    adam = {**data, "config": {**data["config"], "vgg": {**data["config"]["vgg"], "optimizer": "adam"}}}
+    adam = copy.deepcopy(data)
+    adam["config"]["vgg"]["optimizer"]["name"] = "adam"
     (claim,) = (claim for claim in claims_of("landscape") if claim.name == "landscape_smoothness_plateau")
     assert not math.isnan(judge(claim, data).median)
     assert judge(claim, adam).reason == "2 / learning rate is not known here"

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
+from bnjax.runs import config_dict
 from experiments import lp_norms
+from experiments._config import DeepLinearRun, Schedule, change
 from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
+from experiments._presets import SMOKE
 from experiments.lp_norms.claims import CLAIMS
 from experiments.lp_norms.figure import plot
 from experiments.lp_norms.table import count_below, findings, summarise
@@ -71,27 +74,11 @@ def make_deep(net, seed, loss=None):
 
 def make_data(num_draws=4, **losses):
     """Make data of three seeds and some draws; final losses of deep linear networks can be set."""
-    images = {
-        "seeds": [0, 1, 2],
-        "dataset": "digits",
-        "width": 1,
-        "depth": "A",
-        "head": "512",
-        "norm_layers": "all",
-        "optimizer": "sgd",
-        "learning_rate": 0.1,
-        "momentum": 0.0,
-        "weight_decay": 0.0,
-        "batch_size": 16,
-        "image_size": 8,
-        "preprocessing": "unit",
-        "probe_every": 100,
-        "num_steps": 1000,
-    }
-    deep = {"seeds": list(range(num_draws)), "depth": 25, "width": 10, "batch_size": 1000, "learning_rate": 1e-6}
+    vgg = change(SMOKE, schedule=Schedule(1000, 1000, 100), seeds=(0, 1, 2))
+    config = lp_norms.Config(vgg.measuring("landscape"), DeepLinearRun(seeds=tuple(range(num_draws))))
     return {
         "preset": "smoke",
-        "config": {"vgg": images, "deep_linear": {**deep, "probe_every": 50}},
+        "config": config_dict(config),
         "arms": {net: [make_vgg(net, seed) for seed in range(3)] for net in ARMS},
         "deep_linear": {net: [make_deep(net, seed, losses.get(net)) for seed in range(num_draws)] for net in ARMS},
         "provenance": [{"commit": "abc", "device": "CPU", "cpu_cores": 2, "date": "2026-01-01"}],

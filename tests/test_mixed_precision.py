@@ -1,6 +1,5 @@
 """Nets that compute in bfloat16 keep parameters, statistics and losses in float32, and learn as well."""
 
-from dataclasses import replace
 from functools import partial
 
 import flax.linen as nn
@@ -14,8 +13,8 @@ from bnjax.runs import config_hash
 from bnjax.types import Batch, Variables
 from experiments import __main__ as command_line
 from experiments import quickstart
-from experiments._config import DeepLinearRun, MLPRun, VGGRun
-from experiments._presets import with_and_without
+from experiments._config import DeepLinearRun, MLPRun, change
+from experiments._presets import SMOKE, with_and_without
 from experiments._training.tasks import make_task
 
 IMAGES, VECTORS = jnp.zeros((4, 8, 8, 3)), jnp.zeros((4, 10))
@@ -122,7 +121,7 @@ def accuracies(config, seeds):
         dataset = task.load(seed)
         inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
         state = train.init_state(task.trainer, jax.random.key(seed), inputs)
-        state, _ = train.run_steps(task.trainer, state, dataset.train, num_steps=config.num_steps)
+        state, _ = train.run_steps(task.trainer, state, dataset.train, num_steps=config.schedule.num_steps)
         found.append(100 * float(train.evaluate(task.trainer, state.variables, dataset.test).accuracy))
     return np.array(found)
 
@@ -130,9 +129,9 @@ def accuracies(config, seeds):
 @pytest.mark.parametrize(
     "config",
     [
-        MLPRun(dataset="digits", hidden=(32, 32), num_steps=500),
+        change(MLPRun(), data={"dataset": "digits"}, model={"hidden": (32, 32)}, schedule={"num_steps": 500}),
         pytest.param(
-            VGGRun(dataset="digits", image_size=8, width=1 / 16, batch_size=64, num_steps=200),
+            change(SMOKE, optimizer={"batch_size": 64}, schedule={"num_steps": 200}),
             marks=pytest.mark.thorough,
         ),
     ],
@@ -140,7 +139,9 @@ def accuracies(config, seeds):
 )
 def test_accuracy_is_that_of_float32_within_the_noise_of_seeds(config):
     """Over six seeds, the means differ by no more than twice the standard error of their difference."""
-    single, half = (accuracies(replace(config, compute_dtype=d), range(6)) for d in ("float32", "bfloat16"))
+    single, half = (
+        accuracies(change(config, optimizer={"compute_dtype": d}), range(6)) for d in ("float32", "bfloat16")
+    )
     noise = np.sqrt((single.var(ddof=1) + half.var(ddof=1)) / len(single))
     assert single.mean() > 75
     assert np.any(single != half)
@@ -149,7 +150,8 @@ def test_accuracy_is_that_of_float32_within_the_noise_of_seeds(config):
 
 def test_a_linear_map_is_learnt():
     """The deep linear network has a loss in float32 that falls as in float32."""
-    task = make_task(DeepLinearRun(depth=3, batch_size=50, compute_dtype="bfloat16"), None)
+    config = change(DeepLinearRun(), model={"depth": 3}, optimizer={"batch_size": 50, "compute_dtype": "bfloat16"})
+    task = make_task(config, None)
     split = task.load(0).train
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, 10)))
     _, metrics = train.run_steps(task.trainer, state, split, num_steps=20)
@@ -159,7 +161,8 @@ def test_a_linear_map_is_learnt():
 @pytest.mark.thorough
 def test_the_command_line_trains_in_bfloat16(tmp_path, capsys):
     """A run in bfloat16 has a folder of its own, in which the type is written down."""
-    command_line.main(["quickstart", "--preset", "smoke", "--results", str(tmp_path), "--compute-dtype", "bfloat16"])
+    half = ("--optimizer.compute-dtype", "bfloat16")
+    command_line.main(["quickstart", "--preset", "smoke", "--results", str(tmp_path), *half])
     assert "with BN" in capsys.readouterr().out
     folders = {f"vgg-{config_hash(arm.identity())}" for arm in with_and_without(quickstart.PRESETS["smoke"]).values()}
     found = {

@@ -19,17 +19,17 @@ Command: python -m experiments dummy
 Measured: never.
 """
 
-from experiments._config import VGGRun
+from experiments._config import LpNorm
 from experiments._evidence.keep import training
 from experiments._presets import SMOKE, arm, with_and_without
 
-PRESETS = {"smoke": VGGRun(**SMOKE)}
+PRESETS = {"smoke": SMOKE}
 KEEP = {"arms": {"train": training(20, "loss", "accuracy")}}
 
 
 def groups(config):
     """Name the nets."""
-    return {"arms": {**with_and_without(config), "l2": arm(config, norm="l2")}}
+    return {"arms": {**with_and_without(config), "l2": arm(config, norm=LpNorm.like(config.norm))}}
 ''',
     "claims": '''"""Claims about it."""
 

@@ -23,7 +23,7 @@ from bnjax.runs import Checkpoints
 
 pytestmark = pytest.mark.thorough
 COMMAND = "import sys, pathlib, tiny; sys.exit(tiny.call(pathlib.Path(sys.argv[1]), *sys.argv[2:]))"
-BATCHES = ("--batch-size", "32", "--norm", "batch")
+BATCHES = ("--optimizer.batch-size", "32", "--norm", "batch")
 
 
 def free_port():

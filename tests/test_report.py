@@ -59,7 +59,7 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
         "2026-01-02",
     ):
         assert text in page
-    assert "<li>vgg.num_steps 1,234 instead of 15,000</li>" in page
+    assert "<li>vgg.schedule.num_steps 1,234 instead of 15,000</li>" in page
     assert "Not run yet: <code>python -m experiments quickstart</code>" in page
     assert "75&nbsp;% with 3" in page
     assert page.index('id="claims"') < page.index('<article id="landscape"')

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,13 @@ from bnjax import train
 from bnjax.runs import config_hash, read_json
 from bnjax.runs.checkpoint import Checkpoints, digest
 from experiments import quickstart
+from experiments._config import change
 from experiments._presets import with_and_without
 from experiments._training.tasks import make_task
 
-CONFIG = replace(quickstart.PRESETS["smoke"], num_steps=160, eval_every=40, momentum=0.9)
+CONFIG = change(quickstart.PRESETS["smoke"], schedule={"num_steps": 160, "eval_every": 40}, optimizer={"momentum": 0.9})
 RUNS = {f"vgg-{config_hash(arm.identity())}/seed0": arm for arm in with_and_without(CONFIG).values()}
-STEPS = ["--num-steps", "160", "--eval-every", "40", "--momentum", "0.9"]
+STEPS = ["--schedule.num-steps", "160", "--schedule.eval-every", "40", "--optimizer.momentum", "0.9"]
 COMMAND = [sys.executable, "-m", "experiments", "quickstart", "--preset", "smoke", "--checkpoint-seconds", "0", *STEPS]
 
 

@@ -2,17 +2,17 @@
 
 import shutil
 import signal
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from disturbed import send
 
-from bnjax.runs import read_json, write_json
+from bnjax.runs import config_dict, read_json, write_json
 from bnjax.sweep.signals import Interrupted
 from experiments import theory_bounds
-from experiments._config import Options
+from experiments._config import Options, change
 from experiments._training.errors import ConfigError
 from experiments.theory_bounds import figure, table
 from experiments.theory_bounds import runs as theory_runs
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 def data(folder):
     """What a figure's data file would hold, as it is read from JSON."""
     found = theory_runs.run(SMOKE, Options(), folder)
-    write_json(folder / "data.json", {"preset": "smoke", "config": asdict(SMOKE), **found})
+    write_json(folder / "data.json", {"preset": "smoke", "config": config_dict(SMOKE), **found})
     return read_json(folder / "data.json")
 
 
@@ -118,7 +118,7 @@ def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.theory_bounds.runs.check_layer", signalled)
     with pytest.raises(Interrupted):
         theory_runs.run(SMOKE, Options(parallel=1), tmp_path)
-    assert len(checked) == len(SMOKE.hidden)
+    assert len(checked) == len(SMOKE.model.hidden)
     assert [path.parent.name for path in tmp_path.glob("*/finished.json")] == ["plain-seed0"]
     monkeypatch.undo()
     found = theory_runs.run(SMOKE, Options(), tmp_path)["arms"]
@@ -147,9 +147,9 @@ def test_only_threads(tmp_path):
 @pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(tmp_path):
     """Its step is recorded, what was checked before is kept, and the figure is drawn."""
-    config = replace(SMOKE, learning_rate=1e30)
+    config = change(SMOKE, optimizer={"learning_rate": 1e30})
     found = theory_runs.run(config, Options(), tmp_path)
-    found = {"preset": "smoke", "config": asdict(config), **found}
+    found = {"preset": "smoke", "config": config_dict(config), **found}
     (plain,) = found["arms"]["plain"]
     assert 0 < plain["diverged_at"] < 40
     assert plain["probe"]["step"] == [0]
@@ -172,8 +172,9 @@ def test_units_without_a_gradient_are_left_out():
     [
         ("check_steps", (5, 10), r"check_steps must be 0 and more numbers, ascending, got \(5, 10\)\."),
         ("check_steps", (0, 10, 5), r"check_steps must be 0 and more numbers, ascending, got \(0, 10, 5\)\."),
-        ("hidden", (), r"hidden must be one or more numbers from 1, got \(\)\."),
-        ("batch_size", 1, r"batch_size must be at least 2, got 1\."),
+        ("model", {"hidden": ()}, r"hidden must hold one number of at least 1 per hidden layer, got \(\)\."),
+        ("model", {"norm_position": "after"}, r"model\.norm_position must be before, got after\."),
+        ("optimizer", {"batch_size": 1}, r"optimizer\.batch_size must be at least 2, got 1\."),
         ("seeds", (1, 1), r"seeds must be one or more different numbers from 0 to 2147483647, got \(1, 1\)\."),
         ("epsilons", (0.0,), r"epsilons must be one or more different numbers > 0 and finite, got \(0\.0,\)\."),
     ],
@@ -181,4 +182,4 @@ def test_units_without_a_gradient_are_left_out():
 def test_impossible_configurations(field, value, message):
     """The message names the field, the rule and the value."""
     with pytest.raises(ValueError, match=message):
-        replace(SMOKE, **{field: value})
+        change(SMOKE, **{field: value})

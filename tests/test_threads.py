@@ -3,15 +3,21 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.threads import SharedClock, run_all
-from experiments._config import MLPRun, Options
+from experiments._config import MLPRun, NoNorm, Options, Schedule, change
 from experiments._training.experiment import train_all
 
-MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, probes=("percentiles",))
+MLP = change(
+    MLPRun(),
+    data={"dataset": "digits"},
+    model={"hidden": (8,)},
+    schedule=Schedule(num_steps=40, eval_every=20, probe_every=20),
+).measuring("percentiles")
 
 
 def test_jobs_run_side_by_side():
@@ -76,7 +82,7 @@ def test_seconds_add_up():
 
 def test_runs_side_by_side_have_the_same_bits(tmp_path):
     """Logs of nets and seeds that were trained at the same time are those of one after another; equal arms train once."""
-    arms = {"plain": MLPRun(**{**vars(MLP), "norm": "none", "seeds": (0, 1, 2)}), "batch_norm": MLP, "again": MLP}
+    arms = {"plain": replace(MLP, norm=NoNorm(), seeds=(0, 1, 2)), "batch_norm": MLP, "again": MLP}
     found = []
     for parallel in (1, 4):
         folder = tmp_path / str(parallel)

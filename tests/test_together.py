@@ -8,17 +8,22 @@ import pytest
 
 from bnjax import sweep
 from bnjax.sweep.signals import Interrupted
-from experiments._config import DeepLinearRun, MLPRun, Options
+from experiments._config import MLPRun, NoNorm, Options, Schedule, change
 from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._training.experiment import train_all
 
-MLP = MLPRun(dataset="digits", hidden=(8,), num_steps=40, eval_every=20, probe_every=20, seeds=(0, 1))
-DEEP_LINEAR = DeepLinearRun(**{**SMOKE_DEEP_LINEAR, "depth": 5})
+MLP = change(
+    MLPRun(seeds=(0, 1)),
+    data={"dataset": "digits"},
+    model={"hidden": (8,)},
+    schedule=Schedule(num_steps=40, eval_every=20, probe_every=20),
+)
+DEEP_LINEAR = change(SMOKE_DEEP_LINEAR, model={"depth": 5})
 ARMS = {
-    "slow": replace(MLP, learning_rate=0.1),
+    "slow": change(MLP, optimizer={"learning_rate": 0.1}),
     "fast": MLP,
-    "diverges": replace(MLP, learning_rate=3e38, seeds=(0,)),
-    "plain": replace(MLP, norm="none"),
+    "diverges": change(MLP, optimizer={"learning_rate": 3e38}, seeds=(0,)),
+    "plain": replace(MLP, norm=NoNorm()),
 }
 
 

@@ -75,7 +75,7 @@ def test_the_plateau_ends_when_the_loss_leaves_that_of_a_guess():
     still = {**run, "train": {**run["train"], "loss": [2.3] * 3}}
     lost = {**still, "diverged_at": 60}
     runs = [{**one, "seed": seed} for seed, one in enumerate((run, still, lost))]
-    found = claim.statistic.of({"config": {"head": "mameli"}, "arms": {"plain_0.01": runs}})
+    found = claim.statistic.of({"config": {"model": {"head": "mameli"}}, "arms": {"plain_0.01": runs}})
     assert found[0] == found[2] == 60
     assert found[1].reason == "on the plateau for all 60 steps"
 

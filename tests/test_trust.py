@@ -16,6 +16,8 @@ from bnjax import probes
 from bnjax.probes.chunks import run_chunks
 from bnjax.runs import read_json, write_json
 from experiments._command import catalogue
+from experiments._config import Norm
+from experiments._config.probes import CHOICES
 
 # What runs, or makes objects of, what it reads.
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml", "jsonpickle"}
@@ -118,11 +120,12 @@ def test_a_configuration_from_elsewhere_is_only_compared(value, tmp_path, capsys
     monkeypatch.chdir(tmp_path)
     assert tiny.call(tmp_path / "results") == 0
     file = next((tmp_path / "results").glob("mlp-*/config.json"))
-    write_json(file, read_json(file) | {"learning_rate": value})
+    config = read_json(file)
+    write_json(file, config | {"optimizer": config["optimizer"] | {"learning_rate": value}})
     capsys.readouterr()
     assert tiny.call(tmp_path / "results") == 2
     error = capsys.readouterr().err.rpartition("\r")[2].strip()
-    assert f"holds runs with learning_rate {value!r}, this one has 0.5" in error
+    assert f"holds runs with optimizer.learning_rate {value!r}, this one has 0.5" in error
     assert error.isprintable()
     assert not (tmp_path / "sprung").exists()
 
@@ -184,6 +187,8 @@ def test_no_field_of_a_configuration_can_be_a_path():
     for name in catalogue.names():
         for config in catalogue.module(name).PRESETS.values():
             assert not list(text_fields(type(config))), name
+    for kind in (*Norm.choices().values(), *CHOICES.values()):
+        assert not list(text_fields(kind))
     assert list(text_fields(typing.NamedTuple("Free", [("a", str), ("b", str | None), ("c", tuple[str, ...])]))) == [
         *"abc"
     ]
@@ -192,6 +197,6 @@ def test_no_field_of_a_configuration_can_be_a_path():
 @pytest.mark.parametrize("dataset", ["../../digits", "/etc/passwd", "digits/.."])
 def test_a_data_set_is_a_name(dataset, tmp_path, capsys):
     """A path in place of a name is refused before anything is read or written."""
-    assert tiny.call(tmp_path / "results", "--dataset", dataset) == 2
+    assert tiny.call(tmp_path / "results", "--data.dataset", dataset) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not list(tmp_path.iterdir())

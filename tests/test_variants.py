@@ -1,39 +1,45 @@
 """Where a source can be read in two ways, experiments offer both: each variant changes what it says, and nothing else."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bnjax import data, norms, train
+from bnjax.runs import config_dict
 from experiments import covariate_shift, landscape, lp_norms
-from experiments._config import DeepLinearRun, MLPRun, Options, VGGRun
+from experiments._config import (
+    BatchNorm,
+    DeepLinearRun,
+    HuberNorm,
+    LpNorm,
+    MLPRun,
+    NoisyBatchNorm,
+    NoNorm,
+    Options,
+    Schedule,
+    VGGRun,
+    change,
+)
 from experiments._evidence import drift
 from experiments._figures import captions
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
-MLP = MLPRun(
-    dataset="digits",
-    preprocessing="unit",
-    hidden=(8, 8),
-    activation="relu",
-    norm="l2",
-    num_steps=20,
-    eval_every=10,
-    probe_every=10,
-    step_multiples=(0.5, 2.0),
-    shift_layers=(2,),
-    drift_layers=(2, 3),
-    probes=("landscape", "shift", "drift"),
+RUN = change(
+    MLPRun(norm=LpNorm(momentum=0.99, epsilon=1e-3)).measuring("landscape", "shift", "drift"),
+    data={"dataset": "digits", "preprocessing": "unit"},
+    model={"hidden": (8, 8), "activation": "relu"},
+    schedule=Schedule(num_steps=20, eval_every=10, probe_every=10),
 )
+MEASURED = {"landscape": {"step_multiples": (0.5, 2.0)}, "shift": {"layers": (2,)}, "drift": {"layers": (2, 3)}}
+MLP = change(RUN, probes=MEASURED)
+BATCH_NORM = BatchNorm.like(MLP.norm)
 
 
-def trained(tmp_path, **changes):
+def trained(tmp_path, config=MLP, **changes):
     """Return the curves of the net, some fields being changed."""
-    found = train_all({"arms": {"net": dataclasses.replace(MLP, **changes)}}, Options(results=str(tmp_path)))
+    found = train_all({"arms": {"net": change(config, **changes)}}, Options(results=str(tmp_path)))
     return found["arms"]["net"][0]
 
 
@@ -54,10 +60,10 @@ def usual(tmp_path_factory):
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({"probe_norm": "sum_of_layers"}, "landscape"),
-        ({"shift_weights_only": True}, "shift"),
-        ({"drift_of": "activations"}, "drift"),
-        ({"recalibrated_tests": True}, "test"),
+        ({"probes": {"landscape": {"norm": "sum_of_layers"}}}, "landscape"),
+        ({"probes": {"shift": {"weights_only": True}}}, "shift"),
+        ({"probes": {"drift": {"of": "activations"}}}, "drift"),
+        ({"schedule": {"recalibrated_tests": True}}, "test"),
     ],
 )
 def test_a_variant_of_a_measurement(changes, kind, usual, tmp_path):
@@ -69,7 +75,7 @@ def test_a_variant_of_a_measurement(changes, kind, usual, tmp_path):
 def test_lengths_that_are_added_up_are_longer(usual, tmp_path):
     """The sum of lengths is at least that of the whole, and at most the root of the number of arrays times as long."""
     name, num_arrays = "gradient_distance", 3 * 2 + 2 * 2
-    added = np.array(trained(tmp_path, probe_norm="sum_of_layers")["landscape"][name])
+    added = np.array(trained(tmp_path, probes={"landscape": {"norm": "sum_of_layers"}})["landscape"][name])
     whole = np.array(usual["landscape"][name])
     assert (added > whole).all()
     assert (added < num_arrays**0.5 * whole).all()
@@ -77,14 +83,14 @@ def test_lengths_that_are_added_up_are_longer(usual, tmp_path):
 
 def test_activations_are_those_behind_relu(usual, tmp_path):
     """No unit of a hidden layer is negative behind its activation; the last layer has none."""
-    layers = trained(tmp_path, drift_of="activations")["drift"]["layers"]
+    layers = trained(tmp_path, probes={"drift": {"of": "activations"}})["drift"]["layers"]
     assert np.min(layers["layer_2"]["percentiles"]) == 0 > np.min(usual["drift"]["layers"]["layer_2"]["percentiles"])
     assert layers["layer_3"] == usual["drift"]["layers"]["layer_3"]
 
 
 def test_the_second_test_has_recalibrated_statistics(tmp_path):
     """Its accuracy and loss are those of the trained net with statistics of all training examples, which are few here."""
-    config = dataclasses.replace(MLP, norm="batch", probes=(), recalibrated_tests=True)
+    config = change(MLP.measuring(), norm=BATCH_NORM, schedule={"recalibrated_tests": True})
     found = train_all({"arms": {"net": config}}, Options(results=str(tmp_path)))["arms"]["net"][0]["test"]
     task = make_task(config.identity(), None)
     split, test = task.load(0).train, task.load(0).test
@@ -97,28 +103,37 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
     assert found["recalibrated_loss"] != found["loss"]
 
 
-@pytest.mark.parametrize("norm", ["none", "huber"])
+@pytest.mark.parametrize("norm", [NoNorm(), HuberNorm()], ids=["none", "huber"])
 def test_a_net_without_statistics_of_batches_is_tested_once(norm, tmp_path):
     """What has no statistics has none to take anew; Huber's running variance is not that of the data."""
-    assert "recalibrated_loss" not in trained(tmp_path, norm=norm, recalibrated_tests=True)["test"]
+    assert "recalibrated_loss" not in trained(tmp_path, norm=norm, schedule={"recalibrated_tests": True})["test"]
 
 
 def test_noise_in_tests(tmp_path):
     """The noise disturbs what is measured on test images, not training."""
-    noisy = {"norm": "noisy_batch", "probes": ("percentiles", "drift")}
-    one, other = (trained(tmp_path, **noisy, noise_in_tests=in_tests) for in_tests in (False, True))
+    config = change(MLP.measuring("percentiles", "drift"), norm=NoisyBatchNorm.like(MLP.norm))
+    one, other = (trained(tmp_path, config, norm={"noise": {"in_tests": in_tests}}) for in_tests in (False, True))
     assert {path[0] for path in differing(one, other)} == {"test", "percentiles"}
 
 
 def test_figures_tell_variants():
     """Words at the foot and at axes are those of the variant."""
-    plain = dataclasses.asdict(VGGRun())
+    run = VGGRun(norm=NoisyBatchNorm()).measuring("landscape", "shift", "drift")
+
+    def described(**changes):
+        return config_dict(change(run, **changes))
+
+    plain = described()
     assert captions.variants(plain) == []
-    changed = plain | {"norm_center_first": True, "noise_in_tests": True, "shift_weights_only": True}
-    assert all(words in captions.recipe(changed, "cpu") for words in captions.variants(changed))
-    assert len(captions.variants(changed)) == 3
-    assert "weights alone move" in captions.deep_linear(dataclasses.asdict(DeepLinearRun(shift_weights_only=True)))
-    behind, summed = plain | {"drift_of": "activations"}, plain | {"probe_norm": "sum_of_layers"}
+    moved = {"shift": {"weights_only": True}}
+    several = described(norm={"noise": {"in_tests": True}}, probes=moved)
+    assert all(words in captions.recipe(several, "cpu") for words in captions.variants(several))
+    assert len(captions.variants(several)) == 2
+    assert captions.variants(described(norm=LpNorm(center_first=True))) == [captions.LP_CENTRED]
+    linear = change(DeepLinearRun().measuring("shift"), probes=moved)
+    assert "weights alone move" in captions.deep_linear(config_dict(linear))
+    behind = described(probes={"drift": {"of": "activations"}})
+    summed = described(probes={"landscape": {"norm": "sum_of_layers"}})
     assert captions.place(behind) != captions.place(plain)
     assert drift.subject(behind) != drift.subject(plain)
     assert captions.length(summed) != captions.length(plain) == "l2"
@@ -126,21 +141,22 @@ def test_figures_tell_variants():
 
 def test_the_l2_norm_of_what_is_centred_is_batch_norm(usual, tmp_path):
     """With the mean taken off first, the net trains as with batch norm; as the paper prints it, as another one."""
-    centred = trained(tmp_path, norm_center_first=True)["train"]["loss"]
-    batch = trained(tmp_path, norm="batch")["train"]["loss"]
+    centred = trained(tmp_path, norm={"center_first": True})["train"]["loss"]
+    batch = trained(tmp_path, norm=BATCH_NORM)["train"]["loss"]
     np.testing.assert_allclose(centred, batch, rtol=1e-4)
     assert np.max(np.abs(np.subtract(usual["train"]["loss"], batch))) > 0.01
 
 
 def test_what_is_not_used_makes_no_other_run():
     """A run's folder does not depend on variants of what it does not do."""
-    plain = dataclasses.replace(MLP, norm="none", probes=())
-    unused = {"norm_center_first": True, "recalibrated_tests": True, "noise_in_tests": True, "shift_weights_only": True}
-    changed = dataclasses.replace(plain, **unused, probe_norm="sum_of_layers", drift_of="activations")
+    plain = change(MLP.measuring(), norm=NoNorm())
+    changed = change(plain, schedule={"recalibrated_tests": True}, seeds=(4,))
     assert changed.identity() == plain.identity()
-    linear = DeepLinearRun(norm="none", probes=("drift", "shift"))
-    changed = dataclasses.replace(linear, drift_of="activations", shift_weights_only=True)
+    linear = DeepLinearRun(norm=NoNorm()).measuring("drift", "shift")
+    changed = change(linear, probes={"drift": {"of": "activations"}, "shift": {"weights_only": True}})
     assert changed.identity() == linear.identity()
+    normalised = DeepLinearRun().measuring("shift")
+    assert change(normalised, probes={"shift": {"weights_only": True}}).identity() != normalised.identity()
 
 
 def test_deep_linear_networks_are_trained_once_for_three_experiments():

@@ -11,22 +11,19 @@ import jax
 import matplotlib.figure
 import sklearn.datasets  # noqa: F401  # so that processes have it when they begin
 
+from bnjax.models import MLPShape
 from bnjax.sweep.loop import Crew
 from experiments._command import cli
-from experiments._config import MLPRun
+from experiments._config import Images, MLPRun, Optimizer, Schedule
 
 for name in ("experiments.tiny", "experiments.tiny.figure", "experiments.tiny.table"):
     sys.modules[name] = sys.modules[__name__]  # where the command line looks for them
 PRESETS = {
     "smoke": MLPRun(
-        dataset="digits",
-        preprocessing="unit",
-        hidden=(8,),
-        activation="relu",
-        momentum=0.9,
-        num_steps=60,
-        eval_every=20,
-        probe_every=10,
+        model=MLPShape(hidden=(8,), activation="relu", kernel_init="normal", kernel_scale=0.05),
+        data=Images("digits", "unit"),
+        optimizer=Optimizer(learning_rate=0.5, momentum=0.9, batch_size=60),
+        schedule=Schedule(num_steps=60, eval_every=20, probe_every=10),
     )
 }
 

@@ -1,18 +1,49 @@
 """Models that take their normaliser as an argument: `make_model(config)` is the Model of any of the configurations.
 
+shapes       what each network is without its normaliser: the fields of the configurations
 vgg          VGG networks, for images
 mlp          multilayer perceptrons, for whatever can be flattened
 huber        the batch norm of a replication of theirs
 deep_linear  products of square matrices, for vectors
 make         from a configuration to a Model
 shared       what they have in common
+
+The shapes are importable without jax; everything else is imported when it is first asked for.
 """
 
-from bnjax.models.deep_linear import DeepLinear as DeepLinear
-from bnjax.models.deep_linear import DeepLinearConfig as DeepLinearConfig
-from bnjax.models.huber import HuberBatchNorm as HuberBatchNorm
-from bnjax.models.make import make_model as make_model
-from bnjax.models.mlp import MLP as MLP
-from bnjax.models.mlp import MLPConfig as MLPConfig
-from bnjax.models.vgg import VGG as VGG
-from bnjax.models.vgg import VGGConfig as VGGConfig
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bnjax.models.shapes import DeepLinearShape as DeepLinearShape
+from bnjax.models.shapes import MLPShape as MLPShape
+from bnjax.models.shapes import VGGShape as VGGShape
+
+if TYPE_CHECKING:
+    from bnjax.models.deep_linear import DeepLinear as DeepLinear
+    from bnjax.models.deep_linear import DeepLinearConfig as DeepLinearConfig
+    from bnjax.models.huber import HuberBatchNorm as HuberBatchNorm
+    from bnjax.models.make import make_model as make_model
+    from bnjax.models.mlp import MLP as MLP
+    from bnjax.models.mlp import MLPConfig as MLPConfig
+    from bnjax.models.vgg import VGG as VGG
+    from bnjax.models.vgg import VGGConfig as VGGConfig
+
+_PLACES = {
+    **dict.fromkeys(("DeepLinear", "DeepLinearConfig"), "deep_linear"),
+    **dict.fromkeys(("MLP", "MLPConfig"), "mlp"),
+    **dict.fromkeys(("VGG", "VGGConfig"), "vgg"),
+    "HuberBatchNorm": "huber",
+    "make_model": "make",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a model, and with it jax, when it is first asked for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bnjax.models.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List what can be asked for."""
+    return sorted({*globals(), *_PLACES})

@@ -1,49 +1,18 @@
 """The deep linear network of Santurkar et al. 2018, Appendix A.1: a product of square matrices."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.models.shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
-
-KernelInit = Literal["xavier_uniform", "xavier_normal"]
+from bnjax.models.shapes import DeepLinearShape
+from bnjax.models.shared import Normalised, make_kernel_init, normalise
 
 
 @dataclass(frozen=True)
-class DeepLinearConfig:
-    """What a deep linear network is made of.
-
-    Attributes:
-        depth: how many matrices.
-        width: numbers of an input, of an output and of everything between.
-        norm: makes the normaliser, called as `norm(name=...)(x, use_running_average=...)`; None leaves it out.
-        norm_layers: which matrices it follows: "all", the last among them, or their numbers, from 1 at the input.
-        kernel_init: of the matrices; there are no biases but the normaliser's.
-        dtype: in which all but statistics and the last layer are computed, as in Flax; None is that of inputs and parameters.
-    """
-
-    depth: int = 25
-    width: int = 10
-    norm: Callable[..., nn.Module] | None = None
-    norm_layers: NormLayers = "all"
-    kernel_init: KernelInit = "xavier_uniform"
-    dtype: Any = None
-
-    def __post_init__(self):
-        for name in ("depth", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        check_choice(self, "kernel_init", KernelInit)
-        check_norm_layers(self.norm_layers, self.depth)
-
-    @property
-    def num_layers(self) -> int:
-        """Weight layers: the matrices."""
-        return self.depth
+class DeepLinearConfig(Normalised, DeepLinearShape):
+    """A deep linear network: its shape and its normaliser."""
 
 
 class DeepLinear(nn.Module):

@@ -1,11 +1,12 @@
-"""What the models have in common: initialisers, and where normalisers stand."""
+"""What the models share: initialisers, and where normalisers stand."""
 
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from flax import linen as nn
 from jax import Array
 
-KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
 NormLayers = Literal["all"] | tuple[int, ...]
 
 _KERNEL_INITS = {
@@ -30,16 +31,33 @@ def make_kernel_init(name: str, scale: float = 1.0) -> Any:
     return _KERNEL_INITS[name] if scale == 1 else init
 
 
-def check_choice(config: Any, name: str, choices: Any) -> None:
-    """Raise a ValueError if a field is none of the choices of a Literal."""
-    if getattr(config, name) not in get_args(choices):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {getattr(config, name)!r}.")
+@dataclass(frozen=True)
+class Normalised:
+    """The normaliser of a model, which is added to its shape.
+
+    Attributes:
+        norm: makes the normaliser, called as `norm(name=...)(x, use_running_average=...)`; None leaves it out.
+        norm_layers: weight layers that it follows: "all" that can have one, or their numbers, from 1 at the input.
+        dtype: in which everything except statistics and the last layer is computed, as in Flax; None is the type of inputs
+            and parameters.
+    """
+
+    norm: Callable[..., nn.Module] | None = None
+    norm_layers: NormLayers = "all"
+    dtype: Any = None
+
+    def __post_init__(self):
+        shape: Any = super()
+        shape.__post_init__()
+        last = getattr(self, "num_normalised")  # noqa: B009  # of the shape
+        if self.norm_layers != "all" and not all(1 <= layer <= last for layer in self.norm_layers):
+            raise ValueError(f"norm_layers must be 'all' or numbers from 1 to {last}, got {self.norm_layers}.")
 
 
-def check_norm_layers(norm_layers: NormLayers, last: int, of: str = "") -> None:
-    """Raise a ValueError if a layer that cannot be normalised is named."""
-    if norm_layers != "all" and not all(1 <= layer <= last for layer in norm_layers):
-        raise ValueError(f"norm_layers must be 'all' or numbers from 1 to {last}{of}, got {norm_layers}.")
+def check_classes(num_classes: int) -> None:
+    """Raise a ValueError if there is nothing to classify."""
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
 
 
 def normalise(config: Any, layer: int, x: Array, *, train: bool) -> Array:

@@ -1,8 +1,6 @@
 """VGG networks (Simonyan & Zisserman 2015) in the forms in which the batch-norm papers and their replications train them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,64 +8,27 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.models.shared import NormLayers, check_choice, check_norm_layers, make_kernel_init, normalise
+from bnjax.models.shapes import STAGES, Head, VGGShape
+from bnjax.models.shared import Normalised, check_classes, make_kernel_init, normalise
 from bnjax.ops import conv_general_dilated, max_pool_2x2
 
-Depth = Literal["A", "13", "16"]
-Head = Literal["512", "4096", "mameli"]
-KernelInit = Literal["xavier_uniform", "xavier_normal"]
-
-# Convolutions per stage; a stage ends with 2x2 max-pooling.
-_STAGES: dict[Depth, tuple[int, ...]] = {"A": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3)}
 _STAGE_FEATURES = (64, 128, 256, 512, 512)
 _HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096}
 
 
 @dataclass(frozen=True)
-class VGGConfig:
-    """What a VGG is made of.
+class VGGConfig(Normalised, VGGShape):
+    """A VGG: its shape, its classes and its normaliser, which stands before the ReLU.
 
     Attributes:
-        depth: "A" has 8 convolutions, "13" has 10 and "16" has 13; three dense layers follow.
-        head: hidden width of the dense layers, 512 or 4096, on the flattened map; "mameli" is 4096 on a map averaged or
-            copied to 7x7, with dropout 0.5 after both hidden layers.
-        width: multiplies every number of features but the classes.
         num_classes: length of the logits.
-        norm: makes the normaliser, called as `norm(name=...)(x, use_running_average=...)`; None leaves it out.
-        norm_layers: which weight layers it follows, before the ReLU: "all" but the last, or their numbers, from 1 at the input.
-        kernel_init: of convolutions and dense layers; biases start at 0.
-        dtype: in which all but statistics and the last layer are computed, as in Flax; None is that of inputs and parameters.
     """
 
-    depth: Depth = "A"
-    head: Head = "512"
-    width: float = 1.0
     num_classes: int = 10
-    norm: Callable[..., nn.Module] | None = None
-    norm_layers: NormLayers = "all"
-    kernel_init: KernelInit = "xavier_uniform"
-    dtype: Any = None
 
     def __post_init__(self):
-        for name, choices in (("depth", Depth), ("head", Head), ("kernel_init", KernelInit)):
-            check_choice(self, name, choices)
-        if not 64 * self.width >= 1:
-            raise ValueError(
-                f"width must be at least 1/64, which leaves one feature in the first layer, got {self.width}."
-            )
-        if self.num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2, got {self.num_classes}.")
-        check_norm_layers(self.norm_layers, self.num_layers - 1, of=f" for depth {self.depth}")
-
-    @property
-    def num_convolutions(self) -> int:
-        """Convolutions, which come first."""
-        return sum(_STAGES[self.depth])
-
-    @property
-    def num_layers(self) -> int:
-        """Weight layers: convolutions and dense layers."""
-        return self.num_convolutions + 3
+        super().__post_init__()
+        check_classes(self.num_classes)
 
 
 class VGG(nn.Module):
@@ -84,7 +45,7 @@ class VGG(nn.Module):
         """Compute the logits."""
         config, layer = self.config, 0
         init = make_kernel_init(config.kernel_init)
-        for num_convs, features in zip(_STAGES[config.depth], _STAGE_FEATURES, strict=True):
+        for num_convs, features in zip(STAGES[config.depth], _STAGE_FEATURES, strict=True):
             for number in range(num_convs):
                 layer += 1
                 x = nn.Conv(

@@ -10,6 +10,7 @@ json_files   JSON, in which numbers that are not finite are null
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bnjax.runs.folder import config_dict as config_dict
 from bnjax.runs.folder import config_hash as config_hash
 from bnjax.runs.folder import lock as lock
 from bnjax.runs.folder import run_folder as run_folder

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ def config_hash(config: Any) -> str:
     return hashlib.sha256(json.dumps(_changed(config), sort_keys=True).encode()).hexdigest()[:10]
 
 
+def config_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration (a dataclass) as a dictionary, and so the dataclasses in its fields.
+
+    A class that is one of several choices is named by its attribute `kind`, if it has one: that is added to its fields.
+    """
+    named = {"kind": config.kind} if isinstance(getattr(config, "kind", None), str) else {}
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    return named | {name: config_dict(value) if is_dataclass(value) else value for name, value in values.items()}
+
+
 def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
 
@@ -38,7 +48,7 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
         raise ValueError(f"experiment must be a name, not a path, got {experiment!r}.")
     folder = Path(root) / f"{experiment}-{config_hash(config)}"
     folder.mkdir(parents=True, exist_ok=True)
-    path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config)))
+    path, wanted = folder / "config.json", json.loads(json.dumps(config_dict(config)))
     found = read_json(path) if path.exists() else {}
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a configuration. Move that folder away.")
@@ -71,11 +81,15 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _changed(config: Any) -> dict[str, Any]:
-    """List what a dataclass says other than its class's defaults, and so of the dataclasses in its fields."""
+def _changed(config: Any, default: Any = None) -> dict[str, Any]:
+    """List what a dataclass says other than its class's defaults, and so of the dataclasses in its fields.
+
+    A dataclass of another class than the default of its field is named by its `kind`, too.
+    """
+    named = {"kind": config.kind} if default and type(config) is not type(default) and hasattr(config, "kind") else {}
     values = {field: getattr(config, field.name) for field in fields(config)}
-    return {
-        field.name: _changed(value) if is_dataclass(value) else value
+    return named | {
+        field.name: _changed(value, field.default) if is_dataclass(value) else value
         for field, value in values.items()
         if field.default is MISSING or value != field.default
     }

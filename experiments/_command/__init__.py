@@ -1,7 +1,8 @@
 """The command line: what experiments there are, what they cost, and how one or all of them are run.
 
 catalogue   the experiments, by name
-cli         one experiment: its presets and options, what it prints and writes
+arguments   the presets, choices and fields that an experiment is told
+cli         one experiment: what it prints and writes
 costs       what each preset took, and which runs are there
 everything  all experiments, one after another
 clean       what results take on disk, and what can go

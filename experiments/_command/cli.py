@@ -1,22 +1,20 @@
 """The command line that every experiment shares: presets, overrides, one-line errors, and where results go."""
 
-import argparse
 import contextlib
 import errno
-import io
 import shutil
 import sys
 import time
-from dataclasses import asdict, make_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-import tyro
-
+from experiments._command import arguments as command_arguments
 from experiments._command import catalogue, costs
-from experiments._config import Options
+from experiments._config import Images, Options
+from experiments._evidence.read import is_old, read_data
 from experiments._training import processes
 
 
@@ -28,12 +26,16 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     it into words. One that trains in its own way has `runs.run(config, options, folder)`, which returns the data.
     """
     name = experiment.__name__.rsplit(".", 1)[-1]
-    preset, config, options = parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
+    try:
+        preset, config, options = command_arguments.parse(name, experiment.__doc__ or "", experiment.PRESETS, arguments)
+    except ValueError as error:
+        _fail(str(error))
 
     # First what needs no jax, which takes longer to import than all of this.
     from bnjax._host.files import check_writable
     from bnjax.data import DataError, check_prepared
     from bnjax.data.prepared import VERSIONS
+    from bnjax.runs import config_dict
 
     start = time.perf_counter()
     if options.distributed:
@@ -43,13 +45,13 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
             _fail(str(error))
     targets = [Path(options.figures)] if options.figures else []
     try:
-        for dataset in sorted(_datasets(asdict(config)) & {*VERSIONS}):
+        for dataset in sorted(_datasets(config) & {*VERSIONS}):
             check_prepared(dataset, options.data_dir)
         for target in targets:
             check_writable(target)
         print(costs.expected(name, preset, config), flush=True)
         folder, data = _run(experiment, name, config, options)
-        head = {"experiment": name, "preset": preset, "config": asdict(config)}
+        head = {"experiment": name, "preset": preset, "config": config_dict(config)}
         _publish(experiment, [folder, *targets], {**head, **data})
     except processes.Elsewhere:
         return
@@ -63,10 +65,12 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
     print(f"\nThis command took {time.perf_counter() - start:.0f} s.")
 
 
-def _datasets(config: dict[str, Any]) -> set[str]:
+def _datasets(config: Any) -> set[str]:
     """List the data sets that a configuration names, at any depth."""
-    nested = [_datasets(value) for value in config.values() if isinstance(value, dict)]
-    return set().union(*nested, {config["dataset"]} if "dataset" in config else set())
+    if isinstance(config, Images):
+        return {config.dataset}
+    nested = [getattr(config, field.name) for field in fields(config)]
+    return set().union(*(_datasets(value) for value in nested if is_dataclass(value)))
 
 
 def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tuple[Path, dict[str, Any]]:
@@ -87,6 +91,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
             f"JAX finds no device for JAX_PLATFORMS={platforms} ({str(error) or type(error).__name__}). "
             "Install what drives it: pip install -e '.[cuda12]', '.[cuda13]' or '.[tpu]'."
         )
+    _name_old_runs(Path(options.results))
     known = set(Path(options.results).glob(f"{name}-*"))
     folder = Path(options.results)
     try:
@@ -108,6 +113,23 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
     except Interrupted as stop:
         print(f"Stopped. What was saved is in {folder}; the same command continues.")
         sys.exit(128 + stop.signal_number)
+
+
+def _name_old_runs(results: Path) -> None:
+    """Name in one line the folders of runs that cannot be continued: their configurations have an older form."""
+    from bnjax.runs import read_json
+
+    old = []
+    for file in sorted(results.glob("*/config.json")):
+        with contextlib.suppress(OSError, ValueError):
+            old += [file.parent.name] * is_old(read_json(file))
+    if old:
+        more = f" and {len(old) - 1} more" * (len(old) > 1)
+        print(
+            f"note: {results / old[0]}{more} hold runs of an older version, which are not continued. Remove them, or choose "
+            "another folder with --results.",
+            file=sys.stderr,
+        )
 
 
 def _collect(experiment: ModuleType, config: Any, options: Options, folder: Path) -> dict[str, Any]:
@@ -155,10 +177,9 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
     import matplotlib as mpl
 
     from bnjax._host.files import write_whole
-    from bnjax.runs import read_json
 
     mpl.use("Agg")
-    figure = _part(experiment, "figure").plot(read_json(data_file))
+    figure = _part(experiment, "figure").plot(read_data(data_file))
     picture = data_file.with_suffix(".png")
     write_whole(picture, lambda file: figure.savefig(file, format="png"))
     return picture
@@ -167,56 +188,6 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
 def _part(experiment: ModuleType, which: str) -> Any:
     """Import a module of the experiment's package."""
     return catalogue.part(experiment.__name__.rsplit(".", 1)[-1], which)
-
-
-def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) -> tuple[str, Any, Options]:
-    """Return the preset's name, the configuration and the options that the arguments ask for."""
-    default_preset = next(iter(presets))
-    pre_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    pre_parser.add_argument("--preset", default=default_preset)
-    try:
-        known, rest = pre_parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        _fail(str(error))
-    if known.preset not in presets:
-        _fail(f"preset must be one of {', '.join(presets)}, got {known.preset!r}.")
-
-    config = presets[known.preset]
-    unnamed = tyro.conf.arg(name="")
-    parts = [("config", Annotated[type(config), unnamed]), ("options", Annotated[Options, unnamed])]
-    both: Any = make_dataclass("Arguments", parts, frozen=True)
-    choices = " | ".join(presets)
-    description = (
-        f"{doc.strip()}\n\nPresets: --preset {{{choices}}} (default: {default_preset}); other fields override it."
-    )
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            parsed = tyro.cli(
-                both,
-                default=both(config=config, options=Options()),
-                args=rest,
-                prog=f"python -m experiments {name}",
-                description=description,
-                config=(tyro.conf.FlagConversionOff,),
-            )
-    except ValueError as error:  # of the configuration itself, whose arguments tyro puts together last
-        _fail(str(error))
-    except SystemExit as stop:
-        if stop.code:
-            _fail(_one_line(box.getvalue()))
-        raise
-    return known.preset, parsed.config, parsed.options
-
-
-def _one_line(box: str) -> str:
-    """Take the message, and the closest option, out of the box that tyro draws (with plain lines where it must)."""
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]  # the first line is the box's title
-    text = " ".join("\n" if set(line) <= set("─-╰╯") else line for line in lines)
-    paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
-    message = paragraphs[0].removeprefix("Error parsing config: ").removeprefix("Error parsing options: ")
-    hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.startswith("Perhaps you meant:")]
-    return message + "".join(f" (perhaps {hint})" for hint in hints)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -1,11 +1,12 @@
 """What experiments cost, as measured, and how far they are."""
 
 import json
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments._command import catalogue
+from experiments._evidence.read import read_data
 
 FIGURES = Path(__file__).parents[2] / "figures"
 
@@ -29,7 +30,7 @@ def measured(name: str, preset: str, figures: Path | None = None) -> dict[str, A
     """Read the data of a preset, if there are any: `<name>.json`, or `<name>-<preset>.json` where another preset has that."""
     for file in (f"{name}.json", f"{name}-{preset}.json"):
         try:
-            data = json.loads(((figures or FIGURES) / file).read_text())
+            data = read_data((figures or FIGURES) / file)
             if data["preset"] == preset and not changes(data["config"], _presets(name)[preset]) and _cost(data):
                 return data
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -52,7 +53,9 @@ def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
 
     A field that came later than the file had its default. Fields of fields are named with a dot.
     """
-    theirs = flatten(json.loads(json.dumps(asdict(other))))
+    from bnjax.runs import config_dict
+
+    theirs = flatten(json.loads(json.dumps(config_dict(other))))
     ours = {**flatten(json.loads(json.dumps(_defaults(other)))), **flatten(config)}
     return [(name, ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value]
 

@@ -12,4 +12,5 @@ verdict     whether the data lie in that range
 curve       a quantity at every step, over seeds
 table       measures and nets in rows and columns
 keep        what a data file keeps of a run
+read        data files, also those of an older form
 """

@@ -75,7 +75,7 @@ def ratios(
 
 def subject(config: dict[str, Any]) -> str:
     """Name what distributions are taken of."""
-    return "activation" if config.get("drift_of") == "activations" else "pre-activation"
+    return "activation" if config["probes"].get("drift", {}).get("of") == "activations" else "pre-activation"
 
 
 def layer_titles(layers: Sequence[str]) -> str:

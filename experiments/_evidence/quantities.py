@@ -67,5 +67,5 @@ def successive(name: str, layer: str) -> Quantity:
 
 def edge_of_stability(config: Mapping[str, Any]) -> float:
     """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; of Adam it is not known."""
-    is_known = config.get("optimizer") != "adam"
-    return 2 / config["learning_rate"] if is_known else Missing("2 / learning rate is not known here")
+    is_known = config["optimizer"]["name"] != "adam"
+    return 2 / config["optimizer"]["learning_rate"] if is_known else Missing("2 / learning rate is not known here")

@@ -33,7 +33,7 @@ class Measure:
 
     of: Callable[[Run], float]
     words: str
-    format: Format = Format()  # noqa: RUF009  # a NamedTuple, which nothing can change
+    format: Format = Format()  # a NamedTuple, which nothing can change
 
     def each(self, net: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure every run of a net."""
@@ -82,7 +82,7 @@ class Quantity:
     kind: str
     value: str | Callable[[Recorded], np.ndarray]
     words: str
-    format: Format = Format()  # noqa: RUF009
+    format: Format = Format()
     if_diverged: float = math.inf
 
     def values(self, record: Recorded) -> np.ndarray:

@@ -86,14 +86,18 @@ class Statistic:
 
         return replace(self, of=of, what=f"{self.what}, in units of {words}", format=TIMES)
 
-    def where(self, **fields: Any) -> "Statistic":
-        """Have no number in data whose configuration has other fields than these; names may be dotted."""
+    def where(self, field: str, value: Any, words: str) -> "Statistic":
+        """Have no number in data whose configuration has another value in a field, which is named with dots.
+
+        Args:
+            field: name of the field, such as model.head.
+            value: that it has to have.
+            words: what is needed, for the reason that is given.
+        """
 
         def of(data: Data) -> BySeed:
-            unlike = {name: value for name, value in fields.items() if _field(data["config"], name) != value}
-            if unlike:
-                needs = (f"{name.rpartition('.')[2].replace('_', ' ')} {value}" for name, value in unlike.items())
-                raise NotInDataError(f"needs {listing(needs)}".removesuffix(" True"))
+            if _field(data["config"], field) != value:
+                raise NotInDataError(f"needs {words}")
             return self.of(data)
 
         return replace(self, of=of)

@@ -9,57 +9,66 @@ from experiments._evidence.curve import MANY
 from experiments._evidence.format import plural
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
+LP_CENTRED = "lp norms of what the mean is taken off"
 
 
 def network(config: dict[str, Any]) -> str:
     """Name a network and what it learns, for a title."""
-    if "dataset" not in config:
-        return f"deep linear network of {config['depth']} layers"
-    width = "" if config["width"] == 1 else f", {config['width']:g} of its width"
-    return f"VGG-{config['depth']}{width}, on {DATASETS[config['dataset']]}"
+    model = config["model"]
+    if "data" not in config:
+        return f"deep linear network of {model['depth']} layers"
+    width = "" if model["width"] == 1 else f", {model['width']:g} of its width"
+    return f"VGG-{model['depth']}{width}, on {DATASETS[config['data']['dataset']]}"
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:
     """Write how a network was trained; a figure of several learning rates names none."""
-    layers = config["norm_layers"]
+    layers, optimizer = config["norm"].get("layers", "all"), config["optimizer"]
     after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
-    rate = [f"learning rate {config['learning_rate']:g}"] if learning_rate else []
-    extras = [f"{name.replace('_', ' ')} {config[name]:g}" for name in ("momentum", "weight_decay") if config[name]]
+    rate = [f"learning rate {optimizer['learning_rate']:g}"] if learning_rate else []
+    extras = [
+        f"{name.replace('_', ' ')} {optimizer[name]:g}" for name in ("momentum", "weight_decay") if optimizer[name]
+    ]
     return [
         f"preset {preset}",
         seeds(config),
-        f"head {config['head']}" if "head" in config else "",
+        f"head {config['model']['head']}" if "head" in config["model"] else "",
         f"BN after {after}",
         *variants(config),
-        ", ".join([config["optimizer"].upper(), *rate, *extras, f"batches of {config['batch_size']}"]),
+        ", ".join([optimizer["name"].upper(), *rate, *extras, f"batches of {optimizer['batch_size']}"]),
     ]
 
 
 def variants(config: dict[str, Any]) -> list[str]:
     """Write where a network was trained or measured in another way than its source does by default."""
-    words = {
-        "norm_center_first": "lp norms after the mean is subtracted",
-        "noise_in_tests": "noise in tests too",
-        "shift_weights_only": "covariate shift: of earlier layers the weights alone move",
+    noise = config.get("noise") or config["norm"].get("noise") or {}
+    phrases = {
+        LP_CENTRED: config["norm"].get("center_first"),
+        "noise in tests too": noise.get("in_tests"),
+        "covariate shift: of earlier layers the weights alone move": config["probes"]
+        .get("shift", {})
+        .get("weights_only"),
     }
-    return [phrase for name, phrase in words.items() if config.get(name)]
+    return [phrase for phrase, is_so in phrases.items() if is_so]
 
 
 def length(config: dict[str, Any]) -> str:
     """Name the norm by which scans measure gradients and steps, for an axis."""
-    return LENGTHS[config.get("probe_norm", "global")]
+    return LENGTHS[config["probes"].get("landscape", {}).get("norm", "global")]
 
 
 def loss(config: dict[str, Any]) -> str:
     """Name the loss that scans evaluate, for an axis."""
-    return "cross-entropy + L2 penalty (nats)" if config.get("probe_penalty") else "cross-entropy (nats)"
+    has_penalty = config["probes"].get("landscape", {}).get("penalty")
+    return "cross-entropy + L2 penalty (nats)" if has_penalty else "cross-entropy (nats)"
 
 
 def deep_linear(config: dict[str, Any]) -> str:
     """Write how a deep linear network was trained, except for its learning rate."""
+    more = [plural(len(config["seeds"]), "draw"), f"bands: {bands(config)}", *variants(config)]
     return (
-        f"deep linear network: {config['depth']} matrices, BN after each, gradient descent on all {config['batch_size']:,} "
-        f"examples, {', '.join([plural(len(config['seeds']), 'draw'), f'bands: {bands(config)}', *variants(config)])}"
+        f"deep linear network: {config['model']['depth']} matrices, BN after each, gradient descent on all "
+        f"{config['optimizer']['batch_size']:,} examples, {', '.join(more)}"
     )
 
 
@@ -70,7 +79,7 @@ def bands(config: dict[str, Any]) -> str:
 
 def place(config: dict[str, Any]) -> str:
     """Write where the distributions of activations are taken."""
-    return "after the activation" if config.get("drift_of") == "activations" else "before the activation"
+    return "after the activation" if config["probes"]["drift"]["of"] == "activations" else "before the activation"
 
 
 def seeds(config: dict[str, Any]) -> str:
@@ -80,14 +89,17 @@ def seeds(config: dict[str, Any]) -> str:
 
 def images(config: dict[str, Any]) -> str:
     """Write what the inputs are."""
-    return f"images {config['image_size']}x{config['image_size']}, inputs '{config['preprocessing']}'"
+    size = config["data"]["image_size"]
+    images = f"images {size}x{size}" if size else "images of their own size"
+    return f"{images}, inputs '{config['data']['preprocessing']}'"
 
 
 def scans(config: dict[str, Any]) -> str:
     """Write along what the landscape was scanned, how far and how often."""
-    sizes = np.array(config["step_multiples"]) * config["learning_rate"]
+    sizes = np.array(config["probes"]["landscape"]["step_multiples"]) * config["optimizer"]["learning_rate"]
+    every = config["schedule"]["probe_every"]
     return (
-        f"scans every {config['probe_every']} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along "
+        f"scans every {every} steps, {len(sizes)} step sizes {sizes.min():g} to {sizes.max():g} along "
         "minus the gradient, on the current batch with its own statistics"
     )
 

@@ -1,13 +1,13 @@
 """What the report is made of: each experiment with its data, its picture and its judged claims."""
 
 import contextlib
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments._command import catalogue, costs
 from experiments._evidence.claim import Claim
+from experiments._evidence.read import read_data
 from experiments._evidence.verdict import Judgement, judge
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -69,7 +69,7 @@ def _load_entry(figures: Path, name: str, problems: list[str]) -> Entry:
     file, data, picture = figures / f"{name}.json", None, None
     if file.exists():
         try:
-            data = _check(json.loads(file.read_text()), name)
+            data = _check(read_data(file), name)
         except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{file.name} cannot be read: {_one_line(error)}")
     if data is not None:

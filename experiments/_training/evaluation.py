@@ -15,16 +15,16 @@ def evaluate(
     config: RunConfig, trainer: train.Trainer, state: train.TrainState, dataset: data.Dataset
 ) -> dict[str, float]:
     """Return loss and accuracy of a state, `recalibrated_loss` and `recalibrated_accuracy` too where the run wants them."""
-    config, rngs = config.identity(), train.step_rngs(state)
+    rngs, noise = train.step_rngs(state), getattr(config.norm, "noise", None)
 
     def measured(variables: Variables) -> dict[str, float]:
-        rngs_in_tests = rngs if config.noise_in_tests else None
+        rngs_in_tests = rngs if noise and noise.in_tests else None
         metrics = train.evaluate(trainer, variables, dataset.test, rngs=rngs_in_tests)
         return {name: float(value) for name, value in metrics._asdict().items()}
 
     found = measured(state.variables)
-    if config.recalibrated_tests:
-        batches = _batches(dataset.train, config.batch_size)
+    if config.schedule.recalibrated_tests and config.norm.is_recalibrated:
+        batches = _batches(dataset.train, config.optimizer.batch_size)
         again = norms.recalibrate(trainer.model, state.variables, batches, rngs=rngs, show_progress=False)
         found |= {f"recalibrated_{name}": value for name, value in measured(again).items()}
     return found

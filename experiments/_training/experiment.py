@@ -4,7 +4,6 @@ A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from jax import Array
 
 from bnjax import sweep, train
 from bnjax.runs import run_folder
-from experiments._config import Options, RunConfig
+from experiments._config import Options, RunConfig, change
 from experiments._training.errors import config_errors
 from experiments._training.evaluation import evaluate
 from experiments._training.log import join_records, read_record, read_run
@@ -90,16 +89,17 @@ def _alike(nets: Iterable[_Net]) -> list[list[_Net]]:
     """Sort nets by what they are except for seed and learning rate: one program trains those that are alike."""
     groups: dict[RunConfig, list[_Net]] = {}
     for net in nets:
-        groups.setdefault(replace(net.config.identity(), learning_rate=1.0), []).append(net)
+        groups.setdefault(change(net.config.identity(), optimizer={"learning_rate": 1.0}), []).append(net)
     return [*groups.values()]
 
 
 def _make_group(nets: list[_Net]) -> sweep.Group:
     """Make the group of nets that are alike; a learning rate is part of a state."""
     config, task = nets[0].config, nets[0].task
+    schedule = config.schedule
     keys = jax.vmap(jax.random.key)(np.array([net.seed for net in nets], np.uint32))
     program = sweep.Program(tuple(range(len(nets))), _Same(task.stepper), {}, keys)
-    plan = sweep.make_plan(config.num_steps, config.probe_every, config.eval_every)
+    plan = sweep.make_plan(schedule.num_steps, schedule.probe_every, schedule.eval_every)
     return sweep.Group(program, plan, [_make_member(net) for net in nets], task.own_data, task.loss_scale)
 
 

@@ -2,18 +2,17 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import optax
-from flax import linen as nn
 from jax.sharding import Mesh
 
-from bnjax import data, linen, models, train
+from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
-from experiments._config import DeepLinearRun, MLPRun, RunConfig, VGGRun
+from experiments._config import DeepLinearRun, MLPRun, Optimizer, RunConfig, Schedule, VGGRun
 from experiments._training.probes import PROBES, Probe
 
 
@@ -50,85 +49,47 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
     Raises:
         ValueError: if the configuration cannot be run.
     """
-    _check_layers(config)
-    if isinstance(config, DeepLinearRun):
-        scale = float(config.batch_size)
-        load = partial(_draw, config.batch_size, config.width)
+    config.check_layers()
+    batch_size = config.optimizer.batch_size
+    if isinstance(config, VGGRun | MLPRun):
+        scale, images = 1.0, config.data
+        load = partial(_load, images.dataset, images.preprocessing, images.image_size, data_dir)
     else:
-        images: Any = config
-        scale = 1.0
-        load = partial(_load, images.dataset, images.preprocessing, getattr(images, "image_size", None), data_dir)
+        scale = float(batch_size)
+        load = partial(_draw, batch_size, config.model.width)
     stepper = _make_trainer(_as_trained(config), mesh)
-    trainer = stepper._replace(optimizer=_make_optimizer(config, scale))
-    check_shares(config.batch_size, mesh, trainer.axis)
-    probes = {name: PROBES[name](config, stepper, scale) for name in config.probes}
-    return Task(trainer, stepper, load, probes, scale, isinstance(config, DeepLinearRun))
-
-
-def _check_layers(config: RunConfig) -> None:
-    """Raise unless the layers that are measured are there."""
-    model = _describe_model(config)
-    num_layers, num_convolutions = model.num_layers, getattr(model, "num_convolutions", 0)
-    for name, probes in (("shift_layers", {"shift", "successive_gradients"}), ("drift_layers", {"drift"})):
-        layers = getattr(config, name)
-        if probes & {*config.probes} and max(layers) > num_layers:
-            raise ValueError(f"{name} must lie between 1 and {num_layers}, the weight layers there are, got {layers}.")
-    if "dummy_shift" in config.probes and config.shift_layers[0] > num_convolutions:
-        raise ValueError(
-            f"shift_layers must begin with one of the {num_convolutions} convolutions there are, where dummy_shift is "
-            f"measured, got {config.shift_layers}."
-        )
+    trainer = stepper._replace(optimizer=_make_optimizer(config.optimizer, scale))
+    check_shares(batch_size, mesh, trainer.axis)
+    probes = {probe.kind: PROBES[probe.kind](probe, config, stepper, scale) for probe in config.probes}
+    return Task(trainer, stepper, load, probes, scale, config.is_linear)
 
 
 def _as_trained(config: RunConfig) -> RunConfig:
     """Take what determines the program of a step: the learning rate is part of a state, and measurements change nothing."""
-    steps = {"num_steps": 1, "eval_every": 1, "probe_every": 1}
-    return replace(config, **steps, learning_rate=1.0, probes=(), recalibrated_tests=False).identity()
+    once = Schedule(num_steps=1, eval_every=1, probe_every=1)
+    optimizer = replace(config.optimizer, learning_rate=1.0)
+    return replace(config, schedule=once, optimizer=optimizer).measuring().identity()
 
 
 @cache
 def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     """Make the trainer of all configurations that are trained alike."""
     model = models.make_model(_describe_model(config))
-    loss = "squared_error" if isinstance(config, DeepLinearRun) else "cross_entropy"
-    return train.Trainer(model, _make_optimizer(config), config.batch_size, loss, mesh)
+    loss = "squared_error" if config.is_linear else "cross_entropy"
+    return train.Trainer(model, _make_optimizer(config.optimizer), config.optimizer.batch_size, loss, mesh)
 
 
-def _make_optimizer(config: RunConfig, scale: float = 1.0) -> optax.GradientTransformation:
+def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTransformation:
     """Make the optimiser; its learning rate is that of the mean over a batch."""
     # Steps of Adam do not grow with the gradient.
-    rate = config.learning_rate * (scale if config.optimizer == "sgd" else 1.0)
-    return train.make_optimizer(config.optimizer, rate, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-def make_norm(config: RunConfig) -> Callable[..., nn.Module] | None:
-    """Make the factory of a model's normalisers, None without any."""
-    statistics = {"momentum": config.norm_momentum, "epsilon": config.norm_epsilon}
-    noise = {
-        "noise": config.noise,
-        "strength": config.noise_strength,
-        "noise_in_evaluation": config.noise_in_tests,
-    }
-    lp_norm = partial(linen.LpNorm, center_first=config.norm_center_first, **statistics)
-    factories = {
-        "none": None,
-        "batch": partial(linen.BatchNorm, **statistics),
-        "noisy_batch": partial(linen.NoisyBatchNorm, **statistics, **noise),
-        "noise": partial(linen.Noise, **noise),
-        "relative_noise": partial(linen.Noise, relative=True, **noise),
-        "l1": partial(lp_norm, p=1),
-        "l2": partial(lp_norm, p=2),
-        "linf": partial(lp_norm, p="inf"),
-        "huber": partial(models.HuberBatchNorm, epsilon=config.norm_epsilon),
-    }
-    return factories[config.norm]
+    rate = config.learning_rate * (scale if config.name == "sgd" else 1.0)
+    return train.make_optimizer(config.name, rate, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def _describe_model(config: RunConfig) -> Any:
-    """Describe a run's model: what is named alike in both configurations, its normaliser, and its type."""
-    kind = _MODELS[config.kind]
-    alike = {field.name: getattr(config, field.name) for field in fields(kind) if hasattr(config, field.name)}
-    return kind(**{**alike, "norm": make_norm(config), "dtype": config.compute_dtype})
+    """Describe a run's model: its shape, its normaliser, and its type."""
+    added = {"norm": config.norm.make(), "norm_layers": config.norm.layers, "dtype": config.optimizer.compute_dtype}
+    return _MODELS[config.kind](**vars(config.model), **added)
 
 
 _LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait

@@ -8,14 +8,14 @@ Measured: preset cpu, three seeds, two cores, 2.5 minutes: between measurements 
 16 to 167 times as far without BN as with it. Preset paper waits for an accelerator.
 """
 
-from experiments._config import RunConfig, VGGRun
+from experiments._config import RunConfig, VGGRun, change
 from experiments._evidence.keep import drift, training
-from experiments._presets import CPU, DRIFT, PAPER, SMOKE, with_and_without
+from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, following, with_and_without
 
 PRESETS = {
-    "cpu": VGGRun(**CPU, **DRIFT),
-    "smoke": VGGRun(**SMOKE, **DRIFT),
-    "paper": VGGRun(**{**PAPER, **DRIFT, "drift_layers": (2, 3, 9, 11)}, seeds=(0, 1, 2)),
+    "cpu": following(CPU, 3, 8, 10),
+    "smoke": following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES),
+    "paper": following(change(PAPER, seeds=(0, 1, 2)), 2, 3, 9, 11, penalty=True),
 }
 
 KEEP = {"arms": {"train": training(250, "accuracy"), "drift": drift("successive", "cumulative", shapes=40)}}

@@ -23,8 +23,9 @@ from experiments.activation_drift.table import since
 
 def plot(data: dict[str, Any]) -> Figure:
     """Draw ridges, percentiles and drifts over training, a column per layer; below, the drifts of every layer and seed."""
-    arms, config = data["arms"], data["config"]
-    layers = [f"layer_{number}" for number in sorted(config["drift_layers"])]
+    arms, config, every = data["arms"], data["config"], data["config"]["schedule"]["probe_every"]
+    followed = config["probes"]["drift"]
+    layers = [f"layer_{number}" for number in sorted(followed["layers"])]
     columns = [_column(data, layer) for layer in layers]
     ridges, curves = ([list(row) for row in zip(*part, strict=True)] for part in zip(*columns, strict=True))
     tests = ", ".join(f"{NETS[net].label} {written(runs, TEST_ACCURACY.at_end())}" for net, runs in arms.items())
@@ -32,13 +33,17 @@ def plot(data: dict[str, Any]) -> Figure:
         f"{captions.network(config)}: {subject(config)}s over training",
         [Block("", ridges, height=4.4), Block("", curves, height=3.3), Block("", _summary(data, layers), height=3.4)],
         captions.recipe(config, data["preset"]),
-        [captions.images(config), f"test accuracy {tests}", f"measured every {config['probe_every']} steps"],
+        [
+            captions.images(config),
+            f"test accuracy {tests}",
+            f"measured every {every} steps",
+        ],
         [
             f"on training batches, {captions.place(config)}, normalised with BN",
             f"ridges ({BINS} bins, rebuilt from 40 quantiles) and percentiles: one unit, first seed",
         ],
         [
-            f"drift: medians over {config['drift_units']} units; lines: with range over seeds; dots: medians over steps",
+            f"drift: medians over {followed['units']} units; lines: with range over seeds; dots: medians over steps",
             "std, variance: the unit's own, before the change",
         ],
         captions.origin(data),

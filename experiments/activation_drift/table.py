@@ -19,7 +19,7 @@ _MOMENTS: dict[str, tuple[Any, bool]] = {
 
 def since(data: dict[str, Any]) -> dict[Since, str]:
     """Name what drifts are measured from."""
-    return {"successive": f"in {data['config']['probe_every']} steps", "cumulative": "from the start"}
+    return {"successive": f"in {data['config']['schedule']['probe_every']} steps", "cumulative": "from the start"}
 
 
 def summarise(data: dict[str, Any]) -> str:
@@ -39,7 +39,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 def findings(data: dict[str, Any]) -> str:
     """Describe how much steadier the moments are with batch norm, in absolute units and in the units' own."""
-    config = data["config"]
+    config, every = data["config"], data["config"]["schedule"]["probe_every"]
 
     def times(*moved: Any, relative: bool = False) -> str:
         low, _, high = ratios(data, "plain", "batch_norm", *moved, relative=relative)
@@ -47,7 +47,7 @@ def findings(data: dict[str, Any]) -> str:
 
     layers = layer_titles(layer_names(all_runs(data["arms"]), "drift"))
     found = (
-        f"From one measurement to the next, {config['probe_every']} steps, the mean of a {subject(config)} in layers {layers} "
+        f"From one measurement to the next, {every} steps, the mean of a {subject(config)} in layers {layers} "
         f"moves {times('mean')} without batch norm as with it, and its variance {times('variance')}. In units of each unit's "
         f"standard deviation the mean moves {times('mean', relative=True)}, and the whole distribution is "
         f"{times('wasserstein', 'cumulative')} from where it started."

@@ -42,7 +42,7 @@ _TESTS = 10_000
 
 def make_dataset(config: Any) -> Dataset:
     """Draw noise of the size of a configuration's data set."""
-    num, *shape = _SHAPES[config.dataset]
+    num, *shape = _SHAPES[config.data.dataset]
     rng, scale = np.random.default_rng(0), jnp.full(shape[-1], 1 / 255)
 
     def split(num: int) -> Split:
@@ -67,9 +67,9 @@ def make_programs(
     intervals: dict[str, float] = {}
     for name, probe in task.probes.items():
         programs[name] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
-        intervals[name] = config.probe_every
+        intervals[name] = config.schedule.probe_every
     programs["test"] = lambda: evaluate(config, task.stepper, state, dataset)
-    intervals["test"] = config.eval_every
+    intervals["test"] = config.schedule.eval_every
     programs["checkpoint"] = lambda: checkpoints.save(next(saved), state)
     return programs, intervals
 
@@ -92,7 +92,7 @@ def main() -> None:
     print(f"{'':24}{'':24}{'ms':>10}{'of the steps':>14}")
     for net, config in nets.items():
         with tempfile.TemporaryDirectory() as folder:
-            num_steps = arguments.steps or config.probe_every
+            num_steps = arguments.steps or config.schedule.probe_every
             programs, intervals = make_programs(replace(config, seeds=(0,)), num_steps, Path(folder))
             measure(programs, rounds=1, seconds=600)
             times = measure(programs, rounds=arguments.rounds, seconds=60)

@@ -9,9 +9,9 @@ VGG has 1.9 times the shift with BN at learning rate 0.1, 295 times at 0.01. Pre
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from experiments._config import DeepLinearRun, RunConfig, VGGRun, check
+from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check, check_numbers
 from experiments._evidence.keep import by_layer, training, whole
 from experiments._nets import learning_rate
 from experiments._presets import CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
@@ -33,14 +33,20 @@ class Config:
     vgg_optimizers: tuple[tuple[Literal["sgd", "adam"], float], ...] = (("sgd", 0.1), ("sgd", 0.01), ("adam", 1e-3))
     deep_linear_rates: tuple[float, ...] = (1e-6, 1e-7)
 
+    def __post_init__(self):
+        rule = "one or more different numbers > 0 and finite"
+        check_numbers(self, rule, lambda x: 0 < x < float("inf"), "deep_linear_rates")
 
-_VGG: dict[str, Any] = {"probes": ("shift", "dummy_shift")}
-_SMOKE = DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("shift",))
+
+def _vgg(preset: VGGRun) -> VGGRun:
+    return preset.measuring("shift", "dummy_shift")
+
+
 PRESETS = {
-    "cpu": Config(VGGRun(**CPU, **_VGG), DEEP_LINEAR),
-    "smoke": Config(VGGRun(**SMOKE, **_VGG), _SMOKE, vgg_optimizers=(("sgd", 0.1),)),
-    "mameli": Config(VGGRun(**MAMELI, **_VGG), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
-    "paper": Config(VGGRun(**PAPER, **_VGG, seeds=(0, 1, 2)), DEEP_LINEAR),
+    "cpu": Config(_vgg(CPU), DEEP_LINEAR),
+    "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
+    "mameli": Config(_vgg(MAMELI), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
+    "paper": Config(_vgg(change(PAPER, seeds=(0, 1, 2))), DEEP_LINEAR),
 }
 
 _SHIFT = by_layer("difference", "relative_difference", "cosine")
@@ -57,18 +63,19 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
         ValueError: if the probes would not measure what the figure needs.
     """
     vgg, linear = config.vgg, config.deep_linear
-    check({"shift", "dummy_shift"} <= {*vgg.probes}, "vgg.probes", "at least shift, dummy_shift", vgg.probes)
-    check("shift" in linear.probes, "deep_linear.probes", "at least shift", linear.probes)
+    needs = ("shift", "dummy_shift")
+    check({*needs} <= {*vgg.probes.kinds}, "vgg.probes", f"at least {', '.join(needs)}", vgg.probes.kinds)
+    check("shift" in linear.probes, "deep_linear.probes", "at least shift", linear.probes.kinds)
     vggs = {
-        learning_rate(rate, optimizer).arm(net): arm(run, optimizer=optimizer, learning_rate=rate)
+        learning_rate(rate, optimizer).arm(net): arm(run, optimizer={"name": optimizer, "learning_rate": rate})
         for optimizer, rate in config.vgg_optimizers
         for net, run in with_and_without(vgg).items()
     }
     # At their own learning rate they measure what other subjects need, too, and are trained once for all.
-    other = {"probes": ("shift",)}
+    own, alone = linear.optimizer.learning_rate, linear.measuring("shift")
     linears = {
-        learning_rate(rate).arm(net): arm(run, learning_rate=rate, **({} if rate == linear.learning_rate else other))
+        learning_rate(rate).arm(net): arm(run, optimizer={"learning_rate": rate})
         for rate in config.deep_linear_rates
-        for net, run in with_and_without(linear).items()
+        for net, run in with_and_without(linear if rate == own else alone).items()
     }
     return {"arms": vggs, "deep_linear": linears}

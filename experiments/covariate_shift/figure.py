@@ -22,6 +22,7 @@ _AXES["cosine"] = {"ylabel": "cosine", "scale": "linear", "ylim": (-1.08, 1.08),
 def plot(data: dict[str, Any]) -> Figure:
     """Draw training, shift, relative shift and cosine of each net, and the shift as Mameli's repository measures it."""
     vgg, linear = data["config"]["vgg"], data["config"]["deep_linear"]
+    measured = sorted({net["schedule"]["probe_every"] for net in (vgg, linear)})
     blocks = [_block(vgg, name, arms, _of_vgg(arms)) for name, arms in settings(data["arms"]).items()]
     for name, arms in settings(data["deep_linear"]).items():
         look: Any = {"title": "Training loss", "ylabel": "half the squared error, over all examples"}
@@ -30,11 +31,14 @@ def plot(data: dict[str, Any]) -> Figure:
         "Internal covariate shift: a layer's gradient G, and G' when the layers before it have taken their step",
         blocks,
         ["second net: as in Mameli's repository, G' is of a net that shares only the convolutions' weights"],
-        [*captions.recipe(vgg, data["preset"], learning_rate=False)[:-1], f"batches of {vgg['batch_size']}"],
+        [
+            *captions.recipe(vgg, data["preset"], learning_rate=False)[:-1],
+            f"batches of {vgg['optimizer']['batch_size']}",
+        ],
         [captions.deep_linear(linear)],
         ["|G - G'|: l2 norm over the layer's weights, in units of the loss (of the VGG nats) per unit of weight"],
         [
-            f"measured every {' and '.join(map(str, sorted({vgg['probe_every'], linear['probe_every']})))} steps",
+            f"measured every {' and '.join(map(str, measured))} steps",
             f"lines: medians, bands: {captions.bands(vgg)}",
         ],
         captions.origin(data),
@@ -46,7 +50,7 @@ def _block(config: dict[str, Any], setting: str, arms: Arms, first: Sequence[Pan
     """Draw shift, relative shift and cosine in a column per layer, beside a first column."""
     rows = []
     for panel, name in zip(first, SHIFT, strict=True):
-        layers = {layer: f"Layer {layer}" * (name == "difference") for layer in config["shift_layers"][:2]}
+        layers = {layer: f"Layer {layer}" * (name == "difference") for layer in config["probes"]["shift"]["layers"][:2]}
         curves = [Curves(arms, [Line(shift(n, name))], title=title, **_AXES[name]) for n, title in layers.items()]
         rows.append([panel, *curves])
     return Block(f"{capital(captions.network(config))}: {describe(setting)}", rows, height=1.9)

@@ -21,7 +21,7 @@ def summarise(data: dict[str, Any]) -> str:
         ("arms", "vgg", "VGG", {"test accuracy": TEST_ACCURACY.at_end()}, second),
         ("deep_linear", "deep_linear", "Deep linear network", {"training loss at the end": TRAIN_LOSS.at_end()}, {}),
     ):
-        layers = data["config"][net]["shift_layers"]
+        layers = data["config"][net]["probes"]["shift"]["layers"]
         shifts = {f"layer {layer}, {words}": shift(layer, name) for layer in layers for name, words in SHIFT.items()}
         rows = end | {words: quantity.median() for words, quantity in (shifts | more).items()}
         for setting, arms in settings(data[group]).items():
@@ -34,7 +34,7 @@ def summarise(data: dict[str, Any]) -> str:
 def findings(data: dict[str, Any]) -> str:
     """Describe in each setting how many times as much shift there is with batch norm, and what the second net adds."""
     vgg, linear = (settings(data[group]) for group in ("arms", "deep_linear"))
-    layer, last = data["config"]["vgg"]["shift_layers"][0], data["config"]["deep_linear"]["shift_layers"][-1]
+    (layer, *_), (*_, last) = (data["config"][net]["probes"]["shift"]["layers"] for net in ("vgg", "deep_linear"))
     times, cosine = shift(layer).median().over(*_BOTH), shift(last, "cosine").median()
     ratios = [
         f"{TIMES.written(median(times.of({'arms': arms}).values()))} ({describe(at)})" for at, arms in vgg.items()

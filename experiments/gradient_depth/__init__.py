@@ -13,9 +13,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import MLPRun, RunConfig, check, check_numbers
+from bnjax.models.shapes import MLPShape
+from experiments._config import BatchNorm, Images, MLPRun, Optimizer, RunConfig, Schedule, change, check, check_numbers
 from experiments._nets import Setting
-from experiments._presets import arm, with_and_without
+from experiments._presets import fields_of, with_and_without
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Config(MLPRun):
     """A perceptron of several depths, and the deepest one from weights of several scales.
 
     Attributes:
-        depths: hidden layers of each net; they take the place of `hidden`, whose first number is their width.
-        scales: factors of the initial weights, 1 among them, which take the place of `kernel_scale`.
+        depths: hidden layers of each net; they take the place of the model's, whose first number is their width.
+        scales: factors of the initial weights, 1 among them, which take the place of the model's.
     """
 
     depths: tuple[int, ...] = (10, 30, 50)
@@ -36,19 +37,30 @@ class Config(MLPRun):
         rule = "different numbers > 0 and finite, 1 among them"
         check_numbers(self, rule, lambda x: 0 < x < float("inf") and 1 in self.scales, "scales")
 
+    def check_layers(self, prefix: str = "") -> None:
+        """Check nothing: every net has its own depth, and is measured in all of its layers."""
 
-_NET: Any = {"hidden": (256,), "activation": "relu", "kernel_init": "he_normal", "kernel_scale": 1.0}
-_TRAINING: Any = {"preprocessing": "meanstd", "norm_epsilon": 1e-5, "learning_rate": 0.01, "batch_size": 256}
-_RUN = {**_NET, **_TRAINING, "probes": ("successive_gradients",)}
-# What is measured at a step is the state before it.
-_STEPS: Any = {"num_steps": 101, "eval_every": 100, "probe_every": 100}
-_FEW_STEPS: Any = {"num_steps": 11, "eval_every": 10, "probe_every": 10}
-_SMOKE = {**_RUN, **_FEW_STEPS, "dataset": "digits", "hidden": (16,), "batch_size": 64}
+
+_RUN = MLPRun(
+    model=MLPShape(hidden=(256,), activation="relu", kernel_init="he_normal"),
+    data=Images("mnist", "meanstd"),
+    norm=BatchNorm(momentum=0.99),
+    optimizer=Optimizer(learning_rate=0.01, batch_size=256),
+    # What is measured at a step is the state before it.
+    schedule=Schedule(num_steps=101, eval_every=100, probe_every=100),
+).measuring("successive_gradients")
+_SMOKE = change(
+    _RUN,
+    model={"hidden": (16,)},
+    data={"dataset": "digits"},
+    optimizer={"batch_size": 64},
+    schedule=Schedule(num_steps=11, eval_every=10, probe_every=10),
+)
 
 PRESETS = {
-    "cpu": Config(**_RUN, **_STEPS, seeds=(0, 1, 2)),
-    "smoke": Config(**_SMOKE, depths=(4, 8), scales=(0.5, 1.0)),
-    "paper": Config(**_RUN, **_STEPS, seeds=tuple(range(10))),
+    "cpu": Config(**fields_of(change(_RUN, seeds=(0, 1, 2)))),
+    "smoke": Config(**fields_of(_SMOKE), depths=(4, 8), scales=(0.5, 1.0)),
+    "paper": Config(**fields_of(change(_RUN, seeds=tuple(range(10))))),
 }
 
 
@@ -59,12 +71,14 @@ def setting(depth: float, scale: float = 1) -> Setting:
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets: every depth at scale 1, and the deepest net at every scale."""
-    check("successive_gradients" in config.probes, "probes", "at least successive_gradients", config.probes)
+    kinds = config.probes.kinds
+    check("successive_gradients" in kinds, "probes", "at least successive_gradients", kinds)
     arms = {}
     for depth, scale in itertools.product(config.depths, config.scales):
         if scale == 1 or depth == max(config.depths):
-            changes = {"hidden": config.hidden[:1] * depth, "shift_layers": tuple(range(1, depth + 2))}
-            nets = with_and_without(arm(config, kernel_scale=scale, **changes))
+            model = {"hidden": config.model.hidden[:1] * depth, "kernel_scale": scale}
+            layers = {"successive_gradients": {"layers": tuple(range(1, depth + 2))}}
+            nets = with_and_without(change(config, model=model, probes=layers))
             arms |= {setting(depth, scale).arm(net): run for net, run in nets.items()}
     return {"arms": arms}
 

@@ -15,17 +15,23 @@ from experiments.gradient_depth.claims import GROWTH, by_setting, norms_at
 
 def plot(data: dict[str, Any]) -> Figure:
     """Draw the gradient by layer of the deepest nets, at initialisation and later, and its growth in nets of all depths."""
-    config, later = data["config"], data["config"]["probe_every"]
+    config, later = data["config"], data["config"]["schedule"]["probe_every"]
     scales = sorted(config["scales"], key=lambda scale: (scale != 1, scale))
     looks: dict[str, float] = dict(zip(("-", "--", ":", "-."), scales, strict=False))
     return make_figure(
-        f"Perceptrons on {captions.DATASETS[config['dataset']]}: how large gradients are, layer by layer",
+        f"Perceptrons on {captions.DATASETS[config['data']['dataset']]}: how large gradients are, layer by layer",
         [
             Block("", [[_by_layer(data, "plain", 0, looks), _growth(data)]]),
             Block("", [[_by_layer(data, "batch_norm", step, looks) for step in (0, later)]], share=True),
         ],
-        [f"{config['hidden'][0]} {config['activation']} units per layer", *captions.recipe(config, data["preset"])],
-        [f"weights: {config['kernel_init']}", f"by layer: {max(config['depths'])} hidden layers and the output layer"],
+        [
+            f"{config['model']['hidden'][0]} {config['model']['activation']} units per layer",
+            *captions.recipe(config, data["preset"]),
+        ],
+        [
+            f"weights: {config['model']['kernel_init']}",
+            f"by layer: {max(config['depths'])} hidden layers and the output layer",
+        ],
         ["lines: medians, bands: range over seeds", "growth: geometric mean from the last hidden layer to layer 2"],
         captions.origin(data),
         marks=[mark(f"weights x {scale:g}", "", look) for look, scale in looks.items()],
@@ -47,7 +53,7 @@ def _growth(data: dict[str, Any]) -> Dots:
     return Dots(
         next(iter(columns.values())),
         columns,
-        {_when(step): GROWTH.median(step, step) for step in (0, data["config"]["probe_every"])},
+        {_when(step): GROWTH.median(step, step) for step in (0, data["config"]["schedule"]["probe_every"])},
         title="Growth per layer, towards the input",
         xlabel="hidden layers, and scale of the initial weights",
         ylabel="factor per layer",

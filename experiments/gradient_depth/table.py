@@ -12,7 +12,7 @@ from experiments.gradient_depth.claims import GROWTH, LAST, SECOND, TO_SECOND, b
 
 def summarise(data: dict[str, Any]) -> str:
     """Put norms and their growth into a table, a row for each net."""
-    later = data["config"]["probe_every"]
+    later = data["config"]["schedule"]["probe_every"]
     columns = {"layer 2": SECOND.median(0, 0), "last hidden": LAST.median(0, 0)}
     growths = {"growth": GROWTH.median(0, 0), f"growth, step {later}": GROWTH.median(later, later)}
     lines = [
@@ -26,7 +26,7 @@ def summarise(data: dict[str, Any]) -> str:
 def findings(data: dict[str, Any]) -> str:
     """Describe how gradients grow with batch norm, and what their size depends on without."""
     config = data["config"]
-    deepest, scales, later = max(config["depths"]), sorted(config["scales"]), config["probe_every"]
+    deepest, scales, later = max(config["depths"]), sorted(config["scales"]), config["schedule"]["probe_every"]
 
     def listed(measure: Measure, net: str = "batch_norm", *some: float) -> str:
         runs = [data["arms"][setting(deepest, scale).arm(net)] for scale in some or scales]

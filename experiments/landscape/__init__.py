@@ -16,9 +16,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import DeepLinearRun, RunConfig, VGGRun, check
+from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check
 from experiments._evidence.keep import by_layer, scans, training, whole
-from experiments._presets import ALX, CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._presets import (
+    ALX,
+    CPU,
+    DEEP_LINEAR,
+    MAMELI,
+    PAPER,
+    SMOKE,
+    SMOKE_DEEP_LINEAR,
+    SMOKE_MULTIPLES,
+    arm,
+    scanning,
+    with_and_without,
+)
 
 
 @dataclass(frozen=True)
@@ -50,28 +62,34 @@ class Config:
 
 
 _PROBES = ("landscape", "random_direction", "successive_gradients")
-_SMOKE_DEEP_LINEAR = DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",))
 _SGD_RATES = (0.05, 0.1, 0.2)  # of Kevin-LD's replication; those with Adam are of AlexeyGB's
 # Adam's learning rates are a hundredth of SGD's; the scans go as far.
 _ADAM_STEPS = (50.0, 100.0, 200.0, 400.0)
 
 
-def _vgg(preset: dict[str, Any], **changes: Any) -> VGGRun:
-    return VGGRun(**{**preset, **changes}, probes=_PROBES)
+def _vgg(preset: VGGRun, **changes: Any) -> VGGRun:
+    return change(preset.measuring(*_PROBES), **changes)
 
 
+_CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50))
+_ALX = _vgg(ALX, optimizer={"learning_rate": 1e-3}, schedule={"probe_every": 130})
 PRESETS = {
-    "cpu": Config(_vgg(CPU, num_steps=1500, eval_every=500), DEEP_LINEAR, rates=_SGD_RATES, rates_steps=1000),
-    "smoke": Config(_vgg(SMOKE), _SMOKE_DEEP_LINEAR, (0.25, 2.0), rates=(0.05, 0.2)),
+    "cpu": Config(_CPU, DEEP_LINEAR, rates=_SGD_RATES, rates_steps=1000),
+    "smoke": Config(
+        scanning(_vgg(SMOKE), step_multiples=SMOKE_MULTIPLES),
+        SMOKE_DEEP_LINEAR.measuring("landscape"),
+        (0.25, 2.0),
+        rates=(0.05, 0.2),
+    ),
     "mameli": Config(_vgg(MAMELI), DEEP_LINEAR),
     "alx": Config(
-        _vgg(ALX, learning_rate=1e-3, probe_every=130, step_multiples=_ADAM_STEPS),
+        scanning(_ALX, step_multiples=_ADAM_STEPS),
         DEEP_LINEAR,
         (25.0, *_ADAM_STEPS),
         rates=(1e-4, 5e-4, 1e-3, 2e-3),
-        rates_steps=ALX["num_steps"],
+        rates_steps=ALX.schedule.num_steps,
     ),
-    "paper": Config(_vgg(PAPER, seeds=(0, 1, 2)), DEEP_LINEAR, rates=_SGD_RATES),
+    "paper": Config(scanning(_vgg(PAPER, seeds=(0, 1, 2)), penalty=True), DEEP_LINEAR, rates=_SGD_RATES),
 }
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
@@ -91,12 +109,12 @@ KEEP = {
 
 def rate_arms(config: Config) -> dict[str, RunConfig]:
     """Name the nets of several learning rates, by net and learning rate; of their gradients, the last layer's is compared."""
-    from bnjax.models import VGGConfig
-
-    steps, last = min(config.rates_steps, config.vgg.num_steps), VGGConfig(depth=config.vgg.depth).num_layers
-    run = arm(config.vgg, num_steps=steps, probes=("successive_gradients",), shift_layers=(last,))
+    steps = min(config.rates_steps, config.vgg.schedule.num_steps)
+    last = {"layers": (config.vgg.model.num_layers,)}
+    alone = config.vgg.measuring("successive_gradients")
+    run = change(alone, schedule={"num_steps": steps}, probes={"successive_gradients": last})
     return {
-        f"{net}_{rate:g}": arm(net_run, learning_rate=rate)
+        f"{net}_{rate:g}": arm(net_run, optimizer={"learning_rate": rate})
         for rate in config.rates
         for net, net_run in with_and_without(run).items()
     }
@@ -104,11 +122,11 @@ def rate_arms(config: Config) -> dict[str, RunConfig]:
 
 def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
     """Name all nets; raise ValueError where what the figure needs would not be measured."""
-    check({*_PROBES} <= {*config.vgg.probes}, "vgg.probes", f"at least {', '.join(_PROBES)}", config.vgg.probes)
-    measured = config.deep_linear.probes
-    check("landscape" in measured, "deep_linear.probes", "at least landscape", measured)
+    kinds, measured = config.vgg.probes.kinds, config.deep_linear.probes
+    check({*_PROBES} <= {*kinds}, "vgg.probes", f"at least {', '.join(_PROBES)}", kinds)
+    check("landscape" in measured, "deep_linear.probes", "at least landscape", measured.kinds)
     # Scanned from a smaller step on.
-    short = arm(config.vgg, step_multiples=config.short_multiples, probes=("landscape",))
+    short = scanning(config.vgg.measuring("landscape"), step_multiples=config.short_multiples)
     return {
         "arms": with_and_without(config.vgg),
         "short": with_and_without(short),

@@ -78,7 +78,7 @@ RELATIVE_CHANGE = Quantity(
 _RANGE, _CHANGE, _SMOOTHNESS = (
     quantity.median(*_EARLY) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE, q.SMOOTHNESS)
 )
-_FIRST = q.LOWEST_LOSS.median(last=0).each("plain").where(**{"vgg.probe_penalty": True})
+_FIRST = q.LOWEST_LOSS.median(last=0).each("plain").where("vgg.probes.landscape.penalty", True, "probe penalty")
 _EQUAL_STEPS, _EQUAL_PROGRESS = (band(kind, "width").median(*_EARLY) for kind in ("same_step", "same_progress"))
 _END = q.SMOOTHNESS.late(0.05)
 

@@ -45,10 +45,11 @@ def plot(data: dict[str, Any]) -> Figure:
 
 def _along_gradient(data: dict[str, Any]) -> Block:
     """Show accuracy, loss, gradient and smoothness along minus the gradient; with the last, what may set its level."""
-    config, rate = data["config"]["vgg"], data["config"]["vgg"]["learning_rate"]
+    config = data["config"]["vgg"]
+    rate, multiples = config["optimizer"]["learning_rate"], config["probes"]["landscape"]["step_multiples"]
     levels = {
         "2 / learning rate": q.edge_of_stability(config),
-        "1 / smallest step": 1 / (rate * min(config["step_multiples"])),
+        "1 / smallest step": 1 / (rate * min(multiples)),
         "1 / smallest step of dotted scans": 1 / (rate * min(data["config"]["short_multiples"])),
     }
     loss, predictiveness, smoothness = along_gradient(data["arms"], config, data["short"], levels)
@@ -158,5 +159,5 @@ def _deep_linear(data: dict[str, Any]) -> Block:
         _both(data["deep_linear"], q.HIGHEST_LOSS, "Largest loss of a scan", "half the squared error"),
         *_changes(data["deep_linear"], config, "loss", levels=edge),
     ]
-    rate = Format("g").number(config["learning_rate"])
+    rate = Format("g").number(config["optimizer"]["learning_rate"])
     return Block(f"{captions.network(config).capitalize()}, learning rate {rate}", [row])

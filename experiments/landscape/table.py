@@ -72,7 +72,7 @@ def _rates(data: dict[str, Any]) -> list[str]:
 
 def findings(data: dict[str, Any]) -> str:
     """Describe how much more varies without batch norm, and what the plateau of the effective smoothness is."""
-    steps = (80, min(3500, data["config"]["vgg"]["num_steps"]))
+    steps = (80, min(3500, data["config"]["vgg"]["schedule"]["num_steps"]))
     loss, change = (_ratio(quantity.median(*steps), data) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE))
     rates = ""
     if data.get("multirun"):

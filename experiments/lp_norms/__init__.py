@@ -11,11 +11,21 @@ Preset paper waits for an accelerator.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from experiments._config import DeepLinearRun, RunConfig, VGGRun, check
+from experiments._config import DeepLinearRun, LpNorm, RunConfig, VGGRun, change, check
 from experiments._evidence.keep import drift, scans, training
-from experiments._presets import CPU, DEEP_LINEAR, DRIFT, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._presets import (
+    CPU,
+    DEEP_LINEAR,
+    PAPER,
+    SMOKE,
+    SMOKE_DEEP_LINEAR,
+    SMOKE_MULTIPLES,
+    arm,
+    following,
+    with_and_without,
+)
 
 
 @dataclass(frozen=True)
@@ -26,24 +36,27 @@ class Config:
         vgg: the VGG.
         deep_linear: the deep linear network; each seed draws a linear map of its own.
         lp_probe_every: steps between the scans of deep linear networks with an lp norm.
+        center_first: subtract the mean before taking the lp norm; with p = 2 this is batch norm.
     """
 
     vgg: VGGRun
     deep_linear: DeepLinearRun
     lp_probe_every: int = 250
+    center_first: bool = False
 
     def __post_init__(self):
-        every, scanned = self.deep_linear.eval_every, self.lp_probe_every
-        rule = f"at least 1, and a divisor of deep_linear.eval_every, {every}"
+        every, scanned = self.deep_linear.schedule.eval_every, self.lp_probe_every
+        rule = f"at least 1, and a divisor of deep_linear.schedule.eval_every, {every}"
         check(scanned >= 1 and every % scanned == 0, "lp_probe_every", rule, scanned)
 
 
+_SMOKE = following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)
 PRESETS = {
-    "cpu": Config(VGGRun(**CPU, **DRIFT), DEEP_LINEAR),
-    "smoke": Config(VGGRun(**SMOKE, **DRIFT), DeepLinearRun(**SMOKE_DEEP_LINEAR, probes=("landscape",)), 20),
-    "paper": Config(VGGRun(**{**PAPER, **DRIFT, "drift_layers": (2, 9, 11)}, seeds=(0, 1, 2)), DEEP_LINEAR),
+    "cpu": Config(following(CPU, 3, 8, 10), DEEP_LINEAR),
+    "smoke": Config(_SMOKE, SMOKE_DEEP_LINEAR.measuring("landscape"), 20),
+    "paper": Config(following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 11, penalty=True), DEEP_LINEAR),
 }
-NORMS = ("l1", "l2", "linf")
+NORMS: dict[str, Literal[1, 2, "inf"]] = {"l1": 1, "l2": 2, "linf": "inf"}
 
 KEEP = {
     "arms": {
@@ -58,10 +71,18 @@ KEEP = {
 def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
     """Name all nets; raise ValueError where what the figure needs would not be measured."""
     vgg, deep = config.vgg, config.deep_linear
-    check("landscape" in deep.probes, "deep_linear.probes", "at least landscape", deep.probes)
-    check({"landscape", "drift"} <= {*vgg.probes}, "vgg.probes", "at least landscape, drift", vgg.probes)
-    return {"arms": _arms(vgg), "deep_linear": _arms(deep, probes=("landscape",), probe_every=config.lp_probe_every)}
+    check("landscape" in deep.probes, "deep_linear.probes", "at least landscape", deep.probes.kinds)
+    needs = ("landscape", "drift")
+    check({*needs} <= {*vgg.probes.kinds}, "vgg.probes", f"at least {', '.join(needs)}", vgg.probes.kinds)
+    rarely = change(deep.measuring("landscape"), schedule={"probe_every": config.lp_probe_every})
+    return {
+        "arms": with_and_without(vgg) | _lp(config, vgg),
+        "deep_linear": with_and_without(deep) | _lp(config, rarely),
+    }
 
 
-def _arms(config: RunConfig, **changes: Any) -> dict[str, RunConfig]:
-    return {**with_and_without(config), **{norm: arm(config, norm=norm, **changes) for norm in NORMS}}
+def _lp(config: Config, run: RunConfig) -> dict[str, RunConfig]:
+    """Name the nets with an lp norm."""
+    return {
+        net: arm(run, norm=LpNorm.like(run.norm, p=p, center_first=config.center_first)) for net, p in NORMS.items()
+    }

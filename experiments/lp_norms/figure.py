@@ -19,6 +19,7 @@ def plot(data: dict[str, Any]) -> Figure:
     """Draw accuracy and landscape of the VGGs, losses and landscape of the deep linear networks, and distributions."""
     arms, deep, vgg, linear = data["arms"], data["deep_linear"], data["config"]["vgg"], data["config"]["deep_linear"]
     draws, title = {NETS[net].short: {net: runs} for net, runs in deep.items()}, "Final loss, each draw"
+    every, centred = linear["schedule"]["probe_every"], [captions.LP_CENTRED] * data["config"]["center_first"]
     change = f"gradient change, {captions.length(vgg)} (nats/unit)"
     upper = [
         Accuracy(arms),
@@ -37,12 +38,12 @@ def plot(data: dict[str, Any]) -> Figure:
             Block("Deep linear network", [lower]),
             Block("VGG: distributions of a unit", [_distributions(data)], height=5, share=True),
         ],
-        [captions.network(vgg), *captions.recipe(vgg, data["preset"])],
-        [captions.images(vgg), f"scans every {vgg['probe_every']} steps", f"bands: {captions.bands(vgg)}"],
-        [captions.deep_linear(linear), f"learning rate {linear['learning_rate']:g}"],
+        [captions.network(vgg), *captions.recipe(vgg, data["preset"]), *centred],
+        [captions.images(vgg), f"scans every {vgg['schedule']['probe_every']} steps", f"bands: {captions.bands(vgg)}"],
+        [captions.deep_linear(linear), f"learning rate {linear['optimizer']['learning_rate']:g}"],
         [
-            f"{linear['width']} units each; scans every {linear['probe_every']} steps, with lp norms every "
-            f"{data['config'].get('lp_probe_every', linear['probe_every'])}; loss summed over all examples; bars: medians"
+            f"{linear['model']['width']} units each; scans every {every} steps, with lp norms every "
+            f"{data['config'].get('lp_probe_every', every)}; loss summed over all examples; bars: medians"
         ],
         [f"ridges: {BINS} bins, one unit, first seed"],
         captions.origin(data),

@@ -36,18 +36,19 @@ _ROWS = {
 def plot(data: dict[str, Any]) -> Figure:
     """Draw test error, percentiles over training, and how steady their medians are, in both settings."""
     config = data["config"]["ioffe"]
+    widths = "-".join(map(str, config["model"]["hidden"]))
     recipes = [
         [
             f"{SETTINGS[group]}: {captions.recipe(recipe, data['preset'])[-1]}",
-            f"inputs '{recipe['preprocessing']}'",
-            f"weights N(0, {recipe['kernel_scale']:g}²)",
+            f"inputs '{recipe['data']['preprocessing']}'",
+            f"weights N(0, {recipe['model']['kernel_scale']:g}²)",
         ]
         for group, recipe in data["config"].items()
     ]
     title, lines = "All units together, Huber", [_percentile(0, 1.3), _percentile(1, 2.2), _percentile(2, 1.3)]
     layer = Curves(data["huber"], lines, title=title, ylabel="pre-activations", scale="linear")
     return make_figure(
-        f"MLP {'-'.join(map(str, config['hidden']))} of {config['activation']}s on {captions.DATASETS[config['dataset']]}, "
+        f"MLP {widths} of {config['model']['activation']}s on {captions.DATASETS[config['data']['dataset']]}, "
         "with and without batch norm",
         [
             Block("", [[_error(data, group) for group in SETTINGS]]),
@@ -65,7 +66,7 @@ def plot(data: dict[str, Any]) -> Figure:
 
 def _error(data: dict[str, Any], group: str) -> Curves:
     """Show the share of test images that are misclassified, and what was published."""
-    title, is_mnist = f"Test error, {SETTINGS[group]}", data["config"][group]["dataset"] == "mnist"
+    title, is_mnist = f"Test error, {SETTINGS[group]}", data["config"][group]["data"]["dataset"] == "mnist"
     points = {net: (_STEPS[at], [100 - x for x in row]) for (at, net), row in _ACCURACIES.items() if at == group}
     published = Published(_SOURCES[group], points) if is_mnist else None
     return Curves(data[group], [Line(_ERROR)], title=title, ylabel="test error (%)", published=published)

@@ -42,7 +42,8 @@ def summarise(data: dict[str, Any]) -> str:
 
 def findings(data: dict[str, Any]) -> str:
     """Describe the accuracy in both settings, and how far the median of a unit moves."""
-    num_steps, short = data["config"]["ioffe"]["num_steps"], Format("z.2g")
+    num_steps, huber_steps = (data["config"][group]["schedule"]["num_steps"] for group in ("ioffe", "huber"))
+    short = Format("z.2g")
     early = min(4000, num_steps // 2)
     tests = {
         net: f"{written(runs, TEST_ACCURACY.at(early))} and {written(runs, TEST_ACCURACY.at_end())}"
@@ -59,7 +60,7 @@ def findings(data: dict[str, Any]) -> str:
         f"{tests['batch_norm']} with batch norm, and {tests['plain']} without; the median of a pre-activation in the last "
         f"hidden layer moves over a range of {moves('batch_norm', 'batch')} with batch norm when mini-batches normalise it, of "
         f"{moves('batch_norm', 'running')} when running averages do, which lag behind, and of {moves('plain', 'running')} "
-        f"without batch norm. In Huber's setting, the test accuracy after {data['config']['huber']['num_steps']:,} steps is "
+        f"without batch norm. In Huber's setting, the test accuracy after {huber_steps:,} steps is "
         f"{huber['plain']} without batch norm, {huber['huber']} with his, whose variance is too small, and "
         f"{huber['batch_norm']} with the usual one, while the spread over all units changes by {widths['plain']}, "
         f"{widths['huber']} and {widths['batch_norm']}."

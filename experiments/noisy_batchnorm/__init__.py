@@ -10,12 +10,12 @@ Measured: preset cpu, three seeds, two cores, 19 minutes: after 1,000 steps trai
 deviation. Preset paper waits for an accelerator.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments._config import RunConfig, VGGRun, check_numbers
+from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_numbers
 from experiments._evidence.keep import drift, training
-from experiments._presets import CPU, DRIFT, PAPER, SMOKE, arm, with_and_without
+from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, arm, fields_of, following, with_and_without
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,24 @@ class Config(VGGRun):
     """A VGG with noise of several strengths.
 
     Attributes:
-        noise_strengths: beside `noise_strength`, those with which the noisy nets are trained from the first seed alone.
+        noise: of the noisy nets.
+        noise_strengths: besides the noise's own, those with which the noisy nets are trained from the first seed alone.
     """
 
+    noise: Noise = Noise()
     noise_strengths: tuple[float, ...] = (0.5, 2.0, 4.0)
 
     def __post_init__(self):
         super().__post_init__()
-        rule = f"one or more different numbers >= 0 and finite, none of them {self.noise_strength:g}"
-        check_numbers(self, rule, lambda x: 0 <= x < float("inf") and x != self.noise_strength, "noise_strengths")
+        rule = f"one or more different numbers >= 0 and finite, none of them {self.noise.strength:g}"
+        check_numbers(self, rule, lambda x: 0 <= x < float("inf") and x != self.noise.strength, "noise_strengths")
 
 
+_PAPER = following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 12, penalty=True)
 PRESETS = {
-    "cpu": Config(**CPU, **DRIFT),
-    "smoke": Config(**SMOKE, **DRIFT, noise_strengths=(4.0,)),
-    "paper": Config(**{**PAPER, **DRIFT, "drift_layers": (2, 9, 12)}, seeds=(0, 1, 2)),
+    "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
+    "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)), noise_strengths=(4.0,)),
+    "paper": Config(**fields_of(_PAPER)),
 }
 
 NOISY = ("noisy_batch", "noise", "relative_noise")
@@ -50,18 +53,24 @@ KEEP = {
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets with noise of the usual strength and without noise, and those with other strengths, from one seed."""
-    noisy = {norm: arm(config, norm=norm) for norm in NOISY}
+
+    def noisy(kind: str, noise: Noise) -> RunConfig:
+        return arm(config, norm=Norm.choices()[kind].like(config.norm, noise=noise))
+
     sweep = {
-        f"{norm}_{strength:g}": arm(config, norm=norm, noise_strength=strength, probes=(), seeds=config.seeds[:1])
-        for norm in NOISY
+        f"{kind}_{strength:g}": replace(
+            noisy(kind, replace(config.noise, strength=strength)).measuring(), seeds=config.seeds[:1]
+        )
+        for kind in NOISY
         for strength in config.noise_strengths
     }
-    return {"arms": {**with_and_without(config), **noisy}, "sweep": sweep}
+    arms = {**with_and_without(config), **{kind: noisy(kind, config.noise) for kind in NOISY}}
+    return {"arms": arms, "sweep": sweep}
 
 
 def by_strength(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Sort the runs by the strength of the noise, ascending, then by its kind; of none they are those without noise."""
-    arms, usual = data["arms"], data["config"]["noise_strength"]
+    arms, usual = data["arms"], data["config"]["noise"]["strength"]
     columns = {"none": {norm: arms["batch_norm" if norm == "noisy_batch" else "plain"] for norm in NOISY}}
     for strength in sorted({usual, *data["config"]["noise_strengths"]}):
         columns[f"{strength:g}"] = {norm: data["sweep"].get(f"{norm}_{strength:g}", arms[norm]) for norm in NOISY}

@@ -17,7 +17,7 @@ from experiments.noisy_batchnorm import NOISY, by_strength
 
 def plot(data: dict[str, Any]) -> Figure:
     """Draw accuracy and what the strength of the noise does to it; below, how far means and variances move."""
-    arms, config = data["arms"], data["config"]
+    arms, config, every = data["arms"], data["config"], data["config"]["schedule"]["probe_every"]
     drifts = [[_drift(data, moment, relative) for relative in (False, True)] for moment in ("mean", "variance")]
     return make_figure(
         f"{captions.network(config)}: noise at every step, with and without batch norm",
@@ -25,14 +25,14 @@ def plot(data: dict[str, Any]) -> Figure:
         captions.recipe(config, data["preset"]),
         [
             captions.images(config),
-            f"noise '{config['noise']}' in training{' and tests' * config.get('noise_in_tests', False)}",
+            f"noise '{config['noise']['name']}' in training{' and tests' * config['noise']['in_tests']}",
         ],
         [
             "each unit and step has a mean and a scale of the noise of its own; scaled noise: in units of each unit's std",
             f"other strengths: {plural(max(map(len, data['sweep'].values())), 'seed')}",
         ],
         [
-            f"drift: of {subject(config)}s, noise included, between measurements {config['probe_every']} steps apart",
+            f"drift: of {subject(config)}s, noise included, between measurements {every} steps apart",
             "dots: median over units, steps and seeds",
             "lines: range over seeds",
             "shades: middle 80 % of the steps",

@@ -25,7 +25,7 @@ def summarise(data: dict[str, Any]) -> str:
             "",
             *accuracies(named),
             f"Medians over {seeds(data['config'])}; nets that are named with a strength of their noise have one seed.",
-            f"Training is with noise, tests are with{'' if data['config'].get('noise_in_tests') else 'out'} it.",
+            f"Training is with noise, tests are with{'' if data['config']['noise']['in_tests'] else 'out'} it.",
             "",
             "How far the mean of a unit moves between two measurements:",
             *by_net(nets, drifts),
@@ -36,17 +36,18 @@ def summarise(data: dict[str, Any]) -> str:
 
 def findings(data: dict[str, Any]) -> str:
     """Describe what the noise does to accuracy, and to the stability of the activations."""
-    config, layers = data["config"], layer_names(all_runs(data["arms"]), "drift")
+    config, schedule = data["config"], data["config"]["schedule"]
+    layers = layer_names(all_runs(data["arms"]), "drift")
     train = {net: written(runs, TRAIN_ACCURACY.at_end(50)) for net, runs in data["arms"].items()}
     test = {net: written(runs, TEST_ACCURACY.at_end()) for net, runs in data["arms"].items()}
     moves, in_stds = (ratios(data, "noisy_batch", "plain", "mean", relative=relative) for relative in (False, True))
     found = (
-        f"After {config['num_steps']:,} steps the training accuracy is {train['noisy_batch']} with noisy batch norm, "
+        f"After {schedule['num_steps']:,} steps the training accuracy is {train['noisy_batch']} with noisy batch norm, "
         f"{train['batch_norm']} with batch norm and {train['plain']} without; the same noise leaves the plain net at "
         f"{train['noise']}, and noise in units of each unit's own standard deviation at {train['relative_noise']}. With "
-        f"running statistics of noisy activations, and with{'' if config.get('noise_in_tests') else 'out'} the noise, noisy "
+        f"running statistics of noisy activations, and with{'' if config['noise']['in_tests'] else 'out'} the noise, noisy "
         f"batch norm has a test accuracy of {test['noisy_batch']}, batch norm of {test['batch_norm']}. In "
-        f"{config['probe_every']} steps the mean of a {subject(config)} in layers {layer_titles(layers)} moves "
+        f"{schedule['probe_every']} steps the mean of a {subject(config)} in layers {layer_titles(layers)} moves "
         f"{TIMES.number(moves.low)} to {TIMES.number(moves.high)} times as far with noisy batch norm as without batch norm, "
         f"{TIMES.number(in_stds.low)} to {TIMES.number(in_stds.high)} times in units of each unit's own standard deviation."
     )

@@ -8,22 +8,20 @@ Measured: on two CPU cores in about a minute, 400 steps, one seed: test accuracy
 
 from typing import Any
 
-from experiments._config import VGGRun
+from experiments._config import Schedule, VGGRun, change
 from experiments._evidence.keep import whole
-from experiments._presets import SMOKE, with_and_without
+from experiments._presets import SMOKE, SMOKE_MULTIPLES, scanning, with_and_without
 
+_CPU = change(
+    VGGRun().measuring("landscape"),
+    data={"dataset": "digits"},
+    model={"width": 0.125},
+    optimizer={"batch_size": 64},
+    schedule=Schedule(num_steps=400, eval_every=40, probe_every=20),
+)
 PRESETS = {
-    "cpu": VGGRun(
-        probes=("landscape",),
-        dataset="digits",
-        width=0.125,
-        batch_size=64,
-        num_steps=400,
-        eval_every=40,
-        probe_every=20,
-        step_multiples=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
-    ),
-    "smoke": VGGRun(**SMOKE, probes=("landscape",)),
+    "cpu": scanning(_CPU, step_multiples=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)),
+    "smoke": scanning(SMOKE.measuring("landscape"), step_multiples=SMOKE_MULTIPLES),
 }
 KEEP: dict[str, Any] = {"arms": {"train": whole, "landscape": whole}}
 

@@ -14,9 +14,10 @@ norm, gradient and curvature shrink at the first layer only. Preset paper has no
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-from experiments._config import check, check_images, check_numbers
+from bnjax.models.shapes import MLPShape
+from experiments._config import BatchNorm, Images, Optimizer, change, check, check_numbers
+from experiments._config.runs import check_batch
 
 
 @dataclass(frozen=True)
@@ -24,39 +25,34 @@ class Config:
     """A multilayer perceptron, trained without batch norm, which is then inserted, and trained with it.
 
     Attributes:
-        dataset: mnist must be prepared in the data folder; digits and synthetic are always there.
-        preprocessing: pixels to [0, 1] (unit), to [-1, 1] (half), or to mean 0 and std 1 per channel (meanstd).
-        hidden: features of each hidden layer, from the input on.
-        activation: of the hidden layers, after batch norm.
-        kernel_init: initialisation of the weights; biases start at 0.
-        norm_momentum: share of the running statistics that is kept at each step, of the net trained with batch norm.
-        norm_epsilon: added to the variance while it is trained; the theorems are checked with 0.
-        learning_rate: of SGD, for both nets.
-        batch_size: examples per step, and per check: the checks take the batch of the step about to be taken.
+        model: the perceptron; batch norm stands before the activation.
+        data: the images.
+        norm: of the net trained with it; the theorems are checked with epsilon 0.
+        optimizer: of both nets; the checks take the batch of the step about to be taken.
         check_steps: steps at which everything is checked, ascending from 0; the last one ends the training.
         epsilons: with each of these Theorem 4.1 is checked once more, as the inequality that it then is.
         seeds: each gives one run of each net.
     """
 
-    dataset: Literal["mnist", "digits", "synthetic"] = "mnist"
-    preprocessing: Literal["unit", "half", "meanstd"] = "meanstd"
-    hidden: tuple[int, ...] = (100, 100, 100)
-    activation: Literal["relu", "tanh", "sigmoid", "elu"] = "relu"
-    kernel_init: Literal["he_normal", "xavier_uniform", "xavier_normal"] = "he_normal"
-    norm_momentum: float = 0.9
-    norm_epsilon: float = 1e-5
-    learning_rate: float = 0.1
-    batch_size: int = 128
+    model: MLPShape = MLPShape(activation="relu", kernel_init="he_normal")
+    data: Images = Images("mnist")
+    norm: BatchNorm = BatchNorm()
+    optimizer: Optimizer = Optimizer()
     check_steps: tuple[int, ...] = (0, 10, 100, 300, 1000, 3000)
     epsilons: tuple[float, ...] = (1e-3, 1.0)
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self):
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "norm_epsilon", "learning_rate")
-        check(0 <= self.norm_momentum < 1, "norm_momentum", "in [0, 1)", self.norm_momentum)
-        check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
-        check_images(self)
-        check(bool(self.hidden) and min(self.hidden) >= 1, "hidden", "one or more numbers from 1", self.hidden)
+        check(self.model.norm_position == "before", "model.norm_position", "before", self.model.norm_position)
+        check(self.norm.layers == "all", "norm.layers", "all", self.norm.layers)
+        check(
+            self.optimizer.compute_dtype == "float32",
+            "optimizer.compute_dtype",
+            "float32",
+            self.optimizer.compute_dtype,
+        )
+        check(self.optimizer.batch_size >= 2, "optimizer.batch_size", "at least 2", self.optimizer.batch_size)
+        check_batch(self.data, self.optimizer.batch_size, "optimizer.batch_size")
         steps = self.check_steps
         rises = all(before < after for before, after in itertools.pairwise(steps))
         check(bool(steps) and steps[0] == 0 and rises, "check_steps", "0 and more numbers, ascending", steps)
@@ -67,7 +63,12 @@ class Config:
 
 PRESETS = {
     "cpu": Config(),
-    "smoke": Config(dataset="digits", hidden=(12, 10), batch_size=32, check_steps=(0, 5, 40), seeds=(0, 1)),
+    "smoke": change(
+        Config(check_steps=(0, 5, 40), seeds=(0, 1)),
+        data={"dataset": "digits"},
+        model={"hidden": (12, 10)},
+        optimizer={"batch_size": 32},
+    ),
     # Twice the seeds, twenty epochs, and more checks on the way.
     "paper": Config(check_steps=(0, 3, 10, 30, 100, 300, 1000, 3000, 9360), seeds=tuple(range(6))),
 }

@@ -21,8 +21,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 def plot(data: dict[str, Any]) -> Figure:
     """Draw errors and shares per statement, the gradient that is removed, and shares and ratios over training."""
     config, arms = data["config"], q.shown(data)
-    widths = "-".join(map(str, config["hidden"]))
-    activation = {"relu": "ReLU", "elu": "ELU"}.get(config["activation"], config["activation"])
+    widths = "-".join(map(str, config["model"]["hidden"]))
+    activation = {"relu": "ReLU", "elu": "ELU"}.get(config["model"]["activation"], config["model"]["activation"])
     active = spread(q.share("active", "units").of(run) for run in data["arms"]["plain"]).low
     errors = {"title": "Equalities: largest error", "xlabel": "relative error, over units, layers and steps"}
     errors |= {"levels": {"accepted below": q.ACCEPTED}, "ylim": (1e-17, 1e-7)}
@@ -33,7 +33,7 @@ def plot(data: dict[str, Any]) -> Figure:
     line: Any = {"scale": "percent", "line": 0.5}
     condition = Curves(arms, [Line(smoother, "o-")], config["check_steps"], title=title, ylabel=label, **line)
     return make_figure(
-        f"The theorems on a real network: MLP {widths}, {activation}, on {captions.DATASETS[config['dataset']]}",
+        f"The theorems on a real network: MLP {widths}, {activation}, on {captions.DATASETS[config['data']['dataset']]}",
         [
             # Rows of their own: the names in the first one leave the others their width.
             Block("", [[equalities, statements]]),
@@ -48,7 +48,7 @@ def plot(data: dict[str, Any]) -> Figure:
         [
             f"preset {data['preset']}",
             captions.seeds(config),
-            f"SGD, learning rate {config['learning_rate']:g}, batches of {config['batch_size']}",
+            f"SGD, learning rate {config['optimizer']['learning_rate']:g}, batches of {config['optimizer']['batch_size']}",
             "checks in float64 with epsilon 0, on the batch of the next step",
         ],
         [f"at least {100 * active:.0f} % of the units have a gradient", *captions.origin(data, "training and checks")],
@@ -76,7 +76,7 @@ def _removed(data: dict[str, Any]) -> Histogram:
 
 def _ratios(data: dict[str, Any], words: str, label: str) -> Curves:
     """Show a ratio over training, a line per net and layer."""
-    layers = range(1, len(data["config"]["hidden"]) + 1)
+    layers = range(1, len(data["config"]["model"]["hidden"]) + 1)
     ratios = [q.ratio(q.RATIOS[label], layer) for layer in layers]
     looks = [f"{_MARKERS[i % len(_MARKERS)]}-" for i in range(len(ratios))]
     values = np.concatenate([of_layer.curve(run)[1] for of_layer in ratios for run in all_runs(data["arms"])])

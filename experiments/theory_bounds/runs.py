@@ -40,7 +40,12 @@ def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
             raise ValueError("distributed must be left out: these nets are trained and checked on one device.")
         if options.batching not in ("auto", "threads"):
             raise ValueError(f"batching must be threads here, or left out, got {options.batching}.")
-        dataset = data.load(config.dataset, preprocessing=config.preprocessing, data_dir=options.data_dir)
+        dataset = data.load(
+            config.data.dataset,
+            preprocessing=config.data.preprocessing,
+            image_size=config.data.image_size,
+            data_dir=options.data_dir,
+        )
         _refuse_older(folder)
     folders = {arm: [folder / f"{arm}-seed{seed}" for seed in config.seeds] for arm in SHOWN}
     options = replace(options, batching="threads")
@@ -88,8 +93,9 @@ def _make_group(config: Config, dataset: data.Dataset, arm: str, folders: list[P
 
 def _make_trainer(config: Config, arm: str) -> train.Trainer:
     """Make what trains a net."""
-    model = make_model(config, _layers(config) if arm == "batch_norm" else (), config.norm_epsilon)
-    return train.Trainer(model, train.make_optimizer("sgd", config.learning_rate), config.batch_size)
+    model, o = make_model(config, _layers(config) if arm == "batch_norm" else (), config.norm.epsilon), config.optimizer
+    optimizer = train.make_optimizer(o.name, o.learning_rate, momentum=o.momentum, weight_decay=o.weight_decay)
+    return train.Trainer(model, optimizer, o.batch_size)
 
 
 def _test(trainer: train.Trainer, state: train.TrainState, split: data.Split) -> dict[str, Any]:
@@ -130,13 +136,12 @@ def _as_kept(curves: dict[str, Any]) -> dict[str, Any]:
 @cache
 def make_model(config: Config, norm_layers: tuple[int, ...], epsilon: float) -> Model:
     """Make the network with batch norm after some of its layers; the same one for the same arguments, compiled once."""
-    norm = partial(linen.BatchNorm, momentum=config.norm_momentum, epsilon=epsilon) if norm_layers else None
-    shape = {"hidden": config.hidden, "activation": config.activation, "kernel_init": config.kernel_init}
-    return models.make_model(models.MLPConfig(**shape, norm=norm, norm_layers=norm_layers or "all"))
+    norm = partial(linen.BatchNorm, momentum=config.norm.momentum, epsilon=epsilon) if norm_layers else None
+    return models.make_model(models.MLPConfig(**vars(config.model), norm=norm, norm_layers=norm_layers or "all"))
 
 
 def _layers(config: Config) -> tuple[int, ...]:
-    return tuple(range(1, len(config.hidden) + 1))
+    return tuple(range(1, len(config.model.hidden) + 1))
 
 
 def check_layer(
@@ -156,7 +161,7 @@ def check_layer(
         model = make_model(config, norm_layers, 0.0)
         site, errors = (model, layer, variables, batch), {}
         if arm == "plain":
-            plain = make_model(config, (), config.norm_epsilon)
+            plain = make_model(config, (), config.norm.epsilon)
             inserted = layer_checks.insert_batch_norm(plain, layer, variables, batch)
             site = (model, layer, inserted, batch)
             errors = layer_checks.check_insertion(plain, model, layer, variables, inserted, batch)

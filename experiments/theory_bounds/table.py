@@ -14,7 +14,10 @@ from experiments.theory_bounds.quantities import EQUALITIES, RATIOS, STATEMENTS,
 def summarise(data: dict[str, Any]) -> str:
     """Put errors, shares and ratios into a table: a row for each, a column for each net."""
     nets = {NETS[net].label: runs for net, runs in shown(data).items()}
-    layers, steps = range(1, len(data["config"]["hidden"]) + 1), ", ".join(map(str, data["config"]["check_steps"]))
+    layers, steps = (
+        range(1, len(data["config"]["model"]["hidden"]) + 1),
+        ", ".join(map(str, data["config"]["check_steps"])),
+    )
     rows: dict[str, list[str]] = {"Largest relative error": []}
     rows |= {f"  {label}": [_worst(runs, name) for runs in nets.values()] for label, name in EQUALITIES.items()}
     rows["Share (range over seeds)"] = []

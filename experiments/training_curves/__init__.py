@@ -12,9 +12,9 @@ Measured: preset cpu, three seeds, two cores, 8 minutes: after 1,000 steps at le
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import RunConfig, VGGRun, check_numbers
+from experiments._config import BatchNorm, NoNorm, RunConfig, VGGRun, change, check_numbers
 from experiments._evidence.keep import whole
-from experiments._presets import ALX, CPU, MAMELI, PAPER, SMOKE, arm
+from experiments._presets import ALX, CPU, MAMELI, PAPER, SMOKE, arm, fields_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Config(VGGRun):
     """A VGG with and without batch norm, at several learning rates.
 
     Attributes:
-        learning_rates: of which each net is trained with every one; they take the place of `learning_rate`.
+        learning_rates: of which each net is trained with every one; they take the place of the optimiser's.
     """
 
     learning_rates: tuple[float, ...] = (0.01, 0.1, 0.5)
@@ -33,23 +33,26 @@ class Config(VGGRun):
         check_numbers(self, rule, lambda x: 0 < x < float("inf"), "learning_rates")
 
 
+_TWICE = {"recalibrated_tests": True}
+_MAMELI = change(MAMELI, norm={"layers": "all"}, schedule=_TWICE)
 PRESETS = {
-    "cpu": Config(**CPU),
-    "smoke": Config(**SMOKE, learning_rates=(0.1, 0.5)),
-    "mameli": Config(**{**MAMELI, "norm_layers": "all"}, learning_rates=(0.01,), recalibrated_tests=True),
-    "alx": Config(**ALX, learning_rates=(5e-4, 1e-3, 3e-3), recalibrated_tests=True),
-    "paper": Config(**PAPER, seeds=(0, 1, 2), recalibrated_tests=True),
+    "cpu": Config(**fields_of(CPU)),
+    "smoke": Config(**fields_of(SMOKE), learning_rates=(0.1, 0.5)),
+    "mameli": Config(**fields_of(_MAMELI), learning_rates=(0.01,)),
+    "alx": Config(**fields_of(change(ALX, schedule=_TWICE)), learning_rates=(5e-4, 1e-3, 3e-3)),
+    "paper": Config(**fields_of(change(PAPER, seeds=(0, 1, 2), schedule=_TWICE))),
 }
 
-NETS = {"plain": {"norm": "none"}, "batch_norm": {}, "batch_norm_4": {"norm_layers": (4,)}}
+NETS = ("plain", "batch_norm", "batch_norm_4")
 KEEP: dict[str, Any] = {"arms": {"train": whole}}
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name every net and learning rate."""
+    norms = dict(zip(NETS, (NoNorm(), config.norm, BatchNorm.like(config.norm, layers=(4,))), strict=True))
     arms = {
-        f"{net}_{rate:g}": arm(config, learning_rate=rate, **changes)
+        f"{net}_{rate:g}": arm(config, norm=norm, optimizer={"learning_rate": rate})
         for rate in config.learning_rates
-        for net, changes in NETS.items()
+        for net, norm in norms.items()
     }
     return {"arms": arms}

@@ -22,7 +22,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 def findings(data: dict[str, Any]) -> str:
     """Describe how well the nets did at each learning rate, and how fast."""
-    rates, num_steps = settings(data["arms"], NETS), data["config"]["num_steps"]
+    rates, num_steps = settings(data["arms"], NETS), data["config"]["schedule"]["num_steps"]
 
     def listed(net: str) -> str:
         return listing(written(nets[net], TEST_ACCURACY.at_end()) for nets in rates.values())

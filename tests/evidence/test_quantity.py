@@ -167,8 +167,8 @@ def test_words_and_units_come_from_the_measure():
 
 def test_the_edge_of_stability():
     """Gradient descent is unstable beyond 2 / learning rate; of Adam it is not known."""
-    assert edge_of_stability({"learning_rate": 0.1}) == 20
-    assert math.isnan(edge_of_stability({"learning_rate": 0.1, "optimizer": "adam"}))
+    assert edge_of_stability({"optimizer": {"name": "sgd", "learning_rate": 0.1}}) == 20
+    assert math.isnan(edge_of_stability({"optimizer": {"name": "adam", "learning_rate": 0.1}}))
 
 
 def test_recorded_numbers_that_are_not_finite_become_nan():

@@ -23,7 +23,7 @@ from experiments._nets import learning_rate
 
 END, BEST = TEST_ACCURACY.at_end(), TEST_ACCURACY.highest()
 DATA = {
-    "config": {"head": "512", "vgg": {"probe_penalty": True}},
+    "config": {"model": {"head": "512"}},
     "arms": {
         "plain": [make_run(0, [0.8]), make_run(1, [0.6]), make_run(7, [0.2])],
         "batch_norm": [make_run(1, [0.3]), make_run(0, [0.2])],
@@ -84,10 +84,10 @@ def test_what_the_data_do_not_hold():
     with pytest.raises(NotInDataError, match="these data have no runs of noisy BN"):
         END.each("noisy_batch").of(DATA)
     with pytest.raises(NotInDataError, match="needs head mameli"):
-        END.each("plain").where(head="mameli").of(DATA)
-    assert END.each("plain").where(**{"head": "512", "vgg.probe_penalty": True}).of(DATA)
+        END.each("plain").where("model.head", "mameli", "head mameli").of(DATA)
+    assert END.each("plain").where("model.head", "512", "head 512").of(DATA)
     with pytest.raises(NotInDataError, match=r"needs probe penalty$"):
-        END.each("plain").where(**{"vgg.probe_penalty": True}).of({"config": {}})
+        END.each("plain").where("vgg.probes.landscape.penalty", True, "probe penalty").of({"config": {}})
 
 
 def test_division_keeps_what_is_infinite_and_what_is_missing():

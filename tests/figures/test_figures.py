@@ -5,8 +5,8 @@ from conftest import ROOT
 from drawn import assert_readable
 from matplotlib.figure import Figure
 
-from bnjax.runs import read_json
 from experiments._command import catalogue
+from experiments._evidence.read import read_data
 
 
 def test_the_check_of_texts_sees_what_is_wrong():
@@ -26,7 +26,7 @@ def test_the_check_of_texts_sees_what_is_wrong():
 )
 def test_the_experiments_figure_is_readable(experiment, lines):
     """What lines and colours mean stands above the axes, not in them."""
-    figure = catalogue.part(experiment, "figure").plot(read_json(ROOT / "figures" / f"{experiment}.json"))
+    figure = catalogue.part(experiment, "figure").plot(read_data(ROOT / "figures" / f"{experiment}.json"))
     assert_readable(figure)
     assert all(panel.get_legend() is None for panel in figure.axes)
     (legend,) = figure.legends

@@ -11,7 +11,7 @@ probe        what a probe is, and what all of them need
 from experiments._training.probes import drift, gradients, landscape, percentiles, shift
 from experiments._training.probes.probe import Probe as Probe
 
-# Each is made from (config, trainer, loss_scale).
+# Each is made from (settings, config, trainer, loss_scale).
 PROBES = {
     "landscape": landscape.make_scan,
     "random_direction": landscape.make_random_scan,

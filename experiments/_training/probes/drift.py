@@ -9,7 +9,7 @@ import numpy as np
 
 from bnjax import probes, train
 from bnjax.data import Split
-from experiments._config import RunConfig
+from experiments._config import Drift, RunConfig
 from experiments._training.probes.probe import Probe, Record, as_lists, columns
 
 _NUM_QUANTILES = 40
@@ -17,8 +17,8 @@ _KEPT = ("mean", "variance", "percentiles", "outlier_share")
 _SHIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_wasserstein")
 
 
-def make_drift(config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
-    """Follow some units of each layer of `drift_layers` on the training batches, before the activation or behind it.
+def make_drift(settings: Drift, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
+    """Follow some units of each layer on the training batches, before the activation or behind it.
 
     A record has the statistics of every layer; collected are, per layer and step, moments and percentiles of each unit, the
     histogram and quantiles of the first one, and how far each has moved since the last record and since the first.
@@ -27,7 +27,8 @@ def make_drift(config: RunConfig, trainer: train.Trainer, _loss_scale: float) ->
     def measure(state: train.TrainState, split: Split) -> Record:
         batch = train.current_batch(trainer, state, split)
         return jax.tree.map(
-            lambda values: np.asarray(values).tolist(), _statistics(trainer, state, batch, _plan(config, state.params))
+            lambda values: np.asarray(values).tolist(),
+            _statistics(trainer, state, batch, _plan(settings, config, state.params)),
         )
 
     return Probe(measure, _collect)
@@ -42,18 +43,17 @@ class _Layer(NamedTuple):
     units: tuple[int, ...]
 
 
-def _plan(config: RunConfig, params: Any) -> tuple[_Layer, ...]:
+def _plan(settings: Drift, config: RunConfig, params: Any) -> tuple[_Layer, ...]:
     """List what is followed, units drawn once, the same for every net and seed."""
     plan = []
-    for layer in config.drift_layers:
+    for layer in settings.layers:
         weights = next(name for name in (f"conv_{layer}", f"dense_{layer}") if name in params)
         features = params[weights]["kernel"].shape[-1]
-        units = np.random.default_rng(layer).permutation(features)[: config.drift_units]
-        is_normalised = config.norm != "none" and (config.norm_layers == "all" or layer in config.norm_layers)
+        units = np.random.default_rng(layer).permutation(features)[: settings.units]
         last = max(int(name.split("_")[1]) for name in params if name.startswith(("conv_", "dense_")))
-        has_norm = is_normalised and (layer < last or config.kind == "deep_linear")
-        is_behind = config.drift_of == "activations" and layer < last
-        activation = getattr(config, "activation", "relu") if is_behind else "identity"
+        has_norm = config.norm.follows(layer) and (layer < last or config.is_linear)
+        is_behind = settings.of == "activations" and layer < last
+        activation = getattr(config.model, "activation", "relu") if is_behind else "identity"
         plan.append(_Layer(layer, f"norm_{layer}" if has_norm else weights, activation, tuple(map(int, units))))
     return tuple(plan)
 

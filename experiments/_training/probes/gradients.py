@@ -2,16 +2,18 @@
 
 from bnjax import probes, train
 from bnjax.data import Split
-from experiments._config import RunConfig
+from experiments._config import RunConfig, SuccessiveGradients
 from experiments._training.probes.probe import Probe, Record, by_layer, make_loss_fn, take_step
 
 
-def make_comparison(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Compare the gradients of the next two steps: of each layer of `shift_layers`, its weights alone, and of everything.
+def make_comparison(
+    settings: SuccessiveGradients, _config: RunConfig, trainer: train.Trainer, loss_scale: float
+) -> Probe:
+    """Compare the gradients of the next two steps: of some layers, their weights alone, and of everything.
 
     The sum norm of a layer is what the seed repository calls gradient predictiveness.
     """
-    layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in config.shift_layers}
+    layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in settings.layers}
 
     def gradient(state: train.TrainState, split: Split) -> tuple:
         batch = train.current_batch(trainer, state, split)

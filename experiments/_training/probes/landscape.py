@@ -6,41 +6,47 @@ import optax
 from bnjax import probes, train
 from bnjax.data import Split
 from bnjax.types import LossFn, Params
-from experiments._config import RunConfig
+from experiments._config import Landscape, RunConfig
 from experiments._training.probes.probe import Probe, Record
 
 
-def make_scan(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Scan along minus the gradient; lengths of steps are those of the optimiser's step times `step_multiples`."""
-    sizes = tuple(loss_scale * config.learning_rate * multiple for multiple in config.step_multiples)
+def make_scan(settings: Landscape, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+    """Scan along minus the gradient; lengths of steps are those of the optimiser's step times the multiples."""
+    sizes = _step_sizes(settings, config, loss_scale)
 
     def measure(state: train.TrainState, split: Split) -> Record:
-        loss_fn = _loss_fn(config, trainer, state, split)
-        scan = probes.scan_line(loss_fn, state.params, step_sizes=sizes, norm=config.probe_norm)
+        loss_fn = _loss_fn(settings, config, trainer, state, split)
+        scan = probes.scan_line(loss_fn, state.params, step_sizes=sizes, norm=settings.norm)
         return _record(scan, loss_scale)
 
     return Probe(measure)
 
 
-def make_random_scan(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+def make_random_scan(settings: Landscape, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Scan along a random direction, a new one at every step, that is as long as the gradient."""
-    sizes = tuple(loss_scale * config.learning_rate * multiple for multiple in config.step_multiples)
+    sizes = _step_sizes(settings, config, loss_scale)
 
     def measure(state: train.TrainState, split: Split) -> Record:
-        loss_fn = _loss_fn(config, trainer, state, split)
+        loss_fn = _loss_fn(settings, config, trainer, state, split)
         key = jax.random.fold_in(jax.random.fold_in(state.key, 4), state.step)
         direction = _as_long(
             probes.directions.random(key, state.params), probes.directions.gradient(loss_fn, state.params)
         )
-        scan = probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes, norm=config.probe_norm)
+        scan = probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes, norm=settings.norm)
         return _record(scan, loss_scale)
 
     return Probe(measure)
 
 
-def _loss_fn(config: RunConfig, trainer: train.Trainer, state: train.TrainState, split: Split) -> LossFn:
+def _step_sizes(settings: Landscape, config: RunConfig, loss_scale: float) -> tuple[float, ...]:
+    return tuple(loss_scale * config.optimizer.learning_rate * multiple for multiple in settings.step_multiples)
+
+
+def _loss_fn(
+    settings: Landscape, config: RunConfig, trainer: train.Trainer, state: train.TrainState, split: Split
+) -> LossFn:
     """Make the loss that is scanned."""
-    return train.current_loss_fn(trainer, state, split, l2=config.weight_decay if config.probe_penalty else 0.0)
+    return train.current_loss_fn(trainer, state, split, l2=config.optimizer.weight_decay if settings.penalty else 0.0)
 
 
 @jax.jit

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from bnjax import probes, train
 from bnjax.data import Split, take_batch
-from experiments._config import RunConfig
+from experiments._config import Percentiles, RunConfig
 from experiments._training.probes.probe import Probe, Record
 
 LEVELS = (15, 50, 85)
@@ -21,7 +21,7 @@ _NOISE_WINDOW = 1000
 _MAX_IMAGES = 2000
 
 
-def make_percentiles(config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
+def make_percentiles(_settings: Percentiles, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
     """Follow percentiles of the last hidden layer, before the activation, on up to 2,000 test images.
 
     The images are the same at every step, and normalised in two ways: by running statistics, as in evaluation, and by those of
@@ -32,7 +32,7 @@ def make_percentiles(config: RunConfig, trainer: train.Trainer, _loss_scale: flo
 
     def measure(state: train.TrainState, split: Split) -> Record:
         last = max(int(name.split("_")[1]) for name in state.params if name.startswith("dense_")) - 1
-        has_norm = config.norm != "none" and (config.norm_layers == "all" or last in config.norm_layers)
+        has_norm = config.norm.follows(last)
         found = _outputs(trainer, state, split, f"{'norm' if has_norm else 'dense'}_{last}", has_norm)
         record: Record = {}
         for name, values in ((name, np.asarray(values, np.float64)) for name, values in found.items()):

@@ -9,7 +9,7 @@ from jax import Array
 from bnjax import probes, train
 from bnjax.data import Split
 from bnjax.types import Batch, Params
-from experiments._config import RunConfig
+from experiments._config import DummyShift, RunConfig, Shift
 from experiments._training.probes.probe import (
     Probe,
     Record,
@@ -21,13 +21,13 @@ from experiments._training.probes.probe import (
 )
 
 
-def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+def make_shift(settings: Shift, _config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Measure Definition 2.1 of Santurkar et al. 2018, with the step that the optimiser is about to take.
 
     Gradients are those of the weights alone; of earlier layers everything moves, biases and normalisers too, unless
-    `shift_weights_only` says otherwise.
+    `weights_only` says otherwise.
     """
-    names = [f"layer_{n}" for n in config.shift_layers]
+    names = [f"layer_{n}" for n in settings.layers]
 
     def measure(state: train.TrainState, split: Split) -> Record:
         batch = train.current_batch(trainer, state, split)
@@ -39,7 +39,7 @@ def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> 
             update,
             {f"layer_{n}": layer_pattern(n) for n in weight_layers(state.params)},
             of=names,
-            moved="kernel$" if config.shift_weights_only else None,
+            moved="kernel$" if settings.weights_only else None,
             compared="kernel$",
         )
         return {
@@ -53,15 +53,15 @@ def make_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> 
     return Probe(measure, by_layer)
 
 
-def make_dummy_shift(config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
+def make_dummy_shift(settings: DummyShift, _config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Measure as the repository of Mameli's article does, and the same without any step.
 
     A second net has the kernels of the convolutions, but biases, normalisers and classifier of its own random initialisation.
     The measured layer's kernel gradient of the net is compared with that of the second net, once its convolutions up to and
-    including that layer have taken their step: the first layer of `shift_layers`. "zero_step" is the same comparison when none
+    including that layer have taken their step. "zero_step" is the same comparison when none
     of them has: what of the measure is not shift at all.
     """
-    layer = config.shift_layers[0]
+    layer = settings.layer
 
     def measure(state: train.TrainState, split: Split) -> Record:
         batch = train.current_batch(trainer, state, split)

@@ -1,0 +1,141 @@
+"""The shapes of the models: what a network is without its normaliser.
+
+Imports nothing heavy, so that a command line answers at once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
+XavierInit = Literal["xavier_uniform", "xavier_normal"]
+Activation = Literal["sigmoid", "relu", "tanh", "elu"]
+NormPosition = Literal["before", "after"]
+Depth = Literal["A", "13", "16"]
+Head = Literal["512", "4096", "mameli"]
+
+# Convolutions per stage; a stage ends with 2x2 max-pooling.
+STAGES: dict[Depth, tuple[int, ...]] = {"A": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3)}
+
+
+@dataclass(frozen=True)
+class VGGShape:
+    """The shape of a VGG, a convolutional network for images.
+
+    Attributes:
+        depth: "A" has 8 convolutions, "13" has 10 and "16" has 13; three dense layers follow.
+        head: hidden width of the dense layers, 512 or 4096, on the flattened map; "mameli" is 4096 on a map averaged or
+            copied to 7x7, with dropout 0.5 after both hidden layers.
+        width: multiplies the number of features of every layer except the last.
+        kernel_init: initialisation of convolutions and dense layers; biases start at 0.
+    """
+
+    depth: Depth = "A"
+    head: Head = "512"
+    width: float = 1.0
+    kernel_init: XavierInit = "xavier_uniform"
+
+    def __post_init__(self):
+        check_choices(self, depth=Depth, head=Head, kernel_init=XavierInit)
+        if not 1 <= 64 * self.width < math.inf:
+            raise ValueError(
+                f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."
+            )
+
+    @property
+    def num_convolutions(self) -> int:
+        """Convolutions, which come first."""
+        return sum(STAGES[self.depth])
+
+    @property
+    def num_layers(self) -> int:
+        """Weight layers: convolutions and dense layers."""
+        return self.num_convolutions + 3
+
+    @property
+    def num_normalised(self) -> int:
+        """Weight layers that a normaliser can follow: all except the last."""
+        return self.num_layers - 1
+
+
+@dataclass(frozen=True)
+class MLPShape:
+    """The shape of a multilayer perceptron, by default that of Ioffe & Szegedy 2015, Sec. 4.1.
+
+    The paper draws its weights from a small Gaussian: `kernel_init="normal"`, with a `kernel_scale` that it does not state
+    (values from 0.03 to 0.05 reproduce its slow start). Huber's replication (2020) uses 1.
+
+    Attributes:
+        hidden: features of each hidden layer, from the input on.
+        activation: of the hidden layers.
+        norm_position: whether normalisers stand "before" or "after" the activation.
+        kernel_init: initialisation of all dense layers; "normal" has standard deviation 1.
+        kernel_scale: multiplies the initial weights; with "normal", it is their standard deviation.
+        use_bias: give the hidden layers biases, from 0, which batch norm before the activation makes redundant; the last
+            layer always has them.
+    """
+
+    hidden: tuple[int, ...] = (100, 100, 100)
+    activation: Activation = "sigmoid"
+    norm_position: NormPosition = "before"
+    kernel_init: KernelInit = "xavier_uniform"
+    kernel_scale: float = 1.0
+    use_bias: bool = True
+
+    def __post_init__(self):
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden must hold one number of at least 1 per hidden layer, got {self.hidden}.")
+        check_choices(self, activation=Activation, norm_position=NormPosition, kernel_init=KernelInit)
+        if not 0 < self.kernel_scale < math.inf:
+            raise ValueError(f"kernel_scale must be > 0 and finite, got {self.kernel_scale}.")
+
+    @property
+    def num_layers(self) -> int:
+        """Weight layers: the hidden ones and the last."""
+        return len(self.hidden) + 1
+
+    @property
+    def num_normalised(self) -> int:
+        """Weight layers that a normaliser can follow: the hidden ones."""
+        return len(self.hidden)
+
+
+@dataclass(frozen=True)
+class DeepLinearShape:
+    """The shape of a deep linear network, a product of square matrices.
+
+    Attributes:
+        depth: number of matrices.
+        width: length of an input, of an output and of everything between.
+        kernel_init: initialisation of the matrices; there are no biases except the normaliser's.
+    """
+
+    depth: int = 25
+    width: int = 10
+    kernel_init: XavierInit = "xavier_uniform"
+
+    def __post_init__(self):
+        for name in ("depth", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        check_choices(self, kernel_init=XavierInit)
+
+    @property
+    def num_layers(self) -> int:
+        """Weight layers: the matrices."""
+        return self.depth
+
+    @property
+    def num_normalised(self) -> int:
+        """Weight layers that a normaliser can follow: all."""
+        return self.depth
+
+
+Shape = VGGShape | MLPShape | DeepLinearShape
+
+
+def check_choices(config: Any, **choices: Any) -> None:
+    """Raise a ValueError if a field is none of the choices of its Literal."""
+    for name, allowed in choices.items():
+        if getattr(config, name) not in get_args(allowed):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(config, name)!r}.")

@@ -1,0 +1,141 @@
+"""The arguments of an experiment: a preset, what is chosen of several kinds, and the fields of what is chosen."""
+
+import argparse
+import contextlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
+from typing import Annotated, Any, NoReturn
+
+import tyro
+
+from experiments._config import Norm, Options, Probes, RunConfig
+from experiments._config.probes import CHOICES
+
+
+def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) -> tuple[str, Any, Options]:
+    """Return the preset's name, the configuration and the options that the arguments ask for.
+
+    First comes the preset, then what is chosen of several kinds, such as `--norm lp`: they determine which fields there are.
+
+    Raises:
+        ValueError: in one line, if there is no such argument, or its value breaks a rule.
+        SystemExit: after the help.
+    """
+    (preset,), rest = _take(["preset"], arguments)
+    preset = next(iter(presets)) if preset is None else preset
+    if preset not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}, got {preset!r}.")
+    config, choices = presets[preset], [*_choices(presets[preset])]
+    chosen, rest = _take(
+        [choice.name for choice in choices], rest, [choice.name for choice in choices if choice.is_many]
+    )
+    for choice, value in zip(choices, chosen, strict=True):
+        if value is not None:
+            config = _put(config, choice.name.split("."), choice, value)
+
+    unnamed = tyro.conf.arg(name="")
+    parts = [("config", Annotated[type(config), unnamed]), ("options", Annotated[Options, unnamed])]
+    both: Any = make_dataclass("Arguments", parts, frozen=True)
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            parsed = tyro.cli(
+                both,
+                default=both(config=config, options=Options()),
+                args=rest,
+                prog=f"python -m experiments {name}",
+                description=_description(doc, presets, choices),
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise ValueError(_one_line(box.getvalue())) from None
+        raise
+    _check_layers(parsed.config)
+    return preset, parsed.config, parsed.options
+
+
+def _check_layers(config: Any, prefix: str = "") -> None:
+    """Raise unless the layers that runs normalise and measure are there."""
+    if isinstance(config, RunConfig):
+        config.check_layers(prefix)
+    elif is_dataclass(config):
+        for field in fields(config):
+            _check_layers(getattr(config, field.name), f"{prefix}{field.name}.")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A field of which there are several kinds: a normaliser, or the probes, of which there may be many."""
+
+    name: str
+    kinds: tuple[str, ...]
+    is_many: bool
+
+    def of(self, config: Any, current: Any, value: Any) -> Any:
+        """Make what is chosen of what there is."""
+        for kind in value if self.is_many else [value]:
+            if kind not in self.kinds:
+                raise ValueError(f"{self.name} must be one of {', '.join(self.kinds)}, got {kind!r}.")
+        return config.measuring(*value).probes if self.is_many else Norm.choices()[value].like(current)
+
+
+def _choices(config: Any, prefix: str = "") -> Iterator[_Choice]:
+    """List the fields of which there are several kinds, also those of fields."""
+    for field in fields(config):
+        name, value = f"{prefix}{field.name}", getattr(config, field.name)
+        if field.type is Norm:
+            yield _Choice(name, tuple(Norm.choices()), is_many=False)
+        elif field.type is Probes:
+            yield _Choice(name, tuple(CHOICES), is_many=True)
+        elif is_dataclass(value):
+            yield from _choices(value, f"{name}.")
+
+
+def _put(config: Any, path: Sequence[str], choice: _Choice, value: Any) -> Any:
+    """Replace a field by what is chosen."""
+    name, *deeper = path
+    current = getattr(config, name)
+    new = _put(current, deeper, choice, value) if deeper else choice.of(config, current, value)
+    return replace(config, **{name: new})
+
+
+def _description(doc: str, presets: dict[str, Any], choices: list[_Choice]) -> str:
+    """Describe an experiment, its presets, and what can be chosen."""
+    flags = [
+        f"--{choice.name.replace('_', '-')} {{{' | '.join(choice.kinds)}}}{' ...' * choice.is_many}"
+        for choice in choices
+    ]
+    known = f"Presets: --preset {{{' | '.join(presets)}}} (default: {next(iter(presets))}); other fields override it."
+    chosen = [f"Choices: {'; '.join(flags)}. Listed are the fields of what is chosen."] if flags else []
+    return "\n\n".join([doc.strip(), known, *chosen])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def _take(names: list[str], arguments: list[str], many: Sequence[str] = ()) -> tuple[list[Any], list[str]]:
+    """Take the values of some arguments, None where one is not there; return them and the other arguments."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    for name in names:
+        flags = {f"--{name}", f"--{name.replace('_', '-')}"}
+        parser.add_argument(*sorted(flags), dest=name, nargs="*" if name in many else None)
+    known, rest = parser.parse_known_args(arguments)
+    return [getattr(known, name) for name in names], rest
+
+
+def _one_line(box: str) -> str:
+    """Take the message, and the closest option, out of the box that tyro draws (with plain lines where it must)."""
+    lines = [line.strip("│| ") for line in box.splitlines()[1:]]  # the first line is the box's title
+    text = " ".join("\n" if set(line) <= set("─-╰╯") else line for line in lines)
+    paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
+    # A rule that a field of a field breaks names the field alone; the flag has the names of both.
+    message = re.sub(r"^Error parsing (?:config|options)\.?([\w.]*): ", lambda m: m[1] and f"{m[1]}.", paragraphs[0])
+    hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.startswith("Perhaps you meant:")]
+    return message + "".join(f" (perhaps {hint})" for hint in hints)

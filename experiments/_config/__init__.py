@@ -1,0 +1,40 @@
+"""The configurations of experiments, which compose; imports nothing heavy, so that the command line answers at once.
+
+check    rules that fields keep, and configurations with a few fields changed
+norms    the normalisers, one class each
+probes   the settings of the probes, one class each
+parts    data, optimiser, noise and schedule
+runs     what a run is made of: a model, its data, a normaliser, an optimiser, a schedule, probes
+options  what does not change a result
+
+A class that is one of several choices, such as a normaliser, has a `kind`, by which the command line and data files name it.
+"""
+
+from experiments._config.check import change as change
+from experiments._config.check import check as check
+from experiments._config.check import check_numbers as check_numbers
+from experiments._config.norms import BatchNorm as BatchNorm
+from experiments._config.norms import HuberNorm as HuberNorm
+from experiments._config.norms import LpNorm as LpNorm
+from experiments._config.norms import NoisyBatchNorm as NoisyBatchNorm
+from experiments._config.norms import NoNorm as NoNorm
+from experiments._config.norms import Norm as Norm
+from experiments._config.norms import PlainNoise as PlainNoise
+from experiments._config.norms import RelativeNoise as RelativeNoise
+from experiments._config.options import Options as Options
+from experiments._config.parts import Images as Images
+from experiments._config.parts import Noise as Noise
+from experiments._config.parts import Optimizer as Optimizer
+from experiments._config.parts import Schedule as Schedule
+from experiments._config.probes import Drift as Drift
+from experiments._config.probes import DummyShift as DummyShift
+from experiments._config.probes import Landscape as Landscape
+from experiments._config.probes import Percentiles as Percentiles
+from experiments._config.probes import Probes as Probes
+from experiments._config.probes import RandomDirection as RandomDirection
+from experiments._config.probes import Shift as Shift
+from experiments._config.probes import SuccessiveGradients as SuccessiveGradients
+from experiments._config.runs import DeepLinearRun as DeepLinearRun
+from experiments._config.runs import MLPRun as MLPRun
+from experiments._config.runs import RunConfig as RunConfig
+from experiments._config.runs import VGGRun as VGGRun

@@ -1,0 +1,32 @@
+"""Rules that fields keep, and configurations with a few fields changed."""
+
+from dataclasses import replace
+from typing import Any
+
+DIFFERENT = "one or more different numbers"
+
+
+def check(holds: bool, name: str, rule: str, value: object) -> None:
+    """Raise a ValueError unless a field keeps its rule."""
+    if not holds:
+        raise ValueError(f"{name} must be {rule}, got {value}.")
+
+
+def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
+    """Raise a ValueError unless each of these fields is, or holds, one or more different numbers that are allowed."""
+    for name in names:
+        values = getattr(config, name)
+        items = values if isinstance(values, tuple) else (values,)
+        check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
+
+
+def change(config: Any, **changes: Any) -> Any:
+    """Return a configuration with some fields changed; a dictionary changes some fields of a field.
+
+    >>> change(VGGRun(), seeds=(0, 1), model={"width": 0.25})
+    """
+    values = {
+        name: change(getattr(config, name), **value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    return replace(config, **values)

@@ -1,0 +1,196 @@
+"""The normalisers, one class each: its settings, and the layer that it makes."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
+
+from experiments._config.check import DIFFERENT, check_numbers
+from experiments._config.parts import Noise
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A normaliser, or what stands in its place."""
+
+    kind: ClassVar[str]
+    # Whether it has running statistics of batches, which can be taken from training examples instead.
+    is_recalibrated: ClassVar[bool] = False
+    layers: ClassVar[Any] = "all"
+
+    def make(self) -> Callable[..., Any] | None:
+        """Return the factory of the model's normalisers; None if there are none."""
+        raise NotImplementedError
+
+    def follows(self, layer: int) -> bool:
+        """Return whether a weight layer has this normaliser."""
+        return self.layers == "all" or layer in self.layers
+
+    @classmethod
+    def like(cls, other: "Norm", **changes: Any) -> Self:
+        """Return this normaliser with the settings that another one has too, some of them changed."""
+        shared = {field.name: getattr(other, field.name) for field in fields(cls) if hasattr(other, field.name)}
+        return cls(**shared | changes)
+
+    @classmethod
+    def choices(cls) -> dict[str, type["Norm"]]:
+        """Return every normaliser by its kind."""
+        return {choice.kind: choice for choice in _CHOICES}
+
+
+@dataclass(frozen=True)
+class NoNorm(Norm):
+    """No normaliser."""
+
+    kind: ClassVar[str] = "none"
+
+    def make(self) -> None:
+        """Return None."""
+
+    def follows(self, layer: int) -> bool:
+        """Return False."""
+        return False
+
+
+@dataclass(frozen=True)
+class _Placed(Norm):
+    """What follows some of the weight layers.
+
+    Attributes:
+        layers: weight layers that it follows, numbered from 1 at the input.
+    """
+
+    layers: Literal["all"] | tuple[int, ...] = "all"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __post_init__(self):
+        check_numbers(self, f"'all' or {DIFFERENT} from 1", lambda x: x == "all" or x >= 1, "layers")
+
+
+@dataclass(frozen=True)
+class BatchNorm(_Placed):
+    """Batch norm.
+
+    Attributes:
+        momentum: share of the running statistics that is kept at each step.
+        epsilon: added to the variance.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    kind: ClassVar[str] = "batch"
+    is_recalibrated: ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "in [0, 1)", lambda x: 0 <= x < 1, "momentum")
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of batch norms."""
+        from bnjax import linen
+
+        return partial(linen.BatchNorm, **self._statistics())
+
+    def _statistics(self) -> dict[str, float]:
+        return {"momentum": self.momentum, "epsilon": self.epsilon}
+
+
+@dataclass(frozen=True)
+class NoisyBatchNorm(BatchNorm):
+    """Batch norm with noise on its output.
+
+    Attributes:
+        noise: the noise.
+    """
+
+    noise: Noise = Noise()
+
+    kind: ClassVar[str] = "noisy_batch"
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of noisy batch norms."""
+        from bnjax import linen
+
+        return partial(linen.NoisyBatchNorm, **self._statistics(), **_fields_of(self.noise))
+
+
+@dataclass(frozen=True)
+class PlainNoise(_Placed):
+    """Noise without batch norm.
+
+    Attributes:
+        noise: the noise.
+    """
+
+    noise: Noise = Noise()
+
+    kind: ClassVar[str] = "noise"
+    is_relative: ClassVar[bool] = False
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of layers that add noise."""
+        from bnjax import linen
+
+        return partial(linen.Noise, relative=self.is_relative, **_fields_of(self.noise))
+
+
+@dataclass(frozen=True)
+class RelativeNoise(PlainNoise):
+    """Noise without batch norm, in units of each unit's standard deviation."""
+
+    kind: ClassVar[str] = "relative_noise"
+    is_relative: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class LpNorm(BatchNorm):
+    """Division by an lp norm of the batch.
+
+    Attributes:
+        p: of the norm.
+        center_first: subtract the mean before taking the norm; with p = 2 this is batch norm.
+    """
+
+    p: Literal[1, 2, "inf"] = 2
+    center_first: bool = False
+
+    kind: ClassVar[str] = "lp"
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of lp norms."""
+        from bnjax import linen
+
+        return partial(linen.LpNorm, p=self.p, center_first=self.center_first, **self._statistics())
+
+
+@dataclass(frozen=True)
+class HuberNorm(_Placed):
+    """The batch norm of Huber's replication, whose variance is too small and whose running statistics have their own schedule.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-3
+
+    kind: ClassVar[str] = "huber"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of such batch norms."""
+        from bnjax import models
+
+        return partial(models.HuberBatchNorm, epsilon=self.epsilon)
+
+
+_CHOICES: tuple[type[Norm], ...] = (NoNorm, BatchNorm, NoisyBatchNorm, PlainNoise, RelativeNoise, LpNorm, HuberNorm)
+
+
+def _fields_of(noise: Noise) -> dict[str, Any]:
+    """Return the fields of a layer that adds noise."""
+    return {"noise": noise.name, "strength": noise.strength, "noise_in_evaluation": noise.in_tests}

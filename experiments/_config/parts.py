@@ -1,0 +1,105 @@
+"""Parts of a run besides its model, normaliser and probes: data, noise, optimiser and schedule."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments._config.check import check, check_numbers
+
+# Of each data set: training examples, and pixels in height and width.
+_SIZES = {"cifar10": (50_000, 32), "mnist": (60_000, 28), "digits": (1_500, 8), "synthetic": (2_000, 8)}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of ten classes.
+
+    Attributes:
+        dataset: cifar10 and mnist must be prepared in the data folder; digits and synthetic are always there.
+        preprocessing: pixels to [0, 1] (unit), [-1, 1] (half), mean 0 and std 1 per channel (meanstd), or 0 and 1 (binary).
+        image_size: height and width to which images are enlarged; None leaves them as they are.
+    """
+
+    dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
+    preprocessing: Literal["unit", "half", "meanstd", "binary"] = "meanstd"
+    image_size: int | None = None
+
+    def __post_init__(self):
+        own = _SIZES[self.dataset][1]
+        rule = f"at least the images' own, {own} x {own}"
+        check(self.image_size is None or self.image_size >= own, "image_size", rule, self.image_size)
+
+    @property
+    def num_examples(self) -> int:
+        """Training examples that there are."""
+        return _SIZES[self.dataset][0]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise on activations, with a mean and a scale of its own for each unit and step.
+
+    Attributes:
+        name: kind of noise. The source does not say whether 0.1, the spread of its factors, is a standard deviation (santurkar)
+            or a variance (santurkar_variance).
+        strength: its factor.
+        in_tests: leave the noise on in evaluation: in tests, and in percentiles, which are taken on test images.
+    """
+
+    name: Literal["santurkar", "santurkar_variance", "strong", "stationary"] = "santurkar"
+    strength: float = 1.0
+    in_tests: bool = False
+
+    def __post_init__(self):
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "strength")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How steps are taken.
+
+    Attributes:
+        name: SGD or Adam.
+        learning_rate: step size.
+        momentum: of SGD.
+        weight_decay: strength of the L2 penalty.
+        batch_size: examples per step.
+        compute_dtype: type of activations and products; parameters, statistics, logits and losses are float32.
+    """
+
+    name: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self):
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")
+        check_numbers(self, "in [0, 1)", lambda x: 0 <= x < 1, "momentum")
+        check(self.name != "adam" or self.momentum == 0, "momentum", "0 for adam, which has its own", self.momentum)
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay")
+        check_numbers(self, "at least 1", lambda x: x >= 1, "batch_size")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run is, and when it is measured and tested.
+
+    Attributes:
+        num_steps: steps of each run.
+        eval_every: steps between accuracies on the test examples; a multiple of probe_every.
+        probe_every: steps between measurements.
+        recalibrated_tests: test a second time, with statistics of the first 10,000 training examples instead of running ones;
+            training_curves shows both, and the run's log has them in any experiment.
+    """
+
+    num_steps: int = 15_000
+    eval_every: int = 1_000
+    probe_every: int = 100
+    recalibrated_tests: bool = False
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "num_steps", "eval_every", "probe_every")
+        rule = f"a multiple of probe_every, {self.probe_every}"
+        check(self.eval_every % self.probe_every == 0, "eval_every", rule, self.eval_every)

@@ -1,0 +1,177 @@
+"""The settings of the probes, one class each; `experiments._training.probes` has the probe of each kind."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, make_dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from experiments._config.check import DIFFERENT, check, check_numbers
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The settings of a probe."""
+
+    kind: ClassVar[str]
+
+    def check(self, model: Any, name: str) -> None:
+        """Raise a ValueError, which calls the probe `name`, if it cannot be measured on a model of this shape."""
+
+    def used(self, run: Any) -> Self:
+        """Return the settings with their defaults in place of those that make no difference to a run."""
+        return self
+
+
+@dataclass(frozen=True)
+class Landscape(Probe):
+    """Loss and gradients along minus the gradient.
+
+    Attributes:
+        step_multiples: step sizes, in units of the learning rate.
+        penalty: scan the loss with its L2 penalty.
+        norm: lengths of gradients and steps: l2 over all parameters, or the sum of the lengths of all arrays.
+    """
+
+    step_multiples: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    penalty: bool = False
+    norm: Literal["global", "sum_of_layers"] = "global"
+
+    kind: ClassVar[str] = "landscape"
+
+    def __post_init__(self):
+        check_numbers(self, f"{DIFFERENT} > 0 and finite", lambda x: 0 < x < math.inf, "step_multiples")
+
+
+@dataclass(frozen=True)
+class RandomDirection(Landscape):
+    """Loss and gradients along a random direction as long as the gradient."""
+
+    kind: ClassVar[str] = "random_direction"
+
+
+@dataclass(frozen=True)
+class _OfLayers(Probe):
+    """What is measured of some of the weight layers.
+
+    Attributes:
+        layers: weight layers that are measured, numbered from 1 at the input.
+    """
+
+    layers: tuple[int, ...] = (1,)
+
+    def __post_init__(self):
+        check_numbers(self, f"{DIFFERENT} from 1", lambda x: x >= 1, "layers")
+
+    def check(self, model: Any, name: str) -> None:
+        rule = f"between 1 and {model.num_layers}, the weight layers there are"
+        check(max(self.layers) <= model.num_layers, f"{name}.layers", rule, self.layers)
+
+
+@dataclass(frozen=True)
+class SuccessiveGradients(_OfLayers):
+    """How the gradient changes from one step to the next, of the weights of some layers and of everything."""
+
+    kind: ClassVar[str] = "successive_gradients"
+
+
+@dataclass(frozen=True)
+class Shift(_OfLayers):
+    """The internal covariate shift of some layers.
+
+    Attributes:
+        weights_only: of earlier layers the weights alone move; biases and normalisers stay.
+    """
+
+    weights_only: bool = False
+
+    kind: ClassVar[str] = "shift"
+
+    def used(self, run: Any) -> Self:
+        """A deep linear network without a normaliser has nothing but weights."""
+        return replace(self, weights_only=False) if run.is_linear and run.norm.make() is None else self
+
+
+@dataclass(frozen=True)
+class DummyShift(Probe):
+    """The covariate shift of one convolution, as the seed repository measures it.
+
+    Attributes:
+        layer: the convolution, numbered from 1 at the input.
+    """
+
+    layer: int = 5
+
+    kind: ClassVar[str] = "dummy_shift"
+
+    def check(self, model: Any, name: str) -> None:
+        num = getattr(model, "num_convolutions", 0)
+        check(1 <= self.layer <= num, f"{name}.layer", f"one of the {num} convolutions there are", self.layer)
+
+
+@dataclass(frozen=True)
+class Drift(_OfLayers):
+    """The distributions of some layers' outputs, normalised ones if they are normalised.
+
+    Attributes:
+        of: outputs before the activation or after it.
+        units: units of each of these layers that are followed, drawn once.
+    """
+
+    of: Literal["preactivations", "activations"] = "preactivations"
+    units: int = 8
+
+    kind: ClassVar[str] = "drift"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "at least 1", lambda x: x >= 1, "units")
+
+    def used(self, run: Any) -> Self:
+        """A deep linear network has no activations."""
+        return replace(self, of="preactivations") if run.is_linear else self
+
+
+@dataclass(frozen=True)
+class Percentiles(Probe):
+    """Percentiles of the last hidden layer, on the same test images throughout."""
+
+    kind: ClassVar[str] = "percentiles"
+
+
+CHOICES: dict[str, type[Probe]] = {
+    choice.kind: choice
+    for choice in (Landscape, RandomDirection, SuccessiveGradients, Shift, DummyShift, Drift, Percentiles)
+}
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What is measured along the way: a field for each probe, called by its kind, in alphabetical order."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    @staticmethod
+    def of(*settings: Probe) -> "Probes":
+        """Return these probes."""
+        ordered = sorted(settings, key=lambda probe: probe.kind)
+        return _class_of(*map(type, ordered))(*ordered)
+
+    def __iter__(self) -> Iterator[Probe]:
+        return (getattr(self, field.name) for field in fields(self))
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.kinds
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the probes."""
+        return tuple(field.name for field in fields(self))
+
+
+@cache
+def _class_of(*kinds: type[Probe]) -> type[Probes]:
+    """Make the class of such probes, the same one for the same kinds."""
+    return make_dataclass("Probes", [(kind.kind, kind) for kind in kinds], bases=(Probes,), frozen=True)

@@ -1,0 +1,164 @@
+"""What a run is made of: a model, its data, a normaliser, an optimiser, a schedule and probes."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
+
+from bnjax.models.shapes import DeepLinearShape, MLPShape, VGGShape
+from experiments._config.check import DIFFERENT, check, check_numbers
+from experiments._config.norms import BatchNorm, Norm
+from experiments._config.parts import Images, Optimizer, Schedule
+from experiments._config.probes import (
+    CHOICES,
+    Drift,
+    Landscape,
+    Probe,
+    Probes,
+    RandomDirection,
+    Shift,
+    SuccessiveGradients,
+)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run; a subclass says of which model, and what is usual with it.
+
+    Attributes:
+        norm: what normalises.
+        optimizer: how steps are taken.
+        schedule: how long it trains, and when it is measured and tested.
+        probes: what is measured along the way.
+        seeds: each gives one run.
+    """
+
+    norm: Norm = BatchNorm()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    probes: Probes = Probes()
+    seeds: tuple[int, ...] = (0,)
+
+    kind: ClassVar[str]
+    is_linear: ClassVar[bool] = False
+    # Settings of probes that are not those of the probe's own class.
+    usual: ClassVar[tuple[Probe, ...]]
+    model: ClassVar[Any]
+
+    def __post_init__(self):
+        check_numbers(self, f"{DIFFERENT} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
+
+    def check_layers(self, prefix: str = "") -> None:
+        """Raise a ValueError unless the layers that are normalised and measured are there.
+
+        NOTE: not when it is made: a subject may change the model, and with it the layers.
+
+        Args:
+            prefix: of the names of fields.
+        """
+        last, layers = self.model.num_normalised, self.norm.layers
+        check(
+            layers == "all" or max(layers) <= last, f"{prefix}norm.layers", f"'all' or numbers from 1 to {last}", layers
+        )
+        for probe in self.probes:
+            probe.check(self.model, f"{prefix}probes.{probe.kind}")
+
+    def measuring(self, *kinds: str) -> Self:
+        """Return this configuration with these probes; those that it has keep their settings, others have the usual ones."""
+        known = {probe.kind: probe for probe in (*self.usual, *self.probes)}
+        return replace(self, probes=Probes.of(*(known[kind] if kind in known else CHOICES[kind]() for kind in kinds)))
+
+    def run(self) -> Any:
+        """Return the run alone: a configuration without the fields that a subject has added."""
+        kind = next(cls for cls in type(self).__mro__ if "kind" in vars(cls))
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
+
+    def identity(self) -> Self:
+        """Return what determines a run's numbers, its seed apart: what makes no difference has its default."""
+        tests = self.schedule.recalibrated_tests and self.norm.is_recalibrated
+        schedule = replace(self.schedule, recalibrated_tests=tests)
+        return replace(self, schedule=schedule, probes=Probes.of(*(p.used(self) for p in self.probes)), seeds=(0,))
+
+
+@dataclass(frozen=True)
+class _ImageRun(RunConfig):
+    """A run on images."""
+
+    data: ClassVar[Any]
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_batch(self.data, self.optimizer.batch_size, "optimizer.batch_size")
+
+
+@dataclass(frozen=True)
+class VGGRun(_ImageRun):
+    """A VGG on images.
+
+    Attributes:
+        model: the VGG.
+        data: the images; VGG is made for 32 x 32.
+    """
+
+    model: VGGShape = VGGShape()  # pyright: ignore[reportIncompatibleVariableOverride]
+    data: Images = Images(image_size=32)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    kind: ClassVar[str] = "vgg"
+    usual: ClassVar[tuple[Probe, ...]] = (
+        SuccessiveGradients(layers=(5, 10)),
+        Shift(layers=(5, 10)),
+        Drift(layers=(3, 8)),
+    )
+
+
+@dataclass(frozen=True)
+class DeepLinearRun(RunConfig):
+    """A product of square matrices that learns a random one, by gradient descent on all examples at once.
+
+    The loss is half the squared error, summed over all examples: learning rates of SGD, losses and gradients are in its units;
+    the L2 penalty is one of its mean.
+
+    Attributes:
+        model: the matrices.
+    """
+
+    optimizer: Optimizer = Optimizer(learning_rate=1e-6, batch_size=1000)
+    schedule: Schedule = Schedule(num_steps=10_000, eval_every=10_000, probe_every=50)
+    model: DeepLinearShape = DeepLinearShape()  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    kind: ClassVar[str] = "deep_linear"
+    is_linear: ClassVar[bool] = True
+    usual: ClassVar[tuple[Probe, ...]] = (
+        Landscape(step_multiples=(0.01, 0.1, 1.0, 10.0, 30.0)),
+        RandomDirection(step_multiples=(0.01, 0.1, 1.0, 10.0, 30.0)),
+        SuccessiveGradients(layers=(9, 17)),
+        Shift(layers=(9, 17)),
+        Drift(layers=(9, 17)),
+    )
+
+
+@dataclass(frozen=True)
+class MLPRun(_ImageRun):
+    """A multilayer perceptron on images, by default that of Ioffe & Szegedy 2015, Sec. 4.1.
+
+    Attributes:
+        model: the perceptron.
+        data: the images.
+    """
+
+    norm: Norm = BatchNorm(momentum=0.99, epsilon=1e-3)
+    optimizer: Optimizer = Optimizer(learning_rate=0.5, batch_size=60)
+    schedule: Schedule = Schedule(num_steps=50_000, eval_every=200, probe_every=100)
+    model: MLPShape = MLPShape(kernel_init="normal", kernel_scale=0.05)  # pyright: ignore[reportIncompatibleVariableOverride]
+    data: Images = Images("mnist", "binary")  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    kind: ClassVar[str] = "mlp"
+    usual: ClassVar[tuple[Probe, ...]] = (
+        SuccessiveGradients(layers=(2, 3)),
+        Shift(layers=(2, 3)),
+        Drift(layers=(3,)),
+    )
+
+
+def check_batch(images: Images, batch_size: int, name: str) -> None:
+    """Raise a ValueError unless a data set has the examples of a batch, before it is read."""
+    rule = f"between 1 and {images.num_examples:,}, the examples there are"
+    check(1 <= batch_size <= images.num_examples, name, rule, batch_size)

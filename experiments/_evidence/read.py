@@ -1,0 +1,127 @@
+"""Data files, as they are read: the only place that knows the form which their configurations had before they were nested."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Fields of the flat form that came in the course of time, and the values that they had before.
+_LATER = {
+    "norm_center_first": False,
+    "noise_in_tests": False,
+    "recalibrated_tests": False,
+    "probe_norm": "global",
+    "shift_weights_only": False,
+    "drift_of": "preactivations",
+    "compute_dtype": "float32",
+    "image_size": None,
+}
+_LP = {"l1": 1, "l2": 2, "linf": "inf"}
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """Read an experiment's data; a configuration of an older form is brought to that of today.
+
+    Raises:
+        OSError: if there is no such file.
+        ValueError: if it holds no JSON, or an older configuration that is not whole.
+    """
+    data = json.loads(path.read_text())
+    if not isinstance(data, dict) or not is_old(data.get("config")):
+        return data
+    try:
+        return {**data, "config": upgrade(data["config"])}
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"its configuration has an older form, and is not whole ({type(error).__name__}: {error})."
+        ) from error
+
+
+def is_old(config: Any) -> bool:
+    """Return whether a configuration, or one in its fields, has the form from before configurations were nested."""
+    if not isinstance(config, dict):
+        return False
+    return "norm_epsilon" in config or any(map(is_old, config.values()))
+
+
+def upgrade(config: dict[str, Any]) -> dict[str, Any]:
+    """Bring an experiment's configuration to the form of today; one that has it stays as it is."""
+    if not is_old(config):
+        return config
+    if "check_steps" in config:
+        return _theory(config)
+    if "probe_every" in config:
+        return _run(config)
+    new = {name: upgrade(value) if isinstance(value, dict) else value for name, value in config.items()}
+    if "lp_probe_every" in config:
+        new["center_first"] = config["vgg"].get("norm_center_first", False)
+    return new
+
+
+def _run(config: dict[str, Any]) -> dict[str, Any]:
+    """Nest the fields of a run; what a subject has added stays where it is."""
+    old = dict(_LATER | config)
+    noise = {"name": old.pop("noise"), "strength": old.pop("noise_strength"), "in_tests": old.pop("noise_in_tests")}
+    new = {
+        "kind": "mlp" if "hidden" in old else "vgg" if "dataset" in old else "deep_linear",
+        "norm": _norm(old, noise),
+        "optimizer": {"name": old.pop("optimizer"), **_take(old, "learning_rate", "momentum", "weight_decay")}
+        | _take(old, "batch_size", "compute_dtype"),
+        "probes": _probes(old),
+        "schedule": _take(old, "num_steps", "eval_every", "probe_every", "recalibrated_tests"),
+        "model": _take(old, "depth", "head", "width", "hidden", "activation", "kernel_init", "kernel_scale"),
+        "data": _take(old, "dataset", "preprocessing", "image_size"),
+    }
+    if new["kind"] == "deep_linear":
+        del new["data"]
+    if "noise_strengths" in old:
+        new["noise"] = noise
+    return new | old
+
+
+def _norm(old: dict[str, Any], noise: dict[str, Any]) -> dict[str, Any]:
+    """Take the normaliser, with the settings that it uses."""
+    name, layers = old.pop("norm"), {"layers": old.pop("norm_layers")}
+    statistics = {"momentum": old.pop("norm_momentum"), "epsilon": old.pop("norm_epsilon")}
+    center_first = old.pop("norm_center_first")
+    settings = {
+        "none": {},
+        "batch": layers | statistics,
+        "noisy_batch": layers | statistics | {"noise": noise},
+        "huber": layers | {"epsilon": statistics["epsilon"]},
+    }
+    if name in _LP:
+        return {"kind": "lp", **layers, **statistics, "p": _LP[name], "center_first": center_first}
+    return {"kind": name, **settings.get(name, layers | {"noise": noise})}
+
+
+def _probes(old: dict[str, Any]) -> dict[str, Any]:
+    """Take the probes, with the settings that each uses."""
+    scan = {"step_multiples": old.pop("step_multiples"), "penalty": old.pop("probe_penalty")}
+    scan["norm"] = old.pop("probe_norm")
+    shifted = old.pop("shift_layers")
+    settings = {
+        "landscape": scan,
+        "random_direction": scan,
+        "successive_gradients": {"layers": shifted},
+        "shift": {"layers": shifted, "weights_only": old.pop("shift_weights_only")},
+        "dummy_shift": {"layer": shifted[0]},
+        "drift": {"layers": old.pop("drift_layers"), "of": old.pop("drift_of"), "units": old.pop("drift_units")},
+        "percentiles": {},
+    }
+    return {kind: {"kind": kind, **settings[kind]} for kind in sorted(old.pop("probes"))}
+
+
+def _theory(config: dict[str, Any]) -> dict[str, Any]:
+    """Nest the fields of theory_bounds, whose nets were trained by plain SGD."""
+    old = dict(config)
+    return {
+        "model": _take(old, "hidden", "activation", "kernel_init"),
+        "data": _take(old, "dataset", "preprocessing"),
+        "norm": {"kind": "batch", "momentum": old.pop("norm_momentum"), "epsilon": old.pop("norm_epsilon")},
+        "optimizer": {"name": "sgd", **_take(old, "learning_rate", "batch_size")},
+    } | old
+
+
+def _take(old: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take some fields out, of those that are there."""
+    return {name: old.pop(name) for name in names if name in old}

@@ -1,0 +1,71 @@
+"""Data files of an older form are read as if they had been written today."""
+
+import json
+
+import pytest
+from conftest import ROOT
+
+from bnjax.runs import config_dict
+from experiments._command import catalogue, costs
+from experiments._evidence.read import is_old, read_data, upgrade
+
+FLAT = json.loads((ROOT / "figures" / "covariate_shift.json").read_text())["config"]["vgg"]
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_committed_configurations_are_those_of_their_presets(name):
+    """Whatever form it has, a committed configuration is the preset's, field by field, and is read only once."""
+    data = read_data(ROOT / "figures" / f"{name}.json")
+    preset = catalogue.module(name).PRESETS[data["preset"]]
+    assert costs.changes(data["config"], preset) == []
+    assert not is_old(data["config"])
+    assert upgrade(data["config"]) is data["config"]
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_presets_of_today_stay_as_they_are(name):
+    """A configuration that is written today is not mistaken for an older one."""
+    for preset in catalogue.module(name).PRESETS.values():
+        config = config_dict(preset)
+        assert upgrade(config) is config
+        assert costs.changes(json.loads(json.dumps(config)), preset) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "norm"),
+    [
+        ({"norm": "none"}, {"kind": "none"}),
+        ({"norm_layers": [4]}, {"kind": "batch", "layers": [4], "momentum": 0.9, "epsilon": 1e-5}),
+        ({"norm": "linf"}, {"p": "inf", "center_first": False, "kind": "lp"}),
+        (
+            {"norm": "noise", "noise_strength": 2.0},
+            {"noise": {"name": "santurkar", "strength": 2.0, "in_tests": False}},
+        ),
+        ({"norm": "huber"}, {"kind": "huber", "layers": "all", "epsilon": 1e-5}),
+    ],
+)
+def test_old_normalisers(changes, norm):
+    """Each has its own settings, and none that it does not use."""
+    found = upgrade(FLAT | changes)["norm"]
+    assert norm.items() <= found.items()
+    assert found == norm or {"linf", "noise"} & {changes.get("norm")}
+
+
+def test_old_probes():
+    """Each has its own settings; the layers of the shift were those of several probes."""
+    probes = ["shift", "dummy_shift", "successive_gradients", "percentiles"]
+    found = upgrade(FLAT | {"probes": probes, "shift_weights_only": True})["probes"]
+    assert found == {
+        "dummy_shift": {"kind": "dummy_shift", "layer": 5},
+        "percentiles": {"kind": "percentiles"},
+        "shift": {"kind": "shift", "layers": [5, 10], "weights_only": True},
+        "successive_gradients": {"kind": "successive_gradients", "layers": [5, 10]},
+    }
+
+
+def test_an_old_configuration_that_is_not_whole(tmp_path):
+    """It is refused in one line."""
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps({"config": {"norm_epsilon": 1e-5, "probe_every": 10}}))
+    with pytest.raises(ValueError, match=r"^its configuration has an older form, and is not whole \(KeyError: "):
+        read_data(file)
