@@ -149,7 +149,7 @@ def test_a_run_that_diverges_freezes(batching, digits):
 
 
 def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
-    """One checkpoint holds all runs; what was stopped between programs ends in the bits of what was not."""
+    """What was stopped in the midst of programs ends in the bits of what was not; another grid is refused."""
     runs = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 3e38), seed=(0, 1))
     norms = {"norm": lambda _trainer, state, _split: optax.tree.norm(state.params)}
     options = {"num_steps": 8, "chunk_size": 4, "probes": norms, "save_seconds": 0.0, "way": sweep.Way("map")}

@@ -172,7 +172,7 @@ class Run:
         self._session.progress(done, f"{self.member.label}: loss {last:.4g}")
 
     def save(self) -> None:
-        """Save the state and the length of the log; that it cannot be written is noted and told, and nothing else."""
+        """Save the state and the length of the log; where that fails, warn and go on."""
         session, known = self._session, self._meta.get("provenance", [])
         self._meta = {
             "run": self.member.name,

@@ -21,7 +21,7 @@ from experiments._training.log import join_records, read_record, read_run
 from experiments._training.probes import Probe
 from experiments._training.tasks import Task, make_task
 from experiments._training.train import shared_mesh
-from experiments._training.train import train as train_all_groups
+from experiments._training.train import train as train_groups
 
 Arms = Mapping[str, RunConfig]
 
@@ -54,8 +54,8 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         Elsewhere: in all but the first of several processes, once everything is trained.
     """
     nets = _list_nets(groups, options)
-    unlike = {net.folder: net for net in nets.values()}
-    train_all_groups([_make_group(alike) for alike in _alike(unlike.values())], options)
+    different = {net.folder: net for net in nets.values()}
+    train_groups([_make_group(same) for same in _by_program(different.values())], options)
 
     def read(net: _Net) -> dict[str, Any]:
         return {"seed": net.seed, **read_run(net.folder, net.task.probes, net.task.loss_scale)}
@@ -64,7 +64,7 @@ def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
         group: {arm: [read(nets[group, arm, seed]) for seed in config.seeds] for arm, config in arms.items()}
         for group, arms in groups.items()
     }
-    return {**found, **join_records([read_record(folder) for folder in unlike])}
+    return {**found, **join_records([read_record(folder) for folder in different])}
 
 
 def _list_nets(groups: dict[str, Arms], options: Options) -> dict[tuple[str, str, int], _Net]:
@@ -85,8 +85,8 @@ def _list_nets(groups: dict[str, Arms], options: Options) -> dict[tuple[str, str
     return nets
 
 
-def _alike(nets: Iterable[_Net]) -> list[list[_Net]]:
-    """Sort nets by what they are except for seed and learning rate: one program trains those that are alike."""
+def _by_program(nets: Iterable[_Net]) -> list[list[_Net]]:
+    """Group nets that differ in seed and learning rate alone: one program trains them."""
     groups: dict[RunConfig, list[_Net]] = {}
     for net in nets:
         groups.setdefault(change(net.config.identity(), optimizer={"learning_rate": 1.0}), []).append(net)
@@ -94,7 +94,7 @@ def _alike(nets: Iterable[_Net]) -> list[list[_Net]]:
 
 
 def _make_group(nets: list[_Net]) -> sweep.Group:
-    """Make the group of nets that are alike; a learning rate is part of a state."""
+    """Make the group of nets that one program trains; a learning rate is part of a state."""
     config, task = nets[0].config, nets[0].task
     schedule = config.schedule
     keys = jax.vmap(jax.random.key)(np.array([net.seed for net in nets], np.uint32))
