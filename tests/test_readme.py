@@ -17,7 +17,7 @@ from bnjax._host.digest import digest
 from bnjax.draw import __main__ as draw_command
 from bnjax.runs import read_metrics
 from experiments import __main__ as command_line
-from experiments._command import cli
+from experiments._command.arguments import parse
 
 README = (ROOT / "README.md").read_text()
 
@@ -42,7 +42,7 @@ def test_every_experiment_command_parses():
     for name, rest in shown:
         if name in command_line.names() and "--help" not in rest:
             presets = __import__(f"experiments.{name}", fromlist=["PRESETS"]).PRESETS
-            cli.parse(name, "", presets, shlex.split(rest))
+            parse(name, "", presets, shlex.split(rest))
         assert name in (*command_line.COMMANDS, *command_line.names()), f"there is no experiment {name!r}"
 
 

@@ -89,7 +89,7 @@ class Shift(_OfLayers):
 
     def used(self, run: Any) -> Self:
         """A deep linear network without a normaliser has nothing but weights."""
-        return replace(self, weights_only=False) if run.is_linear and run.norm.make() is None else self
+        return replace(self, weights_only=False) if run.is_linear and run.norm.kind == "none" else self
 
 
 @dataclass(frozen=True)
