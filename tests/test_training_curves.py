@@ -6,6 +6,7 @@ import pytest
 from runs import CURVE_SPEEDS, training_curves_data
 
 from experiments._command.catalogue import claims_of
+from experiments._evidence.format import STEPS
 from experiments._evidence.verdict import judge
 from experiments.training_curves import table
 
@@ -69,7 +70,7 @@ def test_other_presets_judge_their_own_sources():
 
 
 def test_the_plateau_ends_when_the_loss_leaves_that_of_a_guess():
-    """It is counted in steps, whatever a point of the curve stands for; one that never ends is not measured."""
+    """It is counted in steps, whatever a point of the curve stands for; one that has not ended is longer than the run."""
     claim = next(claim for claim in claims_of("training_curves") if claim.name == "curves_one_plateau")
     run = {"seed": 0, "train": {"step": [0, 20, 40], "window": 20, "loss": [2.31, 2.29, 2.2]}, "diverged_at": None}
     still = {**run, "train": {**run["train"], "loss": [2.3] * 3}}
@@ -77,7 +78,9 @@ def test_the_plateau_ends_when_the_loss_leaves_that_of_a_guess():
     runs = [{**one, "seed": seed} for seed, one in enumerate((run, still, lost))]
     found = claim.statistic.of({"config": {"model": {"head": "mameli"}}, "arms": {"plain_0.01": runs}})
     assert found[0] == found[2] == 60
-    assert found[1].reason == "on the plateau for all 60 steps"
+    assert STEPS.written(found[1]) == "> 60 steps"
+    empty = {**run, "train": {}}
+    assert math.isnan(claim.statistic.of({"config": {"head": "mameli"}, "arms": {"plain_0.01": [empty]}})[0])
 
 
 def test_words_are_computed():
