@@ -9,10 +9,10 @@ from graphlib import TopologicalSorter
 import pytest
 from conftest import ROOT
 
-from bnjax.runs.json_files import read_json
 from experiments._command import catalogue
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Quantity
+from experiments._evidence.read import read_data
 from experiments._evidence.verdict import judge
 
 # Each part of bnjax may import those in the rows before it, and itself.
@@ -282,7 +282,7 @@ def definitions():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Quantity, "__init__", noted)
         for name in catalogue.names():
-            data = read_json(ROOT / "figures" / f"{name}.json")
+            data = read_data(ROOT / "figures" / f"{name}.json")
             for claim in catalogue.claims_of(name):
                 judge(claim, data)
             table = catalogue.part(name, "table")

@@ -80,7 +80,7 @@ def test_the_plateau_ends_when_the_loss_leaves_that_of_a_guess():
     assert found[0] == found[2] == 60
     assert STEPS.written(found[1]) == "> 60 steps"
     empty = {**run, "train": {}}
-    assert math.isnan(claim.statistic.of({"config": {"head": "mameli"}, "arms": {"plain_0.01": [empty]}})[0])
+    assert math.isnan(claim.statistic.of({"config": {"model": {"head": "mameli"}}, "arms": {"plain_0.01": [empty]}})[0])
 
 
 def test_words_are_computed():
