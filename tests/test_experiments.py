@@ -189,7 +189,14 @@ def test_a_run_is_what_determines_it():
         (["--seeds", "1", "1"], "seeds must be one or more different numbers from 0 to 2147483647, got (1, 1)."),
         (["--norm.layers"], "norm.layers must be 'all' or one or more different numbers from 1, got ()."),
         (["--norm.layers", "12"], "norm.layers must be 'all' or numbers from 1 to 10, got (12,)."),
-        (["--norm", "none", "--norm.momentum", "0.9"], "Unrecognized options: --norm.momentum, 0.9"),
+        (
+            ["--norm", "none", "--norm.momentum", "0.9"],
+            "Unrecognized options: --norm.momentum, 0.9; --norm.momentum needs --norm batch or --norm noisy_batch or --norm lp",
+        ),
+        (
+            ["--probes", "landscape", "--probes.drift.units", "4"],
+            "Unrecognized options: --probes.drift.units, 4; --probes.drift.units needs --probes drift",
+        ),
         (
             ["--norm", "ghost"],
             "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, got 'ghost'.",
@@ -200,7 +207,10 @@ def test_a_run_is_what_determines_it():
             "probes must be one of landscape, random_direction, successive_gradients, shift, dummy_shift, drift, "
             "percentiles, got 'weather'.",
         ),
-        (["--probes", "drift", "--probes.landscape.penalty", "True"], UNKNOWN + ".landscape.penalty, True"),
+        (
+            ["--probes", "drift", "--probes.landscape.penalty", "True"],
+            UNKNOWN + ".landscape.penalty, True; --probes.landscape.penalty needs --probes landscape",
+        ),
         (["--model.width", "inf"], f"{WIDTH}, got inf."),
         (["--model.width", "0.001"], f"{WIDTH}, got 0.001."),
         (["--checkpoint-seconds", "nan"], "checkpoint_seconds must be >= 0 and finite, got nan."),

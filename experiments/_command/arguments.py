@@ -51,7 +51,8 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
             )
     except SystemExit as stop:
         if stop.code:
-            raise ValueError(_one_line(box.getvalue())) from None
+            message = _one_line(box.getvalue())
+            raise ValueError(message + _unfitting(choices, message)) from None
         raise
     _check_layers(parsed.config)
     return preset, parsed.config, parsed.options
@@ -73,6 +74,13 @@ class _Choice:
     name: str
     kinds: tuple[str, ...]
     is_many: bool
+
+    def settings(self) -> Iterator[tuple[str, str]]:
+        """List the flag of each setting of each kind, with what chooses that kind."""
+        flag = f"--{self.name.replace('_', '-')}"
+        for kind, made in (CHOICES if self.is_many else Norm.choices()).items():
+            path = f"{flag}.{kind.replace('_', '-')}" if self.is_many else flag
+            yield from ((f"{path}.{field.name.replace('_', '-')}", f"{flag} {kind}") for field in fields(made))
 
     def of(self, config: Any, current: Any, value: Any) -> Any:
         """Make what is chosen of what there is."""
@@ -111,6 +119,15 @@ def _description(doc: str, presets: dict[str, Any], choices: list[_Choice]) -> s
     known = f"Presets: --preset {{{' | '.join(presets)}}} (default: {next(iter(presets))}); other fields override it."
     chosen = [f"Choices: {'; '.join(flags)}. Listed are the fields of what is chosen."] if flags else []
     return "\n\n".join([doc.strip(), known, *chosen])
+
+
+def _unfitting(choices: list[_Choice], message: str) -> str:
+    """Name the choices that have the flags which a message calls unknown; nothing of those that no choice has."""
+    unknown = message.partition(" (perhaps")[0] if message.startswith("Unrecognized options") else ""
+    known = [setting for choice in choices for setting in choice.settings()]
+    flags = re.findall(r"--[\w.-]+", unknown)
+    fitting = {flag: [kind for name, kind in known if name == flag.replace("_", "-")] for flag in flags}
+    return "".join(f"; {flag} needs {' or '.join(kinds)}" for flag, kinds in fitting.items() if kinds)
 
 
 class _Parser(argparse.ArgumentParser):
