@@ -65,3 +65,12 @@ def test_a_folder_that_is_not_there_is_one_line(capsys, tmp_path):
     """The folder is named."""
     status, output, errors = run(capsys, "clean", "--results", tmp_path / "none")
     assert (status, output, errors) == (2, "", f"error: No such file or directory: {tmp_path / 'none'}\n")
+
+
+def test_runs_of_every_kind_are_known(results, capsys):
+    """Those of the theorems have the net in their name; those of a grid are read again from their checkpoints, and stay."""
+    for name, removable in (("plain-seed0", "4.0"), ("run0", "2.0")):
+        (results / "vgg-1" / "seed0").rename(results / "vgg-1" / name)
+        output = run(capsys, "clean", "--results", results)[1]
+        assert output.splitlines()[1].split() == ["vgg-1", "4.0", "MB", removable, "MB"]
+        (results / "vgg-1" / name).rename(results / "vgg-1" / "seed0")

@@ -69,7 +69,7 @@ def megabytes(size: int) -> str:
 
 def _finished(folder: Path) -> Iterator[Path]:
     """List the folders of checkpoints of the finished runs in a folder: those of ours, no links."""
-    for run in folder.glob("seed*"):
+    for run in folder.glob("*seed*"):  # of an experiment; those of a grid are read from their checkpoints
         checkpoints = run / "checkpoints"
         parts = (run, checkpoints, run / "finished.json", run / "metrics.jsonl")
         if all(part.exists() and not part.is_symlink() for part in parts):
