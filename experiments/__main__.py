@@ -149,7 +149,7 @@ def _draw(files: list[str]) -> None:
         file = rest[0]
         try:
             print(results.draw_next(rest) if file.suffix == ".npz" else _draw_data(rest.pop(0)))
-        except (ImportError, OSError, ValueError, LookupError, TypeError) as error:
+        except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             sys.exit(_complain(results.explain(error, file)))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from experiments._config import DeepLinearRun, NoNorm, Optimizer, RunConfig, Schedule, VGGRun, change
+from experiments._config import DeepLinearRun, NoNorm, Optimizer, RunConfig, Schedule, VGGRun, change, check
 
 # Seconds: for tests, and to see that everything works.
 SMOKE: VGGRun = change(
@@ -77,5 +77,10 @@ def arm(config: RunConfig, **changes: Any) -> Any:
 
 
 def with_and_without(config: RunConfig) -> dict[str, Any]:
-    """Compare the net of the configuration with the same one without its normaliser."""
+    """Compare the net of the configuration with the same one without its normaliser.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    check(config.norm.kind != "none", "norm", "a normaliser, with which a net is compared that has none", "none")
     return {"plain": arm(config, norm=NoNorm()), "batch_norm": arm(config)}

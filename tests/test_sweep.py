@@ -125,7 +125,11 @@ class Unnamed:
 def test_a_grid_is_written_down_alike_in_every_process():
     """Functions have no address in it; other objects do, so that what cannot be told apart is refused."""
     assert sweep_training._describe_value(partial(scan, 1)) == "functools.partial(<function scan>, 1)"
-    assert sweep_training._describe_value(scan) == "scan"
+    assert sweep_training._describe_value(scan) == "test_sweep.scan"
+    assert "0x" not in sweep_training._describe_value(partial(lambda x: x, 1))
+    assert sweep_training._describe_value(np.int64(3)) == "3"
+    many = [np.zeros(2000), np.arange(2000) == 1000]
+    assert len({sweep_training._describe_value(values) for values in many}) == 2
     odd = [sweep_training._describe_value(Unnamed()) for _ in range(2)]
     assert all(" at 0x" in words for words in odd)
 
@@ -177,9 +181,61 @@ def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
     def make_other(*numbers, **fields):
         return make_trainer(*numbers, **fields)._replace(batch_size=32)
 
-    for call in ((make_trainer, others, digits), (make_trainer, runs, inverted), (make_other, runs, digits)):
-        with pytest.raises(ValueError, match="holds another grid"):
+    def make_faster(learning_rate, **fields):
+        return make_trainer(2 * learning_rate, **fields)
+
+    named = {
+        "runs": (make_trainer, others, digits),
+        "data": (make_trainer, runs, inverted),
+        "batches": (make_other, runs, digits),
+        "optimizer": (make_faster, runs, digits),
+    }
+    for other, call in named.items():
+        with pytest.raises(ValueError, match=f"holds another grid with other .*{other}"):
             sweep.train_grid(*call, folder=tmp_path, **options)
+
+
+def test_a_folder_is_refused_for_other_probes(digits, tmp_path):
+    """Another name, or numbers of another shape under the same name; nothing is made up."""
+    runs = sweep.grid(norm=("none",), learning_rate=(0.1,), seed=(0,))
+    shape = ()
+
+    def measured(_trainer, state, _split):
+        return optax.tree.norm(state.params) * jnp.ones(shape)
+
+    options = {"num_steps": 4, "chunk_size": 4, "folder": tmp_path}
+    sweep.train_grid(make_trainer, runs, digits, probes={"a": measured}, **options)
+    with pytest.raises(ValueError, match="holds another grid with other probes"):
+        sweep.train_grid(make_trainer, runs, digits, probes={"a": measured, "b": measured}, **options)
+    shape = (3,)
+    with pytest.raises(ValueError, match="a measures something else than it did before"):
+        sweep.train_grid(make_trainer, runs, digits, probes={"a": measured}, **options)
+
+
+def test_functions_of_one_name_are_refused(digits, tmp_path):
+    """A folder could not tell their runs apart."""
+    runs = [{"seed": 0, "norm": "none", "learning_rate": 0.1, "act": act} for act in (lambda x: x, lambda x: -x)]
+
+    def make(learning_rate, norm, act):
+        assert callable(act)
+        return make_trainer(learning_rate, norm=norm)
+
+    with pytest.raises(ValueError, match="act must have values of different names"):
+        sweep.train_grid(make, runs, digits, num_steps=4, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_steps": True}, "num_steps must be a whole number >= 1, got True"),
+        ({"probes": {"a": sweep.HostProbe(lambda *_: 1.0)}}, "must return numbers by name, a returns float"),
+    ],
+)
+def test_what_a_grid_cannot_be_asked(options, message, digits):
+    """One line says what."""
+    runs = sweep.grid(norm=("none",), learning_rate=(0.1,), seed=(0,))
+    with pytest.raises(ValueError, match=message):
+        sweep.train_grid(make_trainer, runs, digits, **({"num_steps": 4} | options))
 
 
 @pytest.mark.parametrize("num_devices", [None, 2])

@@ -122,7 +122,6 @@ class Crew:
     def __init__(self, group: Group, runs: list[Run], way: Way, session: Session):
         self.group, self.runs, self.way, self.session = group, runs, way, session
         self._saved_at, self._pause = time.perf_counter(), session.save_seconds
-        self._split: Split | None = None
 
     def train(self) -> None:
         """Take chunk after chunk, until every run is finished."""

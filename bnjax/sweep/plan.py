@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from jax import Array
 
 from bnjax.data import Dataset
@@ -46,8 +47,9 @@ def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) ->
     """
     test_every = num_steps if test_every is None else test_every
     for name, value in (("num_steps", num_steps), ("chunk_size", chunk_size), ("test_every", test_every)):
-        if not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
+    num_steps, chunk_size, test_every = int(num_steps), int(chunk_size), int(test_every)
     if test_every % chunk_size and test_every < num_steps:
         raise ValueError(f"test_every must be a multiple of chunk_size, {chunk_size}, got {test_every}.")
     return Plan(num_steps, range(0, num_steps, chunk_size), (*range(test_every, num_steps, test_every), num_steps))

@@ -148,14 +148,23 @@ class Run:
         if not self._session.keep_states:
             self.state = self.dataset = None
 
-    def note(self, kind: str, record: Mapping[str, Any]) -> None:
-        """Log what was measured at this step."""
+    def note(self, kind: str, record: Any) -> None:
+        """Log what was measured at this step.
+
+        Raises:
+            RunError: if it is not numbers by name.
+        """
+        if not isinstance(record, Mapping):
+            raise RunError(f"A HostProbe must return numbers by name, {kind} returns {type(record).__name__}.")
         if {"kind", "step"} & {*record}:
             raise RunError(
                 f"A probe must not return kind or step, which its log says, {kind} returns {', '.join(record)}."
             )
         values = {name: np.asarray(value).tolist() for name, value in record.items()}
-        self._log.append(kind=kind, step=self.step, **values)
+        try:
+            self._log.append(kind=kind, step=self.step, **values)
+        except TypeError as error:
+            raise RunError(f"A probe must return real numbers and lists of them, {kind} does not: {error}.") from error
 
     def advance(self, state: TrainState, metrics: Metrics, loss_scale: float) -> None:
         """Move on by a chunk, and log its steps; the run is finished where a loss was not finite."""

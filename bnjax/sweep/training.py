@@ -88,8 +88,9 @@ def train_grid(
         probes: what is measured before each chunk, by name: pure functions, see `measure`, or HostProbes.
         fixed: floats that `make_trainer` gets as they are.
         way: how runs share the machine.
-        folder: gets a folder per run, with its log and checkpoints; the same call then continues where it was stopped. Of
-            another model or optimiser than before only what shows in the shapes of a state is noticed.
+        folder: gets a folder per run, with its log and checkpoints; the same call then continues where it was stopped. It is
+            refused for other data, batches, steps, learning rates, fields or names of probes; that the code of a model or of
+            a probe has changed is noticed only where shapes have.
         save_seconds: least time between two checkpoints.
         show_progress: show a bar on a terminal.
 
@@ -164,23 +165,58 @@ def _kept(folder: Path, describe: Any) -> Iterator[None]:
             before = read_json(file) if file.exists() else grid
             is_older = not file.exists() and any(path.name.isdigit() for path in folder.iterdir())
         if before != grid or is_older:
-            raise RunError(f"folder must be this grid's or empty, {folder} holds another grid.")
+            known = before["grid"] if isinstance(before, dict) and isinstance(before.get("grid"), dict) else {}
+            other = [name for name in grid["grid"] if name in known and known[name] != grid["grid"][name]]
+            which = f" with other {', '.join(other)}" if other else ""
+            raise RunError(f"folder must be this grid's or empty, {folder} holds another grid{which}.")
         write_json(file, grid)
         yield
 
 
-def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], dataset: Dataset) -> str:
-    """Write down a grid, its batches and its data such that another process writes the same."""
+def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], dataset: Dataset) -> dict[str, Any]:
+    """Write down a grid, its batches, optimisers, probes and data such that another process writes the same."""
     fields = [{name: _describe_value(value) for name, value in sorted(run.items())} for run in runs]
+    _check_names(runs, fields)
     programs = [group.program for group in groups]
     trainers = [program.make_trainer(**{name: x[0] for name, x in program.numbers.items()}) for program in programs]
-    batches = [(trainer.batch_size, _describe_value(trainer.loss)) for trainer in trainers]
-    return f"{plan}, {fields}, {batches}, {digest(dataset)}"
+    inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
+    probes = {name: _describe_value(probe) for name, probe in groups[0].members[0].probes.items()}
+    return {
+        "steps": str(plan),
+        "runs": fields,
+        "batches": [f"{trainer.batch_size}, {_describe_value(trainer.loss)}" for trainer in trainers],
+        "optimizer": [digest(_start(only(program, 0), inputs).opt_state) for program in programs],
+        "probes": probes,
+        "data": digest(dataset),
+    }
 
 
 def _describe_value(value: Any) -> str:
-    """Name a function or class, and write down anything else, without the addresses of functions in it."""
-    return getattr(value, "__qualname__", re.sub(r"(<(?:bound method|function) [^<>]*) at 0x\w+", r"\1", repr(value)))
+    """Name a function or class, take the digest of an array, and write down anything else.
+
+    Functions in it lose their address, which is another one in every process; of other objects it stays, so that they are
+    refused: nothing else tells them apart.
+    """
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
+        return f"array {digest(value)}"
+    if isinstance(value, np.generic):
+        value = value.item()
+    name = getattr(value, "__qualname__", None)
+    if name:
+        return f"{value.__module__}.{name}"
+    return re.sub(r"(<(?:bound method|function) \S+) at 0x\w+", r"\1", repr(value))
+
+
+def _check_names(runs: Sequence[Fields], described: Sequence[Mapping[str, str]]) -> None:
+    """Raise where two values of a field are written down alike, so that a folder could not tell their runs apart."""
+    known: dict[tuple[str, str], Any] = {}
+    for run, words in zip(runs, described, strict=True):
+        for name, value in run.items():
+            first = known.setdefault((name, words[name]), value)
+            if first is not value and not np.all(first == value):
+                raise RunError(
+                    f"{name} must have values of different names where there is a folder, two are {words[name]}."
+                )
 
 
 def _join(groups: Sequence[Group], crews: Sequence[list[Run]], plan: Plan, fields: list[dict[str, Any]]) -> GridResult:
@@ -229,6 +265,8 @@ def _at(logs: Sequence[Any], kind: str, name: str, steps: Sequence[int], like: A
     places = {step: i for i, step in enumerate(steps)}
     for row, log in zip(found, logs, strict=True):
         for record in log.get(kind, []):
+            if name not in record or np.shape(record[name]) != like.shape:
+                raise RunError(f"{kind} measures something else than it did before in this folder; choose another one.")
             row[places[record["step"]]] = np.array(record[name], float if nothing else like.dtype)
     return found
 

@@ -87,6 +87,8 @@ class _Choice:
         for kind in value if self.is_many else [value]:
             if kind not in self.kinds:
                 raise ValueError(f"{self.name} must be one of {', '.join(self.kinds)}, got {kind!r}.")
+        if self.is_many and len({*value}) < len(value):
+            raise ValueError(f"{self.name} must be different, got {' '.join(value)}.")
         return config.measuring(*value).probes if self.is_many else Norm.choices()[value].like(current)
 
 

@@ -88,10 +88,12 @@ def _norm(old: dict[str, Any], noise: dict[str, Any]) -> dict[str, Any]:
         "batch": layers | statistics,
         "noisy_batch": layers | statistics | {"noise": noise},
         "huber": layers | {"epsilon": statistics["epsilon"]},
+        "noise": layers | {"noise": noise},
+        "relative_noise": layers | {"noise": noise},
     }
     if name in _LP:
         return {"kind": "lp", **layers, **statistics, "p": _LP[name], "center_first": center_first}
-    return {"kind": name, **settings.get(name, layers | {"noise": noise})}
+    return {"kind": name, **settings[name]}
 
 
 def _probes(old: dict[str, Any]) -> dict[str, Any]:
