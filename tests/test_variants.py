@@ -130,6 +130,8 @@ def test_figures_tell_variants():
     assert all(words in captions.recipe(several, "cpu") for words in captions.variants(several))
     assert len(captions.variants(several)) == 2
     assert captions.variants(described(norm=LpNorm(center_first=True))) == [captions.LP_CENTRED]
+    assert "in place of BN, l2 norm after every hidden layer" in captions.recipe(described(norm=LpNorm()), "cpu")
+    assert "in place of BN, noisy batch after every hidden layer" in captions.recipe(plain, "cpu")
     linear = change(DeepLinearRun().measuring("shift"), probes=moved)
     assert "weights alone move" in captions.deep_linear(config_dict(linear))
     behind = described(probes={"drift": {"of": "activations"}})

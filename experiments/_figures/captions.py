@@ -33,10 +33,21 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
         f"preset {preset}",
         seeds(config),
         f"head {config['model']['head']}" if "head" in config["model"] else "",
-        f"BN after {after}",
+        f"{normaliser(config['norm'])} after {after}",
         *variants(config),
         ", ".join([optimizer["name"].upper(), *rate, *extras, f"batches of {optimizer['batch_size']}"]),
     ]
+
+
+def normaliser(norm: dict[str, Any]) -> str:
+    """Name what stands where the figure says BN."""
+    if norm["kind"] == "batch":
+        return "BN"
+    return (
+        f"in place of BN, l{norm['p']} norm"
+        if norm["kind"] == "lp"
+        else f"in place of BN, {norm['kind'].replace('_', ' ')}"
+    )
 
 
 def variants(config: dict[str, Any]) -> list[str]:
@@ -66,8 +77,9 @@ def loss(config: dict[str, Any]) -> str:
 def deep_linear(config: dict[str, Any]) -> str:
     """Write how a deep linear network was trained, except for its learning rate."""
     more = [plural(len(config["seeds"]), "draw"), f"bands: {bands(config)}", *variants(config)]
+    norm = normaliser(config["norm"])
     return (
-        f"deep linear network: {config['model']['depth']} matrices, BN after each, gradient descent on all "
+        f"deep linear network: {config['model']['depth']} matrices, {norm} after each, gradient descent on all "
         f"{config['optimizer']['batch_size']:,} examples, {', '.join(more)}"
     )
 
