@@ -178,7 +178,7 @@ def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Nu
         l2: adds l2 / 2 * |params|².
 
     Returns:
-        The loss of the next batch in training mode; a new batch does not compile anew.
+        The loss of the next batch in training mode; a new batch does not compile again.
     """
     # NOTE: inside a grid's program the trainer may hold traced numbers, and is no constant for compiled code.
     draw = current_batch if is_known(state.step) else inspect.unwrap(current_batch)

@@ -17,13 +17,8 @@ from bnjax.runs import config_hash, read_json
 from experiments import __main__ as command_line
 from experiments import activation_drift, landscape, noisy_batchnorm, quickstart
 from experiments._command import catalogue, cli
-from experiments._command.arguments import parse
 from experiments._config import (
     BatchNorm,
-    Drift,
-    Landscape,
-    LpNorm,
-    MLPRun,
     NoisyBatchNorm,
     NoNorm,
     Probes,
@@ -34,8 +29,6 @@ from experiments._evidence.verdict import VERDICTS, judge
 
 pytestmark = pytest.mark.xdist_group("smoke")  # these are long
 SMOKE = ["--preset", "smoke"]
-UNKNOWN = "Unrecognized options: --probes"
-WIDTH = "model.width must be at least 1/64, which leaves one feature in the first layer, and finite"
 
 
 def run(capsys, experiment, *arguments):
@@ -173,88 +166,6 @@ def test_a_run_is_what_determines_it():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["--optimizer.learning-rat", "1"],
-            "Unrecognized options: --optimizer.learning-rat, 1 (perhaps --optimizer.learning-rate)",
-        ),
-        (["--learning-rate", "1"], "Unrecognized options: --learning-rate, 1 (perhaps --optimizer.learning-rate)"),
-        (
-            ["--optimizer.learning-rate", "fast"],
-            "Error parsing --optimizer.learning-rate: could not convert string to float: 'fast'",
-        ),
-        (["--optimizer.learning-rate", "-1"], "optimizer.learning_rate must be > 0 and finite, got -1.0."),
-        (["--schedule.eval-every", "35"], "schedule.eval_every must be a multiple of probe_every, 10, got 35."),
-        (["--seeds", "1", "1"], "seeds must be one or more different numbers from 0 to 2147483647, got (1, 1)."),
-        (["--norm.layers"], "norm.layers must be 'all' or one or more different numbers from 1, got ()."),
-        (["--norm.layers", "12"], "norm.layers must be 'all' or numbers from 1 to 10, got (12,)."),
-        (
-            ["--norm", "none", "--norm.momentum", "0.9"],
-            "Unrecognized options: --norm.momentum, 0.9; --norm.momentum needs --norm batch or --norm noisy_batch or --norm lp",
-        ),
-        (
-            ["--probes", "landscape", "--probes.drift.units", "4"],
-            "Unrecognized options: --probes.drift.units, 4; --probes.drift.units needs --probes drift",
-        ),
-        (
-            ["--norm", "ghost"],
-            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, got 'ghost'.",
-        ),
-        (["--norm"], "argument --norm: expected one argument"),
-        (
-            ["--probes", "weather"],
-            "probes must be one of landscape, random_direction, successive_gradients, shift, dummy_shift, drift, "
-            "percentiles, got 'weather'.",
-        ),
-        (
-            ["--probes", "drift", "--probes.landscape.penalty", "True"],
-            UNKNOWN + ".landscape.penalty, True; --probes.landscape.penalty needs --probes landscape",
-        ),
-        (["--probes", "drift", "drift"], "probes must be different, got drift drift."),
-        (["--probes", "drift"], "probes must be at least landscape, got ('drift',)."),
-        (["--norm", "none"], "norm must be a normaliser, with which a net is compared that has none, got none."),
-        (["--model.width", "inf"], f"{WIDTH}, got inf."),
-        (["--model.width", "0.001"], f"{WIDTH}, got 0.001."),
-        (["--checkpoint-seconds", "nan"], "checkpoint_seconds must be >= 0 and finite, got nan."),
-        (
-            ["--probes.landscape.step-multiples", "0"],
-            "probes.landscape.step_multiples must be one or more different numbers > 0 and finite, got (0.0,).",
-        ),
-        (["--preset", "huge"], "preset must be one of cpu, smoke, got 'huge'."),
-        (
-            ["--optimizer.name", "adam", "--optimizer.momentum", "0.5"],
-            "optimizer.momentum must be 0 for adam, which has its own, got 0.5.",
-        ),
-        (
-            ["--optimizer.batch-size", "9999"],
-            "optimizer.batch_size must be between 1 and 1,500, the examples there are, got 9999.",
-        ),
-        (
-            ["--probes", "shift", "--probes.shift.layers", "12"],
-            "probes.shift.layers must be between 1 and 11, the weight layers there are, got (12,).",
-        ),
-        (
-            ["--probes", "drift", "--probes.drift.layers", "3", "12"],
-            "probes.drift.layers must be between 1 and 11, the weight layers there are, got (3, 12).",
-        ),
-        (
-            ["--probes", "dummy_shift", "--probes.dummy-shift.layer", "9"],
-            "probes.dummy_shift.layer must be one of the 8 convolutions there are, got 9.",
-        ),
-        (["--data.image-size", "4"], "data.image_size must be at least the images' own, 8 x 8, got 4."),
-    ],
-)
-def test_impossible_arguments(arguments, message, capsys, tmp_path):
-    """One line on standard error, exit status 2, no run."""
-    preset = [] if "--preset" in arguments else SMOKE
-    status, output, errors = run(capsys, quickstart, *preset, "--results", str(tmp_path), *arguments)
-    assert (status, errors) == (2, f"error: {message}\n")
-    assert output in ("", "Expected: not measured yet.\n")
-    assert not list(tmp_path.glob("*/*/metrics.jsonl"))
-
-
-@pytest.mark.parametrize(
     "error", [MemoryError("One run must fit"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no")]
 )
 def test_a_run_that_does_not_fit_into_memory(error, capsys, tmp_path, monkeypatch):
@@ -285,24 +196,6 @@ def test_results_that_cannot_be_written(capsys, tmp_path):
     assert str(tmp_path / "file") in errors
 
 
-def test_what_is_chosen_keeps_what_fits():
-    """Another normaliser has the settings that both have; probes that were there keep theirs, others have the usual ones."""
-    arguments = ["--preset", "smoke", "--norm", "lp", "--norm.p", "1", "--probes", "landscape", "drift"]
-    _, config, _ = parse("mnist_mlp", "", {"smoke": MLPRun().measuring("landscape")}, arguments)
-    assert config.norm == LpNorm(momentum=0.99, epsilon=1e-3, p=1)
-    assert [*config.probes] == [Drift(layers=(3,)), Landscape()]
-    _, config, _ = parse("landscape", "", landscape.PRESETS, [*SMOKE, "--deep-linear.norm", "none", "--vgg.probes"])
-    assert (config.deep_linear.norm, config.vgg.norm, [*config.vgg.probes]) == (NoNorm(), BatchNorm(), [])
-
-
-def test_layers_of_nested_runs_are_named_by_their_flags(capsys, tmp_path):
-    """A layer that is not there is refused before anything is trained."""
-    arguments = [*SMOKE, "--results", str(tmp_path), "--vgg.norm.layers", "12"]
-    status, output, errors = run(capsys, landscape, *arguments)
-    assert (status, output) == (2, "")
-    assert errors == "error: vgg.norm.layers must be 'all' or numbers from 1 to 10, got (12,).\n"
-
-
 def test_results_of_an_older_version_are_named(capsys, tmp_path, monkeypatch):
     """One line says that they are not continued, and what to do."""
     monkeypatch.setattr("experiments._training.experiment.train_all", lambda *_: sys.exit(3))
@@ -313,17 +206,6 @@ def test_results_of_an_older_version_are_named(capsys, tmp_path, monkeypatch):
         f"note: {tmp_path / 'quickstart-0123456789'} and 1 more hold runs of an older version, which are not continued. "
         "Remove them, or choose another folder with --results.\n"
     )
-
-
-def test_help_names_presets_and_fields(capsys):
-    """`--help` explains every field, and which presets there are."""
-    status, output, _ = run(capsys, landscape, "--help")
-    assert status == 0
-    assert "--preset {cpu | smoke | mameli | alx | paper}" in output
-    assert "--vgg.schedule.probe-every" in output
-    assert "--vgg.norm {none | batch |" in output
-    assert "--vgg.probes.landscape.step-multiples" in output
-    assert "steps between measurements" in output
 
 
 def test_the_list_names_every_experiment(capsys):

@@ -106,7 +106,7 @@ def test_any_number_can_vary(digits):
 
 
 def test_a_closure_is_never_stale(digits):
-    """What the function that makes trainers closes over is read anew by every grid."""
+    """What the function that makes trainers closes over is read again by every grid."""
     box = {}
 
     def make(learning_rate):

@@ -51,7 +51,7 @@ def test_long_runs_judge_levels():
 
 
 def test_other_presets_judge_their_own_sources():
-    """The seed repository's claims ask for its classifier, those about Adam for Adam."""
+    """Claims of Mameli's repository ask for its classifier, those about Adam for Adam."""
     mameli = judged(training_curves_data("mameli", num_steps=11_700))
     for name in (
         "one",

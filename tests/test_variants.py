@@ -105,7 +105,7 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
 
 @pytest.mark.parametrize("norm", [NoNorm(), HuberNorm()], ids=["none", "huber"])
 def test_a_net_without_statistics_of_batches_is_tested_once(norm, tmp_path):
-    """What has no statistics has none to take anew; Huber's running variance is not that of the data."""
+    """What has no statistics has none to take again; Huber's running variance is not that of the data."""
     assert "recalibrated_loss" not in trained(tmp_path, norm=norm, schedule={"recalibrated_tests": True})["test"]
 
 

@@ -28,7 +28,7 @@ class GradientStatistics(NamedTuple):
         previous_norm: |g_{t-1}|.
         step_distance: |g_t - g_{t-1}|.
         step_cosine: cosine between g_t and g_{t-1}; NaN where either is zero.
-        step_sum: |g_t + g_{t-1}|, the seed repository's "gradient predictiveness", which grows with the gradients themselves.
+        step_sum: |g_t + g_{t-1}|, Mameli's "gradient predictiveness", which grows with the gradients themselves.
     """
 
     layers: LayerNames

@@ -94,7 +94,7 @@ class Shift(_OfLayers):
 
 @dataclass(frozen=True)
 class DummyShift(Probe):
-    """The covariate shift of one convolution, as the seed repository measures it.
+    """The covariate shift of one convolution, as Mameli's repository measures it.
 
     Attributes:
         layer: the convolution, numbered from 1 at the input.

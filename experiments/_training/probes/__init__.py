@@ -2,7 +2,7 @@
 
 landscape    loss and gradients along minus the gradient, and along a random direction
 gradients    how the gradient turns from one step to the next
-shift        internal covariate shift, by definition and as the seed repository measures it
+shift        internal covariate shift, by definition and as Mameli's repository measures it
 drift        the distributions of activations
 percentiles  those of the last hidden layer, on the same test images throughout
 probe        what a probe is, and what all of them need

@@ -11,7 +11,7 @@ def make_comparison(
 ) -> Probe:
     """Compare the gradients of the next two steps: of some layers, their weights alone, and of everything.
 
-    The sum norm of a layer is what the seed repository calls gradient predictiveness.
+    The sum norm of a layer is what Mameli's repository calls gradient predictiveness.
     """
     layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in settings.layers}
 

@@ -11,7 +11,7 @@ from experiments._training.probes.probe import Probe, Record
 
 
 def make_scan(settings: Landscape, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Scan along minus the gradient; lengths of steps are those of the optimiser's step times the multiples."""
+    """Scan along minus the gradient; steps are as long as the optimiser's step times the multiples."""
     sizes = _step_sizes(settings, config, loss_scale)
 
     def measure(state: train.TrainState, split: Split) -> Record:

@@ -1,4 +1,4 @@
-"""Internal covariate shift, by its definition and as the seed repository measures it."""
+"""Internal covariate shift, by its definition and as Mameli's repository measures it."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ from experiments._training.probes.probe import (
 def make_shift(settings: Shift, _config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Measure Definition 2.1 of Santurkar et al. 2018, with the step that the optimiser is about to take.
 
-    Gradients are those of the weights alone; of earlier layers everything moves, biases and normalisers too, unless
+    Gradients are by the weights alone; of earlier layers everything moves, biases and normalisers too, unless
     `weights_only` says otherwise.
     """
     names = [f"layer_{n}" for n in settings.layers]
