@@ -161,6 +161,8 @@ def test_a_run_is_what_determines_it():
         changed = change(config, **changes)
         assert config.identity() != changed.identity()
         assert config_hash(config.identity()) != config_hash(changed.identity())
+    one, same = (change(config, optimizer={"learning_rate": rate}) for rate in (1, 1.0))
+    assert config_hash(one.identity()) == config_hash(same.identity())
     noisy = change(config, norm=NoisyBatchNorm())
     assert noisy.identity() != change(noisy, norm={"noise": {"strength": 2.0}}).identity()
 

@@ -88,6 +88,7 @@ def _changed(config: Any, default: Any = None) -> dict[str, Any]:
     """
     named = {"kind": config.kind} if default and type(config) is not type(default) and hasattr(config, "kind") else {}
     values = {field: getattr(config, field.name) for field in fields(config)}
+    values |= {field: float(value) for field, value in values.items() if field.type is float and isinstance(value, int)}
     return named | {
         field.name: _changed(value, field.default) if is_dataclass(value) else value
         for field, value in values.items()

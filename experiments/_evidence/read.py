@@ -40,7 +40,7 @@ def is_old(config: Any) -> bool:
     """Return whether a configuration, or one in its fields, has the form from before configurations were nested."""
     if not isinstance(config, dict):
         return False
-    return "norm_epsilon" in config or any(map(is_old, config.values()))
+    return bool({"norm_epsilon", "norm_layers"} & {*config}) or any(map(is_old, config.values()))
 
 
 def upgrade(config: dict[str, Any]) -> dict[str, Any]:

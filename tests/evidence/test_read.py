@@ -63,9 +63,10 @@ def test_old_probes():
     }
 
 
-def test_an_old_configuration_that_is_not_whole(tmp_path):
+@pytest.mark.parametrize("lacks", [set(FLAT) - {"norm_epsilon", "probe_every"}, {"norm_epsilon"}])
+def test_an_old_configuration_that_is_not_whole(lacks, tmp_path):
     """It is refused in one line."""
     file = tmp_path / "data.json"
-    file.write_text(json.dumps({"config": {"norm_epsilon": 1e-5, "probe_every": 10}}))
+    file.write_text(json.dumps({"config": {name: value for name, value in FLAT.items() if name not in lacks}}))
     with pytest.raises(ValueError, match=r"^its configuration has an older form, and is not whole \(KeyError: "):
         read_data(file)
