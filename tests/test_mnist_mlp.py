@@ -1,6 +1,5 @@
 """Networks of sigmoids on MNIST: how steady percentiles are, the nets that are compared, tables, findings and figure."""
 
-from dataclasses import asdict
 from functools import partial
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnjax import data, linen, models, train
-from bnjax.runs import config_hash
+from bnjax.runs import config_dict, config_hash
 from experiments import mnist_mlp
 from experiments._config import LpNorm, MLPRun, Norm, Optimizer, Percentiles, VGGRun, change
 from experiments._evidence.keep import keep
@@ -188,7 +187,7 @@ def make_data(diverged_at=None):
     return {
         "experiment": "mnist_mlp",
         "preset": "cpu",
-        "config": asdict(mnist_mlp.PRESETS["cpu"]),
+        "config": config_dict(mnist_mlp.PRESETS["cpu"]),
         "ioffe": {net: runs(net) for net in ("plain", "batch_norm")},
         "huber": {net: runs(net, diverged_at if net == "plain" else None) for net in nets},
         "provenance": [origin],

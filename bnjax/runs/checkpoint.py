@@ -185,8 +185,8 @@ def _reason(error: Exception) -> str:
     """Take what the system said out of an error of orbax or tensorstore, one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    said = re.search(r"([^:]+?) *\[os_error_code=", str(error))
-    return said[1].strip() if said else f"{type(error).__name__}: {' '.join(str(error).split())}"
+    code = re.search(r"os_error_code=\D?(\d+)", str(error))  # among other notes of tensorstore's, in any order
+    return os.strerror(int(code[1])) if code else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _describe(state: Any) -> dict[str, str]:
