@@ -249,7 +249,7 @@ HALF_SHAPES = ("large", "image", "small tiles", "clipped", "2x2", "smaller than 
 
 @pytest.mark.parametrize("shape", [FAST[name] for name in HALF_SHAPES], ids=HALF_SHAPES)
 def test_half_precision_is_single_precision_rounded_once(shape):
-    """In bfloat16, value and gradients are those of float32 on the same numbers, rounded; JAX's, except for the last bit."""
+    """In bfloat16, value and gradients equal float32's on the same numbers, rounded, and JAX's up to the last bit."""
     *sizes, padding = shape
     x, k = (a.astype(jnp.bfloat16) for a in operands(*sizes))
     dy = jnp.cos(lax.conv_general_dilated(x, k, (1, 1), padding, dimension_numbers=NHWC))

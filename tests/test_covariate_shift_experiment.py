@@ -41,7 +41,7 @@ def test_table(data):
 
 
 def test_findings(data):
-    """Each ratio, the share that is there without a step, and the cosines are those of the data."""
+    """Each ratio, the share that is there without a step, and the cosines come from the data."""
     words, cosine = findings(data), shift(17, "cosine").median()
     assert words.count("3.00 times") == 3
     cosines = [written(data["deep_linear"][f"{net}_1e-07"], cosine) for net in ("plain", "batch_norm")]

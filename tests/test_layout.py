@@ -189,8 +189,8 @@ def accuracies(tree):
             yield ast.unparse(node)
 
 
-# What is recorded comes from `_training`, and from the files that these names have.
-RECORDING = ("runs.py", "layer_checks.py")
+# Quantiles over the units of a net, which this file records, are none over seeds.
+RECORDED = {"experiments.theory_bounds.runs": ["np.quantile"]}
 
 
 # What takes training steps, and who may name it: the function itself, its form for many runs, the one loop, and a probe that
@@ -230,7 +230,7 @@ def test_a_second_loop_is_found():
 OUTSIDE_EVIDENCE = [
     path
     for path in EXPERIMENTS
-    if part(module_of(path)) not in ("_evidence", "_training", "benchmarks") and path.name not in RECORDING
+    if part(module_of(path)) not in ("_evidence", "_training", "benchmarks") and path.name != "layer_checks.py"
 ]
 
 
@@ -238,7 +238,7 @@ OUTSIDE_EVIDENCE = [
 def test_medians_over_seeds_and_accuracies_are_defined_once(path):
     """Nothing takes a median, or reads an accuracy out of a run, except `_evidence`."""
     tree = ast.parse(path.read_text())
-    assert list(middles(tree)) == []
+    assert list(middles(tree)) == RECORDED.get(module_of(path), [])
     assert list(accuracies(tree)) == []
 
 

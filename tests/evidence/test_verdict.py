@@ -60,7 +60,7 @@ def test_ranges_are_open_and_have_two_sides():
 
 
 def test_the_interval_leaves_out_what_is_not_there():
-    """Median and ends are those of the values that could be measured."""
+    """Median and ends come from the values that could be measured."""
     judgement = judge(make_claim([4, math.nan, 1, 2]), {})
     assert (judgement.low, judgement.median, judgement.high) == (1, 2, 4)
     assert math.isnan(judge(make_claim([math.nan]), {}).median)
