@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ import orbax.checkpoint as ocp
 from bnjax._host.digest import digest
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
+_PATIENCE = 2.0  # seconds for the threads of a save that failed to end
 # What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.
 _PASSING = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE}
 _PASSING_WORDS = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED")
@@ -97,9 +99,15 @@ class Checkpoints:
 
     def _clear(self) -> None:
         """Remove what saves that failed have left, which takes space."""
-        if jax.process_index() == 0:  # which begins a save, so that nobody is at work in it
-            for half in self._folder.glob("*.orbax-checkpoint-tmp*"):
+        if jax.process_index() > 0:  # the first process begins a save, so that nobody is at work in it
+            return
+        deadline = time.monotonic() + _PATIENCE
+        while halves := list(self._folder.glob("*.orbax-checkpoint-tmp*")):
+            for half in halves:
                 shutil.rmtree(half, ignore_errors=True)
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)  # a thread of tensorstore's may still write into a folder that is being removed
 
     def _check_space(self, state: Any) -> None:
         """Raise where a state cannot fit: orbax would say so on a dozen threads, and go on writing after that."""
