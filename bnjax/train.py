@@ -20,6 +20,7 @@ from bnjax.objective import make_loss_fn
 from bnjax.types import Batch, LossFn, Model, Number, Params, Rngs, Variables
 
 OPTIMIZERS = ("sgd", "adam")
+DRAWING = 1  # grows when equal keys give other weights, batches, masks or noise
 
 
 class TrainState(struct.PyTreeNode):
@@ -225,13 +226,24 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
         trainer: model, optimiser, batch size and loss.
         state: where to start; its buffers are given away.
         split: the training data, whole.
-        num_steps: how many steps; each number compiles once.
+        num_steps: how many steps; each number compiles once, and the steps have the same bits however they are cut.
 
     Returns:
         (state, metrics): the state after them, and metrics of each step, (num_steps,).
     """
     indices = _draw_steps(trainer, state, split, num_steps=num_steps)
-    return jax.lax.scan(lambda s, i: train_step(trainer, s, take_batch(split, i)), state, indices)
+
+    def step(state: TrainState, indices: Array) -> tuple[TrainState, Metrics]:
+        return train_step(trainer, state, take_batch(split, indices))
+
+    if num_steps != 1:
+        return jax.lax.scan(step, state, indices)
+    # NOTE: XLA would take a loop of one step apart, and round that step otherwise; how long this one is, it cannot know.
+    stop = jnp.minimum(state.step, jnp.iinfo(jnp.int32).max - 1) + 1
+    shapes = jax.eval_shape(step, state, indices[0])[1]
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    state, metrics = jax.lax.while_loop(lambda x: x[0].step < stop, lambda x: step(x[0], indices[0]), (state, nothing))
+    return state, jax.tree.map(lambda leaf: leaf[None], metrics)
 
 
 def eval_step(

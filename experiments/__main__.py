@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,12 +12,13 @@ from experiments._command import catalogue, cli, costs, everything
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
 
-COMMANDS = ("all", "clean", "draw", "report")
+COMMANDS = ("all", "clean", "draw", "pack", "report")
 _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run an experiment, or resume it
        python -m experiments NAME --help                      list its presets and options
        python -m experiments all [--preset PRESET]            run or resume every experiment, then write the report
        python -m experiments report [--figures FOLDER]        write the page that shows claims and figures
        python -m experiments draw FILE ...                    draw a figure's data (.json) or a probe's result (.npz)
+       python -m experiments pack [--results FOLDER]          pack finished runs into small files, which --packed counts
        python -m experiments clean [--results FOLDER]         list what results take on disk, and what can go
        python -m experiments [--results FOLDER]               list them, with what each preset costs and how far it is
 """
@@ -29,7 +31,7 @@ def main(arguments: list[str]) -> None:
         return
     name, rest = arguments[0], arguments[1:]
     if name in COMMANDS:
-        {"all": _run_all, "clean": _clean, "draw": _draw, "report": _report}[name](rest)
+        {"all": _run_all, "clean": _clean, "draw": _draw, "pack": _pack, "report": _report}[name](rest)
     elif name in names():
         cli.main(catalogue.module(name), rest)
     else:
@@ -66,11 +68,13 @@ def _run_all(arguments: list[str]) -> None:
     )
     parser.add_argument("--figures", type=Path, help="folder of figures and data (figures, in that of the runs)")
     parser.add_argument("--data-dir", help="folder of prepared data sets")
+    parser.add_argument("--packed", help="folder of packed runs, which count as done")
     options = parser.parse_args(arguments)
     if not any(options.preset in catalogue.module(name).PRESETS for name in names()):
         parser.error(f"no experiment has a preset {options.preset!r}.")
     figures = options.figures or options.results / "figures"
-    more = ["--data-dir", options.data_dir] if options.data_dir else []
+    given = {"--data-dir": options.data_dir, "--packed": options.packed}
+    more = [word for flag, value in given.items() if value for word in (flag, value)]
     failed = everything.run_all(options.preset, options.results, figures, more)
     print("\n== report")
     status = _write_report(figures, options.results / "report.html")
@@ -101,24 +105,44 @@ def _clean(arguments: list[str]) -> None:
         print(f"Left: {line}")
 
 
+def _pack(arguments: list[str]) -> None:
+    """Pack the finished runs of a folder of results."""
+    parser = _Parser(prog="python -m experiments pack", allow_abbrev=False)
+    parser.add_argument("--results", default="results", type=Path, help="folder of the runs (results)")
+    parser.add_argument("--packed", default="figures/runs", type=Path, help="folder of the files (figures/runs)")
+    options = parser.parse_args(arguments)
+    if not options.results.is_dir():
+        parser.error(f"results must be a folder of runs, there is no {options.results}.")
+    from experiments._training.packing import pack_all
+
+    try:
+        written = pack_all(options.results, options.packed, print)
+    except OSError as error:
+        sys.exit(_complain(f"{error.strerror}: {error.filename}"))
+    print(f"Packed {written} runs into {options.packed}; those that were there already stay.")
+
+
 def _report(arguments: list[str]) -> None:
     """Write the page, or the table of the README."""
     parser = _Parser(prog="python -m experiments report", allow_abbrev=False)
     parser.add_argument("--figures", default="figures", type=Path, help="folder of figures and their data (figures)")
     parser.add_argument("--output", default="results/report.html", type=Path, help="the page (results/report.html)")
+    parser.add_argument("--packed", type=Path, help="folder of packed runs, of which data are made that are not there")
     parser.add_argument("--readme", type=Path, help="write the claim table between the markers of this file instead")
     options = parser.parse_args(arguments)
-    status = _write_report(options.figures, options.output, options.readme)
+    status = _write_report(options.figures, options.output, options.readme, options.packed)
     if status:
         sys.exit(status)
 
 
-def _write_report(figures: Path, output: Path, readme: Path | None = None) -> int:
+def _write_report(figures: Path, output: Path, readme: Path | None = None, packed: Path | None = None) -> int:
     """Write the page, or the table of the README; return the exit status, 1 where something could not be read."""
     from bnjax._host.files import write_whole
     from experiments import _report
 
-    report = _report.load(figures)
+    if packed and not packed.is_dir():
+        return _complain(f"packed must be a folder of packed runs, there is no {packed}.")
+    report = _report.load(figures, packed)
     for problem in report.problems:
         print(f"error: {problem}", file=sys.stderr)
     try:
@@ -140,6 +164,7 @@ def _draw(files: list[str]) -> None:
     if files[:1] in (["-h"], ["--help"]):
         print(_USAGE)
         return
+    packed, files = _take_packed(files)
     if not files:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
     from bnjax.draw import results
@@ -148,15 +173,33 @@ def _draw(files: list[str]) -> None:
     while rest:
         file = rest[0]
         try:
-            print(results.draw_next(rest) if file.suffix == ".npz" else _draw_data(rest.pop(0)))
+            print(results.draw_next(rest) if file.suffix == ".npz" else _draw_data(rest.pop(0), packed))
         except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             sys.exit(_complain(results.explain(error, file)))
 
 
-def _draw_data(file: Path) -> Path:
-    """Draw the figure of an experiment."""
-    from bnjax.runs import read_json
+def _take_packed(arguments: list[str]) -> tuple[Path | None, list[str]]:
+    """Take the folder of packed runs out of the arguments of draw."""
+    parser = _Parser(prog="python -m experiments draw", add_help=False, allow_abbrev=False)
+    parser.add_argument("--packed", type=Path)
+    known, files = parser.parse_known_args(arguments)
+    return known.packed, files
 
+
+def _draw_data(file: Path, packed: Path | None) -> Path:
+    """Draw the figure of an experiment; of packed runs, write its data first."""
+    from bnjax.runs import read_json, write_json
+
+    if packed and file.suffix == ".json":
+        from experiments._command import packing
+
+        name, _, preset = file.stem.partition("-")
+        if name not in names():
+            sys.exit(_complain(f"{file} must be named after an experiment and a preset, as in landscape-cpu.json."))
+        try:
+            write_json(file, packing.data_of(name, preset, packed, partial(print, "note:", file=sys.stderr)))
+        except ValueError as error:
+            sys.exit(_complain(str(error)))
     if file.suffix != ".json":
         sys.exit(_complain(f"{file} must be the data of a figure (.json) or the result of a probe (.npz)."))
     name = read_json(file)["experiment"]

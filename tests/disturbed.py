@@ -11,12 +11,19 @@ import tiny
 
 from bnjax import train
 from bnjax._host.digest import digest
-from bnjax.runs import Checkpoints, config_hash, read_json
+from bnjax.runs import Checkpoints, folder_name, read_json
 from bnjax.sweep.loop import Crew
+from experiments._training.experiment import facts
 from experiments._training.tasks import make_task
 
+
+def folder_of(config):
+    """Name the folder of a configuration's runs."""
+    return folder_name(config.kind, config.identity(**facts(make_task(config.net(), None))))
+
+
 CONFIG = tiny.PRESETS["smoke"]
-FOLDER = f"mlp-{config_hash(CONFIG.identity())}"
+FOLDER = folder_of(CONFIG)
 AT_ONCE = ("--checkpoint-seconds", "0")
 
 
@@ -28,7 +35,7 @@ def steps(run):
 
 def last_state(run, config):
     """Restore a run's last state; return its step and digest."""
-    task = make_task(config.identity(), None)
+    task = make_task(config.net(), None)
     images = task.load(0).train.images
     like = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *images.shape[1:])))
     with Checkpoints(run / "checkpoints") as checkpoints:
@@ -44,7 +51,7 @@ def assert_same(results, expected, config=CONFIG):
     for run in runs:
         assert last_state(results / run, config) == last_state(expected / run, config)
         assert (results / run / "metrics.jsonl").read_bytes() == (expected / run / "metrics.jsonl").read_bytes()
-    nets, others = (read_json(next(root.glob("tiny-*/tiny.json")))["arms"]["net"] for root in (results, expected))
+    nets, others = (read_json(next(root.glob("tiny-*/tiny-*.json")))["arms"]["net"] for root in (results, expected))
     assert [net | {"seconds": 0} for net in nets] == [net | {"seconds": 0} for net in others]
 
 

@@ -16,14 +16,14 @@ def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(costs, "FIGURES", tmp_path)
     assert costs.expected("landscape", "cpu") == "Expected: not measured yet."
     own = json.loads(json.dumps(config_dict(landscape.PRESETS["cpu"])))
-    (tmp_path / "landscape.json").write_text(json.dumps(make_data(config=own)))
+    (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config=own)))
     assert costs.expected("landscape", "cpu") == "Expected: about 2 min (measured on CPU, 2 cores)."
     assert costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
     assert costs.cost("landscape", "paper") == "not measured"
     other = landscape.PRESETS["smoke"]
     assert costs.expected("landscape", "cpu", other) == "Expected: not measured yet."
-    (tmp_path / "landscape.json").rename(tmp_path / "landscape-cpu.json")
-    assert costs.cost("landscape", "cpu") == "2 min on CPU, 2 cores"
+    assert costs.stem("landscape", "cpu", landscape.PRESETS["cpu"]) == "landscape-cpu"
+    assert costs.stem("landscape", "cpu", other) == f"landscape-{config_hash(other)}"
     (tmp_path / "landscape-cpu.json").write_text(json.dumps(make_data(config={**own, "short_multiples": [77]})))
     assert costs.cost("landscape", "cpu") == "not measured"
     assert [costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
@@ -40,7 +40,7 @@ def test_the_list_says_how_far_each_preset_is(capsys, tmp_path):
     folder = tmp_path / f"landscape-{config_hash(landscape.PRESETS['cpu'])}"
     folder.mkdir()
     assert state() == "partly"
-    (folder / "landscape.json").write_text("{}")
+    (folder / "landscape-cpu.json").write_text("{}")
     assert state() == "done"
 
 
@@ -49,9 +49,9 @@ def stages(monkeypatch, tmp_path):
     """Replace every experiment's run by a note that it was run, and by an error or a signal where a test says so."""
     ran, ends = [], {}
 
-    def main(experiment, arguments):
+    def main(experiment, arguments, later):
         name = experiment.__name__.split(".")[-1]
-        ran.append((name, arguments))
+        ran.append((name, arguments, later))
         if name in ends:
             raise ends[name]
 
@@ -65,9 +65,9 @@ def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tm
     ends.update(landscape=SystemExit(2), quickstart=ZeroDivisionError("oh"))
     status, output, errors = run(capsys, "all", "--preset", "smoke", "--results", tmp_path)
     assert status == 1
-    assert [name for name, _ in ran] == [n for n in command_line.names() if "smoke" in catalogue.module(n).PRESETS]
+    assert [name for name, _, _ in ran] == [n for n in command_line.names() if "smoke" in catalogue.module(n).PRESETS]
     shared = ["--preset", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path / "figures")]
-    assert all(arguments == shared for _, arguments in ran)
+    assert all(arguments == shared for _, arguments, _ in ran)
     assert "ZeroDivisionError: oh" in errors
     assert "error: these experiments failed: landscape, quickstart; what they said stands above." in errors
     assert (tmp_path / "report.html").exists()
@@ -84,29 +84,21 @@ def test_all_stops_where_a_signal_stopped_a_run(status, stages, capsys, tmp_path
     assert not (tmp_path / "report.html").exists()
 
 
-def test_all_leaves_out_what_is_done_and_keeps_what_was_published(stages, monkeypatch, tmp_path):
-    """Done with its data there is skipped, done without them is run; data of the paper's setting are not replaced."""
+def test_all_leaves_out_what_is_done(stages, monkeypatch, tmp_path):
+    """Done with its data there is skipped, done without them is run; what follows is told, so that runs are trained once."""
     ran, _ = stages
-    monkeypatch.setattr("experiments._command.catalogue.names", lambda: ["landscape"])
+    monkeypatch.setattr("experiments._command.catalogue.names", lambda: ["landscape", "quickstart"])
     folder, figures = tmp_path / f"landscape-{config_hash(landscape.PRESETS['smoke'])}", tmp_path / "figures"
     for path in (folder, figures):
         path.mkdir()
-    (folder / "landscape.json").write_text("{}")
+    (folder / "landscape-smoke.json").write_text("{}")
     arguments = ("smoke", tmp_path, figures, [])
     assert everything.run_all(*arguments) == []
-    assert len(ran) == 1
-
-    def publish(preset):
-        config = json.loads(json.dumps(config_dict(landscape.PRESETS[preset])))
-        (figures / "landscape.json").write_text(json.dumps(make_data(preset=preset, config=config)))
-
-    publish("smoke")
+    assert [(name, later) for name, _, later in ran] == [("landscape", [("quickstart", "smoke")]), ("quickstart", [])]
+    config = json.loads(json.dumps(config_dict(landscape.PRESETS["smoke"])))
+    (figures / "landscape-smoke.json").write_text(json.dumps(make_data(preset="smoke", config=config)))
     assert everything.run_all(*arguments) == []
-    assert len(ran) == 1
-    publish("paper")
-    (folder / "landscape.json").unlink()
-    assert everything.run_all(*arguments) == []
-    assert "--figures" not in ran[1][1]
+    assert [name for name, _, _ in ran[2:]] == ["quickstart"]
 
 
 def test_names_and_remarks_of_experiments():

@@ -19,7 +19,7 @@ UNITLESS = ("cosine", "relative error")
 @pytest.fixture(scope="session")
 def committed():
     """The committed data of every experiment."""
-    return {name: read_data(ROOT / "figures" / f"{name}.json") for name in catalogue.names()}
+    return {name: read_data(ROOT / "figures" / f"{name}-cpu.json") for name in catalogue.names()}
 
 
 @pytest.mark.parametrize("name", CLAIMS)

@@ -13,9 +13,8 @@ from dataclasses import replace
 import pytest
 import tiny
 from conftest import ROOT
-from disturbed import AT_ONCE, CONFIG, FOLDER, assert_same, at_chunk, complaints, logged, send, steps
+from disturbed import AT_ONCE, CONFIG, FOLDER, assert_same, at_chunk, complaints, folder_of, logged, send, steps
 
-from bnjax.runs import config_hash
 from experiments._config import change
 
 
@@ -27,7 +26,7 @@ def test_killed_at_random_times(kills, num_steps, seeds, undisturbed, tmp_path):
     config = change(CONFIG, schedule={"num_steps": num_steps}, seeds=seeds)
     arguments = ("--schedule.num-steps", str(num_steps), "--seeds", *map(str, seeds))
     expected, rng = undisturbed(*arguments), random.Random(kills)
-    whole, run = logged(expected), tmp_path / f"mlp-{config_hash(config.identity())}" / "seed0"
+    whole, run = logged(expected), tmp_path / folder_of(config) / "seed0"
     last = 0
     for i in range(kills):
         process = tiny.start(tmp_path, *AT_ONCE, *arguments)

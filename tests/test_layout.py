@@ -282,7 +282,7 @@ def definitions():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Quantity, "__init__", noted)
         for name in catalogue.names():
-            data = read_data(ROOT / "figures" / f"{name}.json")
+            data = read_data(ROOT / "figures" / f"{name}-cpu.json")
             for claim in catalogue.claims_of(name):
                 judge(claim, data)
             table = catalogue.part(name, "table")

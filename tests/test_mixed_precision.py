@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from disturbed import folder_of
 
 from bnjax import data, linen, losses, models, probes, train
-from bnjax.runs import config_hash
 from bnjax.types import Batch, Variables
 from experiments import __main__ as command_line
 from experiments import quickstart
@@ -164,7 +164,7 @@ def test_the_command_line_trains_in_bfloat16(tmp_path, capsys):
     half = ("--optimizer.compute-dtype", "bfloat16")
     command_line.main(["quickstart", "--preset", "smoke", "--results", str(tmp_path), *half])
     assert "with BN" in capsys.readouterr().out
-    folders = {f"vgg-{config_hash(arm.identity())}" for arm in with_and_without(quickstart.PRESETS["smoke"]).values()}
+    folders = {folder_of(arm) for arm in with_and_without(quickstart.PRESETS["smoke"]).values()}
     found = {
         path.parent.name: path.read_text().count('"compute_dtype": "bfloat16"')
         for path in tmp_path.glob("vgg-*/config.json")

@@ -140,7 +140,7 @@ def test_the_nets_are_those_of_the_two_sources():
     assert huber["plain"].optimizer == Optimizer("sgd", learning_rate=0.01, momentum=0.9, batch_size=60)
     assert (ioffe["plain"].schedule.num_steps, huber["plain"].schedule.num_steps) == (50_000, 10_000)
     assert (ioffe["plain"].model.kernel_scale, ioffe["plain"].data.preprocessing) == (0.05, "binary")
-    model = make_task(huber["huber"].identity(), None).trainer.model
+    model = make_task(huber["huber"].net(), None).trainer.model
     params, batch_stats = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     assert params["dense_1"]["kernel"].shape == (784, 100)
     np.testing.assert_allclose(params["dense_1"]["kernel"].std(), 1, rtol=0.02)

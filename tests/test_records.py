@@ -69,16 +69,16 @@ def test_a_log_continues_where_its_checkpoint_was(tmp_path):
     path = tmp_path / "metrics.jsonl"
     log = runs.MetricsLog(path)
     log.append(step=1)
-    length = log.sync()
+    pin = log.sync()
     log.append(step=2, loss=float("nan"))
     log.close()
     assert runs.read_metrics(path) == [{"step": 1}, {"step": 2, "loss": None}]
-    log = runs.MetricsLog(path, length=length)
+    log = runs.MetricsLog(path, pin)
     log.append(step=3)
     log.close()
     assert runs.read_metrics(path) == [{"step": 1}, {"step": 3}]
     with pytest.raises(ValueError, match=r"holds \d+ bytes, fewer than the 1000 of its checkpoint"):
-        runs.MetricsLog(path, length=1000)
+        runs.MetricsLog(path, runs.Pin(1000))
 
 
 def test_a_log_that_cannot_be_written(tmp_path):
@@ -96,7 +96,7 @@ def test_a_log_that_cannot_be_written(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.stat().st_size == 600
     log.append(step=100)
-    assert log.sync() == path.stat().st_size
+    assert log.sync().length == path.stat().st_size
     log.close()
     assert runs.read_metrics(path) == [{"step": step} for step in range(101)]
 

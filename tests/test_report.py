@@ -37,8 +37,8 @@ def figures(tmp_path):
     """A folder with the data and the picture of one experiment."""
     folder = tmp_path / "figures"
     folder.mkdir()
-    (folder / "landscape.json").write_text(json.dumps(make_data(scale=2)))
-    (folder / "landscape.png").write_bytes(make_png())
+    (folder / "landscape-cpu.json").write_text(json.dumps(make_data(scale=2)))
+    (folder / "landscape-cpu.png").write_bytes(make_png())
     return folder
 
 
@@ -69,10 +69,10 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "landscape.json cannot be read: Expecting property name"),
-        ("[1]", "landscape.json cannot be read: it holds no JSON object."),
-        ('{"experiment": "landscape"}', "landscape.json cannot be read: 'preset' is missing or of the wrong kind."),
-        (json.dumps(make_data(experiment=EVIL)), "landscape.json cannot be read: it is the data of"),
+        ("{", "landscape-cpu.json cannot be read: Expecting property name"),
+        ("[1]", "landscape-cpu.json cannot be read: it holds no JSON object."),
+        ('{"experiment": "landscape"}', "landscape-cpu.json cannot be read: 'preset' is missing or of the wrong kind."),
+        (json.dumps(make_data(experiment=EVIL)), "landscape-cpu.json cannot be read: it is the data of"),
         (json.dumps(make_data(provenance=[])), "its provenance is empty or of the wrong kind."),
         (json.dumps(make_data(seconds=float("nan"))), "its time is not finite."),
     ],
@@ -80,8 +80,8 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
 def test_a_file_that_cannot_be_read_is_one_line(text, message, figures, capsys, tmp_path):
     """On standard error and on the page, which shows the rest."""
     for name in ("json", "png"):
-        shutil.copy(ROOT / "figures" / f"quickstart.{name}", figures)
-    (figures / "landscape.json").write_text(text)
+        shutil.copy(ROOT / "figures" / f"quickstart-cpu.{name}", figures)
+    (figures / "landscape-cpu.json").write_text(text)
     status, _, errors = run(capsys, "report", "--figures", figures, "--output", tmp_path / "report.html")
     assert (status, errors.count("\n")) == (1, 1)
     assert message in errors
@@ -94,13 +94,13 @@ def test_a_file_that_cannot_be_read_is_one_line(text, message, figures, capsys, 
 def test_files_that_belong_to_nothing_are_told(figures, capsys, tmp_path):
     """A data file of no experiment, and a picture that is none; a second file of an experiment is no problem."""
     (figures / "nonsense.json").write_text("{}")
-    shutil.copy(figures / "landscape.json", figures / "landscape-cpu.json")
-    (figures / "landscape.png").write_text("no picture")
+    shutil.copy(figures / "landscape-cpu.json", figures / "landscape-smoke.json")
+    (figures / "landscape-cpu.png").write_text("no picture")
     status, _, errors = run(capsys, "report", "--figures", figures, "--output", tmp_path / "report.html")
     assert status == 1
     assert errors.splitlines() == [
         "error: nonsense.json: there is no experiment of that name.",
-        "error: landscape.png, the picture of landscape.json, is not there or is not a PNG.",
+        "error: landscape-cpu.png, the picture of landscape-cpu.json, is not there or is not a PNG.",
     ]
 
 
@@ -111,7 +111,7 @@ def test_what_data_say_is_never_code(figures):
     data["provenance"][0]["versions"] = {EVIL: EVIL}
     data["config"] = {"num_steps": EVIL, "seeds": [EVIL], EVIL: EVIL, "vgg": {"seeds": [], EVIL: {"seeds": [1]}}}
     data["arms"] = {EVIL: data["arms"]["plain"]}
-    (figures / "landscape.json").write_text(json.dumps(data))
+    (figures / "landscape-cpu.json").write_text(json.dumps(data))
     report = _report.load(figures)
     page = _report.render(report)
     assert "&lt;script&gt;alert(1)" in page
@@ -127,7 +127,7 @@ def test_findings_are_the_experiments_own(figures, monkeypatch):
     assert "It took 130.0 &lt;s&gt;." in _report.render(_report.load(figures))
     monkeypatch.setattr("experiments.landscape.table.findings", lambda data: data["nothing"])
     report = _report.load(figures)
-    assert report.problems == ["landscape.json: its findings cannot be computed (KeyError: 'nothing')."]
+    assert report.problems == ["landscape-cpu.json: its findings cannot be computed (KeyError: 'nothing')."]
     assert f"The claim:</span> {catalogue.remark('landscape', 'Claim')}" in _report.render(report).replace(
         "&quot;", '"'
     )

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import pytest
 import tiny
 from conftest import ROOT
+from disturbed import folder_of
 
 from bnjax import train
-from bnjax.runs import config_hash, read_json
+from bnjax.runs import read_json
 from bnjax.runs.checkpoint import Checkpoints, digest
 from experiments import quickstart
 from experiments._config import change
@@ -21,7 +22,7 @@ from experiments._presets import with_and_without
 from experiments._training.tasks import make_task
 
 CONFIG = change(quickstart.PRESETS["smoke"], schedule={"num_steps": 160, "eval_every": 40}, optimizer={"momentum": 0.9})
-RUNS = {f"vgg-{config_hash(arm.identity())}/seed0": arm for arm in with_and_without(CONFIG).values()}
+RUNS = {f"{folder_of(arm)}/seed0": arm for arm in with_and_without(CONFIG).values()}
 STEPS = ["--schedule.num-steps", "160", "--schedule.eval-every", "40", "--optimizer.momentum", "0.9"]
 COMMAND = [sys.executable, "-m", "experiments", "quickstart", "--preset", "smoke", "--checkpoint-seconds", "0", *STEPS]
 
@@ -61,7 +62,7 @@ def final_states(folder):
     """Restore the last state of each run, and return its digest."""
     digests = {}
     for run, config in RUNS.items():
-        task = make_task(config.identity(), None)
+        task = make_task(config.net(), None)
         images = task.load(0).train.images
         like = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *images.shape[1:])))
         with Checkpoints(folder / run / "checkpoints") as checkpoints:
@@ -77,7 +78,7 @@ def assert_same_results(folder, expected):
     for run in RUNS:
         log, other = (root / run / "metrics.jsonl" for root in (folder, expected))
         assert log.read_bytes() == other.read_bytes()
-    runs, others = (read_json(next(root.glob("*/quickstart.json")))["arms"] for root in (folder, expected))
+    runs, others = (read_json(next(root.glob("quickstart-*/quickstart-*.json")))["arms"] for root in (folder, expected))
     for arms in (runs, others):
         for run in (run for runs_of_arm in arms.values() for run in runs_of_arm):
             del run["seconds"]

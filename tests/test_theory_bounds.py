@@ -13,12 +13,31 @@ from bnjax.runs import config_dict, read_json, write_json
 from bnjax.sweep.signals import Interrupted
 from experiments import theory_bounds
 from experiments._config import Options, change
+from experiments._evidence.keep import keep
 from experiments._training.errors import ConfigError
+from experiments._training.experiment import collect
+from experiments._training.nets import train_nets
 from experiments.theory_bounds import figure, table
 from experiments.theory_bounds import runs as theory_runs
 from experiments.theory_bounds.quantities import ACCEPTED, EQUALITIES, RATIOS, STATEMENTS, largest_error, share
 
 SMOKE = replace(theory_bounds.PRESETS["smoke"], seeds=(0,))
+
+
+def train(config, folder, **options):
+    """Train and check the nets of a configuration, with results in a folder."""
+    nets = theory_runs.nets(config, Options(results=str(folder), **options))
+    return keep(collect(nets, train_nets(nets.values(), Options(results=str(folder), **options))), theory_bounds.KEEP)
+
+
+def run_of(folder, arm):
+    """Find the run of an arm in a folder of results."""
+    (file,) = (
+        file
+        for file in folder.glob("mlp-*/config.json")
+        if (read_json(file)["norm"]["kind"] == "none") == (arm == "plain")
+    )
+    return file.parent / "seed0"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +49,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(folder):
     """What a figure's data file would hold, as it is read from JSON."""
-    found = theory_runs.run(SMOKE, Options(), folder)
+    found = train(SMOKE, folder)
     write_json(folder / "data.json", {"preset": "smoke", "config": config_dict(SMOKE), **found})
     return read_json(folder / "data.json")
 
@@ -95,18 +114,19 @@ def test_figure_and_table(data, tmp_path):
 
 def test_finished_runs_are_read_back(data, folder, monkeypatch):
     """Running again trains nothing and returns the same; a run that is missing is trained to the same numbers."""
-    assert theory_runs.run(SMOKE, Options(), folder)["arms"] == data["arms"]
-    shutil.rmtree(folder / "plain-seed0")
-    again = theory_runs.run(SMOKE, Options(), folder)
+    assert train(SMOKE, folder)["arms"] == data["arms"]
+    shutil.rmtree(run_of(folder, "plain"))
+    again = train(SMOKE, folder)
     times = {"seconds": 0}
     assert [run | times for run in runs(again)] == [run | times for run in runs(data)]
     monkeypatch.setattr("bnjax.train.run_steps", None)
-    assert theory_runs.run(SMOKE, Options(), folder)["arms"] == again["arms"]
+    assert train(SMOKE, folder)["arms"] == again["arms"]
 
 
 def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
     """A run that is asked to stop does no more than the chunk at hand; finished ones are kept, the others continue."""
-    shutil.copytree(folder / "plain-seed0", tmp_path / "plain-seed0")
+    plain = run_of(folder, "plain").parent
+    shutil.copytree(plain, tmp_path / plain.name)
     check_layer, checked = theory_runs.check_layer, []
 
     def signalled(*arguments):
@@ -117,38 +137,34 @@ def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr("experiments.theory_bounds.runs.check_layer", signalled)
     with pytest.raises(Interrupted):
-        theory_runs.run(SMOKE, Options(parallel=1), tmp_path)
+        train(SMOKE, tmp_path, parallel=1)
     assert len(checked) == len(SMOKE.model.hidden)
-    assert [path.parent.name for path in tmp_path.glob("*/finished.json")] == ["plain-seed0"]
+    assert [path.parts[-3] for path in tmp_path.glob("*/seed0/finished.json")] == [plain.name]
     monkeypatch.undo()
-    found = theory_runs.run(SMOKE, Options(), tmp_path)["arms"]
+    found = train(SMOKE, tmp_path)["arms"]
     assert [run | {"seconds": 0} for run in runs({"arms": found})] == [run | {"seconds": 0} for run in runs(data)]
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "{"])
 def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
-    """A folder with what something else has left is named in a line, and so is a run as it was kept in a file before."""
-    for arm in ("batch_norm", "plain"):
-        shutil.copytree(folder / f"{arm}-seed0", tmp_path / f"{arm}-seed0")
-    (tmp_path / "plain-seed0" / "finished.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"The finished run in .*/plain-seed0 cannot be read"):
-        theory_runs.run(SMOKE, Options(), tmp_path)
-    (tmp_path / "plain-seed0.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"plain-seed0\.json is a run as it was kept before .* Move it away"):
-        theory_runs.run(SMOKE, Options(), tmp_path)
+    """A folder with what something else has left is named in a line."""
+    shutil.copytree(folder, tmp_path / "results")
+    (run_of(tmp_path / "results", "plain") / "finished.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"The finished run in .*/seed0 cannot be read"):
+        train(SMOKE, tmp_path / "results")
 
 
 def test_only_threads(tmp_path):
     """These runs are trained in threads; another way is refused."""
     with pytest.raises(ConfigError, match="batching must be threads here, or left out, got vmap"):
-        theory_runs.run(SMOKE, Options(batching="vmap"), tmp_path)
+        train(SMOKE, tmp_path, batching="vmap")
 
 
 @pytest.mark.thorough
 def test_a_run_that_diverges_is_a_result(tmp_path):
     """Its step is recorded, what was checked before is kept, and the figure is drawn."""
     config = change(SMOKE, optimizer={"learning_rate": 1e30})
-    found = theory_runs.run(config, Options(), tmp_path)
+    found = train(config, tmp_path)
     found = {"preset": "smoke", "config": config_dict(config), **found}
     (plain,) = found["arms"]["plain"]
     assert 0 < plain["diverged_at"] < 40

@@ -23,6 +23,7 @@ from experiments._config import (
 )
 from experiments._evidence import drift
 from experiments._figures import captions
+from experiments._training.asked import Asked
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
@@ -92,7 +93,7 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
     """Its accuracy and loss are those of the trained net with statistics of all training examples, which are few here."""
     config = change(MLP.measuring(), norm=BATCH_NORM, schedule={"recalibrated_tests": True})
     found = train_all({"arms": {"net": config}}, Options(results=str(tmp_path)))["arms"]["net"][0]["test"]
-    task = make_task(config.identity(), None)
+    task = make_task(config.net(), None)
     split, test = task.load(0).train, task.load(0).test
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
     state, _ = train.run_steps(task.trainer, state, split, num_steps=20)
@@ -150,15 +151,15 @@ def test_the_l2_norm_of_what_is_centred_is_batch_norm(usual, tmp_path):
 
 
 def test_what_is_not_used_makes_no_other_run():
-    """A run's folder does not depend on variants of what it does not do."""
+    """What is asked of a run does not depend on variants of what it does not do."""
     plain = change(MLP.measuring(), norm=NoNorm())
     changed = change(plain, schedule={"recalibrated_tests": True}, seeds=(4,))
-    assert changed.identity() == plain.identity()
+    assert Asked.of(changed) == Asked.of(plain)
     linear = DeepLinearRun(norm=NoNorm()).measuring("drift", "shift")
     changed = change(linear, probes={"drift": {"of": "activations"}, "shift": {"weights_only": True}})
-    assert changed.identity() == linear.identity()
+    assert Asked.of(changed) == Asked.of(linear)
     normalised = DeepLinearRun().measuring("shift")
-    assert change(normalised, probes={"shift": {"weights_only": True}}).identity() != normalised.identity()
+    assert Asked.of(change(normalised, probes={"shift": {"weights_only": True}})) != Asked.of(normalised)
 
 
 def test_deep_linear_networks_are_trained_once_for_three_experiments():

@@ -1,8 +1,9 @@
 """A run on disk: its folder, log, provenance and checkpoints, each written whole or not at all.
 
 folder       named after a configuration; kept to one process at a time
-log          JSON lines, whose length a checkpoint pins
+log          JSON lines, whose length and digest a checkpoint pins
 checkpoint   states, checked bit for bit
+packed       a finished run in one small file
 provenance   commit, command, versions, hardware, date
 json_files   JSON, in which numbers that are not finite are null
 """
@@ -12,12 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from bnjax.runs.folder import config_dict as config_dict
 from bnjax.runs.folder import config_hash as config_hash
+from bnjax.runs.folder import conflicts as conflicts
+from bnjax.runs.folder import folder_name as folder_name
+from bnjax.runs.folder import latest_step as latest_step
 from bnjax.runs.folder import lock as lock
 from bnjax.runs.folder import run_folder as run_folder
 from bnjax.runs.json_files import read_json as read_json
 from bnjax.runs.json_files import write_json as write_json
+from bnjax.runs.log import LostLogError as LostLogError
 from bnjax.runs.log import MetricsLog as MetricsLog
+from bnjax.runs.log import Pin as Pin
+from bnjax.runs.log import parse_lines as parse_lines
 from bnjax.runs.log import read_metrics as read_metrics
+from bnjax.runs.log import read_pinned as read_pinned
+from bnjax.runs.packed import Packed as Packed
+from bnjax.runs.packed import pack as pack
+from bnjax.runs.packed import read_about as read_about
+from bnjax.runs.packed import read_packed as read_packed
 from bnjax.runs.provenance import provenance as provenance
 
 if TYPE_CHECKING:

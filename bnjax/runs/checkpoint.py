@@ -117,13 +117,14 @@ class Checkpoints:
         if disk.total > 0 and disk.free < needed and jax.process_count() == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def restore(self, like: Any) -> Restored | None:
+    def restore(self, like: Any, check: Callable[[dict[str, Any]], str] = lambda _meta: "") -> Restored | None:
         """Restore the newest checkpoint that is whole.
 
         A damaged checkpoint is reported, deleted and passed over for an older one.
 
         Args:
             like: a pytree of arrays or of `jax.ShapeDtypeStruct`, as the state must be.
+            check: says what is wrong with what belongs to a checkpoint, given what was saved beside it; empty if nothing is.
 
         Returns:
             The state, bit for bit as saved, or None where there is no checkpoint.
@@ -136,7 +137,8 @@ class Checkpoints:
         damaged: list[int] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             restored, problem = self._try(step, like)
-            if restored is not None:
+            problem = check(restored.meta) if restored else problem
+            if restored and not problem:
                 for bad in damaged:
                     self._manager.delete(bad)  # else it would be the latest, and could not be saved again
                 return restored

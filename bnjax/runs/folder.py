@@ -37,6 +37,17 @@ def config_dict(config: Any) -> dict[str, Any]:
     return named | {name: config_dict(value) if is_dataclass(value) else value for name, value in values.items()}
 
 
+def folder_name(experiment: str, config: Any) -> str:
+    """Return `<experiment>-<hash of the configuration>`.
+
+    Raises:
+        ValueError: if the name is a path.
+    """
+    if Path(experiment).name != experiment:
+        raise ValueError(f"experiment must be a name, not a path, got {experiment!r}.")
+    return f"{experiment}-{config_hash(config)}"
+
+
 def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
 
@@ -44,21 +55,25 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
         ValueError: if the folder holds runs of another configuration: a default has changed since; or if the name is
             a path.
     """
-    if Path(experiment).name != experiment:
-        raise ValueError(f"experiment must be a name, not a path, got {experiment!r}.")
-    folder = Path(root) / f"{experiment}-{config_hash(config)}"
+    folder = Path(root) / folder_name(experiment, config)
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "config.json", json.loads(json.dumps(config_dict(config)))
     found = read_json(path) if path.exists() else {}
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a configuration. Move that folder away.")
-    for name, old, new in _conflicts(found, wanted):
+    for name, old, new in conflicts(found, wanted):
         raise ValueError(
             f"{folder} holds runs with {name} {old!r}, this one has {new!r}: a default has changed since. "
             "Move that folder away."
         )
     write_json(path, wanted)
     return folder
+
+
+def latest_step(checkpoints: Path) -> int | None:
+    """Return the step of the newest checkpoint in a folder, whole or not; None if there is none."""
+    names = [file.name for file in checkpoints.glob("*")]
+    return max((int(name) for name in names if name.isdigit()), default=None)
 
 
 @contextlib.contextmanager
@@ -96,11 +111,15 @@ def _changed(config: Any, default: Any = None) -> dict[str, Any]:
     }
 
 
-def _conflicts(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """List the names that two configurations have both, at any depth, with different values, and these."""
+def conflicts(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """List the names that two configurations have both, at any depth, with different values, and these.
+
+    >>> [*conflicts({"norm": {"kind": "batch"}, "rate": 1}, {"norm": {"kind": "none"}, "seed": 0})]
+    [('norm.kind', 'batch', 'none')]
+    """
     for name in (name for name in wanted if name in found):
         old, new = found[name], wanted[name]
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from _conflicts(old, new, f"{prefix}{name}.")
+            yield from conflicts(old, new, f"{prefix}{name}.")
         elif old != new:
             yield f"{prefix}{name}", old, new

@@ -4,45 +4,67 @@ Of several processes that `jax.distributed` has joined, all call the same functi
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from bnjax._host.files import open_itself
 from bnjax._host.processes import is_first
 from bnjax.runs.json_files import finite, parse
 
 
+class LostLogError(ValueError):
+    """The file of a log has gone while it was written; the message is one line."""
+
+
+class Pin(NamedTuple):
+    """How far a log goes: its length in bytes, and the SHA-256 of them; None where that was not kept."""
+
+    length: int = 0
+    sha256: str | None = None
+
+
+_START = Pin()
+
+
 class MetricsLog:
-    """A file of JSON lines that a checkpoint can pin: its length is saved with the state, and restored with it.
+    """A file of JSON lines that a checkpoint can pin: its length and digest are saved with the state, and restored with it.
 
     Lines are written when the log is synced; where that fails, as on a full disk, they are kept for the next time.
 
     Args:
         path: of the file, made if it is not there.
-        length: bytes of the file to keep; the rest was written after the checkpoint, and comes again.
+        pin: what to keep of the file; the rest was written after the checkpoint, and comes again.
+
+    Raises:
+        ValueError: if the file does not hold that.
     """
 
-    def __init__(self, path: Path, *, length: int = 0):
-        size = path.stat().st_size if path.exists() else 0
-        if size < length:
-            raise ValueError(f"{path} holds {size} bytes, fewer than the {length} of its checkpoint.")
-        self._path, self._length, self._lines = path, length, bytearray()
+    def __init__(self, path: Path, pin: Pin = _START):
+        kept = read_pinned(path, pin) if is_first() and pin.length else b""
+        self._path, self._length, self._lines = path, pin.length, bytearray()
+        self._hasher = hashlib.sha256(kept)
         self._file = _open_log(path)
-        self._file.truncate(length)
+        self._file.truncate(pin.length)
 
     def append(self, **record: Any) -> None:
         """Add one line; numbers that are not finite become null."""
         self._lines += json.dumps(finite(record), allow_nan=False).encode() + b"\n"
 
-    def sync(self) -> int:
-        """Put every line on disk and return the file's length in bytes.
+    def sync(self) -> Pin:
+        """Put every line on disk and return how far the file goes.
 
         Raises:
             OSError: naming the file, if it cannot be written; the lines are kept.
+            LostLogError: if the file is not in its place any more.
         """
+        if is_first() and not _is_at(self._file, self._path):
+            raise LostLogError(
+                f"{self._path} was removed while it was written; remove its folder to train from the start."
+            )
         try:
             self._file.truncate(self._length)  # without the part that an earlier attempt has left
             written = 0
@@ -52,23 +74,52 @@ class MetricsLog:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._length += written
+        self._hasher.update(self._lines)
         self._lines.clear()
-        return self._length
+        return Pin(self._length, self._hasher.hexdigest())
 
     def close(self) -> None:
         """Write what can be written, and close the file."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, LostLogError):
             self.sync()
         self._file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a metrics log; null stays None.
+def read_metrics(path: Path, pin: Pin | None = None) -> list[dict[str, Any]]:
+    """Read the lines of a metrics log, or those that a pin holds; null stays None.
 
     Raises:
-        ValueError: naming the file, if a line is no JSON.
+        ValueError: naming the file, if a line is no JSON, or the file does not hold what the pin says.
     """
-    return [parse(lambda line=line: line, path) for line in path.read_bytes().splitlines()]
+    return parse_lines(read_pinned(path, pin) if pin else path.read_bytes(), path)
+
+
+def read_pinned(path: Path, pin: Pin) -> bytes:
+    """Read what a pin holds of a log.
+
+    Raises:
+        ValueError: naming the file, if it is shorter, or its digest is another.
+    """
+    found = path.read_bytes() if path.exists() else b""
+    if len(found) < pin.length:
+        raise ValueError(f"{path} holds {len(found)} bytes, fewer than the {pin.length} of its checkpoint.")
+    found = found[: pin.length]
+    if pin.sha256 not in (None, hashlib.sha256(found).hexdigest()):
+        raise ValueError(f"{path} is damaged: its digest does not match.")
+    return found
+
+
+def parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
+    """Parse the lines of a log, which is at this path."""
+    return [parse(lambda line=line: line, path) for line in lines.splitlines()]
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Return whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _open_log(path: Path) -> IO[bytes]:

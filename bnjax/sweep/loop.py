@@ -135,15 +135,12 @@ class Crew:
         """Measure, train and test runs that have taken the same number of steps."""
         plan, start = self.group.plan, active[0].step
         stop = plan.end_of_chunk(start)
-        if start == 0 and 0 in plan.test_steps:
-            self._test(active)
-        if start in plan.probe_steps:
-            self._probe(active)
+        self._test(active)
+        self._probe(active)
         self._take_steps(active, stop - start)
         active = [run for run in active if not run.diverged]
-        if active and stop in plan.test_steps:
-            self._test(active)
-        if active and stop == plan.num_steps and stop in plan.probe_steps:
+        self._test(active)
+        if stop == plan.num_steps:
             self._probe(active)
 
     def _take_steps(self, active: list[Run], num_steps: int) -> None:
@@ -172,25 +169,30 @@ class Crew:
 
     def _probe(self, active: list[Run]) -> None:
         """Measure what is measured before a chunk."""
-        for name in active[0].member.probes:
-            self._measure(name, [run.member.probes[name] for run in active], active, "train")
+        if active and active[0].step in self.group.plan.probe_steps:
+            for name in active[0].member.probes:
+                self._measure(name, {run: run.member.probes[name] for run in active}, "train")
 
     def _test(self, active: list[Run]) -> None:
         """Measure what is measured after a chunk."""
-        for name in active[0].member.tests:
-            self._measure(name, [run.member.tests[name] for run in active], active, "test")
+        if active and active[0].step in self.group.plan.test_steps:
+            for name in active[0].member.tests:
+                self._measure(name, {run: run.member.tests[name] for run in active}, "test")
 
-    def _measure(self, name: str, probes: Sequence[Probe | HostProbe], active: list[Run], split: str) -> None:
-        """Measure runs by a probe: one after another where it is a HostProbe, else as steps are taken."""
-        for run, probe in zip(active, probes, strict=True):
+    def _measure(self, name: str, probes: Mapping[Run, Probe | HostProbe], split: str) -> None:
+        """Measure runs by a probe, those that have not been: one by one where it is a HostProbe, else as steps are taken."""
+        probes = {run: probe for run, probe in probes.items() if _is_due(probe, run.step) and not run.has(name)}
+        active = [*probes]
+        for run, probe in probes.items():
             if isinstance(probe, HostProbe):
                 data: Any = run.dataset if probe.split is None else getattr(run.dataset, probe.split)
                 assert run.state is not None
                 run.note(name, probe.measure(run.make_trainer(), run.state, data))
-        if not isinstance(probes[0], HostProbe):
+        first = next(iter(probes.values()), None)
+        if first is not None and not isinstance(first, HostProbe):
             options: Any = {"active": self._mask(active), "own_split": self.group.own_data, "way": self.way}
             with _pure(name):
-                found = measure(probes[0], self.group.program, self._states(active), self._data(split), **options)
+                found = measure(first, self.group.program, self._states(active), self._data(split), **options)
             found = jax.tree.map(np.asarray, found)
             for i, run in enumerate(self.runs):
                 if run in active:
@@ -227,6 +229,11 @@ class Crew:
         if not self.group.own_data or (len(self.runs) == 1 and self.way.batching == "loop"):
             return getattr(known[0], split)
         return stack([getattr(run.dataset or known[0], split) for run in self.runs])
+
+
+def _is_due(probe: Probe | HostProbe, step: int) -> bool:
+    """Return whether a probe is measured at a step of the plan."""
+    return not isinstance(probe, HostProbe) or probe.steps is None or step in probe.steps
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What is trained together: groups of runs that one program can train, and what is measured on the way."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -61,10 +61,12 @@ class HostProbe(NamedTuple):
     Attributes:
         measure: maps (trainer, state, split) to numbers, arrays or lists by name.
         split: of the data set that it gets; None is the whole data set.
+        steps: at which it is measured, of those of the plan; None is all of them.
     """
 
     measure: Callable[[Any, TrainState, Any], Mapping[str, Any]]
     split: Literal["train", "test"] | None = "train"
+    steps: Collection[int] | None = None
 
 
 Probes = Mapping[str, Probe | HostProbe]

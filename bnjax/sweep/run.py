@@ -8,16 +8,20 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bnjax._host.processes import largest
+from bnjax._host.processes import is_first, largest
 from bnjax._host.sharding import everywhere
 from bnjax.data import Dataset, steps_per_epoch
 from bnjax.runs import (
     CheckpointError,
     Checkpoints,
+    LostLogError,
     MetricsLog,
     NothingWholeError,
+    Pin,
     lock,
+    read_json,
     read_metrics,
+    read_pinned,
     write_json,
 )
 from bnjax.runs.json_files import finite
@@ -26,6 +30,9 @@ from bnjax.sweep.saving import Saves
 from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.threads import SharedClock
 from bnjax.train import Metrics, Trainer, TrainState
+
+# What `finished.json` keeps of what was saved beside the last state.
+_RECORD = ("num_steps", "diverged", "log", "seconds", "provenance")
 
 
 class RunError(ValueError):
@@ -97,6 +104,7 @@ class Run:
         self.member, self._plan, self._session = member, plan, session
         self.make_trainer = make_trainer
         self._log: MetricsLog | _MemoryLog = _MemoryLog()
+        self._noted: set[str] = set()
         self._checkpoints: Checkpoints | None = None
         self._meta: dict[str, Any] = {}
         self._before = 0.0
@@ -118,7 +126,8 @@ class Run:
 
     def is_over(self) -> bool:
         """Return whether there is nothing to do, in any process; the bar moves on if so."""
-        is_over = self._file is not None and not self._session.keep_states and any(largest(self._file.exists()))
+        file, steps = self._file, self._plan.num_steps
+        is_over = file is not None and not self._session.keep_states and any(largest(is_finished(file, steps)))
         if is_over:
             self._session.progress(self._plan.num_steps, "")
         return is_over
@@ -138,7 +147,10 @@ class Run:
             if self.member.folder is not None:
                 with run_errors():
                     self._restore(self.member.folder, stack)
-            self.step, self.finished = int(self.state.step), self._meta.get("finished", False)
+            self.step, steps = int(self.state.step), self._plan.num_steps
+            # NOTE: before it was kept, a finished run of fewer steps was one that has diverged.
+            self.diverged = self._meta.get("diverged", self._meta.get("finished", False) and self.step < steps)
+            self.finished = self.diverged or self.step >= steps
             self._session.progress(self._plan.num_steps if self.finished else self.step, "")
             if self.finished:
                 self._finish()
@@ -161,10 +173,15 @@ class Run:
                 f"A probe must not return kind or step, which its log says, {kind} returns {', '.join(record)}."
             )
         values = {name: np.asarray(value).tolist() for name, value in record.items()}
+        self._noted.add(kind)
         try:
             self._log.append(kind=kind, step=self.step, **values)
         except TypeError as error:
             raise RunError(f"A probe must return real numbers and lists of them, {kind} does not: {error}.") from error
+
+    def has(self, kind: str) -> bool:
+        """Return whether something is measured already at this step."""
+        return kind in self._noted
 
     def advance(self, state: TrainState, metrics: Metrics, loss_scale: float) -> None:
         """Move on by a chunk, and log its steps; the run is finished where a loss was not finite."""
@@ -174,7 +191,7 @@ class Run:
         self._log.append(kind="train", step=before, loss=losses.tolist(), accuracy=accuracies.tolist())
         if not is_finite.all():
             self._log.append(kind="diverged", step=before + int(np.argmin(is_finite)))
-        self.step, self.diverged = before + len(losses), not is_finite.all()
+        self.step, self.diverged, self._noted = before + len(losses), not is_finite.all(), set()
         self.finished = self.diverged or self.step >= self._plan.num_steps
         last = loss_scale * losses[-1] if is_finite.all() else np.nan
         done = (self._plan.num_steps if self.finished else self.step) - before
@@ -186,14 +203,18 @@ class Run:
         self._meta = {
             "run": self.member.name,
             "finished": self.finished,
+            "num_steps": self.step,
+            "diverged": bool(self.diverged),
+            "measured": sorted(self._noted),
             "provenance": [*(origin for origin in known if origin != session.origin), session.origin],
             "seconds": round(self._before + self._seconds(), 3),
         }
         if self.member.folder is None or self._checkpoints is None:
             return
         assert isinstance(self._log, MetricsLog)
-        with session.saves.attempt(self.member.folder):
-            self._checkpoints.save(self.step, self.state, {**self._meta, "log_bytes": _sync(self._log)})
+        with run_errors(), session.saves.attempt(self.member.folder):
+            self._meta["log"] = _sync(self._log)._asdict()
+            self._checkpoints.save(self.step, self.state, self._meta)
         if self.finished:
             self._finish()
 
@@ -217,19 +238,20 @@ class Run:
         """Write down that the run is finished, once it is saved."""
         if self._file is not None and not self.failed_to_save():
             with self._session.saves.attempt(self._file.parent):
-                write_json(self._file, {name: self._meta[name] for name in ("seconds", "provenance")})
+                write_json(self._file, {name: self._meta[name] for name in _RECORD if name in self._meta})
 
     def _restore(self, folder: Path, stack: contextlib.ExitStack) -> None:
         """Open checkpoints and log, and go on from the last checkpoint."""
         self._checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", report=self._session.report))
-        restored = self._checkpoints.restore(self.state)
+        log = folder / "metrics.jsonl"
+        restored = self._checkpoints.restore(self.state, lambda meta: _problem(log, _pin(meta)))
         if restored:
             self.state, self._meta = restored.state, restored.meta
         if self._meta.get("run", self.member.name) != self.member.name:
             raise ValueError(f"{folder} holds checkpoints of {self._meta['run']!r}. Move that folder away.")
         self._before = self._meta.get("seconds", 0.0)
-        log = MetricsLog(folder / "metrics.jsonl", length=self._meta.get("log_bytes", 0))
-        self._log = stack.enter_context(contextlib.closing(log))
+        self._noted = {*self._meta.get("measured", [])}
+        self._log = stack.enter_context(contextlib.closing(MetricsLog(log, _pin(self._meta))))
 
 
 class _MemoryLog:
@@ -243,13 +265,41 @@ class _MemoryLog:
         self.lines.append(finite(record))
 
 
-def _sync(log: MetricsLog) -> int:
-    """Put a log on disk and return its length; where the first process cannot, the others do not begin to save either."""
-    problem, length = None, 0
+def is_finished(file: Path, num_steps: int) -> bool:
+    """Return whether `finished.json` says that a run has taken so many steps, or has diverged before."""
+    if not file.exists():
+        return False
     try:
-        length = log.sync()
-    except OSError as error:
+        record = read_json(file)
+        # NOTE: before it was kept, a folder was of one number of steps.
+        return bool(record.get("diverged")) or record.get("num_steps", num_steps) >= num_steps
+    except (OSError, ValueError, TypeError, AttributeError):
+        return True  # whoever reads the run says what is wrong with the file
+
+
+def _pin(meta: Mapping[str, Any]) -> Pin:
+    """Return how far the log of a checkpoint goes."""
+    return Pin(**meta["log"]) if "log" in meta else Pin(meta.get("log_bytes", 0))
+
+
+def _problem(log: Path, pin: Pin) -> str:
+    """Say what is wrong with the log of a checkpoint, in all processes alike; empty if nothing is."""
+    problem = ""
+    if is_first():
+        try:
+            read_pinned(log, pin)
+        except (OSError, ValueError) as error:
+            problem = str(error).rstrip(".")
+    return problem or "the first process cannot read its log" * any(largest(bool(problem)))
+
+
+def _sync(log: MetricsLog) -> Pin:
+    """Put a log on disk and return how far it goes; where the first process cannot, the others do not begin to save either."""
+    problem, pin = None, Pin()
+    try:
+        pin = log.sync()
+    except (OSError, LostLogError) as error:
         problem = error
     if any(largest(problem is not None)):
         raise problem or CheckpointError("The first process cannot write its log.")
-    return length
+    return pin

@@ -72,8 +72,16 @@ def _finished(folder: Path) -> Iterator[Path]:
     for run in folder.glob("*seed*"):  # of an experiment; those of a grid are read from their checkpoints
         checkpoints = run / "checkpoints"
         parts = (run, checkpoints, run / "finished.json", run / "metrics.jsonl")
-        if all(part.exists() and not part.is_symlink() for part in parts):
+        if all(part.exists() and not part.is_symlink() for part in parts) and not _goes_on(run):
             yield checkpoints
+
+
+def _goes_on(run: Path) -> bool:
+    """Return whether a finished run has begun to be longer: its checkpoints are needed again."""
+    from bnjax.runs import latest_step
+    from bnjax.sweep.run import is_finished
+
+    return not is_finished(run / "finished.json", latest_step(run / "checkpoints") or 0)
 
 
 def _size(folder: Path) -> int:

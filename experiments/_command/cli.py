@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import io
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +20,17 @@ from experiments._evidence.read import is_old, read_data
 from experiments._training import processes
 
 
-def main(experiment: ModuleType, arguments: list[str]) -> None:
+def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str, str]] = ()) -> None:
     """Run one experiment: parse, train or resume, write data and figure, print what came out.
 
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
     which says what the data file keeps of them; `figure.plot(data)`, which draws it; and `table.summarise(data)`, which puts
-    it into words. One that trains in its own way has `runs.run(config, options, folder)`, which returns the data.
+    it into words. One that measures in its own way has `runs.nets(config, options, with_data)` in place of `groups`.
+
+    Args:
+        experiment: the package.
+        arguments: of its command line.
+        later: names and presets of experiments that follow; what they ask of the same runs is measured at once.
     """
     name = experiment.__name__.rsplit(".", 1)[-1]
     try:
@@ -50,9 +57,10 @@ def main(experiment: ModuleType, arguments: list[str]) -> None:
         for target in targets:
             check_writable(target)
         print(costs.expected(name, preset, config), flush=True)
-        folder, data = _run(experiment, name, config, options)
+        folder, data = _run(experiment, name, config, options, later)
         head = {"experiment": name, "preset": preset, "config": config_dict(config)}
-        _publish(experiment, [folder, *targets], {**head, **data})
+        stem = costs.stem(name, preset, config)
+        _publish(experiment, [target / f"{stem}.json" for target in (folder, *targets)], {**head, **data})
     except processes.Elsewhere:
         return
     except DataError as error:
@@ -73,7 +81,9 @@ def _datasets(config: Any) -> set[str]:
     return set().union(*(_datasets(value) for value in nested if is_dataclass(value)))
 
 
-def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tuple[Path, dict[str, Any]]:
+def _run(
+    experiment: ModuleType, name: str, config: Any, options: Options, later: Sequence[tuple[str, str]]
+) -> tuple[Path, dict[str, Any]]:
     """Train, or resume; return the folder and the data of the figure."""
     import jax
 
@@ -101,7 +111,7 @@ def _run(experiment: ModuleType, name: str, config: Any, options: Options) -> tu
                 stack.enter_context(lock(folder))
             if folder not in known and is_first():
                 stack.push(partial(_forget, folder))
-            return folder, _collect(experiment, config, options, folder)
+            return folder, _collect(experiment, config, options, later)
     except ConfigError as error:
         _fail(str(error))
     except (SaveError, MemoryError) as error:
@@ -122,7 +132,7 @@ def _name_old_runs(results: Path) -> None:
     old = []
     for file in sorted(results.glob("*/config.json")):
         with contextlib.suppress(OSError, ValueError):
-            old += [file.parent.name] * is_old(read_json(file))
+            old += [file.parent.name] * is_old(read_json(file), file.parent.name)
     if old:
         more = f" and {len(old) - 1} more" * (len(old) > 1)
         print(
@@ -132,18 +142,42 @@ def _name_old_runs(results: Path) -> None:
         )
 
 
-def _collect(experiment: ModuleType, config: Any, options: Options, folder: Path) -> dict[str, Any]:
+def _collect(experiment: ModuleType, config: Any, options: Options, later: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Train an experiment's nets, and keep of them what its data file keeps."""
+    from bnjax.data import DataError
     from experiments._evidence.keep import keep
+    from experiments._training.errors import ConfigError, config_errors
+    from experiments._training.experiment import collect
+    from experiments._training.nets import train_nets
+    from experiments._training.packing import find_packed
+
+    nets, beside, packed = nets_of(experiment, config, options), [], {}
+    for name, preset in later:
+        with contextlib.suppress(ConfigError, DataError):  # which end that experiment, not this one
+            other = catalogue.module(name)
+            beside += nets_of(other, other.PRESETS[preset], options).values()
+    if options.packed:
+        with config_errors():
+            packed = find_packed(nets.values(), Path(options.packed), partial(print, "note:", file=sys.stderr))
+    return keep(collect(nets, train_nets(nets.values(), options, beside, packed)), experiment.KEEP)
+
+
+def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data: bool = True) -> Any:
+    """List an experiment's nets by group, arm and seed; without their data, they can be found among packed runs only.
+
+    Raises:
+        ConfigError: if the configuration cannot be run.
+        MissingDataError: if a data set is not prepared.
+    """
     from experiments._training.errors import config_errors
-    from experiments._training.experiment import train_all
+    from experiments._training.experiment import list_nets
 
     runs = _part(experiment, "runs")
     if runs:
-        return runs.run(config, options, folder)
+        return runs.nets(config, options, with_data=with_data)
     with config_errors():
         groups = experiment.groups(config)
-    return keep(train_all(groups, options), experiment.KEEP)
+    return list_nets(groups, options, with_data=with_data)
 
 
 def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> None:
@@ -156,12 +190,11 @@ def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) -> None:
-    """Write data and figure into each folder; print the table, and where they are."""
+def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) -> None:
+    """Write data and figure into each file; print the table, and where they are."""
     from bnjax._host.files import write_whole
     from bnjax.runs import write_json
 
-    files = [folder / f"{data['experiment']}.json" for folder in folders]
     for file in files:
         write_json(file, data)
     picture = draw(experiment, files[0]).read_bytes()
@@ -174,15 +207,21 @@ def _publish(experiment: ModuleType, folders: list[Path], data: dict[str, Any]) 
 
 def draw(experiment: ModuleType, data_file: Path) -> Path:
     """Draw an experiment's figure from its data file, beside it."""
-    import matplotlib as mpl
-
     from bnjax._host.files import write_whole
 
-    mpl.use("Agg")
-    figure = _part(experiment, "figure").plot(read_data(data_file))
-    picture = data_file.with_suffix(".png")
-    write_whole(picture, lambda file: figure.savefig(file, format="png"))
+    picture, image = data_file.with_suffix(".png"), draw_data(experiment, read_data(data_file))
+    write_whole(picture, lambda file: file.write(image))
     return picture
+
+
+def draw_data(experiment: ModuleType, data: dict[str, Any]) -> bytes:
+    """Draw an experiment's figure; return the bytes of a PNG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    image = io.BytesIO()
+    _part(experiment, "figure").plot(data).savefig(image, format="png")
+    return image.getvalue()
 
 
 def _part(experiment: ModuleType, which: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._command import catalogue
+from experiments._config import duration
 from experiments._evidence.read import read_data
 
 FIGURES = Path(__file__).parents[2] / "figures"
@@ -26,15 +27,21 @@ def cost(name: str, preset: str) -> str:
     return _cost(data) if data else "not measured"
 
 
+def stem(name: str, preset: str, config: Any) -> str:
+    """Name the files of an experiment: after the preset, or after a hash where the settings are not the preset's."""
+    from bnjax.runs import config_hash
+
+    return f"{name}-{preset if config == _presets(name)[preset] else config_hash(config)}"
+
+
 def measured(name: str, preset: str, figures: Path | None = None) -> dict[str, Any] | None:
-    """Read the data of a preset, if there are any: `<name>.json`, or `<name>-<preset>.json` where another preset has that."""
-    for file in (f"{name}.json", f"{name}-{preset}.json"):
-        try:
-            data = read_data((figures or FIGURES) / file)
-            if data["preset"] == preset and not changes(data["config"], _presets(name)[preset]) and _cost(data):
-                return data
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            continue
+    """Read the data of a preset, if there are any."""
+    try:
+        data = read_data((figures or FIGURES) / f"{name}-{preset}.json")
+        if data["preset"] == preset and not changes(data["config"], _presets(name)[preset]) and _cost(data):
+            return data
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass
     return None
 
 
@@ -43,7 +50,7 @@ def state(name: str, preset: str, results: Path) -> str:
     from bnjax.runs import config_hash
 
     folder = results / f"{name}-{config_hash(_presets(name)[preset])}"
-    if (folder / f"{name}.json").exists():
+    if (folder / f"{name}-{preset}.json").exists():
         return "done"
     return "partly" if folder.exists() else "not run"
 
@@ -58,13 +65,6 @@ def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
     theirs = flatten(json.loads(json.dumps(config_dict(other))))
     ours = {**flatten(json.loads(json.dumps(_defaults(other)))), **flatten(config)}
     return [(name, ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value]
-
-
-def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def hardware(data: dict[str, Any]) -> str:

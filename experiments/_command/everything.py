@@ -13,36 +13,32 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
     Args:
         preset: of every experiment.
         results: folder of the runs.
-        figures: folder of the figures and their data; those of the preset `paper` are never replaced by another's.
+        figures: folder of the figures and their data.
         arguments: more options, for every experiment.
 
     Returns:
         The names of the experiments that failed.
     """
-    failed = []
+    failed, waiting = [], []
     for name in (name for name in catalogue.names() if preset in catalogue.module(name).PRESETS):
-        target = [] if preset != "paper" and _is_published(name, figures) else ["--figures", str(figures)]
-        if costs.state(name, preset, results) == "done" and (not target or costs.measured(name, preset, figures)):
+        if costs.state(name, preset, results) == "done" and costs.measured(name, preset, figures):
             print(f"\n== {name}: done")
-            continue
+        else:
+            waiting.append(name)
+    for i, name in enumerate(waiting):
         print(f"\n== {name}", flush=True)
-        options = ["--preset", preset, "--results", str(results), *target, *arguments]
-        if not _succeeds(name, options):
+        options = ["--preset", preset, "--results", str(results), "--figures", str(figures), *arguments]
+        if not _succeeds(name, options, [(other, preset) for other in waiting[i + 1 :]]):
             failed.append(name)
     return failed
 
 
-def _is_published(name: str, figures: Path) -> bool:
-    """Return whether a folder holds the result of the published setting."""
-    return "paper" in catalogue.module(name).PRESETS and bool(costs.measured(name, "paper", figures))
-
-
-def _succeeds(name: str, options: list[str]) -> bool:
+def _succeeds(name: str, options: list[str], later: list[tuple[str, str]]) -> bool:
     """Run an experiment; a signal that stopped it stops everything, with its exit status."""
     from bnjax._host.memory import free_programs
 
     try:
-        cli.main(catalogue.module(name), options)
+        cli.main(catalogue.module(name), options, later)
     except SystemExit as stop:
         if isinstance(stop.code, int) and stop.code > 128:
             raise

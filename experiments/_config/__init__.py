@@ -6,6 +6,7 @@ probes   the settings of the probes, one class each
 parts    data, optimiser, noise and schedule
 runs     what a run is made of: a model, its data, a normaliser, an optimiser, a schedule, probes
 options  what does not change a result
+words    how costs are written
 
 A class that is one of several choices, such as a normaliser, has a `kind`, by which the command line and data files name it.
 """
@@ -38,3 +39,4 @@ from experiments._config.runs import DeepLinearRun as DeepLinearRun
 from experiments._config.runs import MLPRun as MLPRun
 from experiments._config.runs import RunConfig as RunConfig
 from experiments._config.runs import VGGRun as VGGRun
+from experiments._config.words import duration as duration

@@ -14,6 +14,7 @@ class Options:
     Attributes:
         results: folder in which every experiment, and every run, gets a folder of its own.
         figures: folder for a copy of the figure and its data.
+        packed: folder of packed runs, which count as done; without it everything is trained.
         data_dir: folder of prepared data sets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
         checkpoint_seconds: least time between two checkpoints of a run, in seconds; more where saving is so slow that it would
             take more than 2 % of the time. 0 is a checkpoint behind every measurement.
@@ -27,6 +28,7 @@ class Options:
 
     results: str = "results"
     figures: str | None = None
+    packed: str | None = None
     data_dir: str | None = None
     checkpoint_seconds: float = 20.0
     parallel: int | None = None

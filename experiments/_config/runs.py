@@ -1,6 +1,7 @@
 """What a run is made of: a model, its data, a normaliser, an optimiser, a schedule and probes."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from bnjax.models.shapes import DeepLinearShape, MLPShape, VGGShape
@@ -68,14 +69,58 @@ class RunConfig:
 
     def run(self) -> Any:
         """Return the run alone: a configuration without the fields that a subject has added."""
-        kind = next(cls for cls in type(self).__mro__ if "kind" in vars(cls))
+        kind = self._kind()
         return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
-    def identity(self) -> Self:
-        """Return what determines a run's numbers, its seed apart: what makes no difference has its default."""
-        tests = self.schedule.recalibrated_tests and self.norm.is_recalibrated
-        schedule = replace(self.schedule, recalibrated_tests=tests)
-        return replace(self, schedule=schedule, probes=Probes.of(*(p.used(self) for p in self.probes)), seeds=(0,))
+    def net(self) -> Any:
+        """Return what is trained: the run with the usual schedule and seed, and without probes."""
+        kind = self._kind()
+        return kind(**{name: getattr(self, name) for name in _trained(kind)})
+
+    def identity(self, **facts: Any) -> Any:
+        """Return what determines a run's numbers, its seed apart, as a dataclass.
+
+        That is neither how long it trains, for no learning rate depends on that, nor what is measured along the way, nor how
+        often.
+
+        Args:
+            facts: what is not in a configuration, see `Facts`.
+        """
+        kind = self._kind()
+        return _identity_of(kind)(**{name: getattr(self, name) for name in _trained(kind)} | facts)
+
+    @classmethod
+    def _kind(cls) -> Any:
+        """Return the class of the run alone."""
+        return next(base for base in cls.__mro__ if "kind" in vars(base))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What determines a run's numbers besides its configuration and its seed.
+
+    Attributes:
+        data_digest: the first digits of the SHA-256 of the data; of drawn data, of those of seed 0.
+        drawing: how weights, batches and noise are drawn: a number that grows when that changes, and the generator.
+        x64: JAX computes in 64 bits where nothing else is said.
+    """
+
+    data_digest: str = ""
+    drawing: str = ""
+    x64: bool = False
+
+
+def _trained(kind: type[RunConfig]) -> tuple[str, ...]:
+    """List the fields of a run that determine its numbers."""
+    return tuple(field.name for field in fields(kind) if field.name not in ("schedule", "probes", "seeds"))
+
+
+@cache
+def _identity_of(kind: type[RunConfig]) -> type:
+    """Make the class of the identities of such runs."""
+    parts = [field for field in fields(kind) if field.name in _trained(kind)] + [*fields(Facts)]
+    named = [(field.name, field.type, field.default) for field in parts]
+    return make_dataclass("Identity", named, frozen=True, namespace={"kind": kind.kind})
 
 
 @dataclass(frozen=True)

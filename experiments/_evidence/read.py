@@ -36,10 +36,17 @@ def read_data(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def is_old(config: Any) -> bool:
-    """Return whether a configuration, or one in its fields, has the form from before configurations were nested."""
+def is_old(config: Any, folder: str = "") -> bool:
+    """Return whether a configuration, or one in its fields, has the form from before configurations were nested.
+
+    Args:
+        config: as JSON holds it.
+        folder: of a run; once, its configuration said how long it is.
+    """
     if not isinstance(config, dict):
         return False
+    if "schedule" in config and folder.startswith(f"{config.get('kind')}-"):
+        return True
     return bool({"norm_epsilon", "norm_layers"} & {*config}) or any(map(is_old, config.values()))
 
 

@@ -1,11 +1,13 @@
 """What the report is made of: each experiment with its data, its picture and its judged claims."""
 
 import contextlib
+import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments._command import catalogue, costs
+from bnjax.runs.json_files import finite
+from experiments._command import catalogue, cli, costs, packing
 from experiments._evidence.claim import Claim
 from experiments._evidence.read import read_data
 from experiments._evidence.verdict import Judgement, judge
@@ -18,6 +20,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: of its module.
+        stem: of the names of its data file and its picture.
         data: of its figure; None if it has not been run.
         picture: the bytes of its figure, a PNG; None if there is none.
         findings: what the data show, in words; empty if that is not known.
@@ -26,6 +29,7 @@ class Entry(NamedTuple):
     """
 
     name: str
+    stem: str
     data: dict[str, Any] | None
     picture: bytes | None
     findings: str
@@ -40,15 +44,20 @@ class Report(NamedTuple):
     problems: list[str]
 
 
-def load(figures: Path) -> Report:
-    """Read a folder of data files; what cannot be read becomes a problem, and its experiment counts as not run."""
+def load(figures: Path, packed: Path | None = None) -> Report:
+    """Read a folder of data files; what cannot be read becomes a problem, and its experiment counts as not run.
+
+    Args:
+        figures: folder of data files and pictures.
+        packed: folder of packed runs, of which data and pictures are made where all runs of a preset are there.
+    """
     problems: list[str] = []
-    if not figures.is_dir():
+    if not figures.is_dir() and packed is None:
         problems.append(f"There is no folder {figures}.")
     for file in sorted(figures.glob("*.json")):
         if not any(file.stem == name or file.stem.startswith(f"{name}-") for name in catalogue.names()):
             problems.append(f"{file.name}: there is no experiment of that name.")
-    return Report([_load_entry(figures, name, problems) for name in catalogue.names()], problems)
+    return Report([_load_entry(figures, packed, name, problems) for name in catalogue.names()], problems)
 
 
 def seeds(data: dict[str, Any]) -> str:
@@ -64,22 +73,48 @@ def seeds(data: dict[str, Any]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none named"
 
 
-def _load_entry(figures: Path, name: str, problems: list[str]) -> Entry:
+def _presets(name: str) -> list[str]:
+    """List an experiment's presets, those first whose data are shown if there are several: the published setting leads."""
+    last = {"paper": -1, "smoke": 1}
+    return sorted(catalogue.module(name).PRESETS, key=lambda preset: last.get(preset, 0))
+
+
+def _from_packed(packed: Path, name: str, problems: list[str]) -> dict[str, Any] | None:
+    """Make an experiment's data of packed runs; None where no preset has all of its runs."""
+    for preset in _presets(name):
+        with contextlib.suppress(packing.MissingRunsError):
+            try:
+                return json.loads(json.dumps(finite(packing.data_of(name, preset, packed, problems.append))))
+            except packing.MissingRunsError:
+                raise
+            except ValueError as error:
+                problems.append(f"{name}: {_one_line(error)}")
+    return None
+
+
+def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[str]) -> Entry:
     """Read an experiment's data and picture, and judge its claims."""
-    file, data, picture = figures / f"{name}.json", None, None
-    if file.exists():
+    files = [figures / f"{name}-{preset}.json" for preset in _presets(name)]
+    others = sorted(figures.glob(f"{name}-*.json"))  # of other settings than a preset's
+    file, data, picture = next((file for file in [*files, *others] if file.exists()), files[0]), None, None
+    made = _from_packed(packed, name, problems) if packed else None
+    if made:
+        file, data = figures / f"{name}-{made['preset']}.json", made
+        picture = cli.draw_data(catalogue.module(name), made)
+    elif file.exists():
         try:
             data = _check(read_data(file), name)
         except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{file.name} cannot be read: {_one_line(error)}")
-    if data is not None:
+    if data is not None and picture is None:
         with contextlib.suppress(OSError):
             picture = file.with_suffix(".png").read_bytes()
         if picture is None or not picture.startswith(_PNG):
-            problems.append(f"{name}.png, the picture of {file.name}, is not there or is not a PNG.")
+            problems.append(f"{file.stem}.png, the picture of {file.name}, is not there or is not a PNG.")
             picture = None
     judged = tuple((claim, judge(claim, data)) for claim in catalogue.claims_of(name))
-    return Entry(name, data, picture, _findings(name, data, problems), _scaled_down(name, data), judged)
+    findings = _findings(name, file.name, data, problems)
+    return Entry(name, file.stem, data, picture, findings, _scaled_down(name, data), judged)
 
 
 def _check(data: Any, name: str) -> dict[str, Any]:
@@ -99,16 +134,14 @@ def _check(data: Any, name: str) -> dict[str, Any]:
     return data
 
 
-def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> str:
+def _findings(name: str, file: str, data: dict[str, Any] | None, problems: list[str]) -> str:
     """Write what the data show, in the experiment's own words; nothing where it has none."""
     find = getattr(catalogue.part(name, "table"), "findings", None)
     if data is not None and find is not None:
         try:
             return str(find(data))
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            problems.append(
-                f"{name}.json: its findings cannot be computed ({type(error).__name__}: {_one_line(error)})."
-            )
+            problems.append(f"{file}: its findings cannot be computed ({type(error).__name__}: {_one_line(error)}).")
     return ""
 
 

@@ -26,7 +26,7 @@ def _experiment(entry: Entry) -> str:
     verdicts = [judgement.verdict for _, judgement in entry.judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
     return (
-        f"**[{entry.name.replace('_', ' ')}](figures/{entry.name}.png)** {_text(entry.findings)}\n\n"
+        f"**[{entry.name.replace('_', ' ')}](figures/{entry.stem}.png)** {_text(entry.findings)}\n\n"
         f"<details><summary>{plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
         "| claim | published | holds | here, median and interval | verdict |\n|---|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)

@@ -2,10 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class ConfigError(Exception):
     """A configuration that cannot be run; the message is one line."""
+
+
+def unreadable(place: Path, error: Exception) -> ConfigError:
+    """Return what is said of a finished run that cannot be read."""
+    problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if place.is_dir():
+        return ConfigError(
+            f"The finished run in {place} cannot be read ({problem}). Move that folder away to train it again."
+        )
+    return ConfigError(f"The packed run {place} cannot be read ({problem}). Remove it to train it again.")
 
 
 @contextlib.contextmanager

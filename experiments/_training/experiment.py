@@ -1,133 +1,127 @@
-"""The training of every experiment: all arms and seeds, side by side or together.
+"""From the groups of an experiment to its nets, and from finished runs to what they recorded."""
 
-A run lies in a folder named after what determines it, `<kind>-<hash>/seed<n>`: experiments that need the same run share it.
-"""
-
-from collections.abc import Iterable, Mapping
-from functools import partial
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
-from jax import Array
 
-from bnjax import sweep, train
-from bnjax.runs import run_folder
-from experiments._config import Options, RunConfig, change
-from experiments._training.errors import config_errors
-from experiments._training.evaluation import evaluate
-from experiments._training.log import join_records, read_record, read_run
-from experiments._training.probes import Probe
+from bnjax import train
+from bnjax.runs import config_dict, folder_name, read_json, run_folder
+from experiments._config import Options, RunConfig
+from experiments._training.asked import Asked
+from experiments._training.errors import config_errors, unreadable
+from experiments._training.log import curves
+from experiments._training.nets import Net, train_nets
+from experiments._training.store import Found
 from experiments._training.tasks import Task, make_task
 from experiments._training.train import shared_mesh
-from experiments._training.train import train as train_groups
 
 Arms = Mapping[str, RunConfig]
+Nets = dict[tuple[str, str, int], Net]
 
 
-class _Net(NamedTuple):
-    """A net of an experiment, trained from one seed, and where."""
-
-    config: RunConfig
-    task: Task
-    seed: int
-    label: str
-    folder: Path
+def train_all(groups: Mapping[str, Arms], options: Options) -> dict[str, Any]:
+    """Train every arm and seed of each group, or continue where they were left; see `train_nets` and `collect`."""
+    nets = list_nets(groups, options)
+    return collect(nets, train_nets(nets.values(), options))
 
 
-def train_all(groups: dict[str, Arms], options: Options) -> dict[str, Any]:
-    """Train every arm and seed of each group, or continue where they were left.
+def list_nets(groups: Mapping[str, Arms], options: Options, *, with_data: bool = True) -> Nets:
+    """List the nets of an experiment by group, arm and seed; those that need a folder get one once all are accepted.
 
     Args:
         groups: configurations by name of the group and of the arm.
         options: where results and data are.
-
-    Returns:
-        {group: {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": that they took}.
+        with_data: read the data, which are part of a run's identity. Without them nets can be found among packed runs, and
+            have no folder.
 
     Raises:
         ConfigError: if a configuration cannot be run.
         MissingDataError: if a data set is not prepared.
-        Interrupted: after a signal, once the state is saved.
-        SaveError: if the last save of a run has failed.
-        Elsewhere: in all but the first of several processes, once everything is trained.
     """
-    nets = _list_nets(groups, options)
-    different = {net.folder: net for net in nets.values()}
-    train_groups([_make_group(same) for same in _by_program(different.values())], options)
-
-    def read(net: _Net) -> dict[str, Any]:
-        return {"seed": net.seed, **read_run(net.folder, net.task.probes, net.task.loss_scale)}
-
-    found = {
-        group: {arm: [read(nets[group, arm, seed]) for seed in config.seeds] for arm, config in arms.items()}
-        for group, arms in groups.items()
-    }
-    return {**found, **join_records([read_record(folder) for folder in different])}
-
-
-def _list_nets(groups: dict[str, Arms], options: Options) -> dict[tuple[str, str, int], _Net]:
-    """List the nets of an experiment by group, arm and seed; those that need a folder get one once all are accepted."""
     with config_errors():
+        for config in (config for arms in groups.values() for config in arms.values()):
+            config.check_layers()
         tasks = {
-            (group, arm): make_task(config.identity(), options.data_dir, shared_mesh(options))
+            (group, arm): make_task(config.net(), options.data_dir, shared_mesh(options))
             for group, arms in groups.items()
             for arm, config in arms.items()
         }
         nets = {}
         for (group, arm), task in tasks.items():
             config = groups[group][arm]
+            folder = _folder(config, task, Path(options.results), with_data)
             for seed in config.seeds:
-                folder = run_folder(options.results, config.kind, config.identity()) / f"seed{seed}"
-                label = f"{arm.replace('_', ' ')}, seed {seed}"
-                nets[group, arm, seed] = _Net(config, task, seed, label, folder)
+                label, place = f"{arm.replace('_', ' ')}, seed {seed}", folder / f"seed{seed}"
+                nets[group, arm, seed] = Net(config, task, Asked.of(config), seed, label, place)
     return nets
 
 
-def _by_program(nets: Iterable[_Net]) -> list[list[_Net]]:
-    """Group nets that differ in seed and learning rate alone: one program trains them."""
-    groups: dict[RunConfig, list[_Net]] = {}
-    for net in nets:
-        groups.setdefault(change(net.config.identity(), optimizer={"learning_rate": 1.0}), []).append(net)
-    return [*groups.values()]
+def _read(net: Net, run: Found) -> dict[str, Any]:
+    """Return the curves of what was asked of a net.
+
+    Raises:
+        ConfigError: if its log holds something else.
+    """
+    try:
+        return curves(run.lines, net.asked, net.task)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise unreadable(run.place, error) from error
 
 
-def _make_group(nets: list[_Net]) -> sweep.Group:
-    """Make the group of nets that one program trains; a learning rate is part of a state."""
-    config, task = nets[0].config, nets[0].task
-    schedule = config.schedule
-    keys = jax.vmap(jax.random.key)(np.array([net.seed for net in nets], np.uint32))
-    program = sweep.Program(tuple(range(len(nets))), _Same(task.stepper), {}, keys)
-    plan = sweep.make_plan(schedule.num_steps, schedule.probe_every, schedule.eval_every)
-    return sweep.Group(program, plan, [_make_member(net) for net in nets], task.own_data, task.loss_scale)
+def _folder(config: RunConfig, task: Task, results: Path, with_data: bool) -> Path:
+    """Return the folder of a net's runs, made where their data are known; a line names one that differs in its data alone."""
+    if not with_data:
+        return results / folder_name(config.kind, config.identity())
+    identity = config.identity(**facts(task))
+    name = folder_name(config.kind, identity)
+    if not (results / name).exists():
+        own = json.loads(json.dumps(config_dict(identity) | {"data_digest": ""}))
+        for file in sorted(results.glob(f"{config.kind}-*/config.json")):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                if read_json(file) | {"data_digest": ""} == own:
+                    line = f"{file.parent.name} holds runs of the same net on other data; {name} is trained on these."
+                    print(f"note: {line}", file=sys.stderr)
+    return run_folder(results, config.kind, identity)
 
 
-def _make_member(net: _Net) -> sweep.Member:
-    """Make the member of a group that a net is."""
-    config, task = net.config, net.task
-
-    def start(inputs: Array) -> train.TrainState:
-        return train.init_state(task.trainer, jax.random.key(net.seed), inputs)
-
-    def test(trainer: train.Trainer, state: train.TrainState, dataset: Any) -> dict[str, float]:
-        return evaluate(config, trainer, state, dataset)
-
-    probes = {name: _host_probe(probe) for name, probe in task.probes.items()}
-    tests = {"test": sweep.HostProbe(test, split=None)}
-    name = "/".join(net.folder.parts[-2:])  # wherever the folder lies
-    return sweep.Member(net.label, name, net.folder, partial(task.load, net.seed), start, probes, tests)
+def facts(task: Task) -> dict[str, Any]:
+    """Find what determines the numbers of a task's runs besides their configuration, see `Facts`."""
+    generator = jax.config.jax_default_prng_impl  # pyright: ignore[reportAttributeAccessIssue]
+    is_partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        "data_digest": task.digest(),
+        "drawing": f"{train.DRAWING}, {generator}{', partitionable' * is_partitionable}",
+        "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
+    }
 
 
-def _host_probe(probe: Probe) -> sweep.HostProbe:
-    """Pass a probe on, which knows its trainer."""
-    return sweep.HostProbe(lambda _trainer, state, split: probe.measure(state, split), probe.split)
+def collect(nets: Mapping[tuple[str, str, int], Net], found: Mapping[Path, Found]) -> dict[str, Any]:
+    """Collect what an experiment asked of its nets.
 
+    Args:
+        nets: by group, arm and seed.
+        found: the finished runs by the folders of the nets.
 
-class _Same(NamedTuple):
-    """Makes a trainer that is already there; equal for equal trainers, so that compiled programs are found again."""
-
-    trainer: train.Trainer
-
-    def __call__(self) -> train.Trainer:
-        return self.trainer
+    Returns:
+        {group: {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": that it took}; where a
+        run is longer, its share.
+    """
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    shares: dict[Path, float] = {}
+    for (group, arm, seed), net in nets.items():
+        run = found[net.folder]
+        share = min(1.0, net.asked.num_steps / max(1, run.num_steps))
+        shares[net.folder] = max(share, shares.get(net.folder, 0.0))
+        recorded = {"seed": seed, **_read(net, run), "seconds": round(share * run.seconds, 3)}
+        groups.setdefault(group, {}).setdefault(arm, []).append(recorded)
+    origins = [origin for folder in shares for origin in found[folder].provenance]
+    return {
+        **groups,
+        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
+        "seconds": round(sum(share * found[folder].seconds for folder, share in shares.items()), 1),
+    }

@@ -1,74 +1,55 @@
-"""From a run's folder to its curves."""
+"""From a run's log to its curves."""
 
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from bnjax.runs import read_json, read_metrics
-from experiments._training.errors import ConfigError
-from experiments._training.probes import Probe
+from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, log_name
 from experiments._training.probes.probe import columns
+from experiments._training.tasks import Task
 
 # How many points of a run's training curve are kept, each the mean of as many steps as needed.
 _MAX_POINTS = 500
 
 
-def read_run(folder: Path, probes: dict[str, Probe], loss_scale: float = 1.0) -> dict[str, Any]:
-    """Return curves and seconds of a run that is finished.
-
-    Raises:
-        ConfigError: if its folder holds something else.
-    """
-    try:
-        log = read_metrics(folder / "metrics.jsonl")
-        return {**curves(log, probes, loss_scale), "seconds": read_record(folder)["seconds"]}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError(
-            f"The finished run in {folder} cannot be read ({problem}). Move that folder away to train it again."
-        ) from error
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the seconds and the provenance of a run that is finished."""
-    found = read_json(folder / "finished.json")
-    return {"seconds": float(found["seconds"]), "provenance": [dict(origin) for origin in found["provenance"]]}
-
-
-def join_records(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the provenance of every command that trained some runs, and the seconds that all of them took."""
-    origins = [origin for record in records for origin in record["provenance"]]
-    return {
-        "provenance": [origin for i, origin in enumerate(origins) if origin not in origins[:i]],
-        "seconds": round(sum(record["seconds"] for record in records), 1),
-    }
-
-
-def curves(log: list[dict[str, Any]], probes: dict[str, Probe], loss_scale: float = 1.0) -> dict[str, Any]:
-    """Collect a run's log into one list per quantity, rounded to six digits."""
-    kinds = {line["kind"]: [] for line in log}
+def curves(log: Iterable[Mapping[str, Any]], asked: Asked, task: Task) -> dict[str, Any]:
+    """Collect what is asked of a run's log into one list per quantity, rounded to six digits; the log may hold more."""
+    wanted = {name: {*steps} for name, steps in asked.measured().items()}
+    kinds: dict[str, list[dict[str, Any]]] = {"train": [], "diverged": [], **{name: [] for name in wanted}}
     for line in log:
-        kinds[line["kind"]].append({name: value for name, value in line.items() if name != "kind"})
+        name, step = line["kind"], line["step"]
+        if name in ("train", "diverged") or step in wanted.get(name, ()):
+            kinds[name].append({field: value for field, value in line.items() if field != "kind"})
+    diverged = [line["step"] for line in kinds["diverged"] if line["step"] < asked.num_steps]
     found = {
-        "train": _training_curve(kinds["train"], loss_scale),
-        "test": columns(kinds.get("test", [])),
-        **{name: probe.collect(kinds.get(name, [])) for name, probe in probes.items()},
-        "diverged_at": kinds["diverged"][0]["step"] if "diverged" in kinds else None,
+        "train": _training_curve(kinds["train"], asked.num_steps, task.loss_scale),
+        "test": _tests(kinds[TEST], kinds.get(RECALIBRATED_TEST, []), task.loss_scale),
+        **{probe.kind: task.make_probe(probe).collect(kinds[log_name(probe)]) for probe in asked.probes},
+        "diverged_at": diverged[0] if diverged else None,
     }
-    found["test"].setdefault("loss", [])
-    for name in (name for name in found["test"] if name.endswith("loss")):
-        found["test"][name] = [loss_scale * loss for loss in found["test"][name]]
     return _round(found)
 
 
-def _training_curve(chunks: list[dict[str, Any]], loss_scale: float) -> dict[str, Any]:
+def _tests(tests: list[dict[str, Any]], again: list[dict[str, Any]], loss_scale: float) -> dict[str, Any]:
+    """Collect tests, those with recalibrated statistics under names of their own."""
+    found = columns(tests)
+    found |= {f"recalibrated_{name}": values for name, values in columns(again).items() if name != "step"}
+    found.setdefault("loss", [])
+    for name in (name for name in found if name.endswith("loss")):
+        found[name] = [loss_scale * loss for loss in found[name]]
+    return found
+
+
+def _training_curve(chunks: list[dict[str, Any]], num_steps: int, loss_scale: float) -> dict[str, Any]:
     """Average successive steps, as many as leave no more than `_MAX_POINTS`; the step is the first one's, and each counts.
 
-    The change of the loss is its distance from that of the step before, which the first one has not.
+    Steps from `num_steps` on are left out. The change of the loss is its distance from that of the step before, which the
+    first one has not.
     """
     values = {
-        name: np.array([x for chunk in chunks for x in chunk[name]], dtype=float) for name in ("loss", "accuracy")
+        name: np.array([x for chunk in chunks for x in chunk[name]], dtype=float)[:num_steps]
+        for name in ("loss", "accuracy")
     }
     changes = np.abs(np.diff(values["loss"], prepend=values["loss"][:1]))
     window = -(-len(values["loss"]) // _MAX_POINTS)

@@ -1,9 +1,8 @@
 """From a run's configuration to what is trained: model, optimiser, data and probes."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +10,11 @@ import optax
 from jax.sharding import Mesh
 
 from bnjax import data, models, train
+from bnjax._host.digest import digest
 from bnjax._host.sharding import check_shares
-from experiments._config import DeepLinearRun, MLPRun, Optimizer, RunConfig, Schedule, VGGRun
+from experiments._config import DeepLinearRun, MLPRun, Optimizer, RunConfig, VGGRun, change
+from experiments._config.probes import CHOICES
+from experiments._config.probes import Probe as Settings
 from experiments._training.probes import PROBES, Probe
 
 
@@ -24,7 +26,8 @@ class Task(NamedTuple):
         stepper: takes the same steps from a state, the same one for all configurations that are trained alike except for their
             learning rates and measurements: what is compiled for one of them is found again by the others.
         load: returns the data set of a seed.
-        probes: what is measured along the way, by name.
+        make_probe: makes a probe of its settings, the same one for equal settings.
+        choices: the settings' classes by kind.
         loss_scale: factor from the mean over a batch to the units of the configuration.
         own_data: whether each seed has data of its own.
     """
@@ -32,43 +35,49 @@ class Task(NamedTuple):
     trainer: train.Trainer
     stepper: train.Trainer
     load: Callable[[int], data.Dataset]
-    probes: dict[str, Probe]
+    make_probe: Callable[[Settings], Probe]
+    choices: Mapping[str, type[Settings]]
     loss_scale: float = 1.0
     own_data: bool = False
+
+    def digest(self) -> str:
+        """Return the first digits of the SHA-256 of the data; of drawn data, of those of seed 0."""
+        return _digest(self.load)
 
 
 @cache
 def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None) -> Task:
-    """Make the task of any configuration; the same one for equal configurations, so that nothing is compiled twice.
+    """Make the task of what is trained; the same one for equal configurations, so that nothing is compiled twice.
 
     Args:
-        config: of the run.
+        config: of a net, as `RunConfig.net` returns it.
         data_dir: folder of prepared data sets.
         mesh: devices that share each batch, along its axis "batch".
 
     Raises:
         ValueError: if the configuration cannot be run.
     """
-    config.check_layers()
     batch_size = config.optimizer.batch_size
     if isinstance(config, VGGRun | MLPRun):
         scale, images = 1.0, config.data
-        load = partial(_load, images.dataset, images.preprocessing, images.image_size, data_dir)
+        load = _load_images(images.dataset, images.preprocessing, images.image_size, data_dir)
     else:
         scale = float(batch_size)
-        load = partial(_draw, batch_size, config.model.width)
+        load = _draw_map(batch_size, config.model.width)
     stepper = _make_trainer(_as_trained(config), mesh)
     trainer = stepper._replace(optimizer=_make_optimizer(config.optimizer, scale))
     check_shares(batch_size, mesh, trainer.axis)
-    probes = {probe.kind: PROBES[probe.kind](probe, config, stepper, scale) for probe in config.probes}
-    return Task(trainer, stepper, load, probes, scale, config.is_linear)
+
+    @cache
+    def make_probe(settings: Settings) -> Probe:
+        return PROBES[settings.kind](settings, config, stepper, scale)
+
+    return Task(trainer, stepper, load, make_probe, CHOICES, scale, config.is_linear)
 
 
 def _as_trained(config: RunConfig) -> RunConfig:
-    """Take what determines the program of a step: the learning rate is part of a state, and measurements change nothing."""
-    once = Schedule(num_steps=1, eval_every=1, probe_every=1)
-    optimizer = replace(config.optimizer, learning_rate=1.0)
-    return replace(config, schedule=once, optimizer=optimizer).measuring().identity()
+    """Take what determines the program of a step: the learning rate is part of a state."""
+    return change(config, optimizer={"learning_rate": 1.0})
 
 
 @cache
@@ -100,18 +109,34 @@ _MODELS: dict[str, Any] = {
 }
 
 
-def _load(name: str, preprocessing: str, image_size: int | None, data_dir: str | None, _seed: int) -> data.Dataset:
-    """Load images, the same for every seed, once."""
-    with _LOADING:
-        return _load_once(name, preprocessing, image_size, data_dir)
+@cache
+def _load_images(
+    name: str, preprocessing: str, image_size: int | None, data_dir: str | None
+) -> Callable[[int], data.Dataset]:
+    """Return what loads images, the same for every seed, once."""
+
+    @cache
+    def load() -> data.Dataset:
+        return data.load(name, preprocessing=preprocessing, image_size=image_size, data_dir=data_dir)
+
+    def load_for(_seed: int) -> data.Dataset:
+        with _LOADING:
+            return load()
+
+    return load_for
 
 
 @cache
-def _load_once(name: str, preprocessing: str, image_size: int | None, data_dir: str | None) -> data.Dataset:
-    """Load images."""
-    return data.load(name, preprocessing=preprocessing, image_size=image_size, data_dir=data_dir)
+def _draw_map(num_examples: int, width: int) -> Callable[[int], data.Dataset]:
+    """Return what draws a linear map for each seed."""
+
+    def draw(seed: int) -> data.Dataset:
+        return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width)
+
+    return draw
 
 
-def _draw(num_examples: int, width: int, seed: int) -> data.Dataset:
-    """Draw a linear map of a seed of its own."""
-    return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width)
+@cache
+def _digest(load: Callable[[int], data.Dataset]) -> str:
+    """Take the digest of data, once."""
+    return digest(load(0))[:16]

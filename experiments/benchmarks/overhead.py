@@ -56,7 +56,7 @@ def make_programs(
     config: RunConfig, num_steps: int, folder: Path
 ) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
     """Make what is timed: so many steps, then everything else; and say how many steps lie between two of each of the latter."""
-    task, dataset = make_task(config.identity(), None), make_dataset(config)
+    task, dataset = make_task(config.net(), None), make_dataset(config)
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *dataset.train.images.shape[1:])))
     checkpoints, saved = Checkpoints(folder), iter(range(10**9))
 
@@ -65,10 +65,11 @@ def make_programs(
 
     programs: dict[str, Callable[[], object]] = {f"{num_steps} steps": steps}
     intervals: dict[str, float] = {}
-    for name, probe in task.probes.items():
-        programs[name] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
-        intervals[name] = config.schedule.probe_every
-    programs["test"] = lambda: evaluate(config, task.stepper, state, dataset)
+    for settings in config.probes:
+        probe = task.make_probe(settings.used(config))
+        programs[settings.kind] = lambda probe=probe: probe.measure(state, getattr(dataset, probe.split))
+        intervals[settings.kind] = config.schedule.probe_every
+    programs["test"] = lambda: evaluate(config, task.stepper, state, dataset, recalibrated=False)
     intervals["test"] = config.schedule.eval_every
     programs["checkpoint"] = lambda: checkpoints.save(next(saved), state)
     return programs, intervals

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from bnjax.models.shapes import MLPShape
 from experiments._config import BatchNorm, Images, Optimizer, change, check, check_numbers
 from experiments._config.runs import check_batch
+from experiments._evidence.keep import whole
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Config:
         check_numbers(self, f"{rule} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
 
 
+KEEP = {"arms": {"probe": ("checks", whole)}}
 PRESETS = {
     "cpu": Config(),
     "smoke": change(

@@ -1,106 +1,65 @@
-"""Training for the theorems: both nets from every seed, and a probe that checks every layer at some steps."""
+"""The nets of the theorems, and the probe that checks every layer of them at some steps."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnjax import data, linen, models, sweep, train
+from bnjax import data, linen, models, train
 from bnjax.types import Batch, Model, Variables
-from experiments._config import Options
+from experiments._config import MLPRun, NoNorm, Options
+from experiments._config.probes import Probe as Settings
+from experiments._training.asked import Asked
 from experiments._training.errors import config_errors
-from experiments._training.log import join_records, read_record, read_run
+from experiments._training.experiment import Nets, list_nets
 from experiments._training.probes import Probe
-from experiments._training.train import train as train_groups
+from experiments._training.tasks import Task
 from experiments.theory_bounds import Config, layer_checks
 from experiments.theory_bounds.quantities import EDGES, RATIOS, SHOWN
 
 _DECILES = (0.1, 0.5, 0.9)  # the quantiles over units that are kept
 
 
-def run(config: Config, options: Options, folder: Path) -> dict[str, Any]:
-    """Train and check every seed and arm, or continue where they were left.
+@dataclass(frozen=True)
+class Checks(Settings):
+    """Every theorem on every layer; see `Config`."""
 
-    Returns:
-        {"arms": {arm: [checks of each seed]}, "provenance": of every command that trained, "seconds": that they took}; the
-        folder gets a folder `<arm>-seed<seed>` per run.
+    epsilons: tuple[float, ...] = ()
+
+    kind: ClassVar[str] = "checks"
+
+
+def nets(config: Config, options: Options, *, with_data: bool = True) -> Nets:
+    """List the nets of both arms, which are checked and tested at the same steps; see `list_nets`.
 
     Raises:
-        ConfigError: if the configuration cannot be run.
+        ConfigError: if they cannot be trained with these options.
         MissingDataError: if the data set is not prepared.
-        Interrupted: after a signal, once the check and the steps at hand are done and saved.
-        SaveError: if the last save of a run has failed.
     """
     with config_errors():
         if options.distributed:
             raise ValueError("distributed must be left out: these nets are trained and checked on one device.")
         if options.batching not in ("auto", "threads"):
             raise ValueError(f"batching must be threads here, or left out, got {options.batching}.")
-        dataset = data.load(
-            config.data.dataset,
-            preprocessing=config.data.preprocessing,
-            image_size=config.data.image_size,
-            data_dir=options.data_dir,
-        )
-        _refuse_older(folder)
-    folders = {arm: [folder / f"{arm}-seed{seed}" for seed in config.seeds] for arm in SHOWN}
-    options = replace(options, batching="threads")
-    train_groups([_make_group(config, dataset, arm, folders[arm]) for arm in SHOWN], options)
-    probes = {"probe": Probe(lambda _state, _split: {}, _collect)}
-    arms = {
-        arm: [
-            {"seed": seed, **_as_kept(read_run(place, probes))}
-            for seed, place in zip(config.seeds, folders[arm], strict=True)
-        ]
-        for arm in SHOWN
+    alike: dict[str, Any] = {name: getattr(config, name) for name in ("model", "data", "optimizer", "seeds")}
+    norms = {"plain": NoNorm(), "batch_norm": config.norm}
+    groups = {"arms": {arm: MLPRun(norm=norms[arm], **alike) for arm in SHOWN}}
+    steps = config.check_steps
+    asked = Asked(steps[-1], steps, steps, recalibrated_tests=False, probes=(Checks(config.epsilons),))
+    found = list_nets(groups, replace(options, batching="threads"), with_data=with_data)
+    return {
+        (group, arm, seed): net._replace(asked=asked, task=_task(config, arm, net.task))
+        for (group, arm, seed), net in found.items()
     }
-    return {"arms": arms, **join_records([read_record(place) for places in folders.values() for place in places])}
 
 
-def _refuse_older(folder: Path) -> None:
-    """Raise where runs lie in files, as they did before each had a folder with its log and checkpoints."""
-    for file in sorted(folder.glob("*-seed*.json")):
-        raise ValueError(f"{file} is a run as it was kept before runs had folders. Move it away to train it again.")
-
-
-def _make_group(config: Config, dataset: data.Dataset, arm: str, folders: list[Path]) -> sweep.Group:
-    """Make the group of one arm's seeds: checked and tested at the same steps."""
-    trainer = _make_trainer(config, arm)
-    last = config.check_steps[-1]
-    plan = sweep.Plan(last, config.check_steps, config.check_steps)
-    keys = jax.vmap(jax.random.key)(np.array(config.seeds, np.uint32))
-    program = sweep.Program(tuple(range(len(folders))), lambda: trainer, {}, keys)
-    probes = {"probe": sweep.HostProbe(partial(check, config, arm))}
-    tests = {"test": sweep.HostProbe(_test, split="test")}
-    members = [
-        sweep.Member(
-            f"{arm.replace('_', ' ')}, seed {seed}",
-            "/".join(place.parts[-2:]),
-            place,
-            lambda: dataset,
-            partial(train.init_state, trainer, jax.random.key(seed)),
-            probes,
-            tests,
-        )
-        for seed, place in zip(config.seeds, folders, strict=True)
-    ]
-    return sweep.Group(program, plan, members)
-
-
-def _make_trainer(config: Config, arm: str) -> train.Trainer:
-    """Make what trains a net."""
-    model, o = make_model(config, _layers(config) if arm == "batch_norm" else (), config.norm.epsilon), config.optimizer
-    optimizer = train.make_optimizer(o.name, o.learning_rate, momentum=o.momentum, weight_decay=o.weight_decay)
-    return train.Trainer(model, optimizer, o.batch_size)
-
-
-def _test(trainer: train.Trainer, state: train.TrainState, split: data.Split) -> dict[str, Any]:
-    """Return loss and accuracy with running statistics."""
-    return train.evaluate(trainer, state.variables, split)._asdict()
+def _task(config: Config, arm: str, task: Task) -> Task:
+    """Let a task know the checks."""
+    probe = Probe(partial(check, config, arm, task.stepper), _collect)
+    return task._replace(make_probe=lambda _settings: probe, choices={Checks.kind: Checks})
 
 
 def check(
@@ -121,16 +80,11 @@ def _join(kind: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _collect(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Turn the checks of each step into lists over steps, by kind and name."""
-    kinds = [kind for kind in records[0] if kind != "step"]
+    kinds = [kind for kind in (records[0] if records else []) if kind != "step"]
     return {
         "step": [record["step"] for record in records],
         **{kind: {name: [r[kind][name] for r in records] for name in records[0][kind]} for kind in kinds},
     }
-
-
-def _as_kept(curves: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the loss of every step."""
-    return {name: curves[name] for name in ("test", "probe", "diverged_at", "seconds")}
 
 
 @cache

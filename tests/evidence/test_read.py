@@ -9,13 +9,13 @@ from bnjax.runs import config_dict
 from experiments._command import catalogue, costs
 from experiments._evidence.read import is_old, read_data, upgrade
 
-FLAT = json.loads((ROOT / "figures" / "covariate_shift.json").read_text())["config"]["vgg"]
+FLAT = json.loads((ROOT / "figures" / "covariate_shift-cpu.json").read_text())["config"]["vgg"]
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_committed_configurations_are_those_of_their_presets(name):
     """Whatever form it has, a committed configuration is the preset's, field by field, and is read only once."""
-    data = read_data(ROOT / "figures" / f"{name}.json")
+    data = read_data(ROOT / "figures" / f"{name}-cpu.json")
     preset = catalogue.module(name).PRESETS[data["preset"]]
     assert costs.changes(data["config"], preset) == []
     assert not is_old(data["config"])

@@ -26,7 +26,7 @@ def test_the_check_of_texts_sees_what_is_wrong():
 )
 def test_the_experiments_figure_is_readable(experiment, lines):
     """What lines and colours mean stands above the axes, not in them."""
-    figure = catalogue.part(experiment, "figure").plot(read_data(ROOT / "figures" / f"{experiment}.json"))
+    figure = catalogue.part(experiment, "figure").plot(read_data(ROOT / "figures" / f"{experiment}-cpu.json"))
     assert_readable(figure)
     assert all(panel.get_legend() is None for panel in figure.axes)
     (legend,) = figure.legends

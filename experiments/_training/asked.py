@@ -1,0 +1,122 @@
+"""What is asked of a run: how many steps it takes, and what is measured at which of them.
+
+None of it changes a run's numbers: a net that several experiments compare is trained once, with all that they ask of it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bnjax import sweep
+from bnjax.runs import config_dict, config_hash
+from experiments._config import RunConfig
+from experiments._config.probes import Probe
+
+TEST, RECALIBRATED_TEST = "test", "recalibrated_test"  # their names in a log
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an experiment asks of a run.
+
+    Attributes:
+        num_steps: how many it takes.
+        probe_steps: how many were taken before each measurement, ascending.
+        test_steps: how many were taken before each test, ascending.
+        recalibrated_tests: test a second time, with recalibrated statistics.
+        probes: settings of what is measured.
+    """
+
+    num_steps: int
+    probe_steps: tuple[int, ...]
+    test_steps: tuple[int, ...]
+    recalibrated_tests: bool
+    probes: tuple[Probe, ...]
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Asked":
+        """Return what a configuration asks of its run; settings that make no difference to it have their defaults."""
+        schedule = config.schedule
+        plan = sweep.make_plan(schedule.num_steps, schedule.probe_every, schedule.eval_every)
+        again = schedule.recalibrated_tests and config.norm.is_recalibrated
+        probes = tuple(probe.used(config) for probe in config.probes)
+        return cls(plan.num_steps, tuple(plan.probe_steps), tuple(plan.test_steps), again, probes)
+
+    def measured(self) -> dict[str, tuple[int, ...]]:
+        """Name in a log everything that is measured, with its steps."""
+        tests = {TEST: self.test_steps} | ({RECALIBRATED_TEST: self.test_steps} if self.recalibrated_tests else {})
+        return tests | {log_name(probe): self.probe_steps for probe in self.probes}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what JSON holds."""
+        probes = [config_dict(probe) for probe in self.probes]
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"probes": probes}
+
+
+def log_name(probe: Probe) -> str:
+    """Name a probe in a log: after its kind, and after its settings where they are not the usual ones."""
+    settings = "" if probe == type(probe)() else f"-{config_hash(probe)[:6]}"
+    return f"{probe.kind}{settings}"
+
+
+def from_json(record: Any, choices: Mapping[str, type[Probe]]) -> Asked:
+    """Return what was asked once.
+
+    Args:
+        record: as JSON holds it.
+        choices: the probes by kind.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    try:
+        probes = []
+        for settings in record["probes"]:
+            chosen = choices[settings["kind"]]
+            values = {field.name: settings[field.name] for field in fields(chosen) if field.name in settings}
+            probes.append(chosen(**{name: _as_tuple(value) for name, value in values.items()}))
+        steps = {name: tuple(map(int, record[name])) for name in ("probe_steps", "test_steps")}
+        asked = Asked(
+            int(record["num_steps"]), **steps, recalibrated_tests=record["recalibrated_tests"], probes=tuple(probes)
+        )
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"it does not say what was asked of a run ({type(error).__name__}: {error}).") from error
+    return asked
+
+
+def union(asked: Iterable[Asked]) -> dict[str, tuple[int, ...]]:
+    """Name everything that is measured for any of those who ask, with all steps."""
+    steps: dict[str, set[int]] = {}
+    for one in asked:
+        for name, measured in one.measured().items():
+            steps.setdefault(name, set()).update(measured)
+    return {name: tuple(sorted(found)) for name, found in steps.items()}
+
+
+def plan_of(asked: Iterable[Asked]) -> sweep.Plan:
+    """Make the plan of a run that does all that is asked of it."""
+    asked = [*asked]
+    probes = sorted({step for one in asked for step in one.probe_steps})
+    tests = sorted({step for one in asked for step in one.test_steps})
+    return sweep.Plan(max(one.num_steps for one in asked), probes, tests)
+
+
+def lacking(lines: Iterable[Mapping[str, Any]], wanted: Mapping[str, Iterable[int]], end: int) -> list[str]:
+    """List what a log of a run lacks of what is wanted, up to a step.
+
+    Args:
+        lines: of the log.
+        wanted: steps by name.
+        end: the last step that counts.
+
+    Returns:
+        Names, in the order of `wanted`.
+    """
+    found: dict[str, set[int]] = {}
+    for line in lines:
+        found.setdefault(line["kind"], set()).add(line["step"])
+    return [name for name, steps in wanted.items() if {s for s in steps if s <= end} - found.get(name, set())]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,249 @@
+"""The nets of experiments, each trained from one seed: found where they are finished, else trained, or trained on.
+
+A run lies in a folder named after what determines its numbers, `<kind>-<hash>/seed<n>`; experiments that need the same run
+share it. One that lacks a probe is trained again beside it, and takes its place once it is finished.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from bnjax import sweep, train
+from bnjax._host.processes import is_first
+from bnjax.runs import folder_name, latest_step, lock, parse_lines, write_json
+from experiments._config import Options, RunConfig, change, duration
+from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, lacking, log_name, plan_of, union
+from experiments._training.errors import config_errors
+from experiments._training.evaluation import evaluate
+from experiments._training.probes import Probe
+from experiments._training.store import AGAIN, Found, find_finished, name_of, read_asked, settle
+from experiments._training.tasks import Task
+from experiments._training.train import train as train_groups
+
+
+class Net(NamedTuple):
+    """A net of an experiment, trained from one seed.
+
+    Attributes:
+        config: of the run, of which what is measured plays no role here.
+        task: what is trained.
+        asked: what the experiment asks of it.
+        seed: of weights, batches and noise.
+        label: its name on the progress bar.
+        folder: in which it lies, or would lie.
+    """
+
+    config: RunConfig
+    task: Task
+    asked: Asked
+    seed: int
+    label: str
+    folder: Path
+
+
+def net_name(net: Net) -> str:
+    """Return what a net's folder would be called if its data, and how weights are drawn, were not known."""
+    return folder_name(net.config.kind, net.config.identity())
+
+
+class Job(NamedTuple):
+    """A net that is to be trained.
+
+    Attributes:
+        net: one of those that share the run.
+        folder: in which it is trained.
+        asked: by all that share the run, and before.
+        finished: the run that it replaces or continues; None if there is none.
+        lacks: what it lacks of what is asked; nothing if it is only too short.
+    """
+
+    net: Net
+    folder: Path
+    asked: frozenset[Asked]
+    finished: Found | None = None
+    lacks: tuple[str, ...] = ()
+
+
+def train_nets(
+    nets: Iterable[Net], options: Options, beside: Iterable[Net] = (), packed: Mapping[Path, Found] = {}
+) -> dict[Path, Found]:
+    """Train every net that is not finished, or continue where it was left.
+
+    Args:
+        nets: of an experiment; those that share a folder are one run.
+        options: where results are, and how runs share the machine.
+        beside: nets of other experiments that are to come; what they ask of a run that is trained here is done at once.
+        packed: finished runs of elsewhere by the folder in which they would lie.
+
+    Returns:
+        The finished runs by their folders.
+
+    Raises:
+        ConfigError: if a net cannot be trained, or not from what its folder holds.
+        MissingDataError: if a data set is not prepared.
+        Interrupted: after a signal, once the state is saved.
+        SaveError: if the last save of a run has failed.
+        Elsewhere: in all but the first of several processes, once everything is trained.
+    """
+    runs = _by_folder(nets)
+    later = _by_folder(net for net in beside if net.folder in runs)
+    found, jobs = {}, []
+    for folder, same in runs.items():
+        settle(folder)
+        done = _find(same, packed)
+        if done:
+            found[folder] = done
+        else:
+            jobs.append(_make_job([*same, *later.get(folder, [])], packed.get(folder)))
+    for line in _notes(jobs):
+        print(line, flush=True)
+    for job in jobs:
+        _keep_asked(job)
+    train_groups([_make_group(same) for same in _by_program(jobs)], options)
+    for job in jobs:
+        settle(job.net.folder)
+        done = find_finished(job.net.folder, job.net.task.choices)
+        assert done is not None
+        found[job.net.folder] = done
+    return found
+
+
+def _by_folder(nets: Iterable[Net]) -> dict[Path, list[Net]]:
+    """Collect the nets that are one run."""
+    runs: dict[Path, list[Net]] = {}
+    for net in nets:
+        runs.setdefault(net.folder, []).append(net)
+    return runs
+
+
+def _find(same: Sequence[Net], packed: Mapping[Path, Found]) -> Found | None:
+    """Find a finished run that has all that is asked of it."""
+    folder = same[0].folder
+    for done in (find_finished(folder, same[0].task.choices), packed.get(folder)):
+        if done and all(done.covers(net.asked) for net in same):
+            return done
+    return None
+
+
+def _make_job(same: Sequence[Net], packed: Found | None) -> Job:
+    """Decide where a run is trained: on from its last checkpoint, or beside it where it lacks something."""
+    net, folder = same[0], same[0].folder
+    again = folder.with_name(f"{folder.name}{AGAIN}")
+    asked = frozenset(net.asked for net in same)
+    done = find_finished(folder, net.task.choices)
+    with config_errors():
+        known = [read_asked(place, net.task.choices) for place in (folder, again)]
+    asked = asked.union(*known, *[found.asked for found in (done, packed) if found])
+    step = latest_step(folder / "checkpoints")
+    lacks = _lacks(folder, asked)
+    if again.exists() or lacks or (done and not step):
+        return Job(net, again, asked, done, lacks)
+    return Job(net, folder, asked, done or (None if step else packed))
+
+
+def _lacks(folder: Path, asked: Iterable[Asked]) -> tuple[str, ...]:
+    """List what the run in a folder lacks of what is asked, up to its last checkpoint.
+
+    NOTE: a log that cannot be read lacks nothing here: the run goes back to a checkpoint before the damage, or says so.
+    """
+    step, log = latest_step(folder / "checkpoints"), folder / "metrics.jsonl"
+    try:
+        whole, _, _ = log.read_bytes().rpartition(b"\n")
+        return tuple(lacking(parse_lines(whole, log), union(asked), step - 1)) if step else ()
+    except (OSError, ValueError, LookupError, TypeError):
+        return ()
+
+
+def _keep_asked(job: Job) -> None:
+    """Write down what is asked of a run; what was trained beside it for less is removed."""
+    if is_first():
+        if job.folder != job.net.folder and _lacks(job.folder, job.asked):
+            with config_errors(), lock(job.folder):
+                shutil.rmtree(job.folder)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        asked = [one.as_json() for one in sorted(job.asked, key=repr)]
+        write_json(job.folder / "asked.json", {"net": net_name(job.net), "seed": job.net.seed, "asked": asked})
+
+
+def _notes(jobs: Iterable[Job]) -> list[str]:
+    """Say of runs that are there already, but start at step 0, why they do, and how long that takes."""
+    notes = []
+    for job in jobs:
+        is_again = job.folder != job.net.folder
+        packed = job.finished if job.finished and job.finished.place.is_file() else None
+        if not is_again and not packed:
+            continue
+        kinds = sorted({lack.partition("-")[0].replace("_", " ") for lack in job.lacks})
+        reason = f"lacks {', '.join(kinds)}" if kinds else "has no checkpoint to go on from"
+        if packed:
+            reason = f"is packed with {packed.num_steps:,} steps, without its checkpoints"
+        steps = plan_of(job.asked).num_steps
+        cost = ""
+        if job.finished:
+            seconds = job.finished.seconds * steps / max(1, job.finished.num_steps)
+            cost = (
+                f" in about {duration(seconds)}; until then, the finished one of {job.finished.num_steps:,} steps stays"
+            )
+        notes.append(
+            f"{name_of(job.net.folder)} ({job.net.label}) {reason}: it is trained from step 0 to {steps:,}{cost}."
+        )
+    return notes
+
+
+def _by_program(jobs: Iterable[Job]) -> list[list[Job]]:
+    """Group nets that differ in seed and learning rate alone, and of which the same is asked: one program trains them."""
+    groups: dict[Any, list[Job]] = {}
+    for job in jobs:
+        alike = change(job.net.config.net(), optimizer={"learning_rate": 1.0})
+        groups.setdefault((alike, job.asked), []).append(job)
+    return [*groups.values()]
+
+
+def _make_group(jobs: Sequence[Job]) -> sweep.Group:
+    """Make the group of nets that one program trains; a learning rate is part of a state."""
+    task = jobs[0].net.task
+    keys = jax.vmap(jax.random.key)(np.array([job.net.seed for job in jobs], np.uint32))
+    program = sweep.Program(tuple(range(len(jobs))), _Same(task.stepper), {}, keys)
+    members = [_make_member(job) for job in jobs]
+    return sweep.Group(program, plan_of(jobs[0].asked), members, task.own_data, task.loss_scale)
+
+
+def _make_member(job: Job) -> sweep.Member:
+    """Make the member of a group that a net is."""
+    net, task, steps = job.net, job.net.task, union(job.asked)
+
+    def start(inputs: Array) -> train.TrainState:
+        return train.init_state(task.trainer, jax.random.key(net.seed), inputs)
+
+    def test(trainer: train.Trainer, state: train.TrainState, dataset: Any, again: bool) -> dict[str, float]:
+        return evaluate(net.config, trainer, state, dataset, recalibrated=again)
+
+    settings = {log_name(probe): probe for asked in job.asked for probe in asked.probes}
+    probes = {name: _host_probe(task.make_probe(settings[name]), steps[name]) for name in sorted(settings)}
+    tests = {
+        name: sweep.HostProbe(partial(test, again=name == RECALIBRATED_TEST), None, frozenset(steps[name]))
+        for name in (TEST, RECALIBRATED_TEST)
+        if name in steps
+    }
+    return sweep.Member(net.label, name_of(net.folder), job.folder, partial(task.load, net.seed), start, probes, tests)
+
+
+def _host_probe(probe: Probe, steps: Iterable[int]) -> sweep.HostProbe:
+    """Pass a probe on, which knows its trainer."""
+    measure = probe.measure
+    return sweep.HostProbe(lambda _trainer, state, split: measure(state, split), probe.split, frozenset(steps))
+
+
+class _Same(NamedTuple):
+    """Makes a trainer that is already there; equal for equal trainers, so that compiled programs are found again."""
+
+    trainer: train.Trainer
+
+    def __call__(self) -> train.Trainer:
+        return self.trainer

@@ -1,0 +1,130 @@
+"""Finished runs in files: `python -m experiments pack` writes them, `--packed` counts them as done."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bnjax._host.files import check_writable
+from bnjax.runs import Pin, pack, parse_lines, read_about, read_json, read_packed, read_pinned
+from experiments._config.probes import Probe
+from experiments._training.nets import Net
+from experiments._training.store import Found, all_asked, as_found, is_final, name_of
+
+SUFFIX = ".run"
+
+
+def pack_all(results: Path, target: Path, report: Callable[[str], object]) -> int:
+    """Pack every finished run of a folder of results, those apart that are packed already, or have less than what is packed.
+
+    Args:
+        results: folder of the runs.
+        target: folder of the files, made if it is not there.
+        report: called with one line for each file that is written, and for each run that is left out, with the reason.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        OSError: naming the file, if one cannot be written.
+    """
+    check_writable(target)
+    written = 0
+    for record in sorted(results.glob("*/*/finished.json")):
+        folder = record.parent
+        if folder.is_symlink() or folder.parent.is_symlink() or not is_final(folder):
+            continue
+        path = target / f"{name_of(folder).replace('/', '-')}{SUFFIX}"
+        try:
+            about, log = _read_folder(folder)
+            reason = _why_not(path, about, log)
+        except (ValueError, LookupError, TypeError) as error:
+            report(f"Left: {folder}: {' '.join(str(error).split())}")
+            continue
+        if reason is None:
+            pack(path, about, log)
+            written += 1
+            report(f"Packed: {path} ({path.stat().st_size / 1e3:,.0f} kB)")
+        elif reason:
+            report(f"Left: {folder}: {reason}")
+    return written
+
+
+def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], object]) -> dict[Path, Found]:
+    """Find the packed runs of some nets, by the folders of these.
+
+    Args:
+        nets: which were listed with or without their data.
+        folder: of packed runs.
+        report: called with one line for each file that is damaged.
+
+    Raises:
+        ValueError: if there are runs of the same net with different data, where the nets were listed without theirs; or if
+            there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"packed must be a folder of packed runs, there is no {folder}.")
+    known: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            about = read_about(path)
+            for name in (about["run"], f"{about['net']}/seed{about['seed']}"):
+                known.setdefault(name, []).append(path)
+        except (OSError, ValueError, LookupError) as error:
+            report(_damage(path, error))
+    found: dict[Path, Found] = {}
+    for net in nets:
+        paths = known.get(name_of(net.folder), [])
+        if len(paths) > 1:
+            raise ValueError(
+                f"{paths[0]} and {paths[1].name} are runs of the same net, with different data or weights. Move one away."
+            )
+        if paths and net.folder not in found:
+            try:
+                found[net.folder] = unpack(paths[0], net.task.choices)
+            except (OSError, ValueError) as error:
+                report(_damage(paths[0], error))
+    return found
+
+
+def unpack(path: Path, choices: Mapping[str, type[Probe]]) -> Found:
+    """Read a packed run.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+        OSError: if it cannot be read.
+    """
+    packed = read_packed(path)
+    try:
+        about, lines = packed.about, parse_lines(packed.log, path)
+        return as_found(path, lines, about["record"], all_asked(about["asked"], choices))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no packed run of an experiment ({type(error).__name__}: {error}).") from error
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Read a finished run as it is packed."""
+    asked, record = read_json(folder / "asked.json"), read_json(folder / "finished.json")
+    log = read_pinned(folder / "metrics.jsonl", Pin(**record["log"]))
+    identity = read_json(folder.parent / "config.json")
+    return {"run": name_of(folder), "identity": identity, **asked, "record": record}, log
+
+
+def _why_not(path: Path, about: dict[str, Any], log: bytes) -> str | None:
+    """Say why a run is not packed, nothing where the same is packed already; None if it is."""
+    if not path.exists():
+        return None
+    try:
+        packed = read_packed(path)
+    except ValueError:
+        return None  # a damaged one is replaced
+    if packed.log == log and packed.about == about:
+        return ""
+    asked = [record for record in packed.about["asked"] if record not in about["asked"]]
+    if asked or packed.about["record"]["num_steps"] > about["record"]["num_steps"]:
+        return f"{path} has more steps, or more that was measured"
+    return None
+
+
+def _damage(path: Path, error: Exception) -> str:
+    """Say that a file is of no use."""
+    return f"{str(error).rstrip('.')}. Its run is trained again." if str(path) in str(error) else f"{path}: {error}"

@@ -1,0 +1,134 @@
+"""Finished runs in a folder of results, and those that take the place of others."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bnjax._host.processes import is_first, largest
+from bnjax.runs import Pin, lock, parse_lines, read_json, read_pinned
+from experiments._config.probes import Probe
+from experiments._training.asked import Asked, from_json, lacking
+from experiments._training.errors import config_errors, unreadable
+
+AGAIN, _REPLACED = ".again", ".replaced"  # behind the name of a run's folder
+
+
+class Found(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        place: its folder or file.
+        lines: of its log.
+        num_steps: that it took.
+        diverged_at: the step whose loss was not finite, or None.
+        seconds: that it took.
+        provenance: of every command that trained it.
+        asked: what was asked of it.
+    """
+
+    place: Path
+    lines: list[dict[str, Any]]
+    num_steps: int
+    diverged_at: int | None
+    seconds: float
+    provenance: list[dict[str, Any]]
+    asked: frozenset[Asked]
+
+    def lacks(self, asked: Asked) -> list[str]:
+        """List what it lacks of what is asked, as far as it goes."""
+        end = self.num_steps if self.diverged_at is None else self.diverged_at
+        return lacking(self.lines, asked.measured(), end)
+
+    def is_long_enough(self, asked: Asked) -> bool:
+        """Return whether it has taken the steps that are asked, or has diverged."""
+        return self.diverged_at is not None or self.num_steps >= asked.num_steps
+
+    def covers(self, asked: Asked) -> bool:
+        """Return whether it has all that is asked."""
+        return self.is_long_enough(asked) and not self.lacks(asked)
+
+
+def find_finished(folder: Path, choices: Mapping[str, type[Probe]]) -> Found | None:
+    """Read the finished run in a folder; None if there is none.
+
+    Args:
+        folder: of the run.
+        choices: the probes by kind, of which it may know some.
+
+    Raises:
+        ConfigError: if its folder holds something else.
+    """
+    if not (folder / "finished.json").exists():
+        return None
+    try:
+        record = read_json(folder / "finished.json")
+        log = folder / "metrics.jsonl"
+        pinned = read_pinned(log, Pin(**record["log"])) if "log" in record else log.read_bytes()
+        return as_found(folder, parse_lines(pinned, log), record, read_asked(folder, choices))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise unreadable(folder, error) from error
+
+
+def read_asked(folder: Path, choices: Mapping[str, type[Probe]]) -> frozenset[Asked]:
+    """Read what was asked of the run in a folder; nothing if that was not kept.
+
+    Raises:
+        ValueError: naming the file, if it holds something else.
+    """
+    file = folder / "asked.json"
+    try:
+        return all_asked(read_json(file)["asked"], choices) if file.exists() else frozenset()
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} does not say what was asked of a run: {error}") from error
+
+
+def all_asked(records: list[dict[str, Any]], choices: Mapping[str, type[Probe]]) -> frozenset[Asked]:
+    """Take what was asked of a run from JSON; what names probes of another version is left out."""
+    known = [record for record in records if {probe["kind"] for probe in record["probes"]} <= {*choices}]
+    return frozenset(from_json(record, choices) for record in known)
+
+
+def name_of(folder: Path) -> str:
+    """Return the name of the run in a folder, wherever that lies: `<kind>-<hash>/seed<n>`."""
+    return "/".join(folder.parts[-2:])
+
+
+def settle(folder: Path) -> None:
+    """Put a run that was trained again, and is finished, in the place of the one that it replaces.
+
+    A process that ends in the midst of it leaves what the next call continues.
+
+    Raises:
+        ConfigError: if another process is at work in one of them.
+    """
+    again, replaced = folder.with_name(f"{folder.name}{AGAIN}"), folder.with_name(f"{folder.name}{_REPLACED}")
+    if is_first():
+        with config_errors():
+            if (again / "finished.json").exists():
+                if folder.exists():
+                    with lock(folder):
+                        shutil.rmtree(replaced, ignore_errors=True)
+                        folder.rename(replaced)
+                again.rename(folder)
+            shutil.rmtree(replaced, ignore_errors=True)
+    largest(0)  # the other processes wait for it
+
+
+def is_final(folder: Path) -> bool:
+    """Return whether a run's folder is its place, and not that of one that is trained again or replaced."""
+    return folder.suffix not in (AGAIN, _REPLACED)
+
+
+def as_found(place: Path, lines: list[dict[str, Any]], record: Any, asked: frozenset[Asked]) -> Found:
+    """Take what is needed of a finished run, of its lines and its record.
+
+    Raises:
+        LookupError, TypeError, ValueError: if it is none.
+    """
+    taken = [line["step"] + len(line["loss"]) for line in lines if line["kind"] == "train"]
+    diverged = [int(line["step"]) for line in lines if line["kind"] == "diverged"]
+    provenance = [dict(origin) for origin in record["provenance"]]
+    return Found(
+        place, lines, max(taken, default=0), min(diverged, default=None), float(record["seconds"]), provenance, asked
+    )
