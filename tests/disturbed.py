@@ -12,6 +12,7 @@ import tiny
 from bnjax import train
 from bnjax._host.digest import digest
 from bnjax.runs import Checkpoints, folder_name, read_json
+from bnjax.runs.folder import STEP_PREFIX
 from bnjax.sweep.loop import Crew
 from experiments._training.experiment import facts
 from experiments._training.tasks import make_task
@@ -29,7 +30,7 @@ AT_ONCE = ("--checkpoint-seconds", "0")
 
 def steps(run):
     """List the steps of a run's checkpoints that are whole, and count what else is there."""
-    names = [file.name for file in (run / "checkpoints").iterdir()]
+    names = [file.name.removeprefix(f"{STEP_PREFIX}_") for file in (run / "checkpoints").iterdir()]
     return sorted(int(name) for name in names if name.isdigit()), sum(not name.isdigit() for name in names)
 
 

@@ -1,6 +1,8 @@
 """Checkpoints restore to the same bits, or say which leaf or step is at fault."""
 
 import errno
+import itertools
+import os
 import resource
 import shutil
 
@@ -11,7 +13,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from bnjax._host.digest import digest
-from bnjax.runs import CheckpointError, Checkpoints
+from bnjax.runs import CheckpointError, Checkpoints, Restored
 
 
 def make_state(scale=1.0):
@@ -65,7 +67,7 @@ def test_a_damaged_checkpoint_is_passed_over(place, problem, tmp_path):
     with Checkpoints(tmp_path, report=said.append) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state)
-        damage(place(tmp_path / "2"))
+        damage(place(tmp_path / "bnjax_2"))
         assert checkpoints.restore(state).step == 1
         assert len(said) == 1
         assert said[0].startswith(f"Skipped the checkpoint of step 2: its {problem}")
@@ -73,11 +75,70 @@ def test_a_damaged_checkpoint_is_passed_over(place, problem, tmp_path):
         assert checkpoints.restore(state).step == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_is_damaged_is_moved_aside(tmp_path):
+    """Whoever can mend it finds it; a second one of that step lies beside it."""
+    for _ in range(2):
+        with Checkpoints(tmp_path, report=lambda line: None) as checkpoints:
+            for step in range((checkpoints.restore(make_state()) or Restored(None, 0, {})).step + 1, 3):
+                checkpoints.save(step, make_state())
+            damage(index(tmp_path / "bnjax_2"))
+            assert checkpoints.restore(make_state()).step == 1
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["bnjax_1", "damaged-bnjax_2", "damaged-bnjax_2-1"]
+
+
+def test_what_belongs_to_others_is_left(tmp_path):
+    """Folders whose names are numbers, other programs' half ones and everything else count for nothing, and stay."""
+    others = ["20240501", "0", "2024", "7.orbax-checkpoint-tmp", "damaged", "record", "bnjax"]
+    for name in others:
+        (tmp_path / name / "more").mkdir(parents=True)
+        (tmp_path / name / "thesis.txt").write_text("my only copy")
+    for _ in range(2):
+        with Checkpoints(tmp_path, max_to_keep=1) as checkpoints:
+            restored = checkpoints.restore(make_state())
+            first = restored.step + 1 if restored else 1
+            for step in (first, first + 1):
+                checkpoints.save(step, make_state())
+    assert checkpoints.restore(make_state()).step == 4
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*others, "bnjax_4"])
+    assert all((tmp_path / name / "thesis.txt").read_text() == "my only copy" for name in others)
+
+
+def test_links_and_older_checkpoints_are_refused(tmp_path):
+    """In one line, before anything is written."""
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        checkpoints.save(3, make_state())
+    (tmp_path / "run" / "bnjax_5").symlink_to(tmp_path)
+    with pytest.raises(CheckpointError, match=r"bnjax_5 is a link, .* Move it away\."):
+        Checkpoints(tmp_path / "run")
+    (tmp_path / "run" / "bnjax_5").unlink()
+    (tmp_path / "run" / "bnjax_3").rename(tmp_path / "run" / "3")
+    with pytest.raises(CheckpointError, match=r"run/3 is a checkpoint of an older version"):
+        Checkpoints(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("saved_as", "wanted_as"), [*itertools.product(("device", "host", "mixed"), repeat=2)])
+def test_arrays_of_numpy(saved_as, wanted_as, tmp_path):
+    """They are saved and restored as they are, and so is a state some of whose arrays are NumPy's."""
+    on_device = {"w": jnp.arange(6.0), "step": jnp.int32(3), "half": jnp.ones(2, jnp.bfloat16)}
+    on_host = jax.device_get(on_device) | {"step": np.int32(3)}
+    states = {"device": on_device, "host": on_host, "mixed": on_device | {"step": on_host["step"]}}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, states[saved_as])
+    with Checkpoints(tmp_path, report=pytest.fail) as checkpoints:
+        restored = checkpoints.restore(states[wanted_as]).state
+    assert digest(restored) == digest(on_device)
+    assert {name: isinstance(leaf, jax.Array) for name, leaf in restored.items()} == {
+        name: isinstance(leaf, jax.Array) for name, leaf in states[wanted_as].items()
+    }
+
+
 def test_nothing_whole_is_an_error(tmp_path):
     """Where every checkpoint is damaged, the run does not quietly start over."""
     with Checkpoints(tmp_path, report=lambda line: None) as checkpoints:
         checkpoints.save(1, make_state())
-        damage(index(tmp_path / "1"))
+        damage(index(tmp_path / "bnjax_1"))
         with pytest.raises(CheckpointError, match=r"None of the checkpoints .* is whole: steps \[1\]"):
             checkpoints.restore(make_state())
 
@@ -87,6 +148,8 @@ def test_nothing_whole_is_an_error(tmp_path):
     [
         (MemoryError(), "MemoryError"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        *((OSError(number, os.strerror(number)), os.strerror(number)) for number in (errno.EIO, errno.ETIMEDOUT)),
+        (OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN)), os.strerror(errno.ENOTCONN)),
         (ValueError("RESOURCE_EXHAUSTED: out of memory"), "RESOURCE_EXHAUSTED"),
     ],
 )
@@ -112,7 +175,7 @@ def test_a_checkpoint_under_another_step(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, make_state(step))
-    (tmp_path / "2").rename(tmp_path / "6")
+    (tmp_path / "bnjax_2").rename(tmp_path / "bnjax_6")
     with Checkpoints(tmp_path, report=said.append) as checkpoints:
         assert checkpoints.restore(make_state()).step == 1
     assert said == ["Skipped the checkpoint of step 6: it is that of step 2."]
@@ -147,7 +210,9 @@ def test_whatever_is_damaged(harm, tmp_path):
     with Checkpoints(tmp_path / "whole") as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state | {"step": jnp.asarray(step)}, {"log_bytes": 10 * step})
-    files = [file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole" / "2").rglob("*") if file.is_file()]
+    files = [
+        file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole" / "bnjax_2").rglob("*") if file.is_file()
+    ]
     assert len(files) > 10
     costs = 0
     for file in files:
@@ -196,7 +261,7 @@ def test_what_cannot_be_written(tmp_path, capfd):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert str(error.value) == f"The checkpoint of step 3 could not be written to {tmp_path}: File too large."
-        assert sorted(file.name for file in tmp_path.iterdir()) == ["1", "2"]
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["bnjax_1", "bnjax_2"]
         assert "SignalingThread" not in capfd.readouterr().err
         checkpoints.save(3, state)
     with Checkpoints(tmp_path) as checkpoints:

@@ -11,6 +11,7 @@ json_files   JSON, in which numbers that are not finite are null
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bnjax.runs.folder import check_no_link as check_no_link
 from bnjax.runs.folder import config_dict as config_dict
 from bnjax.runs.folder import config_hash as config_hash
 from bnjax.runs.folder import conflicts as conflicts

@@ -5,6 +5,7 @@ A thin layer over orbax, which restores a flipped bit, casts a changed type and 
 
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -18,14 +19,18 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from bnjax._host.digest import digest
+from bnjax._host.processes import largest
+from bnjax.runs.folder import STEP_PREFIX
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 _PATIENCE = 2.0  # seconds for the threads of a save that failed to end
 # What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.
 _PASSING = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE}
+_PASSING |= {errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN}
 _PASSING_WORDS = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED")
 
 
@@ -46,25 +51,24 @@ class NothingWholeError(CheckpointError):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own.
+    """The checkpoints of one run, each in a folder of its own, `bnjax_<step>`; nothing else is ever touched.
 
     Args:
         folder: made if it is not there.
         max_to_keep: older checkpoints are deleted.
         report: called with one line when a damaged checkpoint is skipped.
+
+    Raises:
+        CheckpointError: if a link stands where a checkpoint should, or the folder has checkpoints of an older version.
     """
 
     def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = print):
-        self._report, self._folder = report, Path(folder).absolute()
-        self._manager = ocp.CheckpointManager(
-            self._folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=max_to_keep,
-                cleanup_tmp_directories=True,
-                # NOTE: an asynchronous save reports success for a step that never lands on a full disk.
-                enable_async_checkpointing=False,
-            ),
-        )
+        self._report, self._folder, self._max_to_keep = report, Path(folder).absolute(), max_to_keep
+        self._check_folder()
+        # NOTE: an asynchronous save reports success for a step that never lands on a full disk.
+        options = ocp.CheckpointManagerOptions(step_prefix=STEP_PREFIX, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._clear()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -92,17 +96,46 @@ class Checkpoints:
             self._clear()
             self._check_space(state)
             self._manager.save(step, args=parts)
+            self._delete_old()
         except Exception as error:  # orbax and tensorstore raise many types where a disk is full
             self._clear()
             message = f"The checkpoint of step {step} could not be written to {self._folder}: {_reason(error)}."
             raise CheckpointError(message) from error
+
+    def _check_folder(self) -> None:
+        """Raise where a folder of checkpoints holds what would lead elsewhere, or would be taken for none."""
+        for path in self._folder.glob("*"):
+            if path.name.startswith(f"{STEP_PREFIX}_") and path.is_symlink():
+                raise CheckpointError(f"{path} is a link, which a folder of checkpoints must not hold. Move it away.")
+            if path.name.isdigit() and (path / "record").is_dir():
+                raise CheckpointError(
+                    f"{path} is a checkpoint of an older version, which is not continued. Move its folder away."
+                )
+
+    def _path(self, step: int) -> Path:
+        """Return where the checkpoint of a step lies."""
+        return self._folder / f"{STEP_PREFIX}_{step}"
+
+    def _delete_old(self) -> None:
+        """Delete all but the newest checkpoints, of those that have our record."""
+        for step in sorted(self._manager.all_steps())[: -self._max_to_keep]:
+            if (self._path(step) / "record").is_dir():
+                self._manager.delete(step)
+
+    def _move_aside(self, step: int) -> None:
+        """Rename a damaged checkpoint: else it would be the latest, and could not be saved again."""
+        if jax.process_index() == 0:
+            names = (self._folder / f"damaged-{STEP_PREFIX}_{step}{f'-{i}' if i else ''}" for i in itertools.count())
+            self._path(step).rename(next(name for name in names if not name.exists()))
+        largest(0)  # the other processes wait for it
+        self._manager.reload()
 
     def _clear(self) -> None:
         """Remove what saves that failed have left, which takes space."""
         if jax.process_index() > 0:  # the first process begins a save, so that nobody is at work in it
             return
         deadline = time.monotonic() + _PATIENCE
-        while halves := list(self._folder.glob("*.orbax-checkpoint-tmp*")):
+        while halves := list(self._folder.glob(f"{STEP_PREFIX}_*.orbax-checkpoint-tmp*")):
             for half in halves:
                 shutil.rmtree(half, ignore_errors=True)
             if time.monotonic() > deadline:
@@ -120,10 +153,10 @@ class Checkpoints:
     def restore(self, like: Any, check: Callable[[dict[str, Any]], str] = lambda _meta: "") -> Restored | None:
         """Restore the newest checkpoint that is whole.
 
-        A damaged checkpoint is reported, deleted and passed over for an older one.
+        A damaged checkpoint is reported, moved aside and passed over for an older one.
 
         Args:
-            like: a pytree of arrays or of `jax.ShapeDtypeStruct`, as the state must be.
+            like: a pytree of arrays or of `jax.ShapeDtypeStruct`, as the state must be; arrays of NumPy are restored as such.
             check: says what is wrong with what belongs to a checkpoint, given what was saved beside it; empty if nothing is.
 
         Returns:
@@ -140,7 +173,7 @@ class Checkpoints:
             problem = check(restored.meta) if restored else problem
             if restored and not problem:
                 for bad in damaged:
-                    self._manager.delete(bad)  # else it would be the latest, and could not be saved again
+                    self._move_aside(bad)
                 return restored
             self._report(f"Skipped the checkpoint of step {step}: {problem}.")
             damaged.append(step)
@@ -177,7 +210,7 @@ class Checkpoints:
 
     def _restore_state(self, step: int, like: Any) -> Any:
         """Read the arrays of one step."""
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        abstract = jax.tree.map(_abstract, like)
         return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
 
 
@@ -197,6 +230,13 @@ def _reason(error: Exception) -> str:
         return error.strerror
     code = re.search(r"os_error_code=\D?(\d+)", str(error))  # among other notes of tensorstore's, in any order
     return os.strerror(int(code[1])) if code else f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _abstract(leaf: Any) -> Any:
+    """Say how a leaf is to be restored: on its devices, or in NumPy."""
+    sharding = getattr(leaf, "sharding", None)
+    is_numpy = isinstance(leaf, np.ndarray | np.generic)
+    return np.asarray(leaf) if is_numpy else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _describe(state: Any) -> dict[str, str]:

@@ -17,6 +17,8 @@ from bnjax._host.files import open_itself
 from bnjax._host.processes import is_first, largest
 from bnjax.runs.json_files import read_json, write_json
 
+STEP_PREFIX = "bnjax"  # of folders of checkpoints, by which they are ours
+
 
 def config_hash(config: Any) -> str:
     """Hash what a configuration (a dataclass) says other than its class's defaults, as 10 hex digits.
@@ -52,11 +54,13 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
 
     Raises:
-        ValueError: if the folder holds runs of another configuration: a default has changed since; or if the name is
-            a path.
+        ValueError: if the folder holds runs of another configuration: a default has changed since; or if it is a link; or if
+            the name is a path. The root may be a link, to a scratch disk for example.
     """
     folder = Path(root) / folder_name(experiment, config)
+    check_no_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    check_no_link(folder / "config.json")
     path, wanted = folder / "config.json", json.loads(json.dumps(config_dict(config)))
     found = read_json(path) if path.exists() else {}
     if not isinstance(found, dict):
@@ -66,14 +70,21 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
             f"{folder} holds runs with {name} {old!r}, this one has {new!r}: a default has changed since. "
             "Move that folder away."
         )
-    write_json(path, wanted)
+    if found != wanted and _covers(found, wanted):
+        write_json(path, wanted)
     return folder
 
 
 def latest_step(checkpoints: Path) -> int | None:
     """Return the step of the newest checkpoint in a folder, whole or not; None if there is none."""
-    names = [file.name for file in checkpoints.glob("*")]
-    return max((int(name) for name in names if name.isdigit()), default=None)
+    steps = [file.name.removeprefix(f"{STEP_PREFIX}_") for file in checkpoints.glob(f"{STEP_PREFIX}_*")]
+    return max((int(step) for step in steps if step.isdigit()), default=None)
+
+
+def check_no_link(path: Path) -> None:
+    """Raise a ValueError if a folder or file of a run is a link: what it leads to is somebody else's."""
+    if path.is_symlink():
+        raise ValueError(f"{path} is a link, which a folder of results must not hold. Move it away.")
 
 
 @contextlib.contextmanager
@@ -109,6 +120,13 @@ def _changed(config: Any, default: Any = None) -> dict[str, Any]:
         for field, value in values.items()
         if field.default is MISSING or value != field.default
     }
+
+
+def _covers(found: Any, wanted: Any) -> bool:
+    """Return whether a configuration has all that is found, at any depth."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(name in wanted and _covers(value, wanted[name]) for name, value in found.items())
+    return found == wanted
 
 
 def conflicts(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -18,6 +18,7 @@ from bnjax.runs import (
     MetricsLog,
     NothingWholeError,
     Pin,
+    check_no_link,
     lock,
     read_json,
     read_metrics,
@@ -119,8 +120,10 @@ class Run:
         """
         with contextlib.ExitStack() as stack:
             if self.member.folder is not None:
-                self.member.folder.mkdir(parents=True, exist_ok=True)
                 with run_errors():
+                    for path in (self.member.folder, self.member.folder / "checkpoints"):
+                        check_no_link(path)
+                    self.member.folder.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(lock(self.member.folder))
             yield
 

@@ -1,6 +1,10 @@
 """Training: every arm and seed of an experiment, trained by `bnjax.sweep`.
 
-experiment  all runs of an experiment: their names, folders and curves
+experiment  the nets of an experiment: their names, folders and curves
+asked       what is asked of a run: its length, and what is measured at which steps
+nets        which runs are done, go on, or are trained again
+store       finished runs in their folders
+packing     finished runs in files
 train       groups of runs, as the options ask for, with a bar
 tasks       what a configuration is made into: data, trainer, probes
 evaluation  accuracies on test examples

@@ -16,7 +16,7 @@ from jax import Array
 
 from bnjax import sweep, train
 from bnjax._host.processes import is_first
-from bnjax.runs import folder_name, latest_step, lock, parse_lines, write_json
+from bnjax.runs import check_no_link, folder_name, latest_step, lock, parse_lines, write_json
 from experiments._config import Options, RunConfig, change, duration
 from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, lacking, log_name, plan_of, union
 from experiments._training.errors import config_errors
@@ -95,6 +95,8 @@ def train_nets(
     later = _by_folder(net for net in beside if net.folder in runs)
     found, jobs = {}, []
     for folder, same in runs.items():
+        with config_errors():
+            check_no_link(folder)
         settle(folder)
         done = _find(same, packed)
         if done:
