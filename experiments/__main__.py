@@ -11,6 +11,7 @@ from typing import NoReturn
 from experiments._command import catalogue, cli, costs, everything
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
+from experiments._evidence.read import write_data
 
 COMMANDS = ("all", "clean", "draw", "pack", "report")
 _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run an experiment, or resume it
@@ -188,7 +189,7 @@ def _take_packed(arguments: list[str]) -> tuple[Path | None, list[str]]:
 
 def _draw_data(file: Path, packed: Path | None) -> Path:
     """Draw the figure of an experiment; of packed runs, write its data first."""
-    from bnjax.runs import read_json, write_json
+    from bnjax.runs import read_json
 
     if packed and file.suffix == ".json":
         from experiments._command import packing
@@ -197,7 +198,7 @@ def _draw_data(file: Path, packed: Path | None) -> Path:
         if name not in names():
             sys.exit(_complain(f"{file} must be named after an experiment and a preset, as in landscape-cpu.json."))
         try:
-            write_json(file, packing.data_of(name, preset, packed, partial(print, "note:", file=sys.stderr)))
+            write_data(file, packing.data_of(name, preset, packed, partial(print, "note:", file=sys.stderr)))
         except ValueError as error:
             sys.exit(_complain(str(error)))
     if file.suffix != ".json":

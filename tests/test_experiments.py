@@ -25,6 +25,7 @@ from experiments._config import (
     change,
 )
 from experiments._evidence.verdict import VERDICTS, judge
+from experiments._presets import scanning
 
 pytestmark = pytest.mark.xdist_group("smoke")  # these are long
 SMOKE = ["--preset", "smoke"]
@@ -180,7 +181,7 @@ def test_a_run_that_does_not_fit_into_memory(error, capsys, tmp_path, monkeypatc
     def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr("experiments._training.experiment.train_all", fails)
+    monkeypatch.setattr("experiments._training.nets.train_nets", fails)
     status, _, errors = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))
     assert (status, errors.count("\n")) == (1, 1)
     assert errors.startswith("error: One run must fit")
@@ -204,12 +205,14 @@ def test_results_that_cannot_be_written(capsys, tmp_path):
 
 def test_results_of_an_older_version_are_named(capsys, tmp_path, monkeypatch):
     """One line says that they are not continued, and what to do."""
-    monkeypatch.setattr("experiments._training.experiment.train_all", lambda *_: sys.exit(3))
+    monkeypatch.setattr("experiments._training.nets.train_nets", lambda *_: sys.exit(3))
     for name in ("vgg-0123456789", "quickstart-0123456789"):
         (tmp_path / name).mkdir()
         runs.write_json(tmp_path / name / "config.json", {"norm": "batch", "norm_epsilon": 1e-5})
+    (tmp_path / "vgg-1").mkdir()  # of when a run's configuration said how long it is
+    runs.write_json(tmp_path / "vgg-1" / "config.json", {"kind": "vgg", "schedule": {"num_steps": 3}})
     assert run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))[2] == (
-        f"note: {tmp_path / 'quickstart-0123456789'} and 1 more hold runs of an older version, which are not continued. "
+        f"note: {tmp_path / 'quickstart-0123456789'} and 2 more hold runs of an older version, which are not continued. "
         "Remove them, or choose another folder with --results.\n"
     )
 

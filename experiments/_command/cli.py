@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from experiments._command import arguments as command_arguments
 from experiments._command import catalogue, costs
 from experiments._config import Images, Options
-from experiments._evidence.read import is_old, read_data
+from experiments._evidence.read import is_old, read_data, write_data
 from experiments._training import processes
 
 
@@ -193,10 +193,9 @@ def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> 
 def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) -> None:
     """Write data and figure into each file; print the table, and where they are."""
     from bnjax._host.files import write_whole
-    from bnjax.runs import write_json
 
     for file in files:
-        write_json(file, data)
+        write_data(file, data)
     picture = draw(experiment, files[0]).read_bytes()
     for file in files:
         write_whole(file.with_suffix(".png"), lambda png: png.write(picture))

@@ -1,5 +1,9 @@
-"""Data files, as they are read: the only place that knows the form which their configurations had before they were nested."""
+"""Data files, as they are written and read.
 
+The only place that knows the form which their configurations had before they were nested.
+"""
+
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,14 +22,26 @@ _LATER = {
 _LP = {"l1": 1, "l2": 2, "linf": "inf"}
 
 
+def write_data(path: Path, data: dict[str, Any]) -> None:
+    """Write an experiment's data with their digest, in one move; numbers that are not finite become null."""
+    from bnjax.runs import write_json
+    from bnjax.runs.json_files import finite
+
+    data = json.loads(json.dumps(finite(data)))
+    write_json(path, {"sha256": _digest(data), **data})
+
+
 def read_data(path: Path) -> dict[str, Any]:
     """Read an experiment's data; a configuration of an older form is brought to that of today.
 
     Raises:
         OSError: if there is no such file.
-        ValueError: if it holds no JSON, or an older configuration that is not whole.
+        ValueError: if it holds no JSON, or an older configuration that is not whole, or its digest does not match; older
+            files have none.
     """
     data = json.loads(path.read_text())
+    if isinstance(data, dict) and data.pop("sha256", None) not in (None, _digest(data)):
+        raise ValueError("it is damaged: its digest does not match. If you have changed it, remove the line sha256.")
     if not isinstance(data, dict) or not is_old(data.get("config")):
         return data
     try:
@@ -34,6 +50,11 @@ def read_data(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"its configuration has an older form, and is not whole ({type(error).__name__}: {error})."
         ) from error
+
+
+def _digest(data: dict[str, Any]) -> str:
+    """Compute the SHA-256 of what JSON holds."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def is_old(config: Any, folder: str = "") -> bool:

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 from bnjax.runs import config_dict
 from experiments._command import catalogue, costs
-from experiments._evidence.read import is_old, read_data, upgrade
+from experiments._evidence.read import is_old, read_data, upgrade, write_data
 
 FLAT = json.loads((ROOT / "figures" / "covariate_shift-cpu.json").read_text())["config"]["vgg"]
 
@@ -70,3 +70,22 @@ def test_an_old_configuration_that_is_not_whole(lacks, tmp_path):
     file.write_text(json.dumps({"config": {name: value for name, value in FLAT.items() if name not in lacks}}))
     with pytest.raises(ValueError, match=r"^its configuration has an older form, and is not whole \(KeyError: "):
         read_data(file)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    """Wherever it is, the file is refused; one without a digest, as older ones are, is read as it is."""
+    file, data = tmp_path / "data.json", {"arms": {"plain": [{"loss": [1.5, float("nan")]}]}, "seconds": 2.0}
+    write_data(file, data)
+    assert read_data(file) == {"arms": {"plain": [{"loss": [1.5, None]}]}, "seconds": 2.0}
+    content = file.read_bytes()
+    for place in range(content.index(b'"arms"') + 1, len(content) - 3):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        try:
+            found = read_data(file)
+        except ValueError:  # what is no JSON is one, too
+            continue
+        assert found == {"arms": {"plain": [{"loss": [1.5, None]}]}, "seconds": 2.0}  # a space that is another one
+    file.write_text(json.dumps({"arms": 1}))
+    assert read_data(file) == {"arms": 1}
