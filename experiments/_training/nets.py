@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from bnjax import sweep, train
-from bnjax._host.processes import is_first
+from bnjax._host.processes import is_first, largest
 from bnjax.runs import check_no_link, folder_name, latest_step, lock, parse_lines, write_json
 from experiments._config import Options, RunConfig, change, duration
 from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, lacking, log_name, plan_of, union
@@ -94,10 +94,13 @@ def train_nets(
     runs = _by_folder(nets)
     later = _by_folder(net for net in beside if net.folder in runs)
     found, jobs = {}, []
-    for folder, same in runs.items():
-        with config_errors():
+    with config_errors():
+        for folder in runs:
             check_no_link(folder)
-        settle(folder)
+            if is_first():
+                settle(folder)
+    largest(0)  # the other processes wait for it
+    for folder, same in runs.items():
         done = _find(same, packed)
         if done:
             found[folder] = done
@@ -109,7 +112,8 @@ def train_nets(
         _keep_asked(job)
     train_groups([_make_group(same) for same in _by_program(jobs)], options)
     for job in jobs:
-        settle(job.net.folder)
+        with config_errors():
+            settle(job.net.folder)
         done = find_finished(job.net.folder, job.net.task.choices)
         assert done is not None
         found[job.net.folder] = done

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bnjax._host.processes import is_first, largest
 from bnjax.runs import Pin, lock, parse_lines, read_json, read_pinned
 from experiments._config.probes import Probe
 from experiments._training.asked import Asked, from_json, lacking
-from experiments._training.errors import config_errors, unreadable
+from experiments._training.errors import unreadable
 
 AGAIN, _REPLACED = ".again", ".replaced"  # behind the name of a run's folder
 
@@ -97,22 +96,19 @@ def name_of(folder: Path) -> str:
 def settle(folder: Path) -> None:
     """Put a run that was trained again, and is finished, in the place of the one that it replaces.
 
-    A process that ends in the midst of it leaves what the next call continues.
+    Of several processes, the first one alone calls this. One that ends in the midst of it leaves what the next call continues.
 
     Raises:
-        ConfigError: if another process is at work in one of them.
+        ValueError: if another process is at work in one of them.
     """
     again, replaced = folder.with_name(f"{folder.name}{AGAIN}"), folder.with_name(f"{folder.name}{_REPLACED}")
-    if is_first():
-        with config_errors():
-            if (again / "finished.json").exists():
-                if folder.exists():
-                    with lock(folder):
-                        shutil.rmtree(replaced, ignore_errors=True)
-                        folder.rename(replaced)
-                again.rename(folder)
-            shutil.rmtree(replaced, ignore_errors=True)
-    largest(0)  # the other processes wait for it
+    if (again / "finished.json").exists():
+        if folder.exists():
+            with lock(folder):
+                shutil.rmtree(replaced, ignore_errors=True)
+                folder.rename(replaced)
+        again.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def is_final(folder: Path) -> bool:
