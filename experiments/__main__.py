@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from bnjax._host.output import occupy_standard_files, printable, say, unfailing, unfailing_output
 from experiments._command import catalogue, cli, costs, everything
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
@@ -25,7 +26,12 @@ _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run
 def main(arguments: list[str]) -> None:
     """Run the command line."""
     if not arguments or arguments[0].startswith("-"):
-        print(_list(arguments))
+        try:
+            print(printable(_list(arguments)), flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # of a command that does nothing but print
+            sys.exit(_complain(f"standard output cannot be written: {error.strerror}."))
         return
     name, rest = arguments[0], arguments[1:]
     if name in COMMANDS:
@@ -57,6 +63,7 @@ def _list(arguments: list[str]) -> str:
     return "\n".join(lines)
 
 
+@unfailing_output()
 def _run_all(arguments: list[str]) -> None:
     """Run every experiment, then write the report."""
     parser = _Parser(prog="python -m experiments all", allow_abbrev=False)
@@ -72,10 +79,10 @@ def _run_all(arguments: list[str]) -> None:
     figures = options.figures or options.results / "figures"
     more = ["--data-dir", options.data_dir] if options.data_dir else []
     failed = everything.run_all(options.preset, options.results, figures, more)
-    print("\n== report")
+    say("\n== report")
     status = _write_report(figures, options.results / "report.html")
     if failed:
-        print(f"error: these experiments failed: {', '.join(failed)}; what they said stands above.", file=sys.stderr)
+        _complain(f"these experiments failed: {', '.join(failed)}; what they said stands above.")
     if failed or status:
         sys.exit(1)
 
@@ -89,16 +96,16 @@ def _clean(arguments: list[str]) -> None:
     parser.add_argument("--remove", action="store_true", help="remove the checkpoints of finished runs; logs stay")
     options = parser.parse_args(arguments)
     try:
-        print(clean.table(clean.usage(options.results)))
+        say(clean.table(clean.usage(options.results)))
         if not options.remove:
-            print("\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay.")
+            say("\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay.")
             return
         freed, left = clean.remove(options.results)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}"))
-    print(f"\nRemoved: {clean.megabytes(freed)}. A longer run of these nets starts at step 0.")
+    say(f"\nRemoved: {clean.megabytes(freed)}. A longer run of these nets starts at step 0.")
     for line in left:
-        print(f"Left: {line}")
+        say(f"Left: {line}")
 
 
 def _report(arguments: list[str]) -> None:
@@ -120,7 +127,7 @@ def _write_report(figures: Path, output: Path, readme: Path | None = None) -> in
 
     report = _report.load(figures)
     for problem in report.problems:
-        print(f"error: {problem}", file=sys.stderr)
+        _complain(problem)
     try:
         if readme:
             _report.replace_table(readme, _report.claim_table(report))
@@ -131,7 +138,7 @@ def _write_report(figures: Path, output: Path, readme: Path | None = None) -> in
         return _complain(f"{error.strerror}: {error.filename}")
     except ValueError as error:
         return _complain(str(error))
-    print(f"Written: {readme or output}")
+    say(f"Written: {readme or output}")
     return 1 if report.problems else 0
 
 
@@ -167,7 +174,7 @@ def _draw_data(file: Path) -> Path:
 
 def _complain(message: str) -> int:
     """Print one line on standard error; return the exit status."""
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", sys.stderr)
     return 2
 
 
@@ -181,17 +188,20 @@ def _keep_compiled_programs() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
 
 
-if __name__ == "__main__":
+def _main() -> None:
+    """Be the command."""
+    occupy_standard_files()
     _keep_compiled_programs()
     try:
-        try:
-            main(sys.argv[1:])
-        finally:
-            sys.stdout.flush()
+        main(sys.argv[1:])
     except BrokenPipeError:  # whoever reads this, as head does, wants no more of it
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python would complain once more at its end
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # before a run began, or for the second time
         sys.exit(130)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            unfailing(stream).close_quietly()
+
+
+if __name__ == "__main__":
+    _main()

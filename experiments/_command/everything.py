@@ -4,6 +4,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from bnjax._host.output import say
 from experiments._command import catalogue, cli, costs
 
 
@@ -23,9 +24,9 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
     for name in (name for name in catalogue.names() if preset in catalogue.module(name).PRESETS):
         target = [] if preset != "paper" and _is_published(name, figures) else ["--figures", str(figures)]
         if costs.state(name, preset, results) == "done" and (not target or costs.measured(name, preset, figures)):
-            print(f"\n== {name}: done")
+            say(f"\n== {name}: done")
             continue
-        print(f"\n== {name}", flush=True)
+        say(f"\n== {name}")
         options = ["--preset", preset, "--results", str(results), *target, *arguments]
         if not _succeeds(name, options):
             failed.append(name)
@@ -48,7 +49,7 @@ def _succeeds(name: str, options: list[str]) -> bool:
             raise
         return not stop.code
     except Exception:
-        traceback.print_exc(file=sys.stderr)
+        say(traceback.format_exc().rstrip("\n"), sys.stderr)
         return False
     finally:
         free_programs()  # the next experiment trains other nets
