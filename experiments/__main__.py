@@ -151,13 +151,12 @@ def _draw(files: list[str]) -> None:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
     from bnjax.draw import results
 
-    rest = [Path(file) for file in files]
-    while rest:
-        file = rest[0]
-        try:
-            print(results.draw_next(rest) if file.suffix == ".npz" else _draw_data(rest.pop(0)))
-        except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            sys.exit(_complain(results.explain(error, file)))
+    def draw(rest: list[Path]) -> Path:
+        return results.draw_next(rest) if rest[0].suffix == ".npz" else _draw_data(rest.pop(0))
+
+    status = results.draw_each([Path(file) for file in files], draw)
+    if status:
+        sys.exit(status)
 
 
 def _draw_data(file: Path) -> Path:
@@ -165,10 +164,10 @@ def _draw_data(file: Path) -> Path:
     from bnjax.runs import read_json
 
     if file.suffix != ".json":
-        sys.exit(_complain(f"{file} must be the data of a figure (.json) or the result of a probe (.npz)."))
+        raise ValueError(f"{file} must be the data of a figure (.json) or the result of a probe (.npz).")
     name = read_json(file)["experiment"]
     if name not in names():
-        sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
+        raise ValueError(f"{file} is the data of {name!r}; there is no such experiment here.")
     return cli.draw(catalogue.module(name), file)
 
 
