@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from bnjax._host.output import occupy_standard_files, printable, say, unfailing, unfailing_output
+from bnjax._host.output import occupy_standard_files, one_line, printable, say, unfailing, unfailing_output
 from experiments._command import catalogue, cli, costs, everything
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
@@ -126,14 +126,15 @@ def _write_report(figures: Path, output: Path, readme: Path | None = None) -> in
     from experiments import _report
 
     report = _report.load(figures)
+    text = _report.claim_table(report) if readme else _report.render(report)
     for problem in report.problems:
-        _complain(problem)
+        _complain(one_line(problem))
     try:
         if readme:
-            _report.replace_table(readme, _report.claim_table(report))
+            _report.replace_table(readme, text)
         else:
             output.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(output, lambda file: file.write(_report.render(report).encode()))
+            write_whole(output, lambda file: file.write(text.encode()))
     except OSError as error:
         return _complain(f"{error.strerror}: {error.filename}")
     except ValueError as error:
@@ -164,10 +165,10 @@ def _draw_data(file: Path) -> Path:
     from bnjax.runs import read_json
 
     if file.suffix != ".json":
-        raise ValueError(f"{file} must be the data of a figure (.json) or the result of a probe (.npz).")
+        raise ValueError("it must be the data of a figure (.json) or the result of a probe (.npz).")
     name = read_json(file)["experiment"]
     if name not in names():
-        raise ValueError(f"{file} is the data of {name!r}; there is no such experiment here.")
+        raise ValueError(f"it is the data of {name!r}; there is no such experiment here.")
     return cli.draw(catalogue.module(name), file)
 
 

@@ -33,7 +33,7 @@ def measured(name: str, preset: str, figures: Path | None = None) -> dict[str, A
             data = read_data((figures or FIGURES) / file)
             if data["preset"] == preset and not changes(data["config"], _presets(name)[preset]) and _cost(data):
                 return data
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except Exception:  # of many types, whatever a data file holds
             continue
     return None
 

@@ -2,9 +2,13 @@
 
 import contextlib
 import math
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bnjax._host.output import one_line
 from experiments._command import catalogue, costs
 from experiments._evidence.claim import Claim
 from experiments._evidence.read import read_data
@@ -51,6 +55,43 @@ def load(figures: Path) -> Report:
     return Report([_load_entry(figures, name, problems) for name in catalogue.names()], problems)
 
 
+def showable(report: Report, show: Callable[[Entry], object]) -> Report:
+    """Let an experiment that cannot be shown count as not run, which becomes a problem; the others do not notice.
+
+    Args:
+        report: its list of problems grows.
+        show: writes an entry, or raises.
+    """
+    entries = []
+    for entry in report.entries:
+        try:
+            show(entry)
+        except Exception as error:  # of many types, whatever a data file holds
+            report.problems.append(f"{entry.name}.json cannot be shown ({type(error).__name__}: {one_line(error)}).")
+            judged = tuple((claim, judge(claim, None)) for claim, _ in entry.judged)
+            entry = Entry(entry.name, None, None, "", None, judged)
+        entries.append(entry)
+    return Report(entries, report.problems)
+
+
+def png_size(picture: bytes) -> tuple[int, int] | None:
+    """Return width and height of a PNG, None if it is none, or not whole."""
+    place, size = len(_PNG), None
+    while picture.startswith(_PNG) and place + 12 <= len(picture):
+        length, kind = struct.unpack(">I4s", picture[place : place + 8])
+        end = place + 8 + length
+        if picture[end : end + 4] != struct.pack(">I", zlib.crc32(picture[place + 4 : end])):
+            return None
+        if (kind == b"IHDR") != (size is None):  # the first part, and no other
+            return None
+        if kind == b"IHDR":
+            size = struct.unpack(">II", picture[place + 8 : place + 16])
+        if kind == b"IEND":
+            return size
+        place = end + 4
+    return None
+
+
 def seeds(data: dict[str, Any]) -> str:
     """Write how many seeds there are, of each net where the configuration has several and they differ."""
     fields = costs.flatten(data["config"])
@@ -69,17 +110,23 @@ def _load_entry(figures: Path, name: str, problems: list[str]) -> Entry:
     file, data, picture = figures / f"{name}.json", None, None
     if file.exists():
         try:
-            data = _check(read_data(file), name)
-        except (OSError, ValueError, RecursionError) as error:
-            problems.append(f"{file.name} cannot be read: {_one_line(error)}")
+            data = _check(read_data(file) if file.is_file() else None, name)
+        except (OSError, ValueError, RecursionError, MemoryError) as error:
+            problems.append(f"{file.name} cannot be read: {one_line(error)}")
     if data is not None:
-        with contextlib.suppress(OSError):
-            picture = file.with_suffix(".png").read_bytes()
-        if picture is None or not picture.startswith(_PNG):
+        drawn = file.with_suffix(".png")
+        with contextlib.suppress(OSError, MemoryError):
+            picture = drawn.read_bytes() if drawn.is_file() else None
+        if picture is None or png_size(picture) is None:
             problems.append(f"{name}.png, the picture of {file.name}, is not there or is not a PNG.")
             picture = None
+    try:
+        scaled_down = _scaled_down(name, data)
+    except Exception as error:  # of many types, whatever the file holds
+        problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
+        data = picture = scaled_down = None
     judged = tuple((claim, judge(claim, data)) for claim in catalogue.claims_of(name))
-    return Entry(name, data, picture, _findings(name, data, problems), _scaled_down(name, data), judged)
+    return Entry(name, data, picture, _findings(name, data, problems), scaled_down, judged)
 
 
 def _check(data: Any, name: str) -> dict[str, Any]:
@@ -94,7 +141,11 @@ def _check(data: Any, name: str) -> dict[str, Any]:
         raise ValueError(f"it is the data of {data['experiment']!r}.")
     if not data["provenance"] or not all(isinstance(origin, dict) for origin in data["provenance"]):
         raise ValueError("its provenance is empty or of the wrong kind.")
-    if not math.isfinite(data["seconds"]):
+    try:
+        is_finite = math.isfinite(data["seconds"])
+    except OverflowError:  # a whole number beyond all that are floats
+        is_finite = False
+    if not is_finite:
         raise ValueError("its time is not finite.")
     return data
 
@@ -105,9 +156,9 @@ def _findings(name: str, data: dict[str, Any] | None, problems: list[str]) -> st
     if data is not None and find is not None:
         try:
             return str(find(data))
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        except Exception as error:  # of many types, whatever the file holds
             problems.append(
-                f"{name}.json: its findings cannot be computed ({type(error).__name__}: {_one_line(error)})."
+                f"{name}.json: its findings cannot be computed ({type(error).__name__}: {one_line(error)})."
             )
     return ""
 
@@ -128,8 +179,3 @@ def _words(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _one_line(error: Exception) -> str:
-    """Write an error on one line."""
-    return " ".join(str(error).split())
