@@ -193,9 +193,9 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
     except ImportError:
         raise _missing_package(name, "tensorflow-datasets, array_record and pillow") from None
     check_features(name, folder)
-    features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(shape=SHAPES[name]), "label": tfds.features.ClassLabel(num_classes=NUM_CLASSES)}
-    )
+    # NOTE: labels as floats, since the library would cut what is none to a whole number.
+    kinds = {"image": tfds.features.Image(shape=SHAPES[name]), "label": tfds.features.Scalar(np.float64)}
+    features = tfds.features.FeaturesDict(kinds)
     decoders = {"image": tfds.decode.SkipDecoding()}
     images, labels = [], []
     try:
@@ -205,10 +205,19 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
                 example: Any = features.deserialize_example_np(record, decoders=decoders)
                 images.append(_decode_png(example["image"], SHAPES[name]))
                 labels.append(example["label"])
-        return Images(np.stack(images), np.array(labels))
+        return Images(np.stack(images), _whole(np.array(labels)))
     except Exception as error:  # of the readers of records and of images, which raise many types
         problem = f"its split {split} cannot be read ({type(error).__name__}: {one_line(error)})"
         raise DamagedDataError(name, folder, problem) from error
+
+
+def _whole(labels: np.ndarray) -> np.ndarray:
+    """Turn floats that are whole numbers into such."""
+    with np.errstate(invalid="ignore"):
+        whole = labels.astype(np.int64)
+    if not np.array_equal(whole, labels):
+        raise ValueError("a label is no whole number")
+    return whole
 
 
 def _decode_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
