@@ -1,5 +1,6 @@
 """Data folders from elsewhere: they run nothing, are told from one another, and hold what they must, or are refused."""
 
+import doctest
 import io
 import json
 import subprocess
@@ -231,6 +232,14 @@ def test_the_digest_of_a_data_set_is_taken_once(monkeypatch):
     known = len(batches._DIGESTS)
     del splits, dataset, x, y
     assert len(batches._DIGESTS) < known
+
+
+def test_the_example_of_the_digest_runs():
+    """It prints what it shows."""
+    test = doctest.DocTestParser().get_doctest(data.digest.__doc__, {"data": data, "jnp": jnp}, "digest", None, 0)
+    assert test.examples
+    report = []
+    assert doctest.DocTestRunner().run(test, out=report.append).failed == 0, "".join(report)
 
 
 @pytest.mark.thorough

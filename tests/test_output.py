@@ -177,6 +177,17 @@ def test_streams_are_as_they_were(monkeypatch):
     full.close()
 
 
+@pytest.mark.parametrize("tell", [print, warnings.warn, lambda line: sys.stderr.write(line)])
+def test_lines_for_a_user_do_not_matter(tell, broken, monkeypatch):
+    """Whatever function prints them; another error of it comes through."""
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_: sys.stderr.write(str(message)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        output.harmless(tell)("news")
+    with pytest.raises(KeyError):
+        output.harmless({}.__getitem__)("news")
+
+
 @pytest.mark.parametrize(
     ("text", "escaped"),
     [

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -100,6 +100,16 @@ def warn(message: str, *, stacklevel: int = 1) -> None:
     """
     with contextlib.suppress(OSError, ValueError):
         warnings.warn(message, stacklevel=stacklevel + 1)
+
+
+def harmless(tell: Callable[[str], object]) -> Callable[[str], None]:
+    """Wrap a function that prints a line, as a user's may, such that it never matters if the line cannot be printed."""
+
+    def told(line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            tell(line)
+
+    return told
 
 
 def printable(text: str) -> str:

@@ -4,10 +4,11 @@ import argparse
 import importlib
 import sys
 
-from bnjax._host.output import say
+from bnjax._host.output import say, unfailing_output
 from bnjax.data.prepared import VERSIONS, DataError, check_prepared, data_folder
 
 
+@unfailing_output()
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bnjax.data", description=__doc__)

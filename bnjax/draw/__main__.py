@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bnjax._host.output import one_line, say
+from bnjax._host.output import one_line, say, unfailing_output
 from bnjax.draw.results import draw_each
 
 
@@ -20,6 +20,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2)
 
 
+@unfailing_output()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 

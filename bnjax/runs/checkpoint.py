@@ -21,7 +21,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from bnjax._host.digest import digest
-from bnjax._host.output import say
+from bnjax._host.output import harmless, say
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 _PATIENCE = 2.0  # seconds for the threads of a save that failed to end
@@ -56,7 +56,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = say):
-        self._report, self._folder = report, Path(folder).absolute()
+        self._report, self._folder = harmless(report), Path(folder).absolute()
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
