@@ -4,10 +4,10 @@ import argparse
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from bnjax._host.output import occupy_standard_files, one_line, printable, say, unfailing, unfailing_output
 from experiments._command import catalogue, cli, costs, everything
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
@@ -28,7 +28,12 @@ _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run
 def main(arguments: list[str]) -> None:
     """Run the command line."""
     if not arguments or arguments[0].startswith("-"):
-        print(_list(arguments))
+        try:
+            print(printable(_list(arguments)), flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # of a command that does nothing but print
+            sys.exit(_complain(f"standard output cannot be written: {error.strerror}."))
         return
     name, rest = arguments[0], arguments[1:]
     if name in COMMANDS:
@@ -60,6 +65,7 @@ def _list(arguments: list[str]) -> str:
     return "\n".join(lines)
 
 
+@unfailing_output()
 def _run_all(arguments: list[str]) -> None:
     """Run every experiment, then write the report."""
     parser = _Parser(prog="python -m experiments all", allow_abbrev=False)
@@ -77,10 +83,10 @@ def _run_all(arguments: list[str]) -> None:
     given = {"--data-dir": options.data_dir, "--packed": options.packed}
     more = [word for flag, value in given.items() if value for word in (flag, value)]
     failed = everything.run_all(options.preset, options.results, figures, more)
-    print("\n== report")
+    say("\n== report")
     status = _write_report(figures, options.results / "report.html")
     if failed:
-        print(f"error: these experiments failed: {', '.join(failed)}; what they said stands above.", file=sys.stderr)
+        _complain(f"these experiments failed: {', '.join(failed)}; what they said stands above.")
     if failed or status:
         sys.exit(1)
 
@@ -94,16 +100,16 @@ def _clean(arguments: list[str]) -> None:
     parser.add_argument("--remove", action="store_true", help="remove the checkpoints of finished runs; logs stay")
     options = parser.parse_args(arguments)
     try:
-        print(clean.table(clean.usage(options.results)))
+        say(clean.table(clean.usage(options.results)))
         if not options.remove:
-            print("\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay.")
+            say("\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay.")
             return
         freed, left = clean.remove(options.results)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}"))
-    print(f"\nRemoved: {clean.megabytes(freed)}. A longer run of these nets starts at step 0.")
+    say(f"\nRemoved: {clean.megabytes(freed)}. A longer run of these nets starts at step 0.")
     for line in left:
-        print(f"Left: {line}")
+        say(f"Left: {line}")
 
 
 def _pack(arguments: list[str]) -> None:
@@ -117,10 +123,10 @@ def _pack(arguments: list[str]) -> None:
     from experiments._training.packing import pack_all
 
     try:
-        written = pack_all(options.results, options.packed, print)
+        written = pack_all(options.results, options.packed, say)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}"))
-    print(f"Packed {written} runs into {options.packed}; those that were there already stay.")
+    say(f"Packed {written} runs into {options.packed}; those that were there already stay.")
 
 
 def _report(arguments: list[str]) -> None:
@@ -144,19 +150,20 @@ def _write_report(figures: Path, output: Path, readme: Path | None = None, packe
     if packed and not packed.is_dir():
         return _complain(f"packed must be a folder of packed runs, there is no {packed}.")
     report = _report.load(figures, packed)
+    text = _report.claim_table(report) if readme else _report.render(report)
     for problem in report.problems:
-        print(f"error: {problem}", file=sys.stderr)
+        _complain(one_line(problem))
     try:
         if readme:
-            _report.replace_table(readme, _report.claim_table(report))
+            _report.replace_table(readme, text)
         else:
             output.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(output, lambda file: file.write(_report.render(report).encode()))
+            write_whole(output, lambda file: file.write(text.encode()))
     except OSError as error:
         return _complain(f"{error.strerror}: {error.filename}")
     except ValueError as error:
         return _complain(str(error))
-    print(f"Written: {readme or output}")
+    say(f"Written: {readme or output}")
     return 1 if report.problems else 0
 
 
@@ -170,13 +177,12 @@ def _draw(files: list[str]) -> None:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
     from bnjax.draw import results
 
-    rest = [Path(file) for file in files]
-    while rest:
-        file = rest[0]
-        try:
-            print(results.draw_next(rest) if file.suffix == ".npz" else _draw_data(rest.pop(0), packed))
-        except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            sys.exit(_complain(results.explain(error, file)))
+    def draw(rest: list[Path]) -> Path:
+        return results.draw_next(rest) if rest[0].suffix == ".npz" else _draw_data(rest.pop(0), packed)
+
+    status = results.draw_each([Path(file) for file in files], draw)
+    if status:
+        sys.exit(status)
 
 
 def _take_packed(arguments: list[str]) -> tuple[Path | None, list[str]]:
@@ -196,22 +202,19 @@ def _draw_data(file: Path, packed: Path | None) -> Path:
 
         name, _, preset = file.stem.partition("-")
         if name not in names():
-            sys.exit(_complain(f"{file} must be named after an experiment and a preset, as in landscape-cpu.json."))
-        try:
-            write_data(file, packing.data_of(name, preset, packed, partial(print, "note:", file=sys.stderr)))
-        except ValueError as error:
-            sys.exit(_complain(str(error)))
+            raise ValueError("it must be named after an experiment and a preset, as in landscape-cpu.json.")
+        write_data(file, packing.data_of(name, preset, packed, lambda line: say(f"note: {line}", sys.stderr)))
     if file.suffix != ".json":
-        sys.exit(_complain(f"{file} must be the data of a figure (.json) or the result of a probe (.npz)."))
+        raise ValueError("it must be the data of a figure (.json) or the result of a probe (.npz).")
     name = read_json(file)["experiment"]
     if name not in names():
-        sys.exit(_complain(f"{file} is the data of {name!r}; there is no such experiment here."))
+        raise ValueError(f"it is the data of {name!r}; there is no such experiment here.")
     return cli.draw(catalogue.module(name), file)
 
 
 def _complain(message: str) -> int:
     """Print one line on standard error; return the exit status."""
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", sys.stderr)
     return 2
 
 
@@ -225,17 +228,20 @@ def _keep_compiled_programs() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
 
 
-if __name__ == "__main__":
+def _main() -> None:
+    """Be the command."""
+    occupy_standard_files()
     _keep_compiled_programs()
     try:
-        try:
-            main(sys.argv[1:])
-        finally:
-            sys.stdout.flush()
+        main(sys.argv[1:])
     except BrokenPipeError:  # whoever reads this, as head does, wants no more of it
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python would complain once more at its end
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # before a run began, or for the second time
         sys.exit(130)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            unfailing(stream).close_quietly()
+
+
+if __name__ == "__main__":
+    _main()

@@ -73,6 +73,18 @@ def test_space_comes_back(disk, undisturbed, capsys, monkeypatch):
     assert_same(results, undisturbed())
 
 
+def test_a_full_disk_that_holds_what_is_printed_too(disk, undisturbed, monkeypatch):
+    """The warning cannot be written either, nor can the bar: training goes on, and saves once there is space."""
+    results, fill, make_space = disk
+    monkeypatch.setattr("experiments._training.train._QUIET_SECONDS", 0.0)
+    with (results.parent / "log.txt").open("w") as log, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", log)
+        patch.setattr("sys.stderr", log)
+        at_chunk(patch, 2, fill, lambda: None, make_space)
+        assert tiny.call(results, *AT_ONCE) == 0
+    assert_same(results, undisturbed())
+
+
 def test_stopped_on_a_full_disk(disk, undisturbed, monkeypatch):
     """A signal ends the command as ever; what was saved before is continued."""
     results, fill, make_space = disk

@@ -49,7 +49,7 @@ LIGHT = [
 ]
 LIGHT += ["*/__init__.py", "_command/*.py", "_config/*.py"]
 HEAVY = {"jax", "bnjax", "flax", "numpy", "matplotlib"}
-LIGHT_OF_BNJAX = {"bnjax.models.shapes"}
+LIGHT_OF_BNJAX = {"bnjax.models.shapes", "bnjax._host.output"}
 DEFERRED = ("experiments._figures.", "experiments._training.experiment", "experiments._training.train")
 BNJAX = sorted((ROOT / "bnjax").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))

@@ -193,6 +193,20 @@ def test_a_file_that_is_none_is_refused(start, tmp_path):
     assert path.read_bytes() == start
 
 
+@pytest.mark.parametrize(
+    "change", [{"is_done": np.ones(4, bool)}, {"is_done": np.ones(3)}, {"leaf_0": np.ones((2, 5), np.float32)}]
+)
+def test_a_file_whose_arrays_do_not_fit_together_is_refused(change, tmp_path):
+    """As one of another scan."""
+    path = tmp_path / "scan.npz"
+    evaluate_points(measure, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **arrays | change)
+    with pytest.raises(ValueError, match="resume must be a file of the same scan"):
+        evaluate_points(measure, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=path)
+
+
 def test_a_point_that_does_not_fit_is_one_line():
     """Where a single point needs more than there is, that is said."""
 

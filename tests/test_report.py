@@ -75,6 +75,10 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
         (json.dumps(make_data(experiment=EVIL)), "landscape-cpu.json cannot be read: it is the data of"),
         (json.dumps(make_data(provenance=[])), "its provenance is empty or of the wrong kind."),
         (json.dumps(make_data(seconds=float("nan"))), "its time is not finite."),
+        (json.dumps(make_data(seconds=10**400)), "its time is not finite."),
+        ('{"seconds": 1' + "0" * 5000 + "}", "landscape-cpu.json cannot be read: Exceeds the limit"),
+        ("[" * 10**5, "landscape-cpu.json cannot be read: "),
+        ('{"config": ' + '{"a": ' * 800 + "1" + "}" * 801, "landscape-cpu.json cannot be read: "),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(text, message, figures, capsys, tmp_path):

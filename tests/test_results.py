@@ -25,13 +25,13 @@ EXAMPLES = (
     probes.PlaneScan(ROW, jnp.arange(3.0), TABLE, ROW[0], ROW[0], ROW[0], ROW[1], INFO),
     probes.CovariateShift(LayerNames(("a", "b|c")), ROW, ROW, ROW, ROW, INFO),
     probes.GradientStatistics(LayerNames(("a", "b")), *(ROW,) * 7),
-    probes.ActivationStatistics(jnp.arange(2), jnp.array(3), ROW, ROW, ROW, TABLE, TABLE, ROW, TABLE, ROW),
+    probes.ActivationStatistics(jnp.arange(2), jnp.array(3), ROW, ROW, TABLE[0], TABLE, TABLE, ROW, TABLE, ROW),
     EigenPairs(ROW, {"a/b": TABLE, "c": ROW}, ROW, ROW > 0, jnp.array(7), 5, Word("top"), None, KEY, INFO),
     Trace(ROW[0], ROW[1], ROW, 5, Word("kernel|b"), KEY, INFO),
     SpectralDensity(ROW, ROW, ROW, ROW[0], TABLE, TABLE, 5, None, KEY, INFO),
-    probes.Shift(*(TABLE,) * 5, ROW),
-    probes.Drift(probes.Shift(*(ROW,) * 6), probes.Shift(*(TABLE,) * 5, 2 * ROW)),
-    PrincipalAxes(PARAMS, jax.tree.map(lambda leaf: 2 * leaf, PARAMS), TABLE, ROW),
+    probes.Shift(*(TABLE,) * 5, 2 * TABLE),
+    probes.Drift(probes.Shift(*(ROW,) * 6), probes.Shift(*(TABLE,) * 5, 2 * TABLE)),
+    PrincipalAxes(PARAMS, jax.tree.map(lambda leaf: 2 * leaf, PARAMS), TABLE.T, ROW),
 )
 
 

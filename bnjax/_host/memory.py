@@ -1,10 +1,11 @@
 """Limits of memory: what does not fit is tried in halves, and compiled programs are given back before there are too many."""
 
 import gc
-import warnings
 from pathlib import Path
 
 import jax
+
+from bnjax._host.output import warn
 
 
 def halved(group_size: int | None, error: Exception, thing: str) -> int:
@@ -26,7 +27,7 @@ def halved(group_size: int | None, error: Exception, thing: str) -> int:
         raise error
     if group_size is None or group_size == 1:
         raise MemoryError(f"One {thing} must fit into the device's memory: {str(error).splitlines()[0]}") from None
-    warnings.warn(f"{group_size} {thing}s do not fit into memory together: trying {group_size // 2}.", stacklevel=4)
+    warn(f"{group_size} {thing}s do not fit into memory together: trying {group_size // 2}.", stacklevel=4)
     return group_size // 2
 
 

@@ -1,4 +1,7 @@
-"""A progress bar for what may take long."""
+"""A progress bar for what may take long; that it cannot be written never matters.
+
+NOTE: tqdm writes within a lock that all its bars share. An error there leaves it locked, and other threads wait for ever.
+"""
 
 import contextlib
 import sys
@@ -6,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from bnjax._host.output import unfailing
 
 Item = TypeVar("Item")
 _QUIET_SECONDS = 2.0
@@ -46,5 +51,6 @@ def progress_bar(
 
 def _bar(items: Any, description: str, *, show: bool, **options: Any) -> tqdm:
     """Make a bar that appears on a terminal after a while and leaves no trace."""
-    hide = not (show and sys.stderr.isatty())
-    return tqdm(items, description, delay=_QUIET_SECONDS, disable=hide, leave=False, dynamic_ncols=True, **options)
+    file = unfailing(sys.stderr)
+    options |= {"file": file, "disable": not (show and file.isatty()), "delay": _QUIET_SECONDS}
+    return tqdm(items, description, leave=False, dynamic_ncols=True, **options)

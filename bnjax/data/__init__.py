@@ -18,6 +18,7 @@ from bnjax.data.prepared import check_prepared as check_prepared
 if TYPE_CHECKING:
     from bnjax.data.batches import Dataset as Dataset
     from bnjax.data.batches import Split as Split
+    from bnjax.data.batches import digest as digest
     from bnjax.data.batches import draw_indices as draw_indices
     from bnjax.data.batches import from_arrays as from_arrays
     from bnjax.data.batches import steps_per_epoch as steps_per_epoch
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("NAMES", "PREPROCESSINGS", "load"), "sources"),
-    **dict.fromkeys(("Dataset", "Split", "draw_indices", "from_arrays", "steps_per_epoch", "take_batch"), "batches"),
+    **dict.fromkeys(("Dataset", "Split", "digest", "draw_indices", "from_arrays"), "batches"),
+    **dict.fromkeys(("steps_per_epoch", "take_batch"), "batches"),
     "draw_linear_map": "regression",
 }
 

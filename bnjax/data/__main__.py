@@ -4,9 +4,11 @@ import argparse
 import importlib
 import sys
 
-from bnjax.data.prepared import VERSIONS
+from bnjax._host.output import say, unfailing_output
+from bnjax.data.prepared import VERSIONS, DataError, check_prepared, data_folder
 
 
+@unfailing_output()
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bnjax.data", description=__doc__)
@@ -22,12 +24,19 @@ def main() -> None:
         import tensorflow_datasets as tfds
     except ImportError as error:
         sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install -e '.[prepare]'")
-    # NOTE: the default file format, tfrecord, cannot be read without TensorFlow.
-    builder = tfds.builder(
-        f"{arguments.name}:{VERSIONS[arguments.name]}", data_dir=arguments.data_dir, file_format="array_record"
-    )
-    builder.download_and_prepare()
-    print(f"{arguments.name} is prepared in {builder.data_path}")
+    folder = data_folder(arguments.data_dir)
+    target = folder / arguments.name / VERSIONS[arguments.name]
+    if target.exists():
+        # NOTE: never shown to tensorflow-datasets, which imports the modules that such a folder names.
+        try:
+            check_prepared(arguments.name, folder)
+        except DataError as error:
+            sys.exit(f"error: {target} must be a prepared set, or not be there; move it away. {error}")
+    else:
+        # NOTE: the default file format, tfrecord, cannot be read without TensorFlow.
+        version = f"{arguments.name}:{VERSIONS[arguments.name]}"
+        tfds.builder(version, data_dir=folder, file_format="array_record").download_and_prepare()
+    say(f"{arguments.name} is prepared in {target}")
 
 
 if __name__ == "__main__":

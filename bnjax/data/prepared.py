@@ -1,11 +1,21 @@
-"""Whether a data set of tensorflow-datasets is prepared: answered from the folder alone, without importing anything."""
+"""Whether a data set of tensorflow-datasets is prepared, and which one: answered from the folder alone, without its library.
 
+NOTE: tensorflow-datasets imports every module that a folder's `features.json` names, so that it never gets to see a folder.
+"""
+
+import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 VERSIONS = {"cifar10": "3.0.2", "mnist": "3.0.1"}
+SHAPES = {"cifar10": (32, 32, 3), "mnist": (28, 28, 1)}
+NUM_CLASSES = 10
+# The kinds of features, by name, as `features.json` calls them.
+_FEATURES = {"image": "image_feature.Image", "label": "class_label_feature.ClassLabel"}
+_OPTIONAL_FEATURES = {"id": "text_feature.Text"}
+_PACKAGE = "tensorflow_datasets.core.features."
 
 
 class DataError(Exception):
@@ -34,7 +44,7 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
         MissingDataError: at once, without the network, if it is not: what is missing, where, and what prepares it.
         DamagedDataError: if some of its files are gone or empty.
     """
-    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+    folder = data_folder(data_dir)
     prepared = folder / name / VERSIONS[name]
     if not (prepared / "dataset_info.json").is_file() or not any(prepared.glob(f"{name}-*.array_record*")):
         raise MissingDataError(
@@ -42,18 +52,77 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
             f"Set TFDS_DATA_DIR to the folder that holds it, or prepare it there on a machine with a network: "
             f"pip install -e '.[prepare]' && python -m bnjax.data prepare {name} --data-dir {folder}"
         )
-    try:
-        files = [prepared / file for file in _files(name, json.loads((prepared / "dataset_info.json").read_text()))]
-    except (ValueError, LookupError, TypeError):
-        raise DamagedDataError(name, folder, "dataset_info.json cannot be read") from None
-    for file in files:
-        if not file.is_file() or not file.stat().st_size:
-            raise DamagedDataError(name, folder, f"{file.name} is {'empty' if file.is_file() else 'gone'}")
+    for split in ("train", "test"):
+        for file in split_files(name, split, folder):
+            if not file.is_file() or not file.stat().st_size:
+                raise DamagedDataError(name, folder, f"{file.name} is {'empty' if file.is_file() else 'gone'}")
     return folder
 
 
-def _files(name: str, info: dict) -> Iterator[str]:
-    """List the files that tensorflow-datasets has written for each split."""
-    for split in info["splits"]:
-        count = len(split["shardLengths"])
-        yield from (f"{name}-{split['name']}.array_record-{i:05}-of-{count:05}" for i in range(count))
+def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
+    """Return the folder of tensorflow-datasets: the one given, else TFDS_DATA_DIR, else that of the user."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+
+
+def split_files(name: str, split: str, folder: Path) -> list[Path]:
+    """List the files that tensorflow-datasets has written for a split."""
+    count = len(_shard_lengths(name, split, folder))
+    names = (f"{name}-{split}.array_record-{i:05}-of-{count:05}" for i in range(count))
+    return [folder / name / VERSIONS[name] / file for file in names]
+
+
+def num_examples(name: str, split: str, folder: Path) -> int:
+    """Return how many examples a split has, as `dataset_info.json` says."""
+    return sum(_shard_lengths(name, split, folder))
+
+
+def split_digest(name: str, split: str, folder: Path) -> str:
+    """Compute the SHA-256 of the files of a split and of how many examples they hold.
+
+    Raises:
+        DamagedDataError: if a file cannot be read.
+    """
+    hasher = hashlib.sha256(f"{_shard_lengths(name, split, folder)}".encode())
+    for path in split_files(name, split, folder):
+        try:
+            with path.open("rb") as file:
+                hasher.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DamagedDataError(name, folder, f"{path.name} cannot be read ({error.strerror})") from error
+    return hasher.hexdigest()
+
+
+def check_features(name: str, folder: Path) -> None:
+    """Raise unless a folder describes its records as those of this set.
+
+    Raises:
+        DamagedDataError: if it describes others.
+    """
+    try:
+        described = _read_json(name, "features.json", folder)["featuresDict"]["features"]
+        kinds = {feature: dict(about)["pythonClassName"] for feature, about in described.items()}
+    except (LookupError, TypeError, AttributeError, ValueError):
+        kinds = {}
+    known = {feature: _PACKAGE + kind for feature, kind in (_FEATURES | _OPTIONAL_FEATURES).items()}
+    if not _FEATURES.keys() <= kinds.keys() <= known.keys() or any(
+        kinds[feature] != known[feature] for feature in kinds
+    ):
+        raise DamagedDataError(name, folder, "features.json describes other records, so that they cannot be read")
+
+
+def _shard_lengths(name: str, split: str, folder: Path) -> list[int]:
+    """List how many examples each file of a split has, as `dataset_info.json` says."""
+    try:
+        splits = _read_json(name, "dataset_info.json", folder)["splits"]
+        (lengths,) = (each["shardLengths"] for each in splits if each["name"] == split)
+        return [int(length) for length in lengths]
+    except (LookupError, TypeError, ValueError):
+        raise DamagedDataError(name, folder, "dataset_info.json cannot be read") from None
+
+
+def _read_json(name: str, file: str, folder: Path) -> Any:
+    """Read a file of a prepared set."""
+    try:
+        return json.loads((folder / name / VERSIONS[name] / file).read_text())
+    except (OSError, ValueError, RecursionError):
+        raise DamagedDataError(name, folder, f"{file} cannot be read") from None

@@ -1,5 +1,7 @@
 """Where images come from: embedded, synthetic, or prepared by tensorflow-datasets, read without TensorFlow."""
 
+import contextlib
+import io
 import os
 from collections.abc import Callable
 from functools import partial
@@ -9,9 +11,22 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from bnjax._host.archives import read_arrays
 from bnjax._host.files import cache_dir, write_whole
+from bnjax._host.output import one_line
 from bnjax.data.batches import Dataset, Split
-from bnjax.data.prepared import VERSIONS, DamagedDataError, MissingDataError, check_prepared
+from bnjax.data.prepared import (
+    NUM_CLASSES,
+    SHAPES,
+    VERSIONS,
+    DamagedDataError,
+    MissingDataError,
+    check_features,
+    check_prepared,
+    num_examples,
+    split_digest,
+    split_files,
+)
 
 PREPROCESSINGS = ("unit", "half", "meanstd", "binary")
 _READ_SIZE = 1000  # records decoded at a time
@@ -128,37 +143,95 @@ def _load_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Images, I
 
 def _cached(name: str, split: str, folder: Path) -> Images:
     """Load decoded images from the cache, or read the prepared set and fill it."""
-    path = cache_dir() / f"{name}-{VERSIONS[name]}-{split}.npz"
+    digest = split_digest(name, split, folder)
+    path = cache_dir() / f"{name}-{VERSIONS[name]}-{split}-{digest[:16]}.npz"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Images(arrays["images"], arrays["labels"])
-    except Exception:  # absent, cut short, or damaged: np.load raises half a dozen types for that
-        images = _read_tfds(name, split, folder)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: np.savez(file, images=images.images, labels=images.labels))
-    except OSError:
-        pass  # a cache that cannot be written costs the next run seconds, nothing else
+        arrays = read_arrays(path)
+        images = Images(arrays["images"], arrays["labels"])
+    except Exception:  # absent, cut short, or damaged: numpy raises half a dozen types for that
+        images = None
+    if images and not _problem(images, name, split, folder):
+        return images
+    images = _read_tfds(name, split, folder)
+    if problem := _problem(images, name, split, folder):
+        raise DamagedDataError(name, folder, f"its split {split} {problem}")
+    images = Images(images.images, images.labels.astype(np.int32))
+    if split_digest(name, split, folder) == digest:  # else its files have changed meanwhile
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs the next run seconds, nothing else
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, lambda file: np.savez(file, images=images.images, labels=images.labels))
     return images
 
 
+def _problem(split_images: Images, name: str, split: str, folder: Path) -> str:
+    """Say in what a split differs from what its set must hold; nothing if it does not."""
+    images, labels = split_images
+    number = num_examples(name, split, folder)
+    if number < 1:
+        return "has no examples"
+    for what, array, kind, shape in (
+        ("images", images, np.uint8, (number, *SHAPES[name])),
+        ("labels", labels, np.integer, (number,)),
+    ):
+        if array.shape != shape or not np.issubdtype(array.dtype, kind):
+            return f"must hold {what} of {kind.__name__}{list(shape)}, it holds {array.dtype}{list(array.shape)}"
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= NUM_CLASSES:
+        return f"must hold labels from 0 to {NUM_CLASSES - 1}, it holds some from {low} to {high}"
+    return ""
+
+
 def _read_tfds(name: str, split: str, folder: Path) -> Images:
-    """Decode every record of a split."""
+    """Decode every record of a split.
+
+    NOTE: by features that are made here; those of a folder name classes, whose modules tensorflow-datasets would import.
+    """
     try:
+        import PIL.Image  # noqa: F401
         import tensorflow_datasets as tfds
+        from array_record.python.array_record_data_source import ArrayRecordDataSource
     except ImportError:
-        raise _missing_package(name, "tensorflow-datasets and array_record") from None
+        raise _missing_package(name, "tensorflow-datasets, array_record and pillow") from None
+    check_features(name, folder)
+    # NOTE: labels as floats, since the library would cut what is none to a whole number.
+    kinds = {"image": tfds.features.Image(shape=SHAPES[name]), "label": tfds.features.Scalar(np.float64)}
+    features = tfds.features.FeaturesDict(kinds)
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    images, labels = [], []
     try:
-        builder = tfds.builder(f"{name}:{VERSIONS[name]}", data_dir=folder, file_format="array_record")
-        source: Any = builder.as_data_source(split=split)  # pyright: ignore[reportCallIssue]
-        chunks = (range(i, min(i + _READ_SIZE, len(source))) for i in range(0, len(source), _READ_SIZE))
-        records = [record for chunk in chunks for record in source.__getitems__(list(chunk))]
+        source = ArrayRecordDataSource([str(file) for file in split_files(name, split, folder)])
+        for start in range(0, len(source), _READ_SIZE):
+            for record in source.__getitems__(range(start, min(start + _READ_SIZE, len(source)))):
+                example: Any = features.deserialize_example_np(record, decoders=decoders)
+                images.append(_decode_png(example["image"], SHAPES[name]))
+                labels.append(example["label"])
+        return Images(np.stack(images), _whole(np.array(labels)))
     except Exception as error:  # of the readers of records and of images, which raise many types
-        problem = f"its split {split} cannot be read ({type(error).__name__}: {' '.join(str(error).split())})"
+        problem = f"its split {split} cannot be read ({type(error).__name__}: {one_line(error)})"
         raise DamagedDataError(name, folder, problem) from error
-    return Images(
-        np.stack([record["image"] for record in records]), np.array([record["label"] for record in records], np.int32)
-    )
+
+
+def _whole(labels: np.ndarray) -> np.ndarray:
+    """Turn floats that are whole numbers into such."""
+    with np.errstate(invalid="ignore"):
+        whole = labels.astype(np.int64)
+    if not np.array_equal(whole, labels):
+        raise ValueError("a label is no whole number")
+    return whole
+
+
+def _decode_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decode an image of 8 bits; its size is compared before it is unpacked.
+
+    NOTE: PNG alone: pillow decodes other formats by programs such as Ghostscript.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        if (image.size, image.mode) != ((width, height), "L" if channels == 1 else "RGB"):
+            raise ValueError(f"an image is {image.mode} of {image.height} x {image.width} pixels")
+        return np.asarray(image).reshape(shape)
 
 
 def _missing_package(name: str, package: str) -> MissingDataError:

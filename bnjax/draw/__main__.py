@@ -4,19 +4,23 @@ Principal axes that follow a plane, as in `plane.npz axes.npz`, are drawn over i
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bnjax.draw.results import draw_next, explain
+from bnjax._host.output import one_line, say, unfailing_output
+from bnjax.draw.results import draw_each
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line on standard error, and exit."""
-        self.exit(2, f"error: {message}\n")
+        say(f"error: {one_line(message)}", sys.stderr)
+        self.exit(2)
 
 
+@unfailing_output()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
@@ -25,13 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = _Parser(prog="python -m bnjax.draw", description=__doc__, allow_abbrev=False)
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="what a probe's `save` wrote, .npz")
-    files = parser.parse_args(arguments).files
-    while files:
-        file = files[0]
-        try:
-            print(draw_next(files))
-        except (ImportError, OSError, ValueError, LookupError, TypeError) as error:
-            parser.error(explain(error, file))
+    status = draw_each(parser.parse_args(arguments).files)
+    if status:
+        sys.exit(status)
 
 
 if __name__ == "__main__":

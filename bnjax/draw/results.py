@@ -1,10 +1,14 @@
 """The figure of any probe's result, and pictures beside the files of results."""
 
+import contextlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bnjax import probes
 from bnjax._host.files import write_whole
+from bnjax._host.output import one_line, say
 from bnjax.draw.drift import drift_figure
 from bnjax.draw.layers import activations_figure, layers_figure
 from bnjax.draw.line import line_figure
@@ -81,20 +85,44 @@ def draw_next(files: list[Path]) -> Path:
         raise ValueError(f"file must be the result of a probe (.npz), got {file.name}.")
     result, options = probes.load(file), {}
     if isinstance(result, probes.PlaneScan) and files and files[0].suffix == ".npz":
-        following = probes.load(files[0])
-        if isinstance(following, PrincipalAxes):
-            files.pop(0)
-            options = {"axes": following}
+        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read costs its own picture alone
+            following = probes.load(files[0])
+            if isinstance(following, PrincipalAxes):
+                files.pop(0)
+                options = {"axes": following}
     picture = file.with_suffix(".png")
     drawing = figure(result, **options)
     write_whole(picture, lambda stream: drawing.savefig(stream, format="png"))
     return picture
 
 
-def explain(error: Exception, file: Path) -> str:
+def draw_each(files: list[Path], draw: Callable[[list[Path]], Path] = draw_next) -> int:
+    """Draw files one after another, and print where each picture is; one that cannot be drawn is a line on standard error.
+
+    Args:
+        files: taken off the list.
+        draw: takes a file, and what belongs to it, off the list, and returns the picture.
+
+    Returns:
+        The exit status: 2 if a file was not drawn, else 0.
+    """
+    status = 0
+    while files:
+        file = files[0]
+        try:
+            say(draw(files))
+        except Exception as error:  # of many types, whatever a file holds; it costs its own picture alone
+            say(f"error: {_explain(error, file)}", sys.stderr)
+            status = 2
+            if isinstance(error, ImportError):  # no other file will be drawn
+                break
+    return status
+
+
+def _explain(error: Exception, file: Path) -> str:
     """Describe in one line why a file was not drawn."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     if isinstance(error, ImportError):
-        return str(error)
-    return f"{file} cannot be drawn ({type(error).__name__}: {' '.join(str(error).split())})"
+        return one_line(error)
+    return f"{file} cannot be drawn ({type(error).__name__}: {one_line(error)})"

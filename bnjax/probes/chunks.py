@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from bnjax._host.archives import read_arrays
 from bnjax._host.digest import digest
 from bnjax._host.files import write_whole
 from bnjax._host.memory import halved
+from bnjax._host.output import one_line
 from bnjax._host.progress import progress_bar
 
 _FIRST_CHUNK = 16  # points: few enough that a bar moves on a large model
@@ -117,7 +119,8 @@ class _Done:
         self._saved_at = time.monotonic()
         if path is not None and path.exists():
             saved = _read(path)
-            if saved.identity != self._identity:
+            shapes = {saved.is_done.shape, *(leaf.shape[:1] for leaf in saved.leaves)}
+            if saved.identity != self._identity or shapes != {(num_rows,)} or saved.is_done.dtype != bool:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
         elif path is not None and not path.parent.is_dir():
@@ -205,11 +208,12 @@ def _widened(leaf: np.ndarray) -> np.ndarray:
 def _read(path: Path) -> _Saved:
     """Read a file, or say in a line that it cannot be."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            leaves = [arrays[f"leaf_{i}"] for i in range(sum(name.startswith("leaf_") for name in arrays.files))]
-            # NOTE: numpy forgets the names of types that are not its own, such as bfloat16.
-            dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
-            leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
-            return _Saved(str(arrays["identity"]), arrays["is_done"], leaves)
+        arrays = read_arrays(path)
+        leaves = [arrays[f"leaf_{i}"] for i in range(sum(name.startswith("leaf_") for name in arrays))]
+        # NOTE: numpy forgets the names of types that are not its own, such as bfloat16.
+        dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
+        leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
+        return _Saved(str(arrays["identity"]), arrays["is_done"], leaves)
     except Exception as error:
-        raise ValueError(f"resume must be a file that a scan has written, got {path}: {error}.") from None
+        problem = one_line(error).removesuffix(".")
+        raise ValueError(f"resume must be a file that a scan has written, got {path}: {problem}.") from None

@@ -6,17 +6,19 @@ registered.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bnjax._host.archives import ArchiveError, read_arrays
 from bnjax._host.files import write_whole
+from bnjax._host.output import printable
 from bnjax.types import ObjectiveInfo
 
 Result = TypeVar("Result", bound=tuple)
@@ -107,11 +109,11 @@ def load_result(cls: type[Result], path: str | os.PathLike) -> Result:
         path: the file; one from before classes were recorded is known by its fields.
 
     Raises:
-        ValueError: if the file holds something else.
+        ValueError: if the file holds something else, arrays whose shapes do not fit together, or more than its size allows.
     """
     name, fields = _read(path)
     if name not in (None, cls.__name__):
-        raise ValueError(f"{path} must hold {cls.__name__}, got {name}.")
+        raise ValueError(f"{path} must hold {cls.__name__}, got {printable(name)}.")
     return _make(cls, fields, path)
 
 
@@ -126,13 +128,15 @@ def load(path: str | os.PathLike) -> Any:
 
     Raises:
         ValueError: if the file holds no result, or does not say which, as those from before classes were recorded: these
-            are read by the class's own `load`.
+            are read by the class's own `load`; if its arrays have shapes that do not fit together, or the file declares
+            more than its size allows.
     """
     name, fields = _read(path)
     if name is None:
-        raise ValueError(f"{path} must name the class of its result, got only the fields {', '.join(fields)}.")
+        listed = printable(", ".join(fields))
+        raise ValueError(f"{path} must name the class of its result, got only the fields {listed}.")
     if name not in _REGISTRY:
-        raise ValueError(f"{path} must hold one of {', '.join(sorted(_REGISTRY))}, got {name}.")
+        raise ValueError(f"{path} must hold one of {', '.join(sorted(_REGISTRY))}, got {printable(name)}.")
     return _make(_REGISTRY[name], fields, path)
 
 
@@ -141,25 +145,67 @@ def _make(cls: type[Result], fields: dict[str, Any], path: str | os.PathLike) ->
     known: Any = cls
     missing = [name for name in known._fields if name not in fields and name not in known._field_defaults]
     if missing or not fields.keys() <= set(known._fields):
-        expected, found = ", ".join(known._fields), ", ".join(fields)
+        expected, found = ", ".join(known._fields), printable(", ".join(fields))
         raise ValueError(f"{path} must hold {cls.__name__}, with the fields {expected}; got {found or 'none'}.")
+    try:
+        return _fitting(cls, fields)
+    except _MisfitError as error:
+        raise ValueError(f"{path} must hold {error}") from None
+
+
+class _MisfitError(ValueError):
+    """Fields do not make a result; the message says which must be what, and what they are."""
+
+
+def _fitting(cls: type[Result], fields: Mapping[str, Any]) -> Result:
+    """Make a result of fields that have its kinds, and arrays whose shapes have equal names equal in size."""
+    known: Any = cls
+    sizes: dict[str, Any] = {name: len(names) for name, names in fields.items() if isinstance(names, LayerNames)}
+    for name, value in fields.items():
+        hint = known.__annotations__[name]
+        if hint in (ObjectiveInfo, LayerNames, *_REGISTRY.values()) and not isinstance(value, hint):
+            raise _MisfitError(f"{cls.__name__} with {name} of type {hint.__name__}, got {type(value).__name__}.")
+        dims = _dims(hint)
+        if dims is None or not isinstance(value, jax.Array | np.ndarray):
+            continue
+        if name in known._field_defaults and value.shape == np.shape(known._field_defaults[name]):
+            continue  # not known, in a file from before it was measured
+        num = value.ndim - len(dims)  # axes of a stack, before those that have names
+        found = {"": value.shape[: max(num, 0)], **dict(zip(dims, value.shape[max(num, 0) :], strict=False))}
+        if num < 0 or any(sizes.setdefault(dim, size) != size for dim, size in found.items()):
+            shapes = ", ".join(
+                f"{n} {np.shape(v)}" for n, v in fields.items() if _dims(known.__annotations__[n]) is not None
+            )
+            raise _MisfitError(f"arrays whose shapes fit together, got {cls.__name__} with {shapes}.")
     return cls(**fields)
+
+
+def _dims(hint: Any) -> list[str] | None:
+    """List the names of an array's axes, without those of a stack; None if the field is no array."""
+    first = get_args(hint)[0] if get_origin(hint) is Union else hint
+    words = getattr(first, "dim_str", None)
+    return None if words is None else [word for word in words.split() if not word.startswith("*")]
 
 
 def _read(path: str | os.PathLike) -> tuple[str | None, dict[str, Any]]:
     """Read the class's name, None where there is none, and the fields."""
-    with open(path, "rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-            header = json.loads(str(arrays.pop(_HEADER, '{"class": null, "dtypes": {}}')))
-            groups: dict[str, dict[str, Any]] = {}
-            for key, array in arrays.items():
-                name, _, rest = key.partition("|")
-                groups.setdefault(name, {})[rest] = array.view(jnp.dtype(header["dtypes"].get(key, array.dtype)))
-            return header["class"], {name: _value(parts) for name, parts in groups.items()}
-        except Exception:  # NOTE: of half a dozen types, and np.load calls a text file a pickle.
-            raise ValueError(f"{path} must be the whole file of a result, got another one or a part of one.") from None
+    try:
+        arrays = read_arrays(path)
+        header = json.loads(str(arrays.pop(_HEADER, '{"class": null, "dtypes": {}}')))
+        groups: dict[str, dict[str, Any]] = {}
+        for key, array in arrays.items():
+            name, _, rest = key.partition("|")
+            groups.setdefault(name, {})[rest] = array.view(jnp.dtype(header["dtypes"].get(key, array.dtype)))
+        cls = header["class"]
+        return cls if cls is None else str(cls), {name: _value(parts) for name, parts in groups.items()}
+    except ArchiveError:
+        raise
+    except _MisfitError as error:  # in a result within this one
+        raise ValueError(f"{path} must hold {error}") from None
+    except Exception as error:  # NOTE: of half a dozen types, and np.load calls a text file a pickle.
+        if isinstance(error, OSError) and error.filename is not None:  # that cannot be opened
+            raise
+        raise ValueError(f"{path} must be the whole file of a result, got another one or a part of one.") from None
 
 
 def _flat(name: str, value: Any) -> dict[str, np.ndarray]:
@@ -216,5 +262,5 @@ def _tree(node: Any, leaf: Callable[[int], Array]) -> Any:
     if kind == "dict":
         return {key: _tree(child, leaf) for key, child in children}
     if kind in _REGISTRY:
-        return _REGISTRY[kind](**{key: _tree(child, leaf) for key, child in children})
+        return _fitting(_REGISTRY[kind], {key: _tree(child, leaf) for key, child in children})
     return {"list": list, "tuple": tuple}[kind](_tree(child, leaf) for child in children)

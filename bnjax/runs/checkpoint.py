@@ -23,6 +23,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bnjax._host.digest import digest
+from bnjax._host.output import harmless, say
 from bnjax._host.processes import largest
 from bnjax.runs.folder import STEP_PREFIX
 
@@ -62,8 +63,8 @@ class Checkpoints:
         CheckpointError: if a link stands where a checkpoint should, or the folder has checkpoints of an older version.
     """
 
-    def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = print):
-        self._report, self._folder, self._max_to_keep = report, Path(folder).absolute(), max_to_keep
+    def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = say):
+        self._report, self._folder, self._max_to_keep = harmless(report), Path(folder).absolute(), max_to_keep
         self._check_folder()
         # NOTE: an asynchronous save reports success for a step that never lands on a full disk.
         options = ocp.CheckpointManagerOptions(step_prefix=STEP_PREFIX, enable_async_checkpointing=False)

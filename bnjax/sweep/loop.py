@@ -6,7 +6,6 @@ Runs of a group that are trained together wait for the one that has taken the fe
 import contextlib
 import itertools
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from jaxtyping import PyTree
 
 from bnjax import train
 from bnjax._host.memory import free_programs
+from bnjax._host.output import harmless, say, warn
 from bnjax._host.processes import largest
 from bnjax.data import Split
 from bnjax.runs import provenance
@@ -38,8 +38,8 @@ def train_groups(
     way: Way = AUTO,
     parallel: int | None = None,
     save_seconds: float = 60.0,
-    report: Callable[[str], object] = print,
-    warn: Callable[[str], object] = warnings.warn,
+    report: Callable[[str], object] = say,
+    warn: Callable[[str], object] = warn,
     progress: Callable[[int, str], object] = lambda _num_steps, _words: None,
     keep_states: bool = False,
 ) -> list[list[Run]]:
@@ -71,7 +71,9 @@ def train_groups(
     on_disk = any(member.folder is not None for member in members)
     with StopRequest() if on_disk else contextlib.nullcontext(StopRequest()) as stop:
         origin = provenance() if on_disk else {}
-        session = Session(stop, SharedClock(), Saves(warn), origin, save_seconds, progress, report, keep_states)
+        session = Session(
+            stop, SharedClock(), Saves(harmless(warn)), origin, save_seconds, progress, report, keep_states
+        )
         crews = [_make_runs(group, session) for group in groups]
         if batching in ("loop", "threads"):
             jobs = [partial(_finish, *alone, Way("loop"), session) for alone in _one_by_one(groups, crews)]

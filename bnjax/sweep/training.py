@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, PyTree
 
+from bnjax import data
 from bnjax._host.digest import digest
 from bnjax._host.progress import progress_bar
 from bnjax.data import Dataset
@@ -187,7 +188,7 @@ def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], datas
         "batches": [f"{trainer.batch_size}, {_describe_value(trainer.loss)}" for trainer in trainers],
         "optimizer": [digest(_start(only(program, 0), inputs).opt_state) for program in programs],
         "probes": probes,
-        "data": digest(dataset),
+        "data": data.digest(dataset),
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from bnjax._host.output import say, unfailing_output
 from experiments._command import arguments as command_arguments
 from experiments._command import catalogue, costs
 from experiments._config import Images, Options
@@ -20,6 +21,7 @@ from experiments._evidence.read import is_old, read_data, write_data
 from experiments._training import processes
 
 
+@unfailing_output()
 def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str, str]] = ()) -> None:
     """Run one experiment: parse, train or resume, write data and figure, print what came out.
 
@@ -56,7 +58,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
             check_prepared(dataset, options.data_dir)
         for target in targets:
             check_writable(target)
-        print(costs.expected(name, preset, config), flush=True)
+        say(costs.expected(name, preset, config))
         folder, data = _run(experiment, name, config, options, later)
         head = {"experiment": name, "preset": preset, "config": config_dict(config)}
         stem = costs.stem(name, preset, config)
@@ -70,7 +72,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
             raise
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         _fail(f"{error.strerror}: {error.filename}{'. Make space; the same command continues.' if is_full else ''}")
-    print(f"\nThis command took {time.perf_counter() - start:.0f} s.")
+    say(f"\nThis command took {time.perf_counter() - start:.0f} s.")
 
 
 def _datasets(config: Any) -> set[str]:
@@ -121,7 +123,7 @@ def _run(
             raise
         _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
     except Interrupted as stop:
-        print(f"Stopped. What was saved is in {folder}; the same command continues.")
+        say(f"Stopped. What was saved is in {folder}; the same command continues.")
         sys.exit(128 + stop.signal_number)
 
 
@@ -131,14 +133,14 @@ def _name_old_runs(results: Path) -> None:
 
     old = []
     for file in sorted(results.glob("*/config.json")):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             old += [file.parent.name] * is_old(read_json(file), file.parent.name)
     if old:
         more = f" and {len(old) - 1} more" * (len(old) > 1)
-        print(
+        say(
             f"note: {results / old[0]}{more} hold runs of an older version, which are not continued. Remove them, or choose "
             "another folder with --results.",
-            file=sys.stderr,
+            sys.stderr,
         )
 
 
@@ -158,7 +160,7 @@ def _collect(experiment: ModuleType, config: Any, options: Options, later: Seque
             beside += nets_of(other, other.PRESETS[preset], options).values()
     if options.packed:
         with config_errors():
-            packed = find_packed(nets.values(), Path(options.packed), partial(print, "note:", file=sys.stderr))
+            packed = find_packed(nets.values(), Path(options.packed), lambda line: say(f"note: {line}", sys.stderr))
     return keep(collect(nets, train_nets(nets.values(), options, beside, packed)), experiment.KEEP)
 
 
@@ -199,9 +201,9 @@ def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) ->
     picture = draw(experiment, files[0]).read_bytes()
     for file in files:
         write_whole(file.with_suffix(".png"), lambda png: png.write(picture))
-    print(f"{_part(experiment, 'table').summarise(data)}\n\nWritten:")
+    say(f"{_part(experiment, 'table').summarise(data)}\n\nWritten:")
     for file in files:
-        print(f"  {file.with_suffix('.png')}    the figure\n  {file}   its data")
+        say(f"  {file.with_suffix('.png')}    the figure\n  {file}   its data")
 
 
 def draw(experiment: ModuleType, data_file: Path) -> Path:
@@ -230,5 +232,5 @@ def _part(experiment: ModuleType, which: str) -> Any:
 
 def _fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on standard error."""
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", sys.stderr)
     processes.leave(status)

@@ -4,6 +4,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from bnjax._host.output import say
 from experiments._command import catalogue, cli, costs
 
 
@@ -22,11 +23,11 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
     failed, waiting = [], []
     for name in (name for name in catalogue.names() if preset in catalogue.module(name).PRESETS):
         if costs.state(name, preset, results) == "done" and costs.measured(name, preset, figures):
-            print(f"\n== {name}: done")
+            say(f"\n== {name}: done")
         else:
             waiting.append(name)
     for i, name in enumerate(waiting):
-        print(f"\n== {name}", flush=True)
+        say(f"\n== {name}")
         options = ["--preset", preset, "--results", str(results), "--figures", str(figures), *arguments]
         if not _succeeds(name, options, [(other, preset) for other in waiting[i + 1 :]]):
             failed.append(name)
@@ -44,7 +45,7 @@ def _succeeds(name: str, options: list[str], later: list[tuple[str, str]]) -> bo
             raise
         return not stop.code
     except Exception:
-        traceback.print_exc(file=sys.stderr)
+        say(traceback.format_exc().rstrip("\n"), sys.stderr)
         return False
     finally:
         free_programs()  # the next experiment trains other nets

@@ -38,17 +38,18 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
     """
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
-    runs = _runs(data, claim.statistic.counted(data))
-    num_diverged = sum(run.get("diverged_at") is not None for run in runs)
+    num_runs, num_diverged = 0, 0
     try:
+        runs = _runs(data, claim.statistic.counted(data))
+        num_runs, num_diverged = len(runs), sum(run.get("diverged_at") is not None for run in runs)
         values = tuple(claim.statistic.of(data).values())
         verdict, reason = _verdict(claim, values)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        values, verdict = (), "inconclusive"
+        low, middle, high = spread(interval([value for value in values if not math.isnan(value)]))
+    except Exception as error:  # of many types, whatever the data hold
         problem = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
         reason = str(error) if isinstance(error, NotInDataError) else problem
-    low, middle, high = spread(interval([value for value in values if not math.isnan(value)]))
-    return Judgement(values, middle, low, high, verdict, reason, len(runs), num_diverged)
+        return Judgement((), math.nan, math.nan, math.nan, "inconclusive", reason, num_runs, num_diverged)
+    return Judgement(values, middle, low, high, verdict, reason, num_runs, num_diverged)
 
 
 def interval(values: Sequence[float]) -> list[float]:

@@ -3,9 +3,13 @@
 import contextlib
 import json
 import math
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bnjax._host.output import one_line
 from bnjax.runs.json_files import finite
 from experiments._command import catalogue, cli, costs, packing
 from experiments._evidence.claim import Claim
@@ -60,6 +64,43 @@ def load(figures: Path, packed: Path | None = None) -> Report:
     return Report([_load_entry(figures, packed, name, problems) for name in catalogue.names()], problems)
 
 
+def showable(report: Report, show: Callable[[Entry], object]) -> Report:
+    """Let an experiment that cannot be shown count as not run, which becomes a problem; the others do not notice.
+
+    Args:
+        report: its list of problems grows.
+        show: writes an entry, or raises.
+    """
+    entries = []
+    for entry in report.entries:
+        try:
+            show(entry)
+        except Exception as error:  # of many types, whatever a data file holds
+            report.problems.append(f"{entry.stem}.json cannot be shown ({type(error).__name__}: {one_line(error)}).")
+            judged = tuple((claim, judge(claim, None)) for claim, _ in entry.judged)
+            entry = Entry(entry.name, entry.stem, None, None, "", None, judged)
+        entries.append(entry)
+    return Report(entries, report.problems)
+
+
+def png_size(picture: bytes) -> tuple[int, int] | None:
+    """Return width and height of a PNG, None if it is none, or not whole."""
+    place, size = len(_PNG), None
+    while picture.startswith(_PNG) and place + 12 <= len(picture):
+        length, kind = struct.unpack(">I4s", picture[place : place + 8])
+        end = place + 8 + length
+        if picture[end : end + 4] != struct.pack(">I", zlib.crc32(picture[place + 4 : end])):
+            return None
+        if (kind == b"IHDR") != (size is None):  # the first part, and no other
+            return None
+        if kind == b"IHDR":
+            size = struct.unpack(">II", picture[place + 8 : place + 16])
+        if kind == b"IEND":
+            return size
+        place = end + 4
+    return None
+
+
 def seeds(data: dict[str, Any]) -> str:
     """Write how many seeds there are, of each net where the configuration has several and they differ."""
     fields = costs.flatten(data["config"])
@@ -88,7 +129,7 @@ def _from_packed(packed: Path, name: str, problems: list[str]) -> dict[str, Any]
             except packing.MissingRunsError:
                 raise
             except ValueError as error:
-                problems.append(f"{name}: {_one_line(error)}")
+                problems.append(f"{name}: {one_line(error)}")
     return None
 
 
@@ -103,18 +144,24 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
         picture = cli.draw_data(catalogue.module(name), made)
     elif file.exists():
         try:
-            data = _check(read_data(file), name)
-        except (OSError, ValueError, RecursionError) as error:
-            problems.append(f"{file.name} cannot be read: {_one_line(error)}")
+            data = _check(read_data(file) if file.is_file() else None, name)
+        except (OSError, ValueError, RecursionError, MemoryError) as error:
+            problems.append(f"{file.name} cannot be read: {one_line(error)}")
     if data is not None and picture is None:
-        with contextlib.suppress(OSError):
-            picture = file.with_suffix(".png").read_bytes()
-        if picture is None or not picture.startswith(_PNG):
-            problems.append(f"{file.stem}.png, the picture of {file.name}, is not there or is not a PNG.")
+        drawn = file.with_suffix(".png")
+        with contextlib.suppress(OSError, MemoryError):
+            picture = drawn.read_bytes() if drawn.is_file() else None
+        if picture is None or png_size(picture) is None:
+            problems.append(f"{drawn.name}, the picture of {file.name}, is not there or is not a PNG.")
             picture = None
+    try:
+        scaled_down = _scaled_down(name, data)
+    except Exception as error:  # of many types, whatever the file holds
+        problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
+        data = picture = scaled_down = None
     judged = tuple((claim, judge(claim, data)) for claim in catalogue.claims_of(name))
     findings = _findings(name, file.name, data, problems)
-    return Entry(name, file.stem, data, picture, findings, _scaled_down(name, data), judged)
+    return Entry(name, file.stem, data, picture, findings, scaled_down, judged)
 
 
 def _check(data: Any, name: str) -> dict[str, Any]:
@@ -129,7 +176,11 @@ def _check(data: Any, name: str) -> dict[str, Any]:
         raise ValueError(f"it is the data of {data['experiment']!r}.")
     if not data["provenance"] or not all(isinstance(origin, dict) for origin in data["provenance"]):
         raise ValueError("its provenance is empty or of the wrong kind.")
-    if not math.isfinite(data["seconds"]):
+    try:
+        is_finite = math.isfinite(data["seconds"])
+    except OverflowError:  # a whole number beyond all that are floats
+        is_finite = False
+    if not is_finite:
         raise ValueError("its time is not finite.")
     return data
 
@@ -140,8 +191,8 @@ def _findings(name: str, file: str, data: dict[str, Any] | None, problems: list[
     if data is not None and find is not None:
         try:
             return str(find(data))
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            problems.append(f"{file}: its findings cannot be computed ({type(error).__name__}: {_one_line(error)}).")
+        except Exception as error:  # of many types, whatever the file holds
+            problems.append(f"{file}: its findings cannot be computed ({type(error).__name__}: {one_line(error)}).")
     return ""
 
 
@@ -161,8 +212,3 @@ def _words(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _one_line(error: Exception) -> str:
-    """Write an error on one line."""
-    return " ".join(str(error).split())

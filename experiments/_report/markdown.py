@@ -4,11 +4,12 @@ import math
 from pathlib import Path
 
 from bnjax._host.files import write_whole
+from bnjax._host.output import printable
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS, Judgement
 from experiments._report import words
-from experiments._report.load import Entry, Report
+from experiments._report.load import Entry, Report, showable
 
 BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "<!-- end of claims -->\n"
 
@@ -16,9 +17,10 @@ BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "
 def claim_table(report: Report) -> str:
     """Write, for each experiment that has been run, what was found, and a folded table with a row per claim.
 
-    A caveat follows what it is a caveat of.
+    A caveat follows what it is a caveat of. An experiment that cannot be written is added to the report's problems.
     """
-    return "\n".join(_experiment(entry) for entry in report.entries if entry.data and entry.judged)
+    shown = Report([entry for entry in report.entries if entry.data and entry.judged], report.problems)
+    return printable("\n".join(_experiment(entry) for entry in showable(shown, _experiment).entries if entry.data))
 
 
 def _experiment(entry: Entry) -> str:

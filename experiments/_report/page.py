@@ -2,24 +2,28 @@
 
 import base64
 import hashlib
-import struct
 from html import escape
 from pathlib import Path
 from string import Template
 
+from bnjax._host.output import printable
 from experiments._command import catalogue, costs
 from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS
-from experiments._report.load import Entry, Report, seeds
+from experiments._report.load import Entry, Report, png_size, seeds, showable
 from experiments._report.table import claim_table, tally, typeset
 
 _FOLDER = Path(__file__).parent
 
 
 def render(report: Report) -> str:
-    """Write the page; whatever comes from data or claims is escaped, and no script but the page's own can run."""
+    """Write the page; whatever comes from data or claims is escaped, and no script but the page's own can run.
+
+    An experiment that cannot be shown counts as not run, and is added to the report's problems.
+    """
+    report = showable(report, lambda entry: (_experiment(entry), claim_table([entry]), _foot([entry])))
     style, script = ((_FOLDER / name).read_text() for name in ("page.css", "page.js"))
-    return Template((_FOLDER / "page.html").read_text()).substitute(
+    page = Template((_FOLDER / "page.html").read_text()).substitute(
         style=style,
         style_hash=_hash(style),
         script=script,
@@ -33,6 +37,7 @@ def render(report: Report) -> str:
         experiments="\n".join(_experiment(entry) for entry in report.entries),
         foot=_foot(report.entries),
     )
+    return printable(page)
 
 
 def _hash(text: str) -> str:
@@ -83,7 +88,7 @@ def _figure(entry: Entry) -> str:
     """Show the picture, as a button that enlarges it."""
     if entry.picture is None:
         return '<p class="none">The picture is not there.</p>'
-    width, height = struct.unpack(">II", entry.picture[16:24])
+    width, height = png_size(entry.picture) or (0, 0)
     source = f"data:image/png;base64,{base64.b64encode(entry.picture).decode()}"
     alt = f"Figure: {escape(catalogue.title(entry.name))}"
     return (

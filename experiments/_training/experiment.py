@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from bnjax import train
+from bnjax._host.output import say
 from bnjax.runs import config_dict, folder_name, read_json, run_folder
 from experiments._config import Options, RunConfig
 from experiments._training.asked import Asked
@@ -85,7 +86,7 @@ def _folder(config: RunConfig, task: Task, results: Path, with_data: bool) -> Pa
             with contextlib.suppress(OSError, ValueError, TypeError):
                 if read_json(file) | {"data_digest": ""} == own:
                     line = f"{file.parent.name} holds runs of the same net on other data; {name} is trained on these."
-                    print(f"note: {line}", file=sys.stderr)
+                    say(f"note: {line}", sys.stderr)
     return run_folder(results, config.kind, identity)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from bnjax import sweep, train
+from bnjax._host.output import say
 from bnjax._host.processes import is_first, largest
 from bnjax.runs import check_no_link, folder_name, latest_step, lock, parse_lines, write_json
 from experiments._config import Options, RunConfig, change, duration
@@ -107,7 +108,7 @@ def train_nets(
         else:
             jobs.append(_make_job([*same, *later.get(folder, [])], packed.get(folder)))
     for line in _notes(jobs):
-        print(line, flush=True)
+        say(line)
     for job in jobs:
         _keep_asked(job)
     train_groups([_make_group(same) for same in _by_program(jobs)], options)

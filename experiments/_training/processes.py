@@ -4,6 +4,8 @@ import os
 import sys
 from typing import NoReturn
 
+from bnjax._host.output import unfailing
+
 
 class Elsewhere(Exception):  # noqa: N818  # not an error
     """What is left to do, the first process does."""
@@ -31,7 +33,7 @@ def leave(status: int) -> NoReturn:
     """End this process; where others wait for it, at once, which ends them too."""
     jax = sys.modules.get("jax")
     if jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            unfailing(stream).flush()
         os._exit(status)
     sys.exit(status)

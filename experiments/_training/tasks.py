@@ -10,7 +10,6 @@ import optax
 from jax.sharding import Mesh
 
 from bnjax import data, models, train
-from bnjax._host.digest import digest
 from bnjax._host.sharding import check_shares
 from experiments._config import DeepLinearRun, MLPRun, Optimizer, RunConfig, VGGRun, change
 from experiments._config.probes import CHOICES
@@ -42,7 +41,7 @@ class Task(NamedTuple):
 
     def digest(self) -> str:
         """Return the first digits of the SHA-256 of the data; of drawn data, of those of seed 0."""
-        return _digest(self.load)
+        return data.digest(self.load(0))[:16]
 
 
 @cache
@@ -134,9 +133,3 @@ def _draw_map(num_examples: int, width: int) -> Callable[[int], data.Dataset]:
         return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width)
 
     return draw
-
-
-@cache
-def _digest(load: Callable[[int], data.Dataset]) -> str:
-    """Take the digest of data, once."""
-    return digest(load(0))[:16]

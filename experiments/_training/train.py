@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from bnjax import sweep
+from bnjax._host.output import printable, unfailing
 from bnjax._host.processes import is_first
 from experiments._config import Options
 from experiments._training.errors import ConfigError
@@ -29,8 +31,8 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
         Elsewhere: in all but the first of several processes, once everything is trained.
     """
     total = sum(group.plan.num_steps * len(group.members) for group in groups)
-    options_of_bar = {"unit": "step", "delay": _QUIET_SECONDS, "dynamic_ncols": True, "smoothing": 0.05}
-    with tqdm(total=total, disable=not is_first(), **options_of_bar) as bar:
+    options_of_bar: dict[str, Any] = {"unit": "step", "delay": _QUIET_SECONDS, "dynamic_ncols": True, "smoothing": 0.05}
+    with tqdm(total=total, disable=not is_first(), file=unfailing(sys.stderr), **options_of_bar) as bar:
 
         def progress(num_steps: int, words: str) -> None:
             if words:
@@ -43,14 +45,19 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
                 way=_way(options),
                 parallel=options.parallel,
                 save_seconds=options.checkpoint_seconds,
-                report=tqdm.write,
-                warn=partial(tqdm.write, file=sys.stderr),
+                report=partial(_tell, sys.stdout),
+                warn=partial(_tell, sys.stderr),
                 progress=progress,
             )
         except sweep.RunError as error:
             raise ConfigError(str(error)) from error
     if not is_first():
         raise Elsewhere
+
+
+def _tell(stream: Any, line: str) -> None:
+    """Print a line above the bar; that it cannot be printed never matters."""
+    tqdm.write(printable(line), file=unfailing(stream))
 
 
 def shared_mesh(options: Options) -> Mesh | None:

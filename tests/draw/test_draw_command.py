@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from drawn import trajectory
 
@@ -71,6 +72,26 @@ def test_files_that_cannot_be_drawn_are_one_line(name, content, message, capsys,
     assert str(tmp_path / name) in errors
     assert message in errors
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_a_file_that_cannot_be_drawn_costs_its_own_picture(saved, capsys, tmp_path):
+    """The others are drawn, a plane without the axes that cannot be read after it; the exit status is 2."""
+    plane, axes = saved
+    axes.rename(tmp_path / "more.npz")
+    axes.write_text("no axes")
+    scan = np.load(plane)
+    np.savez(tmp_path / "misfit.npz", **{name: scan[name] for name in scan.files} | {"xs": np.ones(3, np.float32)})
+    names = ["\x1b[31m.npz", "misfit.npz", "plane.npz", "axes.npz", "more.npz"]
+    with pytest.raises(SystemExit) as stop:
+        command_line.main([str(tmp_path / name) for name in names])
+    printed, errors = capsys.readouterr()
+    assert (stop.value.code, printed) == (2, f"{plane.with_suffix('.png')}\n{tmp_path / 'more.png'}\n")
+    for line, words in zip(
+        errors.splitlines(), ("No such file", "shapes fit together", "axes.npz cannot be"), strict=True
+    ):
+        assert line.startswith("error: ")
+        assert words in line
+    assert "\x1b" not in errors
 
 
 def test_a_wrong_command_line_is_one_line(capsys):

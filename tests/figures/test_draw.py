@@ -1,7 +1,13 @@
 """`python -m experiments draw` draws results from their files."""
 
+import contextlib
+import json
+import warnings
+
+import numpy as np
 import pytest
 from drawn import trajectory
+from reporting import make_data
 
 from experiments import __main__ as command_line
 
@@ -44,6 +50,19 @@ def test_files_that_cannot_be_drawn_are_one_line(name, content, message, capsys,
     assert str(tmp_path / name) in errors
     assert message in errors
     assert list(tmp_path.iterdir()) == ([] if content is None else [tmp_path / name])
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e400", '"\\ud800"', "null", "[" * 300 + "]" * 300])
+def test_a_file_that_cannot_be_drawn_costs_its_own_picture(number, capsys, tmp_path):
+    """Whatever a number in it is; the file after it is drawn."""
+    text = json.dumps(make_data()).replace("[1, 2]", f"[1, {number}]")
+    (tmp_path / "landscape.json").write_text(text)
+    trajectory()[1].save(tmp_path / "axes.npz")
+    with contextlib.suppress(SystemExit), np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        command_line.main(["draw", str(tmp_path / "landscape.json"), str(tmp_path / "axes.npz")])
+    printed, errors = capsys.readouterr()
+    assert printed.endswith(f"{tmp_path / 'axes.png'}\n")
+    assert errors.count("\n") == errors.count("error: ") <= 1
 
 
 def test_drawing_needs_a_file(capsys):
