@@ -74,12 +74,17 @@ class ObjectiveInfo:
             of a data set depends on how it is cut into batches.
         num_examples: how many examples the loss averages over; 0 is unknown.
         cut: where batches differ in size, pairs (how many batches, of how many examples), the most frequent first; else empty.
+        precision: in which the probe that evaluated the loss took products that name none themselves: "default", "high",
+            "highest", or one of JAX's algorithms. A loss that no probe has evaluated is "unknown".
+        platform: where that was, "cpu", "gpu" or "tpu". On a CPU every precision is float32's.
     """
 
     statistics: str = "unknown"
     batch_size: int = 0
     num_examples: int = 0
     cut: Sequence[Sequence[int]] = ()
+    precision: str = "unknown"
+    platform: str = "unknown"
 
     def __post_init__(self):
         object.__setattr__(self, "cut", tuple(map(tuple, self.cut)))

@@ -13,12 +13,14 @@ from jax import Array
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
+from bnjax._host.precision import with_precision
 from bnjax.probes.paths import named_leaves
 from bnjax.types import Model, Rngs, Variables, training_flag
 
 Where = Literal["inputs", "outputs"]
 
 
+@with_precision
 def capture(
     model: Model | nn.Module | nnx.Module | Callable[..., Any],
     variables: Variables | PyTree,
@@ -28,6 +30,7 @@ def capture(
     where: Where = "outputs",
     train: bool = True,
     rngs: Rngs | None = None,
+    precision: str | None = None,
 ) -> dict[str, Array]:
     """Read the inputs or outputs of a model's layers, changing nothing; inside compiled code too.
 
@@ -43,6 +46,7 @@ def capture(
         where: "inputs", the first argument of each layer, or "outputs"; without meaning for a dictionary.
         train: with the batch's own statistics, or the running ones. They stay as they were. A function is not told.
         rngs: keys of random layers, such as {"dropout": key}; nnx modules have their own.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         Activations by name, in the order of `layers`, features last as a layer has them. (JAX sorts the names of what compiled
