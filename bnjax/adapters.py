@@ -1,6 +1,5 @@
 """A `Model`, a pair of pure functions, from a Flax module, linen or nnx."""
 
-import inspect
 from typing import Any
 
 from flax import linen as nn
@@ -8,47 +7,76 @@ from flax import nnx
 from jax import Array
 from jaxtyping import PyTree
 
-from bnjax.types import Model, Rngs, Variables, training_flag
+from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
 
-def from_linen(module: nn.Module) -> Model:
-    """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`.
+def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
+    """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
 
     The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered.
 
     Args:
-        module: any linen module; `train` goes to those whose call takes it.
+        module: any linen module; without `call`, `train` goes to those whose call takes it.
+        call: runs the module, `call(module, x, train)`, where its flag of training has another name, or is an attribute:
+            `lambda module, x, train: module.clone(parent=module.scope, train=train)(x)`.
+        frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
+            it was not told to train.
 
     Returns:
         Model whose `apply` hands `rngs` (such as {"dropout": key}) to the module.
 
     Raises:
-        ValueError: if the module's call has its flag of training under another name.
+        ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
+            moves no statistic.
+
+    Example:
+        >>> import jax
+        >>> from flax import linen as nn
+        >>> from bnjax import adapters
+        >>> class Net(nn.Module):
+        ...     @nn.compact
+        ...     def __call__(self, x, is_training=False):
+        ...         return nn.BatchNorm(use_running_average=not is_training)(nn.Dense(2)(x))
+        >>> model = adapters.from_linen(Net(), lambda module, x, train: module(x, is_training=train))
+        >>> x = jax.random.normal(jax.random.key(0), (8, 3))
+        >>> outputs, batch_stats = model.apply(model.init(jax.random.key(1), x), x, train=True)
+        >>> print(outputs.shape, sorted(batch_stats["BatchNorm_0"]))
+        (8, 2) ['mean', 'var']
     """
-    _check_flag(module)
+    if call is None:
+        check_flag(module)
 
     def init(key: Array, x: Array) -> Variables:
-        variables = module.init(key, x, **training_flag(module, False))
+        args, options = linen_arguments(module, call, x, False)
+        variables = module.init(key, *args, **options)
         return Variables(variables.get("params", {}), variables.get("batch_stats", {}))
 
     def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
         collections = {"params": variables.params, "batch_stats": variables.batch_stats}
         mutable = ["batch_stats"] if train else []
-        outputs, changed = module.apply(collections, x, rngs=rngs, mutable=mutable, **training_flag(module, train))
-        return outputs, changed.get("batch_stats", variables.batch_stats)
+        args, options = linen_arguments(module, call, x, train)
+        outputs, changed = module.apply(collections, *args, rngs=rngs, mutable=mutable, **options)
+        batch_stats = changed.get("batch_stats", variables.batch_stats)
+        if train and not frozen:
+            check_moved(module, variables.batch_stats, batch_stats)
+        return outputs, batch_stats
 
     return Model(init, apply)
 
 
-def from_nnx(module: nnx.Module) -> Model:
-    """Make a Model from a constructed nnx module that is called as `module(x)` or `module(x, train=...)`.
+def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
+    """Make a Model from a constructed nnx module that is called as `module(x)` or `module(x, train=...)`, or as `call` says.
 
     The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
     in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
     itself never changes.
 
     Args:
-        module: any nnx module; `train` goes to those whose call takes it.
+        module: any nnx module; without `call`, `train` goes to those whose call takes it.
+        call: runs the module, `call(module, x, train)`, where its flag of training has another name:
+            `lambda module, x, train: module(x, is_training=train)`.
+        frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
+            it was not told to train.
 
     Returns:
         Model whose `init` gives the module's own variables, whatever the key, and whose `apply` seeds the streams that `rngs`
@@ -56,9 +84,11 @@ def from_nnx(module: nnx.Module) -> Model:
         on from where they are in the module, the same at every call.
 
     Raises:
-        ValueError: if the module's call has its flag of training under another name.
+        ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
+            moves no statistic.
     """
-    _check_flag(module)
+    if call is None:
+        check_flag(module)
     graphs = {}
     for train in (True, False):
         copy = nnx.clone(module)
@@ -77,28 +107,13 @@ def from_nnx(module: nnx.Module) -> Model:
         if rngs:
             reseed: Any = nnx.reseed
             reseed(merged, **{"default": next(iter(rngs.values())), **rngs})
-        outputs = merged(x, **training_flag(module, train))
+        outputs = merged(x, **training_flag(module, train)) if call is None else call(merged, x, train)
         changed = nnx.to_pure_dict(nnx.state(merged, nnx.BatchStat)) if train else variables.batch_stats
+        if train and not frozen:
+            check_moved(module, variables.batch_stats, changed)
         return outputs, changed
 
     return Model(init, apply)
-
-
-def _check_flag(module: Any) -> None:
-    """Raise where a call's flag of training has another name than `train`: what it says in training cannot be guessed."""
-    parameters = inspect.signature(module).parameters
-    if "train" in parameters:
-        return
-    if isinstance(module, nn.Sequential | nnx.Sequential):
-        for layer in module.layers[:1]:
-            _check_flag(layer)
-    for name in ("training", "is_training", "deterministic", "use_running_average"):
-        # NOTE: by default Flax's own layers take None, and do as their attribute says.
-        if name in parameters and parameters[name].default is not None:
-            raise ValueError(
-                f"module must call its flag of training train, got {type(module).__name__} with {name}: rename it, or "
-                "write the model as a pair of functions (init, apply)."
-            )
 
 
 def _with_values(state: Any, values: PyTree[Array]) -> Any:

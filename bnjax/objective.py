@@ -110,7 +110,8 @@ def make_loss_fn(
         loss: name of a loss in `losses`.
         statistics: "batch" normalises with the batch's own statistics at every point, "running" with `batch_stats`, and
             "recalibrated" with the statistics of all the data, pooled over its batches again at every point, as
-            `norms.recalibrate` does; derivatives pass through them.
+            `norms.recalibrate` does; derivatives pass through them. The loss is NaN where that function raises because of the
+            statistics' values.
         rngs: keys for random layers, such as {"dropout": key}; the same at every point, so that the loss is a function.
         l2: strength of the L2 penalty, for landscapes of the total loss.
 
@@ -119,7 +120,8 @@ def make_loss_fn(
 
     Raises:
         ValueError: if `loss` or `statistics` is unknown, `model` is no pair of functions, or `batch` is no Batch, has no
-            example, or has not a label for each; when it is called, if labels and outputs have shapes that do not fit.
+            example, or has not a label for each; when it is called, if labels and outputs have shapes that do not fit, or
+            statistics cannot be "recalibrated", or not with a derivative, because of the model's normaliser.
     """
     get_loss(loss)
     if statistics not in get_args(Statistics):

@@ -1,6 +1,7 @@
 """The words that everything else here is written in: variables, models, batches and loss functions."""
 
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ from jaxtyping import Float, Int, PyTree
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
 Rngs = dict[str, Array]
+Call = Callable[[Any, Any, bool], Any]  # runs a Flax module: (module, x, train) to outputs
 Number = float | Float[Array, ""]  # which a grid of runs may trace
 
 
@@ -74,12 +76,17 @@ class ObjectiveInfo:
             of a data set depends on how it is cut into batches.
         num_examples: how many examples the loss averages over; 0 is unknown.
         cut: where batches differ in size, pairs (how many batches, of how many examples), the most frequent first; else empty.
+        precision: in which the probe that evaluated the loss took products that name none themselves: "default", "high",
+            "highest", or one of JAX's algorithms. A loss that no probe has evaluated is "unknown".
+        platform: where that was, "cpu", "gpu" or "tpu". On a CPU every precision is float32's.
     """
 
     statistics: str = "unknown"
     batch_size: int = 0
     num_examples: int = 0
     cut: Sequence[Sequence[int]] = ()
+    precision: str = "unknown"
+    platform: str = "unknown"
 
     def __post_init__(self):
         object.__setattr__(self, "cut", tuple(map(tuple, self.cut)))
@@ -99,3 +106,44 @@ def training_flag(module: Any, train: bool) -> dict[str, Any]:
         return training_flag(module.layers[0], train) if module.layers else {}
     takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     return {"train": train} if takes_all and isinstance(module, nn.Module) else {}
+
+
+def linen_arguments(
+    module: nn.Module, call: Call | None, x: PyTree, train: bool
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return with which arguments and options a linen module is initialised or applied, as it is or by a call."""
+    return ((x,), training_flag(module, train)) if call is None else ((x, train), {"method": call})
+
+
+def check_flag(module: Any) -> None:
+    """Raise where a call's flag of training has another name than `train`: what it says in training cannot be guessed."""
+    parameters = inspect.signature(module).parameters
+    if "train" in parameters:
+        return
+    if isinstance(module, nn.Sequential | nnx.Sequential):
+        for layer in module.layers[:1]:
+            check_flag(layer)
+    values = {
+        "training": "train",
+        "is_training": "train",
+        "deterministic": "not train",
+        "use_running_average": "not train",
+    }
+    for name, value in values.items():
+        # NOTE: by default Flax's own layers take None, and do as their attribute says.
+        if name in parameters and parameters[name].default is not None:
+            raise ValueError(
+                f"module must call its flag of training train, got {type(module).__name__} with {name}: give "
+                f"call=lambda module, x, train: module(x, {name}={value})."
+            )
+
+
+def check_moved(module: Any, old: PyTree[Array], new: PyTree[Array], otherwise: str = "frozen=True") -> None:
+    """Raise where training has given back every statistic as the same object: the module was not told to train."""
+    before, after = jax.tree.leaves(old), jax.tree.leaves(new)
+    if before and len(before) == len(after) and all(map(operator.is_, before, after)):
+        raise ValueError(
+            f"module must move its statistics in training, got {type(module).__name__}, which gives all of them back as they "
+            "were: give call=lambda module, x, train: ..., which hands train to the module's own flag, or "
+            f"{otherwise} where no statistic is to move."
+        )

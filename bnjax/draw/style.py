@@ -102,7 +102,10 @@ def describe_objective(info: ObjectiveInfo) -> str:
     }
     examples = f"{info.num_examples:,} examples" if info.num_examples else ""
     batches = f"in batches of {info.batch_size:,}" if 0 < info.batch_size < info.num_examples else ""
-    words = (" ".join(filter(None, (examples, batches))), statistics.get(info.statistics, ""))
+    # On a CPU no precision of products makes a difference.
+    rounds = info.platform not in ("cpu", "unknown") and info.precision != "highest"
+    products = f"products in {info.precision} precision on a {info.platform.upper()}" if rounds else ""
+    words = (" ".join(filter(None, (examples, batches))), statistics.get(info.statistics, ""), products)
     return ", ".join(filter(None, words))
 
 

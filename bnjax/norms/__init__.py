@@ -9,6 +9,7 @@ examples    layer, instance and group norm, whose statistics belong to one examp
 statistics  moments of a batch, and running statistics that follow them
 features    which axes hold features, and what fits them
 population  running statistics recomputed from data, for any model
+updates     how the running statistics of any normaliser move
 fold        batch norm in evaluation as part of the weights before it
 """
 

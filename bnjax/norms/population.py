@@ -13,9 +13,9 @@ from jaxtyping import PyTree
 
 from bnjax._host.progress import track
 from bnjax.norms.statistics import batch_statistics_only, no_statistic
+from bnjax.norms.updates import Path, Shares, find_shares, find_stopped, floats_of, named, updated
 from bnjax.types import Batch, Model, Rngs, Variables
 
-Path = tuple[str, ...]
 # For each leaf, how many examples stand behind each entry, and their statistic.
 _Pool = dict[Path, tuple[Any, Any]]
 
@@ -42,7 +42,8 @@ def recalibrate(
     their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99. Of a layer
     that is called several times, bnjax's norms record the last call.
 
-    The model is applied once per batch, and twice more to the first one, which tells what is frozen and what momenta are.
+    The model is applied once per batch, and with normalisers other than bnjax's five times more to the first one, which tells
+    what is frozen and what momenta are.
 
     Args:
         model: pure functions; statistics may have any structure, those of a layer being leaves named mean and var.
@@ -55,23 +56,27 @@ def recalibrate(
         Variables with the same parameters and new batch_stats. What no batch changes (a counter, a frozen layer) is kept.
 
     Raises:
-        ValueError: if there is no batch, it is none, or this is called inside compiled code.
+        ValueError: if there is no batch, it is none, this is called inside compiled code, the model moves no statistic, or one
+            that evaluation depends on cannot be recovered: it is no average, it is corrected by a counter, or its type has
+            too few digits for its momentum.
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(variables)):
         raise ValueError("recalibrate must be called outside of compiled code, got traced variables.")
     if hasattr(batches, "shape") or isinstance(batches, Batch):
         raise ValueError(f"batches must be an iterable of arrays or Batches, got a single {type(batches).__name__}.")
-    old, treedef = _named(variables.batch_stats)
+    old, treedef = named(variables.batch_stats)
     total: _Pool = {}
-    kept = None
+    kept, is_pending = None, True
     for number, batch in enumerate(track(batches, "statistics", show=show_progress)):
         inputs = batch.inputs if isinstance(batch, Batch) else batch
         if not hasattr(inputs, "shape"):
             raise ValueError(f"batches must hold arrays or Batches, got {type(batch).__name__}.")
         x = jnp.asarray(inputs)
         keys = None if rngs is None else {name: jax.random.fold_in(key, number) for name, key in rngs.items()}
-        if kept is None:
-            kept = _find_kept_compiled(model, *variables, x, keys)
+        if is_pending:
+            shares = _find_shares_compiled(model, *variables, x, keys)
+            kept = _recovered(shares, kept)
+            is_pending = any(bool(leaf.any()) for leaf in shares.is_pending.values())
         total = _merge(total, jax.device_get(_measure_compiled(model, *variables, kept, x, keys)), np)
     if old and not total:
         raise ValueError("batches must hold at least one batch, got none.")
@@ -89,12 +94,18 @@ def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array
         rngs: keys of random layers, the same for all batches.
 
     Returns:
-        New batch_stats.
+        New batch_stats. NaN where `recalibrate` raises, because of values or because the first batch, which tells what momenta
+        are, moves nothing.
+
+    Raises:
+        ValueError: if the model moves no statistic, or one is corrected by a counter; where a derivative is taken, if a
+            normaliser stops it.
     """
-    old, treedef = _named(variables.batch_stats)
-    kept = _find_kept(model, *variables, groups[0][0], rngs)
+    old, treedef = named(variables.batch_stats)
+    shares = find_shares(model, *variables, groups[0][0], rngs)
+    kept = {path: _unless(shares, path, share) for path, share in shares.kept.items()}
     measure = partial(_measure, model, *variables, kept, rngs=rngs, differentiable=True)
-    total: _Pool = {path: (jnp.zeros_like(leaf), jnp.zeros_like(leaf)) for path, leaf in _floats(old).items()}
+    total: _Pool = {path: (jnp.zeros_like(leaf), jnp.zeros_like(leaf)) for path, leaf in floats_of(old).items()}
     for group in groups:
 
         def step(total: _Pool, x: Array) -> tuple[_Pool, None]:
@@ -102,56 +113,42 @@ def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array
 
         # The backward pass keeps one batch's activations at a time.
         total = step(total, group[0])[0] if len(group) == 1 else jax.lax.scan(jax.checkpoint(step), total, group)[0]
-    new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
-    return treedef.unflatten(new)
+    new = {path: _replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()}
+    for path in find_stopped(model, *variables, groups[0][0], rngs):
+        new[path] = _underivable(new[path], variables.params, "/".join(path))
+    return treedef.unflatten(list(new.values()))
 
 
-def _named(batch_stats: PyTree[Array]) -> tuple[dict[Path, Array], Any]:
-    """List statistics by path, in their order."""
-    flat, treedef = jax.tree_util.tree_flatten_with_path(batch_stats)
-    leaves = {tuple(map(_key_name, path)): jnp.asarray(leaf) for path, leaf in flat}
-    return leaves, treedef
+def _recovered(shares: Shares, before: dict[Path, Array] | None) -> dict[Path, Array]:
+    """Return what is kept, as far as this batch and those before it show; raise where a statistic cannot be recovered."""
+    for path, is_refused in shares.is_refused.items():
+        if is_refused:
+            raise ValueError(
+                f"batch_stats must be averages for recalibration, keep * old + (1 - keep) * the batch's own after an "
+                f"update, but {'/'.join(path)} is none to the digits that its type has: use a norm of bnjax."
+            )
+    return shares.kept if before is None else jax.tree.map(jnp.minimum, before, shares.kept)
 
 
-def _floats(leaves: dict[Path, Array]) -> dict[Path, Array]:
-    """Take the statistics, without counters."""
-    return {path: leaf for path, leaf in leaves.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)}
+def _unless(shares: Shares, path: Path, share: Array) -> Array:
+    """Set to NaN what is kept where that is not known."""
+    is_unknown = shares.is_refused.get(path, False) | shares.is_pending.get(path, False)
+    return jnp.where(is_unknown, jnp.nan, share)
 
 
-def _key_name(key: Any) -> str:
-    """Name one step of a path through a pytree."""
-    return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _underivable(statistic: Array, params: PyTree[Array], path: str) -> Array:
+    """Give a statistic that depends on the parameters, but whose derivative is stopped."""
+    return statistic
 
 
-def _updated(
-    model: Model,
-    params: PyTree[Array],
-    batch_stats: PyTree[Array],
-    x: Array,
-    rngs: Rngs | None,
-    floats: dict[Path, Array],
-) -> dict[Path, Array]:
-    """Return the float leaves after one update, from `floats` in their place."""
-    old, treedef = _named(batch_stats)
-    stats = treedef.unflatten([floats.get(path, old[path]) for path in old])
-    _, new = model.apply(Variables(params, stats), x, train=True, rngs=rngs)
-    return {path: leaf for path, leaf in zip(old, jax.tree.leaves(new), strict=True) if path in floats}
-
-
-def _find_kept(
-    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None
-) -> dict[Path, Array]:
-    """Return, for each float leaf, the share of it that an update keeps: 1 where nothing is measured."""
-    floats = _floats(_named(batch_stats)[0])
-    update = partial(_updated, model, jax.lax.stop_gradient(params), batch_stats, x, rngs)
-    with batch_statistics_only("stopped"):
-        # A layer in evaluation gives back what it was given, whatever that is.
-        shifted = {path: leaf + 0.6 * (1 + jnp.abs(leaf)) for path, leaf in floats.items()}
-        is_frozen = {path: jnp.all(leaf == shifted[path]) for path, leaf in update(shifted).items()}
-        # It must not pass its tangent on to the layers behind it.
-        tangents = {path: jnp.where(is_frozen[path], 0, jnp.ones_like(leaf)) for path, leaf in floats.items()}
-        _, kept = jax.jvp(update, (floats,), (tangents,))
-    return {path: jnp.where(is_frozen[path], 1, share) for path, share in kept.items()}
+@_underivable.defjvp
+def _raise_underivable(path: str, _primals: Any, _tangents: Any) -> Any:
+    """Raise where a derivative is taken."""
+    raise ValueError(
+        "statistics must not be 'recalibrated' where a derivative is taken and a normaliser stops that of its statistics, "
+        f"as it does at {path}: use bnjax's norm of the same name, or statistics='batch'."
+    )
 
 
 def _measure(
@@ -167,10 +164,10 @@ def _measure(
     # new = kept * old + (1 - kept) * batch, here with next to nothing as old, else the first term would drown the second
     start = {
         path: jnp.where((kept[path] > 0) & (kept[path] < 1), no_statistic(leaf.dtype), leaf)
-        for path, leaf in _floats(_named(batch_stats)[0]).items()
+        for path, leaf in floats_of(named(batch_stats)[0]).items()
     }
     with batch_statistics_only("differentiable" if differentiable else "stopped"):
-        new = _updated(model, params, batch_stats, x, rngs, start)
+        new = updated(model, params, batch_stats, x, rngs, start)
     measured = {}
     for path, leaf in new.items():
         is_measured = (kept[path] != 1) & (leaf != no_statistic(leaf.dtype))
@@ -178,7 +175,7 @@ def _measure(
     return measured
 
 
-_find_kept_compiled = jax.jit(_find_kept, static_argnames="model")
+_find_shares_compiled = jax.jit(find_shares, static_argnames="model")
 _measure_compiled = jax.jit(_measure, static_argnames="model")
 
 

@@ -216,13 +216,13 @@ def update_stats(
     mode = batch_statistics_only.value
     if unbiased_running_var and not mode:
         var = var * (num_valid / jnp.maximum(num_valid - 1, 1))
-    momentum = 0.0 if mode else momentum
     is_empty = jnp.broadcast_to(num_valid == 0, mean.shape)
 
     def moved(running: Array, batch: Array) -> Array:
         batch = batch if mode == "differentiable" else lax.stop_gradient(batch)
         batch = batch.reshape(running.shape)
-        new = momentum * running + (1 - momentum) * batch
+        # NOTE: what only the batch says depends on nothing else, by which `updates.find_shares` knows it.
+        new = batch if mode else momentum * running + (1 - momentum) * batch
         stay = no_statistic(running.dtype) if mode else running
         return jnp.where(is_empty.reshape(running.shape), stay, new).astype(running.dtype)
 

@@ -216,7 +216,8 @@ def wasserstein_distance(
     # Jumps of both quantile functions, in units of 1 / (len(x) len(y)), so that they are integers.
     jumps = np.union1d(np.arange(len(x) + 1) * len(y), np.arange(len(y) + 1) * len(x))
     weights = jnp.asarray(np.diff(jumps) / (len(x) * len(y)), x.dtype)
-    distance = weights @ jnp.abs(x[jumps[:-1] // len(y)] - y[jumps[:-1] // len(x)])
+    gaps = jnp.abs(x[jumps[:-1] // len(y)] - y[jumps[:-1] // len(x)])
+    distance = jnp.matmul(weights, gaps, precision="highest")
     return ratio(distance, jnp.sqrt((jnp.var(x, axis=0) + jnp.var(y, axis=0)) / 2)) if relative else distance
 
 

@@ -13,12 +13,14 @@ from jax import Array
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
+from bnjax._host.precision import with_precision
 from bnjax.probes.paths import named_leaves
-from bnjax.types import Model, Rngs, Variables, training_flag
+from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
 Where = Literal["inputs", "outputs"]
 
 
+@with_precision
 def capture(
     model: Model | nn.Module | nnx.Module | Callable[..., Any],
     variables: Variables | PyTree,
@@ -28,6 +30,8 @@ def capture(
     where: Where = "outputs",
     train: bool = True,
     rngs: Rngs | None = None,
+    call: Call | None = None,
+    precision: str | None = None,
 ) -> dict[str, Array]:
     """Read the inputs or outputs of a model's layers, changing nothing; inside compiled code too.
 
@@ -43,6 +47,8 @@ def capture(
         where: "inputs", the first argument of each layer, or "outputs"; without meaning for a dictionary.
         train: with the batch's own statistics, or the running ones. They stay as they were. A function is not told.
         rngs: keys of random layers, such as {"dropout": key}; nnx modules have their own.
+        call: runs a module, `call(module, x, train)`, as in `adapters.from_linen`; a Model has its own.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         Activations by name, in the order of `layers`, features last as a layer has them. (JAX sorts the names of what compiled
@@ -50,17 +56,20 @@ def capture(
 
     Raises:
         ValueError: if `where` or a layer is unknown, or a layer's value cannot be read: it is not one array, or the layer runs
-            inside a JAX transformation such as `nn.scan` or `nn.remat`.
+            inside a JAX transformation such as `nn.scan` or `nn.remat`; or if a module's flag of training has another name,
+            or, in training, it moves no statistic.
     """
     if where not in get_args(Where):
         raise ValueError(f"where must be one of {', '.join(get_args(Where))}, got {where!r}.")
+    if isinstance(model, nn.Module | nnx.Module) and call is None:
+        check_flag(model)
     recorder = _Recorder(where)
     if isinstance(model, nnx.Module):
-        _run_nnx(model, variables, inputs, train, recorder)
+        _run_nnx(model, variables, inputs, train, call, recorder)
         found = recorder.found
     else:
         with nn.intercept_methods(recorder.intercept):
-            returned = _run(model, variables, inputs, train, rngs)
+            returned = _run(model, variables, inputs, train, rngs, call)
         is_function = not isinstance(model, Model | nn.Module)
         found = named_leaves(dict(returned)) if is_function and isinstance(returned, Mapping) else recorder.found
     if not found:
@@ -122,7 +131,14 @@ def _recording(cls: type[nnx.Module]) -> type[nnx.Module]:
     return new_class(cls.__name__, (cls,), exec_body=lambda body: body.update(__call__=call, __module__=cls.__module__))
 
 
-def _run_nnx(module: nnx.Module, variables: Variables | None, inputs: PyTree, train: bool, recorder: _Recorder) -> None:
+def _run_nnx(
+    module: nnx.Module,
+    variables: Variables | None,
+    inputs: PyTree,
+    train: bool,
+    call: Call | None,
+    recorder: _Recorder,
+) -> None:
     """Run a copy of an nnx module whose layers are recorded."""
     copy = nnx.clone(module)
     for state in variables or ():
@@ -132,22 +148,31 @@ def _run_nnx(module: nnx.Module, variables: Variables | None, inputs: PyTree, tr
     for name, layer in modules.items():
         recorder.names[id(layer)] = name
         layer.__class__ = _recording(type(layer))
+    before = nnx.to_pure_dict(nnx.state(copy, nnx.BatchStat))
     token = _active.set(recorder)
     try:
-        copy(inputs, **training_flag(module, train))
+        _ = copy(inputs, **training_flag(module, train)) if call is None else call(copy, inputs, train)
     finally:
         _active.reset(token)
+    if train:
+        check_moved(module, before, nnx.to_pure_dict(nnx.state(copy, nnx.BatchStat)), "train=False")
 
 
-def _run(model: Any, variables: Variables | PyTree, inputs: PyTree, train: bool, rngs: Rngs | None) -> Any:
+def _run(
+    model: Any, variables: Variables | PyTree, inputs: PyTree, train: bool, rngs: Rngs | None, call: Call | None
+) -> Any:
     """Run a Model, a linen module or a function; new statistics are dropped."""
     if isinstance(model, Model):
         return model.apply(variables, inputs, train=train, rngs=rngs)
     if not isinstance(model, nn.Module):
         return model(variables, inputs)
     collections = variables._asdict() if isinstance(variables, Variables) else variables
-    mutable = ["batch_stats"] if train else False
-    return model.apply(collections, inputs, rngs=rngs, mutable=mutable, **training_flag(model, train))
+    mutable = ["batch_stats"] if train else []
+    args, options = linen_arguments(model, call, inputs, train)
+    outputs, changed = model.apply(collections, *args, rngs=rngs, mutable=mutable, **options)
+    if train:
+        check_moved(model, collections.get("batch_stats"), changed.get("batch_stats"), "train=False")
+    return outputs
 
 
 def _find(found: Mapping[str, Any], name: str) -> Array:

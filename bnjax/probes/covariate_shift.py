@@ -11,11 +11,12 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host import trees
+from bnjax._host.precision import with_precision
 from bnjax._host.trees import leaf_dots, ratio
 from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
-from bnjax.probes.points import compiled, scalar_loss
+from bnjax.probes.points import compiled, probed_info, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
-from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
 @register
@@ -31,7 +32,8 @@ class CovariateShift(NamedTuple):
         gradient_norm: |G|.
         first_order: the limit of `difference` for small updates, |sum over earlier layers of H_ij u_j|, which in nets with
             ReLU a training step is far from; NaN where not asked for.
-        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
+        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function; and in which
+            precision it was evaluated.
     """
 
     layers: LayerNames
@@ -56,6 +58,7 @@ class CovariateShift(NamedTuple):
         return load_result(cls, path)
 
 
+@with_precision
 def covariate_shift(
     loss_fn: LossFn,
     params: Params,
@@ -66,6 +69,7 @@ def covariate_shift(
     moved: str | None = None,
     compared: str | None = None,
     first_order: bool = False,
+    precision: str | None = None,
 ) -> CovariateShift:
     """Measure internal covariate shift as the change of each layer's gradient by the step of the layers before it.
 
@@ -93,6 +97,7 @@ def covariate_shift(
             the kinks of ReLU and max-pooling, where gradients jump: in such nets the prediction is no approximation at the
             step sizes of training, but holds only for updates that cross no kink, orders of magnitude smaller. There it
             checks a measurement; it does not replace one.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         CovariateShift, of the layers in `of`, in its order.
@@ -113,7 +118,7 @@ def covariate_shift(
         first_order,
     )
     difference, cosine, norm, prediction = compiled(_measure, loss_fn, plan=plan)(params, update)
-    return CovariateShift(measured, difference, cosine, norm, prediction, objective_info(loss_fn))
+    return CovariateShift(measured, difference, cosine, norm, prediction, probed_info(loss_fn, params))
 
 
 class _Plan(NamedTuple):

@@ -18,17 +18,19 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax._host.precision import with_precision
 from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
 from bnjax.probes.lanczos import Which, eigenpairs, norm, quadrature
-from bnjax.probes.points import compiled
+from bnjax.probes.points import compiled, probed_info
 from bnjax.probes.results import Word, band
 from bnjax.probes.spectra import EigenPairs as EigenPairs
 from bnjax.probes.spectra import SpectralDensity as SpectralDensity
 from bnjax.probes.spectra import Trace as Trace
-from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
+@with_precision
 def top_eigenpairs(
     loss_fn: LossFn,
     params: Params,
@@ -40,6 +42,7 @@ def top_eigenpairs(
     max_matvecs: int = 300,
     basis_size: int | None = None,
     pattern: str | None = None,
+    precision: str | None = None,
 ) -> EigenPairs:
     """Find extreme eigenvalues and eigenvectors of the Hessian, with residuals.
 
@@ -62,6 +65,7 @@ def top_eigenpairs(
         max_matvecs: limit of Hessian products, without one more per pair for its residual.
         basis_size: vectors in memory; None is 2 num + 1, but at least 20. More of them need fewer products.
         pattern: regular expression for the paths of the parameters to restrict H to; None is all.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         EigenPairs.
@@ -83,11 +87,20 @@ def top_eigenpairs(
     options = {"num": num, "which": which, "basis_size": min(size, max_matvecs, dimension), "max_matvecs": max_matvecs}
     find = compiled(_top_eigenpairs, loss_fn, pattern=pattern, **options)
     values, vectors, residuals, converged, count = find(params, key, jnp.asarray(tolerance, jnp.float32))
-    provenance = _provenance(loss_fn, pattern, key)
+    provenance = _provenance(loss_fn, params, pattern, key)
     return EigenPairs(values, vectors, residuals, converged, count, dimension, Word(which), *provenance)
 
 
-def trace(loss_fn: LossFn, params: Params, *, key: Array, num_probes: int = 32, pattern: str | None = None) -> Trace:
+@with_precision
+def trace(
+    loss_fn: LossFn,
+    params: Params,
+    *,
+    key: Array,
+    num_probes: int = 32,
+    pattern: str | None = None,
+    precision: str | None = None,
+) -> Trace:
     """Estimate the trace of the Hessian, with its standard error.
 
         trace = mean over probes of vᵀHv, v with entries +1 or -1
@@ -101,6 +114,7 @@ def trace(loss_fn: LossFn, params: Params, *, key: Array, num_probes: int = 32, 
         key: PRNG key of the probes.
         num_probes: how many, one Hessian product each.
         pattern: regular expression for the paths of the parameters to restrict H to; None is all.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         Trace.
@@ -112,9 +126,10 @@ def trace(loss_fn: LossFn, params: Params, *, key: Array, num_probes: int = 32, 
     _check_counts(num_probes=num_probes)
     samples = compiled(_trace_samples, loss_fn, num_probes=num_probes, pattern=pattern)(params, key)
     summary = band(samples)
-    return Trace(summary.mean, summary.standard_error, samples, dimension, *_provenance(loss_fn, pattern, key))
+    return Trace(summary.mean, summary.standard_error, samples, dimension, *_provenance(loss_fn, params, pattern, key))
 
 
+@with_precision
 def spectral_density(
     loss_fn: LossFn,
     params: Params,
@@ -126,6 +141,7 @@ def spectral_density(
     num_points: int = 1024,
     width: float | None = None,
     pattern: str | None = None,
+    precision: str | None = None,
 ) -> SpectralDensity:
     """Estimate the density of the Hessian's eigenvalues by stochastic Lanczos quadrature.
 
@@ -148,6 +164,7 @@ def spectral_density(
         width: standard deviation of the smoothing; None is 1 % of the largest |node|, or 0.01 where all are 0. A grid whose
             steps are larger than this misses peaks.
         pattern: regular expression for the paths of the parameters to restrict H to; None is all.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         SpectralDensity.
@@ -163,7 +180,7 @@ def spectral_density(
     estimate = compiled(_spectral_density, loss_fn, pattern=pattern, **options)
     given = None if grid is None else jnp.asarray(grid)
     points, density, error, deviation, nodes, weights = estimate(params, key, given, width)
-    provenance = _provenance(loss_fn, pattern, key)
+    provenance = _provenance(loss_fn, params, pattern, key)
     return SpectralDensity(points, density, error, deviation, nodes, weights, dimension, *provenance)
 
 
@@ -240,9 +257,11 @@ def _smooth(nodes: Array, weights: Array, grid: Array, width: Array) -> Float[Ar
     return jnp.sum(weights[None] * jnp.exp(-0.5 * distances**2), axis=1) / (width * math.sqrt(2 * math.pi))
 
 
-def _provenance(loss_fn: LossFn, pattern: str | None, key: Array) -> tuple[str | None, Array, ObjectiveInfo]:
+def _provenance(
+    loss_fn: LossFn, params: Params, pattern: str | None, key: Array
+) -> tuple[str | None, Array, ObjectiveInfo]:
     """Return the last fields of every result."""
-    return None if pattern is None else Word(pattern), jax.random.key_data(key), objective_info(loss_fn)
+    return None if pattern is None else Word(pattern), jax.random.key_data(key), probed_info(loss_fn, params)
 
 
 def _dimension(params: Params, pattern: str | None) -> int:

@@ -12,6 +12,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.precision import with_precision
 from bnjax._host.trees import as_float
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import compiled, scalar_loss
@@ -21,8 +22,9 @@ from bnjax.types import LossFn, Params
 Vectors = Literal["ignore", "match"]
 
 
-def gradient(loss_fn: LossFn, params: Params) -> Params:
-    """Compute minus the gradient, the way that steepest descent goes.
+@with_precision
+def gradient(loss_fn: LossFn, params: Params, *, precision: str | None = None) -> Params:
+    """Compute minus the gradient, the way that steepest descent goes; products as in `evaluate_points`.
 
     Raises:
         ValueError: if the loss is not a floating-point scalar, or a parameter is not floating-point.

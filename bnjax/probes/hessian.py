@@ -9,6 +9,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
+from bnjax._host.precision import with_precision
 from bnjax.probes.lanczos import Matvec
 from bnjax.probes.paths import check_alike, check_params, selected_leaves
 from bnjax.probes.points import scalar_loss
@@ -16,7 +17,8 @@ from bnjax.probes.restrict import RestrictedLoss
 from bnjax.types import LossFn, Params
 
 
-def hvp(loss_fn: LossFn, params: Params, vector: Params) -> Params:
+@with_precision
+def hvp(loss_fn: LossFn, params: Params, vector: Params, *, precision: str | None = None) -> Params:
     """Multiply the Hessian of a loss with a vector, changing nothing.
 
         H v = d/dt grad L(w + t v) at t = 0, forward over reverse
@@ -28,6 +30,7 @@ def hvp(loss_fn: LossFn, params: Params, vector: Params) -> Params:
         loss_fn: scalar loss of the parameters.
         params: w, floating-point.
         vector: v, a tree like `params`; taken in the types of `params`.
+        precision: of products, as in `evaluate_points`.
 
     Returns:
         H v, a tree like `params`.

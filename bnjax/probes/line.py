@@ -16,11 +16,21 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax._host import trees
+from bnjax._host.precision import product_rounding, with_precision
 from bnjax.probes.paths import check_alike, check_params
-from bnjax.probes.points import Batching, check_batching, compiled, evaluate_points, is_pytree, is_tracing, scalar_loss
+from bnjax.probes.points import (
+    Batching,
+    check_batching,
+    compiled,
+    evaluate_points,
+    is_pytree,
+    is_tracing,
+    probed_info,
+    scalar_loss,
+)
 from bnjax.probes.results import Word, load_result, register, save_result
 from bnjax.probes.sanity import Sanity, check_line
-from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+from bnjax.types import LossFn, ObjectiveInfo, Params
 
 Norm = Literal["global", "sum_of_layers"]
 
@@ -43,7 +53,8 @@ class LineScan(NamedTuple):
         gradient_norm: |gradient at the start|.
         direction_norm: |direction|.
         start_loss: at step size 0.
-        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
+        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function; and in which
+            precision it was evaluated.
         slope: <gradient, direction> at each point, the derivative of the loss by the step size; NaN in files from before it
             was recorded.
         start_slope: at the start; minus the squared l2 norm of the gradient along the default direction.
@@ -86,7 +97,9 @@ class LineScan(NamedTuple):
 
     def check(self) -> Sanity:
         """Compare the losses with the gradients and the start; `print(scan.check())` says in a line whether they agree."""
-        return check_line(self.step_sizes, self.loss, self.slope, self.start_loss, self.start_slope)
+        info = self.objective
+        rounding = product_rounding(info.precision, info.platform) if self.loss.dtype != jnp.float64 else 0.0
+        return check_line(self.step_sizes, self.loss, self.slope, self.start_loss, self.start_slope, rounding)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file."""
@@ -98,6 +111,7 @@ class LineScan(NamedTuple):
         return load_result(cls, path)
 
 
+@with_precision
 def scan_line(
     loss_fn: LossFn,
     params: Params,
@@ -109,6 +123,7 @@ def scan_line(
     batching: Batching = "auto",
     mesh: Mesh | None = None,
     resume: str | os.PathLike | None = None,
+    precision: str | None = None,
     show_progress: bool = True,
 ) -> LineScan:
     """Evaluate loss and gradients along a line through the parameters, changing nothing.
@@ -132,13 +147,14 @@ def scan_line(
         batching: how points run together, like all that follow as in `evaluate_points`. All ways give the same numbers.
         mesh: devices over which points are spread.
         resume: a file that keeps what is done.
+        precision: of products, "highest" unless the caller has set another.
         show_progress: show a bar on a terminal where it takes long.
 
     Returns:
         LineScan.
 
     Raises:
-        ValueError: if there is no step size, one is not finite, the norm is unknown, the direction is zero or not like
+        ValueError: if there is no step size, one is not finite, norm or precision is unknown, the direction is zero or not like
             `params`, these are not floating-point, or the loss is not a scalar.
     """
     check_batching(batching)
@@ -177,7 +193,7 @@ def scan_line(
         start.gradient_norm,
         start.direction_norm,
         start.loss,
-        objective_info(loss_fn),
+        probed_info(loss_fn, params, mesh),
         slope,
         start.slope,
         Word(norm),

@@ -10,12 +10,13 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax._host.precision import with_precision
 from bnjax._host.trees import dot, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
 from bnjax.probes.paths import check_alike, check_params
-from bnjax.probes.points import Batching, compiled, evaluate_points, scalar_loss
+from bnjax.probes.points import Batching, compiled, evaluate_points, probed_info, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
-from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
+from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
 @register
@@ -30,7 +31,8 @@ class PlaneScan(NamedTuple):
         norm_x: |direction_x|.
         norm_y: |direction_y|.
         cosine: of the angle between the two.
-        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function.
+        objective: how the loss was made: its statistics mode and batch size, unknown for a bare function; and in which
+            precision it was evaluated.
     """
 
     xs: Float[Array, " xs"]
@@ -52,6 +54,7 @@ class PlaneScan(NamedTuple):
         return load_result(cls, path)
 
 
+@with_precision
 def scan_plane(
     loss_fn: LossFn,
     params: Params,
@@ -63,6 +66,7 @@ def scan_plane(
     batching: Batching = "auto",
     mesh: Mesh | None = None,
     resume: str | os.PathLike | None = None,
+    precision: str | None = None,
     show_progress: bool = True,
 ) -> PlaneScan:
     """Evaluate the loss on a grid in the plane of two directions, changing nothing.
@@ -80,6 +84,7 @@ def scan_plane(
         batching: how points run together, like all that follow as in `evaluate_points`.
         mesh: devices over which points are spread.
         resume: a file that keeps what is done.
+        precision: of products, "highest" unless the caller has set another.
         show_progress: show a bar on a terminal where it takes long.
 
     Returns:
@@ -108,7 +113,7 @@ def scan_plane(
         show_progress=show_progress,
     )
     return PlaneScan(
-        xs, ys, loss.reshape(len(xs), len(ys)), start_loss, norm_x, norm_y, cosine, objective_info(loss_fn)
+        xs, ys, loss.reshape(len(xs), len(ys)), start_loss, norm_x, norm_y, cosine, probed_info(loss_fn, params, mesh)
     )
 
 

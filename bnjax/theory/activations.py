@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool
 
-from bnjax.theory.units import Operator, Scalar, Unit, Vector, pre_activation_gradient
+from bnjax.theory.units import Operator, Scalar, Unit, Vector, pre_activation_gradient, vdot
 
 
 def preserving_scale_and_bias(pre_activation: Vector) -> tuple[Scalar, Scalar]:
@@ -25,8 +25,8 @@ def gradient_bound(unit: Unit) -> Scalar:
     (scale² / std²) (<g, yh>² / m) epsilon / (var + epsilon).
     """
     g = unit.gradient
-    removed = g.sum() ** 2 / g.size + jnp.vdot(g, unit.normalised) ** 2 / g.size
-    return (unit.scale / unit.std) ** 2 * (jnp.vdot(g, g) - removed)
+    removed = g.sum() ** 2 / g.size + vdot(g, unit.normalised) ** 2 / g.size
+    return (unit.scale / unit.std) ** 2 * (vdot(g, g) - removed)
 
 
 def curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
@@ -44,7 +44,7 @@ def curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
         The right-hand side.
     """
     gh = pre_activation_gradient(unit)
-    return (unit.scale / unit.std) ** 2 * jnp.vdot(gh, hessian(gh)) - _subtracted_curvature(unit)
+    return (unit.scale / unit.std) ** 2 * vdot(gh, hessian(gh)) - _subtracted_curvature(unit)
 
 
 def relaxed_curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
@@ -56,7 +56,7 @@ def relaxed_curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
     the paper's premise, that H preserves the relative norms of g and gh: H = I does, and yet |gh| > |g| is possible where
     scale > std. Arguments as for `curvature_bound`.
     """
-    plain = jnp.vdot(unit.gradient, hessian(unit.gradient))
+    plain = vdot(unit.gradient, hessian(unit.gradient))
     return (unit.scale / unit.std) ** 2 * plain - _subtracted_curvature(unit)
 
 
@@ -67,10 +67,10 @@ def is_smoothed(unit: Unit) -> Bool[Array, ""]:
     The mean over units and steps is the fraction of them that fulfil the condition; <g, yh> is the gradient by the scale.
     Deviation: the paper asks for <g, yh> > 0, which is the same for a positive scale only.
     """
-    return unit.scale * jnp.vdot(unit.gradient, unit.normalised) > 0
+    return unit.scale * vdot(unit.gradient, unit.normalised) > 0
 
 
 def _subtracted_curvature(unit: Unit) -> Scalar:
     """Return (scale / (m std²)) <g, yh> |gh|²."""
     gh, g = pre_activation_gradient(unit), unit.gradient
-    return unit.scale / unit.std**2 * jnp.mean(g * unit.normalised) * jnp.vdot(gh, gh)
+    return unit.scale / unit.std**2 * jnp.mean(g * unit.normalised) * vdot(gh, gh)

@@ -1,6 +1,7 @@
 """One normalised unit on one batch, and the derivatives of the loss by what it normalises."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,6 +11,9 @@ from jaxtyping import Float
 Vector = Float[Array, " examples"]
 Scalar = Float[Array, ""]
 Operator = Callable[[Vector], Vector]
+
+# NOTE: by default accelerators round the operands of products.
+vdot = partial(jnp.vdot, precision="highest")
 
 
 class Unit(NamedTuple):
@@ -88,7 +92,7 @@ def pre_activation_hessian_product(unit: Unit, hessian: Operator, vector: Vector
     yh, g, m = unit.normalised, unit.gradient, vector.size
     projected = _project(unit, vector)
     through = unit.scale**2 * _project(unit, hessian(projected))
-    bent = _project(unit, g) * jnp.vdot(yh, vector) + jnp.vdot(g, yh) * projected + yh * jnp.vdot(g, projected)
+    bent = _project(unit, g) * vdot(yh, vector) + vdot(g, yh) * projected + yh * vdot(g, projected)
     return (through - unit.scale / m * bent) / unit.std**2
 
 

@@ -5,7 +5,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.theory.activations import curvature_bound, gradient_bound
-from bnjax.theory.units import Operator, Scalar, Unit
+from bnjax.theory.units import Operator, Scalar, Unit, vdot
 
 
 def plain_weight_gradient_bound(unit: Unit, input_norm: float | Scalar) -> Scalar:
@@ -14,7 +14,7 @@ def plain_weight_gradient_bound(unit: Unit, input_norm: float | Scalar) -> Scala
     The maximum of |X' g|² over all inputs X, (examples, inputs), with spectral norm up to lambda, `input_norm`. Source:
     Santurkar et al. 2018, Theorem 4.4, where it is g_j.
     """
-    return input_norm**2 * jnp.vdot(unit.gradient, unit.gradient)
+    return input_norm**2 * vdot(unit.gradient, unit.gradient)
 
 
 def weight_gradient_bound(unit: Unit, input_norm: float | Scalar, *, as_printed: bool = False) -> Scalar:
@@ -38,7 +38,7 @@ def weight_gradient_bound(unit: Unit, input_norm: float | Scalar, *, as_printed:
     if not as_printed:
         return input_norm**2 * gradient_bound(unit)
     g, plain = unit.gradient, plain_weight_gradient_bound(unit, input_norm)
-    remaining = plain**2 - g.size * g.mean() ** 2 - input_norm**2 * jnp.vdot(g, unit.normalised) ** 2
+    remaining = plain**2 - g.size * g.mean() ** 2 - input_norm**2 * vdot(g, unit.normalised) ** 2
     return (unit.scale / unit.std) ** 2 * remaining
 
 
@@ -108,4 +108,4 @@ def _products(start: Array, optimum: Array) -> tuple[Scalar, Scalar]:
     """Return <W*, W0> and |W*|²."""
     if start.shape != optimum.shape:
         raise ValueError(f"start and optimum must have one shape, got {start.shape} and {optimum.shape}.")
-    return jnp.vdot(optimum, start), jnp.vdot(optimum, optimum)
+    return vdot(optimum, start), vdot(optimum, optimum)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from bnjax import Batch, Model, Variables, adapters, linen, norms
+from bnjax import Batch, BatchStats, Model, Variables, adapters, linen, norms
 from bnjax.norms.population import pooled_statistics
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -118,6 +118,13 @@ def masked(variables, x, *, train, rngs=None):
     return norms.batch_norm(x, variables.batch_stats, train=train, mask=jnp.isfinite(x).all(1, keepdims=True))
 
 
+def foreign(variables, x, *, train, rngs=None):
+    """Move running averages, whoever asks, and normalise with the batch's statistics."""
+    new = BatchStats(x.mean(0), x.var(0))
+    moved = jax.tree.map(lambda old, batch: 0.9 * old + 0.1 * batch, variables.batch_stats, new)
+    return x - new.mean[None], moved
+
+
 BARE = Model(lambda key, x: Variables({}, norms.init_batch_stats(4)), masked)
 
 
@@ -131,7 +138,7 @@ def test_a_batch_in_which_nothing_counts_counts_nowhere(place):
     np.testing.assert_allclose(new.var, X.var(0), rtol=1e-6)
 
 
-@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize("place", range(3))
 def test_a_foreign_norm_may_leave_batches_out(place):
     """Where a norm that knows only running averages leaves its own as they are, the batch counts nowhere."""
 
@@ -156,13 +163,14 @@ def test_a_batch_with_the_old_statistics_counts():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_each_batch_goes_through_the_model_once(compiled):
-    """The model is applied once per batch, and to the first one twice more."""
+@pytest.mark.parametrize(("norm", "extra"), [(masked, 0), (foreign, 5)])
+def test_each_batch_goes_through_the_model_once(norm, extra, compiled):
+    """The model is applied once per batch, and with another norm than bnjax's five times more to the first one."""
     applied = []
 
     def apply(variables, x, *, train, rngs=None):
         jax.debug.callback(lambda: applied.append(x.shape))
-        return masked(variables, x, train=train)
+        return norm(variables, x, train=train)
 
     model, variables = Model(BARE.init, apply), BARE.init(None, None)
     stacks = [jnp.asarray(X[:50]).reshape(5, 10, 4), jnp.asarray(X[50:55])[None]]
@@ -171,7 +179,7 @@ def test_each_batch_goes_through_the_model_once(compiled):
     else:
         norms.recalibrate(model, variables, [batch for stack in stacks for batch in stack])
     jax.effects_barrier()
-    assert Counter(applied) == {(10, 4): 5 + 2, (5, 4): 1}
+    assert Counter(applied) == {(10, 4): 5 + extra, (5, 4): 1}
 
 
 def test_random_layers_get_a_key_per_batch():

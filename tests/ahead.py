@@ -1,0 +1,105 @@
+"""Compile probes for an H100 on a machine that has none, and print in which precisions its library calls run, as JSON.
+
+Needs `pip install 'jax[cuda12]'`, in an environment of its own.
+"""
+
+import os
+
+if __name__ == "__main__":
+    os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
+
+import json
+import re
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bnjax import Batch, Variables, adapters, objective, probes
+
+# Published properties of an H100 SXM.
+_H100 = """
+gpu_device_info {
+  cuda_compute_capability { major: 9 } core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  shared_memory_per_block: 49152 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 device_memory_size: 84929347584
+}
+platform_name: "CUDA" device_description_str: "NVIDIA H100 80GB HBM3"
+dnn_version_info { major: 9 minor: 10 } runtime_version { major: 12 minor: 9 patch: 0 }
+"""
+
+
+def h100():
+    """Describe a device that is not here."""
+    from jax._src import xla_bridge
+    from jax.experimental import topologies
+
+    known = xla_bridge.canonicalize_platform
+
+    def with_cuda(platform):
+        # NOTE: jax looks for a backend of that name, of which only the compiler is needed.
+        return platform if platform == "cuda" else known(platform)
+
+    xla_bridge.canonicalize_platform = with_cuda
+    described = topologies.get_topology_desc("h100", "cuda", target_config=_H100, topology="1x1x1")
+    return described.devices[0]
+
+
+class Net(nn.Module):
+    """A convolution and a dense layer of Flax's own, which name no precision."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        """Compute logits."""
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(32, (3, 3))(x)))
+        return nn.Dense(10)(x.mean((1, 2)))
+
+
+def make_programs(**options):
+    """List functions of the parameters that run probes on a user's net, and these parameters."""
+    x = jax.random.normal(jax.random.key(0), (32, 8, 8, 16))
+    model = adapters.from_linen(Net())
+    params, batch_stats = model.init(jax.random.key(1), x)
+    loss_fn = objective.make_loss_fn(model, batch_stats, Batch(x, jnp.arange(32) % 10))
+    key, layers = jax.random.key(2), ("Conv_0", "Dense_0")
+    programs = {
+        "line": lambda w: probes.scan_line(loss_fn, w, **options),
+        "plane": lambda w: probes.scan_plane(loss_fn, w, w, w, (0.0, 0.1), (0.0, 0.1), **options),
+        "points": lambda w: probes.evaluate_points(loss_fn, w, (w,), [[0.1]], **options),
+        "gradient": lambda w: probes.directions.gradient(loss_fn, w, **options),
+        "shift": lambda w: probes.covariate_shift(loss_fn, w, w, layers, first_order=True, **options),
+        "hvp": lambda w: probes.curvature.hvp(loss_fn, w, w, **options),
+        "eigenpairs": lambda w: probes.curvature.top_eigenpairs(loss_fn, w, key=key, **options),
+        "trace": lambda w: probes.curvature.trace(loss_fn, w, key=key, **options),
+        "density": lambda w: probes.curvature.spectral_density(loss_fn, w, key=key, num_matvecs=4, **options),
+        "capture": lambda w: probes.capture(model, Variables(w, batch_stats), x, **options),
+    }
+    return programs, params
+
+
+def precisions(program, params, device):
+    """Count the precisions of the operands of a compiled program's calls of cuDNN and cuBLAS, and of its own products."""
+    where = NamedSharding(Mesh(np.array([device]), ("device",)), PartitionSpec())
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), params)
+    text = jax.jit(program).lower(shapes).compile().as_text()
+    products = re.findall(r".*(?:__cudnn\$conv|__cublas\$|__triton_gemm| dot\().*", text)
+    return Counter(
+        "".join(re.findall(r"operand_precision\W+(\w+)", line)[:1]).lower() or "default" for line in products
+    )
+
+
+if __name__ == "__main__":
+    chip = h100()
+    found = {}
+    for options in ({}, {"precision": "default"}):
+        programs, params = make_programs(**options)
+        found[options.get("precision", "")] = {
+            name: precisions(programs[name], params, chip) for name in ("line", "trace", "capture")
+        }
+    print(json.dumps(found))
