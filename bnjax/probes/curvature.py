@@ -18,9 +18,10 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax._host.trees import dot, norm
 from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
-from bnjax.probes.lanczos import Which, eigenpairs, norm, quadrature
+from bnjax.probes.lanczos import Which, eigenpairs, quadrature
 from bnjax.probes.points import compiled
 from bnjax.probes.results import Word, band
 from bnjax.probes.spectra import EigenPairs as EigenPairs
@@ -198,7 +199,7 @@ def _trace_samples(
 
     def sample(key: Array) -> Array:
         signs = jax.random.rademacher(key, flat.shape, flat.dtype)
-        return jnp.vdot(signs, matvec(signs), precision="highest")
+        return dot(signs, matvec(signs))
 
     return jax.lax.map(sample, jax.random.split(key, num_probes))
 

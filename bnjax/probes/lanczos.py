@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
+from bnjax._host.trees import norm
+
 Matvec = Callable[[Float[Array, " dim"]], Float[Array, " dim"]]
 Which = Literal["top", "bottom", "magnitude"]
 
@@ -175,12 +177,6 @@ def eigenpairs(
     krylov = init_krylov(start, basis_size)
     nothing = RitzPairs(krylov.projected[0, :num], krylov.vectors[:num], krylov.scale, jnp.zeros((), jnp.int32))
     return jax.lax.while_loop(is_unfinished, run_cycle, (krylov, nothing, jnp.asarray(False)))[1]
-
-
-def norm(vector: Float[Array, " dim"]) -> Float[Array, ""]:
-    """Compute the l2 norm; squares neither vanish nor overflow, as they do in float32 below 1e-19 and above 1e19."""
-    largest = jnp.max(jnp.abs(vector))
-    return largest * jnp.linalg.norm(vector / jnp.where(largest == 0, 1, largest))
 
 
 def _restart(krylov: Krylov, values: Array, vectors: Array) -> Krylov:
