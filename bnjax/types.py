@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Float, Inexact, Int, PyTree
 
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
@@ -18,9 +18,9 @@ Number = float | Float[Array, ""]  # which a grid of runs may trace
 
 
 class BatchStats(NamedTuple):
-    """Running statistics of one normalised layer, each of shape (features,)."""
+    """Running statistics of one normalised layer, each of shape (features,); of complex features, the mean is complex."""
 
-    mean: Float[Array, " features"]
+    mean: Inexact[Array, " features"]
     var: Float[Array, " features"]
 
 
