@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Inexact, Int, PyTree
+from jaxtyping import Bool, Float, Inexact, Int, PyTree
 
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
@@ -32,10 +32,17 @@ class Variables(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples as a model and a loss take them."""
+    """Examples as a model and a loss take them.
 
-    inputs: Float[Array, "examples *features"]
-    labels: Int[Array, " examples"] | Float[Array, "examples *outputs"]
+    Attributes:
+        inputs: with examples along axis 0.
+        labels: a class per example, or per token of each, (examples, tokens); or numbers to approximate.
+        mask: True for the examples, or tokens, that count in losses and accuracies; None is all.
+    """
+
+    inputs: Inexact[Array, "examples *features"]
+    labels: Int[Array, "examples *tokens"] | Float[Array, "examples *outputs"]
+    mask: Bool[Array, "examples *tokens"] | None = None
 
 
 class InitFn(Protocol):
