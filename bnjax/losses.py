@@ -1,39 +1,140 @@
-"""Losses per example, and accuracy; their caller averages."""
+"""Losses and accuracy, of each example or of each of its tokens; and their mean over those that count."""
+
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
+
+from bnjax._host.trees import is_known
 
 
 def cross_entropy(
-    logits: Float[Array, "examples classes"], labels: Int[Array, " examples"]
-) -> Float[Array, " examples"]:
-    """Compute -log softmax(logits)[label], in nats, for each example."""
+    logits: Float[Array, "*examples classes"], labels: Int[Array, "*examples"]
+) -> Float[Array, "*examples"]:
+    """Compute -log softmax(logits)[label], in nats, for each example, or each token of each example.
+
+    Args:
+        logits: (examples, classes) or (examples, tokens, classes).
+        labels: numbers of classes, from 0 to classes - 1, in the shape of the logits without their last axis.
+
+    Returns:
+        Losses in the shape of the labels. Inside compiled code, where no value can be looked at, the loss and the gradient of a
+        label that is no class are NaN.
+
+    Raises:
+        ValueError: if the shapes do not fit, or a label whose value is known is no class.
+
+    Example:
+        >>> from bnjax import losses
+        >>> losses.cross_entropy(jnp.zeros((2, 3, 4)), jnp.array([[0, 1, 2], [3, 0, 1]])).shape
+        (2, 3)
+    """
     if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"labels must be numbers of classes, one per example, {_got(logits, labels)}.")
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
+    num_classes = logits.shape[-1]
+    check_classes(labels, num_classes)
+    is_class = (labels >= 0) & (labels < num_classes)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(is_class, labels, 0))
+    return losses * jnp.where(is_class, 1, jnp.nan).astype(losses.dtype)
 
 
 def squared_error(
-    outputs: Float[Array, "examples outputs"], targets: Float[Array, "examples outputs"]
-) -> Float[Array, " examples"]:
-    """Compute half the squared distance between output and target, for each example."""
+    outputs: Float[Array, "*examples outputs"], targets: Float[Array, "*examples outputs"]
+) -> Float[Array, "*examples"]:
+    """Compute half the squared distance between output and target, for each example, or each token of each example."""
     if targets.shape != outputs.shape:
         raise ValueError(f"labels must have the shape of the outputs, {_got(outputs, targets)}.")
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
 
 
 def is_correct(
-    logits: Float[Array, "examples classes"], labels: Shaped[Array, "examples *outputs"]
-) -> Bool[Array, " examples"] | Float[Array, " examples"]:
-    """Tell for each example whether the largest logit is the label's; a non-finite logit is never correct.
+    logits: Float[Array, "*examples classes"], labels: Shaped[Array, "*labels"]
+) -> Bool[Array, "*examples"] | Float[Array, "*examples"]:
+    """Tell for each example or token whether the largest logit is the label's; a non-finite logit is never correct.
 
     Where the labels are numbers to approximate, nothing is correct or wrong: all is NaN.
     """
     if jnp.issubdtype(labels.dtype, jnp.floating):
-        return jnp.full(len(labels), jnp.nan)
+        return jnp.full(labels.shape[:-1], jnp.nan)
     return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
+
+
+def count_only(
+    outputs: Num[Array, "*examples outputs"], labels: Num[Array, "*labels"], mask: Bool[Array, "*counted"] | None
+) -> tuple[Num[Array, "*examples outputs"], Num[Array, "*labels"]]:
+    """Put 0 in the place of outputs and labels that do not count, so that nothing of them reaches a loss or a gradient.
+
+    Args:
+        outputs: of a model.
+        labels: of its examples or tokens; where they do not count they may be anything, such as -1.
+        mask: True for examples or tokens that count; None is all.
+
+    Returns:
+        (outputs, labels).
+
+    Raises:
+        ValueError: if the mask does not fit the outputs.
+    """
+    if mask is None:
+        return outputs, labels
+    if mask.ndim >= outputs.ndim or mask.shape != outputs.shape[: mask.ndim]:
+        rule = "mask must have an entry per example, or per token of each"
+        raise ValueError(f"{rule}, got shape {mask.shape} for outputs of shape {outputs.shape}.")
+    return jnp.where(_spread(mask, outputs), outputs, 0), jnp.where(_spread(mask, labels), labels, 0)
+
+
+def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | None) -> tuple[Array, Array]:
+    """Sum over what counts, and count it.
+
+    Args:
+        values: losses, or whether answers are correct, for each example or token.
+        mask: as in `count_only`.
+
+    Returns:
+        (sum, count), each (), in float32 or better.
+    """
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    if mask is None:
+        return jnp.sum(values), jnp.asarray(values.size, values.dtype)
+    counts = jnp.broadcast_to(_spread(mask, values), values.shape)
+    return jnp.sum(jnp.where(counts, values, 0)), jnp.sum(counts, dtype=values.dtype)
+
+
+def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | None = None) -> Float[Array, ""]:
+    """Average over the examples or tokens that count, each alike; NaN where none does.
+
+    Args:
+        values: losses, or whether answers are correct, for each example or token.
+        mask: as in `count_only`.
+
+    Returns:
+        The mean, ().
+    """
+    if mask is None:
+        return jnp.mean(values, dtype=jnp.promote_types(values.dtype, jnp.float32))
+    value, count = total(values, mask)
+    return value / count
+
+
+def check_classes(labels: Any, num_classes: int | None, mask: Any = None) -> None:
+    """Raise where a label that counts, and whose value is known, is no class from 0 to num_classes - 1."""
+    if not all(is_known(value) and getattr(value, "is_fully_addressable", True) for value in (labels, mask)):
+        return
+    labels = np.asarray(labels)
+    counts = True if mask is None else _spread(np.asarray(mask), labels)
+    wrong = labels[((labels < 0) | (labels >= (np.inf if num_classes is None else num_classes))) & counts]
+    if wrong.size:
+        last = "the number of classes - 1" if num_classes is None else num_classes - 1
+        way_out = "where an example or token does not count, the mask says so"
+        raise ValueError(f"labels must be classes from 0 to {last}, got {wrong[0]}; {way_out}.")
+
+
+def _spread(mask: Any, like: Any) -> Any:
+    """Give a mask the rank of an array, counted from the front."""
+    return mask.reshape(*mask.shape, *(1,) * (like.ndim - mask.ndim))
 
 
 def _got(outputs: Array, labels: Array) -> str:

@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float, PyTree
 
 from bnjax._host.trees import dot
-from bnjax.losses import get_loss
+from bnjax.losses import check_classes, count_only, get_loss, total
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables
 
@@ -40,12 +40,13 @@ class Objective(struct.PyTreeNode):
             inputs = [group.inputs for group in self._groups]
             variables = Variables(params, pooled_statistics(self.model, variables, inputs, self.rngs))
 
-        def total(batch: Batch) -> Array:
+        def add_up(batch: Batch) -> tuple[Array, Array]:
             train = self.statistics == "batch"
             outputs, _ = self.model.apply(variables, batch.inputs, train=train, rngs=self.rngs)
-            return jnp.sum(get_loss(self.loss)(outputs, batch.labels))
+            return total(get_loss(self.loss)(*count_only(outputs, batch.labels, batch.mask)), batch.mask)
 
-        data_loss = jnp.asarray(sum(_sum_over(total, group) for group in self._groups) / self.info.num_examples)
+        sums, counts = zip(*(_sum_over(add_up, group) for group in self._groups), strict=True)
+        data_loss = jnp.asarray(sum(sums) / sum(counts))
         dtype = jnp.promote_types(data_loss.dtype, jnp.float32)
         penalty = 0.5 * self.l2 * dot(params, params)
         return data_loss.astype(dtype) + penalty.astype(dtype)
@@ -68,18 +69,19 @@ class Objective(struct.PyTreeNode):
         return ObjectiveInfo(self.statistics, nums.most_common(1)[0][0], num_examples, tuple(cut))
 
 
-def _sum_over(total: Callable[[Batch], Array], group: Batch) -> Array:
+def _sum_over(add_up: Callable[[Batch], tuple[Array, Array]], group: Batch) -> tuple[Array, Array]:
     """Add up what a stack of batches gives, one after another; the backward pass keeps one batch's activations at a time."""
     if len(group.inputs) == 1:
-        return total(jax.tree.map(lambda leaf: leaf[0], group))
-    return jnp.sum(jax.lax.map(jax.checkpoint(total), group))
+        return add_up(jax.tree.map(lambda leaf: leaf[0], group))
+    return jax.tree.map(jnp.sum, jax.lax.map(jax.checkpoint(add_up), group))
 
 
 def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
     """Stack batches of the same shapes, the largest stack first."""
     groups: dict[tuple, list[Batch]] = {}
     for batch in batches:
-        groups.setdefault(tuple(map(jnp.shape, batch)), []).append(batch)
+        shapes = tuple(None if leaf is None else jnp.shape(leaf) for leaf in batch)
+        groups.setdefault(shapes, []).append(batch)
     return tuple(
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *same)
         for same in sorted(groups.values(), key=len, reverse=True)
@@ -101,7 +103,8 @@ def make_loss_fn(
         loss_fn(params) = mean over all examples of loss(model(inputs), labels) + l2 / 2 * |params|²
 
     Several batches, such as a whole data set, go through the model one after another; each example counts alike, also where
-    the last batch is smaller. With the batch's own statistics the loss depends on how the data are cut into batches.
+    the last batch is smaller. Where labels are (examples, tokens), the mean is over tokens, each alike; a batch's mask says
+    which of them count. With the batch's own statistics the loss depends on how the data are cut into batches.
 
     Args:
         model: pure functions, a Model or a pair (init, apply); see `adapters` for making one.
@@ -120,13 +123,16 @@ def make_loss_fn(
 
     Raises:
         ValueError: if `loss` or `statistics` is unknown, `model` is no pair of functions, or `batch` is no Batch, has no
-            example, or has not a label for each; when it is called, if labels and outputs have shapes that do not fit, or
+            example, or has not a label for each, or a class is below 0; when it is called, if labels and outputs have shapes
+            that do not fit, or, outside of compiled code, a class is too large (inside, that makes the loss NaN), or
             statistics cannot be "recalibrated", or not with a derivative, because of the model's normaliser.
     """
     get_loss(loss)
     if statistics not in get_args(Statistics):
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
     batches = _check_batches(batch)
+    for item in batches if loss == "cross_entropy" else ():
+        check_classes(item.labels, None, item.mask)
     data = batch if isinstance(batch, Batch) else _stack(batches)
     return Objective(batch_stats, data, rngs, jnp.asarray(l2, float), _check_model(model), loss, statistics)
 
@@ -159,6 +165,11 @@ def _check_batches(batch: Any) -> list[Batch]:
             raise ValueError(
                 f"batch must have a label for each example, got labels of shape {jnp.shape(item.labels)} "
                 f"for inputs of shape {jnp.shape(item.inputs)}."
+            )
+        if item.mask is not None and jnp.shape(item.mask) != jnp.shape(item.labels)[: jnp.ndim(item.mask)]:
+            raise ValueError(
+                f"batch must have a mask with an entry per example or token, got one of shape {jnp.shape(item.mask)} "
+                f"for labels of shape {jnp.shape(item.labels)}."
             )
         batches.append(item)
     if not batches:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, PyTree
 from bnjax._host.sharding import count_shares, everywhere, spread
 from bnjax._host.trees import is_known
 from bnjax.data import Split, draw_indices, take_batch
-from bnjax.losses import get_loss, is_correct
+from bnjax.losses import average, count_only, get_loss, is_correct, total
 from bnjax.objective import make_loss_fn
 from bnjax.types import Batch, LossFn, Model, Number, Params, Rngs, Variables
 
@@ -47,7 +47,10 @@ class TrainState(struct.PyTreeNode):
 
 
 class Metrics(NamedTuple):
-    """Loss in the loss's units, and share of correct answers: means over a batch, or the sums that `eval_step` says."""
+    """Loss in the loss's units, and share of correct answers: means over a batch, or the sums that `eval_step` says.
+
+    Where labels are (examples, tokens), they are means over tokens, each alike; a mask leaves out those that do not count.
+    """
 
     loss: Float[Array, "*steps"]
     accuracy: Float[Array, "*steps"]
@@ -204,11 +207,12 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
         outputs, batch_stats = trainer.model.apply(
             Variables(params, state.batch_stats), batch.inputs, train=True, rngs=step_rngs(state)
         )
-        return jnp.mean(get_loss(trainer.loss)(outputs, batch.labels)), (outputs, batch_stats)
+        losses = get_loss(trainer.loss)(*count_only(outputs, batch.labels, batch.mask))
+        return average(losses, batch.mask), (outputs, batch_stats)
 
     (loss, (outputs, batch_stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
     updates, opt_state = trainer.optimizer.update(gradient, state.opt_state, state.params)
-    accuracy = jnp.mean(is_correct(outputs, batch.labels), dtype=jnp.float32)
+    accuracy = average(is_correct(outputs, batch.labels), batch.mask)
     new_state = state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
@@ -268,12 +272,12 @@ def eval_step(
     """
     batch = spread(batch, trainer.mesh, trainer.axis)
     outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
+    losses = get_loss(trainer.loss)(*count_only(outputs, batch.labels, batch.mask))
     weights = jnp.ones(len(batch.labels)) if weights is None else weights
-    losses = get_loss(trainer.loss)(outputs, batch.labels)
+    weights = weights.reshape(-1, *(1,) * (losses.ndim - 1))
     # NOTE: where, not times: a padded example must not spoil the sum with its NaN.
-    return Metrics(
-        jnp.sum(jnp.where(weights > 0, weights * losses, 0)), jnp.sum(weights * is_correct(outputs, batch.labels))
-    )
+    weighted = (jnp.where(weights > 0, weights * losses, 0), weights * is_correct(outputs, batch.labels))
+    return Metrics(*(total(values, batch.mask)[0] for values in weighted))
 
 
 @partial(jax.jit, static_argnames=("trainer", "batch_size"))
@@ -292,16 +296,18 @@ def evaluate(
     Returns:
         Metrics, each ().
     """
-    num = len(split.labels)
+    num, labels = len(split.labels), split.labels
+    has_classes = jnp.issubdtype(labels.dtype, jnp.integer)
+    _, num_counted = total(jnp.ones(labels.shape if has_classes else labels.shape[:-1]), split.mask)
     batch_size = min(batch_size, num)
     batch_size += -batch_size % count_shares(trainer.mesh, trainer.axis)
     padded = -(-num // batch_size) * batch_size
     indices = jnp.arange(padded).reshape(-1, batch_size)
 
-    def add(total: Metrics, i: Array) -> tuple[Metrics, None]:
+    def add(sums: Metrics, i: Array) -> tuple[Metrics, None]:
         keys = None if rngs is None else {name: jax.random.fold_in(key, i[0]) for name, key in rngs.items()}
-        sums = eval_step(trainer, variables, take_batch(split, i % num), (i < num).astype(jnp.float32), rngs=keys)
-        return jax.tree.map(jnp.add, total, sums), None
+        more = eval_step(trainer, variables, take_batch(split, i % num), (i < num).astype(jnp.float32), rngs=keys)
+        return jax.tree.map(jnp.add, sums, more), None
 
     totals, _ = jax.lax.scan(add, Metrics(jnp.zeros(()), jnp.zeros(())), indices)
-    return jax.tree.map(lambda total: total / num, totals)
+    return jax.tree.map(lambda sums: sums / num_counted, totals)

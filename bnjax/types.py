@@ -10,7 +10,7 @@ import jax
 from flax import linen as nn
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Bool, Float, Inexact, Int, PyTree
 
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
@@ -20,9 +20,9 @@ Number = float | Float[Array, ""]  # which a grid of runs may trace
 
 
 class BatchStats(NamedTuple):
-    """Running statistics of one normalised layer, each of shape (features,)."""
+    """Running statistics of one normalised layer, each of shape (features,); of complex features, the mean is complex."""
 
-    mean: Float[Array, " features"]
+    mean: Inexact[Array, " features"]
     var: Float[Array, " features"]
 
 
@@ -34,10 +34,17 @@ class Variables(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples as a model and a loss take them."""
+    """Examples as a model and a loss take them.
 
-    inputs: Float[Array, "examples *features"]
-    labels: Int[Array, " examples"] | Float[Array, "examples *outputs"]
+    Attributes:
+        inputs: with examples along axis 0.
+        labels: a class per example, or per token of each, (examples, tokens); or numbers to approximate.
+        mask: True for the examples, or tokens, that count in losses and accuracies; None is all.
+    """
+
+    inputs: Inexact[Array, "examples *features"]
+    labels: Int[Array, "examples *tokens"] | Float[Array, "examples *outputs"]
+    mask: Bool[Array, "examples *tokens"] | None = None
 
 
 class InitFn(Protocol):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax._host.trees import distance, dot, leaf_dots, norm, ratio
+from bnjax._host.trees import axis_norms, cosine, distance, dot, leaf_dots, norm, ratio, sum_of_norms
 
 
 def trees(seed, *, is_complex=False):
@@ -45,6 +45,43 @@ def test_sums_are_taken_in_float32(dtype):
     assert dot(tree, tree).dtype == jnp.float32
     np.testing.assert_allclose(dot(tree, tree), 1e7 + 1, rtol=1e-7)
     np.testing.assert_allclose(distance(tree, jax.tree.map(jnp.negative, tree)), 2 * norm(tree), rtol=1e-6)
+
+
+@pytest.mark.parametrize("is_constant", [False, True])
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e30])
+def test_squares_may_leave_the_range(scale, is_constant):
+    """Norms have their scale, and cosines and an inner product that is in range have none, also of constants."""
+    (a, b), _ = trees(1)
+    a, b = ({"a": t["a"] * scale, "b": [leaf * 3 * scale for leaf in t["b"]]} for t in (a, b))
+
+    inverse = jax.tree.map(lambda leaf: leaf / scale / scale, b)
+
+    def measure(a, b, inverse):
+        return norm(a), sum_of_norms(a), distance(a, b), cosine(a, b), dot(a, inverse), axis_norms(a["a"], (0,))
+
+    operands = a, b, inverse
+    found = jax.jit(lambda: measure(*operands))() if is_constant else jax.jit(measure)(*operands)
+    u, v = (np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(t)]) for t in (a, b))
+    length, parts = np.linalg.norm, np.split(u, (6, 9))
+    expected = length(u), sum(map(length, parts)), length(u - v), u @ v / length(u) / length(v), u @ v / scale / scale
+    for value, wanted in zip(found[:5], expected, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    np.testing.assert_allclose(found[5][0], length(u[:6].reshape(2, 3), axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_rounded_otherwise(seed):
+    """Where squares are in range, a norm has the bits of the plain formula."""
+    x = jax.random.normal(jax.random.key(seed), (1000,)) * 10.0**seed
+    assert norm(x) == jnp.sqrt(jnp.vdot(x, x, precision="highest"))
+
+
+def test_derivatives_do_not_see_the_scale(x64):
+    """An inner product has its two derivatives, also where it is zero, and a norm is as steep as it is for large numbers."""
+    a, b = jnp.array([3.0, -4.0]), jnp.array([4.0, 3.0])
+    np.testing.assert_allclose(jax.grad(dot)(a, b), b)
+    np.testing.assert_allclose(jax.hessian(lambda x: dot(x, x))(a), 2 * np.eye(2))
+    np.testing.assert_allclose(jax.grad(norm)(a * 1e-200), [0.6, -0.8])
 
 
 def test_a_ratio_without_a_value_is_nan():

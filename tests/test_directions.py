@@ -1,10 +1,13 @@
 """Directions to scan along."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from bnjax.probes import directions, evaluate_points
 
@@ -46,6 +49,70 @@ def test_filters_have_the_norms_of_the_parameters(vectors):
     np.testing.assert_array_equal(direction["dense"]["bias"], 0)
 
 
+class Block(nn.Module):
+    """A dense layer, to be stacked."""
+
+    @nn.compact
+    def __call__(self, x, _):
+        """Compute outputs."""
+        return nn.Dense(5, use_bias=False, name="dense")(x), None
+
+
+def stacked_layers():
+    """Three layers stacked by a scan, (layers, in, out), of very different sizes."""
+    stack = nn.scan(Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+    params = jax.tree.map(jnp.copy, stack().init(KEY, jnp.ones((2, 5)), None)["params"])
+    return jax.tree.map(lambda w: w * jnp.array([1.0, 10, 100])[:, None, None], params)
+
+
+def attention():
+    """Attention with heads of very different sizes: (in, heads, features) and (heads, features, out)."""
+    module, x = nn.MultiHeadDotProductAttention(num_heads=4, qkv_features=8), jnp.ones((2, 3, 6))
+    params = module.init(KEY, x, x)["params"]
+    params["query"]["kernel"] *= jnp.array([1.0, 10, 100, 1000])[None, :, None]
+    return params
+
+
+@pytest.mark.parametrize(
+    ("make", "filter_axes"),
+    [
+        (stacked_layers, {"kernel": 1}),
+        (stacked_layers, {"dense": (-2,), "kernel": 0}),
+        (attention, {"query|key|value": 0, "out": (0, 1)}),
+        (lambda: {"kernel": jax.random.normal(KEY, (3, 4, 5))}, {"kernel": (0, 1)}),
+        (lambda: {"conv": {"kernel": jax.random.normal(KEY, (2, 3, 3, 4, 5))}}, {"^conv/": (1, 2, 3)}),
+    ],
+    ids=["stacked", "first pattern counts", "heads", "convolution over time", "stacked convolutions"],
+)
+def test_filters_lie_where_one_says(make, filter_axes):
+    """Every filter has its parameter's norm, in each layer and head by itself; without a word, the shape is refused."""
+    params = make()
+    direction = directions.filter_normalized(KEY, params, filter_axes=filter_axes)
+    for (path, w), d in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(direction), strict=True):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if name.endswith("bias"):
+            np.testing.assert_array_equal(d, 0)
+            continue
+        axes = next(axes for pattern, axes in filter_axes.items() if re.search(pattern, name))
+        np.testing.assert_allclose(*(np.sqrt(np.sum(np.square(v), axis=axes)) for v in (d, w)), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"filter_axes must say along which axes a filter of .*kernel lies"):
+        directions.filter_normalized(KEY, params)
+
+
+def test_what_has_no_filters_can_be_left():
+    """None leaves parameters where they are; vectors of heads can be matched one by one; beside them, four axes are unclear."""
+    params = {**attention(), "conv": {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}}
+    axes = {"bias": 1, "query": 0, "out|key|value": None}
+    with pytest.raises(ValueError, match="filter_axes must say along which axes a filter of conv/kernel lies"):
+        directions.filter_normalized(KEY, params, filter_axes=axes)
+    params["query"]["bias"] = jax.random.normal(KEY, (4, 2))
+    direction = directions.filter_normalized(KEY, params, filter_axes=axes | {"conv": (0, 1, 2)}, vectors="match")
+    np.testing.assert_array_equal(direction["out"]["kernel"], 0)
+    norms = [np.linalg.norm(tree["query"]["bias"], axis=1) for tree in (direction, params)]
+    np.testing.assert_allclose(*norms, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(direction["conv"]["bias"]), 2, rtol=1e-5)
+
+
 def test_interpolation_reaches_its_end():
     """At coordinate 0 a scan is at the start, at 1 at the target."""
     target = jax.tree.map(lambda leaf: 2 * leaf + 1, PARAMS)
@@ -78,6 +145,18 @@ def test_principal_axes_of_an_ellipse():
         (
             lambda: directions.filter_normalized(KEY, PARAMS, vectors="all"),
             "vectors must be one of ignore, match, got 'all'",
+        ),
+        (
+            lambda: directions.filter_normalized(KEY, PARAMS, filter_axes={"dense/kernel": (0, 2)}),
+            r"filter_axes must be axes of dense/kernel, which has 2, got \(0, 2\) for 'dense/kernel'",
+        ),
+        (
+            lambda: directions.filter_normalized(KEY, PARAMS, filter_axes={"conv/kernel": (0, -4)}),
+            "filter_axes must be axes of conv/kernel, which has 4",
+        ),
+        (
+            lambda: directions.filter_normalized(KEY, PARAMS, filter_axes={"attention": 0}),
+            "pattern must match a path of the parameters, .*; got 'attention'",
         ),
         (
             lambda: directions.gradient(lambda p: p["conv"]["bias"], PARAMS),

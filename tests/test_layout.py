@@ -18,9 +18,9 @@ from experiments._evidence.verdict import judge
 # Each part of bnjax may import those in the rows before it, and itself.
 LAYERS = [
     {"types", "_host"},
+    {"adapters"},
     {"norms", "losses", "ops", "convert", "probes", "theory"},
     {"linen", "nnx", "draw"},
-    {"adapters"},
     {"models", "objective", "data"},
     {"train", "runs"},
     {"sweep"},

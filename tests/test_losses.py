@@ -38,7 +38,7 @@ def test_unknown_loss():
         (
             "cross_entropy",
             (4, 1),
-            r"labels must be numbers of classes, one per example, got labels of shape \(4, 1\) and",
+            r"labels must be numbers of classes, one per example or token, got labels of shape \(4, 1\) and",
         ),
     ],
 )

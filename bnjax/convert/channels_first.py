@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bnjax.convert.layers import WEIGHTS, Layer
+from bnjax.convert.layers import WEIGHTS, Layer, check_whole
 
 
 def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat: tuple[int, ...] | None) -> Layer:
@@ -25,6 +25,7 @@ def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat:
     if weight_name == "kernel":
         params["kernel"] = params["kernel"].transpose(*range(2, params["kernel"].ndim), 1, 0)
     layer = Layer(params, {key: arrays[key] for key in ("mean", "var") if key in arrays})
+    check_whole(name, layer)
     return layer if flat is None else _reorder(name, layer, flat, to_last=True)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax.convert.layers import SETTLED, Layer, check_leaf, check_like, collect, match, nest, read
+from bnjax.convert.layers import SETTLED, Layer, check_leaf, check_like, check_whole, collect, match, nest, read
 from bnjax.types import Variables
 
 _PARAMS = {"w": "kernel", "b": "bias", "scale": "scale", "offset": "bias", "embeddings": "embedding"}
@@ -32,12 +32,15 @@ def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] 
         Variables with copies of the arrays, in their types; scale, bias, mean and var have shape (features,).
 
     Raises:
-        ValueError: if an array is of an unknown kind or cannot be read, or a name does not fit; it names the array.
+        ValueError: if an array is of an unknown kind or cannot be read, a batch norm lacks its mean or variance, or a name does
+            not fit; it names the array or module.
     """
     layers = {module: Layer(_read_params(module, arrays), {}) for module, arrays in params.items()}
     for ema, arrays in state.items():
         module, leaf = _owner(ema)
         layers.setdefault(module, Layer({}, {})).stats[leaf] = _read_average(ema, leaf, arrays)
+    for module, layer in layers.items():
+        check_whole(module, layer)
     paths = match(names, layers, _default_path)
     return nest({paths[module]: layer for module, layer in layers.items()})
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bnjax.convert.layers import Layer, check_exist, collect, group, invert, join, match, nest
+from bnjax.convert.layers import Layer, check_exist, check_whole, collect, group, invert, join, match, nest
 from bnjax.types import Variables
 
 _PARAMS = {"kernel": "kernel", "gamma": "scale", "beta": "bias", "bias": "bias", "embeddings": "embedding"}
@@ -30,7 +30,8 @@ def from_keras(
         Variables with copies of the arrays, in their types.
 
     Raises:
-        ValueError: if an array is of an unknown kind or cannot be read, or a name does not fit; it names the array.
+        ValueError: if an array is of an unknown kind or cannot be read, a layer lacks its kernel, mean or variance, or a name
+            does not fit; it names the array or layer.
     """
     modules = group(weights, "/", (*_PARAMS, *_STATS))
     depthwise = depthwise or {}
@@ -43,6 +44,7 @@ def from_keras(
             params["kernel"] = _read_depthwise(module, params["kernel"], depthwise[module])
         stats = {_STATS[leaf]: array for leaf, array in arrays.items() if leaf in _STATS}
         layers[paths[module]] = Layer(params, stats)
+        check_whole(module, Layer(params, stats), bias_alone="bias" not in arrays)
     return nest(layers)
 
 

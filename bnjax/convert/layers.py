@@ -42,7 +42,32 @@ def collect(variables: Variables) -> dict[str, Layer]:
     for path, layer in layers.items():
         if len(weights := [name for name in WEIGHTS if name in layer.params]) > 1:
             raise ValueError(f"variables must hold one of {WEIGHTS} per layer, got {weights} at {path!r}.")
+        check_whole(path, layer)
     return layers
+
+
+def check_whole(name: str, layer: Layer, *, bias_alone: bool = True) -> None:
+    """Raise where a part of a layer is missing.
+
+    Args:
+        name: of the layer, for errors.
+        layer: its arrays.
+        bias_alone: a bias without a weight is a whole layer, a normaliser that does not scale.
+
+    Raises:
+        ValueError: if there is a mean without a variance or the other way around, or they or a normaliser's scale and bias
+            differ in length, or a bias is alone where it must not be.
+    """
+    if len(layer.stats) == 1:
+        (there,) = layer.stats
+        raise ValueError(f"{name!r} must have both mean and variance, got the {there} alone.")
+    if not bias_alone and "bias" in layer.params and not {*WEIGHTS} & {*layer.params}:
+        raise ValueError(f"{name!r} must have a weight to its bias, got the bias alone.")
+    vectors = {} if "kernel" in layer.params else layer.params | layer.stats
+    sizes = {leaf: array.shape[-1:] for leaf, array in vectors.items()}
+    if len({*sizes.values()}) > 1:
+        got = ", ".join(f"{leaf} of shape {vectors[leaf].shape}" for leaf in vectors)
+        raise ValueError(f"{name!r} must have arrays of one length, got {got}.")
 
 
 def nest(layers: Mapping[str, Layer]) -> Variables:

@@ -42,7 +42,8 @@ def from_torch(
         Variables with copies of the arrays, in their types.
 
     Raises:
-        ValueError: if an array is of no kind above or cannot be read, or a name does not fit; it names the array.
+        ValueError: if an array is of no kind above or cannot be read, a module lacks its weight, mean or variance, or a name
+            does not fit; it names the array or module.
     """
     modules = group(state_dict, ".", (*_LEAVES, _COUNT))
     flattened = flattened or {}
@@ -52,6 +53,9 @@ def from_torch(
     layers = {}
     for module, leaves in modules.items():
         arrays = {_LEAVES[leaf]: array for leaf, array in leaves.items() if leaf != _COUNT}
+        for leaf, needed in (("bias", "weight"), (_COUNT, "running_mean"), (_COUNT, "running_var")):
+            if leaf in leaves and needed not in leaves:
+                raise ValueError(f"{module!r} must have a {needed} beside its {leaf}, got {', '.join(leaves)}.")
         weight_name = "embedding" if module in embeddings else _weight_name(arrays)
         layers[paths[module]] = read_layer(module, weight_name, arrays, flattened.get(module))
     return nest(layers)

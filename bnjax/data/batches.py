@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from bnjax._host import digest as digests
 from bnjax.types import Batch
@@ -17,12 +17,21 @@ _DIGESTS: dict[tuple[int, ...], str] = {}
 
 
 class Split(NamedTuple):
-    """Examples as they are stored, bytes if they are pictures, and the affine map per channel that preprocesses them."""
+    """Examples as they are stored, bytes if they are pictures, and the affine map per channel that preprocesses them.
+
+    Attributes:
+        images: with examples along axis 0.
+        labels: a class per example or token, or numbers to approximate.
+        scale: factor of each channel.
+        offset: what is added to each channel after that.
+        mask: True for the examples or tokens that count in losses and accuracies; None is all.
+    """
 
     images: Shaped[Array, "examples *positions channels"]
-    labels: Int[Array, " examples"] | Float[Array, "examples outputs"]
+    labels: Int[Array, "examples *tokens"] | Float[Array, "examples *outputs"]
     scale: Float[Array, " channels"]
     offset: Float[Array, " channels"]
+    mask: Bool[Array, "examples *tokens"] | None = None
 
 
 class Dataset(NamedTuple):
@@ -59,24 +68,31 @@ def digest(dataset: Dataset | Split) -> str:
     return _DIGESTS[key]
 
 
-def from_arrays(inputs: ArrayLike, labels: ArrayLike) -> Split:
+def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> Split:
     """Make a split of arrays as they are: nothing is preprocessed.
 
     Args:
         inputs: (examples, *positions, channels), numbers of any type.
-        labels: (examples,) classes, or (examples, outputs) numbers.
+        labels: (examples,) or (examples, tokens) classes, or (examples, outputs) numbers.
+        mask: booleans, (examples,) or (examples, tokens), True for those that count in losses and accuracies; None is all.
 
     Returns:
         Split on the default device.
 
     Raises:
-        ValueError: if there are not as many labels as inputs.
+        ValueError: if there are not as many labels as inputs, or the mask is not of the labels.
     """
     images, targets = jnp.asarray(inputs), jnp.asarray(labels)
     if images.ndim < 2 or targets.ndim < 1 or len(images) != len(targets):
         rule = "labels must have one entry for each of the inputs (examples, ..., channels)"
         raise ValueError(f"{rule}, got labels {targets.shape} and inputs {images.shape}.")
-    return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]))
+    counted = None if mask is None else jnp.asarray(mask)
+    if counted is not None and (
+        counted.dtype != bool or counted.shape != targets.shape[: counted.ndim] or not counted.ndim
+    ):
+        rule = "mask must hold booleans, one for each example or token of the labels"
+        raise ValueError(f"{rule}, {targets.shape}, got {counted.dtype} of shape {counted.shape}.")
+    return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]), counted)
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
@@ -124,4 +140,5 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
     per_channel = (1,) * (split.images.ndim - 1) + (-1,)
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
-    return Batch(split.images[indices] * scale + offset, split.labels[indices])
+    mask = None if split.mask is None else split.mask[indices]
+    return Batch(split.images[indices] * scale + offset, split.labels[indices], mask)

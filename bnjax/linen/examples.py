@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax.linen.shared import make_parameters, options_of, widened
@@ -31,7 +31,7 @@ class _ExampleNorm(nn.Module):
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
-    ) -> Float[Array, "*shape"]:
+    ) -> Inexact[Array, "*shape"]:
         """Normalise x; `use_running_average` makes no difference."""
         shape = find_features(x, self.axis).sizes
         y = self._normalise(

@@ -4,7 +4,7 @@ from typing import Any
 
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax.types import Number
@@ -30,7 +30,7 @@ class Noise(nn.Module):
     noise_in_evaluation: bool = False
 
     @nn.compact
-    def __call__(self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None) -> Float[Array, "*shape"]:
+    def __call__(self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None) -> Inexact[Array, "*shape"]:
         """Disturb x."""
         evaluates = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         if self.is_initializing() or (evaluates and not self.noise_in_evaluation):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax.norms.features import as_floats, find_features
@@ -58,11 +58,12 @@ class RunningNorm(nn.Module):
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
-    ) -> Float[Array, "*shape"]:
+    ) -> Inexact[Array, "*shape"]:
         """Normalise x; statistics are taken where `mask` is True."""
         use_running_average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         shape = find_features(x, self.axis).sizes
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        kind = jnp.complex64 if jnp.iscomplexobj(x) else jnp.float32
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, kind)
         var = self.variable("batch_stats", self.spread_name, jnp.ones, shape, jnp.float32)
         count = self.variable("batch_stats", "num_batches", jnp.zeros, (), jnp.int32) if self._counts_batches else None
         num_batches: Any = None if count is None else count.value

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax.nnx.shared import Norm
@@ -14,7 +14,7 @@ class _ExampleNorm(Norm):
 
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
-    ) -> Float[Array, "*shape"]:
+    ) -> Inexact[Array, "*shape"]:
         """Normalise x; `use_running_average` makes no difference."""
         dtype, operands = self._prepared(x)
         return self._normalise(*operands, mask=mask, **self._options).astype(dtype)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax.norms.features import as_floats
@@ -86,7 +86,10 @@ class RunningNorm(Norm):
         counts_batches: bool = False,
         **options: Any,
     ):
-        self.mean = nnx.BatchStat(jnp.zeros((num_features,), jnp.float32))
+        is_complex = any(
+            jnp.issubdtype(options.get(name) or jnp.float32, jnp.complexfloating) for name in ("dtype", "param_dtype")
+        )
+        self.mean = nnx.BatchStat(jnp.zeros((num_features,), jnp.complex64 if is_complex else jnp.float32))
         setattr(self, self.spread_name, nnx.BatchStat(jnp.ones((num_features,), jnp.float32)))
         if momentum is None or counts_batches:
             self.num_batches = nnx.BatchStat(jnp.zeros((), jnp.int32))
@@ -96,7 +99,7 @@ class RunningNorm(Norm):
 
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
-    ) -> Float[Array, "*shape"]:
+    ) -> Inexact[Array, "*shape"]:
         """Normalise x; the call's `use_running_average` overrides the module's; statistics are taken where `mask` is True."""
         if use_running_average is None:
             use_running_average = self.use_running_average
@@ -115,7 +118,11 @@ class RunningNorm(Norm):
             **self._options,
         )
         if not use_running_average:
-            mean[...], var[...] = stats
+            var[...] = stats.var
+            if stats.mean.dtype == mean[...].dtype:
+                mean[...] = stats.mean
+            else:  # real until the first batch of complex features
+                mean.set_value(stats.mean)
             if hasattr(self, "num_batches"):
                 self.num_batches[...] += 1
         return y.astype(dtype)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Inexact, Shaped
 
 from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
 from bnjax.norms.statistics import (
@@ -16,6 +16,7 @@ from bnjax.norms.statistics import (
     Reduction,
     counted,
     readable,
+    real_type,
     reduce_moments,
     update_stats,
 )
@@ -25,8 +26,8 @@ from bnjax.types import BatchStats
 def batch_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
-    scale: Float[Array, "*features"] | None = None,
-    bias: Float[Array, "*features"] | None = None,
+    scale: Inexact[Array, "*features"] | None = None,
+    bias: Inexact[Array, "*features"] | None = None,
     *,
     train: bool,
     momentum: float | Float[Array, ""] = 0.99,
@@ -37,7 +38,7 @@ def batch_norm(
     mask: Bool[Array, "*mask_shape"] | None = None,
     use_fast_variance: bool = False,
     unbiased_running_var: bool = False,
-) -> tuple[Float[Array, "*shape"], BatchStats]:
+) -> tuple[Inexact[Array, "*shape"], BatchStats]:
     """Normalise each feature to mean 0 and variance 1 over all other axes.
 
         y = (x - mean) / sqrt(var + epsilon) * scale + bias
@@ -47,8 +48,11 @@ def batch_norm(
     `stats`, which come back unchanged. Statistics that are not to be updated are kept by dropping the new ones.
     Deviation: the running variance is the biased one by default, as in Flax (the paper and PyTorch scale it by m / (m - 1)).
 
+    Complex features have a complex mean, and a real variance, mean |x - mean|², as in Flax: real and imaginary part are scaled
+    together, and keep their ratio. A real running mean becomes complex with the first complex batch.
+
     Args:
-        x: array with the features along `axis`.
+        x: array with the features along `axis`, real or complex.
         stats: running mean and variance, each (features,); a tuple `axis` gives the shape of those axes, ascending.
         scale: factor per feature, gamma in the paper; None is 1.
         bias: offset per feature, beta in the paper; None is 0.
@@ -65,7 +69,8 @@ def batch_norm(
         unbiased_running_var: record the batch's variance with the estimator 1/(m-1), as PyTorch does.
 
     Returns:
-        (y, new stats): y in the type that x, scale and bias promote to; stats in the type of `stats`.
+        (y, new stats): y in the type that x, scale and bias promote to; stats in the type of `stats`, the mean of complex
+        features complex.
 
     Raises:
         ValueError: if an argument does not fit x, or `axis_name` is not bound; it names the argument.
@@ -104,7 +109,7 @@ def normalise(
 ) -> tuple[Array, Moments]:
     """Normalise with the statistics of x itself; scale and bias broadcast against x, with length 1 where `over` reduces."""
     values = readable(x, mask)
-    num_valid, epsilon = over.num_valid(values, mask), jnp.asarray(epsilon, values.dtype)
+    num_valid, epsilon = over.num_valid(values, mask), jnp.asarray(epsilon, real_type(values))
     if use_fast_variance:
         batch = reduce_moments(values, mask, over, num_valid, use_fast_variance=True)
         return affine(batch.centre(values), lax.rsqrt(batch.var + epsilon), scale, bias), batch
@@ -141,7 +146,8 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
 
         dy = k dx + (dbias - k mean(dx)) + (dscale - k mean(xhat dx)) xhat
 
-    whose transpose needs two sums over the batch, of dy and of xhat dy, which are also the gradients of bias and scale.
+    whose transpose needs two sums over the batch, of dy and of xhat dy, which are also the gradients of bias and scale. Of
+    complex numbers it is the real part of conj(xhat) dx that is averaged.
     """
     x, mask, _, scale, _, epsilon = primals
     y, batch = _normalise(over, *primals)
@@ -150,7 +156,8 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
     kept, shift = (x, batch.shift) if x.dtype != batch.shift.dtype else (x - batch.shift, jnp.zeros_like(batch.shift))
     tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)
     linear = (tangents[i] for i in (0, 3, 4, 5))
-    return (y, batch), tangent(kept, mask, batch._replace(shift=shift), scale, epsilon, *linear)
+    # What is neither counted nor finite is read as 0.
+    return (y, batch), tangent(kept, mask, batch._replace(shift=shift), -batch.shift, scale, epsilon, *linear)
 
 
 def _tangent(
@@ -158,6 +165,7 @@ def _tangent(
     x: Array,
     mask: Array | None,
     batch: Moments,
+    unreadable: Array,
     scale: Array | None,
     epsilon: Array,
     dx: Array,
@@ -165,16 +173,20 @@ def _tangent(
     dbias: Array | None,
     depsilon: Array,
 ) -> tuple[Array, Moments]:
-    """Apply the derivative of `_normalise` to tangents of x, scale, bias and epsilon, in which it is linear."""
+    """Apply the derivative of `_normalise` to tangents of x, scale, bias and epsilon, in which it is linear.
+
+    `unreadable` stands in the place of x - shift where x is neither counted nor finite.
+    """
     divisor = jnp.maximum(batch.num_valid, 1)
     inverse_std = lax.rsqrt(batch.var + epsilon)
     shifted = x - batch.shift
     dx = dx.astype(shifted.dtype)
     if mask is not None:
-        dx = jnp.where(mask | jnp.isfinite(shifted), dx, 0)
-    shifted, valid = readable(shifted, mask), counted(dx, mask)
-    sum_dx, sum_product = over.total(valid, shifted * valid)
-    dmean, mean_product = sum_dx / divisor, (sum_product - batch.rest * sum_dx) / divisor
+        is_readable = mask | jnp.isfinite(shifted)
+        shifted, dx = jnp.where(is_readable, shifted, unreadable), jnp.where(is_readable, dx, 0)
+    valid = counted(dx, mask)
+    sum_dx, sum_product = over.total(valid, (jnp.conj(shifted) * valid).real)
+    dmean, mean_product = sum_dx / divisor, (sum_product - (jnp.conj(batch.rest) * sum_dx).real) / divisor
     factor = inverse_std if scale is None else inverse_std * scale
     dvar = 2 * mean_product
     # dy = factor (dx - dmean) + (dscale / std - factor (dvar + depsilon) / (2 std²)) (x - mean) + dbias

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from jax import Array
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Inexact, Shaped
 
 from bnjax.norms.batch import normalise
 from bnjax.norms.features import (
@@ -22,8 +22,8 @@ from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_re
 
 def layer_norm(
     x: Shaped[Array, "*shape"],
-    scale: Float[Array, " features"] | None = None,
-    bias: Float[Array, " features"] | None = None,
+    scale: Inexact[Array, " features"] | None = None,
+    bias: Inexact[Array, " features"] | None = None,
     *,
     epsilon: float | Float[Array, ""] = 1e-5,
     axis: int = -1,
@@ -31,7 +31,7 @@ def layer_norm(
     axis_name: AxisName = None,
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
-) -> Float[Array, "*shape"]:
+) -> Inexact[Array, "*shape"]:
     """Normalise each example to mean 0 and variance 1 over all its entries.
 
         y = (x - mean) / sqrt(var + epsilon) * scale + bias
@@ -67,15 +67,15 @@ def layer_norm(
 
 def instance_norm(
     x: Shaped[Array, "*shape"],
-    scale: Float[Array, " features"] | None = None,
-    bias: Float[Array, " features"] | None = None,
+    scale: Inexact[Array, " features"] | None = None,
+    bias: Inexact[Array, " features"] | None = None,
     *,
     epsilon: float | Float[Array, ""] = 1e-5,
     axis: int = -1,
     axis_name: AxisName = None,
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
-) -> Float[Array, "*shape"]:
+) -> Inexact[Array, "*shape"]:
     """Normalise each feature of each example to mean 0 and variance 1 over its positions.
 
     Source: Ulyanov, Vedaldi & Lempitsky 2016. It is group norm with as many groups as features. Arguments, result and errors
@@ -96,8 +96,8 @@ def instance_norm(
 
 def group_norm(
     x: Shaped[Array, "*shape"],
-    scale: Float[Array, " features"] | None = None,
-    bias: Float[Array, " features"] | None = None,
+    scale: Inexact[Array, " features"] | None = None,
+    bias: Inexact[Array, " features"] | None = None,
     *,
     num_groups: int = 32,
     epsilon: float | Float[Array, ""] = 1e-5,
@@ -105,7 +105,7 @@ def group_norm(
     axis_name: AxisName = None,
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
-) -> Float[Array, "*shape"]:
+) -> Inexact[Array, "*shape"]:
     """Normalise groups of neighbouring features of each example to mean 0 and variance 1, over their positions too.
 
     Source: Wu & He 2018. One group is layer norm, as many groups as features are instance norm. Arguments, result and errors

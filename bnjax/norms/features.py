@@ -122,5 +122,6 @@ def divides(part: Any, whole: int) -> bool:
 
 
 def promoted(y: Array, *operands: Array | None) -> Array:
-    """Cast a result to the type that its operands promote to."""
-    return y.astype(jnp.result_type(*(o for o in operands if o is not None)))
+    """Cast a result to the type that its operands promote to; a complex one stays complex."""
+    dtype = jnp.result_type(*(o for o in operands if o is not None))
+    return y.astype(jnp.result_type(dtype, jnp.complex64) if jnp.iscomplexobj(y) else dtype)

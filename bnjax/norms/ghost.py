@@ -4,11 +4,19 @@ from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Inexact, Shaped
 
 from bnjax.norms.batch import batch_norm, normalise
 from bnjax.norms.features import Axes, as_floats, check_arguments, divides, promoted
-from bnjax.norms.statistics import AxisIndexGroups, AxisName, Moments, Reduction, make_reduction, update_stats
+from bnjax.norms.statistics import (
+    AxisIndexGroups,
+    AxisName,
+    Moments,
+    Reduction,
+    abs_squared,
+    make_reduction,
+    update_stats,
+)
 from bnjax.types import BatchStats
 
 RunningVar = Literal["mean_of_ghosts", "whole_batch"]
@@ -18,8 +26,8 @@ _RUNNING_VARS = ("mean_of_ghosts", "whole_batch")
 def ghost_batch_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
-    scale: Float[Array, "*features"] | None = None,
-    bias: Float[Array, "*features"] | None = None,
+    scale: Inexact[Array, "*features"] | None = None,
+    bias: Inexact[Array, "*features"] | None = None,
     *,
     ghost_size: int,
     train: bool,
@@ -30,7 +38,7 @@ def ghost_batch_norm(
     axis_name: AxisName = None,
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
-) -> tuple[Float[Array, "*shape"], BatchStats]:
+) -> tuple[Inexact[Array, "*shape"], BatchStats]:
     """Apply batch norm to each of the ghosts, runs of `ghost_size` examples, by itself.
 
     Source: Hoffer, Hubara & Soudry 2017, Algorithm 1. One ghost as large as the batch is batch norm.
@@ -89,6 +97,6 @@ def _pooled(parts: Moments, over: Reduction, running_var: RunningVar) -> Moments
     (centre,) = over.total(share * parts.shift)
     deviation = (parts.shift - centre) + parts.rest
     (rest,) = over.total(share * deviation)
-    spread = jnp.square(deviation - rest) if running_var == "whole_batch" else 0
+    spread = abs_squared(deviation - rest) if running_var == "whole_batch" else 0
     (var,) = over.total(share * (parts.var + spread))
     return Moments(total, centre, rest, var)

@@ -4,11 +4,20 @@ from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Inexact, Shaped
 
 from bnjax.norms.batch import affine, batch_norm
 from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
-from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, counted, readable, reduce_moments, update_stats
+from bnjax.norms.statistics import (
+    AxisIndexGroups,
+    AxisName,
+    Reduction,
+    abs_squared,
+    counted,
+    readable,
+    reduce_moments,
+    update_stats,
+)
 from bnjax.types import BatchStats
 
 Order = Literal[1, 2, "inf"]
@@ -18,8 +27,8 @@ _ORDERS = (1, 2, "inf")
 def lp_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
-    scale: Float[Array, "*features"] | None = None,
-    bias: Float[Array, "*features"] | None = None,
+    scale: Inexact[Array, "*features"] | None = None,
+    bias: Inexact[Array, "*features"] | None = None,
     *,
     p: Order,
     train: bool,
@@ -30,7 +39,7 @@ def lp_norm(
     axis_name: AxisName = None,
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
-) -> tuple[Float[Array, "*shape"], BatchStats]:
+) -> tuple[Inexact[Array, "*shape"], BatchStats]:
     """Centre each feature and divide it by the average lp norm that it had before.
 
         y = (x - mean) / sqrt(d² + epsilon) * scale + bias        d = mean |x|, sqrt(mean x²) or max |x|
@@ -71,7 +80,7 @@ def lp_norm(
     batch = reduce_moments(values, mask, over, over.num_valid(values, mask))
     centred = batch.centre(values)
     if p == 2:
-        divisor_squared = batch.var if center_first else batch.var + jnp.square(batch.mean)
+        divisor_squared = batch.var if center_first else batch.var + abs_squared(batch.mean)
     else:
         magnitudes = jnp.abs(counted(centred if center_first else values, mask))
         divisor_squared = jnp.square(_average(magnitudes, over, batch.num_valid, p))

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Inexact, Shaped
 
 from bnjax.norms.batch import batch_norm
 from bnjax.norms.features import Axes, all_but, as_floats, find_features, promoted
@@ -19,8 +19,8 @@ Noise = Literal["santurkar", "santurkar_variance", "strong", "stationary"]
 def noisy_batch_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
-    scale: Float[Array, "*features"] | None = None,
-    bias: Float[Array, "*features"] | None = None,
+    scale: Inexact[Array, "*features"] | None = None,
+    bias: Inexact[Array, "*features"] | None = None,
     *,
     key: Array | None,
     train: bool,
@@ -28,7 +28,7 @@ def noisy_batch_norm(
     strength: float | Float[Array, ""] = 1.0,
     noise_in_evaluation: bool = False,
     **options: Any,
-) -> tuple[Float[Array, "*shape"], BatchStats]:
+) -> tuple[Inexact[Array, "*shape"], BatchStats]:
     """Apply batch norm, then `add_noise` to its output, scale and bias included.
 
     Source: Santurkar et al. 2018, Sec. 2.1 and Algorithm 1. Without noise in evaluation, by default.
@@ -67,7 +67,7 @@ def add_noise(
     strength: float | Float[Array, ""] = 1.0,
     relative: bool = False,
     axis: Axes = -1,
-) -> Float[Array, "*shape"]:
+) -> Inexact[Array, "*shape"]:
     """Scale and shift every entry of x at random: y = s x + m.
 
     "santurkar"   mu ~ U(-0.5, 0.5) and sigma ~ U(1, 1.25) per feature, then per entry m ~ U(mu - 0.1, mu + 0.1) and
@@ -105,8 +105,8 @@ def add_noise(
     if not relative:
         return promoted(factor * x + shift, x)
     others = all_but(x.ndim, *features.axes)
-    mean = jax.lax.stop_gradient(jnp.mean(x, others, keepdims=True, dtype=jnp.float32))
-    std = jax.lax.stop_gradient(jnp.std(x, others, keepdims=True, dtype=jnp.float32))
+    values = jax.lax.stop_gradient(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    mean, std = jnp.mean(values, others, keepdims=True), jnp.std(values, others, keepdims=True)
     return promoted(mean + factor * (x - mean) + std * shift, x)
 
 

@@ -7,13 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
+from flax import nnx
 from jax import Array
 from jax.core import Tracer
 from jaxtyping import PyTree
 
 from bnjax._host.progress import track
+from bnjax.adapters import from_linen, from_nnx
 from bnjax.norms.statistics import batch_statistics_only, no_statistic
 from bnjax.norms.updates import Path, Shares, find_shares, find_stopped, floats_of, named, updated
+from bnjax.norms.variables import AnyVariables, read_variables, write_variables
 from bnjax.types import Batch, Model, Rngs, Variables
 
 # For each leaf, how many examples stand behind each entry, and their statistic.
@@ -21,13 +25,13 @@ _Pool = dict[Path, tuple[Any, Any]]
 
 
 def recalibrate(
-    model: Model,
-    variables: Variables,
+    model: Model | tuple[Any, Any] | nn.Module | nnx.Module,
+    variables: AnyVariables,
     batches: Iterable[Any],
     *,
     rngs: Rngs | None = None,
     show_progress: bool = True,
-) -> Variables:
+) -> Any:
     """Replace running statistics by those of given data, pooled exactly over batches of any sizes.
 
         mean = sum n_b mean_b / N        var = sum n_b (var_b + (mean_b - mean)²) / N
@@ -46,20 +50,34 @@ def recalibrate(
     what is frozen and what momenta are.
 
     Args:
-        model: pure functions; statistics may have any structure, those of a layer being leaves named mean and var.
-        variables: parameters and running statistics; they stay as they are.
+        model: pure functions, or a linen or nnx module; statistics may have any structure, those of a layer being leaves
+            named mean and var. A Model is compiled once, a module at every call.
+        variables: parameters and running statistics, which stay as they are: Variables, a dictionary of linen's collections,
+            or an nnx module, as a rule the same one.
         batches: inputs, (examples, *features), or Batches, of any sizes; each size compiles once.
         rngs: keys of random layers, such as {"dropout": key}; batch b gets their fold_in with b.
         show_progress: show a bar on a terminal where it takes more than two seconds.
 
     Returns:
-        Variables with the same parameters and new batch_stats. What no batch changes (a counter, a frozen layer) is kept.
+        The variables with the same parameters and new batch_stats, in the form that was given; of a module, Variables. What no
+        batch changes (a counter, a frozen layer) is kept.
 
     Raises:
-        ValueError: if there is no batch, it is none, this is called inside compiled code, the model moves no statistic, or one
-            that evaluation depends on cannot be recovered: it is no average, it is corrected by a counter, or its type has
-            too few digits for its momentum.
+        ValueError: if there is no batch, it is none, model or variables are of another kind, this is called inside compiled
+            code, the model moves no statistic, or one that evaluation depends on cannot be recovered: it is no average, it is
+            corrected by a counter, or its type has too few digits for its momentum.
+
+    Example:
+        >>> from flax import linen as nn
+        >>> from bnjax import norms
+        >>> module, x = nn.BatchNorm(use_running_average=False), jnp.array([[1.0], [2.0], [3.0], [6.0]])
+        >>> variables = module.init(jax.random.key(0), x)
+        >>> new = norms.recalibrate(module, variables, [x[:1], x[1:]])
+        >>> print({name: f"{value[0]:.4f}" for name, value in new["batch_stats"].items()})
+        {'mean': '3.0000', 'var': '3.5000'}
     """
+    given, variables = variables, read_variables(variables)
+    model = _as_model(model)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(variables)):
         raise ValueError("recalibrate must be called outside of compiled code, got traced variables.")
     if hasattr(batches, "shape") or isinstance(batches, Batch):
@@ -81,7 +99,17 @@ def recalibrate(
     if old and not total:
         raise ValueError("batches must hold at least one batch, got none.")
     new = [_replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()]
-    return Variables(variables.params, treedef.unflatten(new))
+    return write_variables(Variables(variables.params, treedef.unflatten(new)), given)
+
+
+def _as_model(model: Any) -> Model:
+    """Make a Model of a module or a pair of functions."""
+    if isinstance(model, nn.Module | nnx.Module):
+        return from_linen(model) if isinstance(model, nn.Module) else from_nnx(model)
+    if not (isinstance(model, tuple) and len(model) == 2 and all(map(callable, model))):
+        rule = "model must be a Model, a pair of functions (init, apply), or a linen or nnx module"
+        raise ValueError(f"{rule}, got {type(model).__name__}.")
+    return Model(*model)
 
 
 def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array], rngs: Rngs | None) -> PyTree[Array]:
@@ -105,7 +133,7 @@ def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array
     shares = find_shares(model, *variables, groups[0][0], rngs)
     kept = {path: _unless(shares, path, share) for path, share in shares.kept.items()}
     measure = partial(_measure, model, *variables, kept, rngs=rngs, differentiable=True)
-    total: _Pool = {path: (jnp.zeros_like(leaf), jnp.zeros_like(leaf)) for path, leaf in floats_of(old).items()}
+    total: _Pool = {path: (jnp.zeros_like(leaf.real), jnp.zeros_like(leaf)) for path, leaf in floats_of(old).items()}
     for group in groups:
 
         def step(total: _Pool, x: Array) -> tuple[_Pool, None]:
@@ -181,15 +209,16 @@ _measure_compiled = jax.jit(_measure, static_argnames="model")
 
 def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:
     """Add a batch to the statistics of the examples so far; with NumPy for `xp` in float64, with jax.numpy as they are."""
-    wide = np.float64 if xp is np else None
-    batch = {path: (num_examples, xp.asarray(new, wide)) for path, (num_examples, new) in batch.items()}
+    if xp is np:
+        wide = {path: np.result_type(new.dtype, np.float64) for path, (_, new) in batch.items()}
+        batch = {path: (num_examples, np.asarray(new, wide[path])) for path, (num_examples, new) in batch.items()}
     deltas = {path: new - total.get(path, (0, 0))[1] for path, (_, new) in batch.items()}
     merged = {}
     for path, (num_examples, new) in batch.items():
         weight, value = total.get(path, (0, 0))
-        new_weight = weight + num_examples.astype(new.dtype)
+        new_weight = weight + num_examples.astype(new.real.dtype)
         share = 1 - weight / xp.maximum(new_weight, 1)
-        spread = weight / xp.maximum(new_weight, 1) * xp.square(deltas.get(_mean_beside(path), 0))
+        spread = weight / xp.maximum(new_weight, 1) * xp.square(xp.abs(deltas.get(_mean_beside(path), 0)))
         merged[path] = new_weight, value + share * (deltas[path] + spread)
     return merged
 
@@ -204,4 +233,5 @@ def _mean_beside(path: Path) -> Path:
 
 def _replaced(old: Array, weight: Any, value: Any) -> Array:
     """Put the population's statistic in the place of a running one, where any batch has measured it."""
-    return jnp.where(weight > 0, value, old).astype(old.dtype)
+    dtype = jnp.result_type(old.dtype, jnp.complex64) if jnp.iscomplexobj(value) else old.dtype
+    return jnp.where(weight > 0, value, old).astype(dtype)

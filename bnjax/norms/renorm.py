@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Inexact, Int, Shaped
 
 from bnjax.norms.batch import affine, batch_norm, normalise
 from bnjax.norms.features import Axes, as_floats, check_arguments, is_below, promoted
@@ -13,8 +13,8 @@ from bnjax.types import BatchStats
 def batch_renorm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
-    scale: Float[Array, "*features"] | None = None,
-    bias: Float[Array, "*features"] | None = None,
+    scale: Inexact[Array, "*features"] | None = None,
+    bias: Inexact[Array, "*features"] | None = None,
     *,
     train: bool,
     r_max: float | Float[Array, ""] = 3.0,
@@ -25,7 +25,7 @@ def batch_renorm(
     axis_name: AxisName = None,
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
-) -> tuple[Float[Array, "*shape"], BatchStats]:
+) -> tuple[Inexact[Array, "*shape"], BatchStats]:
     """Normalise by the batch's statistics, then correct towards the running ones, within bounds.
 
         y = ((x - mean) / std * r + d) * scale + bias
@@ -33,7 +33,8 @@ def batch_renorm(
 
     Source: Ioffe 2017, Algorithm 1; no gradient passes through r and d. With r_max = 1 and d_max = 0 this is batch norm;
     with no bounds the output is that of evaluation with the running statistics from before this batch.
-    Deviation: running std is sqrt(running variance + epsilon), in place of an average of standard deviations.
+    Deviation: running std is sqrt(running variance + epsilon), in place of an average of standard deviations. For complex
+    features d is complex, and its absolute value is what is bounded.
 
     Args:
         x: array with the features along `axis`.
@@ -66,15 +67,24 @@ def batch_renorm(
     over = features.reduction(axis_name, axis_index_groups)
     xhat, batch = normalise(x, mask, over, None, None, epsilon=epsilon)
 
-    running_mean, running_var = (features.spread(s.astype(batch.var.dtype)) for s in (stats.mean, stats.var))
+    running_mean, running_var = (
+        features.spread(s.astype(jnp.promote_types(s.dtype, batch.var.dtype))) for s in (stats.mean, stats.var)
+    )
     inverse_std = lax.rsqrt(running_var + epsilon)
     r = jnp.clip(jnp.sqrt(batch.var + epsilon) * inverse_std, 1 / r_max, r_max)
-    d = jnp.clip(((batch.shift - running_mean) + batch.rest) * inverse_std, -d_max, d_max)
+    d = _bounded(((batch.shift - running_mean) + batch.rest) * inverse_std, d_max)
     r, d = (lax.stop_gradient(jnp.where(batch.num_valid == 0, v, correction)) for v, correction in ((1, r), (0, d)))
 
     y = affine(xhat * r + d, jnp.ones_like(r), features.spread(scale), features.spread(bias))
     new = update_stats(stats, batch.num_valid, batch.mean, batch.var, momentum=momentum)
     return promoted(y, x, scale, bias), new
+
+
+def _bounded(d: Array, largest: float | Array) -> Array:
+    """Bound the absolute value."""
+    if not jnp.iscomplexobj(d):
+        return jnp.clip(d, -largest, largest)
+    return d * jnp.minimum(1, largest / jnp.maximum(jnp.abs(d), jnp.finfo(d.dtype).tiny))
 
 
 def renorm_bounds(num_batches: Int[Array, ""] | int) -> tuple[Float[Array, ""], Float[Array, ""]]:

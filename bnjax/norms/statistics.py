@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Inexact, Int
 
 from bnjax.types import BatchStats
 
@@ -67,10 +67,10 @@ class Reduction(NamedTuple):
         return lax.stop_gradient(jnp.where(jnp.isfinite(first), first, 0))
 
     def num_valid(self, x: Array, mask: Array | None) -> Array:
-        """Count the entries that `mask` lets through, in the type of x."""
+        """Count the entries that `mask` lets through, in the type of x or of its real part."""
         if mask is None:
-            return self.everywhere(jnp.asarray(math.prod(x.shape[a] for a in self.axes), x.dtype))[0]
-        return self.total(jnp.broadcast_to(mask, x.shape).astype(x.dtype))[0]
+            return self.everywhere(jnp.asarray(math.prod(x.shape[a] for a in self.axes), real_type(x)))[0]
+        return self.total(jnp.broadcast_to(mask, x.shape).astype(real_type(x)))[0]
 
     @property
     def _groups(self) -> dict[str, list[list[int]]]:
@@ -118,13 +118,22 @@ class Moments(NamedTuple):
         return (x - self.shift) - self.rest
 
 
-def init_batch_stats(num_features: int) -> BatchStats:
-    """Make the statistics of a layer that has seen nothing: mean 0, variance 1, float32, shape (num_features,)."""
-    return BatchStats(jnp.zeros(num_features, jnp.float32), jnp.ones(num_features, jnp.float32))
+def init_batch_stats(num_features: int, dtype: Any = jnp.float32) -> BatchStats:
+    """Make the statistics of a layer that has seen nothing: mean 0, variance 1, shape (num_features,).
+
+    Args:
+        num_features: how many.
+        dtype: of the mean; complex64 for complex features, whose variance is real.
+
+    Returns:
+        BatchStats.
+    """
+    mean = jnp.zeros(num_features, dtype)
+    return BatchStats(mean, jnp.ones(num_features, real_type(mean)))
 
 
 def moments(
-    x: Float[Array, "*shape"],
+    x: Inexact[Array, "*shape"],
     axes: tuple[int, ...],
     *,
     mask: Bool[Array, "*mask_shape"] | None = None,
@@ -139,7 +148,7 @@ def moments(
         mean = m + r        var = mean((x - m)²) - r²        x - mean = (x - m) - r
 
     which keeps full precision at any mean/std ratio. The fast form, var = mean(x²) - mean², passes once and loses
-    (mean/std)² of the precision.
+    (mean/std)² of the precision. Of complex numbers, squares are those of absolute values: the variance is real.
 
     Args:
         x: array of any shape.
@@ -172,15 +181,25 @@ def counted(x: Array, mask: Array | None) -> Array:
     return x if mask is None else jnp.where(mask, x, 0)
 
 
+def real_type(x: Array) -> Any:
+    """Return the type of absolute values."""
+    return jnp.finfo(x.dtype).dtype
+
+
+def abs_squared(x: Array) -> Array:
+    """Compute |x|², without the root that the absolute value of a complex number takes."""
+    return jnp.square(x.real) + jnp.square(x.imag) if jnp.iscomplexobj(x) else jnp.square(x)
+
+
 def reduce_moments(
     x: Array, mask: Array | None, over: Reduction, num_valid: Array, *, use_fast_variance: bool = False
 ) -> Moments:
     """Compute the moments of what `readable` has made of an array."""
     divisor, valid = jnp.maximum(num_valid, 1), counted(x, mask)
     if use_fast_variance:
-        sum_x, sum_sq = over.total(valid, jnp.square(valid))
+        sum_x, sum_sq = over.total(valid, abs_squared(valid))
         mean = sum_x / divisor
-        var = jnp.maximum(sum_sq / divisor - jnp.square(mean), 0)
+        var = jnp.maximum(sum_sq / divisor - abs_squared(mean), 0)
         return Moments(num_valid, mean, jnp.zeros_like(mean), var)
     sum_x, sample = over.everywhere(jnp.sum(valid, over.axes, keepdims=True), over.sample(x, mask))
     # NOTE: the gradient of a constant shift cancels in all results, so none is taken.
@@ -189,9 +208,9 @@ def reduce_moments(
     near = jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift)
     shift: Array = lax.platform_dependent(near, sample, shift, cpu=_select_rarely, default=jnp.where)
     shifted = counted(x - shift, mask)
-    sum_rest, sum_sq = over.total(shifted, jnp.square(shifted))
+    sum_rest, sum_sq = over.total(shifted, abs_squared(shifted))
     rest = sum_rest / divisor
-    return Moments(num_valid, shift, rest, jnp.maximum(sum_sq / divisor - jnp.square(rest), 0))
+    return Moments(num_valid, shift, rest, jnp.maximum(sum_sq / divisor - abs_squared(rest), 0))
 
 
 def _select_rarely(condition: Array, new: Array, old: Array) -> Array:
@@ -224,7 +243,9 @@ def update_stats(
         # NOTE: what only the batch says depends on nothing else, by which `updates.find_shares` knows it.
         new = batch if mode else momentum * running + (1 - momentum) * batch
         stay = no_statistic(running.dtype) if mode else running
-        return jnp.where(is_empty.reshape(running.shape), stay, new).astype(running.dtype)
+        # NOTE: a mean that was made for real features becomes complex, as Flax's does.
+        dtype = jnp.result_type(running.dtype, jnp.complex64) if jnp.iscomplexobj(batch) else running.dtype
+        return jnp.where(is_empty.reshape(running.shape), stay, new).astype(dtype)
 
     return BatchStats(moved(stats.mean, mean), moved(stats.var, var))
 

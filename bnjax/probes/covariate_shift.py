@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bnjax._host import trees
 from bnjax._host.precision import with_precision
-from bnjax._host.trees import leaf_dots, ratio
+from bnjax._host.trees import Scaled, ratio
 from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
 from bnjax.probes.points import compiled, probed_info, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
@@ -143,7 +143,7 @@ def _measure(loss_fn: LossFn, params: Params, update: Params, *, plan: _Plan) ->
     def predict(layer: Array) -> Array:
         still = jax.tree.map(jnp.zeros_like, params)
         product = jax.jvp(gradient_fn, (params,), (_move_earlier(still, update, layer, plan),))[1]
-        return jnp.sqrt(_layer_dot(product, product, layer, plan))
+        return _layer_dot(product, product, layer, plan).root
 
     # NOTE: the start is a turn of the same loop, before which no layer lies: where nothing moves, no bit differs.
     layers = jnp.asarray((-1, *plan.measured))
@@ -170,13 +170,12 @@ def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tupl
     change = trees.difference(gradient, start)
     pairs = ((change, change), (start, start), (gradient, gradient), (gradient, start))
     squared, before, after, dot = (_layer_dot(a, b, layer, plan) for a, b in pairs)
-    return jnp.sqrt(squared), ratio(dot, jnp.sqrt(before) * jnp.sqrt(after)), jnp.sqrt(before)
+    return squared.root, trees.cosine_of(dot, before, after), before.root
 
 
-def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Array:
+def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Scaled:
     """Take the inner product of what is compared in one layer; other layers' NaN does not reach it."""
-    dots = jnp.where(jnp.asarray(plan.depths) == layer, leaf_dots(a, b), 0)
-    return jnp.sum(dots, where=jnp.asarray(plan.compared))
+    return trees.scaled_dots(a, b).total((jnp.asarray(plan.depths) == layer) & jnp.asarray(plan.compared))
 
 
 def _depths(params: Params, leaves: dict[str, tuple[int, ...]]) -> tuple[int, ...]:

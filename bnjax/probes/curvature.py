@@ -19,9 +19,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax._host.precision import with_precision
+from bnjax._host.trees import dot, norm
 from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
-from bnjax.probes.lanczos import Which, eigenpairs, norm, quadrature
+from bnjax.probes.lanczos import Which, are_converged, eigenpairs, quadrature
 from bnjax.probes.points import compiled, probed_info
 from bnjax.probes.results import Word, band
 from bnjax.probes.spectra import EigenPairs as EigenPairs
@@ -60,8 +61,10 @@ def top_eigenpairs(
         key: PRNG key of the starting vector.
         num: how many pairs.
         which: the algebraically largest ("top"), smallest ("bottom"), or those of largest absolute value ("magnitude").
-        tolerance: of |H v - eigenvalue v|, relative to the largest |eigenvalue| seen. In float32, rounding
-            decides near 1e-6.
+        tolerance: of |H v - eigenvalue v|, relative to |eigenvalue|, so that a pair that has converged is no further from an
+            eigenvalue than that share. A small one, such as the smallest of a net, needs more products than the largest. In
+            float32, rounding decides near 1e-6 of the largest |eigenvalue|: by the default, an eigenvalue below a hundredth of
+            that may not converge, except where it and its residual are both 0 to within rounding.
         max_matvecs: limit of Hessian products, without one more per pair for its residual.
         basis_size: vectors in memory; None is 2 num + 1, but at least 20. More of them need fewer products.
         pattern: regular expression for the paths of the parameters to restrict H to; None is all.
@@ -204,7 +207,8 @@ def _top_eigenpairs(
     pairs = eigenpairs(matvec, start, restart_key, tolerance, which=which, **sizes)
     residuals = jax.lax.map(lambda pair: norm(matvec(pair[1]) - pair[0] * pair[1]), (pairs.values, pairs.vectors))
     vectors = jax.vmap(unravel)(pairs.vectors)
-    return pairs.values, vectors, residuals, residuals <= tolerance * pairs.scale, pairs.num_matvecs + num
+    converged = are_converged(pairs, residuals, tolerance)
+    return pairs.values, vectors, residuals, converged, pairs.num_matvecs + num
 
 
 def _trace_samples(
@@ -215,7 +219,7 @@ def _trace_samples(
 
     def sample(key: Array) -> Array:
         signs = jax.random.rademacher(key, flat.shape, flat.dtype)
-        return jnp.vdot(signs, matvec(signs), precision="highest")
+        return dot(signs, matvec(signs))
 
     return jax.lax.map(sample, jax.random.split(key, num_probes))
 

@@ -1,9 +1,9 @@
 """Directions to scan along: trees like the parameters."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host.precision import with_precision
-from bnjax._host.trees import as_float
-from bnjax.probes.paths import check_alike, check_params
+from bnjax._host.trees import axis_norms
+from bnjax.probes.paths import check_alike, check_params, named_leaves, path_name, selected_leaves
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, Params
@@ -47,37 +47,98 @@ def random(key: Array, params: Params) -> Params:
     )
 
 
-def filter_normalized(key: Array, params: Params, *, vectors: Vectors = "ignore") -> Params:
+def filter_normalized(
+    key: Array,
+    params: Params,
+    *,
+    vectors: Vectors = "ignore",
+    filter_axes: Mapping[str, int | Sequence[int] | None] | None = None,
+) -> Params:
     """Draw a random direction whose filters have the norms of the parameters' filters.
 
         d_f = z_f |w_f| / |z_f|, z normal, for each filter f
 
-    Source: Li et al. 2018, Sec. 4. A filter is what leads to one output: an index of a kernel's last axis. The direction of a
-    filter of zeros is zero.
+    Source: Li et al. 2018, Sec. 4. A filter is what leads to one output. Of Flax's dense layers, (in, out), and convolutions,
+    (height, width, in, out), that is an index of the last axis. Other numbers of axes may be a convolution's over time or
+    volumes, the heads' of an attention, or those of layers stacked by `nn.scan` and `nn.vmap`; no shape tells which, so they
+    are refused unless `filter_axes` says along which axes a filter lies. The direction of a filter of zeros is zero.
 
     Args:
         key: from which the direction follows.
-        params: w; kernels are (..., out), as Flax has them.
-        vectors: what becomes of parameters with fewer than two axes (biases, scales): "ignore" leaves them where they are,
-            "match" gives the whole vector the parameter's norm.
+        params: w.
+        vectors: what becomes of biases and scales, which are called so or have fewer than two axes: "ignore" leaves them where
+            they are, "match" gives the whole vector the parameter's norm.
+        filter_axes: axes along which a filter lies, by a regular expression that is searched for in paths such as
+            "layers/dense/kernel"; where several match, the first one counts. Of dense layers stacked along axis 0 it is 1.
+            None in place of axes leaves the parameter where it is. Vectors are as `vectors` says; one with two axes or more,
+            of heads or stacked layers, needs its axes too where it is matched.
 
     Returns:
         A tree like `params`.
 
     Raises:
-        ValueError: if `vectors` is unknown.
+        ValueError: if `vectors` is unknown, an expression matches nothing, an axis is none, or the axes of a parameter have to
+            be said; it names the path.
+
+    Example:
+        >>> from bnjax.probes import directions
+        >>> query, out = jnp.ones((6, 4, 2)), jnp.ones((4, 2, 6))  # (in, heads, features), (heads, features, out)
+        >>> params = {"query": {"kernel": query}, "out": {"kernel": out}}
+        >>> axes = {"query": 0, "out": (0, 1)}
+        >>> direction = directions.filter_normalized(jax.random.key(0), params, filter_axes=axes)
+        >>> bool(jnp.allclose(jnp.linalg.norm(direction["query"]["kernel"], axis=0), 6**0.5))
+        True
     """
     if vectors not in get_args(Vectors):
         raise ValueError(f"vectors must be one of {', '.join(get_args(Vectors))}, got {vectors!r}.")
+    params = jax.tree.map(jnp.asarray, params)
+    axes = _find_filters(params, vectors, filter_axes or {})
 
-    def normalise(z: Array, w: Array) -> Array:
-        if w.ndim < 2 and vectors == "ignore":
+    def normalise(path: Any, z: Array, w: Array) -> Array:
+        along = axes[path_name(path)]
+        if along is None:
             return jnp.zeros_like(w)
-        axes = tuple(range(w.ndim - 1)) if w.ndim > 1 else None
-        norm_z, norm_w = (jnp.sqrt(jnp.sum(jnp.square(as_float(v)), axes, keepdims=True)) for v in (z, w))
+        norm_z, norm_w = (axis_norms(v, along) for v in (z, w))
         return (z * (norm_w / jnp.where(norm_z == 0, 1, norm_z))).astype(z.dtype)
 
-    return jax.tree.map(normalise, random(key, params), jax.tree.map(jnp.asarray, params))
+    return jax.tree_util.tree_map_with_path(normalise, random(key, params), params)
+
+
+def _find_filters(
+    params: Params, vectors: Vectors, given: Mapping[str, int | Sequence[int] | None]
+) -> dict[str, tuple[int, ...] | None]:
+    """Return the axes along which a filter of each parameter lies, by path; None is not to be moved."""
+    leaves = named_leaves(params)
+    said: dict[str, tuple[str, int | Sequence[int] | None]] = {}
+    for pattern, axes in given.items():
+        said = dict.fromkeys(selected_leaves(params, pattern), (pattern, axes)) | said
+    are_vectors = {p: leaf.ndim < 2 or p.rpartition("/")[2] in ("bias", "scale") for p, leaf in leaves.items()}
+    # Where there are heads or stacked layers, four axes are no sign of a convolution.
+    are_plain = all(leaf.ndim < 2 if are_vectors[path] else leaf.ndim in (2, 4) for path, leaf in leaves.items())
+    found: dict[str, tuple[int, ...] | None] = {}
+    for path, leaf in leaves.items():
+        if are_vectors[path] and (vectors == "ignore" or leaf.ndim < 2):
+            found[path] = None if vectors == "ignore" else tuple(range(leaf.ndim))
+        elif path in said:
+            found[path] = _check_axes(*said[path], path, leaf.ndim)
+        elif not are_vectors[path] and (are_plain or leaf.ndim == 2):
+            found[path] = tuple(range(leaf.ndim - 1))
+        else:
+            rule = f"filter_axes must say along which axes a filter of {path} lies"
+            raise ValueError(
+                f"{rule}, which the shape {leaf.shape} does not tell where there are heads or stacked layers."
+            )
+    return found
+
+
+def _check_axes(pattern: str, axes: int | Sequence[int] | None, path: str, ndim: int) -> tuple[int, ...] | None:
+    """Count axes from the front; raise unless an array has them, each once."""
+    if axes is None:
+        return None
+    listed = (axes,) if isinstance(axes, int) else tuple(axes)
+    if not all(-ndim <= a < ndim for a in listed) or len({a % ndim for a in listed}) < len(listed):
+        raise ValueError(f"filter_axes must be axes of {path}, which has {ndim}, got {axes} for {pattern!r}.")
+    return tuple(a % ndim for a in listed)
 
 
 def toward(params: Params, target: Params) -> Params:

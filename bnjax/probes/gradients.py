@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax._host.trees import as_float, difference, leaf_dots, ratio
+from bnjax._host.trees import Scaled, as_float, cosine_of, difference, ratio, scaled_dots
 from bnjax.probes.paths import Layers, check_alike, layer_leaves
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import Params
@@ -101,17 +101,18 @@ def gradient_statistics(
     distance = cosine = total = unknown
     if previous is not None:
         distance = _layer_norms(difference(gradient, previous), leaves)
-        cosine = ratio(_layer_dots(gradient, previous, leaves), norm * previous_norm)
+        pairs = ((gradient, previous), (gradient, gradient), (previous, previous))
+        cosine = jnp.stack([cosine_of(*dots) for dots in zip(*(_layer_dots(*p, leaves) for p in pairs), strict=True)])
         total = _layer_norms(jax.tree.map(lambda g, p: as_float(g) + as_float(p), gradient, previous), leaves)
     return GradientStatistics(LayerNames(leaves), norm, param_norm, update_norm, previous_norm, distance, cosine, total)
 
 
-def _layer_dots(a: Params, b: Params, leaves: dict[str, tuple[int, ...]]) -> Float[Array, " layers"]:
+def _layer_dots(a: Params, b: Params, leaves: dict[str, tuple[int, ...]]) -> list[Scaled]:
     """Take the inner product of two trees in each layer."""
-    dots = leaf_dots(a, b)
-    return jnp.stack([jnp.sum(dots[jnp.asarray(positions)]) for positions in leaves.values()])
+    dots = scaled_dots(a, b)
+    return [dots.part(positions) for positions in leaves.values()]
 
 
 def _layer_norms(tree: Params, leaves: dict[str, tuple[int, ...]]) -> Float[Array, " layers"]:
     """Take the l2 norm of a tree in each layer."""
-    return jnp.sqrt(_layer_dots(tree, tree, leaves))
+    return jnp.stack([squares.root for squares in _layer_dots(tree, tree, leaves)])

@@ -15,9 +15,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
+from bnjax._host.trees import norm
+
 Matvec = Callable[[Float[Array, " dim"]], Float[Array, " dim"]]
 Which = Literal["top", "bottom", "magnitude"]
 
+# By how many units of the precision a value and a residual may differ from 0, beside the largest value, where they are 0.
+_ROUNDING = 8
 # The default of accelerators, TF32 or bfloat16 products, would lose orthogonality.
 _matmul = partial(jnp.matmul, precision="highest")
 
@@ -136,14 +140,14 @@ def eigenpairs(
     """Find extreme eigenpairs by Lanczos iterations that restart with the best Ritz vectors.
 
     Source: Wu & Simon 2000, Thick-restart Lanczos, doi:10.1137/S0895479898334605. A cycle fills the basis and keeps the
-    wanted half of its Ritz vectors. Cycles end when every wanted pair has |A q - value q| <= tolerance * scale by the
-    recurrence, when products run out or turn NaN, or when the basis spans the whole space.
+    wanted half of its Ritz vectors. Cycles end when every wanted pair has |A q - value q| <= tolerance * |value|, or less than
+    rounding, by the recurrence; when products run out or turn NaN; or when the basis spans the whole space.
 
     Args:
         matvec: the operator A, symmetric.
         start: where the iterations begin, not zero.
         key: PRNG key, for what goes on after a breakdown.
-        tolerance: relative to the largest |Ritz value|.
+        tolerance: relative to each |Ritz value|.
         num: how many pairs.
         which: algebraically largest ("top"), smallest ("bottom"), or of largest absolute value ("magnitude").
         basis_size: vectors in memory, more than `num` unless that is the dimension.
@@ -167,7 +171,8 @@ def eigenpairs(
         scale = jnp.max(jnp.abs(values))
         kept = jnp.argsort({"top": -values, "bottom": values, "magnitude": -jnp.abs(values)}[which])[:num_kept]
         errors = krylov.coupling * jnp.abs(vectors[-1, kept[:num]])
-        is_done = spans_all | jnp.all(errors <= tolerance * scale) | ~jnp.isfinite(scale)
+        wanted = jnp.maximum(tolerance * jnp.abs(values[kept[:num]]), jnp.finfo(scale.dtype).eps * scale)
+        is_done = spans_all | jnp.all(errors <= wanted) | ~jnp.isfinite(scale)
         krylov = _restart(krylov, values[kept], vectors[:, kept])
         num_matvecs = pairs.num_matvecs + basis_size - first
         return krylov, RitzPairs(values[kept[:num]], krylov.vectors[:num], scale, num_matvecs), is_done
@@ -177,10 +182,10 @@ def eigenpairs(
     return jax.lax.while_loop(is_unfinished, run_cycle, (krylov, nothing, jnp.asarray(False)))[1]
 
 
-def norm(vector: Float[Array, " dim"]) -> Float[Array, ""]:
-    """Compute the l2 norm; squares neither vanish nor overflow, as they do in float32 below 1e-19 and above 1e19."""
-    largest = jnp.max(jnp.abs(vector))
-    return largest * jnp.linalg.norm(vector / jnp.where(largest == 0, 1, largest))
+def are_converged(pairs: RitzPairs, residuals: Float[Array, " num"], tolerance: Array) -> Bool[Array, " num"]:
+    """Return whether residuals are small beside their values, or both are no more than rounding of the largest value."""
+    sizes, rounding = jnp.abs(pairs.values), _ROUNDING * jnp.finfo(residuals.dtype).eps * pairs.scale
+    return (residuals <= tolerance * sizes) | (jnp.maximum(residuals, sizes) <= rounding)
 
 
 def _restart(krylov: Krylov, values: Array, vectors: Array) -> Krylov:

@@ -243,9 +243,8 @@ def _gradient_statistics(
 ) -> tuple[Array, ...]:
     """Measure the loss, distance and cosine of the gradient to the start's, and the slope."""
     loss, gradient = jax.value_and_grad(loss_fn)(params)
-    cosine = trees.dot(gradient, start) / (trees.norm(gradient) * trees.norm(start))
     moved = _LENGTHS[norm](trees.difference(gradient, start))
-    return loss, moved, cosine, _slope(gradient, direction)
+    return loss, moved, trees.cosine(gradient, start), _slope(gradient, direction)
 
 
 def _slope(gradient: Params, direction: Params) -> Array:

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax._host.precision import with_precision
-from bnjax._host.trees import dot, norm
+from bnjax._host.trees import cosine, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, compiled, evaluate_points, probed_info, scalar_loss
@@ -119,5 +119,4 @@ def scan_plane(
 
 def _start(loss_fn: LossFn, params: Params, x: Params, y: Params) -> tuple[Array, Array, Array, Array]:
     """Evaluate the loss at the centre, and measure the directions."""
-    norm_x, norm_y = norm(x), norm(y)
-    return scalar_loss(loss_fn, params), norm_x, norm_y, dot(x, y) / (norm_x * norm_y)
+    return scalar_loss(loss_fn, params), norm(x), norm(y), cosine(x, y)

@@ -84,10 +84,11 @@ def check_line(
         Sanity.
     """
     precision = max(float(jnp.finfo(values.dtype).eps) for values in (loss, slope))
+    smallest = float(jnp.finfo(slope.dtype).tiny)
     lines = _stack(step_sizes, loss, slope, shape=loss.shape).reshape(3, -1, loss.shape[-1])
     starts = _stack(start_loss, start_slope, shape=start_loss.shape).reshape(2, -1)
     scans = zip(np.moveaxis(lines, 1, 0), starts.T, strict=True)
-    fields = np.array([_measure(line, start, precision, rounding) for line, start in scans])
+    fields = np.array([_measure(line, start, precision, rounding, smallest) for line, start in scans])
     return Sanity(*fields.T.reshape(-1, *start_loss.shape))
 
 
@@ -97,7 +98,11 @@ def _stack(*values: Array | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _measure(
-    line: Float[np.ndarray, "3 points"], start: Float[np.ndarray, "2"], precision: float, operand_rounding: float
+    line: Float[np.ndarray, "3 points"],
+    start: Float[np.ndarray, "2"],
+    precision: float,
+    operand_rounding: float,
+    smallest: float,
 ) -> tuple[float | np.floating, ...]:
     """Return the fields of one scan, from step sizes, losses and slopes, and loss and slope at the start."""
     is_centre = line[0] == 0
@@ -113,7 +118,8 @@ def _measure(
     change, predicted = np.diff(y), np.diff(x) * (slope[1:] + slope[:-1]) / 2
     totals = [np.abs(values).sum() for values in (change, predicted, change - predicted)]
     relative = _ROUNDING * precision + _OPERAND_ROUNDING * operand_rounding
-    rounding = relative * (np.abs(y).max() * len(change) + totals[1])
+    # A slope below the smallest number of its type is 0.
+    rounding = relative * (np.abs(y).max() * len(change) + totals[1]) + smallest * np.diff(x).sum()
     return *ends, *totals, np.diff(x) @ np.abs(np.diff(slope)) + rounding
 
 

@@ -21,7 +21,7 @@ class EigenPairs(NamedTuple):
         eigenvalues: descending for "top", ascending for "bottom", descending in absolute value for "magnitude".
         eigenvectors: by path of a selected parameter, orthonormal together, at least float32, with pairs along the first axis.
         residuals: |H v - eigenvalue v|, by one more product each; some eigenvalue of H is no further away.
-        converged: residual <= tolerance * the largest |eigenvalue| seen.
+        converged: residual <= tolerance * |eigenvalue|, or both 0 to within rounding of the largest |eigenvalue| seen.
         num_matvecs: Hessian products that were used.
         dimension: entries of the selected parameters.
         which: "top", "bottom" or "magnitude".

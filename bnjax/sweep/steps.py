@@ -11,13 +11,16 @@ from jax import Array
 from jaxtyping import Bool, Float, PyTree
 
 from bnjax import train
-from bnjax.data import Split
+from bnjax.data import Dataset, Split, take_batch
+from bnjax.norms.population import pooled_statistics
 from bnjax.sweep.grid import Fields, Program
 from bnjax.sweep.ways import AUTO, Way, for_each
 from bnjax.train import Metrics, Trainer, TrainState
+from bnjax.types import Variables
 
+_MAX_EXAMPLES = 10_000  # that statistics are taken from
 MakeTrainer = Callable[..., Trainer]
-Probe = Callable[[Trainer, TrainState, Split], PyTree]
+Probe = Callable[[Trainer, TrainState, Any], PyTree]
 
 
 def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainState:
@@ -88,7 +91,7 @@ def measure(
     probe: Probe,
     program: Program,
     states: TrainState,
-    split: Split,
+    split: Split | Dataset,
     *,
     active: Bool[Array | np.ndarray, " runs"] | None = None,
     own_split: bool = False,
@@ -142,7 +145,10 @@ def _steps(
 
 
 def _measure(
-    make_trainer: MakeTrainer, probe: Probe, run: tuple[Fields, TrainState, Array, Split | None], shared: Split | None
+    make_trainer: MakeTrainer,
+    probe: Probe,
+    run: tuple[Fields, TrainState, Array, Split | None],
+    shared: Split | Dataset | None,
 ) -> PyTree:
     """Measure one run, if it is active."""
     numbers, state, active, own = run
@@ -166,3 +172,14 @@ def _nothing(function: Callable[[], PyTree]) -> PyTree:
 def average_state(trainer: Trainer, state: TrainState, split: Split) -> Metrics:
     """Evaluate one run."""
     return _average(trainer, state.variables, split)
+
+
+def recalibrated_state(trainer: Trainer, state: TrainState, dataset: Dataset) -> Metrics:
+    """Evaluate one run with the pooled statistics of the first training examples, in batches of its own size."""
+    num = min(_MAX_EXAMPLES, len(dataset.train.labels))
+    size = min(trainer.batch_size, num)
+    cuts = [jnp.arange(num - num % size).reshape(-1, size)]
+    cuts += [jnp.arange(num - num % size, num)[None]] if num % size else []
+    groups = [jax.lax.map(lambda rows: take_batch(dataset.train, rows).inputs, cut) for cut in cuts]
+    batch_stats = pooled_statistics(trainer.model, state.variables, groups, train.step_rngs(state))
+    return _average(trainer, Variables(state.params, batch_stats), dataset.test)

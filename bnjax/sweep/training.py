@@ -23,11 +23,12 @@ from bnjax.sweep.grid import Fields, Program, only, programs
 from bnjax.sweep.loop import flat, train_groups
 from bnjax.sweep.plan import Group, HostProbe, Member, Plan, Probes, make_plan
 from bnjax.sweep.run import Run, RunError, run_errors
-from bnjax.sweep.steps import MakeTrainer, Probe, average_state, init_states, measure
+from bnjax.sweep.steps import MakeTrainer, Probe, average_state, init_states, measure, recalibrated_state
 from bnjax.sweep.ways import AUTO, Way, stack, unstack
 from bnjax.train import TrainState
 
 _TESTS: Probes = {"test": average_state}
+_RECALIBRATED = "recalibrated_test"
 _NUMBER = jax.ShapeDtypeStruct((), np.dtype(np.float32))
 
 
@@ -45,6 +46,8 @@ class GridResult(NamedTuple):
         probes: by name, what was measured, (runs, chunks, ...); of a HostProbe, a list of its records for each run.
         diverged_at: the step whose loss was not finite, or None.
         states: at the end, or at the end of the chunk in which the run diverged.
+        recalibrated_test_loss: with recalibrated statistics, (runs, tests); None where not asked for.
+        recalibrated_test_accuracy: with recalibrated statistics, (runs, tests); None where not asked for.
     """
 
     runs: list[dict[str, Any]]
@@ -57,6 +60,8 @@ class GridResult(NamedTuple):
     probes: dict[str, PyTree]
     diverged_at: list[int | None]
     states: list[TrainState]
+    recalibrated_test_loss: Float[np.ndarray, "runs tests"] | None = None
+    recalibrated_test_accuracy: Float[np.ndarray, "runs tests"] | None = None
 
 
 def train_grid(
@@ -67,6 +72,7 @@ def train_grid(
     num_steps: int,
     chunk_size: int = 100,
     test_every: int | None = None,
+    recalibrated_tests: bool = False,
     probes: Mapping[str, Probe | HostProbe] = {},
     fixed: Collection[str] = (),
     way: Way = AUTO,
@@ -86,6 +92,10 @@ def train_grid(
         num_steps: of each run.
         chunk_size: steps between measurements, taken as one program.
         test_every: steps between tests, a multiple of chunk_size; the last step is always followed by one. None is no other.
+        recalibrated_tests: test a second time, with statistics of the first 10,000 training examples, pooled as by
+            `norms.recalibrate` over batches of the run's size. In short trainings running statistics lag behind: at a momentum
+            of 0.99, 13 % of the initial ones are left after 200 steps. Only such tests compare normalisers that remember
+            statistics with those that do not. Runs are tested one after another.
         probes: what is measured before each chunk, by name: pure functions, see `measure`, or HostProbes.
         fixed: floats that `make_trainer` gets as they are.
         way: how runs share the machine.
@@ -106,7 +116,7 @@ def train_grid(
     """
     plan = make_plan(num_steps, chunk_size, test_every)
     folder = None if folder is None else Path(folder)
-    groups = _make_groups(make_trainer, runs, dataset, plan, probes, fixed, folder)
+    groups = _make_groups(make_trainer, runs, dataset, plan, probes, fixed, folder, recalibrated_tests)
     with contextlib.ExitStack() as exits:
         if folder is not None:
             exits.enter_context(_kept(folder, lambda: _describe(plan, runs, groups, dataset)))
@@ -129,18 +139,23 @@ def _make_groups(
     probes: Probes,
     fixed: Collection[str],
     folder: Path | None,
+    recalibrated_tests: bool,
 ) -> list[Group]:
     """Make a group of each program."""
-    reserved = {"train", "test", "diverged"} & {*probes}
-    if reserved:
-        raise ValueError(f"probes must not be called train, test or diverged, got {', '.join(sorted(reserved))}.")
+    kinds = ("train", "test", "diverged", _RECALIBRATED)
+    if reserved := {*kinds} & {*probes}:
+        raise ValueError(f"probes must not be called {' or '.join(kinds)}, got {', '.join(sorted(reserved))}.")
     groups = []
     for program in programs(make_trainer, runs, fixed=fixed):
         members = []
         for i, row in enumerate(program.rows):
             place = None if folder is None else folder / f"run{row}"
-            start = partial(_start, only(program, i))
-            members.append(Member(f"run {row}", f"run{row}", place, lambda: dataset, start, probes, _TESTS))
+            alone = only(program, i)
+            again = {_RECALIBRATED: HostProbe(partial(_test_again, alone), None)} if recalibrated_tests else {}
+            start = partial(_start, alone)
+            members.append(
+                Member(f"run {row}", f"run{row}", place, lambda: dataset, start, probes, {**_TESTS, **again})
+            )
         groups.append(Group(program, plan, members))
     return groups
 
@@ -149,6 +164,12 @@ def _start(program: Program, inputs: Array) -> TrainState:
     """Make the first state of a program's only run."""
     (state,) = unstack(init_states(program, inputs))
     return state
+
+
+def _test_again(program: Program, _trainer: Any, state: TrainState, dataset: Dataset) -> dict[str, Any]:
+    """Test a program's only run with recalibrated statistics; the program, unlike its trainers, is compiled once for all."""
+    (found,) = unstack(measure(recalibrated_state, program, stack([state]), dataset, way=Way("map")))
+    return found._asdict()
 
 
 @contextlib.contextmanager
@@ -182,7 +203,9 @@ def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], datas
     trainers = [program.make_trainer(**{name: x[0] for name, x in program.numbers.items()}) for program in programs]
     inputs = jnp.zeros((1, *dataset.train.images.shape[1:]))
     probes = {name: _describe_value(probe) for name, probe in groups[0].members[0].probes.items()}
+    recalibrated = {"tests": "recalibrated too"} if _RECALIBRATED in groups[0].members[0].tests else {}
     return {
+        **recalibrated,
         "steps": str(plan),
         "runs": fields,
         "batches": [f"{trainer.batch_size}, {_describe_value(trainer.loss)}" for trainer in trainers],
@@ -228,7 +251,8 @@ def _join(groups: Sequence[Group], crews: Sequence[list[Run]], plan: Plan, field
     probes = {name: _collect(name, groups, crews, logs, order, plan) for name in groups[0].members[0].probes}
     ordered = [logs[i] for i in order]
     losses = {name: _steps(ordered, name, plan.num_steps) for name in ("loss", "accuracy")}
-    tests = {f"test_{name}": _at(ordered, "test", name, plan.test_steps) for name in ("loss", "accuracy")}
+    kinds = [kind for kind in ("test", _RECALIBRATED) if kind in groups[0].members[0].tests]
+    tests = {f"{k}_{name}": _at(ordered, k, name, plan.test_steps) for k in kinds for name in ("loss", "accuracy")}
     diverged = [log.get("diverged", [{"step": None}])[0]["step"] for log in ordered]
     return GridResult(
         runs=fields,

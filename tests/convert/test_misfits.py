@@ -12,6 +12,7 @@ from bnjax.types import Variables
 
 DENSE = {"weight": draw(3, 2), "bias": draw(3)}
 TWO = {"a.weight": draw(3, 2), "b.weight": draw(2, 3)}
+HALF = {"n.weight": draw(2), "n.bias": draw(2), "n.running_mean": draw(2)}
 MODULE = SimpleNamespace(marker="index", init=None)
 
 
@@ -29,6 +30,25 @@ MODULE = SimpleNamespace(marker="index", init=None)
         (lambda: convert.from_torch(TWO, flattened={"c": (1, 1, 2)}), "flattened must be of modules .* got 'c'"),
         (lambda: convert.from_torch(TWO, flattened={"a": (1, 1, 3)}), "flattened must give sizes .* 'a', got"),
         (lambda: convert.from_torch(TWO, embeddings=["c"]), "embeddings must be of modules that exist, got 'c'"),
+        (lambda: convert.from_torch(HALF), "'n' must have both mean and variance, got the mean alone"),
+        (lambda: convert.from_torch({"n.running_var": draw(2)}), "'n' must have both .* got the var alone"),
+        (lambda: convert.from_torch({"d.bias": draw(2)}), "'d' must have a weight beside its bias, got bias"),
+        (
+            lambda: convert.from_torch({"n.weight": draw(2), "n.num_batches_tracked": np.array(3)}),
+            "'n' must have a running_mean beside its num_batches_tracked, got weight, num_batches_tracked",
+        ),
+        (
+            lambda: convert.from_torch({"n.weight": draw(2), "n.bias": draw(3)}),
+            r"'n' must have arrays of one length, got bias of shape \(3,\), scale of shape \(2,\)",
+        ),
+        (lambda: convert.to_torch(Variables({}, {"n": {"mean": draw(2)}})), "'n' must have both .* the mean alone"),
+        (lambda: convert.from_keras({"d/bias": draw(2)}), "'d' must have a weight to its bias, got the bias alone"),
+        (lambda: convert.from_keras({"n/moving_mean": draw(2)}), "'n' must have both mean and variance"),
+        (lambda: convert.to_keras(Variables({}, {"n": {"var": draw(2)}})), "'n' must have both .* the var alone"),
+        (
+            lambda: convert.from_haiku({}, {"n/~/mean_ema": {"average": draw(2), "counter": np.array(1)}}),
+            "'n' must have both mean and variance, got the mean alone",
+        ),
         (lambda: convert.to_torch(convert.from_torch(TWO), names={"a": "a"}), "got nothing for 'b'"),
         (lambda: convert.to_torch(convert.from_torch(TWO), names={"a": "a", "c": "a"}), "got 'a' for 'a'"),
         (

@@ -39,6 +39,39 @@ def test_known_spectra_in_float32(name, scale):
     assert pairs.converged.all()
 
 
+def small_at_the_bottom(smallest):
+    """Make a spectrum whose largest value is 1000, and its smallest far smaller."""
+    return np.r_[1000.0, 300, np.linspace(0, 10, 96), smallest, smallest / 2]
+
+
+@pytest.mark.parametrize("smallest", [-1.0, -0.1, -0.01])
+def test_a_small_pair_has_its_own_digits(smallest, x64):
+    """Beside a large value the smallest comes out to the tolerance of itself."""
+    loss_fn, params = quadratic(small_at_the_bottom(smallest))
+    pairs = curvature.top_eigenpairs(loss_fn, params, key=KEY, which="bottom")
+    np.testing.assert_allclose(pairs.eigenvalues, [smallest], rtol=1e-4)
+    assert pairs.converged.all()
+    assert (pairs.residuals <= 1e-4 * abs(smallest)).all()
+
+
+@pytest.mark.parametrize("which", ["top", "bottom", "magnitude"])
+@pytest.mark.parametrize(
+    "smallest", [-1.0, *(pytest.param(s, marks=pytest.mark.thorough) for s in (-0.1, -0.01, -1e-3))]
+)
+def test_what_has_converged_is_right(smallest, which):
+    """In float32 a small value may be lost in rounding, but then is not called converged, nor is one after few products."""
+    eigenvalues = small_at_the_bottom(smallest)
+    loss_fn, params = quadratic(eigenvalues)
+    for limit in (21, 40, 300):
+        pairs = curvature.top_eigenpairs(loss_fn, params, key=KEY, which=which, num=2, max_matvecs=limit)
+        distances = np.abs(eigenvalues[:, None] - np.asarray(pairs.eigenvalues)).min(0)
+        sizes = np.abs(pairs.eigenvalues)
+        # Eight units of the precision of the largest.
+        allowed = np.where(sizes < 1e-3, 1e-3, 1e-4 * sizes)
+        assert (distances <= allowed)[np.asarray(pairs.converged)].all()
+    assert pairs.converged.all() or which == "bottom"
+
+
 def test_products_run_out(x64):
     """With too few products the flags say so, and the residuals still bound the distance to an eigenvalue."""
     eigenvalues = np.linspace(-3, 5, 200)

@@ -171,6 +171,47 @@ def test_masked_rows_count_as_absent(norm):
     assert_close((dx[:12], dp, results), (expected_dx, expected_dp, expected))
 
 
+@pytest.mark.parametrize("filler", [jnp.nan, *(pytest.param(f, marks=pytest.mark.thorough) for f in (jnp.inf, 7.0))])
+@every
+def test_masked_outputs_may_enter_the_loss(norm, filler, x64):
+    """Then the derivative is that of the forward pass, once and twice, in which NaN that does not count is 0."""
+    mask = (jnp.arange(16) < 12)[:, None, None]
+    x = X.astype(jnp.float64).at[12:].set(filler)
+    operands = tuple(leaf.astype(jnp.float64) for leaf in (SCALE, BIAS, X))
+    # NOTE: of renorm's r and d, which depend on x, no gradient is taken; nor is one of the noise.
+    moves = 0 if getattr(norm, "func", None) is norms.batch_renorm else 1
+
+    def outputs(t):
+        scale, bias, direction = operands
+        y, _ = norm(x + moves * t * jnp.cos(direction), STATS, (1 + t) * scale, bias + t, mask=mask)
+        return jnp.sin(y)
+
+    def slopes(t):
+        return jax.jvp(outputs, (t,), (1.0,))[1]
+
+    for f, derivative in ((outputs, slopes), (slopes, lambda t: jax.jvp(slopes, (t,), (1.0,))[1])):
+        differences = (f(1e-6) - f(-1e-6)) / 2e-6
+        np.testing.assert_allclose(derivative(0.0), differences, atol=1e-7 * max(1, np.abs(differences).max()))
+
+    def total(scale):
+        return jnp.sum(jnp.sin(norm(x, STATS, scale, BIAS, mask=mask)[0]))
+
+    _, forward = jax.jvp(total, operands[:1], operands[:1])
+    np.testing.assert_allclose(jnp.vdot(jax.grad(total)(operands[0]), operands[0]), forward, rtol=1e-8)
+
+
+def test_a_masked_nan_is_zero_also_in_half_precision():
+    """The gradient of the scale by a masked NaN is what 0 normalises to."""
+    x = jnp.array([[1.0], [3.0], [jnp.nan]], jnp.bfloat16)
+    mask = jnp.array([[True], [True], [False]])
+
+    def last(scale):
+        return norms.batch_norm(x, norms.init_batch_stats(1), scale, train=True, epsilon=0.0, mask=mask)[0][2, 0]
+
+    value, gradient = jax.value_and_grad(last)(jnp.ones(1))
+    np.testing.assert_allclose((value, gradient[0]), -2, rtol=1e-2)
+
+
 @pytest.mark.parametrize("name", ["batch_norm", "linf", "renorm", "ghost"])
 def test_nan_in_padded_rows_reaches_nothing_in_evaluation(name):
     """With running statistics too, rows that the mask leaves out spoil no gradient of the parameters."""

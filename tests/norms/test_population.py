@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax import nnx
 
 from bnjax import Batch, BatchStats, Model, Variables, adapters, linen, norms
+from bnjax import nnx as nnx_norms
 from bnjax.norms.population import pooled_statistics
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -257,3 +259,34 @@ def test_the_backward_pass_keeps_one_batch():
 
     few, many = memory(4), memory(64)
     assert many - few < 60 * 512 * 8  # an array of the first layer's takes four bytes for each of these
+
+
+def test_modules_and_dictionaries():
+    """A linen module with its own dictionary, other collections untouched, and an nnx module give what a Model gives."""
+    module = Net(linen.BatchNorm)
+    model, variables = prepared(linen.BatchNorm)
+    expected = norms.recalibrate(model, variables, UNEQUAL)
+    given = {"params": variables.params, "batch_stats": variables.batch_stats, "cache": jnp.ones(2)}
+    found = norms.recalibrate(module, given, UNEQUAL)
+    assert list(found) == list(given)
+    assert found["cache"] is given["cache"]
+    jax.tree.map(np.testing.assert_array_equal, found["batch_stats"], expected.batch_stats)
+    norm = nnx_norms.BatchNorm(4, rngs=nnx.Rngs(0))
+    stats = norms.recalibrate(norm, norm, UNEQUAL).batch_stats
+    np.testing.assert_allclose(stats["mean"], X.mean(0), atol=1e-6)
+    np.testing.assert_allclose(stats["var"], X.var(0), rtol=1e-5)
+    np.testing.assert_array_equal(norm.mean[...], 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "variables", "message"),
+    [
+        (lambda x: x, Variables({}, {}), r"model must be a Model, .* or a linen or nnx module, got function"),
+        (Net(linen.BatchNorm), {"weights": 0}, "variables must be Variables, .* got a dict of weights"),
+        (Net(linen.BatchNorm), [1], "variables must be Variables, .* got a list"),
+    ],
+)
+def test_other_models_and_variables_are_named(model, variables, message, as_a_user):
+    """What is neither model nor variables raises one line."""
+    with pytest.raises(ValueError, match=message):
+        norms.recalibrate(model, variables, UNEQUAL)

@@ -4,6 +4,7 @@ import jax
 import optax
 
 from bnjax import probes, train
+from bnjax._host.trees import norm
 from bnjax.data import Split
 from bnjax.types import LossFn, Params
 from experiments._config import Landscape, RunConfig
@@ -52,7 +53,7 @@ def _loss_fn(
 @jax.jit
 def _as_long(direction: Params, like: Params) -> Params:
     """Give a direction the l2 norm of another."""
-    return optax.tree.scale(optax.tree.norm(like) / optax.tree.norm(direction), direction)
+    return optax.tree.scale(norm(like) / norm(direction), direction)
 
 
 def _record(scan: probes.LineScan, loss_scale: float) -> Record:

@@ -100,7 +100,8 @@ def _kernel_gradient(
     trainer: train.Trainer, state: train.TrainState, params: Params, batch: Batch, layer: int
 ) -> np.ndarray:
     """Differentiate the loss by one layer's kernel."""
-    return np.asarray(_gradients(trainer, state, params, batch)[f"conv_{layer}"]["kernel"])
+    # In float64, in which the squares of no float32 number vanish.
+    return np.asarray(_gradients(trainer, state, params, batch)[f"conv_{layer}"]["kernel"], np.float64)
 
 
 @partial(jax.jit, static_argnames="trainer")

@@ -1,0 +1,38 @@
+"""Variables of a whole model, in any of the forms in which they are at hand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+
+from bnjax.types import Variables
+
+# Variables, a dictionary of collections as linen has them, or an nnx module that holds its own.
+AnyVariables = Variables | Mapping[str, Any] | nnx.Module
+
+
+def read_variables(variables: Any) -> Variables:
+    """Take parameters and statistics out of Variables, a dictionary of linen's collections, or an nnx module.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    if isinstance(variables, Variables):
+        return variables
+    if isinstance(variables, nnx.Module):
+        return Variables(*(nnx.to_pure_dict(nnx.state(variables, kind)) for kind in (nnx.Param, nnx.BatchStat)))
+    if not isinstance(variables, Mapping) or not {"params", "batch_stats"} & {*variables}:
+        rule = "variables must be Variables, a dictionary with params and batch_stats, or an nnx module"
+        got = f"a {type(variables).__name__}" + (
+            f" of {', '.join(variables)}" if isinstance(variables, Mapping) else ""
+        )
+        raise ValueError(f"{rule}, got {got}.")
+    return Variables(variables.get("params", {}), variables.get("batch_stats", {}))
+
+
+def write_variables(new: Variables, like: Any) -> Any:
+    """Return new parameters and statistics in the form in which `read_variables` got others; other collections stay.
+
+    A module stays as it is: its form is Variables.
+    """
+    return {**like, **new._asdict()} if isinstance(like, Mapping) else new

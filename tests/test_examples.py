@@ -1,0 +1,25 @@
+"""Examples in docstrings run, and print what they show; those of `bnjax.draw` have a test of their own."""
+
+import doctest
+import importlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+MODULES = ["bnjax.losses", "bnjax.norms.fold", "bnjax.norms.population", "bnjax.probes.directions"]
+EXAMPLES = [
+    test
+    for name in MODULES
+    for test in doctest.DocTestFinder(exclude_empty=True).find(
+        importlib.import_module(name), name, extraglobs={"jax": jax, "jnp": jnp}
+    )
+    if test.examples
+]
+
+
+@pytest.mark.parametrize("test", EXAMPLES, ids=lambda test: test.name)
+def test_the_example_runs(test):
+    """It may use the names that are given here."""
+    report = []
+    assert doctest.DocTestRunner().run(test, out=report.append).failed == 0, "".join(report)
