@@ -8,6 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int, Shaped
 
+from bnjax._host.programs import compiled_once
 from bnjax.types import Batch
 
 
@@ -54,6 +55,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
+@compiled_once("num_steps", "num_examples", "batch_size")
 def draw_indices(
     key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
 ) -> Int[Array, "num_steps batch_size"]:

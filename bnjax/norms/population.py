@@ -11,6 +11,7 @@ from jax import Array
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from bnjax._host.programs import compiled_once
 from bnjax._host.progress import track
 from bnjax.norms.statistics import batch_statistics_only, no_statistic
 from bnjax.types import Batch, Model, Rngs, Variables
@@ -178,8 +179,9 @@ def _measure(
     return measured
 
 
-_find_kept_compiled = jax.jit(_find_kept, static_argnames="model")
-_measure_compiled = jax.jit(_measure, static_argnames="model")
+_find_kept_compiled, _measure_compiled = map(
+    compiled_once("model", owner=lambda model: model.apply), (_find_kept, _measure)
+)
 
 
 def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:

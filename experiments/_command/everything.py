@@ -39,7 +39,7 @@ def _is_published(name: str, figures: Path) -> bool:
 
 def _succeeds(name: str, options: list[str]) -> bool:
     """Run an experiment; a signal that stopped it stops everything, with its exit status."""
-    from bnjax._host.memory import free_programs
+    from bnjax._host.programs import free_programs
 
     try:
         cli.main(catalogue.module(name), options)
