@@ -31,9 +31,13 @@ class Objective(struct.PyTreeNode):
     batch: PyTree  # a Batch, or a tuple of Batches that stack batches of one size
     rngs: PyTree
     l2: PyTree
-    model: PyTree  # a Model of two `Bound` functions
+    model: PyTree  # a Model, whose functions are made pytrees
     loss: str = struct.field(pytree_node=False)
     statistics: Statistics = struct.field(pytree_node=False)
+
+    def __post_init__(self):
+        if isinstance(self.model, Model):
+            object.__setattr__(self, "model", Model(*(bound(fn) if callable(fn) else fn for fn in self.model)))
 
     def __call__(self, params: Params) -> Float[Array, ""]:
         """Evaluate the loss; no statistics leave it."""
@@ -132,9 +136,7 @@ def make_loss_fn(
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
     batches = _check_batches(batch)
     data = batch if isinstance(batch, Batch) else _stack(batches)
-    return Objective(
-        batch_stats, data, rngs, jnp.asarray(l2, float), Model(*map(bound, _check_model(model))), loss, statistics
-    )
+    return Objective(batch_stats, data, rngs, jnp.asarray(l2, float), _check_model(model), loss, statistics)
 
 
 def _check_model(model: Any) -> Model:
