@@ -1,7 +1,7 @@
 """Training as pure functions: states in, states and metrics out; nothing here writes a file."""
 
 import inspect
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -116,12 +116,7 @@ def make_optimizer(
     return make(learning_rate=learning_rate)
 
 
-def _model(trainer: Trainer, *_: Any) -> Any:
-    """Return what a trainer's programs belong to."""
-    return trainer.model.apply
-
-
-@compiled_once("trainer", owner=_model)
+@compiled_once("trainer")
 def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`.
 
@@ -157,7 +152,7 @@ def step_rngs(state: TrainState) -> Rngs:
     return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in streams.items()}
 
 
-@compiled_once("trainer", owner=_model)
+@compiled_once("trainer")
 def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """Draw the batch that the state's next step trains on.
 
@@ -222,7 +217,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
     return new_state, Metrics(loss, accuracy)
 
 
-@compiled_once("trainer", "num_steps", owner=_model, donated="state")
+@compiled_once("trainer", "num_steps", donated="state")
 def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps as one compiled program, drawing batches on the device.
 
@@ -269,7 +264,7 @@ def eval_step(
     )
 
 
-@compiled_once("trainer", "batch_size", owner=_model)
+@compiled_once("trainer", "batch_size")
 def evaluate(
     trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000, rngs: Rngs | None = None
 ) -> Metrics:

@@ -18,12 +18,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import unsafe_am_i_under_a_jit_DO_NOT_USE as is_compiling
+from jax.extend import core
 from jaxtyping import PyTree
 
 _LARGEST_NUMBER = 256  # programs
 _NUM_REMEMBERED = 32  # models
-_LARGEST_SHARE = 0.5  # of the memory maps that a process may have
+# Of the memory maps that a process may have: with more, all but the last few programs go, whosever the maps are; then all.
+_LIMITS = ((0.5, 16), (0.9, 0))
 _NAME = "_bnjax_programs"  # the attribute of an owner that holds them
 
 
@@ -60,6 +61,11 @@ class Bound:
         return cls(function, *arguments)
 
 
+def is_compiling() -> bool:
+    """Return whether compiled code is being made; in a gradient or a `vmap` that runs as it is called it is not."""
+    return core.unsafe_am_i_under_a_jit_DO_NOT_USE()  # pyright: ignore[reportPrivateImportUsage]
+
+
 def bound(function: Callable[..., Any]) -> Bound:
     """Make a function a pytree, if it is none."""
     return function if isinstance(function, Bound) else Bound(function)
@@ -85,13 +91,13 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def compiled_once(
-    *constants: str, owner: Callable[..., Any] = lambda *_: None, donated: str | None = None
+    *constants: str, owner: Callable[..., Any] | None = None, donated: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a function that is to be compiled once for equal constants, and arguments of equal shapes.
 
     Args:
         constants: names of arguments that compiled code takes as they are; arrays in them are arguments like all others.
-        owner: tells from the constants what the program belongs to; see `run`.
+        owner: tells from the constants what the program belongs to, see `run`; None is the first model among them.
         donated: name of the argument whose buffers are given away.
 
     Returns:
@@ -110,7 +116,7 @@ def compiled_once(
             given = signature.bind(*args, **kwargs).arguments
             fixed = {name: given.pop(name, default) for name, default in defaults.items()}
             rest = {donated: given.pop(donated), **given} if donated else given
-            options = {"owner": owner(*fixed.values()), "donates": donated is not None}
+            options = {"owner": (owner or model_in)(*fixed.values()), "donates": donated is not None}
             return run(call, ((*fixed, *rest), *fixed.values()), tuple(rest.values()), **options)
 
         return once
@@ -154,6 +160,16 @@ def run(
         return function(*jax.tree.unflatten(form, whole), *operands)
 
     return _find(owner, key, program)(given, kept, arrays)
+
+
+def model_in(*nodes: PyTree) -> Any:
+    """Return the function of the first model in some pytrees, if there is one: what is compiled for it is freed with it."""
+
+    def function(node: Any) -> Any:
+        return getattr(getattr(node, "model", node), "apply", None)
+
+    found = map(function, jax.tree.leaves(nodes, is_leaf=lambda node: function(node) is not None))
+    return next((apply for apply in found if apply is not None), None)
 
 
 def _is_array(leaf: Any) -> bool:
@@ -206,7 +222,8 @@ def _home(owner: Any) -> _Kept:
     """Return where an owner's programs are kept: an attribute of it, so that they are freed together."""
     owner = owner.function if isinstance(owner, Bound) else owner
     try:
-        return vars(owner).setdefault(_NAME, _Kept())
+        # NOTE: a method's attributes are those of its class.
+        return _unowned if inspect.ismethod(owner) else vars(owner).setdefault(_NAME, _Kept())
     except (TypeError, AttributeError):
         return _unowned
 
@@ -215,23 +232,25 @@ def _make_room() -> None:
     """Free what has to go before another program is compiled."""
     while len(_programs) >= _LARGEST_NUMBER:
         _free(1)
-    free_programs(_LARGEST_SHARE)
+    for share, num_kept in _LIMITS:
+        free_programs(share, num_kept)
 
 
-def free_programs(share: float = 0.0) -> None:
+def free_programs(share: float = 0.0, num_kept: int = 0) -> None:
     """Free compiled programs, the least recently used first; what is needed again is compiled again, or read from disk.
 
     Programs of others, such as a user's own jitted functions, stay.
 
     Args:
         share: of the memory maps that the process may have; nothing is freed while it has fewer.
+        num_kept: how many of the last programs stay.
     """
-    if _mapped_share() < share:
+    if len(_programs) <= num_kept or _mapped_share() < share:
         return
     gc.collect()  # what has lost its owner
-    while len(_programs) and _mapped_share() >= share:
+    while len(_programs) > num_kept and _mapped_share() >= share:
         with _lock:
-            _free(-(-len(_programs) // 2))
+            _free(-(-(len(_programs) - num_kept) // 2))
 
 
 def _free(number: int) -> None:

@@ -179,9 +179,7 @@ def _measure(
     return measured
 
 
-_find_kept_compiled, _measure_compiled = map(
-    compiled_once("model", owner=lambda model: model.apply), (_find_kept, _measure)
-)
+_find_kept_compiled, _measure_compiled = map(compiled_once("model"), (_find_kept, _measure))
 
 
 def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:

@@ -18,7 +18,7 @@ from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
-from bnjax._host.programs import run
+from bnjax._host.programs import model_in, run
 from bnjax.probes.chunks import run_chunks
 from bnjax.probes.paths import check_alike, named_leaves
 from bnjax.types import Params
@@ -148,19 +148,13 @@ def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) 
     the next call, a batch for instance, so that its program is compiled again.
     """
     if is_pytree(fn):
-        return lambda *arguments: run(_call, (program, options), (fn, *arguments), owner=_owner(fn))
+        return lambda *arguments: run(_call, (program, options), (fn, *arguments), owner=model_in(fn))
     return jax.jit(partial(program, fn, **options))
 
 
 def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Callable, *arguments: PyTree) -> PyTree:
     """Call a program on a callable that is a pytree."""
     return program(fn, *arguments, **options)
-
-
-def _owner(fn: Callable) -> Any:
-    """Return the model in a callable that is a pytree, if there is one: what is compiled for it is freed with it."""
-    nodes = jax.tree.leaves(fn, is_leaf=lambda node: hasattr(node, "model"))
-    return next((node.model.apply for node in nodes if hasattr(node, "model")), None)
 
 
 def point(base: Params, directions: Sequence[Params], row: Float[Array, " directions"]) -> Params:

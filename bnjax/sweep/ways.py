@@ -64,7 +64,7 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
         one = partial(_one, program, fixed, shared=shared)
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
             return stack([*pool.map(one, unstack(runs))])
-    fitting, key = _fitting.setdefault(fixed[0], {}), (program, fixed[1:], num_runs, way)
+    fitting, key = _fitting.setdefault(_make_trainer(program, fixed), {}), (program, fixed[1:], num_runs, way)
     share = num_runs if way.mesh is None else -(-num_runs // way.mesh.shape[way.axis])
     group_size = batching if isinstance(batching, int) else share if batching == "vmap" else None
     group_size = fitting.get(key, group_size)
@@ -100,9 +100,9 @@ def resolve(way: Way) -> Batching:
     return on_cpu if jax.default_backend() == "cpu" else "vmap"
 
 
-def _make_trainer(_program: Callable[..., PyTree], fixed: tuple, *_: Any) -> Any:
+def _make_trainer(program: Callable[..., PyTree], fixed: tuple, *_: Any) -> Any:
     """Return what the programs of runs belong to."""
-    return fixed[0]
+    return (*fixed, program)[0]
 
 
 @compiled_once("program", "fixed", owner=_make_trainer)
