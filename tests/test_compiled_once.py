@@ -75,9 +75,18 @@ def test_every_public_function_is_called():
     assert expected - left_out == {*CALLS}
 
 
+def gradient(call):
+    """Differentiate what a call returns by what it is given."""
+    return lambda i: jax.grad(lambda t: jnp.sum(jax.tree.leaves(call(t))[0]))(float(i))
+
+
 def cases():
-    """List the calls, and a training loop in which nothing is jitted."""
-    for name, call in {**CALLS, "a plain loop": in_plain_steps}.items():
+    """List the calls, gradients of what normalises and convolves, and a training loop in which nothing is jitted."""
+    layers = [
+        name for name in CALLS if name.startswith(("norms.", "ops.")) and name.endswith(("norm", "dilated", "2x2"))
+    ]
+    gradients = {f"gradient of {name}": gradient(CALLS[name]) for name in layers if "fold" not in name}
+    for name, call in {**CALLS, **gradients, "a plain loop": in_plain_steps}.items():
         yield pytest.param(call, id=name, marks=[pytest.mark.thorough] if name in SLOW else [])
 
 

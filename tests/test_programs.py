@@ -3,6 +3,7 @@
 import ast
 import copy
 import gc
+import itertools
 import pickle
 import weakref
 from collections.abc import Callable
@@ -184,7 +185,7 @@ def test_the_least_recently_used_go_first(few):
 
 
 def test_programs_go_where_memory_maps_are_few(monkeypatch):
-    """The older half, again and again, until there are enough; below the limit nothing is freed."""
+    """The older half, again and again, until there are enough; below the limit nothing is freed, and the last few stay."""
     programs.free_programs()
     add = programs.compiled_once("n")(lambda x, n: x + n)
     for n in range(8):
@@ -193,10 +194,13 @@ def test_programs_go_where_memory_maps_are_few(monkeypatch):
     monkeypatch.setattr(programs, "_mapped_share", lambda: next(shares))
     programs.free_programs(share=0.5)
     assert kept() == 8
-    shares = iter([0.7, 0.7, 0.6, 0.4])
+    shares = itertools.repeat(0.7)
+    programs.free_programs(share=0.5, num_kept=6)
+    assert kept() == 6
+    shares = iter([0.7, 0.7, 0.4])
     programs.free_programs(share=0.5)
-    assert kept() == 2
-    assert {program.key[3][-1] for program in programs._programs.values()} == {6, 7}
+    assert kept() == 3
+    assert {program.key[3][-1] for program in programs._programs.values()} == {5, 6, 7}
 
 
 def test_maps_are_counted():
@@ -207,7 +211,8 @@ def test_maps_are_counted():
     assert 0 < before < 1
 
 
-def test_a_user_s_programs_stay(few, monkeypatch):
+@pytest.mark.parametrize("num", [10, pytest.param(200, marks=pytest.mark.thorough)])
+def test_a_user_s_programs_stay(few, monkeypatch, num):
     """However many models are scanned, and however scarce memory maps are, a user's jitted function is traced once."""
     traces = []
 
@@ -224,10 +229,10 @@ def test_a_user_s_programs_stay(few, monkeypatch):
             probes.evaluate_points(loss_fn, params, [params], [[0.0], [1.0]], show_progress=False)
 
     mine(X)
-    scan_new_models(150)
+    scan_new_models(num)
     assert kept() <= 3
-    monkeypatch.setattr(programs, "_mapped_share", lambda: 0.9 if len(programs._programs) > 1 else 0.1)
-    scan_new_models(50)
+    monkeypatch.setattr(programs, "_mapped_share", lambda: 0.95 if len(programs._programs) > 1 else 0.1)
+    scan_new_models(4)
     assert kept() <= 2
     mine(X)
     assert len(traces) == 1
@@ -236,10 +241,9 @@ def test_a_user_s_programs_stay(few, monkeypatch):
 def test_nothing_frees_the_programs_of_others():
     """No source calls `jax.clear_caches`, or leaves it to `jax.jit` to keep programs for constants such as models."""
     found = {(path.name, word) for path in SOURCES for word in words(path) if word in forbidden()}
-    assert found == {
-        ("primitives.py", "static_argnames"),
-        ("training.py", "static_argnums"),
-    }  # those of an array; a benchmark's
+    # Neither a primitive called by itself nor a benchmark has a model that goes.
+    assert found == {("primitives.py", "static_argnames"), ("training.py", "static_argnums")}
+    assert {"jit", "donate_argnums"} <= {*words(ROOT / "bnjax" / "_host" / "programs.py")}
 
 
 def forbidden():

@@ -85,7 +85,7 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
         except TypeError:
             return function(*args, **kwargs)
         # NOTE: as they are printed, since equality does not tell 1 from 1.0.
-        return function(*args, **kwargs) if is_compiling() else cached(repr((args, kwargs)), *args, **kwargs)
+        return function(*args, **kwargs) if is_compiling() else cached(hash(repr((args, kwargs))), *args, **kwargs)
 
     return call
 
