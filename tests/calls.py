@@ -53,7 +53,7 @@ EXAMPLE_NORMS = {"layer_norm": {}, "instance_norm": {}, "group_norm": {"num_grou
 LAYERS = {
     **{name: {} for name in ("BatchNorm", "BatchRenorm", "InstanceNorm", "LayerNorm", "NoisyBatchNorm")},
     "LpNorm": {"p": 1},
-    "GhostBatchNorm": {"ghost_size": 4},
+    "GhostBatchNorm": {"ghost_size": 2},
     "GroupNorm": {"num_groups": 2},
 }
 

@@ -91,8 +91,9 @@ def test_models_that_are_adapted_where_they_are_used_share_their_programs(kind, 
         module = flax_nnx.clone(module) if kind == "nnx, cloned" else module
         scan(adapters.from_linen(Net()) if kind == "linen" else adapters.from_nnx(module))
         if epoch == 1:
-            before = compilations()
+            before, share = compilations(), programs._mapped_share()
     assert compilations() == before
+    assert programs._mapped_share() - share < 100 / 65530  # each call took 270 memory maps of as many
 
 
 def test_the_values_of_a_shared_program_are_each_module_s_own():
