@@ -2,18 +2,22 @@
 
 from typing import Any
 
+import jax
 from flax import linen as nn
 from flax import nnx
 from jax import Array
 from jaxtyping import PyTree
 
+from bnjax._host.programs import Bound, remembered
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
 
+@remembered
 def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
 
-    The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered.
+    The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered. Equal
+    modules give the same Model, so that what is compiled for one is there for the next.
 
     Args:
         module: any linen module; without `call`, `train` goes to those whose call takes it.
@@ -69,7 +73,8 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
 
     The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
     in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
-    itself never changes.
+    itself never changes. Programs belong to the module's graph: what is compiled once, such as a scan, is there for the same
+    module with other values, and for others of the same structure, wherever they are adapted.
 
     Args:
         module: any nnx module; without `call`, `train` goes to those whose call takes it.
@@ -89,31 +94,43 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     """
     if call is None:
         check_flag(module)
-    graphs = {}
+    graphs, states = {}, {}
     for train in (True, False):
         copy = nnx.clone(module)
         (copy.train if train else copy.eval)()
-        graphs[train] = nnx.split(copy, nnx.Param, nnx.BatchStat, ...)
-    _, params, batch_stats, _ = graphs[False]
-    start = Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats))
+        graphs[train], *states[train] = nnx.split(copy, nnx.Param, nnx.BatchStat, ...)
+    start = Variables(*map(nnx.to_pure_dict, states[False][:2]))
+    forms = jax.tree.structure(states[True][:2]), jax.tree.structure(states[False][:2])
+    apply = _make_apply(graphs[True], graphs[False], call, frozen, *forms)
+    return Model(Bound(_start, start), Bound(apply, states[True][2], states[False][2]))
 
-    def init(key: Array, x: Array) -> Variables:
-        return start
 
-    def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
-        graph, params, batch_stats, rest = graphs[train]
+def _start(start: Variables, key: Array, x: Array) -> Variables:
+    """Give a module's own variables."""
+    return start
+
+
+@remembered
+def _make_apply(training: Any, evaluation: Any, call: Call | None, frozen: bool, *forms: Any) -> Any:
+    """Make a function that applies every nnx module of a structure, given all that is neither a parameter nor a statistic."""
+
+    def apply(
+        rest: Any, rest_in_evaluation: Any, variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None
+    ) -> tuple[Array, PyTree[Array]]:
+        graph, form, rest = (training, forms[0], rest) if train else (evaluation, forms[1], rest_in_evaluation)
+        params, batch_stats = jax.tree.unflatten(form, [0] * form.num_leaves)
         states = [_with_values(s, v) for s, v in ((params, variables.params), (batch_stats, variables.batch_stats))]
         merged: Any = nnx.merge(graph, *states, nnx.clone(rest))
         if rngs:
             reseed: Any = nnx.reseed
             reseed(merged, **{"default": next(iter(rngs.values())), **rngs})
-        outputs = merged(x, **training_flag(module, train)) if call is None else call(merged, x, train)
+        outputs = merged(x, **training_flag(merged, train)) if call is None else call(merged, x, train)
         changed = nnx.to_pure_dict(nnx.state(merged, nnx.BatchStat)) if train else variables.batch_stats
         if train and not frozen:
-            check_moved(module, variables.batch_stats, changed)
+            check_moved(merged, variables.batch_stats, changed)
         return outputs, changed
 
-    return Model(init, apply)
+    return apply
 
 
 def _with_values(state: Any, values: PyTree[Array]) -> Any:

@@ -11,6 +11,7 @@ from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
+from bnjax._host.programs import bound, run
 from bnjax._host.trees import dot
 from bnjax.losses import check_classes, count_only, get_loss, total
 from bnjax.norms.population import pooled_statistics
@@ -22,19 +23,28 @@ Statistics = Literal["batch", "running", "recalibrated"]
 class Objective(struct.PyTreeNode):
     """A loss as a function of the parameters, on fixed data with fixed running statistics.
 
-    It is a pytree: compiled code takes it as an argument, so that a new batch does not compile again.
+    It is a pytree: compiled code takes it as an argument, so that a new batch does not compile again. Called outside of
+    compiled code it is compiled once, too.
     """
 
     batch_stats: PyTree
     batch: PyTree  # a Batch, or a tuple of Batches that stack batches of one size
     rngs: PyTree
     l2: PyTree
-    model: Model = struct.field(pytree_node=False)
+    model: PyTree  # a Model, whose functions are made pytrees
     loss: str = struct.field(pytree_node=False)
     statistics: Statistics = struct.field(pytree_node=False)
 
+    def __post_init__(self):
+        if isinstance(self.model, Model):
+            object.__setattr__(self, "model", Model(*(bound(fn) if callable(fn) else fn for fn in self.model)))
+
     def __call__(self, params: Params) -> Float[Array, ""]:
         """Evaluate the loss; no statistics leave it."""
+        return run(Objective._evaluate, (), (self, params), owner=self.model.apply)
+
+    def _evaluate(self, params: Params) -> Float[Array, ""]:
+        """Evaluate the loss as part of a program."""
         variables = Variables(params, self.batch_stats)
         if self.statistics == "recalibrated":
             inputs = [group.inputs for group in self._groups]

@@ -1,7 +1,6 @@
 """Training as pure functions: states in, states and metrics out; nothing here writes a file."""
 
 import inspect
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
+from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import count_shares, everywhere, spread
 from bnjax._host.trees import is_known
 from bnjax.data import Split, draw_indices, take_batch
@@ -57,7 +57,7 @@ class Metrics(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """What stays the same during a run; hashable, so that compiled code takes it as a constant.
+    """What stays the same during a run; what is compiled for it is freed with its model.
 
     Attributes:
         model: what is trained.
@@ -120,7 +120,7 @@ def make_optimizer(
     return make(learning_rate=learning_rate)
 
 
-@partial(jax.jit, static_argnames="trainer")
+@compiled_once("trainer")
 def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`.
 
@@ -156,7 +156,7 @@ def step_rngs(state: TrainState) -> Rngs:
     return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in streams.items()}
 
 
-@partial(jax.jit, static_argnames="trainer")
+@compiled_once("trainer")
 def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """Draw the batch that the state's next step trains on.
 
@@ -222,7 +222,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
     return new_state, Metrics(loss, accuracy)
 
 
-@partial(jax.jit, static_argnames=("trainer", "num_steps"), donate_argnames="state")
+@compiled_once("trainer", "num_steps", donated="state")
 def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps as one compiled program, drawing batches on the device.
 
@@ -280,7 +280,7 @@ def eval_step(
     return Metrics(*(total(values, batch.mask)[0] for values in weighted))
 
 
-@partial(jax.jit, static_argnames=("trainer", "batch_size"))
+@compiled_once("trainer", "batch_size")
 def evaluate(
     trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000, rngs: Rngs | None = None
 ) -> Metrics:

@@ -45,6 +45,16 @@ def pytest_configure(config):
         jaxtyping.config.update("jaxtyping_disable", True)
 
 
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: COMPILED.append(name))
+
+
+@pytest.fixture
+def compilations():
+    """Return a function that counts the programs which this process has compiled, or read from the disk, so far."""
+    return lambda: COMPILED.count("/jax/core/compile/backend_compile_duration")
+
+
 @pytest.fixture
 def as_a_user():
     """Switch the type checker off, which users do not run: what is wrong must be told by bnjax itself."""

@@ -1,11 +1,12 @@
 """A mesh of devices that share each batch: its examples are spread over one axis, everything else is on all of them."""
 
-from functools import partial
 from typing import TypeVar
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
+
+from bnjax._host.programs import compiled_once
 
 Tree = TypeVar("Tree", bound=PyTree)
 
@@ -49,7 +50,7 @@ def everywhere(tree: Tree, mesh: Mesh | None) -> Tree:
     return tree if mesh is None else _everywhere(tree, mesh)
 
 
-@partial(jax.jit, static_argnums=1)
+@compiled_once("mesh")
 def _everywhere(tree: Tree, mesh: Mesh) -> Tree:
     """Copy arrays to all devices."""
     return jax.lax.with_sharding_constraint(tree, _sharding(mesh))

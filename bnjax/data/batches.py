@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Shaped
 
 from bnjax._host import digest as digests
+from bnjax._host.programs import compiled_once
 from bnjax.types import Batch
 
 # Digests of data that are in memory still, by the identities of their arrays.
@@ -102,6 +103,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
+@compiled_once("num_steps", "num_examples", "batch_size")
 def draw_indices(
     key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
 ) -> Int[Array, "num_steps batch_size"]:

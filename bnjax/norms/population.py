@@ -13,6 +13,7 @@ from jax import Array
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from bnjax._host.programs import compiled_once
 from bnjax._host.progress import track
 from bnjax.adapters import from_linen, from_nnx
 from bnjax.norms.statistics import batch_statistics_only, no_statistic
@@ -203,8 +204,7 @@ def _measure(
     return measured
 
 
-_find_shares_compiled = jax.jit(find_shares, static_argnames="model")
-_measure_compiled = jax.jit(_measure, static_argnames="model")
+_find_shares_compiled, _measure_compiled = map(compiled_once("model"), (find_shares, _measure))
 
 
 def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:

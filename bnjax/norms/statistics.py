@@ -219,7 +219,13 @@ def _select_rarely(condition: Array, new: Array, old: Array) -> Array:
     NOTE: XLA's CPU backend would copy the computation of a small array into each loop over a large one that uses it. What
     comes out of a branch is computed once.
     """
-    return lax.cond(jnp.any(condition), jnp.where, lambda _condition, _new, old: old, condition, new, old)
+    return lax.cond(jnp.any(condition), jnp.where, _keep, condition, new, old)
+
+
+# NOTE: a function of the module, since outside of compiled code JAX compiles a branch that is made anew once more.
+def _keep(_condition: Array, _new: Array, old: Array) -> Array:
+    """Take the last."""
+    return old
 
 
 def update_stats(

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
+from bnjax._host.programs import compiled_once
 from bnjax._host.trees import as_float, ratio
 from bnjax.probes.results import load_result, register, save_result
 
@@ -190,7 +190,7 @@ def drift(statistics: ActivationStatistics) -> Drift:
     return Drift(shift(earlier, later), shift(first, statistics))
 
 
-@partial(jax.jit, static_argnames="relative")
+@compiled_once("relative")
 def wasserstein_distance(
     x: Float[Array, "examples_x *positions features"],
     y: Float[Array, "examples_y *positions features"],
@@ -221,7 +221,7 @@ def wasserstein_distance(
     return ratio(distance, jnp.sqrt((jnp.var(x, axis=0) + jnp.var(y, axis=0)) / 2)) if relative else distance
 
 
-@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+@compiled_once("percentiles", "num_quantiles", "bins", "limits")
 def _describe(
     activations: Array,
     units: Array,

@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
+from bnjax._host.programs import model_in, run
 from bnjax.probes.chunks import run_chunks
 from bnjax.probes.paths import check_alike, named_leaves
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -161,14 +162,13 @@ def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) 
     the next call, a batch for instance, so that its program is compiled again.
     """
     if is_pytree(fn):
-        return partial(_run, program, tuple(options.items()), fn)
+        return lambda *arguments: run(_call, (program, options), (fn, *arguments), owner=model_in(fn))
     return jax.jit(partial(program, fn, **options))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _run(program: Callable[..., PyTree], options: tuple, fn: Callable, *arguments: PyTree) -> PyTree:
-    """Run a program on a callable that is a pytree."""
-    return program(fn, *arguments, **dict(options))
+def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Callable, *arguments: PyTree) -> PyTree:
+    """Call a program on a callable that is a pytree."""
+    return program(fn, *arguments, **options)
 
 
 def point(base: Params, directions: Sequence[Params], row: Float[Array, " directions"]) -> Params:

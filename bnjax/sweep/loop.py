@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from bnjax import train
-from bnjax._host.memory import free_programs
 from bnjax._host.output import harmless, say, warn
 from bnjax._host.processes import largest
+from bnjax._host.programs import free_programs
 from bnjax.data import Split
 from bnjax.runs import provenance
 from bnjax.sweep.plan import Group, HostProbe

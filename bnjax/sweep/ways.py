@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxtyping import PyTree
 
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import halved
+from bnjax._host.programs import compiled_once
 
 Batching = Literal["auto", "loop", "threads", "map", "vmap"] | int
 
@@ -34,8 +36,9 @@ class Way(NamedTuple):
 
 
 AUTO = Way()
-# How many runs fitted into memory together where fewer did than were asked for, by what was called for them.
-_fitting: dict[tuple, int] = {}
+# How many runs fitted into memory together where fewer did than were asked for, by what makes
+# their trainers, and what was called for them.
+_fitting: "WeakKeyDictionary[Callable[..., Any], dict[tuple, int]]" = WeakKeyDictionary()
 
 
 def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> PyTree:
@@ -43,7 +46,7 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
 
     Args:
         program: what to do for one run.
-        fixed: its arguments that compiled code takes as constants.
+        fixed: its arguments that compiled code takes as constants, first what makes the trainer, with which programs are freed.
         runs: arrays with one entry per run.
         shared: what all runs get.
         way: how runs share the machine.
@@ -61,10 +64,10 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
         one = partial(_one, program, fixed, shared=shared)
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
             return stack([*pool.map(one, unstack(runs))])
-    key = (program, fixed, num_runs, way)
+    fitting, key = _fitting.setdefault(_make_trainer(program, fixed), {}), (program, fixed[1:], num_runs, way)
     share = num_runs if way.mesh is None else -(-num_runs // way.mesh.shape[way.axis])
     group_size = batching if isinstance(batching, int) else share if batching == "vmap" else None
-    group_size = _fitting.get(key, group_size)
+    group_size = fitting.get(key, group_size)
     while True:
         try:
             if way.mesh is None:
@@ -73,7 +76,7 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
                 found = _spread(program, fixed, group_size, runs, shared, way)
             return jax.block_until_ready(found)
         except jax.errors.JaxRuntimeError as error:
-            _fitting[key] = group_size = halved(group_size, error, "run")
+            fitting[key] = group_size = halved(group_size, error, "run")
 
 
 def resolve(way: Way) -> Batching:
@@ -97,25 +100,30 @@ def resolve(way: Way) -> Batching:
     return on_cpu if jax.default_backend() == "cpu" else "vmap"
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+def _make_trainer(program: Callable[..., PyTree], fixed: tuple, *_: Any) -> Any:
+    """Return what the programs of runs belong to."""
+    return (*fixed, program)[0]
+
+
+@compiled_once("program", "fixed", owner=_make_trainer)
 def _one(program: Callable[..., PyTree], fixed: tuple, run: PyTree, shared: PyTree) -> PyTree:
     """Call the program for one run."""
     return program(*fixed, run, shared)
 
 
-@jax.jit
+@compiled_once()
 def stack(trees: Sequence[PyTree]) -> PyTree:
     """Join trees, one per run, along a new first axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-@jax.jit
+@compiled_once()
 def unstack(tree: PyTree) -> list[PyTree]:
     """Take a tree whose leaves have an entry per run apart, into one per run."""
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(len(jax.tree.leaves(tree)[0]))]
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@compiled_once("program", "fixed", "group_size", owner=_make_trainer)
 def _together(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree
 ) -> PyTree:
@@ -136,7 +144,7 @@ def _spread(
     return jax.tree.map(lambda leaf: leaf[:num_runs], found)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 5))
+@compiled_once("program", "fixed", "group_size", "way", owner=_make_trainer)
 def _on_devices(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
 ) -> PyTree:

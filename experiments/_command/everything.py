@@ -36,7 +36,7 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
 
 def _succeeds(name: str, options: list[str], later: list[tuple[str, str]]) -> bool:
     """Run an experiment; a signal that stopped it stops everything, with its exit status."""
-    from bnjax._host.memory import free_programs
+    from bnjax._host.programs import free_programs
 
     try:
         cli.main(catalogue.module(name), options, later)

@@ -10,6 +10,7 @@ from flax import linen as nn
 from jax import Array
 
 from bnjax import probes, theory
+from bnjax._host.programs import compiled_once
 from bnjax.losses import cross_entropy
 from bnjax.types import Batch, Model, Variables
 
@@ -60,7 +61,7 @@ class Site(NamedTuple):
         return self._replace(variables=self.variables._replace(params=params))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled_once("plain", "layer")
 def insert_batch_norm(plain: Model, layer: int, variables: Variables, batch: Batch) -> Variables:
     """Add batch norm after a plain network's dense layer, with the scale and bias that change nothing (Obs. 4.3)."""
     y = Site(plain, layer, variables, batch).capture("dense")
@@ -83,7 +84,7 @@ class Seen(NamedTuple):
         return bound_fn(self.unit, lambda _: getattr(self, along), *arguments)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled_once("model", "layer")
 def check_units(model: Model, layer: int, variables: Variables, batch: Batch) -> dict[str, Array]:
     """Check the theorems on every unit of a layer whose batch norm has epsilon 0.
 
@@ -162,7 +163,7 @@ def _check_weights(
     }
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled_once("model", "layer")
 def check_epsilon(model: Model, layer: int, variables: Variables, batch: Batch, epsilon: float) -> tuple[Array, Array]:
     """Check Theorem 4.1 with the epsilon that the model's batch norm has: an inequality, whose gap is known.
 
@@ -182,7 +183,7 @@ def check_epsilon(model: Model, layer: int, variables: Variables, batch: Batch, 
     return jax.vmap(check, in_axes=(1, 1, 1, 0))(y, gh, g, variables.params[f"norm_{layer}"]["scale"])
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled_once("model", "layer")
 def check_rescaling(model: Model, layer: int, variables: Variables, batch: Batch) -> dict[str, Array]:
     """Check what larger weights change (Ioffe & Szegedy 2015, Sec. 3.3): relative errors, ()."""
     site = Site(model, layer, variables, batch)
@@ -197,7 +198,7 @@ def check_rescaling(model: Model, layer: int, variables: Variables, batch: Batch
     }
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@compiled_once("plain", "model", "layer")
 def check_insertion(
     plain: Model, model: Model, layer: int, variables: Variables, inserted: Variables, batch: Batch
 ) -> dict[str, Array]:
@@ -210,7 +211,7 @@ def check_insertion(
     }
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled_once("model", "layer")
 def check_optimum(model: Model, layer: int, variables: Variables, batch: Batch, start: Array) -> dict[str, Array]:
     """Check Lemma 4.5, from each unit's weights at the start to those it has now.
 

@@ -1,6 +1,5 @@
 """The distributions of activations over training (Santurkar et al. 2018, Fig. 1c and 8)."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax import probes, train
+from bnjax._host.programs import compiled_once
 from bnjax.data import Split
 from experiments._config import Drift, RunConfig
 from experiments._training.probes.probe import Probe, Record, as_lists, columns
@@ -58,7 +58,7 @@ def _plan(settings: Drift, config: RunConfig, params: Any) -> tuple[_Layer, ...]
     return tuple(plan)
 
 
-@partial(jax.jit, static_argnames=("trainer", "plan"))
+@compiled_once("trainer", "plan")
 def _statistics(
     trainer: train.Trainer, state: train.TrainState, batch: Any, plan: tuple[_Layer, ...]
 ) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Percentiles of what goes into the last nonlinearity, on test images (Ioffe & Szegedy 2015, Fig. 1b and 1c)."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax import probes, train
+from bnjax._host.programs import compiled_once
 from bnjax.data import Split, take_batch
 from experiments._config import Percentiles, RunConfig
 from experiments._training.probes.probe import Probe, Record
@@ -43,7 +42,7 @@ def make_percentiles(_settings: Percentiles, config: RunConfig, trainer: train.T
     return Probe(measure, _collect, "test")
 
 
-@partial(jax.jit, static_argnames=("trainer", "module", "has_norm"))
+@compiled_once("trainer", "module", "has_norm")
 def _outputs(
     trainer: train.Trainer, state: train.TrainState, split: Split, module: str, has_norm: bool
 ) -> dict[str, Float[Array, "images units"]]:

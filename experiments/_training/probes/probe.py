@@ -1,13 +1,12 @@
 """What a probe is, and what all of them need."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
 from bnjax import objective, train
+from bnjax._host.programs import compiled_once
 from bnjax.data import Split
 from bnjax.types import Batch, LossFn
 
@@ -54,7 +53,7 @@ def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch) 
     )
 
 
-take_step = partial(jax.jit, static_argnames="trainer")(train.train_step)
+take_step = compiled_once("trainer")(train.train_step)
 
 
 def layer_pattern(layer: int) -> str:

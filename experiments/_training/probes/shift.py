@@ -1,12 +1,11 @@
 """Internal covariate shift, by its definition and as Mameli's repository measures it."""
 
-from functools import partial
-
 import jax
 import numpy as np
 from jax import Array
 
 from bnjax import probes, train
+from bnjax._host.programs import compiled_once
 from bnjax.data import Split
 from bnjax.types import Batch, Params
 from experiments._config import DummyShift, RunConfig, Shift
@@ -104,7 +103,7 @@ def _kernel_gradient(
     return np.asarray(_gradients(trainer, state, params, batch)[f"conv_{layer}"]["kernel"], np.float64)
 
 
-@partial(jax.jit, static_argnames="trainer")
+@compiled_once("trainer")
 def _gradients(
     trainer: train.Trainer, state: train.TrainState, params: Params, batch: Batch
 ) -> dict[str, dict[str, Array]]:
