@@ -36,7 +36,9 @@ class Site(NamedTuple):
 
         def replace(next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
             is_it = context.method_name == "__call__" and context.module.path == (f"{name}_{self.layer}",)
-            return outputs if is_it else next_fn(*args, **kwargs)
+            # NOTE: the layer runs too, so that its statistics move; a model that moves none is refused in training.
+            own = next_fn(*args, **kwargs)
+            return outputs if is_it else own
 
         with nn.intercept_methods(replace):
             return cross_entropy(self.logits(), self.batch.labels).mean()
