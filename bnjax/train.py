@@ -243,10 +243,10 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
     if num_steps != 1:
         return jax.lax.scan(step, state, indices)
     # NOTE: XLA would take a loop of one step apart, and round that step otherwise; how long this one is, it cannot know.
-    stop = jnp.minimum(state.step, jnp.iinfo(jnp.int32).max - 1) + 1
+    stop = jax.lax.optimization_barrier(jnp.int32(1))
     shapes = jax.eval_shape(step, state, indices[0])[1]
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    state, metrics = jax.lax.while_loop(lambda x: x[0].step < stop, lambda x: step(x[0], indices[0]), (state, nothing))
+    state, metrics = jax.lax.fori_loop(0, stop, lambda _, x: step(x[0], indices[0]), (state, nothing))
     return state, jax.tree.map(lambda leaf: leaf[None], metrics)
 
 

@@ -102,7 +102,10 @@ def _clean(arguments: list[str]) -> None:
     try:
         say(clean.table(clean.usage(options.results)))
         if not options.remove:
-            say("\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay.")
+            say(
+                "\nNothing was removed. --remove takes the checkpoints of finished runs; figures and logs stay, "
+                "and a longer run of these nets starts at step 0."
+            )
             return
         freed, left = clean.remove(options.results)
     except OSError as error:
@@ -126,7 +129,7 @@ def _pack(arguments: list[str]) -> None:
         written = pack_all(options.results, options.packed, say)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror}: {error.filename}"))
-    say(f"Packed {written} runs into {options.packed}; those that were there already stay.")
+    say(f"Runs that were packed into {options.packed}: {written}.")
 
 
 def _report(arguments: list[str]) -> None:
@@ -134,7 +137,9 @@ def _report(arguments: list[str]) -> None:
     parser = _Parser(prog="python -m experiments report", allow_abbrev=False)
     parser.add_argument("--figures", default="figures", type=Path, help="folder of figures and their data (figures)")
     parser.add_argument("--output", default="results/report.html", type=Path, help="the page (results/report.html)")
-    parser.add_argument("--packed", type=Path, help="folder of packed runs, of which data are made that are not there")
+    parser.add_argument(
+        "--packed", type=Path, help="folder of packed runs: of presets all of whose runs are there, data are made"
+    )
     parser.add_argument("--readme", type=Path, help="write the claim table between the markers of this file instead")
     options = parser.parse_args(arguments)
     status = _write_report(options.figures, options.output, options.readme, options.packed)

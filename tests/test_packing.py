@@ -72,7 +72,7 @@ def test_what_is_packed_with_more_stays(packed, tmp_path):
     before, lines = file.read_bytes(), []
     trained(tmp_path / "short", change(SHORT, schedule={"num_steps": 20}))
     assert pack_all(tmp_path / "short", folder, lines.append) == 0
-    assert "has more steps, or more that was measured" in lines[0]
+    assert "has what this one has not" in lines[0]
     assert file.read_bytes() == before
 
 
@@ -90,7 +90,44 @@ def test_a_damaged_file_is_named_and_its_run_trained_again(part, packed, tmp_pat
     assert without_time(again[0]) == without_time(curves)
     assert len(said) == 1
     assert str(file) in said[0]
-    assert said[0].endswith("Its run is trained again.")
+
+
+def test_a_run_of_another_version_is_not_counted(packed, tmp_path):
+    """Where a default has changed since; a copy is told, and a run of something else left out."""
+    folder, curves = packed
+    (file,) = folder.iterdir()
+    found = read_packed(file)
+    (folder / "copy.run").write_bytes(file.read_bytes())
+    (folder / "other.run").write_bytes(b'{"format": "bnjax run 1"}')
+    pack(folder / "wrong.run", {"run": [1], "net": "x", "seed": 0}, b"")
+    again, said = train_with(folder, tmp_path / "more", PROBED)
+    assert again[0] == curves
+    assert sorted(line.split(" is ")[1][:9] for line in said) == ["a copy of", "a copy of", "no packed", "no packed"]
+    for copy in ("copy.run", "other.run", "wrong.run"):
+        (folder / copy).unlink()
+    identity = found.about["identity"] | {"optimizer": found.about["identity"]["optimizer"] | {"momentum": 0.1}}
+    pack(file, found.about | {"identity": identity}, found.log)
+    again, said = train_with(folder, tmp_path / "more", PROBED)
+    assert without_time(again[0]) == without_time(curves)
+    assert "is a run with optimizer.momentum 0.1, this one has 0.9: a default has changed since" in said[0]
+
+
+def test_what_cannot_be_packed_is_told_and_the_rest_is_packed(packed, tmp_path):
+    """Runs of an older version, or of no experiment; the same run of another machine does not take the place."""
+    folder, _ = packed
+    (file,) = folder.iterdir()
+    before, lines = file.read_bytes(), []
+    trained(tmp_path / "more", PROBED)
+    (tmp_path / "more" / "grid" / "run0").mkdir(parents=True)
+    (tmp_path / "more" / "grid" / "run0" / "finished.json").write_text("{}")
+    assert pack_all(tmp_path / "more", folder, lines.append) == 0
+    assert len(lines) == 1
+    assert "run0 is no finished run of an experiment" in lines[0]
+    assert file.read_bytes() == before
+    (longer,) = (tmp_path / "more").glob("mlp-*/seed0")
+    trained(tmp_path / "more", change(PROBED, schedule={"num_steps": 80}))
+    assert longer.exists()
+    assert pack_all(tmp_path / "more", folder, lines.append) == 1
 
 
 def test_every_flipped_bit_is_noticed(packed):

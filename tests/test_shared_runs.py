@@ -1,5 +1,6 @@
 """A net is trained once: to the longest length that is asked, with every probe that is asked, to the bits of less."""
 
+import json
 import shutil
 import signal
 
@@ -14,7 +15,7 @@ from bnjax import data, train
 from bnjax.runs import read_json, read_metrics, write_json
 from bnjax.sweep.signals import Interrupted
 from experiments import _presets as presets
-from experiments._config import DeepLinearRun, MLPRun, NoNorm, Options, VGGRun, change
+from experiments._config import BatchNorm, DeepLinearRun, MLPRun, NoNorm, Options, VGGRun, change
 from experiments._training.asked import Asked, from_json
 from experiments._training.errors import ConfigError
 from experiments._training.experiment import collect, list_nets, train_all
@@ -98,10 +99,8 @@ def test_a_run_that_lacks_a_probe_is_trained_again(alone, tmp_path, capsys, monk
         with pytest.raises(Interrupted):
             trained(tmp_path, PROBED)
     output = capsys.readouterr().out
-    assert (
-        f"{folder.parent.name}/seed0 (0, seed 0) lacks landscape, test: it is trained from step 0 to 40 in about"
-        in output
-    )
+    assert f"{folder.parent.name}/seed0 (0, seed 0) lacks some of what is measured now (landscape, test): " in output
+    assert ": it is trained from step 0 to 40 in about" in output
     assert "until then, the finished one of 40 steps stays" in output
     assert read_metrics(folder / "metrics.jsonl") == before
     assert trained(tmp_path, SHORT) == [first]
@@ -148,6 +147,48 @@ def test_what_follows_is_measured_at_once(alone, steps_taken, tmp_path):
     assert sum(steps_taken) == 40
 
 
+def test_a_run_that_was_to_be_longer_is_no_burden(alone, steps_taken, tmp_path, monkeypatch):
+    """Whoever asks for less gets it: nothing more is trained than is asked, and what was trained counts."""
+    far = change(SHORT, schedule={"num_steps": 400})
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 2, send(signal.SIGTERM))
+        with pytest.raises(Interrupted):
+            trained(tmp_path, far)
+    assert sum(steps_taken) == 30
+    assert without_time(trained(tmp_path, SHORT)[0]) == without_time(alone[SHORT])
+    assert sum(steps_taken) == 40
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 2, send(signal.SIGTERM))
+        with pytest.raises(Interrupted):
+            trained(tmp_path, far)
+    assert sum(steps_taken) == 70
+    middle = change(SHORT, schedule={"num_steps": 60})
+    assert len(trained(tmp_path, middle)[0]["train"]["step"]) == 60
+    assert sum(steps_taken) == 70
+    trained(tmp_path, change(SHORT, schedule={"num_steps": 80}))
+    assert sum(steps_taken) == 80
+
+
+def test_a_test_that_the_last_step_lacks(tmp_path):
+    """A finished run is trained again for it, even if nothing else is missing."""
+    config = change(SHORT, norm=BatchNorm(), schedule={"num_steps": 20, "eval_every": 20})
+    trained(tmp_path, config)
+    again = trained(tmp_path, change(config, schedule={"recalibrated_tests": True}))[0]
+    assert len(again["test"]["recalibrated_loss"]) == 1
+
+
+def test_what_diverges_is_the_same_for_whoever_asks(tmp_path):
+    """However far the log goes on behind the step whose loss was not finite."""
+    configs = [change(config, optimizer={"learning_rate": 1e30}) for config in (SHORT, LONG, PROBED)]
+    alone = [trained(tmp_path / str(i), config)[0] for i, config in enumerate(configs)]
+    assert all(0 < curves["diverged_at"] < 40 for curves in alone)
+    together = trained(tmp_path / "together", *configs)
+    assert [json.dumps(without_time(curves)) for curves in together] == [
+        json.dumps(without_time(curves)) for curves in alone
+    ]
+    assert json.dumps(trained(tmp_path / "together", configs[1])[0]) == json.dumps(together[1])
+
+
 @pytest.mark.parametrize("run", [presets.SMOKE, change(tiny.PRESETS["smoke"], norm=NoNorm())], ids=["vgg", "mlp"])
 def test_steps_have_the_same_bits_however_they_are_cut(run):
     """Also one by one, for which XLA would make another program."""
@@ -163,6 +204,17 @@ def test_steps_have_the_same_bits_however_they_are_cut(run):
         return losses, [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state.params)]
 
     assert end([6]) == end([1, 3, 1, 1])
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("batching", ["map", "vmap"])
+def test_runs_that_are_trained_together_are_cut_alike(batching, tmp_path):
+    """Also by those who ask for chunks of one step."""
+    seeds = {"seeds": (0, 1)}
+    configs = [change(config, norm=BatchNorm(), **seeds) for config in (SHORT, LONG)]
+    alone = [trained(tmp_path / str(i), config, batching=batching)[0] for i, config in enumerate(configs)]
+    together = trained(tmp_path / "together", *configs, batching=batching)
+    assert [without_time(curves) for curves in together] == [without_time(curves) for curves in alone]
 
 
 def test_other_data_are_another_run(tmp_path, capsys, monkeypatch):
@@ -206,14 +258,14 @@ def test_what_was_asked_is_read_again():
         from_json({"probes": [{"kind": "landscape"}]}, choices)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"asked": 3}'])
-def test_asked_json_of_something_else(content, tmp_path):
-    """It is named in a line."""
+@pytest.mark.parametrize("content", ["{", "[]", '{"asked": 3}', '{"asked": [{"probes": [{"kind": "later"}]}]}'])
+def test_what_was_asked_is_damaged(content, alone, tmp_path):
+    """The log says what was measured; probes of another version are not forgotten."""
     trained(tmp_path, SHORT)
     (folder,) = tmp_path.glob("mlp-*/seed0")
     (folder / "asked.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"asked\.json"):
-        trained(tmp_path, LONG)
+    assert without_time(trained(tmp_path, PROBED)[0]) == without_time(alone[PROBED])
+    assert ("later" in (folder / "asked.json").read_text()) == ("later" in content)
 
 
 def test_results_of_the_committed_length_say_what_was_asked(tmp_path):

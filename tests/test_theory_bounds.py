@@ -154,6 +154,14 @@ def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
         train(SMOKE, tmp_path / "results")
 
 
+def test_checks_of_other_epsilons_are_other_measurements(tmp_path):
+    """A net that is shared is checked with each, under names of their own."""
+    small = replace(SMOKE, check_steps=(0, 5))
+    for epsilon in (1e-3, 1.0, 1e-3):
+        errors = train(replace(small, epsilons=(epsilon,)), tmp_path)["arms"]["plain"][0]["probe"]["errors"]
+        assert {name for name in errors if name.startswith("gap")} == {f"gap {epsilon:g}"}
+
+
 def test_only_threads(tmp_path):
     """These runs are trained in threads; another way is refused."""
     with pytest.raises(ConfigError, match="batching must be threads here, or left out, got vmap"):

@@ -254,7 +254,10 @@ class Run:
             raise ValueError(f"{folder} holds checkpoints of {self._meta['run']!r}. Move that folder away.")
         self._before = self._meta.get("seconds", 0.0)
         self._noted = {*self._meta.get("measured", [])}
-        self._log = stack.enter_context(contextlib.closing(MetricsLog(log, _pin(self._meta))))
+        pin = _pin(self._meta)
+        if is_first() and _says_more(folder / "finished.json", pin):
+            (folder / "finished.json").unlink()  # the log is cut, and what it was finished with comes again
+        self._log = stack.enter_context(contextlib.closing(MetricsLog(log, pin)))
 
 
 class _MemoryLog:
@@ -278,6 +281,14 @@ def is_finished(file: Path, num_steps: int) -> bool:
         return bool(record.get("diverged")) or record.get("num_steps", num_steps) >= num_steps
     except (OSError, ValueError, TypeError, AttributeError):
         return True  # whoever reads the run says what is wrong with the file
+
+
+def _says_more(file: Path, pin: Pin) -> bool:
+    """Return whether `finished.json` is of a log that goes further than a pin."""
+    try:
+        return Pin(**read_json(file)["log"]).length > pin.length
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _pin(meta: Mapping[str, Any]) -> Pin:

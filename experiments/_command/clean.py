@@ -13,7 +13,7 @@ class Usage(NamedTuple):
     Attributes:
         folder: of an experiment, or of the runs of one net.
         size: of all its files, in bytes.
-        removable: in bytes, of the checkpoints of finished runs, which nothing reads any more.
+        removable: in bytes, of the checkpoints of finished runs, which longer runs would go on from.
         num_finished: how many of its runs are finished and still have checkpoints.
     """
 

@@ -58,6 +58,8 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
             check_prepared(dataset, options.data_dir)
         for target in targets:
             check_writable(target)
+        if options.packed and not Path(options.packed).is_dir():
+            _fail(f"packed must be a folder of packed runs, there is no {options.packed}.")
         say(costs.expected(name, preset, config))
         folder, data = _run(experiment, name, config, options, later)
         head = {"experiment": name, "preset": preset, "config": config_dict(config)}
@@ -160,8 +162,13 @@ def _collect(experiment: ModuleType, config: Any, options: Options, later: Seque
             beside += nets_of(other, other.PRESETS[preset], options).values()
     if options.packed:
         with config_errors():
-            packed = find_packed(nets.values(), Path(options.packed), lambda line: say(f"note: {line}", sys.stderr))
+            packed = find_packed(nets.values(), Path(options.packed), _tell)
     return keep(collect(nets, train_nets(nets.values(), options, beside, packed)), experiment.KEEP)
+
+
+def _tell(problem: str) -> None:
+    """Tell of a packed run that is of no use."""
+    say(f"note: {problem} It does not count.", sys.stderr)
 
 
 def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data: bool = True) -> Any:

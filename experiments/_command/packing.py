@@ -19,7 +19,7 @@ def data_of(name: str, preset: str, packed: Path, report: Callable[[str], object
         name: of the experiment.
         preset: of its presets.
         packed: folder of packed runs.
-        report: called with one line for each file that is damaged.
+        report: called with one line for each file that cannot be used.
 
     Raises:
         MissingRunsError: if not all runs of the preset are packed with what is measured.
@@ -33,22 +33,23 @@ def data_of(name: str, preset: str, packed: Path, report: Callable[[str], object
 
     experiment = catalogue.module(name)
     if preset not in experiment.PRESETS:
-        raise ValueError(f"{name} has no preset {preset!r}; there are: {', '.join(experiment.PRESETS)}.")
+        known = ", ".join(experiment.PRESETS)
+        raise ValueError(f"{name} has no preset {preset!r}; of packed runs data are made of presets alone: {known}.")
     config = experiment.PRESETS[preset]
     try:
         nets = cli.nets_of(experiment, config, Options(), with_data=False)
         found = find_packed(nets.values(), packed, report)
-        lacking = sorted(
+        missing = sorted(
             {
                 f"{net.label} ({arm})"
                 for (_, arm, _), net in nets.items()
                 if net.folder not in found or not found[net.folder].covers(net.asked)
             }
         )
-        if lacking:
-            more = f" and {len(lacking) - 1} more" * (len(lacking) > 1)
+        if missing:
+            more = f" and {len(missing) - 1} more" * (len(missing) > 1)
             raise MissingRunsError(
-                f"{packed} lacks {lacking[0]}{more} of {name}, preset {preset}. "
+                f"{packed} lacks {missing[0]}{more} of {name}, preset {preset}. "
                 f"To train them: python -m experiments {name} --preset {preset} --packed {packed}"
             )
         data = keep(collect(nets, found), experiment.KEEP)

@@ -53,7 +53,7 @@ def load(figures: Path, packed: Path | None = None) -> Report:
 
     Args:
         figures: folder of data files and pictures.
-        packed: folder of packed runs, of which data and pictures are made where all runs of a preset are there.
+        packed: folder of packed runs; where all of a preset are there, its data and picture are made of them.
     """
     problems: list[str] = []
     if not figures.is_dir() and packed is None:
@@ -61,6 +61,8 @@ def load(figures: Path, packed: Path | None = None) -> Report:
     for file in sorted(figures.glob("*.json")):
         if not any(file.stem == name or file.stem.startswith(f"{name}-") for name in catalogue.names()):
             problems.append(f"{file.name}: there is no experiment of that name.")
+        elif file.stem in catalogue.names():
+            problems.append(f"{file.name}: data are named after their preset. Rename it, as in {file.stem}-cpu.json.")
     return Report([_load_entry(figures, packed, name, problems) for name in catalogue.names()], problems)
 
 
@@ -120,40 +122,46 @@ def _presets(name: str) -> list[str]:
     return sorted(catalogue.module(name).PRESETS, key=lambda preset: last.get(preset, 0))
 
 
-def _from_packed(packed: Path, name: str, problems: list[str]) -> dict[str, Any] | None:
-    """Make an experiment's data of packed runs; None where no preset has all of its runs."""
-    for preset in _presets(name):
-        with contextlib.suppress(packing.MissingRunsError):
-            try:
-                return json.loads(json.dumps(finite(packing.data_of(name, preset, packed, problems.append))))
-            except packing.MissingRunsError:
-                raise
-            except ValueError as error:
-                problems.append(f"{name}: {one_line(error)}")
+def _from_packed(packed: Path, name: str, preset: str, problems: list[str]) -> dict[str, Any] | None:
+    """Make a preset's data of packed runs; None where some are not there."""
+
+    def report(line: str) -> None:
+        if line not in problems:  # once, not for every experiment that might need it
+            problems.append(line)
+
+    try:
+        return json.loads(json.dumps(finite(packing.data_of(name, preset, packed, report))))
+    except packing.MissingRunsError:
+        pass
+    except ValueError as error:
+        report(one_line(error))
     return None
 
 
 def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[str]) -> Entry:
     """Read an experiment's data and picture, and judge its claims."""
-    files = [figures / f"{name}-{preset}.json" for preset in _presets(name)]
-    others = sorted(figures.glob(f"{name}-*.json"))  # of other settings than a preset's
-    file, data, picture = next((file for file in [*files, *others] if file.exists()), files[0]), None, None
-    made = _from_packed(packed, name, problems) if packed else None
-    if made:
-        file, data = figures / f"{name}-{made['preset']}.json", made
-        picture = cli.draw_data(catalogue.module(name), made)
+    data = picture = None
+    file = figures / f"{name}-{_presets(name)[0]}.json"
+    for preset in _presets(name):
+        data = _from_packed(packed, name, preset, problems) if packed else None
+        if data or (figures / f"{name}-{preset}.json").exists():
+            file = figures / f"{name}-{preset}.json"
+            break
+    else:  # of other settings than a preset's
+        file = next(iter(sorted(figures.glob(f"{name}-*.json"))), file)
+    if data:
+        picture = cli.draw_data(catalogue.module(name), data)
     elif file.exists():
         try:
             data = _check(read_data(file) if file.is_file() else None, name)
         except (OSError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"{file.name} cannot be read: {one_line(error)}")
-    if data is not None and picture is None:
         drawn = file.with_suffix(".png")
         with contextlib.suppress(OSError, MemoryError):
             picture = drawn.read_bytes() if drawn.is_file() else None
-        if picture is None or png_size(picture) is None:
+        if data is not None and (picture is None or png_size(picture) is None):
             problems.append(f"{drawn.name}, the picture of {file.name}, is not there or is not a PNG.")
-            picture = None
+        picture = picture if data is not None and picture and png_size(picture) else None
     try:
         scaled_down = _scaled_down(name, data)
     except Exception as error:  # of many types, whatever the file holds

@@ -4,7 +4,7 @@ None of it changes a run's numbers: a net that several experiments compare is tr
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bnjax import sweep
@@ -46,6 +46,11 @@ class Asked:
         """Name in a log everything that is measured, with its steps."""
         tests = {TEST: self.test_steps} | ({RECALIBRATED_TEST: self.test_steps} if self.recalibrated_tests else {})
         return tests | {log_name(probe): self.probe_steps for probe in self.probes}
+
+    def clipped(self, num_steps: int) -> "Asked":
+        """Return what is asked of a run that takes at most so many steps."""
+        probes, tests = (tuple(n for n in steps if n <= num_steps) for steps in (self.probe_steps, self.test_steps))
+        return replace(self, num_steps=min(self.num_steps, num_steps), probe_steps=probes, test_steps=tests)
 
     def as_json(self) -> dict[str, Any]:
         """Return what JSON holds."""
@@ -93,12 +98,12 @@ def union(asked: Iterable[Asked]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sorted(found)) for name, found in steps.items()}
 
 
-def plan_of(asked: Iterable[Asked]) -> sweep.Plan:
-    """Make the plan of a run that does all that is asked of it."""
+def plan_of(num_steps: int, asked: Iterable[Asked]) -> sweep.Plan:
+    """Make the plan of a run that does all that is asked of it, and takes so many steps."""
     asked = [*asked]
     probes = sorted({step for one in asked for step in one.probe_steps})
     tests = sorted({step for one in asked for step in one.test_steps})
-    return sweep.Plan(max(one.num_steps for one in asked), probes, tests)
+    return sweep.Plan(num_steps, probes, tests)
 
 
 def lacking(lines: Iterable[Mapping[str, Any]], wanted: Mapping[str, Iterable[int]], end: int) -> list[str]:

@@ -22,8 +22,10 @@ def curves(log: Iterable[Mapping[str, Any]], asked: Asked, task: Task) -> dict[s
         if name in ("train", "diverged") or step in wanted.get(name, ()):
             kinds[name].append({field: value for field, value in line.items() if field != "kind"})
     diverged = [line["step"] for line in kinds["diverged"] if line["step"] < asked.num_steps]
+    # NOTE: how far the log goes on depends on what others have asked.
+    num_steps = min([asked.num_steps, *[step + 1 for step in diverged]])
     found = {
-        "train": _training_curve(kinds["train"], asked.num_steps, task.loss_scale),
+        "train": _training_curve(kinds["train"], num_steps, task.loss_scale),
         "test": _tests(kinds[TEST], kinds.get(RECALIBRATED_TEST, []), task.loss_scale),
         **{probe.kind: task.make_probe(probe).collect(kinds[log_name(probe)]) for probe in asked.probes},
         "diverged_at": diverged[0] if diverged else None,
@@ -37,7 +39,7 @@ def _tests(tests: list[dict[str, Any]], again: list[dict[str, Any]], loss_scale:
     found |= {f"recalibrated_{name}": values for name, values in columns(again).items() if name != "step"}
     found.setdefault("loss", [])
     for name in (name for name in found if name.endswith("loss")):
-        found[name] = [loss_scale * loss for loss in found[name]]
+        found[name] = [None if loss is None else loss_scale * loss for loss in found[name]]
     return found
 
 

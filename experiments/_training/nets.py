@@ -4,9 +4,10 @@ A run lies in a folder named after what determines its numbers, `<kind>-<hash>/s
 share it. One that lacks a probe is trained again beside it, and takes its place once it is finished.
 """
 
+import contextlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +20,12 @@ from bnjax._host.output import say
 from bnjax._host.processes import is_first, largest
 from bnjax.runs import check_no_link, folder_name, latest_step, lock, parse_lines, write_json
 from experiments._config import Options, RunConfig, change, duration
+from experiments._config.probes import Probe as Settings
 from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, lacking, log_name, plan_of, union
-from experiments._training.errors import config_errors
+from experiments._training.errors import ConfigError, config_errors
 from experiments._training.evaluation import evaluate
 from experiments._training.probes import Probe
-from experiments._training.store import AGAIN, Found, find_finished, name_of, read_asked, settle
+from experiments._training.store import Found, again_of, all_asked, find_finished, name_of, read_asked, settle
 from experiments._training.tasks import Task
 from experiments._training.train import train as train_groups
 
@@ -54,21 +56,28 @@ def net_name(net: Net) -> str:
 
 
 class Job(NamedTuple):
-    """A net that is to be trained.
+    """A run that is to be trained.
 
     Attributes:
-        net: one of those that share the run.
+        nets: those that share it.
         folder: in which it is trained.
-        asked: by all that share the run, and before.
-        finished: the run that it replaces or continues; None if there is none.
-        lacks: what it lacks of what is asked; nothing if it is only too short.
+        num_steps: that it takes.
+        asked: by these nets, and of the run before.
+        before: the finished run that it replaces; None if it goes on, or there is none.
+        lacks: what that one, or one that is not finished, lacks of what is asked.
     """
 
-    net: Net
+    nets: tuple[Net, ...]
     folder: Path
+    num_steps: int
     asked: frozenset[Asked]
-    finished: Found | None = None
+    before: Found | None = None
     lacks: tuple[str, ...] = ()
+
+    @property
+    def net(self) -> Net:
+        """One of the nets, which differ in what they ask alone."""
+        return self.nets[0]
 
 
 def train_nets(
@@ -102,22 +111,28 @@ def train_nets(
                 settle(folder)
     largest(0)  # the other processes wait for it
     for folder, same in runs.items():
-        done = _find(same, packed)
+        finished = find_finished(folder, _choices(same))
+        done = next((run for run in (finished, packed.get(folder)) if run and _cover(run, same)), None)
         if done:
             found[folder] = done
         else:
-            jobs.append(_make_job([*same, *later.get(folder, [])], packed.get(folder)))
+            jobs.append(_make_job((*same, *later.get(folder, [])), finished, packed.get(folder)))
+    largest(0)  # all have read what the first one is about to write
     for line in _notes(jobs):
         say(line)
     for job in jobs:
         _keep_asked(job)
     train_groups([_make_group(same) for same in _by_program(jobs)], options)
-    for job in jobs:
+    for job in jobs:  # in the first process alone: the others are elsewhere
+        folder = job.net.folder
         with config_errors():
-            settle(job.net.folder)
-        done = find_finished(job.net.folder, job.net.task.choices)
-        assert done is not None
-        found[job.net.folder] = done
+            settle(folder)
+        done = find_finished(folder, _choices(job.nets))
+        if done is None or not _cover(done, runs[folder]):
+            raise ConfigError(
+                f"The run in {folder} lacks what was asked of it. Move that folder away to train it again."
+            )
+        found[folder] = done
     return found
 
 
@@ -129,77 +144,93 @@ def _by_folder(nets: Iterable[Net]) -> dict[Path, list[Net]]:
     return runs
 
 
-def _find(same: Sequence[Net], packed: Mapping[Path, Found]) -> Found | None:
-    """Find a finished run that has all that is asked of it."""
-    folder = same[0].folder
-    for done in (find_finished(folder, same[0].task.choices), packed.get(folder)):
-        if done and all(done.covers(net.asked) for net in same):
-            return done
-    return None
+def _choices(nets: Iterable[Net]) -> dict[str, type[Settings]]:
+    """Return the probes by kind that can be measured for one of the nets."""
+    return {kind: choice for net in nets for kind, choice in net.task.choices.items()}
 
 
-def _make_job(same: Sequence[Net], packed: Found | None) -> Job:
-    """Decide where a run is trained: on from its last checkpoint, or beside it where it lacks something."""
-    net, folder = same[0], same[0].folder
-    again = folder.with_name(f"{folder.name}{AGAIN}")
-    asked = frozenset(net.asked for net in same)
-    done = find_finished(folder, net.task.choices)
-    with config_errors():
-        known = [read_asked(place, net.task.choices) for place in (folder, again)]
-    asked = asked.union(*known, *[found.asked for found in (done, packed) if found])
-    step = latest_step(folder / "checkpoints")
-    lacks = _lacks(folder, asked)
-    if again.exists() or lacks or (done and not step):
-        return Job(net, again, asked, done, lacks)
-    return Job(net, folder, asked, done or (None if step else packed))
+def _cover(run: Found, nets: Iterable[Net]) -> bool:
+    """Return whether a finished run has all that is asked of it."""
+    return all(run.covers(net.asked) for net in nets)
 
 
-def _lacks(folder: Path, asked: Iterable[Asked]) -> tuple[str, ...]:
-    """List what the run in a folder lacks of what is asked, up to its last checkpoint.
+def _make_job(nets: tuple[Net, ...], finished: Found | None, packed: Found | None) -> Job:
+    """Decide where a run is trained: on from its last checkpoint, or beside it where it lacks something.
+
+    What was measured before is measured again; how long a run was to be that was stopped does not count.
+    """
+    folder, again, choices = nets[0].folder, again_of(nets[0].folder), _choices(nets)
+    asked = frozenset(net.asked for net in nets)
+    length = max(one.num_steps for one in asked)
+    step = latest_step(folder / "checkpoints") or 0
+
+    def with_those(num_steps: int, *before: Iterable[Asked]) -> frozenset[Asked]:
+        return asked.union(*[[one.clipped(num_steps) for one in some] for some in before])
+
+    num_steps = max(length, step)
+    more = with_those(num_steps, all_asked(read_asked(folder), choices), packed.asked if packed else ())
+    lacks = _lacks(folder, more, num_steps)
+    if not lacks and (step or not finished):
+        return Job(nets, folder, num_steps, more, None if step else packed)
+    num_steps = max(length, finished.num_steps if finished else 0, latest_step(again / "checkpoints") or 0)
+    more = with_those(num_steps, more, all_asked(read_asked(again), choices))
+    return Job(nets, again, num_steps, more, finished, lacks)
+
+
+def _lacks(folder: Path, asked: Iterable[Asked], num_steps: int) -> tuple[str, ...]:
+    """List what the run in a folder lacks of what is asked, up to its last checkpoint, from which it can go on.
 
     NOTE: a log that cannot be read lacks nothing here: the run goes back to a checkpoint before the damage, or says so.
     """
     step, log = latest_step(folder / "checkpoints"), folder / "metrics.jsonl"
     try:
         whole, _, _ = log.read_bytes().rpartition(b"\n")
-        return tuple(lacking(parse_lines(whole, log), union(asked), step - 1)) if step else ()
+        lines = parse_lines(whole, log) if step else []
+        diverged = [line["step"] for line in lines if line["kind"] == "diverged"]
+        # What is due at its step is measured when it goes on.
+        end = min([*diverged, step if step == num_steps else step - 1]) if step else 0
+        return tuple(lacking(lines, union(asked), end)) if step else ()
     except (OSError, ValueError, LookupError, TypeError):
         return ()
 
 
 def _keep_asked(job: Job) -> None:
     """Write down what is asked of a run; what was trained beside it for less is removed."""
-    if is_first():
-        if job.folder != job.net.folder and _lacks(job.folder, job.asked):
-            with config_errors(), lock(job.folder):
-                shutil.rmtree(job.folder)
-        job.folder.mkdir(parents=True, exist_ok=True)
-        asked = [one.as_json() for one in sorted(job.asked, key=repr)]
-        write_json(job.folder / "asked.json", {"net": net_name(job.net), "seed": job.net.seed, "asked": asked})
+    if not is_first():
+        return
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(ValueError), lock(job.folder):  # one that another process has is refused later
+        if job.folder != job.net.folder and _lacks(job.folder, job.asked, job.num_steps):
+            for path in job.folder.iterdir():
+                if path.name != "lock":
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        known = [one.as_json() for one in sorted(job.asked, key=repr)]
+        before = [*read_asked(job.folder), *read_asked(job.net.folder)]
+        others = [
+            one for i, one in enumerate(before) if one not in before[:i] and not all_asked([one], _choices(job.nets))
+        ]
+        asked = {"net": net_name(job.net), "seed": job.net.seed, "asked": known + others}
+        write_json(job.folder / "asked.json", asked)
 
 
 def _notes(jobs: Iterable[Job]) -> list[str]:
     """Say of runs that are there already, but start at step 0, why they do, and how long that takes."""
     notes = []
     for job in jobs:
-        is_again = job.folder != job.net.folder
-        packed = job.finished if job.finished and job.finished.place.is_file() else None
-        if not is_again and not packed:
+        is_again, before = job.folder != job.net.folder, job.before
+        if not (is_again or before) or latest_step(job.folder / "checkpoints"):
             continue
         kinds = sorted({lack.partition("-")[0].replace("_", " ") for lack in job.lacks})
-        reason = f"lacks {', '.join(kinds)}" if kinds else "has no checkpoint to go on from"
-        if packed:
-            reason = f"is packed with {packed.num_steps:,} steps, without its checkpoints"
-        steps = plan_of(job.asked).num_steps
+        reasons = [f"lacks some of what is measured now ({', '.join(kinds)})"] if kinds else []
+        if before and before.place.is_file():
+            reasons += [f"is packed with {before.num_steps:,} steps, without its checkpoints"]
+        reason = " and ".join(reasons) or "has no checkpoint to go on from"
         cost = ""
-        if job.finished:
-            seconds = job.finished.seconds * steps / max(1, job.finished.num_steps)
-            cost = (
-                f" in about {duration(seconds)}; until then, the finished one of {job.finished.num_steps:,} steps stays"
-            )
-        notes.append(
-            f"{name_of(job.net.folder)} ({job.net.label}) {reason}: it is trained from step 0 to {steps:,}{cost}."
-        )
+        if before:
+            seconds = before.seconds * job.num_steps / max(1, before.num_steps)
+            cost = f" in about {duration(seconds)}; until then, the finished one of {before.num_steps:,} steps stays"
+        name = f"{name_of(job.net.folder)} ({job.net.label})"
+        notes.append(f"{name} {reason}: it is trained from step 0 to {job.num_steps:,}{cost}.")
     return notes
 
 
@@ -208,7 +239,7 @@ def _by_program(jobs: Iterable[Job]) -> list[list[Job]]:
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         alike = change(job.net.config.net(), optimizer={"learning_rate": 1.0})
-        groups.setdefault((alike, job.asked), []).append(job)
+        groups.setdefault((alike, job.asked, job.num_steps), []).append(job)
     return [*groups.values()]
 
 
@@ -216,9 +247,9 @@ def _make_group(jobs: Sequence[Job]) -> sweep.Group:
     """Make the group of nets that one program trains; a learning rate is part of a state."""
     task = jobs[0].net.task
     keys = jax.vmap(jax.random.key)(np.array([job.net.seed for job in jobs], np.uint32))
-    program = sweep.Program(tuple(range(len(jobs))), _Same(task.stepper), {}, keys)
+    program = sweep.Program(tuple(range(len(jobs))), _same(task.stepper), {}, keys)
     members = [_make_member(job) for job in jobs]
-    return sweep.Group(program, plan_of(jobs[0].asked), members, task.own_data, task.loss_scale)
+    return sweep.Group(program, plan_of(jobs[0].num_steps, jobs[0].asked), members, task.own_data, task.loss_scale)
 
 
 def _make_member(job: Job) -> sweep.Member:
@@ -232,7 +263,8 @@ def _make_member(job: Job) -> sweep.Member:
         return evaluate(net.config, trainer, state, dataset, recalibrated=again)
 
     settings = {log_name(probe): probe for asked in job.asked for probe in asked.probes}
-    probes = {name: _host_probe(task.make_probe(settings[name]), steps[name]) for name in sorted(settings)}
+    makers = {kind: each.task.make_probe for each in job.nets for kind in each.task.choices}
+    probes = {name: _host_probe(makers[settings[name].kind](settings[name]), steps[name]) for name in sorted(settings)}
     tests = {
         name: sweep.HostProbe(partial(test, again=name == RECALIBRATED_TEST), None, frozenset(steps[name]))
         for name in (TEST, RECALIBRATED_TEST)
@@ -247,10 +279,7 @@ def _host_probe(probe: Probe, steps: Iterable[int]) -> sweep.HostProbe:
     return sweep.HostProbe(lambda _trainer, state, split: measure(state, split), probe.split, frozenset(steps))
 
 
-class _Same(NamedTuple):
-    """Makes a trainer that is already there; equal for equal trainers, so that compiled programs are found again."""
-
-    trainer: train.Trainer
-
-    def __call__(self) -> train.Trainer:
-        return self.trainer
+@cache
+def _same(trainer: train.Trainer) -> Callable[[], train.Trainer]:
+    """Return what makes a trainer that is already there, the same one for equal trainers: compiled programs belong to it."""
+    return lambda: trainer

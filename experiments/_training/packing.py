@@ -1,12 +1,15 @@
 """Finished runs in files: `python -m experiments pack` writes them, `--packed` counts them as done."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from bnjax._host.files import check_writable
-from bnjax.runs import Pin, pack, parse_lines, read_about, read_json, read_packed, read_pinned
+from bnjax.runs import Pin, config_dict, conflicts, pack, parse_lines, read_about, read_json, read_packed, read_pinned
 from experiments._config.probes import Probe
+from experiments._config.runs import Facts
 from experiments._training.nets import Net
 from experiments._training.store import Found, all_asked, as_found, is_final, name_of
 
@@ -36,16 +39,16 @@ def pack_all(results: Path, target: Path, report: Callable[[str], object]) -> in
         path = target / f"{name_of(folder).replace('/', '-')}{SUFFIX}"
         try:
             about, log = _read_folder(folder)
-            reason = _why_not(path, about, log)
-        except (ValueError, LookupError, TypeError) as error:
-            report(f"Left: {folder}: {' '.join(str(error).split())}")
+            is_new = _is_new(path, about, log)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            report(f"Left: {folder} is no finished run of an experiment ({' '.join(str(error).split())}).")
             continue
-        if reason is None:
+        if is_new:
             pack(path, about, log)
             written += 1
             report(f"Packed: {path} ({path.stat().st_size / 1e3:,.0f} kB)")
-        elif reason:
-            report(f"Left: {folder}: {reason}")
+        elif is_new is None:
+            report(f"Left: {folder}: {path} has what this one has not.")
     return written
 
 
@@ -55,7 +58,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
     Args:
         nets: which were listed with or without their data.
         folder: of packed runs.
-        report: called with one line for each file that is damaged.
+        report: called with one line for each file that cannot be used.
 
     Raises:
         ValueError: if there are runs of the same net with different data, where the nets were listed without theirs; or if
@@ -63,27 +66,39 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
     """
     if not folder.is_dir():
         raise ValueError(f"packed must be a folder of packed runs, there is no {folder}.")
-    known: dict[str, list[Path]] = {}
+    known: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             about = read_about(path)
             for name in (about["run"], f"{about['net']}/seed{about['seed']}"):
-                known.setdefault(name, []).append(path)
-        except (OSError, ValueError, LookupError) as error:
+                if about["run"] in known.setdefault(name, {}):
+                    report(f"{path} is a copy of {known[name][about['run']].name}, which is taken.")
+                known[name].setdefault(about["run"], path)
+        except (OSError, ValueError, LookupError, TypeError) as error:
             report(_damage(path, error))
     found: dict[Path, Found] = {}
     for net in nets:
-        paths = known.get(name_of(net.folder), [])
+        paths = [*known.get(name_of(net.folder), {}).values()]
         if len(paths) > 1:
             raise ValueError(
                 f"{paths[0]} and {paths[1].name} are runs of the same net, with different data or weights. Move one away."
             )
         if paths and net.folder not in found:
             try:
+                _check_identity(paths[0], net)
                 found[net.folder] = unpack(paths[0], net.task.choices)
             except (OSError, ValueError) as error:
                 report(_damage(paths[0], error))
     return found
+
+
+def _check_identity(path: Path, net: Net) -> None:
+    """Raise a ValueError if a packed run is one of another net: a default has changed since."""
+    wanted = json.loads(json.dumps(config_dict(net.config.identity())))
+    for fact in (field.name for field in fields(Facts)):
+        del wanted[fact]  # what is in the name of the run, if it is known here
+    for name, old, new in conflicts(read_about(path)["identity"], wanted):
+        raise ValueError(f"{path} is a run with {name} {old!r}, this one has {new!r}: a default has changed since.")
 
 
 def unpack(path: Path, choices: Mapping[str, type[Probe]]) -> Found:
@@ -109,22 +124,21 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
     return {"run": name_of(folder), "identity": identity, **asked, "record": record}, log
 
 
-def _why_not(path: Path, about: dict[str, Any], log: bytes) -> str | None:
-    """Say why a run is not packed, nothing where the same is packed already; None if it is."""
-    if not path.exists():
-        return None
+def _is_new(path: Path, about: dict[str, Any], log: bytes) -> bool | None:
+    """Return whether a run has more than what is packed, or nothing is; None if that has what the run has not."""
     try:
         packed = read_packed(path)
-    except ValueError:
-        return None  # a damaged one is replaced
-    if packed.log == log and packed.about == about:
-        return ""
-    asked = [record for record in packed.about["asked"] if record not in about["asked"]]
-    if asked or packed.about["record"]["num_steps"] > about["record"]["num_steps"]:
-        return f"{path} has more steps, or more that was measured"
+    except (FileNotFoundError, ValueError):
+        return True  # a damaged one is replaced
+    measured, before = ({(x["kind"], x["step"]) for x in parse_lines(lines, path)} for lines in (log, packed.log))
+    steps, steps_before = (int(said["record"]["num_steps"]) for said in (about, packed.about))
+    ours, theirs = ({x for x in some if x[0] != "train"} for some in (measured, before))
+    if theirs <= ours and steps_before <= steps:
+        return theirs < ours or steps_before < steps
     return None
 
 
 def _damage(path: Path, error: Exception) -> str:
     """Say that a file is of no use."""
-    return f"{str(error).rstrip('.')}. Its run is trained again." if str(path) in str(error) else f"{path}: {error}"
+    text = " ".join(str(error).split())
+    return text if str(path) in text else f"{path} is no packed run of an experiment ({type(error).__name__}: {text})."

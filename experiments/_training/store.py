@@ -1,16 +1,17 @@
 """Finished runs in a folder of results, and those that take the place of others."""
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bnjax.runs import Pin, lock, parse_lines, read_json, read_pinned
+from bnjax.runs import Pin, check_no_link, lock, parse_lines, read_json, read_pinned
 from experiments._config.probes import Probe
 from experiments._training.asked import Asked, from_json, lacking
 from experiments._training.errors import unreadable
 
-AGAIN, _REPLACED = ".again", ".replaced"  # behind the name of a run's folder
+_AGAIN, _REPLACED = ".again", ".replaced"  # behind the name of a run's folder
 
 
 class Found(NamedTuple):
@@ -64,28 +65,27 @@ def find_finished(folder: Path, choices: Mapping[str, type[Probe]]) -> Found | N
         record = read_json(folder / "finished.json")
         log = folder / "metrics.jsonl"
         pinned = read_pinned(log, Pin(**record["log"])) if "log" in record else log.read_bytes()
-        return as_found(folder, parse_lines(pinned, log), record, read_asked(folder, choices))
+        return as_found(folder, parse_lines(pinned, log), record, all_asked(read_asked(folder), choices))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise unreadable(folder, error) from error
 
 
-def read_asked(folder: Path, choices: Mapping[str, type[Probe]]) -> frozenset[Asked]:
-    """Read what was asked of the run in a folder; nothing if that was not kept.
-
-    Raises:
-        ValueError: naming the file, if it holds something else.
-    """
-    file = folder / "asked.json"
+def read_asked(folder: Path) -> list[dict[str, Any]]:
+    """Read what was asked of the run in a folder, as JSON holds it; nothing if that was not kept, or is damaged."""
     try:
-        return all_asked(read_json(file)["asked"], choices) if file.exists() else frozenset()
-    except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} does not say what was asked of a run: {error}") from error
+        found = read_json(folder / "asked.json")["asked"]
+        return [record for record in found if isinstance(record, dict)]
+    except (OSError, LookupError, TypeError, ValueError):
+        return []  # the log says what was measured
 
 
-def all_asked(records: list[dict[str, Any]], choices: Mapping[str, type[Probe]]) -> frozenset[Asked]:
-    """Take what was asked of a run from JSON; what names probes of another version is left out."""
-    known = [record for record in records if {probe["kind"] for probe in record["probes"]} <= {*choices}]
-    return frozenset(from_json(record, choices) for record in known)
+def all_asked(records: Iterable[dict[str, Any]], choices: Mapping[str, type[Probe]]) -> frozenset[Asked]:
+    """Take what was asked of a run from JSON; what names probes that are not known here is left out."""
+    found = set()
+    for record in records:
+        with contextlib.suppress(ValueError):
+            found.add(from_json(record, choices))
+    return frozenset(found)
 
 
 def name_of(folder: Path) -> str:
@@ -99,9 +99,11 @@ def settle(folder: Path) -> None:
     Of several processes, the first one alone calls this. One that ends in the midst of it leaves what the next call continues.
 
     Raises:
-        ValueError: if another process is at work in one of them.
+        ValueError: if another process is at work in one of them, or one is a link.
     """
-    again, replaced = folder.with_name(f"{folder.name}{AGAIN}"), folder.with_name(f"{folder.name}{_REPLACED}")
+    again, replaced = again_of(folder), folder.with_name(f"{folder.name}{_REPLACED}")
+    for path in (again, replaced):
+        check_no_link(path)
     if (again / "finished.json").exists():
         if folder.exists():
             with lock(folder):
@@ -111,9 +113,14 @@ def settle(folder: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def again_of(folder: Path) -> Path:
+    """Return where a run is trained again that takes the place of the one in a folder."""
+    return folder.with_name(f"{folder.name}{_AGAIN}")
+
+
 def is_final(folder: Path) -> bool:
     """Return whether a run's folder is its place, and not that of one that is trained again or replaced."""
-    return folder.suffix not in (AGAIN, _REPLACED)
+    return folder.suffix not in (_AGAIN, _REPLACED)
 
 
 def as_found(place: Path, lines: list[dict[str, Any]], record: Any, asked: frozenset[Asked]) -> Found:

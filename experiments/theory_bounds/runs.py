@@ -58,8 +58,11 @@ def nets(config: Config, options: Options, *, with_data: bool = True) -> Nets:
 
 def _task(config: Config, arm: str, task: Task) -> Task:
     """Let a task know the checks."""
-    probe = Probe(partial(check, config, arm, task.stepper), _collect)
-    return task._replace(make_probe=lambda _settings: probe, choices={Checks.kind: Checks})
+
+    def make_probe(settings: Any) -> Probe:
+        return Probe(partial(check, replace(config, epsilons=settings.epsilons), arm, task.stepper), _collect)
+
+    return task._replace(make_probe=make_probe, choices={Checks.kind: Checks})
 
 
 def check(
