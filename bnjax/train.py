@@ -1,6 +1,7 @@
 """Training as pure functions: states in, states and metrics out; nothing here writes a file."""
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
+from bnjax._host.precision import products_in
 from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import count_shares, everywhere, spread
 from bnjax._host.trees import is_known
@@ -67,6 +69,8 @@ class Trainer(NamedTuple):
         mesh: devices that share each batch, and take the steps that one device would, except for rounding: statistics are
             those of the whole batch. None is the device where the state is.
         axis: of the mesh, along which the examples of a batch go.
+        precision: of products and convolutions in steps and tests, as `jax.default_matmul_precision` takes it: accelerators
+            round operands to 7 or 10 bits by "default"; on a CPU all are the same. None is JAX's state where they are compiled.
     """
 
     model: Model
@@ -75,6 +79,11 @@ class Trainer(NamedTuple):
     loss: str = "cross_entropy"
     mesh: Mesh | None = None
     axis: str = "batch"
+    precision: str | None = None
+
+    def products(self) -> AbstractContextManager[object]:
+        """Return the context in which its products are traced."""
+        return nullcontext() if self.precision is None else products_in(self.precision)
 
 
 def make_optimizer(
@@ -210,7 +219,8 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
         losses = get_loss(trainer.loss)(*count_only(outputs, batch.labels, batch.mask))
         return average(losses, batch.mask), (outputs, batch_stats)
 
-    (loss, (outputs, batch_stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    with trainer.products():
+        (loss, (outputs, batch_stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
     updates, opt_state = trainer.optimizer.update(gradient, state.opt_state, state.params)
     accuracy = average(is_correct(outputs, batch.labels), batch.mask)
     new_state = state.replace(
@@ -271,7 +281,8 @@ def eval_step(
         Metrics that are sums, not means.
     """
     batch = spread(batch, trainer.mesh, trainer.axis)
-    outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
+    with trainer.products():
+        outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
     losses = get_loss(trainer.loss)(*count_only(outputs, batch.labels, batch.mask))
     weights = jnp.ones(len(batch.labels)) if weights is None else weights
     weights = weights.reshape(-1, *(1,) * (losses.ndim - 1))

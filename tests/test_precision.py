@@ -20,7 +20,7 @@ from conftest import ROOT
 from flax import linen as nn
 from jax import lax
 
-from bnjax import adapters, data, linen, objective, probes, train
+from bnjax import adapters, data, linen, models, objective, probes, train
 from bnjax._host.precision import product_rounding
 from bnjax.draw.style import describe_objective
 from bnjax.probes import points
@@ -272,3 +272,31 @@ def test_an_h100_runs_in_full_precision():
 def test_a_figure_says_it_where_it_matters(platform, precision, words):
     """The foot of a figure names a precision that is not the full one."""
     assert describe_objective(ObjectiveInfo("running", precision=precision, platform=platform)) == words
+
+
+@pytest.mark.parametrize("precision", [None, "default", "highest"])
+def test_training_has_a_precision_of_its_own(precision):
+    """It is that of the trainer, whatever the caller's state is; on a CPU the numbers are the same."""
+    split = data.load("digits").train
+    model = models.make_model(models.MLPConfig(hidden=(8,)))
+
+    def trainer_of(precision):
+        return train.Trainer(model, train.make_optimizer("sgd", 0.1), 16, precision=precision)
+
+    state = train.init_state(trainer_of(None), jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    step = jax.jit(
+        lambda state, split: train.train_step(trainer_of(precision), state, data.take_batch(split, jnp.arange(16)))
+    )
+    with jax.default_matmul_precision("high"):
+        lowered = step.trace(state, split).lower(lowering_platforms=("cuda",)).as_text()
+    products = [line for line in lowered.splitlines() if "dot_general" in line]
+    expected = {None: "HIGH", "default": "DEFAULT", "highest": "HIGHEST"}[precision]
+    assert len(products) >= 4
+    assert all(
+        f"[{expected}, {expected}]" in line or (expected == "DEFAULT" and "HIGH" not in line) for line in products
+    )
+    one, other = (
+        train.run_steps(trainer_of(name), jax.tree.map(jnp.copy, state), split, num_steps=3)
+        for name in (None, precision)
+    )
+    np.testing.assert_array_equal(one[1].loss, other[1].loss)

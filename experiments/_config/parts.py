@@ -65,6 +65,8 @@ class Optimizer:
         weight_decay: strength of the L2 penalty.
         batch_size: examples per step.
         compute_dtype: type of activations and products; parameters, statistics, logits and losses are float32.
+        precision: of float32 products in training and tests: by default, a GPU rounds their operands to 10 bits, a TPU to 7; on
+            a CPU all are the same. Probes have their own, the highest.
     """
 
     name: Literal["sgd", "adam"] = "sgd"
@@ -73,6 +75,7 @@ class Optimizer:
     weight_decay: float = 0.0
     batch_size: int = 128
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["default", "high", "highest"] = "default"
 
     def __post_init__(self):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")

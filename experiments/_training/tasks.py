@@ -84,7 +84,10 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     """Make the trainer of all configurations that are trained alike."""
     model = models.make_model(_describe_model(config))
     loss = "squared_error" if config.is_linear else "cross_entropy"
-    return train.Trainer(model, _make_optimizer(config.optimizer), config.optimizer.batch_size, loss, mesh)
+    optimizer = config.optimizer
+    return train.Trainer(
+        model, _make_optimizer(optimizer), optimizer.batch_size, loss, mesh, precision=optimizer.precision
+    )
 
 
 def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTransformation:
