@@ -120,7 +120,9 @@ def test_a_probe_that_is_none(probe, message):
 
 def test_names_of_probes_that_logs_need():
     """One line says which."""
-    with pytest.raises(ValueError, match="probes must not be called train, test or diverged, got test"):
+    with pytest.raises(
+        ValueError, match="probes must not be called train, test, diverged or recalibrated_test, got test"
+    ):
         train_grid(probes={"test": norm})
 
 

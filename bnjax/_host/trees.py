@@ -66,10 +66,16 @@ def as_float(leaf: Array) -> Array:
 
 def scaled_dots(a: PyTree[Array], b: PyTree[Array]) -> Scaled:
     """Take the inner product of two trees in each leaf, its real part where leaves are complex."""
-    dots = []
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        (x, p), (y, q) = (_scale(leaf) for leaf in (x, y))
-        dots.append(Scaled(jnp.vdot(x, y, precision="highest").real, (p + q).reshape(())))
+    scaled = [_scale(leaf) for leaf in jax.tree.leaves(a)]
+    return _dots(scaled, scaled if a is b else [_scale(leaf) for leaf in jax.tree.leaves(b)])
+
+
+def _dots(a: list[tuple[Array, Array]], b: list[tuple[Array, Array]]) -> Scaled:
+    """Take the inner product of scaled leaves."""
+    dots = [
+        Scaled(jnp.vdot(x, y, precision="highest").real, (p + q).reshape(()))
+        for (x, p), (y, q) in zip(a, b, strict=True)
+    ]
     nothing = Scaled(jnp.zeros(0, jnp.float32), jnp.zeros(0, jnp.int32))
     return Scaled(*map(jnp.stack, zip(*dots, strict=True))) if dots else nothing
 
@@ -103,8 +109,8 @@ def axis_norms(x: Array, axes: Axes) -> Array:
 
 def cosine(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     """Compute the cosine between two trees; NaN where either is zero."""
-    pairs = ((a, b), (a, a), (b, b))
-    return cosine_of(*(scaled_dots(*pair).total() for pair in pairs))
+    x, y = ([_scale(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
+    return cosine_of(*(_dots(*pair).total() for pair in ((x, y), (x, x), (y, y))))
 
 
 def cosine_of(dots: Scaled, squares_a: Scaled, squares_b: Scaled) -> Array:

@@ -142,9 +142,10 @@ def _make_groups(
     recalibrated_tests: bool,
 ) -> list[Group]:
     """Make a group of each program."""
-    kinds = ("train", "test", "diverged", _RECALIBRATED)
-    if reserved := {*kinds} & {*probes}:
-        raise ValueError(f"probes must not be called {' or '.join(kinds)}, got {', '.join(sorted(reserved))}.")
+    reserved = {"train", "test", "diverged", _RECALIBRATED} & {*probes}
+    if reserved:
+        rule = f"probes must not be called train, test, diverged or {_RECALIBRATED}"
+        raise ValueError(f"{rule}, got {', '.join(sorted(reserved))}.")
     groups = []
     for program in programs(make_trainer, runs, fixed=fixed):
         members = []
