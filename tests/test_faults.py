@@ -63,7 +63,7 @@ def test_asked_to_stop(number, status, undisturbed, tmp_path, capsys, monkeypatc
         at_chunk(patch, 2, send(number))
         assert tiny.call(tmp_path) == status
     output, errors = capsys.readouterr()
-    assert output.endswith("the same command continues.\n")
+    assert output.endswith("The same command continues.\n")
     assert "Traceback" not in errors
     assert steps(tmp_path / FOLDER / "seed0") == ([30], 0)
     assert tiny.call(tmp_path) == 0
@@ -89,7 +89,7 @@ def test_asked_to_stop_together(batching, undisturbed, tmp_path, capsys, monkeyp
     with monkeypatch.context() as patch:
         at_chunk(patch, 2, send(signal.SIGTERM))
         assert tiny.call(tmp_path, *arguments) == 143
-    assert capsys.readouterr().out.endswith("the same command continues.\n")
+    assert capsys.readouterr().out.endswith("The same command continues.\n")
     stopped = [steps(run) for run in tmp_path.glob("mlp-*/seed*")]
     assert [(len(whole), others) for whole, others in stopped] == [(1, 0)] * 3
     assert tiny.call(tmp_path, *arguments) == 0

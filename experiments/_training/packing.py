@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bnjax._host.files import check_writable
+from bnjax._host.files import check_writable, is_passing
 from bnjax.runs import Pin, pack, parse_lines, read_about, read_json, read_packed, read_pinned
 from experiments._config.probes import Probe
+from experiments._training.errors import unreadable
 from experiments._training.nets import Net
 from experiments._training.store import Found, all_asked, as_found, is_final, name_of
 
@@ -60,6 +61,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
     Raises:
         ValueError: if there are runs of the same net with different data, where the nets were listed without theirs; or if
             there is no such folder.
+        ConfigError: if a file cannot be read for a reason that may pass.
     """
     if not folder.is_dir():
         raise ValueError(f"packed must be a folder of packed runs, there is no {folder}.")
@@ -70,6 +72,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
             for name in (about["run"], f"{about['net']}/seed{about['seed']}"):
                 known.setdefault(name, []).append(path)
         except (OSError, ValueError, LookupError) as error:
+            _check_damage(path, error)
             report(_damage(path, error))
     found: dict[Path, Found] = {}
     for net in nets:
@@ -82,6 +85,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
             try:
                 found[net.folder] = unpack(paths[0], net.task.choices)
             except (OSError, ValueError) as error:
+                _check_damage(paths[0], error)
                 report(_damage(paths[0], error))
     return found
 
@@ -123,6 +127,12 @@ def _why_not(path: Path, about: dict[str, Any], log: bytes) -> str | None:
     if asked or packed.about["record"]["num_steps"] > about["record"]["num_steps"]:
         return f"{path} has more steps, or more that was measured"
     return None
+
+
+def _check_damage(path: Path, error: Exception) -> None:
+    """Raise where a file could not be read for a reason that may pass: it may be whole."""
+    if is_passing(error):
+        raise unreadable(path, error) from error
 
 
 def _damage(path: Path, error: Exception) -> str:
