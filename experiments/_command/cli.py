@@ -25,8 +25,9 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     """Run one experiment: parse, train or resume, write data and figure, print what came out.
 
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
-    which says what the data file keeps of them; `figure.plot(data)`, which draws it; and `table.summarise(data)`, which puts
-    it into words. One that measures in its own way has `runs.nets(config, options, with_data)` in place of `groups`.
+    which says what the data file keeps of them, and so what they must measure; `figure.plot(data)`, which draws it; and
+    `table.summarise(data)`, which puts it into words. One that measures in its own way has `runs.nets(config, options,
+    with_data)` in place of `groups`.
 
     Args:
         experiment: the package.
@@ -173,14 +174,16 @@ def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if a data set is not prepared.
     """
+    from experiments._evidence.keep import check_needs
     from experiments._training.errors import config_errors
     from experiments._training.experiment import list_nets
 
     runs = _part(experiment, "runs")
-    if runs:
+    if runs:  # of a kind of its own, which measures what it needs by itself
         return runs.nets(config, options, with_data=with_data)
     with config_errors():
         groups = experiment.groups(config)
+        check_needs(config, groups, experiment.KEEP)
     return list_nets(groups, options, with_data=with_data)
 
 
