@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from experiments._config import DeepLinearRun, NoNorm, Optimizer, RunConfig, Schedule, VGGRun, change, check
+from experiments._config import DeepLinearRun, NoNorm, Optimizer, RunConfig, Schedule, VGGRun, change
 
 # Seconds: for tests, and to see that everything works.
 SMOKE: VGGRun = change(
@@ -60,6 +60,11 @@ def following(run: VGGRun, *layers: int, **scans: Any) -> VGGRun:
     return change(scanning(run.measuring("landscape", "drift"), **scans), probes={"drift": {"layers": layers}})
 
 
+def measuring_only(run: Any, kind: str) -> Any:
+    """Leave of what a run measures one kind, if it has that."""
+    return run.measuring(*({kind} & {*run.probes.kinds}))
+
+
 def scanning(run: Any, **settings: Any) -> Any:
     """Change the settings of all scans that a run has."""
     kinds = {"landscape", "random_direction"} & {*run.probes.kinds}
@@ -77,10 +82,5 @@ def arm(config: RunConfig, **changes: Any) -> Any:
 
 
 def with_and_without(config: RunConfig) -> dict[str, Any]:
-    """Compare the net of the configuration with the same one without its normaliser.
-
-    Raises:
-        ValueError: if it has none.
-    """
-    check(config.norm.kind != "none", "norm", "a normaliser, with which a net is compared that has none", "none")
+    """Compare the net of the configuration with the same one without its normaliser."""
     return {"plain": arm(config, norm=NoNorm()), "batch_norm": arm(config)}

@@ -79,7 +79,7 @@ def send(number):
 
     def act():
         os.kill(os.getpid(), number)
-        while signal.getsignal(number) is not signal.SIG_DFL:
+        while signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN):
             time.sleep(0.001)
 
     return act

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -56,18 +57,78 @@ def wait_until_held(process, held):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
+)
 def test_asked_to_stop(number, status, undisturbed, tmp_path, capsys, monkeypatch):
     """A signal ends the command after the chunk at hand, which is saved; the same command continues."""
     with monkeypatch.context() as patch:
         at_chunk(patch, 2, send(number))
         assert tiny.call(tmp_path) == status
     output, errors = capsys.readouterr()
-    assert output.endswith("the same command continues.\n")
+    where = f"what was saved is in {tmp_path / FOLDER / 'seed0'}"
+    assert output.endswith(f"Stopped; {where}. The same command continues.\n")
     assert "Traceback" not in errors
     assert steps(tmp_path / FOLDER / "seed0") == ([30], 0)
     assert tiny.call(tmp_path) == 0
     assert_same(tmp_path, undisturbed())
+
+
+def test_stopped_before_anything_was_saved(tmp_path, capsys, monkeypatch):
+    """Nothing is said to be there."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with monkeypatch.context() as patch:
+            patch.setattr("bnjax.sweep.loop.provenance", lambda number=number: send(number)() or {})
+            assert tiny.call(tmp_path) == 128 + number
+        assert "Stopped; nothing was saved yet." in capsys.readouterr().out
+
+
+def test_a_terminal_that_closes_sends_more_than_one_signal(undisturbed, tmp_path, monkeypatch):
+    """The second SIGHUP does not end the process: the chunk at hand is saved."""
+    with monkeypatch.context() as patch:
+        at_chunk(patch, 2, lambda: [send(signal.SIGHUP)() for _ in range(2)])
+        assert tiny.call(tmp_path) == 129
+    assert steps(tmp_path / FOLDER / "seed0") == ([30], 0)
+    assert tiny.call(tmp_path) == 0
+    assert_same(tmp_path, undisturbed())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(number, undisturbed, tmp_path, monkeypatch):
+    """Training does not stop, and the signal is ignored afterwards as well."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        at_chunk(monkeypatch, 2, lambda: os.kill(os.getpid(), number))
+        assert tiny.call(tmp_path) == 0
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+    assert_same(tmp_path, undisturbed())
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("script", "number"),
+    [("echo $$; exec nohup {}", signal.SIGHUP), ("{} & echo $!; wait $!", signal.SIGINT)],
+    ids=["nohup", "background"],
+)
+def test_what_a_shell_has_made_ignore_a_signal(script, number, undisturbed, tmp_path):
+    """A command under nohup, or in the background of a script, goes on after SIGHUP or SIGINT."""
+    held, results = tmp_path / "held", tmp_path / "results"
+    held.touch()
+    code = "import sys, tiny; from pathlib import Path; tiny.hold(Path(sys.argv[1])); sys.exit(tiny.call(Path(sys.argv[2])))"
+    command = script.format(shlex.join([sys.executable, "-c", code, str(held), str(results)]))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(["sh", "-c", command], cwd=ROOT, env=environment, text=True, **pipes) as process:
+        pid = int(process.stdout.readline())
+        while process.poll() is None and not held.with_suffix(".reached").exists():
+            time.sleep(0.01)
+        os.kill(pid, number)
+        held.unlink()
+        said = process.stdout.read()
+    assert process.returncode == 0, said
+    assert_same(results, undisturbed())
 
 
 def test_the_main_thread_is_free_for_signals(tmp_path, monkeypatch):
@@ -89,7 +150,7 @@ def test_asked_to_stop_together(batching, undisturbed, tmp_path, capsys, monkeyp
     with monkeypatch.context() as patch:
         at_chunk(patch, 2, send(signal.SIGTERM))
         assert tiny.call(tmp_path, *arguments) == 143
-    assert capsys.readouterr().out.endswith("the same command continues.\n")
+    assert capsys.readouterr().out.endswith("The same command continues.\n")
     stopped = [steps(run) for run in tmp_path.glob("mlp-*/seed*")]
     assert [(len(whole), others) for whole, others in stopped] == [(1, 0)] * 3
     assert tiny.call(tmp_path, *arguments) == 0
@@ -160,6 +221,43 @@ def test_two_processes_on_one_folder(undisturbed, tmp_path, capsys):
     process.join()
     assert process.exitcode == 0, (tmp_path / "output").read_text()
     assert_same(tmp_path, undisturbed())
+
+
+def test_runs_that_another_process_is_at_work_on_come_last(undisturbed, tmp_path, capsys):
+    """The other ones are trained first; then a line names the folder, or there is nothing more to do."""
+    held, seeds = tmp_path / "held", ("--seeds", "0", "1")
+    held.touch()
+    process = tiny.start(tmp_path, held=held)
+    wait_until_held(process, held)
+    folder = tmp_path / FOLDER
+    assert tiny.call(tmp_path, *seeds) == 2
+    assert complaints(capsys) == [f"error: Another process is at work in {folder / 'seed0'}."]
+    assert (folder / "seed1" / "finished.json").exists()
+    assert not (folder / "seed0" / "finished.json").exists()
+    held.unlink()
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "output").read_text()
+    assert tiny.call(tmp_path, *seeds) == 0
+    assert_same(tmp_path, undisturbed("--schedule.num-steps", "60", *seeds), replace(CONFIG, seeds=(0, 1)))
+
+
+@pytest.mark.parametrize("way", ["threads", "map"])
+def test_a_run_that_another_process_finishes_meanwhile(way, undisturbed, tmp_path, monkeypatch):
+    """It is looked at again at the end, by itself or in a program of several, and found."""
+    held, seeds = tmp_path / "held", ("--seeds", "0", "1")
+    held.touch()
+    process = tiny.start(tmp_path, held=held)
+    wait_until_held(process, held)
+
+    def finish():
+        held.unlink()
+        process.join()
+
+    taken = [lambda: None] * 3
+    at_chunk(monkeypatch, 0, *taken, finish)
+    assert tiny.call(tmp_path, *seeds, "--batching", way) == 0
+    assert process.exitcode == 0, (tmp_path / "output").read_text()
+    assert_same(tmp_path, undisturbed("--schedule.num-steps", "60", *seeds), replace(CONFIG, seeds=(0, 1)))
 
 
 @pytest.mark.thorough

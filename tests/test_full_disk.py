@@ -1,5 +1,7 @@
 """On a full disk training goes on, says so, and loses nothing that can be saved later."""
 
+import errno
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +13,34 @@ from disturbed import AT_ONCE, FOLDER, assert_same, at_chunk, complaints, send, 
 
 from bnjax import data, models, sweep, train
 from bnjax.runs import CheckpointError
+from bnjax.sweep.saving import SaveError, Saves
 from experiments._evidence.keep import keep
+
+
+def mount(folder, options):
+    """Mount a small file system in memory."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"needs a small tmpfs: {error}")
+    if done.returncode:
+        pytest.skip(f"needs a small tmpfs: {done.stderr.strip()}")
+
+
+def unmount(folder):
+    """Remove it."""
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def few_files(tmp_path):
+    """A folder on a disk with space for a few files only, and a function that makes it one of many."""
+    folder = tmp_path / "disk"
+    mount(folder, "size=30m,nr_inodes=30")
+    yield folder / "results", lambda: subprocess.run(["mount", "-o", "remount,nr_inodes=3000", str(folder)], check=True)
+    unmount(folder)
 
 
 @pytest.fixture
@@ -27,16 +56,9 @@ def disk(tmp_path):
                 pass
 
     folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"needs a small tmpfs: {error}")
-    if done.returncode:
-        pytest.skip(f"needs a small tmpfs: {done.stderr.strip()}")
+    mount(folder, "size=3m")
     yield folder / "results", fill, lambda: (folder / "filler").unlink()
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    unmount(folder)
 
 
 def test_a_full_disk(disk, undisturbed, capsys, monkeypatch):
@@ -60,6 +82,48 @@ def test_a_full_disk(disk, undisturbed, capsys, monkeypatch):
     make_space()
     assert tiny.call(results, *AT_ONCE) == 0
     assert_same(results, undisturbed())
+
+
+def test_a_disk_without_inodes(few_files, undisturbed, capsys):
+    """It has space; files must go, and both lines say so."""
+    results, make_files = few_files
+    assert tiny.call(results, *AT_ONCE) == 1
+    warning, error = complaints(capsys)
+    assert re.search(
+        r"No space left on device\. Training goes on; remove files: the disk has inodes for \d+ more", warning
+    )
+    assert re.search(
+        r"Remove files: the disk has inodes for \d+ more, not for enough; the same command continues", error
+    )
+    make_files()
+    assert tiny.call(results, *AT_ONCE) == 0
+    assert_same(results, undisturbed())
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [(errno.ENOSPC, "make space"), (errno.EDQUOT, "make space, or remove files, until the quota has room")]
+    + [(number, "") for number in (errno.EACCES, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EFBIG)],
+)
+def test_space_is_asked_for_only_where_it_is_wanted(number, way_out, tmp_path):
+    """In the warning and at the end, also where the system's error is in tensorstore's words, or the cause of another one."""
+    told = []
+    saves = Saves(told.append)
+    wrapped = CheckpointError(f"The checkpoint could not be written: {os.strerror(number)}.")
+    wrapped.__cause__ = ValueError(f"Error writing file [source locations='x', os_error_code='{number}']")
+    for error in (OSError(number, os.strerror(number), "file"), wrapped):
+        del told[:]
+        with saves.attempt(tmp_path):
+            raise error
+        with pytest.raises(SaveError) as raised:
+            saves.check()
+        lines = [*told, str(raised.value)]
+        assert len(lines) == 2
+        assert all(os.strerror(number) in line for line in lines)
+        assert all(("make space" in line.lower()) == bool(way_out) for line in lines)
+        assert not way_out or (f"; {way_out}, or" in lines[0] and f" {way_out.capitalize()}; the same" in lines[1])
+        with saves.attempt(tmp_path):
+            pass
 
 
 def test_space_comes_back(disk, undisturbed, capsys, monkeypatch):

@@ -13,7 +13,7 @@ from disturbed import at_chunk, send
 
 from bnjax import data, linen, models, sweep, train
 from bnjax._host.digest import digest
-from bnjax.runs import read_metrics
+from bnjax.runs import latest_step, read_metrics
 
 RUNS = sweep.grid(learning_rate=(0.1, 3e38), seed=(0, 1))
 WAYS = ["threads", *(pytest.param(way, marks=pytest.mark.thorough) for way in ("loop", "map", "vmap", 2))]
@@ -45,6 +45,18 @@ def train_grid(way="threads", folder=None, **options):
 def bits(found):
     """Return the digest of everything that a grid has come to."""
     return digest(found._replace(runs=[], diverged_at=[])), found.diverged_at
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=str)
+def test_ctrl_c_saves_a_grid(number, tmp_path, monkeypatch):
+    """Every run that has begun has a checkpoint, long before the next one was due, and the error says where."""
+    at_chunk(monkeypatch, 1, send(number))
+    with pytest.raises(sweep.Interrupted, match="what was saved is in ") as stopped:
+        train_grid("map", tmp_path, save_seconds=1e6)
+    assert stopped.value.signal_number == number
+    folders = [tmp_path / f"run{i}" for i in range(4)]
+    assert [latest_step(folder / "checkpoints") for folder in folders] == [8, 8, 4, 4]
+    assert stopped.value.saved == tuple(folders)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -103,7 +103,7 @@ def test_interrupted(start, uninterrupted, tmp_path):
         output, errors = process.communicate()
         assert process.returncode == STATUS[number], errors
         if number != signal.SIGKILL:
-            assert "the same command continues" in output
+            assert "The same command continues" in output
             assert "Traceback" not in errors
     process = start(tmp_path)
     _, errors = process.communicate()

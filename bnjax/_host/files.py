@@ -1,10 +1,18 @@
-"""Files that are written whole or not at all, and where those lie that can be made again."""
+"""Files that are written whole or not at all, where those lie that can be made again, and what the system's errors mean."""
 
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+
+# What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.
+_PASSING = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE}
+_PASSING |= {errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN}
+_PASSING_WORDS = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED")
+_FEW_FILES = 64  # fewer than a few checkpoints have
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -60,3 +68,42 @@ def cache_dir() -> Path:
 def open_itself(path: str, flags: int) -> int:
     """Open a file of a run's folder, which may come from elsewhere: not one that a link there leads to."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def system_error(error: BaseException | None) -> int | None:
+    """Return the number of the system's error that an error, or its cause, tells of; None if there is none.
+
+    Args:
+        error: an OSError, or one of another type, such as tensorstore's, which have the number in their words.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        code = re.search(r"os_error_code=\D?(\d+)", str(error))  # among other notes, in any order
+        if code:
+            return int(code[1])
+        error = error.__cause__
+    return None
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return whether a file could not be read for a reason that may pass, as want of memory: then it may be whole."""
+    if isinstance(error, MemoryError) or system_error(error) in _PASSING:
+        return True
+    return any(word in str(error) for word in _PASSING_WORDS)
+
+
+def remedy(error: BaseException, folder: Path) -> str:
+    """Return what helps where a file could not be written into a folder: space, or fewer files; empty if neither does."""
+    number = system_error(error)
+    if number == errno.EDQUOT:
+        return "make space, or remove files, until the quota has room"
+    if number != errno.ENOSPC:
+        return ""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return "make space"
+    # NOTE: some file systems do not count files, and say 0.
+    has_inodes = not disk.f_files or disk.f_favail >= _FEW_FILES
+    return "make space" if has_inodes else f"remove files: the disk has inodes for {disk.f_favail} more, not for enough"

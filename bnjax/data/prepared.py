@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bnjax._host.files import is_passing
+
 VERSIONS = {"cifar10": "3.0.2", "mnist": "3.0.1"}
 SHAPES = {"cifar10": (32, 32, 3), "mnist": (28, 28, 1)}
 NUM_CLASSES = 10
@@ -35,6 +37,13 @@ class DamagedDataError(DataError):
             f"{name} {VERSIONS[name]} in {folder} is damaged: {problem}. "
             f"Move {prepared} away, and prepare it again: python -m bnjax.data prepare {name} --data-dir {folder}"
         )
+
+
+def unreadable(name: str, folder: Path, problem: str, error: Exception) -> DataError:
+    """Return what is raised where a set could not be read: it is damaged, unless the reason may pass, as want of memory."""
+    if is_passing(error):
+        return DataError(f"{name} {VERSIONS[name]} in {folder} cannot be read now: {problem}.")
+    return DamagedDataError(name, folder, problem)
 
 
 def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path:
@@ -80,7 +89,7 @@ def split_digest(name: str, split: str, folder: Path) -> str:
     """Compute the SHA-256 of the files of a split and of how many examples they hold.
 
     Raises:
-        DamagedDataError: if a file cannot be read.
+        DamagedDataError: if a file cannot be read; as DataError, if the reason may pass.
     """
     hasher = hashlib.sha256(f"{_shard_lengths(name, split, folder)}".encode())
     for path in split_files(name, split, folder):
@@ -88,7 +97,7 @@ def split_digest(name: str, split: str, folder: Path) -> str:
             with path.open("rb") as file:
                 hasher.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
-            raise DamagedDataError(name, folder, f"{path.name} cannot be read ({error.strerror})") from error
+            raise unreadable(name, folder, f"{path.name} cannot be read ({error.strerror})", error) from error
     return hasher.hexdigest()
 
 
@@ -124,5 +133,5 @@ def _read_json(name: str, file: str, folder: Path) -> Any:
     """Read a file of a prepared set."""
     try:
         return json.loads((folder / name / VERSIONS[name] / file).read_text())
-    except (OSError, ValueError, RecursionError):
-        raise DamagedDataError(name, folder, f"{file} cannot be read") from None
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise unreadable(name, folder, f"{file} cannot be read", error) from None

@@ -26,6 +26,7 @@ from bnjax.data.prepared import (
     num_examples,
     split_digest,
     split_files,
+    unreadable,
 )
 
 PREPROCESSINGS = ("unit", "half", "meanstd", "binary")
@@ -62,6 +63,7 @@ def load(
     Raises:
         MissingDataError: if the set, or a package that reads it, is not there.
         DamagedDataError: if files of the set are gone or hold something else.
+        DataError: if they cannot be read for a reason that may pass, such as want of memory.
         ValueError: if `name` or `preprocessing` is unknown, or the images are larger than `image_size`.
     """
     if name not in _SOURCES:
@@ -208,7 +210,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
         return Images(np.stack(images), _whole(np.array(labels)))
     except Exception as error:  # of the readers of records and of images, which raise many types
         problem = f"its split {split} cannot be read ({type(error).__name__}: {one_line(error)})"
-        raise DamagedDataError(name, folder, problem) from error
+        raise unreadable(name, folder, problem, error) from error
 
 
 def _whole(labels: np.ndarray) -> np.ndarray:

@@ -11,11 +11,13 @@ json_files   JSON, in which numbers that are not finite are null
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bnjax.runs.folder import LockedError as LockedError
 from bnjax.runs.folder import check_no_link as check_no_link
 from bnjax.runs.folder import config_dict as config_dict
 from bnjax.runs.folder import config_hash as config_hash
 from bnjax.runs.folder import conflicts as conflicts
 from bnjax.runs.folder import folder_name as folder_name
+from bnjax.runs.folder import is_locked as is_locked
 from bnjax.runs.folder import latest_step as latest_step
 from bnjax.runs.folder import lock as lock
 from bnjax.runs.folder import run_folder as run_folder

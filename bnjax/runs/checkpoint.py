@@ -9,7 +9,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import shutil
 import time
 import traceback
@@ -23,16 +22,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bnjax._host.digest import digest
+from bnjax._host.files import is_passing, system_error
 from bnjax._host.output import harmless, say
 from bnjax._host.processes import largest
 from bnjax.runs.folder import STEP_PREFIX
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 _PATIENCE = 2.0  # seconds for the threads of a save that failed to end
-# What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.
-_PASSING = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE}
-_PASSING |= {errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN}
-_PASSING_WORDS = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED")
 
 
 class Restored(NamedTuple):
@@ -204,8 +200,7 @@ class Checkpoints:
 
     def _check_damage(self, step: int, error: Exception) -> None:
         """Raise where a checkpoint could not be read for a reason that may pass: it may be whole, and is not passed over."""
-        is_passing = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING)
-        if is_passing or any(word in str(error) for word in _PASSING_WORDS):
+        if is_passing(error):
             message = f"The checkpoint of step {step} in {self._folder} cannot be read now: {_reason(error)}."
             raise CheckpointError(message) from error
 
@@ -227,10 +222,8 @@ for _logger in ("absl", "asyncio"):
 
 def _reason(error: Exception) -> str:
     """Take what the system said out of an error of orbax or tensorstore, one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    code = re.search(r"os_error_code=\D?(\d+)", str(error))  # among other notes of tensorstore's, in any order
-    return os.strerror(int(code[1])) if code else f"{type(error).__name__}: {' '.join(str(error).split())}"
+    number = system_error(error)
+    return os.strerror(number) if number else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _abstract(leaf: Any) -> Any:

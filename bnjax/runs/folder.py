@@ -87,24 +87,37 @@ def check_no_link(path: Path) -> None:
         raise ValueError(f"{path} is a link, which a folder of results must not hold. Move it away.")
 
 
+class LockedError(ValueError):
+    """Another process is at work in a folder; the message is one line."""
+
+
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Keep a folder to this process, and to those it is joined with, for as long as the context lasts or the process lives.
 
     Raises:
-        ValueError: if another process has it.
+        LockedError: if another process has it.
     """
     with contextlib.ExitStack() as stack:
-        is_taken = False
-        if is_first():
-            file = stack.enter_context(open(folder / "lock", "ab", opener=open_itself))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                is_taken = True
-        if any(largest(is_taken)):
-            raise ValueError(f"Another process is at work in {folder}.")
+        if any(largest(is_first() and not _take(folder, stack))):
+            raise LockedError(f"Another process is at work in {folder}.")
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether another process is at work in a folder, which need not be there."""
+    with contextlib.ExitStack() as stack:
+        return any(largest(is_first() and (folder / "lock").exists() and not _take(folder, stack)))
+
+
+def _take(folder: Path, stack: contextlib.ExitStack) -> bool:
+    """Lock a folder for as long as the stack lasts; return False if another process has it."""
+    file = stack.enter_context(open(folder / "lock", "ab", opener=open_itself))  # noqa: SIM115  # closed by the stack
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _changed(config: Any, default: Any = None) -> dict[str, Any]:

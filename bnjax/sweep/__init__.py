@@ -21,6 +21,7 @@ from bnjax.sweep.plan import HostProbe as HostProbe
 from bnjax.sweep.plan import Member as Member
 from bnjax.sweep.plan import Plan as Plan
 from bnjax.sweep.plan import make_plan as make_plan
+from bnjax.sweep.run import BusyError as BusyError
 from bnjax.sweep.run import RunError as RunError
 from bnjax.sweep.saving import SaveError as SaveError
 from bnjax.sweep.signals import Interrupted as Interrupted

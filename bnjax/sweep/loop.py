@@ -21,9 +21,9 @@ from bnjax._host.programs import free_programs
 from bnjax.data import Split
 from bnjax.runs import provenance
 from bnjax.sweep.plan import Group, HostProbe
-from bnjax.sweep.run import Run, RunError, Session
+from bnjax.sweep.run import BusyError, Run, RunError, Session
 from bnjax.sweep.saving import Saves
-from bnjax.sweep.signals import StopRequest
+from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.steps import Probe, measure, run_steps
 from bnjax.sweep.threads import SharedClock, run_all
 from bnjax.sweep.ways import AUTO, Way, resolve, stack, unstack
@@ -45,7 +45,8 @@ def train_groups(
 ) -> list[list[Run]]:
     """Train every run of each group to its end, or continue where it was left.
 
-    A signal, Ctrl-C or SIGTERM, lets runs with a folder finish their chunk and save; a second one ends the process at once.
+    A signal, Ctrl-C, SIGTERM or SIGHUP, lets runs with a folder finish their chunk and save; a second one ends the process at
+    once. Runs in whose folders other processes are at work are left out; the others are trained first.
 
     Args:
         groups: of runs; in threads and loops each of their runs is by itself.
@@ -65,6 +66,7 @@ def train_groups(
         RunError: if a run cannot be trained, or not from what its folder holds.
         Interrupted: after a signal, once the runs are saved.
         SaveError: if the last save of a run has failed.
+        BusyError: once all other runs are trained, if another process is at work in the folder of one.
     """
     batching = resolve(way)
     members = [member for group in groups for member in group.members]
@@ -72,15 +74,21 @@ def train_groups(
     with StopRequest() if on_disk else contextlib.nullcontext(StopRequest()) as stop:
         origin = provenance() if on_disk else {}
         session = Session(
-            stop, SharedClock(), Saves(harmless(warn)), origin, save_seconds, progress, report, keep_states
+            stop, SharedClock(), Saves(harmless(warn)), origin, save_seconds, progress, report, keep_states, []
         )
         crews = [_make_runs(group, session) for group in groups]
         if batching in ("loop", "threads"):
             jobs = [partial(_finish, *alone, Way("loop"), session) for alone in _one_by_one(groups, crews)]
         else:
             jobs = [partial(_finish, *both, way, session) for both in zip(groups, crews, strict=True)]
-        run_all(jobs, stop, parallel if batching == "threads" else 1)
+        try:
+            run_all(jobs, stop, parallel if batching == "threads" else 1)
+        except Interrupted as stopped:
+            saved = [run.member.folder for crew in crews for run in crew if run.member.folder and run.is_saved()]
+            raise Interrupted(stopped.signal_number, saved) from None
     session.saves.check()
+    for error in session.busy:
+        raise error
     return crews
 
 
@@ -107,9 +115,14 @@ def _one_by_one(groups: Sequence[Group], crews: Sequence[list[Run]]) -> list[tup
 def _finish(group: Group, runs: list[Run], way: Way, session: Session) -> None:
     """Train the runs of a group to their end."""
     with contextlib.ExitStack() as stack:
+        ours = []
         for run in runs:
-            stack.enter_context(run.held())
-        waiting = [run for run in runs if not run.is_over()]
+            try:
+                stack.enter_context(run.held())
+                ours.append(run)
+            except BusyError as error:
+                session.busy.append(error)
+        waiting = [run for run in ours if not run.is_over()]
         if waiting:
             session.check()
         for run in waiting:

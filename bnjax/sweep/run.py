@@ -8,17 +8,20 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from bnjax._host.files import is_passing
 from bnjax._host.processes import is_first, largest
 from bnjax._host.sharding import everywhere
 from bnjax.data import Dataset, steps_per_epoch
 from bnjax.runs import (
     CheckpointError,
     Checkpoints,
+    LockedError,
     LostLogError,
     MetricsLog,
     NothingWholeError,
     Pin,
     check_no_link,
+    latest_step,
     lock,
     read_json,
     read_metrics,
@@ -40,6 +43,10 @@ class RunError(ValueError):
     """A run cannot be trained, or not from what its folder holds; the message is one line."""
 
 
+class BusyError(RunError):
+    """A run cannot be trained, because another process is at work in its folder; the message is one line."""
+
+
 @contextlib.contextmanager
 def run_errors() -> Iterator[None]:
     """Turn what can be wrong with a run's data or its folder into RunErrors."""
@@ -47,6 +54,8 @@ def run_errors() -> Iterator[None]:
         yield
     except NothingWholeError as error:
         raise RunError(f"{error} Remove that folder to train from the start.") from error
+    except LockedError as error:
+        raise BusyError(str(error)) from error
     except (CheckpointError, ValueError) as error:
         raise RunError(str(error)) from error
 
@@ -63,6 +72,7 @@ class Session(NamedTuple):
         progress: called with a number of steps that are done, and words about the run.
         report: called with one line when a damaged checkpoint is skipped.
         keep_states: finished runs keep their last state.
+        busy: gets an error for each run in whose folder another process is at work.
     """
 
     stop: StopRequest
@@ -72,7 +82,8 @@ class Session(NamedTuple):
     save_seconds: float
     progress: Callable[[int, str], object]
     report: Callable[[str], object]
-    keep_states: bool = False
+    keep_states: bool
+    busy: list[BusyError]
 
     def check(self) -> None:
         """Raise Interrupted if runs are to stop, in all processes at once."""
@@ -116,7 +127,7 @@ class Run:
         """Keep the run's folder to this process for as long as the context lasts.
 
         Raises:
-            RunError: if another process has it.
+            BusyError: if another process has it.
         """
         with contextlib.ExitStack() as stack:
             if self.member.folder is not None:
@@ -221,6 +232,10 @@ class Run:
         if self.finished:
             self._finish()
 
+    def is_saved(self) -> bool:
+        """Return whether it has a checkpoint."""
+        return self.member.folder is not None and latest_step(self.member.folder / "checkpoints") is not None
+
     def failed_to_save(self) -> bool:
         """Return whether its last save has failed."""
         return self.member.folder is not None and self._session.saves.failed(self.member.folder)
@@ -297,14 +312,22 @@ def _pin(meta: Mapping[str, Any]) -> Pin:
 
 
 def _problem(log: Path, pin: Pin) -> str:
-    """Say what is wrong with the log of a checkpoint, in all processes alike; empty if nothing is."""
-    problem = ""
+    """Say what is wrong with the log of a checkpoint, in all processes alike; empty if nothing is.
+
+    Raises:
+        CheckpointError: if it cannot be read for a reason that may pass.
+    """
+    problem, is_whole = "", False
     if is_first():
         try:
             read_pinned(log, pin)
         except (OSError, ValueError) as error:
-            problem = str(error).rstrip(".")
-    return problem or "the first process cannot read its log" * any(largest(bool(problem)))
+            problem, is_whole = str(error).rstrip("."), is_passing(error)
+    is_bad, may_pass = largest(bool(problem), is_whole)
+    problem = problem or "the first process cannot read its log" * is_bad
+    if may_pass:
+        raise CheckpointError(f"{log} cannot be read now: {problem}.")
+    return problem
 
 
 def _sync(log: MetricsLog) -> Pin:

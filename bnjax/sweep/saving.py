@@ -1,10 +1,14 @@
-"""Runs on a full disk: they go on, say so once, and the command ends with an error if the last save of any has failed."""
+"""Runs that cannot be saved, as on a full disk: they go on and say so once.
+
+The command ends with an error if the last save of any run has failed.
+"""
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bnjax._host.files import remedy
 from bnjax.runs import CheckpointError
 
 
@@ -22,7 +26,7 @@ class Saves:
     def __init__(self, report: Callable[[str], object]):
         self._report = report
         self._lock = threading.Lock()
-        self._problems: dict[Path, str] = {}
+        self._problems: dict[Path, tuple[str, str]] = {}
 
     @contextlib.contextmanager
     def attempt(self, folder: Path) -> Iterator[None]:
@@ -31,7 +35,7 @@ class Saves:
             yield
         except (OSError, CheckpointError) as error:
             problem = f"{error.strerror or error}: {error.filename}." if isinstance(error, OSError) else str(error)
-            self._note(folder, problem)
+            self._note(folder, (problem, remedy(error, folder)))
         else:
             self._note(folder, None)
 
@@ -42,13 +46,14 @@ class Saves:
     def check(self) -> None:
         """Raise SaveError if the last save of any run has failed."""
         if self._problems:
-            folder, problem = next(iter(self._problems.items()))
+            folder, (problem, way_out) = next(iter(self._problems.items()))
             more = f" (and {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
+            then = f"{way_out[0].upper()}{way_out[1:]}; the" if way_out else "The"
             raise SaveError(
-                f"{folder}{more} is not saved to the end. {problem} Make space; the same command continues from what is saved."
+                f"{folder}{more} is not saved to the end. {problem} {then} same command continues from what is saved."
             )
 
-    def _note(self, folder: Path, problem: str | None) -> None:
+    def _note(self, folder: Path, problem: tuple[str, str] | None) -> None:
         """Remember how a save went; tell where that is new."""
         with self._lock:
             before = bool(self._problems)
@@ -57,6 +62,12 @@ class Saves:
             else:
                 self._problems[folder] = problem
             if problem and not before:
-                self._report(f"Warning: {problem} Training goes on; make space, or what comes now is lost.")
+                what, way_out = problem
+                then = (
+                    f"{way_out}, or what comes now is lost"
+                    if way_out
+                    else "what comes now is lost, unless a later save succeeds"
+                )
+                self._report(f"Warning: {what} Training goes on; {then}.")
             elif before and not self._problems:
                 self._report("Saved again: nothing is lost.")

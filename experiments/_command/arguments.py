@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from experiments._config import Norm, Options, Probes, RunConfig
+from experiments._config import Norm, Options, Probes, runs_of
 from experiments._config.probes import CHOICES
 
 
@@ -54,17 +54,9 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
             message = _one_line(box.getvalue())
             raise ValueError(message + _unfitting(choices, message)) from None
         raise
-    _check_layers(parsed.config)
+    for prefix, run in runs_of(parsed.config):
+        run.check_layers(prefix)
     return preset, parsed.config, parsed.options
-
-
-def _check_layers(config: Any, prefix: str = "") -> None:
-    """Raise unless the layers that runs normalise and measure are there."""
-    if isinstance(config, RunConfig):
-        config.check_layers(prefix)
-    elif is_dataclass(config):
-        for field in fields(config):
-            _check_layers(getattr(config, field.name), f"{prefix}{field.name}.")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The command line that every experiment shares: presets, overrides, one-line errors, and where results go."""
 
 import contextlib
-import errno
 import io
 import shutil
 import sys
@@ -26,8 +25,9 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     """Run one experiment: parse, train or resume, write data and figure, print what came out.
 
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
-    which says what the data file keeps of them; `figure.plot(data)`, which draws it; and `table.summarise(data)`, which puts
-    it into words. One that measures in its own way has `runs.nets(config, options, with_data)` in place of `groups`.
+    which says what the data file keeps of them, and so what they must measure; `figure.plot(data)`, which draws it; and
+    `table.summarise(data)`, which puts it into words. One that measures in its own way has `runs.nets(config, options,
+    with_data)` in place of `groups`.
 
     Args:
         experiment: the package.
@@ -41,7 +41,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
         _fail(str(error))
 
     # First what needs no jax, which takes longer to import than all of this.
-    from bnjax._host.files import check_writable
+    from bnjax._host.files import check_writable, remedy
     from bnjax.data import DataError, check_prepared
     from bnjax.data.prepared import VERSIONS
     from bnjax.runs import config_dict
@@ -72,8 +72,11 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     except OSError as error:
         if error.filename is None:
             raise
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        _fail(f"{error.strerror}: {error.filename}{'. Make space; the same command continues.' if is_full else ''}")
+        way_out = remedy(error, Path(error.filename).parent)
+        then = f". {way_out[0].upper()}{way_out[1:]}; the same command continues." if way_out else ""
+        _fail(f"{error.strerror}: {error.filename}{then}")
+    except MemoryError as error:
+        _fail(str(error) or "There is not enough memory. The same command continues from what is saved.", 1)
     say(f"\nThis command took {time.perf_counter() - start:.0f} s.")
 
 
@@ -118,14 +121,14 @@ def _run(
             return folder, _collect(experiment, config, options, later)
     except ConfigError as error:
         _fail(str(error))
-    except (SaveError, MemoryError) as error:
+    except SaveError as error:
         _fail(str(error), 1)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
     except Interrupted as stop:
-        say(f"Stopped. What was saved is in {folder}; the same command continues.")
+        say(f"Stopped; {stop.where()}. The same command continues.")
         sys.exit(128 + stop.signal_number)
 
 
@@ -178,14 +181,16 @@ def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data:
         ConfigError: if the configuration cannot be run.
         MissingDataError: if a data set is not prepared.
     """
+    from experiments._evidence.keep import check_needs
     from experiments._training.errors import config_errors
     from experiments._training.experiment import list_nets
 
     runs = _part(experiment, "runs")
-    if runs:
+    if runs:  # of a kind of its own, which measures what it needs by itself
         return runs.nets(config, options, with_data=with_data)
     with config_errors():
         groups = experiment.groups(config)
+        check_needs(config, groups, experiment.KEEP)
     return list_nets(groups, options, with_data=with_data)
 
 

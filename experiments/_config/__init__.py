@@ -39,4 +39,5 @@ from experiments._config.runs import DeepLinearRun as DeepLinearRun
 from experiments._config.runs import MLPRun as MLPRun
 from experiments._config.runs import RunConfig as RunConfig
 from experiments._config.runs import VGGRun as VGGRun
+from experiments._config.runs import runs_of as runs_of
 from experiments._config.words import duration as duration

@@ -1,6 +1,7 @@
 """What a run is made of: a model, its data, a normaliser, an optimiser, a schedule and probes."""
 
-from dataclasses import dataclass, fields, make_dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Self
 
@@ -201,6 +202,15 @@ class MLPRun(_ImageRun):
         Shift(layers=(2, 3)),
         Drift(layers=(3,)),
     )
+
+
+def runs_of(config: Any, prefix: str = "") -> Iterator[tuple[str, RunConfig]]:
+    """List the runs that a configuration is or holds, at any depth, each after the prefix of its fields' names."""
+    if isinstance(config, RunConfig):
+        yield prefix, config
+    elif is_dataclass(config):
+        for field in fields(config):
+            yield from runs_of(getattr(config, field.name), f"{prefix}{field.name}.")
 
 
 def check_batch(images: Images, batch_size: int, name: str) -> None:

@@ -1,32 +1,95 @@
-"""What a data file keeps of a run: as much as figure, table and claims read.
+"""What a data file keeps of a run, as much as figure, table and claims read: so it is what an experiment needs.
 
 A subject's `KEEP` names, for each group of its nets, the kinds that are kept besides the tests, and how: each of the functions
 here returns one that maps what a run recorded of a kind, and the run's place among those of its net, to what is kept. A kind
 that the data file calls something else is given as {name in the file: (kind, how)}.
 
+Every group must have nets, and every kind must be measured, before anything is trained, except for those in an `IfMeasured`.
+
 NOTE: subjects import this file before the command line is parsed, so numpy is imported where it is used.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from experiments._config import RunConfig, check, runs_of
 
 Recorded = Mapping[str, Any]
 Keep = Callable[[Recorded, int], Any]
-Kept = Keep | tuple[str, Keep]
+_ALWAYS = ("train", "test")  # recorded of every run
 
 
-def keep(data: dict[str, Any], kept: Mapping[str, Mapping[str, Kept]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class IfMeasured:
+    """What is kept where it is there, and need not be: how a kind is kept, or the kinds of a group.
+
+    Attributes:
+        kept: as in `KEEP` without this.
+    """
+
+    kept: Any
+
+
+class _Entry(NamedTuple):
+    """What is kept of a kind: its name in the file, the kind, how, and whether it must be measured."""
+
+    name: str
+    kind: str
+    how: Keep
+    is_needed: bool
+
+
+def keep(data: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
     """Keep of each group's runs the kinds that are named for it; groups that are not named stay whole."""
 
-    def of_run(run: Recorded, kinds: Mapping[str, Kept], rank: int) -> dict[str, Any]:
+    def of_run(run: Recorded, kinds: Any, rank: int) -> dict[str, Any]:
         always = {name: run[name] for name in ("seed", "test", "diverged_at", "seconds") if name in run}
-        named = {name: how if isinstance(how, tuple) else (name, how) for name, how in kinds.items()}
-        return always | {name: how(run[kind], rank) for name, (kind, how) in named.items() if kind in run}
+        return always | {each.name: each.how(run[each.kind], rank) for each in _entries(kinds) if each.kind in run}
 
     return data | {
         group: {arm: [of_run(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in data[group].items()}
         for group, kinds in kept.items()
+        if group in data
     }
+
+
+def check_needs(config: Any, groups: Mapping[str, Mapping[str, RunConfig]], kept: Mapping[str, Any]) -> None:
+    """Raise a ValueError, which names a flag, unless an experiment's nets are those that its figure, table and claims need.
+
+    Args:
+        config: of the experiment.
+        groups: of its nets.
+        kept: the experiment's `KEEP`.
+    """
+    plain = {arm.kind for arms in groups.values() for net, arm in arms.items() if net.partition("_")[0] == "plain"}
+    for prefix, run in runs_of(config):
+        rule = "a normaliser, with which a net is compared that has none"
+        check(run.norm.kind != "none" or run.kind not in plain, f"{prefix}norm", rule, "none")
+    for group, kinds in kept.items():
+        arms, wanted = groups.get(group, {}), [each.kind for each in _entries(kinds) if each.is_needed]
+        check(bool(arms) or isinstance(kinds, IfMeasured), group, "one or more nets", "none")
+        for arm in arms.values():
+            known = tuple(probe.kind for probe in arm.probes)
+            check({*wanted} <= {*known}, _flag(config, arm), f"at least {', '.join(wanted)}", known)
+
+
+def _entries(kinds: Any) -> list[_Entry]:
+    """List what is kept of a group."""
+    entries = []
+    for name, given in (kinds.kept if isinstance(kinds, IfMeasured) else kinds).items():
+        is_needed = not isinstance(given, IfMeasured) and name not in _ALWAYS
+        how = given.kept if isinstance(given, IfMeasured) else given
+        kind, how = how if isinstance(how, tuple) else (name, how)
+        entries.append(_Entry(name, kind, how, is_needed))
+    return entries
+
+
+def _flag(config: Any, arm: RunConfig) -> str:
+    """Name the field that holds a net's probes: of the runs of its kind, that which has the same ones, else the first."""
+    runs = [(prefix, run) for prefix, run in runs_of(config) if run.kind == arm.kind]
+    same = [prefix for prefix, run in runs if run.probes == arm.probes]
+    return f"{[*same, *(prefix for prefix, _ in runs)][0]}probes"
 
 
 def whole(record: Recorded, _rank: int) -> Recorded:

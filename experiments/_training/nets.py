@@ -18,13 +18,23 @@ from jax import Array
 from bnjax import sweep, train
 from bnjax._host.output import say
 from bnjax._host.processes import is_first, largest
-from bnjax.runs import check_no_link, folder_name, latest_step, lock, parse_lines, write_json
+from bnjax.runs import (
+    LockedError,
+    check_no_link,
+    folder_name,
+    is_locked,
+    latest_step,
+    lock,
+    parse_lines,
+    write_json,
+)
 from experiments._config import Options, RunConfig, change, duration
 from experiments._config.probes import Probe as Settings
 from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, lacking, log_name, plan_of, union
-from experiments._training.errors import ConfigError, config_errors
+from experiments._training.errors import BusyError, config_errors
 from experiments._training.evaluation import evaluate
 from experiments._training.probes import Probe
+from experiments._training.processes import Elsewhere
 from experiments._training.store import Found, again_of, all_asked, find_finished, name_of, read_asked, settle
 from experiments._training.tasks import Task
 from experiments._training.train import train as train_groups
@@ -95,7 +105,8 @@ def train_nets(
         The finished runs by their folders.
 
     Raises:
-        ConfigError: if a net cannot be trained, or not from what its folder holds.
+        ConfigError: if a net cannot be trained, or not from what its folder holds; as BusyError, once all others are trained,
+            if another process is at work on it still.
         MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
         SaveError: if the last save of a run has failed.
@@ -103,18 +114,39 @@ def train_nets(
     """
     runs = _by_folder(nets)
     later = _by_folder(net for net in beside if net.folder in runs)
-    found, jobs = {}, []
-    with config_errors():
-        for folder in runs:
-            check_no_link(folder)
-            if is_first():
-                settle(folder)
-    largest(0)  # the other processes wait for it
+    found: dict[Path, Found] = {}
+    busy: list[BusyError] = []
+    for _ in range(2):  # runs at which other processes are at work come last; these may have finished them meanwhile
+        left = {folder: same for folder, same in runs.items() if any(largest(is_first() and folder not in found))}
+        busy = _train(left, later, packed, options, found) if left else []
+    for error in busy:
+        raise error
+    if not is_first():
+        raise Elsewhere
+    return found
+
+
+def _train(
+    runs: Mapping[Path, Sequence[Net]],
+    later: Mapping[Path, Sequence[Net]],
+    packed: Mapping[Path, Found],
+    options: Options,
+    found: dict[Path, Found],
+) -> list[BusyError]:
+    """Train runs that are not finished, those apart at which another process is at work; `found` gets the finished ones.
+
+    Returns:
+        An error for each run that is left.
+    """
+    jobs, busy = [], []
     for folder, same in runs.items():
+        error = _settle(folder)
         finished = find_finished(folder, _choices(same))
-        done = next((run for run in (finished, packed.get(folder)) if run and _cover(run, same)), None)
+        done = _first_that_covers(same, finished, packed.get(folder))
         if done:
             found[folder] = done
+        elif error:
+            busy.append(error)
         else:
             jobs.append(_make_job((*same, *later.get(folder, [])), finished, packed.get(folder)))
     largest(0)  # all have read what the first one is about to write
@@ -122,18 +154,41 @@ def train_nets(
         say(line)
     for job in jobs:
         _keep_asked(job)
-    train_groups([_make_group(same) for same in _by_program(jobs)], options)
-    for job in jobs:  # in the first process alone: the others are elsewhere
-        folder = job.net.folder
-        with config_errors():
-            settle(folder)
-        done = find_finished(folder, _choices(job.nets))
-        if done is None or not _cover(done, runs[folder]):
-            raise ConfigError(
-                f"The run in {folder} lacks what was asked of it. Move that folder away to train it again."
+    try:
+        train_groups([_make_group(same) for same in _by_program(jobs)], options)
+    except BusyError as error:
+        busy.append(error)
+    for job in jobs:
+        error, folder = _settle(job.net.folder), job.net.folder
+        done = _first_that_covers(runs[folder], find_finished(folder, _choices(job.nets)))
+        if done:
+            found[folder] = done
+        else:
+            busy.append(
+                error or BusyError(f"Another process has trained {folder} meanwhile; the same command continues.")
             )
-        found[folder] = done
-    return found
+    return busy
+
+
+def _settle(folder: Path) -> BusyError | None:
+    """Put the run that replaces one in its place; return an error if another process is at work on either."""
+    try:
+        with config_errors():
+            check_no_link(folder)
+            for place in (folder, again_of(folder)):
+                if is_locked(place):
+                    raise LockedError(f"Another process is at work in {place}.")
+            if is_first():
+                settle(folder)
+            largest(0)  # the other processes wait for it
+    except BusyError as error:
+        return error
+    return None
+
+
+def _first_that_covers(same: Iterable[Net], *runs: Found | None) -> Found | None:
+    """Return the first of some finished runs that has all that is asked of it."""
+    return next((run for run in runs if run and all(run.covers(net.asked) for net in same)), None)
 
 
 def _by_folder(nets: Iterable[Net]) -> dict[Path, list[Net]]:
@@ -147,11 +202,6 @@ def _by_folder(nets: Iterable[Net]) -> dict[Path, list[Net]]:
 def _choices(nets: Iterable[Net]) -> dict[str, type[Settings]]:
     """Return the probes by kind that can be measured for one of the nets."""
     return {kind: choice for net in nets for kind, choice in net.task.choices.items()}
-
-
-def _cover(run: Found, nets: Iterable[Net]) -> bool:
-    """Return whether a finished run has all that is asked of it."""
-    return all(run.covers(net.asked) for net in nets)
 
 
 def _make_job(nets: tuple[Net, ...], finished: Found | None, packed: Found | None) -> Job:

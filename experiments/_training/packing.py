@@ -6,10 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bnjax._host.files import check_writable
+from bnjax._host.files import check_writable, is_passing
 from bnjax.runs import Pin, config_dict, conflicts, pack, parse_lines, read_about, read_json, read_packed, read_pinned
 from experiments._config.probes import Probe
 from experiments._config.runs import Facts
+from experiments._training.errors import unreadable
 from experiments._training.nets import Net
 from experiments._training.store import Found, all_asked, as_found, is_final, name_of
 
@@ -63,6 +64,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
     Raises:
         ValueError: if there are runs of the same net with different data, where the nets were listed without theirs; or if
             there is no such folder.
+        ConfigError: if a file cannot be read for a reason that may pass.
     """
     if not folder.is_dir():
         raise ValueError(f"packed must be a folder of packed runs, there is no {folder}.")
@@ -75,6 +77,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
                     report(f"{path} is a copy of {known[name][about['run']].name}, which is taken.")
                 known[name].setdefault(about["run"], path)
         except (OSError, ValueError, LookupError, TypeError) as error:
+            _check_damage(path, error)
             report(_damage(path, error))
     found: dict[Path, Found] = {}
     for net in nets:
@@ -88,6 +91,7 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
                 _check_identity(paths[0], net)
                 found[net.folder] = unpack(paths[0], net.task.choices)
             except (OSError, ValueError) as error:
+                _check_damage(paths[0], error)
                 report(_damage(paths[0], error))
     return found
 
@@ -136,6 +140,12 @@ def _is_new(path: Path, about: dict[str, Any], log: bytes) -> bool | None:
     if theirs <= ours and steps_before <= steps:
         return theirs < ours or steps_before < steps
     return None
+
+
+def _check_damage(path: Path, error: Exception) -> None:
+    """Raise where a file could not be read for a reason that may pass: it may be whole."""
+    if is_passing(error):
+        raise unreadable(path, error) from error
 
 
 def _damage(path: Path, error: Exception) -> str:

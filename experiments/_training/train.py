@@ -14,8 +14,7 @@ from bnjax import sweep
 from bnjax._host.output import printable, unfailing
 from bnjax._host.processes import is_first
 from experiments._config import Options
-from experiments._training.errors import ConfigError
-from experiments._training.processes import Elsewhere
+from experiments._training.errors import config_errors
 
 _QUIET_SECONDS = 2.0  # before the bar appears: what is refused at once is answered in one line
 
@@ -24,11 +23,11 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
     """Train every run of each group to its end, or continue where it was left.
 
     Raises:
-        ConfigError: if a run cannot be trained, or not from what its folder holds.
+        ConfigError: if a run cannot be trained, or not from what its folder holds; as BusyError, once all others are trained,
+            if another process is at work in its folder.
         MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
         SaveError: if the last save of a run has failed.
-        Elsewhere: in all but the first of several processes, once everything is trained.
     """
     total = sum(group.plan.num_steps * len(group.members) for group in groups)
     options_of_bar: dict[str, Any] = {"unit": "step", "delay": _QUIET_SECONDS, "dynamic_ncols": True, "smoothing": 0.05}
@@ -39,7 +38,7 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
                 bar.set_postfix_str(words, refresh=False)
             bar.update(num_steps)
 
-        try:
+        with config_errors():
             sweep.train_groups(
                 groups,
                 way=_way(options),
@@ -49,10 +48,6 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
                 warn=partial(_tell, sys.stderr),
                 progress=progress,
             )
-        except sweep.RunError as error:
-            raise ConfigError(str(error)) from error
-    if not is_first():
-        raise Elsewhere
 
 
 def _tell(stream: Any, line: str) -> None:

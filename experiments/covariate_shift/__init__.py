@@ -11,10 +11,20 @@ VGG has 1.9 times the shift with BN at learning rate 0.1, 295 times at 0.01. Pre
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check, check_numbers
+from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check_numbers
 from experiments._evidence.keep import by_layer, training, whole
 from experiments._nets import learning_rate
-from experiments._presets import CPU, DEEP_LINEAR, MAMELI, PAPER, SMOKE, SMOKE_DEEP_LINEAR, arm, with_and_without
+from experiments._presets import (
+    CPU,
+    DEEP_LINEAR,
+    MAMELI,
+    PAPER,
+    SMOKE,
+    SMOKE_DEEP_LINEAR,
+    arm,
+    measuring_only,
+    with_and_without,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,8 @@ class Config:
     def __post_init__(self):
         rule = "one or more different numbers > 0 and finite"
         check_numbers(self, rule, lambda x: 0 < x < float("inf"), "deep_linear_rates")
+        rule = "one or more different pairs of an optimiser and a learning rate > 0 and finite"
+        check_numbers(self, rule, lambda pair: 0 < pair[1] < float("inf"), "vgg_optimizers")
 
 
 def _vgg(preset: VGGRun) -> VGGRun:
@@ -57,22 +69,15 @@ KEEP = {
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the VGGs by net, optimiser and learning rate, and the deep linear networks by net and learning rate.
-
-    Raises:
-        ValueError: if the probes would not measure what the figure needs.
-    """
+    """Name the VGGs by net, optimiser and learning rate, and the deep linear networks by net and learning rate."""
     vgg, linear = config.vgg, config.deep_linear
-    needs = ("shift", "dummy_shift")
-    check({*needs} <= {*vgg.probes.kinds}, "vgg.probes", f"at least {', '.join(needs)}", vgg.probes.kinds)
-    check("shift" in linear.probes, "deep_linear.probes", "at least shift", linear.probes.kinds)
     vggs = {
         learning_rate(rate, optimizer).arm(net): arm(run, optimizer={"name": optimizer, "learning_rate": rate})
         for optimizer, rate in config.vgg_optimizers
         for net, run in with_and_without(vgg).items()
     }
     # At their own learning rate they measure what other subjects need, too, and are trained once for all.
-    own, alone = linear.optimizer.learning_rate, linear.measuring("shift")
+    own, alone = linear.optimizer.learning_rate, measuring_only(linear, "shift")
     linears = {
         learning_rate(rate).arm(net): arm(run, optimizer={"learning_rate": rate})
         for rate in config.deep_linear_rates

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnjax.models.shapes import MLPShape
-from experiments._config import BatchNorm, Images, MLPRun, Optimizer, RunConfig, Schedule, change, check, check_numbers
+from experiments._config import BatchNorm, Images, MLPRun, Optimizer, RunConfig, Schedule, change, check_numbers
 from experiments._nets import Setting
 from experiments._presets import fields_of, with_and_without
 
@@ -71,13 +71,11 @@ def setting(depth: float, scale: float = 1) -> Setting:
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets: every depth at scale 1, and the deepest net at every scale."""
-    kinds = config.probes.kinds
-    check("successive_gradients" in kinds, "probes", "at least successive_gradients", kinds)
-    arms = {}
+    arms, measured = {}, {"successive_gradients"} & {*config.probes.kinds}
     for depth, scale in itertools.product(config.depths, config.scales):
         if scale == 1 or depth == max(config.depths):
             model = {"hidden": config.model.hidden[:1] * depth, "kernel_scale": scale}
-            layers = {"successive_gradients": {"layers": tuple(range(1, depth + 2))}}
+            layers = {kind: {"layers": tuple(range(1, depth + 2))} for kind in measured}
             nets = with_and_without(change(config, model=model, probes=layers))
             arms |= {setting(depth, scale).arm(net): run for net, run in nets.items()}
     return {"arms": arms}

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check
-from experiments._evidence.keep import by_layer, scans, training, whole
+from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check, check_numbers
+from experiments._evidence.keep import IfMeasured, by_layer, scans, training, whole
 from experiments._presets import (
     ALX,
     CPU,
@@ -55,6 +55,8 @@ class Config:
     rates_steps: int = 20 * 390
 
     def __post_init__(self):
+        rule = "one or more different numbers > 0 and finite"
+        check_numbers(self, rule, lambda x: 0 < x < float("inf"), "short_multiples")
         is_band = len(set(self.rates)) == len(self.rates) != 1
         is_usable = all(0 < rate < float("inf") for rate in self.rates)
         check(is_band and is_usable, "rates", "none, or two or more different numbers > 0 and finite", self.rates)
@@ -102,8 +104,10 @@ KEEP = {
         "successive_gradients": by_layer(first=True),
     },
     "short": {"landscape": scans("smoothness")},
-    "deep_linear": {"landscape": _ENDS, "random_direction": _ENDS},
-    "multirun": {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)},
+    "deep_linear": {"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)},
+    "multirun": IfMeasured(
+        {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)}
+    ),
 }
 
 
@@ -121,10 +125,7 @@ def rate_arms(config: Config) -> dict[str, RunConfig]:
 
 
 def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
-    """Name all nets; raise ValueError where what the figure needs would not be measured."""
-    kinds, measured = config.vgg.probes.kinds, config.deep_linear.probes
-    check({*_PROBES} <= {*kinds}, "vgg.probes", f"at least {', '.join(_PROBES)}", kinds)
-    check("landscape" in measured, "deep_linear.probes", "at least landscape", measured.kinds)
+    """Name all nets."""
     # Scanned from a smaller step on.
     short = scanning(config.vgg.measuring("landscape"), step_multiples=config.short_multiples)
     return {

@@ -24,6 +24,7 @@ from experiments._presets import (
     SMOKE_MULTIPLES,
     arm,
     following,
+    measuring_only,
     with_and_without,
 )
 
@@ -69,12 +70,9 @@ KEEP = {
 
 
 def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
-    """Name all nets; raise ValueError where what the figure needs would not be measured."""
+    """Name all nets."""
     vgg, deep = config.vgg, config.deep_linear
-    check("landscape" in deep.probes, "deep_linear.probes", "at least landscape", deep.probes.kinds)
-    needs = ("landscape", "drift")
-    check({*needs} <= {*vgg.probes.kinds}, "vgg.probes", f"at least {', '.join(needs)}", vgg.probes.kinds)
-    rarely = change(deep.measuring("landscape"), schedule={"probe_every": config.lp_probe_every})
+    rarely = change(measuring_only(deep, "landscape"), schedule={"probe_every": config.lp_probe_every})
     return {
         "arms": with_and_without(vgg) | _lp(config, vgg),
         "deep_linear": with_and_without(deep) | _lp(config, rarely),

@@ -13,7 +13,7 @@ deviation. Preset paper waits for an accelerator.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check, check_numbers
+from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_numbers
 from experiments._evidence.keep import drift, training
 from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, arm, fields_of, following, with_and_without
 
@@ -53,7 +53,6 @@ KEEP = {
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets with noise of the usual strength and without noise, and those with other strengths, from one seed."""
-    check("drift" in config.probes, "probes", "at least drift", config.probes.kinds)
 
     def noisy(kind: str, noise: Noise) -> RunConfig:
         return arm(config, norm=Norm.choices()[kind].like(config.norm, noise=noise))

@@ -56,7 +56,8 @@ class Config:
         check_batch(self.data, self.optimizer.batch_size, "optimizer.batch_size")
         steps = self.check_steps
         rises = all(before < after for before, after in itertools.pairwise(steps))
-        check(len(steps) >= 2 and steps[0] == 0 and rises, "check_steps", "0 and more numbers, ascending", steps)
+        rule = "0 and one or more other numbers, ascending"
+        check(len(steps) > 1 and steps[0] == 0 and rises, "check_steps", rule, steps)
         rule = "one or more different numbers"
         check_numbers(self, f"{rule} > 0 and finite", lambda x: 0 < x < math.inf, "epsilons")
         check_numbers(self, f"{rule} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
