@@ -6,13 +6,14 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
 from bnjax._host.programs import bound, run
-from bnjax._host.trees import dot
+from bnjax._host.trees import dot, is_known
 from bnjax.losses import check_classes, count_only, get_loss, total
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables
@@ -41,7 +42,9 @@ class Objective(struct.PyTreeNode):
 
     def __call__(self, params: Params) -> Float[Array, ""]:
         """Evaluate the loss; no statistics leave it."""
-        return run(Objective._evaluate, (), (self, params), owner=self.model.apply)
+        value = run(Objective._evaluate, (), (self, params), owner=self.model.apply)
+        # NOTE: a label that is no class makes it NaN; where values are known, the loss says which one.
+        return self._evaluate(params) if is_known(value) and np.isnan(value) else value
 
     def _evaluate(self, params: Params) -> Float[Array, ""]:
         """Evaluate the loss as part of a program."""

@@ -24,7 +24,7 @@ def cut(file):
 
 def damage_all(run, step, damage):
     """Damage the files that hold the arrays of a checkpoint."""
-    for file in (run / "checkpoints" / str(step)).rglob("d/*"):
+    for file in (run / "checkpoints" / f"bnjax_{step}").rglob("d/*"):
         damage(file)
 
 

@@ -10,9 +10,12 @@ from runs import landscape_data
 from experiments import covariate_shift, landscape
 from experiments._command import cli
 from experiments._command.catalogue import claims_of
+from experiments._config import Schedule, VGGRun
 from experiments._evidence.quantities import GRADIENT_CHANGE, HIGHEST_LOSS, LOWEST_LOSS, SMOOTHNESS
 from experiments._evidence.verdict import judge
+from experiments._training.asked import Asked
 from experiments._training.log import curves as run_curves
+from experiments._training.tasks import make_task
 from experiments.landscape import table as tables
 from experiments.landscape.claims import LOSS_AND_CHANGE, RELATIVE_CHANGE
 
@@ -107,7 +110,8 @@ def test_losses_and_their_changes():
     np.testing.assert_array_equal(RELATIVE_CHANGE.values(train), [np.nan, 2 / 3, 1 / 2])
     losses = [float(1 + i % 2) for i in range(1000)]
     log = [{"kind": "train", "step": 0, "loss": losses, "accuracy": [0.5] * 1000}]
-    found = run_curves(log, {})["train"]
+    config = VGGRun(schedule=Schedule(num_steps=1000))
+    found = run_curves(log, Asked.of(config), make_task(config.net(), None))["train"]
     assert (found["window"], set(found["loss"]), set(found["loss_change"])) == (2, {1.5}, {1.0})
 
 
@@ -123,7 +127,7 @@ def test_impossible_arguments(capsys, tmp_path):
     """Where the figure's probes are left out, or an arm cannot be, a line says so and nothing is trained."""
     for experiment, arguments, message in (
         (landscape, ["--vgg.probes", "landscape"], "vgg.probes must be at least landscape, random_direction, succ"),
-        (landscape, ["--short-multiples", "0"], "step_multiples must be one or more different numbers > 0"),
+        (landscape, ["--short-multiples", "0"], "short_multiples must be one or more different numbers > 0"),
         (covariate_shift, ["--deep-linear.probes", "landscape"], "deep_linear.probes must be at least shift, got"),
         (
             covariate_shift,

@@ -194,8 +194,12 @@ def test_units_without_a_gradient_are_left_out():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("check_steps", (5, 10), r"check_steps must be 0 and more numbers, ascending, got \(5, 10\)\."),
-        ("check_steps", (0, 10, 5), r"check_steps must be 0 and more numbers, ascending, got \(0, 10, 5\)\."),
+        ("check_steps", (5, 10), r"check_steps must be 0 and one or more other numbers, ascending, got \(5, 10\)\."),
+        (
+            "check_steps",
+            (0, 10, 5),
+            r"check_steps must be 0 and one or more other numbers, ascending, got \(0, 10, 5\)\.",
+        ),
         ("model", {"hidden": ()}, r"hidden must hold one number of at least 1 per hidden layer, got \(\)\."),
         ("model", {"norm_position": "after"}, r"model\.norm_position must be before, got after\."),
         ("optimizer", {"batch_size": 1}, r"optimizer\.batch_size must be at least 2, got 1\."),
