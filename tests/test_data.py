@@ -1,5 +1,6 @@
 """Data sets, their preprocessing, their cache, and batches that can be drawn again."""
 
+import errno
 import io
 import os
 import re
@@ -262,6 +263,22 @@ def test_a_damaged_set_is_told(file, damage, problem, prepared, capsys):
     assert tiny.call(prepared / "results", "--data.dataset", "mnist", "--data-dir", str(prepared / "sets")) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "step/s" not in line and line.strip()] == [f"error: {message}"]
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorflow-datasets' own
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+@pytest.mark.parametrize("place", ["sources._decode_png", "prepared.hashlib.file_digest", "prepared.json.loads"])
+def test_a_set_that_cannot_be_read_for_now_is_not_damaged(place, error, prepared, monkeypatch):
+    """Nobody is told to move it away."""
+
+    def fails(*_arguments):
+        raise error
+
+    monkeypatch.setattr(f"bnjax.data.{place}", fails)
+    with pytest.raises((data.DataError, MemoryError)) as raised:
+        data.load("mnist", data_dir=prepared / "sets")
+    assert not isinstance(raised.value, data.DamagedDataError)
+    assert isinstance(raised.value, MemoryError) or "cannot be read now" in str(raised.value)
 
 
 def test_binary_pixels():

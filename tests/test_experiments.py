@@ -172,19 +172,26 @@ def test_a_run_is_what_determines_it():
     assert noisy.identity() != change(noisy, norm={"noise": {"strength": 2.0}}).identity()
 
 
+@pytest.mark.parametrize("place", ["experiments._training.nets.train_nets", "experiments._command.cli._publish"])
 @pytest.mark.parametrize(
-    "error", [MemoryError("One run must fit"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no")]
+    ("error", "words"),
+    [
+        (MemoryError("One run must fit"), "One run must fit"),
+        (MemoryError(), "There is not enough memory"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no"), "One run must fit"),
+    ],
 )
-def test_a_run_that_does_not_fit_into_memory(error, capsys, tmp_path, monkeypatch):
-    """One line on standard error, exit status 1."""
+def test_what_does_not_fit_into_memory(error, words, place, capsys, tmp_path, monkeypatch):
+    """One line on standard error, exit status 1, in training or after it."""
 
     def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr("experiments._training.nets.train_nets", fails)
+    monkeypatch.setattr("experiments._command.cli._run", lambda *_: (tmp_path, {})) if "_publish" in place else None
+    monkeypatch.setattr(place, fails)
     status, _, errors = run(capsys, quickstart, *SMOKE, "--results", str(tmp_path))
     assert (status, errors.count("\n")) == (1, 1)
-    assert errors.startswith("error: One run must fit")
+    assert errors.startswith(f"error: {words}")
 
 
 def test_missing_data_is_one_line(capsys, tmp_path):

@@ -94,6 +94,7 @@ def test_what_an_experiment_needs_is_checked_before_it_trains(name):
 
 
 @pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore:Attempt")  # of matplotlib, where all values of a panel are one
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_not_refused_comes_to_an_end(name):
     """Whatever was measured, there are table, findings, claims and figure."""

@@ -1,5 +1,6 @@
 """Finished runs outlive their folder: packed into files, counted as done, drawn without a data set."""
 
+import errno
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from test_shared_runs import LONG, PROBED, SHORT, options, trained, without_time
 from bnjax.runs import pack, read_about, read_packed
 from experiments._command import packing as command_packing
 from experiments._config import Options, change
+from experiments._training.errors import ConfigError
 from experiments._training.experiment import collect, list_nets
 from experiments._training.nets import train_nets
 from experiments._training.packing import find_packed, pack_all
@@ -63,6 +65,20 @@ def test_a_packed_run_that_is_to_be_longer(packed, tmp_path, capsys):
     assert again["landscape"] == packed[1]["landscape"]
     assert without_time(train_with(folder, tmp_path / "none", LONG)[0][0]) == without_time(longer)
     assert pack_all(tmp_path / "more", folder, [].append) == 0
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+@pytest.mark.parametrize("name", ["read_about", "read_packed"])
+def test_a_packed_run_that_cannot_be_read_for_now(name, error, packed, tmp_path, monkeypatch):
+    """It is not trained again."""
+
+    def fails(_path):
+        raise error
+
+    monkeypatch.setattr(f"experiments._training.packing.{name}", fails)
+    monkeypatch.setattr("bnjax.train.run_steps", None)
+    with pytest.raises(MemoryError if isinstance(error, MemoryError) else ConfigError, match=r"^$|cannot be read now"):
+        train_with(packed[0], tmp_path / "more", PROBED)
 
 
 def test_what_is_packed_with_more_stays(packed, tmp_path):

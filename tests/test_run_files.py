@@ -1,5 +1,6 @@
 """Files of a run that are damaged, gone, linked or of another version: nothing else is touched, and no number is false."""
 
+import errno
 import shutil
 import signal
 
@@ -52,6 +53,28 @@ def test_a_log_whose_beginning_is_damaged(tmp_path, monkeypatch):
     log.write_bytes(log.read_bytes().replace(b"0.1", b"0.2", 1))
     with pytest.raises(ConfigError, match=r"The finished run in .* its digest does not match"):
         trained(tmp_path, SHORT)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_cannot_be_read_for_now_is_not_damaged(error, alone, tmp_path, monkeypatch):
+    """Of a run that goes on, or is finished: nothing is moved aside or trained again, and nobody is told to remove anything."""
+
+    def fails(*_arguments):
+        raise error
+
+    run = stopped(tmp_path, monkeypatch, 2)
+    for place in ("bnjax.sweep.run.read_pinned", "experiments._training.store.read_pinned"):
+        before = sorted(path.name for path in run.rglob("*"))
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fails)
+            with pytest.raises(MemoryError if isinstance(error, MemoryError) else ConfigError) as raised:
+                trained(tmp_path, SHORT)
+        said = str(raised.value)
+        assert isinstance(error, MemoryError) or (
+            "cannot be read now" in said and "emove" not in said and "Move" not in said
+        )
+        assert sorted(path.name for path in run.rglob("*")) == before
+        assert without_time(trained(tmp_path, SHORT)[0]) == without_time(alone[SHORT])
 
 
 def test_a_log_that_goes_while_it_is_written(tmp_path, monkeypatch):

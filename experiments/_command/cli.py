@@ -77,6 +77,10 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
         _fail(f"{error.strerror}: {error.filename}{then}")
     except MemoryError as error:
         _fail(str(error) or "There is not enough memory. The same command continues from what is saved.", 1)
+    except RuntimeError as error:  # of JAX, where a device has not enough
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
     say(f"\nThis command took {time.perf_counter() - start:.0f} s.")
 
 
@@ -123,10 +127,6 @@ def _run(
         _fail(str(error))
     except SaveError as error:
         _fail(str(error), 1)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
     except Interrupted as stop:
         say(f"Stopped; {stop.where()}. The same command continues.")
         sys.exit(128 + stop.signal_number)
