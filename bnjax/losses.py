@@ -8,9 +8,11 @@ import optax
 from jax import Array
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax._host.trees import is_known
 
 
+@checked()
 def cross_entropy(
     logits: Float[Array, "*examples classes"], labels: Int[Array, "*examples"]
 ) -> Float[Array, "*examples"]:
@@ -41,6 +43,7 @@ def cross_entropy(
     return losses * jnp.where(is_class, 1, jnp.nan).astype(losses.dtype)
 
 
+@checked()
 def squared_error(
     outputs: Float[Array, "*examples outputs"], targets: Float[Array, "*examples outputs"]
 ) -> Float[Array, "*examples"]:
@@ -50,6 +53,7 @@ def squared_error(
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
 
 
+@checked()
 def is_correct(
     logits: Float[Array, "*examples classes"], labels: Shaped[Array, "*labels"]
 ) -> Bool[Array, "*examples"] | Float[Array, "*examples"]:
@@ -145,6 +149,7 @@ def _got(outputs: Array, labels: Array) -> str:
 LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
+@checked()
 def get_loss(name: str):
     """Return the loss of that name.
 

@@ -11,6 +11,7 @@ from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
+from bnjax._host.arguments import checked
 from bnjax._host.programs import bound, run
 from bnjax._host.trees import dot
 from bnjax.losses import check_classes, count_only, get_loss, total
@@ -98,6 +99,7 @@ def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
     )
 
 
+@checked(model=None)
 def make_loss_fn(
     model: Model | tuple[Callable[..., Any], Callable[..., Any]],
     batch_stats: PyTree[Array],

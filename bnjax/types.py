@@ -12,6 +12,8 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, Int, PyTree
 
+from bnjax._host.arguments import checked
+
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
 Rngs = dict[str, Array]
@@ -99,11 +101,13 @@ class ObjectiveInfo:
         object.__setattr__(self, "cut", tuple(map(tuple, self.cut)))
 
 
+@checked()
 def objective_info(loss_fn: Any) -> ObjectiveInfo:
     """Return the `info` that `objective.make_loss_fn` leaves on its loss functions, or unknown for any other."""
     return getattr(loss_fn, "info", ObjectiveInfo())
 
 
+@checked()
 def training_flag(module: Any, train: bool) -> dict[str, Any]:
     """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides."""
     parameters = inspect.signature(module).parameters

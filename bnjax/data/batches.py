@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Shaped
 
 from bnjax._host import digest as digests
+from bnjax._host.arguments import checked, whole
 from bnjax._host.programs import compiled_once
 from bnjax.types import Batch
 
@@ -69,6 +70,7 @@ def digest(dataset: Dataset | Split) -> str:
     return _DIGESTS[key]
 
 
+@checked()
 def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> Split:
     """Make a split of arrays as they are: nothing is preprocessed.
 
@@ -96,6 +98,7 @@ def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = N
     return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]), counted)
 
 
+@checked()
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """Count the whole batches in an epoch; what remains is left out of it."""
     if not 1 <= batch_size <= num_examples:
@@ -103,6 +106,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
+@checked(num_steps=whole(0))
 @compiled_once("num_steps", "num_examples", "batch_size")
 def draw_indices(
     key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
@@ -138,6 +142,7 @@ def draw_indices(
     return jax.lax.dynamic_slice_in_dim(epochs, step - first * per_epoch, num_steps)
 
 
+@checked()
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
     per_channel = (1,) * (split.images.ndim - 1) + (-1,)

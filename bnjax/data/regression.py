@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from bnjax._host.arguments import checked, whole
 from bnjax.data.batches import Dataset, Split
 
 
+@checked(width=whole(1))
 def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10) -> Dataset:
     """Draw a square matrix A and standard normal inputs x; the labels are A x.
 

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array, lax
 from jaxtyping import Inexact
 
+from bnjax._host.arguments import checked
 from bnjax.norms.variables import AnyVariables, read_variables, write_variables
 from bnjax.types import BatchStats, Variables
 
@@ -27,6 +28,7 @@ def fold_batch_norm(
 def fold_batch_norm(
     variables: AnyVariables, pairs: Mapping[str, str], /, *, epsilon: float | None = None
 ) -> Variables | dict[str, Any]: ...
+@checked()
 def fold_batch_norm(
     kernel: Any,
     kernel_bias: Any,

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from bnjax._host.arguments import checked
 from bnjax.ops.geometry import NHWC, Geometry
 from bnjax.ops.primitives import bind, conv_p
 
 
+@checked()
 def conv_general_dilated(
     lhs: Array,
     rhs: Array,

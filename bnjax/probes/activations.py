@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
+from bnjax._host.arguments import checked
 from bnjax._host.programs import compiled_once
 from bnjax._host.trees import as_float, ratio
 from bnjax.probes.results import load_result, register, save_result
@@ -117,6 +118,7 @@ class Drift(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 def activation_statistics(
     activations: Float[Array, "examples *positions features"],
     *,
@@ -150,6 +152,7 @@ def activation_statistics(
     return _describe(activations, numbers, tuple(percentiles), num_quantiles, bins, tuple(limits))
 
 
+@checked()
 def shift(before: ActivationStatistics, after: ActivationStatistics) -> Shift:
     """Measure how far the distribution of each unit moved between two times.
 
@@ -169,6 +172,7 @@ def shift(before: ActivationStatistics, after: ActivationStatistics) -> Shift:
     return Shift(mean, variance, relative_mean, relative_variance, wasserstein, relative_wasserstein)
 
 
+@checked()
 def drift(statistics: ActivationStatistics) -> Drift:
     """Follow the distribution of each unit over training.
 
@@ -190,6 +194,7 @@ def drift(statistics: ActivationStatistics) -> Drift:
     return Drift(shift(earlier, later), shift(first, statistics))
 
 
+@checked()
 @compiled_once("relative")
 def wasserstein_distance(
     x: Float[Array, "examples_x *positions features"],

@@ -13,6 +13,7 @@ from jax import Array
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax.probes.paths import named_leaves
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
@@ -20,6 +21,7 @@ from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, l
 Where = Literal["inputs", "outputs"]
 
 
+@checked()
 @with_precision
 def capture(
     model: Model | nn.Module | nnx.Module | Callable[..., Any],

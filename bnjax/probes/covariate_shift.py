@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host import trees
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import Scaled, ratio
 from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
@@ -58,6 +59,7 @@ class CovariateShift(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 @with_precision
 def covariate_shift(
     loss_fn: LossFn,

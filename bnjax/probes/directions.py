@@ -12,6 +12,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import axis_norms
 from bnjax.probes.paths import check_alike, check_params, named_leaves, path_name, selected_leaves
@@ -22,6 +23,7 @@ from bnjax.types import LossFn, Params
 Vectors = Literal["ignore", "match"]
 
 
+@checked()
 @with_precision
 def gradient(loss_fn: LossFn, params: Params, *, precision: str | None = None) -> Params:
     """Compute minus the gradient, the way that steepest descent goes; products as in `evaluate_points`.
@@ -38,6 +40,7 @@ def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
     return optax.tree.scale(-1, jax.grad(partial(scalar_loss, loss_fn))(params))
 
 
+@checked()
 def random(key: Array, params: Params) -> Params:
     """Draw every entry from a standard normal distribution, each leaf from a key of its own."""
     leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
@@ -47,6 +50,7 @@ def random(key: Array, params: Params) -> Params:
     )
 
 
+@checked()
 def filter_normalized(
     key: Array,
     params: Params,
@@ -141,6 +145,7 @@ def _check_axes(pattern: str, axes: int | Sequence[int] | None, path: str, ndim:
     return tuple(a % ndim for a in listed)
 
 
+@checked()
 def toward(params: Params, target: Params) -> Params:
     """Go from `params` to `target`: at coordinate 1 a scan is there.
 
@@ -177,6 +182,7 @@ class PrincipalAxes(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
     """Find the two principal axes of a trajectory of parameters.
 

@@ -19,6 +19,7 @@ from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
 from bnjax._host.programs import model_in, run
 from bnjax.probes.chunks import run_chunks
@@ -31,6 +32,7 @@ _TOP_LEVEL = get_opaque_trace_state()
 Batching = Literal["auto", "loop", "map", "vmap"] | int
 
 
+@checked()
 @with_precision
 def evaluate_points(
     measure: Callable[[Params], PyTree],

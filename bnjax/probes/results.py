@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from bnjax._host.archives import ArchiveError, read_arrays
+from bnjax._host.arguments import checked
 from bnjax._host.files import write_whole
 from bnjax._host.output import printable
 from bnjax.types import ObjectiveInfo
@@ -55,6 +56,7 @@ class Band(NamedTuple):
     num: int
 
 
+@checked()
 def band(values: Array, axis: int = 0) -> Band:
     """Summarise repetitions (seeds, batches, directions, checkpoints) along an axis.
 
@@ -117,6 +119,7 @@ def load_result(cls: type[Result], path: str | os.PathLike) -> Result:
     return _make(cls, fields, path)
 
 
+@checked()
 def load(path: str | os.PathLike) -> Any:
     """Read the result of any probe, whichever the file holds.
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax.train import Trainer
 
 Fields = Mapping[str, Any]
@@ -47,6 +48,7 @@ def only(program: Program, i: int) -> Program:
     return Program(program.rows[i : i + 1], program.make_trainer, numbers, program.keys[i : i + 1])
 
 
+@checked()
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     """List every combination of the values of some fields, the last field varying fastest.
 
@@ -68,6 +70,7 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
 
 
+@checked()
 def programs(
     make_trainer: Callable[..., Trainer], runs: Sequence[Fields], *, fixed: Collection[str] = ()
 ) -> list[Program]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jax import Array
 
+from bnjax._host.arguments import checked
 from bnjax.data import Dataset
 from bnjax.sweep.grid import Program, only
 from bnjax.sweep.steps import Probe
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
         return min(stop for stop in (*self.probe_steps, *self.test_steps, self.num_steps) if stop > step)
 
 
+@checked()
 def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) -> Plan:
     """Make a plan of chunks of one size: a measurement before each, and a test after some of them and after the last.
 
