@@ -63,6 +63,8 @@ def is_correct(
     """
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return jnp.full(labels.shape[:-1], jnp.nan)
+    if labels.shape != logits.shape[:-1] or not logits.shape[-1]:
+        raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
     return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
 
 

@@ -11,7 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
-from bnjax._host.arguments import between, checked, whole
+from bnjax._host.arguments import NOT_EMPTY, between, checked, whole
 from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import count_shares, everywhere, spread
 from bnjax._host.trees import is_known
@@ -116,7 +116,7 @@ def make_optimizer(
     return make(learning_rate=learning_rate)
 
 
-@checked()
+@checked(x=NOT_EMPTY)
 @compiled_once("trainer")
 def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`.

@@ -1,9 +1,9 @@
-"""Calls of the table with one argument replaced by a bad value, and what is told of it."""
+"""Calls of the table with one argument replaced by a bad value, and whether what is told of it names the argument."""
 
+import functools
 import importlib
 import inspect
 import re
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,45 +17,53 @@ BAD = {
     "0": 0,
     "nan": float("nan"),
     "inf": float("inf"),
-    "text": "x",
+    "a string": "x",
     "huge": 1e300,
-    "huge whole": 10**30,
-    "empty": jnp.zeros(0),
+    "a huge whole number": 10**30,
     "nothing": (),
-    "wrong shape": jnp.ones((2, 3, 5, 7)),
-    "wrong type": np.array(["a", "b"]),
+    "an empty array": jnp.zeros(0),
+    "a wrong shape": jnp.ones((2, 3, 5, 7)),
+    "strings": np.array(["a", "b"]),
     "an object": object(),
+}
+# What an argument is called where its values are used.
+ALSO = {
+    ("data.load", "name"): "dataset",
+    ("losses.get_loss", "name"): "loss",
+    ("losses.squared_error", "targets"): "labels",
+    ("norms.layer_norm", "reduction_axes"): "x",
 }
 
 
-def place(name):
+def _looked_up(name):
     """Return where a function of the table is looked up when it is called, its name there, and itself."""
-    part, *rest = name.split(".")
-    where = importlib.import_module(f"bnjax.{part}")
-    for step in rest[:-1]:
-        where = getattr(where, step)
-    return where, rest[-1], getattr(where, rest[-1])
+    part, *steps, last = name.split(".")
+    where = functools.reduce(getattr, steps, importlib.import_module(f"bnjax.{part}"))
+    return where, last, getattr(where, last)
 
 
-def arguments_of(name):
-    """List the arguments that a call of the table has or could have."""
-    _, _, function = place(name)
-    if inspect.isclass(function) and name.startswith("nnx."):
-        function = partial(function.__init__, None)
-    found = []
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in ("parent", "name") and name.startswith("linen."):
+def _signature(function):
+    """Return the signature of a function, or of what makes a module."""
+    made_by = function.__init__ if inspect.isclass(function) else None
+    signature = inspect.signature(function if made_by is None else made_by)
+    return signature if made_by is None else signature.replace(parameters=[*signature.parameters.values()][1:])
+
+
+def bad_arguments(name):
+    """List the arguments of a function, and the bad values of each: (argument, what the value is, value)."""
+    for parameter in _signature(_looked_up(name)[2]).parameters.values():
+        is_flaxs = name.startswith("linen.") and parameter.name in ("parent", "name")
+        if is_flaxs or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            found.append(parameter.name)
-    return found
+        for what, value in BAD.items():
+            if value is not parameter.default:
+                yield parameter.name, what, value
 
 
-def told(name, argument, value):
-    """Call a function with a bad argument; return what is wrong with the answer, or None."""
-    where, attribute, function = place(name)
-    inner = partial(function.__init__, None) if inspect.isclass(function) and name.startswith("nnx.") else function
-    signature = inspect.signature(inner)
+def untold(name, argument, value):
+    """Call a function with a bad argument; return its error where that does not name the argument, else None."""
+    where, attribute, function = _looked_up(name)
+    signature = _signature(function)
 
     def disturbed(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
@@ -66,9 +74,19 @@ def told(name, argument, value):
         patch.setattr(where, attribute, disturbed)
         try:
             jax.block_until_ready(CALLS[name](1))
-        except (ValueError, TypeError) as error:
-            if not re.search(rf"\b{argument}\b", str(error)):
-                return f"{type(error).__name__}: {str(error)[:200]!r}"
         except Exception as error:
-            return f"{type(error).__name__}: {str(error)[:200]!r}"
+            return None if _names(error, name, argument, signature.parameters) else error
     return None
+
+
+def _names(error, name, argument, arguments):
+    """Return whether an error names the argument, or another one which it contradicts first of all."""
+    if isinstance(error, OSError):
+        return bool(error.filename)  # nothing is there
+    text = str(error)
+    if type(error).__module__.startswith("flax."):  # what the user's own model raises is for the user
+        return True
+    said = {argument, ALSO.get((name, argument), argument)}
+    named = any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in said)
+    contradicted = re.match(rf"({'|'.join(arguments)})\b[^:]* must", text)
+    return isinstance(error, ValueError | TypeError) and bool(named or contradicted)

@@ -95,6 +95,9 @@ def whole(low: int) -> Rule:
     return Rule(words, lambda value: not _is_known(value) or low <= value <= 2**31 - 1)
 
 
+NOT_EMPTY = Rule("an array with at least one entry", lambda value: 0 not in jnp.shape(value))
+
+
 def having(words: str, *names: str) -> Rule:
     """Make the rule of an object that has some attributes."""
     return Rule(words, lambda value: all(hasattr(value, name) for name in names), alone=True)
@@ -103,6 +106,12 @@ def having(words: str, *names: str) -> Rule:
 def _is_known(value: Any) -> bool:
     """Return whether a value can be looked at without waiting for it."""
     return isinstance(value, int | float | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
+
+
+# JAX takes Python's whole numbers as int32, also where floats are meant.
+_FITS = Rule(
+    "a float where int32 cannot hold it", lambda value: not isinstance(value, int) or -(2**31) <= value < 2**31
+)
 
 
 def _is_key(value: Any) -> bool:
@@ -125,7 +134,6 @@ def _is_dtype(value: Any) -> bool:
 _BY_NAME = {
     **dict.fromkeys(("epsilon", "strength", "l2", "weight_decay", "d_max", "tolerance", "input_norm"), between(0)),
     **dict.fromkeys(("learning_rate", "width"), between(0, above=True)),
-    **dict.fromkeys(("scale", "factor"), between(-math.inf)),
     "momentum": between(0, 1),
     "r_max": between(1),
     **dict.fromkeys(("batch_size", "num_examples", "num_features", "num_groups", "ghost_size"), whole(1)),
@@ -153,6 +161,8 @@ def _rules_of(parameter: inspect.Parameter, rules: dict[str, Rule | None]) -> It
     alternatives = [*_alternatives(parameter.annotation)]
     if not (own and own.alone) and None not in alternatives:
         yield _any_of([rule for rule in alternatives if rule is not None])
+    if _TYPES[float] in alternatives:
+        yield _FITS
     if own is not None:
         yield own
 
@@ -189,6 +199,8 @@ def _of_type(annotation: Any) -> Rule | None:
         return Rule("a function", callable)
     if isinstance(origin, type):
         return _of_container(origin, inner)
+    if annotation in (abc.Sequence, abc.Mapping, tuple, list, dict):
+        return _of_container(annotation, (Any, ...))
     if not inspect.isclass(annotation) or annotation in (Any, inspect.Parameter.empty):
         return None
     if issubclass(annotation, jaxtyping.AbstractArray):
@@ -200,6 +212,10 @@ def _of_type(annotation: Any) -> Rule | None:
     return Rule(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}", lambda value: isinstance(value, annotation))
 
 
+# What lists of Python's types are called, and which arrays do as well.
+_IN_LISTS = {int: (" of whole numbers", "i"), float: (" of numbers", "if"), str: (" of strings", ""), Any: ("", "ifc")}
+
+
 def _of_container(origin: type, inner: tuple[Any, ...]) -> Rule:
     """Return the rule of a container, and of what stands in it where that can be looked at twice."""
     if issubclass(origin, abc.Mapping):
@@ -208,12 +224,12 @@ def _of_container(origin: type, inner: tuple[Any, ...]) -> Rule:
     items = [[*_alternatives(part)] for part in parts]
     # NOTE: a list does where a tuple is asked for.
     kinds, is_pair = (tuple | list, Ellipsis not in inner) if origin is tuple else (origin, False)
-    names = {int: " of whole numbers", str: " of strings", float: " of numbers"}
-    words = f"{'a tuple' if origin is tuple else 'a list'}{names.get(parts[0], '') if len({*parts}) == 1 else ''}"
+    what, letters = _IN_LISTS.get(parts[0], ("", "")) if len({*parts}) == 1 else ("", "")
+    words = f"{'a tuple' if origin is tuple else 'a list'}{what}"
 
     def holds(value: Any) -> bool:
         if isinstance(value, Tracer | Array | np.ndarray):
-            return origin is not tuple and value.ndim > 0 and _kind(value) is not None
+            return origin is not tuple and value.ndim == 1 and (_kind(value) or "none") in letters
         if not isinstance(value, kinds) or isinstance(value, str | bytes):
             return False
         if not isinstance(value, abc.Collection) or (is_pair and len(value) != len(items)):

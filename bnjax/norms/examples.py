@@ -88,7 +88,7 @@ def instance_norm(
         x,
         scale,
         bias,
-        num_groups=x.shape[find_features(x, axis).axes[0]],
+        num_groups=max(x.shape[find_features(x, axis).axes[0]], 1),
         epsilon=epsilon,
         axis=axis,
         axis_name=axis_name,

@@ -217,6 +217,10 @@ def wasserstein_distance(
     Returns:
         W1, in units of the activations or of the pooled standard deviation.
     """
+    if x.shape[-1] != y.shape[-1] or not x.size or not y.size:
+        raise ValueError(
+            f"y must have the features of x, and both at least one value, got shapes {y.shape} and {x.shape}."
+        )
     x, y = (jnp.sort(as_float(sample).reshape(-1, sample.shape[-1]), axis=0) for sample in (x, y))
     # Jumps of both quantile functions, in units of 1 / (len(x) len(y)), so that they are integers.
     jumps = np.union1d(np.arange(len(x) + 1) * len(y), np.arange(len(y) + 1) * len(x))
@@ -282,7 +286,8 @@ def _check_options(
         raise ValueError(f"activations must have shape (examples, ..., features), none 0, got {activations.shape}.")
     num_features = activations.shape[-1]
     known = None if units is None or isinstance(units, Tracer) else np.asarray(units)
-    if known is not None and (known.ndim != 1 or not all(0 <= unit < num_features for unit in known)):
+    has_numbers = known is None or (known.ndim == 1 and known.size > 0 and np.issubdtype(known.dtype, np.integer))
+    if known is not None and not (has_numbers and all(0 <= unit < num_features for unit in known)):
         raise ValueError(f"units must be a list of numbers from 0 to {num_features - 1}, got {units}.")
     if not all(0 <= level <= 100 for level in percentiles):
         raise ValueError(f"percentiles must lie in [0, 100], got {percentiles}.")

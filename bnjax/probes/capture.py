@@ -7,13 +7,14 @@ from types import new_class
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax import nnx
 from jax import Array
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
-from bnjax._host.arguments import checked
+from bnjax._host.arguments import checked, described
 from bnjax._host.precision import with_precision
 from bnjax.probes.paths import named_leaves
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
@@ -165,6 +166,10 @@ def _run(
 ) -> Any:
     """Run a Model, a linen module or a function; new statistics are dropped."""
     if isinstance(model, Model):
+        if not isinstance(variables, Variables):
+            raise ValueError(f"variables must be Variables, as model.init makes them, got {described(variables)}.")
+        if not all(jnp.size(leaf) and jnp.ndim(leaf) for leaf in jax.tree.leaves(inputs)):
+            raise ValueError(f"inputs must be arrays with examples along axis 0, got {described(inputs)}.")
         return model.apply(variables, inputs, train=train, rngs=rngs)
     if not isinstance(model, nn.Module):
         return model(variables, inputs)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import axis_norms
-from bnjax.probes.paths import check_alike, check_params, named_leaves, path_name, selected_leaves
+from bnjax.probes.paths import check_alike, check_inexact, check_params, named_leaves, path_name, selected_leaves
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, Params
@@ -43,6 +43,7 @@ def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
 @checked()
 def random(key: Array, params: Params) -> Params:
     """Draw every entry from a standard normal distribution, each leaf from a key of its own."""
+    check_inexact("params", params)
     leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
     keys = jax.random.split(key, max(len(leaves), 1))
     return treedef.unflatten(
@@ -95,6 +96,7 @@ def filter_normalized(
     """
     if vectors not in get_args(Vectors):
         raise ValueError(f"vectors must be one of {', '.join(get_args(Vectors))}, got {vectors!r}.")
+    check_inexact("params", params)
     params = jax.tree.map(jnp.asarray, params)
     axes = _find_filters(params, vectors, filter_axes or {})
 

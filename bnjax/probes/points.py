@@ -23,7 +23,7 @@ from bnjax._host.arguments import checked
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
 from bnjax._host.programs import model_in, run
 from bnjax.probes.chunks import run_chunks
-from bnjax.probes.paths import check_alike, named_leaves
+from bnjax.probes.paths import check_alike, check_inexact
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 # Under jit, vmap or grad the state is another, whether or not an argument is traced: what a loss closes over may be.
@@ -127,10 +127,7 @@ def evaluate_points(
 
 def _check_trees(base: Params, directions: Sequence[Params]) -> None:
     """Raise unless a base can be moved, and the directions are like it."""
-    for path, leaf in named_leaves(base).items():
-        dtype = jnp.result_type(leaf)
-        if not jnp.issubdtype(dtype, jnp.inexact):
-            raise ValueError(f"base must be floating-point or complex, but {path or 'the array'} is {dtype}.")
+    check_inexact("base", base)
     for i, direction in enumerate(directions):
         check_alike(f"directions[{i}]", direction, base, "base")
 

@@ -67,6 +67,10 @@ def band(values: Array, axis: int = 0) -> Band:
     Returns:
         Band, whose arrays lack that axis.
     """
+    if not -values.ndim <= axis < values.ndim:
+        raise ValueError(f"axis must be one of the {values.ndim} of values, got {axis}.")
+    if not values.size:
+        raise ValueError(f"values must hold at least one number, got shape {values.shape}.")
     num = values.shape[axis]
     std = jnp.std(values, axis, ddof=1) if num > 1 else jnp.full_like(jnp.mean(values, axis), jnp.nan)
     return Band(jnp.min(values, axis), jnp.mean(values, axis), jnp.max(values, axis), std / num**0.5, num)

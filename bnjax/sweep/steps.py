@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Bool, Float, PyTree
 
 from bnjax import train
-from bnjax._host.arguments import checked
+from bnjax._host.arguments import NOT_EMPTY, checked, whole
 from bnjax.data import Dataset, Split, take_batch
 from bnjax.norms.population import pooled_statistics
 from bnjax.sweep.grid import Fields, Program
@@ -24,7 +24,7 @@ MakeTrainer = Callable[..., Trainer]
 Probe = Callable[[Trainer, TrainState, Any], PyTree]
 
 
-@checked()
+@checked(x=NOT_EMPTY)
 def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the states before the first step, stacked along a new first axis.
 
@@ -38,7 +38,7 @@ def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainSt
     return for_each(_init, (program.make_trainer,), (program.numbers, program.keys), x, Way("map"))
 
 
-@checked()
+@checked(num_steps=whole(0))
 def run_steps(
     program: Program,
     states: TrainState,

@@ -95,6 +95,8 @@ def pre_activation_hessian_product(unit: Unit, hessian: Operator, vector: Vector
     Returns:
         The product, (examples,).
     """
+    if vector.shape != unit.normalised.shape:
+        raise ValueError(f"vector must have the unit's shape, {unit.normalised.shape}, got {vector.shape}.")
     yh, g, m = unit.normalised, unit.gradient, vector.size
     projected = _project(unit, vector)
     through = unit.scale**2 * _project(unit, hessian(projected))
