@@ -273,6 +273,8 @@ def eval_step(
     Returns:
         Metrics that are sums, not means.
     """
+    if weights is not None and len(weights) != len(batch.labels):
+        raise ValueError(f"weights must have one entry per example, {len(batch.labels)}, got {len(weights)}.")
     batch = spread(batch, trainer.mesh, trainer.axis)
     outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
     losses = get_loss(trainer.loss)(*count_only(outputs, batch.labels, batch.mask))

@@ -12,7 +12,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, Int, PyTree
 
-from bnjax._host.arguments import checked
+from bnjax._host.arguments import Rule, checked
 
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
@@ -107,7 +107,7 @@ def objective_info(loss_fn: Any) -> ObjectiveInfo:
     return getattr(loss_fn, "info", ObjectiveInfo())
 
 
-@checked()
+@checked(module=Rule("a Flax module", callable))
 def training_flag(module: Any, train: bool) -> dict[str, Any]:
     """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides."""
     parameters = inspect.signature(module).parameters

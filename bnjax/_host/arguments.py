@@ -11,7 +11,7 @@ import itertools
 import math
 import types
 from collections import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import jax
@@ -52,25 +52,42 @@ def checked(**rules: Rule | None) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        parameters = inspect.signature(function).parameters
-        table = {name: [*_rules_of(parameter, rules)] for name, parameter in parameters.items()}
-        optional = {
-            name for name, p in parameters.items() if p.default is None or types.NoneType in get_args(p.annotation)
-        }
+        table = _table_of(inspect.signature(function), rules)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            for name, value in itertools.chain(zip(table, args, strict=False), kwargs.items()):
-                if value is None and name in optional:
-                    continue
-                for rule in table.get(name, ()):
-                    if not rule.holds(value):
-                        raise ValueError(f"{name} must be {rule.words}, got {described(value)}.")
+            _check(table, itertools.chain(zip(table, args, strict=False), kwargs.items()))
             return function(*args, **kwargs)
 
         return call  # pyright: ignore[reportReturnType]
 
     return decorate
+
+
+def check_fields(module: Any) -> None:
+    """Check the fields of a dataclass that is a linen module by the same rules."""
+    table = _fields_of(type(module))
+    _check(table, ((name, getattr(module, name)) for name in table))
+
+
+@functools.cache
+def _fields_of(cls: type) -> dict[str, list[Rule]]:
+    """List the rules of a linen module's fields, but for those of Flax's own."""
+    table = _table_of(inspect.signature(cls), {"parent": None, "name": None})
+    return {name: rules for name, rules in table.items() if rules}
+
+
+def _table_of(signature: inspect.Signature, rules: dict[str, Rule | None]) -> dict[str, list[Rule]]:
+    """List the rules of each parameter."""
+    return {name: [*_rules_of(parameter, rules)] for name, parameter in signature.parameters.items()}
+
+
+def _check(table: dict[str, list[Rule]], arguments: Iterable[tuple[str, Any]]) -> None:
+    """Raise at the first argument that breaks a rule."""
+    for name, value in arguments:
+        for rule in table.get(name, ()):
+            if not rule.holds(value):
+                raise ValueError(f"{name} must be {rule.words}, got {described(value)}.")
 
 
 def between(low: float | int, high: float | int = math.inf, *, above: bool = False, below: bool = False) -> Rule:
@@ -146,14 +163,26 @@ _BY_NAME = {
         lambda value: isinstance(value, abc.Mapping) and all(map(_is_key, value.values())),
         alone=True,
     ),
-    "dtype": Rule("a type of numbers, such as jnp.float32", _is_dtype, alone=True),
+    **dict.fromkeys(("dtype", "param_dtype"), Rule("a type of numbers, such as jnp.float32", _is_dtype, alone=True)),
     "stats": having("a BatchStats, as norms.init_batch_stats makes them", "mean", "var"),
     "ax": having("Matplotlib axes", "plot", "figure"),
 }
 
 
 def _rules_of(parameter: inspect.Parameter, rules: dict[str, Rule | None]) -> Iterator[Rule]:
-    """List the rules of a parameter: of its type first, on which that of its name may rely."""
+    """List the rules of a parameter: of its type first, on which that of its name may rely; None is what it may be."""
+    may_be_none = parameter.default is None or types.NoneType in get_args(parameter.annotation)
+    for rule in _strict_rules_of(parameter, rules):
+        yield rule._replace(holds=_or_none(rule.holds)) if may_be_none else rule
+
+
+def _or_none(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Let a rule hold for None."""
+    return lambda value: value is None or holds(value)
+
+
+def _strict_rules_of(parameter: inspect.Parameter, rules: dict[str, Rule | None]) -> Iterator[Rule]:
+    """List the rules of a parameter for what is not None."""
     name = parameter.name
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or rules.get(name, ()) is None:
         return
@@ -193,7 +222,7 @@ def _of_type(annotation: Any) -> Rule | None:
     if annotation in _TYPES:
         return _TYPES[annotation]
     if origin is Literal:
-        words = f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else repr(inner[0])
+        words = f"one of {', '.join(map(str, inner))}"
         return Rule(words, lambda value: isinstance(value, str | int | np.integer) and value in inner)
     if origin is abc.Callable or getattr(annotation, "_is_protocol", False):
         return Rule("a function", callable)
@@ -208,7 +237,7 @@ def _of_type(annotation: Any) -> Rule | None:
     if issubclass(annotation, jaxtyping.PyTree):
         is_open = getattr(annotation, "leaftype", Any) is not Array
         return None if is_open else Rule("arrays in dictionaries, lists or tuples", _holds_arrays)
-    name = "Flax module" if annotation.__module__.startswith("flax.") else annotation.__name__
+    name = "Flax module" if annotation.__name__ == "Module" else annotation.__name__
     return Rule(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}", lambda value: isinstance(value, annotation))
 
 

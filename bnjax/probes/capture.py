@@ -7,7 +7,6 @@ from types import new_class
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from flax import nnx
 from jax import Array
@@ -168,7 +167,8 @@ def _run(
     if isinstance(model, Model):
         if not isinstance(variables, Variables):
             raise ValueError(f"variables must be Variables, as model.init makes them, got {described(variables)}.")
-        if not all(jnp.size(leaf) and jnp.ndim(leaf) for leaf in jax.tree.leaves(inputs)):
+        leaves = jax.tree.leaves(inputs)
+        if not leaves or not all(0 not in getattr(leaf, "shape", (0,)) and leaf.shape for leaf in leaves):
             raise ValueError(f"inputs must be arrays with examples along axis 0, got {described(inputs)}.")
         return model.apply(variables, inputs, train=train, rngs=rngs)
     if not isinstance(model, nn.Module):
