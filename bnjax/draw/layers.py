@@ -174,7 +174,9 @@ def draw_percentiles(
         >>> statistics = probes.activation_statistics(jnp.arange(20.0).reshape(10, 2))
         >>> draw.draw_percentiles(Figure().subplots(), statistics, unit=1)
     """
-    levels = _levels(statistics)
+    levels, num_units = _levels(statistics), statistics.mean.shape[-1]
+    if not 0 <= unit < num_units:
+        raise ValueError(f"unit must be one of the {num_units} that were measured, counted from 0, got {unit}.")
     values = np.asarray(statistics.percentiles, float).reshape(-1, statistics.mean.shape[-1], len(levels))[:, unit]
     at = style.label_steps(ax, len(values), steps)
     marker = "o" if len(values) <= 25 else ""
