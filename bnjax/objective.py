@@ -99,7 +99,7 @@ def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
     )
 
 
-@checked(model=None)
+@checked(model=None, batch=None)
 def make_loss_fn(
     model: Model | tuple[Callable[..., Any], Callable[..., Any]],
     batch_stats: PyTree[Array],

@@ -12,8 +12,6 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, Int, PyTree
 
-from bnjax._host.arguments import Rule, checked
-
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
 Rngs = dict[str, Array]
@@ -101,15 +99,15 @@ class ObjectiveInfo:
         object.__setattr__(self, "cut", tuple(map(tuple, self.cut)))
 
 
-@checked()
 def objective_info(loss_fn: Any) -> ObjectiveInfo:
     """Return the `info` that `objective.make_loss_fn` leaves on its loss functions, or unknown for any other."""
     return getattr(loss_fn, "info", ObjectiveInfo())
 
 
-@checked(module=Rule("a Flax module", callable))
 def training_flag(module: Any, train: bool) -> dict[str, Any]:
     """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides."""
+    if not callable(module):
+        raise ValueError(f"module must be a Flax module, got {type(module).__name__}.")
     parameters = inspect.signature(module).parameters
     if "train" in parameters:
         return {"train": train}

@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,11 @@ def _somewhere(as_a_user, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def _any(value: Any) -> Any:
+    """Hide a wrong type from the type checker."""
+    return value
+
+
 def _sampled(name):
     """List three bad arguments of a function, always the same."""
     found = [*bad_arguments(name)]
@@ -61,20 +67,20 @@ def test_all_bad_arguments_are_named(name):
     [
         (
             lambda: norms.batch_norm(X, STATS, train=True, epsilon=-1.0),
-            "epsilon must be >= 0 and finite in float32, got -1.0.",
+            "epsilon must be >= 0 and finite, got -1.0.",
         ),
         (lambda: norms.batch_norm(X, STATS, train=True, momentum=1.5), "momentum must be in [0, 1], got 1.5."),
-        (lambda: norms.batch_norm([1.0], STATS, train=True), "x must be an array of numbers, got [1.0]."),
-        (lambda: norms.init_batch_stats(2.5), "num_features must be a whole number, got 2.5."),
+        (lambda: norms.batch_norm(_any([1.0]), STATS, train=True), "x must be an array of numbers, got [1.0]."),
+        (lambda: norms.init_batch_stats(_any(2.5)), "num_features must be a whole number >= 1, got 2.5."),
         (
             lambda: norms.init_batch_stats(2**31),
-            "num_features must be a whole number from 1 to 2147483647, got 2147483648.",
+            "num_features must be at most 2147483647, got 2147483648.",
         ),
-        (lambda: linen.BatchNorm(epsilon=float("nan")), "epsilon must be >= 0 and finite in float32, got nan."),
+        (lambda: linen.BatchNorm(epsilon=float("nan")), "epsilon must be >= 0 and finite, got nan."),
         (lambda: linen.LayerNorm(dtype="x"), "dtype must be a type of numbers, such as jnp.float32, got 'x'."),
         (
             lambda: train.make_optimizer("sgd", 1e300),
-            "learning_rate must be > 0 and finite in float32, got 1e+300.",
+            "learning_rate must be at most 3.4e38, float32's largest number, got 1e+300.",
         ),
         (
             lambda: train.make_optimizer("sgd", 10**30),
@@ -94,14 +100,14 @@ def test_all_bad_arguments_are_named(name):
             "key must be a key, as jax.random.key makes it, got 0.",
         ),
         (
-            lambda: probes.scan_line(None, X),
+            lambda: probes.scan_line(_any(None), X),
             "loss_fn must be a function, got None.",
         ),
         (
             lambda: probes.scan_line(jnp.sum, {"w": "x"}),
             "params must be arrays in dictionaries, lists or tuples, got dict.",
         ),
-        (lambda: theory.gradient_bound(3), "unit must be a Unit, got 3."),
+        (lambda: theory.gradient_bound(_any(3)), "unit must be a Unit, got 3."),
     ],
 )
 def test_messages(call, message):
@@ -134,9 +140,9 @@ def test_traced_numbers_pass():
 
 def test_lists_pass_as_tuples_and_what_is_in_them_is_looked_at():
     """A list does where a tuple is asked for; a string in it does not where numbers are."""
-    assert _scaled(jnp.ones(2), others=[1, 2.0]).shape == (2,)
+    assert _scaled(jnp.ones(2), others=_any([1, 2.0])).shape == (2,)
     with pytest.raises(ValueError, match=r"others must be a tuple of numbers, got \[1, 'x'\]"):
-        _scaled(jnp.ones(2), others=[1, "x"])
+        _scaled(jnp.ones(2), others=_any([1, "x"]))
 
 
 def test_a_function_that_names_nothing_is_found(monkeypatch):

@@ -91,9 +91,8 @@ def _check(table: dict[str, list[Rule]], arguments: Iterable[tuple[str, Any]]) -
 
 
 def between(low: float | int, high: float | int = math.inf, *, above: bool = False, below: bool = False) -> Rule:
-    """Make the rule of a number in a range, its ends included unless it lies above or below them, and within float32."""
-    largest = float(np.finfo(np.float32).max)
-    words = f"{'>' if above else '>='} {low} and finite in float32"
+    """Make the rule of a number in a range, its ends included unless it lies above or below them; infinity never is."""
+    words = f"{'>' if above else '>='} {low} and finite"
     if high < math.inf:
         words = f"in {'(' if above else '['}{low}, {high}{')' if below else ']'}"
 
@@ -101,15 +100,18 @@ def between(low: float | int, high: float | int = math.inf, *, above: bool = Fal
         if not _is_known(value):
             return True
         is_in = low < value if above else low <= value
-        return bool(is_in and (value < high if below else value <= high) and value <= largest)
+        return bool(is_in and (value < high if below or high == math.inf else value <= high))
 
     return Rule(words, holds)
 
 
 def whole(low: int) -> Rule:
-    """Make the rule of a whole number from `low` on that int32 can hold."""
-    words = f"a whole number from {low} to 2147483647"
-    return Rule(words, lambda value: not _is_known(value) or low <= value <= 2**31 - 1)
+    """Make the rule of a whole number that is not below another."""
+
+    def holds(value: Any) -> bool:
+        return _TYPES[int].holds(value) and (not _is_known(value) or bool(value >= low))
+
+    return Rule(f"a whole number >= {low}", holds, alone=True)
 
 
 NOT_EMPTY = Rule("an array with at least one entry", lambda value: 0 not in jnp.shape(value))
@@ -123,12 +125,6 @@ def having(words: str, *names: str) -> Rule:
 def _is_known(value: Any) -> bool:
     """Return whether a value can be looked at without waiting for it."""
     return isinstance(value, int | float | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
-
-
-# JAX takes Python's whole numbers as int32, also where floats are meant.
-_FITS = Rule(
-    "a float where int32 cannot hold it", lambda value: not isinstance(value, int) or -(2**31) <= value < 2**31
-)
 
 
 def _is_key(value: Any) -> bool:
@@ -190,10 +186,9 @@ def _strict_rules_of(parameter: inspect.Parameter, rules: dict[str, Rule | None]
     alternatives = [*_alternatives(parameter.annotation)]
     if not (own and own.alone) and None not in alternatives:
         yield _any_of([rule for rule in alternatives if rule is not None])
-    if _TYPES[float] in alternatives:
-        yield _FITS
     if own is not None:
         yield own
+    yield from (limit for kind, limit in _LIMITS if _TYPES[kind] in alternatives)
 
 
 def _any_of(rules: list[Rule]) -> Rule:
@@ -324,6 +319,21 @@ _TYPES = {
     Array: Rule("an array", lambda value: hasattr(value, "shape") and _kind(value) is not None),
     types.NoneType: Rule("None", lambda value: value is None),
 }
+
+
+# What arrays of these types can hold, whatever else an argument must be. JAX takes Python's whole numbers as int32, also where
+# floats are meant.
+_LIMITS = (
+    (int, Rule("at most 2147483647", lambda value: not isinstance(value, int) or value < 2**31)),
+    (float, Rule("a float where int32 cannot hold it", lambda value: not isinstance(value, int) or abs(value) < 2**31)),
+    (
+        float,
+        Rule(
+            "at most 3.4e38, float32's largest number",
+            lambda value: not isinstance(value, float) or value <= np.finfo(np.float32).max or not value < math.inf,
+        ),
+    ),
+)
 
 
 def described(value: Any) -> str:

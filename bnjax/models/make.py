@@ -1,7 +1,6 @@
 """Models from their configurations."""
 
 from bnjax import adapters
-from bnjax._host.arguments import checked
 from bnjax.models.deep_linear import DeepLinear, DeepLinearConfig
 from bnjax.models.mlp import MLP, MLPConfig
 from bnjax.models.vgg import VGG, VGGConfig
@@ -10,7 +9,6 @@ from bnjax.types import Model
 _MODULES = {VGGConfig: VGG, MLPConfig: MLP, DeepLinearConfig: DeepLinear}
 
 
-@checked()
 def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
     """Make the pure functions of the network that `config` describes.
 

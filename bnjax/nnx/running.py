@@ -190,7 +190,7 @@ class NoisyBatchNorm(RunningNorm):
         rngs: with the streams "params" and "noise", or a default one.
     """
 
-    @checked()
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,

@@ -147,7 +147,7 @@ def activation_statistics(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    _check_options(activations, units, percentiles, num_quantiles, bins, limits)
+    _check_options(activations, units, percentiles, limits)
     numbers = jnp.arange(activations.shape[-1]) if units is None else jnp.asarray(units)
     return _describe(activations, numbers, tuple(percentiles), num_quantiles, bins, tuple(limits))
 
@@ -278,11 +278,9 @@ def _histogram(ordered: Float[Array, "values units"], edges: Float[Array, " edge
     return jnp.where(jnp.isnan(ordered[-1])[:, None], jnp.nan, shares)
 
 
-def _check_options(
-    activations: Array, units: Any, percentiles: Sequence[float], num_quantiles: int, bins: int, limits: Sequence[float]
-) -> None:
+def _check_options(activations: Array, units: Any, percentiles: Sequence[float], limits: Sequence[float]) -> None:
     """Raise if an option of `activation_statistics` is out of its range; traced units are not looked at."""
-    if activations.ndim < 2 or not activations.size:
+    if not activations.size:
         raise ValueError(f"activations must have shape (examples, ..., features), none 0, got {activations.shape}.")
     num_features = activations.shape[-1]
     known = None if units is None or isinstance(units, Tracer) else np.asarray(units)
@@ -291,7 +289,5 @@ def _check_options(
         raise ValueError(f"units must be a list of numbers from 0 to {num_features - 1}, got {units}.")
     if not all(0 <= level <= 100 for level in percentiles):
         raise ValueError(f"percentiles must lie in [0, 100], got {percentiles}.")
-    if num_quantiles < 1 or bins < 1:
-        raise ValueError(f"num_quantiles and bins must be >= 1, got {num_quantiles} and {bins}.")
     if not limits[0] < limits[1]:
         raise ValueError(f"limits must be (low, high) with low < high, got {limits}.")
