@@ -137,6 +137,8 @@ def _is_key(value: Any) -> bool:
 
 def _is_dtype(value: Any) -> bool:
     """Return whether JAX has arrays of numbers of a type."""
+    if isinstance(value, Array | np.ndarray):
+        return False
     try:
         return bool(jnp.issubdtype(jnp.dtype(value), jnp.number))
     except TypeError:
@@ -233,7 +235,7 @@ def _of_type(annotation: Any) -> Rule | None:
         is_open = getattr(annotation, "leaftype", Any) is not Array
         return None if is_open else Rule("arrays in dictionaries, lists or tuples", _holds_arrays)
     name = "Flax module" if annotation.__name__ == "Module" else annotation.__name__
-    return Rule(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}", lambda value: isinstance(value, annotation))
+    return Rule(f"{'an' if name[0] in 'AEIO' else 'a'} {name}", lambda value: isinstance(value, annotation))
 
 
 # What lists of Python's types are called, and which arrays do as well.
@@ -321,6 +323,7 @@ _TYPES = {
 }
 
 
+_LARGEST = float(np.finfo(np.float32).max)
 # What arrays of these types can hold, whatever else an argument must be. JAX takes Python's whole numbers as int32, also where
 # floats are meant.
 _LIMITS = (
@@ -330,7 +333,7 @@ _LIMITS = (
         float,
         Rule(
             "at most 3.4e38, float32's largest number",
-            lambda value: not isinstance(value, float) or value <= np.finfo(np.float32).max or not value < math.inf,
+            lambda value: not isinstance(value, float) or value <= _LARGEST or value == math.inf,
         ),
     ),
 )
