@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from calls import CALLS, STATS, X
+from calls import CALLS, SPLIT, STATS, X
 from fuzzed import bad_arguments, untold
 
-from bnjax import data, linen, losses, norms, probes, theory, train
+from bnjax import data, linen, losses, norms, probes, sweep, theory, train
 from bnjax._host.arguments import between, checked, whole
 from bnjax.types import Number
 
@@ -106,6 +106,24 @@ def test_all_bad_arguments_are_named(name):
         (
             lambda: probes.scan_line(jnp.sum, {"w": "x"}),
             "params must be arrays in dictionaries, lists or tuples, got dict.",
+        ),
+        (lambda: sweep.grid(seed=_any(3)), "seed must be a list of values, got 3."),
+        (lambda: sweep.grid(seed=range(2), norm="lp"), "norm must be a list of values, got 'lp'."),
+        (
+            lambda: sweep.programs(train.Trainer, sweep.grid(seed=[0], learning_rate=[0.1, -1.0])),
+            "learning_rate must be > 0 and finite, got -1.0.",
+        ),
+        (
+            lambda: sweep.programs(train.Trainer, sweep.grid(seed=[0], factor=[1e300])),
+            "factor must be at most 3.4e38, float32's largest number, got 1e+300.",
+        ),
+        (
+            lambda: data.take_batch(SPLIT, jnp.array([0, 8])),
+            "indices must lie in [-8, 8), the examples that there are, got 8.",
+        ),
+        (
+            lambda: probes.evaluate_points(jnp.sum, X, [X], np.array([[np.nan]])),
+            "coordinates must be finite, got nan.",
         ),
         (lambda: theory.gradient_bound(_any(3)), "unit must be a Unit, got 3."),
     ],

@@ -70,6 +70,12 @@ def check_fields(module: Any) -> None:
     _check(table, ((name, getattr(module, name)) for name in table))
 
 
+def check_number(name: str, value: float | int) -> None:
+    """Check a number that will be the argument of that name, such as a learning rate of a grid, where it will be traced."""
+    limits = [limit for kind, limit in _LIMITS if isinstance(value, kind)]
+    _check({name: [*filter(None, [_BY_NAME.get(name)]), *limits]}, [(name, value)])
+
+
 @functools.cache
 def _fields_of(cls: type) -> dict[str, list[Rule]]:
     """List the rules of a linen module's fields, but for those of Flax's own."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Shaped
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from bnjax._host import digest as digests
 from bnjax._host.arguments import checked, whole
 from bnjax._host.programs import compiled_once
+from bnjax._host.trees import is_known
 from bnjax.types import Batch
 
 # Digests of data that are in memory still, by the identities of their arrays.
@@ -144,7 +146,16 @@ def draw_indices(
 
 @checked()
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
-    """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
+    """Gather examples and preprocess them: inputs are images * scale + offset, float32.
+
+    Raises:
+        ValueError: if an index is known and leads to no example; in compiled code it leads to the nearest one.
+    """
+    num = len(split.labels)
+    if is_known(indices) and getattr(indices, "is_fully_addressable", True):
+        wrong = [i for i in np.asarray(indices).tolist() if not -num <= i < num]
+        if wrong:
+            raise ValueError(f"indices must lie in [-{num}, {num}), the examples that there are, got {wrong[0]}.")
     per_channel = (1,) * (split.images.ndim - 1) + (-1,)
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     mask = None if split.mask is None else split.mask[indices]

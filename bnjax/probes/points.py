@@ -94,6 +94,9 @@ def evaluate_points(
     if is_tracing():
         return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
 
+    rows = np.asarray(coordinates)
+    if not np.isfinite(rows).all():
+        raise ValueError(f"coordinates must be finite, got {rows[~np.isfinite(rows)][0]}.")
     if identity is None:
         identity = (base, directions, measure if is_pytree(measure) else None)
     if product_rounding(current_precision(), platform_of(base, mesh)):
@@ -115,7 +118,7 @@ def evaluate_points(
 
     return run_chunks(
         evaluate,
-        np.asarray(coordinates),
+        rows,
         group_size=group_size,
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
