@@ -90,7 +90,7 @@ def test_what_is_damaged_is_moved_aside(tmp_path):
 
 def test_what_belongs_to_others_is_left(tmp_path):
     """Folders whose names are numbers, other programs' half ones and everything else count for nothing, and stay."""
-    others = ["20240501", "0", "2024", "7.orbax-checkpoint-tmp", "damaged", "record", "bnjax"]
+    others = ["20240501", "0", "2024", "7.orbax-checkpoint-tmp", "damaged", "record", "bnjax", "bnjax_999", "bnjax_x"]
     for name in others:
         (tmp_path / name / "more").mkdir(parents=True)
         (tmp_path / name / "thesis.txt").write_text("my only copy")

@@ -10,6 +10,7 @@ from test_shared_runs import SHORT, trained, without_time
 
 from bnjax.runs import read_json, write_json
 from bnjax.sweep.signals import Interrupted
+from experiments._config import change
 from experiments._training.errors import ConfigError
 
 
@@ -85,7 +86,7 @@ def test_a_log_that_goes_while_it_is_written(tmp_path, monkeypatch):
             trained(tmp_path, SHORT)
 
 
-@pytest.mark.parametrize("linked", ["", "seed0", "seed0/checkpoints", "config.json"])
+@pytest.mark.parametrize("linked", ["", "seed0", "seed0/checkpoints", "seed0/metrics.jsonl", "config.json"])
 def test_links_below_the_results_are_refused(linked, alone, tmp_path, monkeypatch):
     """What they lead to stays as it is; the folder of the results itself may be a link."""
     outside, results = tmp_path / "outside", tmp_path / "results"
@@ -103,6 +104,29 @@ def test_links_below_the_results_are_refused(linked, alone, tmp_path, monkeypatc
     place.unlink()
     shutil.move(outside / "moved", place)
     assert without_time(trained(results, SHORT)[0]) == without_time(alone[SHORT])
+
+
+def test_what_others_have_put_into_a_run_stays(alone, tmp_path):
+    """Beside its checkpoints and among them, also where the run is replaced."""
+    trained(tmp_path, SHORT)
+    (folder,) = tmp_path.glob("mlp-*/seed0")
+    for name in ("thesis", "checkpoints/bnjax_999", "checkpoints/20240501"):
+        (folder / name).mkdir()
+        (folder / name / "precious").write_text("my only copy")
+    trained(tmp_path, change(SHORT, schedule={"num_steps": 50}))
+    trained(tmp_path, change(SHORT, schedule={"num_steps": 50, "probe_every": 5, "eval_every": 5}))
+    assert len([*tmp_path.rglob("precious")]) == 3
+    assert sorted(path.name for path in folder.parent.glob("seed*")) == ["seed0", "seed0.others"]
+    assert without_time(trained(tmp_path, SHORT)[0]) == without_time(alone[SHORT])
+
+
+def test_a_record_of_other_steps_than_its_log(tmp_path):
+    """It is not believed, and the way out is named."""
+    trained(tmp_path, SHORT)
+    (file,) = tmp_path.glob("mlp-*/seed0/finished.json")
+    write_json(file, read_json(file) | {"num_steps": 70})
+    with pytest.raises(ConfigError, match=r"its record says 70 steps, its log has 40.* Move that folder away"):
+        trained(tmp_path, change(SHORT, schedule={"num_steps": 70}))
 
 
 def test_a_configuration_is_rewritten_with_added_fields_alone(tmp_path):

@@ -25,7 +25,7 @@ from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, system_error
 from bnjax._host.output import harmless, say
 from bnjax._host.processes import largest
-from bnjax.runs.folder import STEP_PREFIX
+from bnjax.runs.folder import STEP_PREFIX, list_steps
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 _PATIENCE = 2.0  # seconds for the threads of a save that failed to end
@@ -79,20 +79,22 @@ class Checkpoints:
         """Save a pytree of arrays, and anything that JSON holds beside it; on return it is on disk.
 
         Raises:
-            ValueError: if a checkpoint of this step or a later one is already there.
+            ValueError: if a checkpoint of this step or a later one is already there, or something else in its place.
             CheckpointError: if it cannot be written, as on a full disk; those that were there are there still, nothing of this
                 one is, and a later one may be saved once there is space.
         """
-        latest = self._manager.latest_step()
+        latest = max(list_steps(self._folder), default=None)
         if latest is not None and step <= latest:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
+        if self._path(step).exists():
+            raise ValueError(f"{self._path(step)} is none of our checkpoints. Move it away.")
         record = {"step": step, "leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
         record["own_digest"] = _digest_record(record)
         parts = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
         try:
             self._clear()
             self._check_space(state)
-            self._manager.save(step, args=parts)
+            self._manager.save(step, args=parts, force=True)  # also where a later step is somebody else's
             self._delete_old()
         except Exception as error:  # orbax and tensorstore raise many types where a disk is full
             self._clear()
@@ -115,9 +117,8 @@ class Checkpoints:
 
     def _delete_old(self) -> None:
         """Delete all but the newest checkpoints, of those that have our record."""
-        for step in sorted(self._manager.all_steps())[: -self._max_to_keep]:
-            if (self._path(step) / "record").is_dir():
-                self._manager.delete(step)
+        for step in list_steps(self._folder)[: -self._max_to_keep]:
+            self._manager.delete(step)
 
     def _move_aside(self, step: int) -> None:
         """Rename a damaged checkpoint: else it would be the latest, and could not be saved again."""
@@ -165,7 +166,7 @@ class Checkpoints:
             CheckpointError: if one cannot be read for a reason that may pass, such as want of memory or of permission.
         """
         damaged: list[int] = []
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        for step in reversed(list_steps(self._folder)):
             restored, problem = self._try(step, like)
             problem = check(restored.meta) if restored else problem
             if restored and not problem:

@@ -77,8 +77,14 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
 
 def latest_step(checkpoints: Path) -> int | None:
     """Return the step of the newest checkpoint in a folder, whole or not; None if there is none."""
-    steps = [file.name.removeprefix(f"{STEP_PREFIX}_") for file in checkpoints.glob(f"{STEP_PREFIX}_*")]
-    return max((int(step) for step in steps if step.isdigit()), default=None)
+    return max(list_steps(checkpoints), default=None)
+
+
+def list_steps(checkpoints: Path) -> list[int]:
+    """List the steps of the checkpoints in a folder, ascending: of those that have our record, whole or not."""
+    ours = [path for path in checkpoints.glob(f"{STEP_PREFIX}_*") if (path / "record").is_dir()]
+    steps = [path.name.removeprefix(f"{STEP_PREFIX}_") for path in ours]
+    return sorted(int(step) for step in steps if step.isdecimal() and step == str(int(step)))
 
 
 def check_no_link(path: Path) -> None:

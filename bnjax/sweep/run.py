@@ -132,8 +132,8 @@ class Run:
         with contextlib.ExitStack() as stack:
             if self.member.folder is not None:
                 with run_errors():
-                    for path in (self.member.folder, self.member.folder / "checkpoints"):
-                        check_no_link(path)
+                    for name in ("", "checkpoints", "metrics.jsonl", "finished.json", "lock"):
+                        check_no_link(self.member.folder / name)
                     self.member.folder.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(lock(self.member.folder))
             yield

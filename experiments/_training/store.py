@@ -1,6 +1,7 @@
 """Finished runs in a folder of results, and those that take the place of others."""
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -63,6 +64,8 @@ def find_finished(folder: Path, choices: Mapping[str, type[Probe]]) -> Found | N
         return None
     try:
         record = read_json(folder / "finished.json")
+        for name in ("finished.json", "metrics.jsonl", "asked.json"):
+            check_no_link(folder / name)
         log = folder / "metrics.jsonl"
         pinned = read_pinned(log, Pin(**record["log"])) if "log" in record else log.read_bytes()
         return as_found(folder, parse_lines(pinned, log), record, all_asked(read_asked(folder), choices))
@@ -107,10 +110,25 @@ def settle(folder: Path) -> None:
     if (again / "finished.json").exists():
         if folder.exists():
             with lock(folder):
-                shutil.rmtree(replaced, ignore_errors=True)
+                _remove(replaced)
                 folder.rename(replaced)
         again.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove(replaced)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run that was replaced; what is not ours in it stays, in a folder of its own."""
+    for name in ("metrics.jsonl", "finished.json", "asked.json", "lock"):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / "checkpoints").glob("*"):
+        if "bnjax_" in path.name and (path / "record").is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    for path in (folder / "checkpoints", folder):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    if folder.exists():
+        names = (folder.with_name(f"{folder.stem}.others{f'-{i}' if i else ''}") for i in itertools.count())
+        folder.rename(next(name for name in names if not name.exists()))
 
 
 def again_of(folder: Path) -> Path:
@@ -120,7 +138,7 @@ def again_of(folder: Path) -> Path:
 
 def is_final(folder: Path) -> bool:
     """Return whether a run's folder is its place, and not that of one that is trained again or replaced."""
-    return folder.suffix not in (_AGAIN, _REPLACED)
+    return not folder.suffix
 
 
 def as_found(place: Path, lines: list[dict[str, Any]], record: Any, asked: frozenset[Asked]) -> Found:
@@ -131,6 +149,8 @@ def as_found(place: Path, lines: list[dict[str, Any]], record: Any, asked: froze
     """
     taken = [line["step"] + len(line["loss"]) for line in lines if line["kind"] == "train"]
     diverged = [int(line["step"]) for line in lines if line["kind"] == "diverged"]
+    if record.get("num_steps", max(taken, default=0)) != max(taken, default=0):
+        raise ValueError(f"its record says {record['num_steps']} steps, its log has {max(taken, default=0)}")
     provenance = [dict(origin) for origin in record["provenance"]]
     return Found(
         place, lines, max(taken, default=0), min(diverged, default=None), float(record["seconds"]), provenance, asked
