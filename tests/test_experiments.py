@@ -284,9 +284,10 @@ def test_folders_that_do_not_fit(capsys, tmp_path):
     assert run(capsys, quickstart, *arguments)[0] == 0
     folder = next(tmp_path.glob("vgg-*/seed0"))
     with runs.lock(folder):
+        assert run(capsys, quickstart, *arguments)[0] == 0  # it is finished
+        (folder / "finished.json").unlink()
         status, _, errors = run(capsys, quickstart, *arguments)
         assert (status, errors) == (2, f"error: Another process is at work in {folder}.\n")
-    (folder / "finished.json").unlink()
     assert run(capsys, quickstart, *arguments)[0] == 0  # nothing was lost with it
     (folder / "finished.json").unlink()
     (folder / "metrics.jsonl").unlink()
