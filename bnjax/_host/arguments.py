@@ -104,8 +104,9 @@ def between(low: float | int, high: float | int = math.inf, *, above: bool = Fal
     def holds(value: Any) -> bool:
         if not _is_known(value):
             return True
-        is_in = low < value if above else low <= value
-        return bool(is_in and (value < high if below or high == math.inf else value <= high))
+        return bool(
+            (low < value if above else low <= value) and (value < high if below or high == math.inf else value <= high)
+        )
 
     return Rule(words, holds)
 
@@ -326,8 +327,7 @@ _TYPES = {
 
 
 _LARGEST = float(np.finfo(np.float32).max)
-# What arrays of these types can hold, whatever else an argument must be. JAX takes Python's whole numbers as int32, also where
-# floats are meant.
+# What arrays can hold. JAX takes Python's whole numbers as int32, also where floats are meant.
 _LIMITS = (
     (int, Rule("at most 2147483647", lambda value: not isinstance(value, int) or value < 2**31)),
     (float, Rule("a float where int32 cannot hold it", lambda value: not isinstance(value, int) or abs(value) < 2**31)),
