@@ -1,17 +1,21 @@
 """Networks of sigmoids on MNIST: how steady percentiles are, the nets that are compared, tables, findings and figure."""
 
+import io
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from bnjax import data, linen, models, train
 from bnjax.runs import config_dict, config_hash
 from experiments import mnist_mlp
 from experiments._config import LpNorm, MLPRun, Norm, Optimizer, Percentiles, VGGRun, change
 from experiments._evidence.keep import keep
+from experiments._evidence.read import read_data
 from experiments._evidence.value import Missing
 from experiments._training.probes import PROBES
 from experiments._training.probes.percentiles import SETTLED_AFTER, stability
@@ -241,3 +245,13 @@ def test_table_findings_and_figure(diverged_at):
     assert ("diverged" in labels) == (diverged_at is not None)
     assert figure.axes[2].get_ylim() == figure.axes[3].get_ylim()
     assert (figure.axes[5].get_xscale(), figure.axes[5].get_yscale()) == ("log", "linear")
+
+
+def test_runs_of_few_steps_are_drawn():
+    """Where no step is late enough for a statistic, its row has no dots, and the axis is no logarithmic one."""
+    found = read_data(ROOT / "figures" / "mnist_mlp-cpu.json")
+    runs = [run for arms in (found["ioffe"], found["huber"]) for net in arms.values() for run in net]
+    for way in (way for run in runs for way in run["percentiles"].values() if isinstance(way, dict)):
+        for statistics in (way["of_units"], way["of_layer"]):
+            statistics.update(dict.fromkeys(statistics, math.nan))
+    plot(found).savefig(io.BytesIO())

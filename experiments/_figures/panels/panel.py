@@ -90,7 +90,7 @@ class Panel:
             getattr(axes, f"{self.axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
         elif self.scale == "log" and self.axis == "y":
             style.log_scale(axes)
-        elif self.scale == "log":
+        elif self.scale == "log" and axes.dataLim.x1 > 0:  # else there is nothing to draw
             axes.set_xscale("log")
             axes.margins(x=0.05)
             axes.xaxis.set_major_formatter(style.number)
