@@ -30,7 +30,7 @@ class Interrupted(Exception):  # noqa: N818  # not an error
         if not self.saved:
             return "nothing was saved yet"
         first, *others = self.saved
-        return f"what was saved is in {first}{f' and {len(others)} more folders' * bool(others)}"
+        return f"what was saved is in {first}{f' and {len(others)} more' * bool(others)}"
 
 
 class StopRequest:
