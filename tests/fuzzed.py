@@ -31,6 +31,7 @@ ALSO = {
     ("data.load", "name"): "dataset",
     ("losses.get_loss", "name"): "loss",
     ("losses.squared_error", "targets"): "labels",
+    ("norms.layer_norm", "reduction_axes"): "x",
 }
 
 
@@ -87,6 +88,5 @@ def _names(error, name, argument, arguments):
         return True
     said = {argument, ALSO.get((name, argument), argument)}
     named = any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in said)
-    # A module's arguments can contradict its input, or the statistics that it made.
-    contradicted = re.match(rf"({'|'.join([*arguments, 'x', 'stats'])})\b[^:]* must", text)
+    contradicted = re.match(rf"({'|'.join(arguments)})\b[^:]* must", text)
     return isinstance(error, ValueError | TypeError) and bool(named or contradicted)
