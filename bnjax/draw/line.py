@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax import probes
-from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.style import CYCLE, INK, Axes, Figure, Quantity
 
@@ -38,7 +37,6 @@ def line_figure(scan: probes.LineScan) -> Figure:
         return figure
 
 
-@checked()
 def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color: str = CYCLE[0]) -> None:
     """Draw one quantity over the step size.
 
