@@ -106,7 +106,7 @@ def settle(folder: Path) -> None:
         check_no_link(path)
     if (again / "finished.json").exists():
         if folder.exists():
-            with lock(folder):
+            with lock(folder, joined=False):
                 shutil.rmtree(replaced, ignore_errors=True)
                 folder.rename(replaced)
         again.rename(folder)
