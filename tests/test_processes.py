@@ -111,7 +111,7 @@ def test_an_experiment_under_a_launcher(whole, tmp_path, capsys):
 def test_a_signal_to_one_process_stops_both(whole, tmp_path):
     """Both save the same step and stop; started again, they come to the log of processes that nobody stopped."""
     stopped = launch(tmp_path, "--checkpoint-seconds", "0")
-    while not list(tmp_path.glob("mlp-*/seed0/checkpoints/20")):
+    while not list(tmp_path.glob("mlp-*/seed0/checkpoints/bnjax_20")):
         assert all(process.poll() is None for process in stopped), [process.communicate() for process in stopped]
         time.sleep(0.01)
     stopped[1].send_signal(signal.SIGTERM)

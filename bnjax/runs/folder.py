@@ -98,14 +98,18 @@ class LockedError(ValueError):
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
     """Keep a folder to this process, and to those it is joined with, for as long as the context lasts or the process lives.
+
+    Args:
+        folder: that is there.
+        joined: all processes that this one is joined with call this together; False where it does so alone.
 
     Raises:
         LockedError: if another process has it.
     """
     with contextlib.ExitStack() as stack:
-        if any(largest(is_first() and not _take(folder, stack))):
+        if any(largest(is_first() and not _take(folder, stack))) if joined else not _take(folder, stack):
             raise LockedError(f"Another process is at work in {folder}.")
         yield
 

@@ -249,7 +249,10 @@ def _keep_asked(job: Job) -> None:
     if not is_first():
         return
     job.folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(ValueError), lock(job.folder):  # one that another process has is refused later
+    with (
+        contextlib.suppress(ValueError),
+        lock(job.folder, joined=False),
+    ):  # one that another process has is refused later
         if job.folder != job.net.folder and _lacks(job.folder, job.asked, job.num_steps):
             for path in job.folder.iterdir():
                 if path.name != "lock":

@@ -109,7 +109,7 @@ def settle(folder: Path) -> None:
         check_no_link(path)
     if (again / "finished.json").exists():
         if folder.exists():
-            with lock(folder):
+            with lock(folder, joined=False):
                 _remove(replaced)
                 folder.rename(replaced)
         again.rename(folder)
