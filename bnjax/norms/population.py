@@ -69,12 +69,12 @@ def recalibrate(
             corrected by a counter, or its type has too few digits for its momentum.
 
     Example:
-        >>> from flax import linen as nn
-        >>> from bnjax import norms
-        >>> module, x = nn.BatchNorm(use_running_average=False), jnp.array([[1.0], [2.0], [3.0], [6.0]])
-        >>> variables = module.init(jax.random.key(0), x)
-        >>> new = norms.recalibrate(module, variables, [x[:1], x[1:]])
-        >>> print({name: f"{value[0]:.4f}" for name, value in new["batch_stats"].items()})
+        >>> from bnjax import adapters, linen, norms
+        >>> x = jnp.array([[1.0], [2.0], [3.0], [6.0]])
+        >>> call = lambda module, x, train: module(x, use_running_average=not train)
+        >>> model = adapters.from_linen(linen.BatchNorm(), call)
+        >>> new = norms.recalibrate(model, model.init(jax.random.key(0), x), [x[:1], x[1:]])
+        >>> print({name: f"{value[0]:.4f}" for name, value in new.batch_stats.items()})
         {'mean': '3.0000', 'var': '3.5000'}
     """
     given, variables = variables, read_variables(variables)
