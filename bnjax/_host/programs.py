@@ -74,7 +74,7 @@ def bound(function: Callable[..., Any]) -> Bound:
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a function that gives the same object for equal arguments, as long as the last of them.
 
-    Inside compiled code, where arguments may hold traced numbers, and for those that cannot be compared, it is called anew.
+    The function is called every time inside compiled code, where arguments may be traced, and for unhashable arguments.
     """
     cached = functools.lru_cache(_NUM_REMEMBERED)(lambda _types, *args, **kwargs: function(*args, **kwargs))
 
@@ -222,7 +222,7 @@ def _home(owner: Any) -> _Kept:
     """Return where an owner's programs are kept: an attribute of it, so that they are freed together."""
     owner = owner.function if isinstance(owner, Bound) else owner
     try:
-        # NOTE: a method's attributes are those of its class.
+        # NOTE: setting an attribute on a method would set it on the class's function.
         return _unowned if inspect.ismethod(owner) else vars(owner).setdefault(_NAME, _Kept())
     except (TypeError, AttributeError):
         return _unowned

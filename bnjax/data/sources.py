@@ -166,7 +166,7 @@ def _cached(name: str, split: str, folder: Path) -> Images:
 
 
 def _problem(split_images: Images, name: str, split: str, folder: Path) -> str:
-    """Say in what a split differs from what its set must hold; nothing if it does not."""
+    """Describe how a split violates the rules of its data set; empty if it follows them."""
     images, labels = split_images
     number = num_examples(name, split, folder)
     if number < 1:

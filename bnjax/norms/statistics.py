@@ -148,7 +148,7 @@ def moments(
         mean = m + r        var = mean((x - m)²) - r²        x - mean = (x - m) - r
 
     which keeps full precision at any mean/std ratio. The fast form, var = mean(x²) - mean², passes once and loses
-    (mean/std)² of the precision. Of complex numbers, squares are those of absolute values: the variance is real.
+    (mean/std)² of the precision. For complex numbers, the squared absolute value is used, so the variance is real.
 
     Args:
         x: array of any shape.
@@ -222,7 +222,7 @@ def _select_rarely(condition: Array, new: Array, old: Array) -> Array:
     return lax.cond(jnp.any(condition), jnp.where, _keep, condition, new, old)
 
 
-# NOTE: a function of the module, since outside of compiled code JAX compiles a branch that is made anew once more.
+# NOTE: defined at module level: outside compiled code, JAX compiles a new branch function at every call.
 def _keep(_condition: Array, _new: Array, old: Array) -> Array:
     """Take the last."""
     return old

@@ -228,7 +228,7 @@ def _reason(error: Exception) -> str:
 
 
 def _abstract(leaf: Any) -> Any:
-    """Say how a leaf is to be restored: on its devices, or in NumPy."""
+    """Return the target for restoring a leaf: an array on its devices, or a NumPy array."""
     sharding = getattr(leaf, "sharding", None)
     is_numpy = isinstance(leaf, np.ndarray | np.generic)
     return np.asarray(leaf) if is_numpy else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
