@@ -9,7 +9,8 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import STAGES, Head, VGGShape
-from bnjax.models.shared import Normalised, check_classes, make_kernel_init, normalise
+from bnjax.models.shared import Normalised, check_classes, normalise
+from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated, max_pool_2x2
 
 _STAGE_FEATURES = (64, 128, 256, 512, 512)
