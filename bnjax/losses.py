@@ -8,9 +8,11 @@ import optax
 from jax import Array
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax._host.trees import is_known
 
 
+@checked()
 def cross_entropy(
     logits: Float[Array, "*examples classes"], labels: Int[Array, "*examples"]
 ) -> Float[Array, "*examples"]:
@@ -41,6 +43,7 @@ def cross_entropy(
     return losses * jnp.where(is_class, 1, jnp.nan).astype(losses.dtype)
 
 
+@checked()
 def squared_error(
     outputs: Float[Array, "*examples outputs"], targets: Float[Array, "*examples outputs"]
 ) -> Float[Array, "*examples"]:
@@ -50,6 +53,7 @@ def squared_error(
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
 
 
+@checked()
 def is_correct(
     logits: Float[Array, "*examples classes"], labels: Shaped[Array, "*labels"]
 ) -> Bool[Array, "*examples"] | Float[Array, "*examples"]:
@@ -59,6 +63,8 @@ def is_correct(
     """
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return jnp.full(labels.shape[:-1], jnp.nan)
+    if labels.shape != logits.shape[:-1] or not logits.shape[-1]:
+        raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
     return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
 
 
@@ -145,6 +151,7 @@ def _got(outputs: Array, labels: Array) -> str:
 LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
+@checked()
 def get_loss(name: str):
     """Return the loss of that name.
 

@@ -5,12 +5,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Shaped
 
 from bnjax._host import digest as digests
+from bnjax._host.arguments import checked, whole
 from bnjax._host.programs import compiled_once
+from bnjax._host.trees import is_known
 from bnjax.types import Batch
 
 # Digests of data that are in memory still, by the identities of their arrays.
@@ -69,6 +72,7 @@ def digest(dataset: Dataset | Split) -> str:
     return _DIGESTS[key]
 
 
+@checked()
 def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> Split:
     """Make a split of arrays as they are: nothing is preprocessed.
 
@@ -96,6 +100,7 @@ def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = N
     return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]), counted)
 
 
+@checked()
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """Count the whole batches in an epoch; what remains is left out of it."""
     if not 1 <= batch_size <= num_examples:
@@ -103,6 +108,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
+@checked(num_steps=whole(0))
 @compiled_once("num_steps", "num_examples", "batch_size")
 def draw_indices(
     key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
@@ -138,8 +144,18 @@ def draw_indices(
     return jax.lax.dynamic_slice_in_dim(epochs, step - first * per_epoch, num_steps)
 
 
+@checked()
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
-    """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
+    """Gather examples and preprocess them: inputs are images * scale + offset, float32.
+
+    Raises:
+        ValueError: if an index is known and leads to no example; in compiled code it leads to the nearest one.
+    """
+    num = len(split.labels)
+    if is_known(indices) and getattr(indices, "is_fully_addressable", True):
+        wrong = [i for i in np.asarray(indices).tolist() if not -num <= i < num]
+        if wrong:
+            raise ValueError(f"indices must lie in [-{num}, {num}), the examples that there are, got {wrong[0]}.")
     per_channel = (1,) * (split.images.ndim - 1) + (-1,)
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     mask = None if split.mask is None else split.mask[indices]

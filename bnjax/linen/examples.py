@@ -9,6 +9,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import check_fields
 from bnjax.linen.shared import make_parameters, options_of, widened
 from bnjax.norms.features import find_features
 from bnjax.types import Number
@@ -27,6 +28,10 @@ class _ExampleNorm(nn.Module):
     scale_init: Callable[..., Array] = nn.initializers.ones
     axis_name: str | tuple[str, ...] | None = None
     axis_index_groups: Any = None
+
+    def __post_init__(self):
+        check_fields(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import check_fields
 from bnjax.types import Number
 
 
@@ -28,6 +29,10 @@ class Noise(nn.Module):
     strength: Number = 1.0
     relative: bool = False
     noise_in_evaluation: bool = False
+
+    def __post_init__(self):
+        check_fields(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None) -> Inexact[Array, "*shape"]:

@@ -9,6 +9,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import check_fields
 from bnjax.norms.features import as_floats, find_features
 from bnjax.types import BatchStats, Number
 
@@ -54,6 +55,10 @@ class RunningNorm(nn.Module):
 
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
+
+    def __post_init__(self):
+        check_fields(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(

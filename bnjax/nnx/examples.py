@@ -6,6 +6,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import checked
 from bnjax.nnx.shared import Norm
 
 
@@ -32,6 +33,7 @@ class LayerNorm(_ExampleNorm):
         reduction_axes: axes to average over; None is all but the first.
     """
 
+    @checked()
     def __init__(self, num_features: int, *, reduction_axes: tuple[int, ...] | None = None, **options: Any):
         super().__init__(num_features, **options)
         self.reduction_axes = reduction_axes
@@ -55,6 +57,7 @@ class GroupNorm(_ExampleNorm):
         num_groups: groups of neighbouring features; it divides their number.
     """
 
+    @checked()
     def __init__(self, num_features: int, *, num_groups: int = 32, **options: Any):
         super().__init__(num_features, **options)
         self.num_groups = num_groups

@@ -9,7 +9,8 @@ from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
 
 from bnjax import norms
-from bnjax.nnx.shared import NO_METADATA, RunningNorm
+from bnjax._host.arguments import checked
+from bnjax.nnx.shared import NO_METADATA, RNGS, RunningNorm
 
 
 class BatchNorm(RunningNorm):
@@ -44,6 +45,7 @@ class BatchNorm(RunningNorm):
         unbiased_running_var: record the variance with the estimator 1/(m-1), as PyTorch does.
     """
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -114,6 +116,7 @@ class LpNorm(RunningNorm):
 
     spread_name: ClassVar[str] = "norm_squared"
 
+    @checked()
     def __init__(self, num_features: int, *, p: Any = 2, center_first: bool = False, **options: Any):
         super().__init__(num_features, **options)
         self.p = p
@@ -132,6 +135,7 @@ class GhostBatchNorm(RunningNorm):
         running_var: "mean_of_ghosts" or "whole_batch".
     """
 
+    @checked()
     def __init__(self, num_features: int, *, ghost_size: int = 32, running_var: Any = "mean_of_ghosts", **options: Any):
         super().__init__(num_features, **options)
         self.ghost_size = ghost_size
@@ -153,6 +157,7 @@ class BatchRenorm(RunningNorm):
             does; `num_batches` counts.
     """
 
+    @checked()
     def __init__(
         self,
         num_features: int,
@@ -185,6 +190,7 @@ class NoisyBatchNorm(RunningNorm):
         rngs: with the streams "params" and "noise", or a default one.
     """
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,

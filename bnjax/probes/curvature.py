@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import dot, norm
 from bnjax.probes.hessian import block_operator, select_block
@@ -31,6 +32,7 @@ from bnjax.probes.spectra import Trace as Trace
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
+@checked()
 @with_precision
 def top_eigenpairs(
     loss_fn: LossFn,
@@ -80,8 +82,6 @@ def top_eigenpairs(
     dimension = _dimension(params, pattern)
     if which not in get_args(Which):
         raise ValueError(f"which must be one of {', '.join(get_args(Which))}, got {which!r}.")
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance must be >= 0, got {tolerance}.")
     _check_counts(num=num)
     if num > dimension:
         raise ValueError(f"num must be <= {dimension}, the number of selected entries, got {num}.")
@@ -94,6 +94,7 @@ def top_eigenpairs(
     return EigenPairs(values, vectors, residuals, converged, count, dimension, Word(which), *provenance)
 
 
+@checked()
 @with_precision
 def trace(
     loss_fn: LossFn,
@@ -132,6 +133,7 @@ def trace(
     return Trace(summary.mean, summary.standard_error, samples, dimension, *_provenance(loss_fn, params, pattern, key))
 
 
+@checked()
 @with_precision
 def spectral_density(
     loss_fn: LossFn,
@@ -282,8 +284,6 @@ def _check_counts(smallest: int = 1, **counts: int) -> None:
 
 def _check_smoothing(grid: ArrayLike | Sequence[float] | None, width: float | None) -> None:
     """Raise unless the grid is a list of finite numbers and the width positive; traced values are not looked at."""
-    if width is not None and not isinstance(width, Tracer) and not 0 < width < math.inf:
-        raise ValueError(f"width must be > 0 and finite, got {width}.")
     if grid is None:
         return
     is_finite = isinstance(grid, Tracer) or np.isfinite(np.asarray(grid)).all()

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+# What the types that they get hold: Python's own numbers have no end, or one at 1.8e308.
+_LARGEST = {int: (2**31 - 1, "at most 2147483647"), float: (3.4028234e38, "at most 3.4e38, float32's largest number")}
 DIFFERENT = "one or more different numbers"
 
 
@@ -18,6 +20,9 @@ def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
         values = getattr(config, name)
         items = values if isinstance(values, tuple) else (values,)
         check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
+        for item in items:
+            largest, bound = _LARGEST.get(type(item), (item, ""))
+            check(item <= largest, name, bound, values)
 
 
 def change(config: Any, **changes: Any) -> Any:
