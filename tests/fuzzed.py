@@ -31,7 +31,6 @@ ALSO = {
     ("data.load", "name"): "dataset",
     ("losses.get_loss", "name"): "loss",
     ("losses.squared_error", "targets"): "labels",
-    ("norms.layer_norm", "reduction_axes"): "x",
 }
 
 
@@ -88,5 +87,6 @@ def _names(error, name, argument, arguments):
         return True
     said = {argument, ALSO.get((name, argument), argument)}
     named = any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in said)
-    contradicted = re.match(rf"({'|'.join(arguments)})\b[^:]* must", text)
+    # A module's arguments can contradict its input, or the statistics that it made.
+    contradicted = re.match(rf"({'|'.join([*arguments, 'x', 'stats'])})\b[^:]* must", text)
     return isinstance(error, ValueError | TypeError) and bool(named or contradicted)

@@ -79,8 +79,7 @@ def check_number(name: str, value: float | int) -> None:
 @functools.cache
 def _fields_of(cls: type) -> dict[str, list[Rule]]:
     """List the rules of a linen module's fields, but for those of Flax's own."""
-    table = _table_of(inspect.signature(cls), {"parent": None, "name": None})
-    return {name: rules for name, rules in table.items() if rules}
+    return _table_of(inspect.signature(cls), {"parent": None, "name": None})
 
 
 def _table_of(signature: inspect.Signature, rules: dict[str, Rule | None]) -> dict[str, list[Rule]]:
@@ -105,8 +104,9 @@ def between(low: float | int, high: float | int = math.inf, *, above: bool = Fal
     def holds(value: Any) -> bool:
         if not _is_known(value):
             return True
-        is_in = low < value if above else low <= value
-        return bool(is_in and (value < high if below or high == math.inf else value <= high))
+        return bool(
+            (low < value if above else low <= value) and (value < high if below or high == math.inf else value <= high)
+        )
 
     return Rule(words, holds)
 
@@ -177,12 +177,9 @@ def _rules_of(parameter: inspect.Parameter, rules: dict[str, Rule | None]) -> It
     """List the rules of a parameter: of its type first, on which that of its name may rely; None is what it may be."""
     may_be_none = parameter.default is None or types.NoneType in get_args(parameter.annotation)
     for rule in _strict_rules_of(parameter, rules):
-        yield rule._replace(holds=_or_none(rule.holds)) if may_be_none else rule
-
-
-def _or_none(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Let a rule hold for None."""
-    return lambda value: value is None or holds(value)
+        yield (
+            rule._replace(holds=lambda value, holds=rule.holds: value is None or holds(value)) if may_be_none else rule
+        )
 
 
 def _strict_rules_of(parameter: inspect.Parameter, rules: dict[str, Rule | None]) -> Iterator[Rule]:
@@ -330,8 +327,7 @@ _TYPES = {
 
 
 _LARGEST = float(np.finfo(np.float32).max)
-# What arrays of these types can hold, whatever else an argument must be. JAX takes Python's whole numbers as int32, also where
-# floats are meant.
+# What arrays can hold. JAX takes Python's whole numbers as int32, also where floats are meant.
 _LIMITS = (
     (int, Rule("at most 2147483647", lambda value: not isinstance(value, int) or value < 2**31)),
     (float, Rule("a float where int32 cannot hold it", lambda value: not isinstance(value, int) or abs(value) < 2**31)),
