@@ -13,7 +13,7 @@ from bnjax._host.programs import Bound, remembered
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
 
-@checked()
+@checked("call", "frozen")
 @remembered
 def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
@@ -70,7 +70,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     return Model(init, apply)
 
 
-@checked()
+@checked("call", "frozen")
 def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a constructed nnx module that is called as `module(x)` or `module(x, train=...)`, or as `call` says.
 

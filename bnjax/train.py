@@ -283,8 +283,8 @@ def eval_step(
     Returns:
         Metrics that are sums, not means.
     """
-    if weights is not None and len(weights) != len(batch.labels):
-        raise ValueError(f"weights must have one entry per example, {len(batch.labels)}, got {len(weights)}.")
+    if weights is not None and jnp.size(weights) != len(batch.labels):
+        raise ValueError(f"weights must have one entry per example, {len(batch.labels)}, got {jnp.size(weights)}.")
     batch = spread(batch, trainer.mesh, trainer.axis)
     with trainer.products():
         outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
@@ -296,7 +296,7 @@ def eval_step(
     return Metrics(*(total(values, batch.mask)[0] for values in weighted))
 
 
-@checked()
+@checked(batch_size=whole(1))
 @compiled_once("trainer", "batch_size")
 def evaluate(
     trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000, rngs: Rngs | None = None

@@ -88,5 +88,5 @@ def _names(error, name, argument, arguments):
     said = {argument, ALSO.get((name, argument), argument)}
     named = any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in said)
     # A module's arguments can contradict its input, or the statistics that it made.
-    contradicted = re.match(rf"({'|'.join([*arguments, 'x', 'stats'])})\b[^:]* must", text)
+    contradicted = re.match(rf"({'|'.join([*arguments, 'x', 'axis', 'stats', 'scale', 'bias'])})\b[^:]* must", text)
     return isinstance(error, ValueError | TypeError) and bool(named or contradicted)

@@ -45,6 +45,7 @@ class Dataset(NamedTuple):
     test: Split
 
 
+@checked()
 def digest(dataset: Dataset | Split) -> str:
     """Compute the SHA-256 of a data set's arrays: it tells the data of a run from others, whatever they are called.
 

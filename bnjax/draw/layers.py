@@ -175,7 +175,7 @@ def draw_percentiles(
         >>> draw.draw_percentiles(Figure().subplots(), statistics, unit=1)
     """
     levels, num_units = _levels(statistics), statistics.mean.shape[-1]
-    if not 0 <= unit < num_units:
+    if not -num_units <= unit < num_units:
         raise ValueError(f"unit must be one of the {num_units} that were measured, counted from 0, got {unit}.")
     values = np.asarray(statistics.percentiles, float).reshape(-1, statistics.mean.shape[-1], len(levels))[:, unit]
     at = style.label_steps(ax, len(values), steps)

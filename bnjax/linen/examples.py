@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
-from bnjax._host.arguments import check_fields
+from bnjax._host.arguments import checked
 from bnjax.linen.shared import make_parameters, options_of, widened
 from bnjax.norms.features import find_features
 from bnjax.types import Number
@@ -29,10 +29,7 @@ class _ExampleNorm(nn.Module):
     axis_name: str | tuple[str, ...] | None = None
     axis_index_groups: Any = None
 
-    def __post_init__(self):
-        check_fields(self)
-        super().__post_init__()
-
+    @checked()
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None

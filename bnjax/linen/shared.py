@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
-from bnjax._host.arguments import check_fields
+from bnjax._host.arguments import checked
 from bnjax.norms.features import as_floats, find_features
 from bnjax.types import BatchStats, Number
 
@@ -56,10 +56,7 @@ class RunningNorm(nn.Module):
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
 
-    def __post_init__(self):
-        check_fields(self)
-        super().__post_init__()
-
+    @checked()
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None

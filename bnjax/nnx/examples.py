@@ -13,6 +13,7 @@ from bnjax.nnx.shared import Norm
 class _ExampleNorm(Norm):
     """What the normalisers without running statistics share."""
 
+    @checked()
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Inexact[Array, "*shape"]:
@@ -33,7 +34,6 @@ class LayerNorm(_ExampleNorm):
         reduction_axes: axes to average over; None is all but the first.
     """
 
-    @checked()
     def __init__(self, num_features: int, *, reduction_axes: tuple[int, ...] | None = None, **options: Any):
         super().__init__(num_features, **options)
         self.reduction_axes = reduction_axes
@@ -57,7 +57,6 @@ class GroupNorm(_ExampleNorm):
         num_groups: groups of neighbouring features; it divides their number.
     """
 
-    @checked()
     def __init__(self, num_features: int, *, num_groups: int = 32, **options: Any):
         super().__init__(num_features, **options)
         self.num_groups = num_groups

@@ -9,8 +9,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
 
 from bnjax import norms
-from bnjax._host.arguments import checked
-from bnjax.nnx.shared import NO_METADATA, RNGS, RunningNorm
+from bnjax.nnx.shared import NO_METADATA, RunningNorm
 
 
 class BatchNorm(RunningNorm):
@@ -45,7 +44,6 @@ class BatchNorm(RunningNorm):
         unbiased_running_var: record the variance with the estimator 1/(m-1), as PyTorch does.
     """
 
-    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -116,7 +114,6 @@ class LpNorm(RunningNorm):
 
     spread_name: ClassVar[str] = "norm_squared"
 
-    @checked()
     def __init__(self, num_features: int, *, p: Any = 2, center_first: bool = False, **options: Any):
         super().__init__(num_features, **options)
         self.p = p
@@ -135,7 +132,6 @@ class GhostBatchNorm(RunningNorm):
         running_var: "mean_of_ghosts" or "whole_batch".
     """
 
-    @checked()
     def __init__(self, num_features: int, *, ghost_size: int = 32, running_var: Any = "mean_of_ghosts", **options: Any):
         super().__init__(num_features, **options)
         self.ghost_size = ghost_size
@@ -157,7 +153,6 @@ class BatchRenorm(RunningNorm):
             does; `num_batches` counts.
     """
 
-    @checked()
     def __init__(
         self,
         num_features: int,
@@ -190,7 +185,6 @@ class NoisyBatchNorm(RunningNorm):
         rngs: with the streams "params" and "noise", or a default one.
     """
 
-    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,

@@ -80,7 +80,7 @@ class RunningNorm(Norm):
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
 
-    @checked()
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -88,19 +88,20 @@ class RunningNorm(Norm):
         use_running_average: bool | None = False,
         momentum: float | None = 0.99,
         counts_batches: bool = False,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
         **options: Any,
     ):
-        is_complex = any(jnp.issubdtype(kind or jnp.float32, jnp.complexfloating) for kind in (dtype, param_dtype))
+        is_complex = any(
+            jnp.issubdtype(options.get(name) or jnp.float32, jnp.complexfloating) for name in ("dtype", "param_dtype")
+        )
         self.mean = nnx.BatchStat(jnp.zeros((num_features,), jnp.complex64 if is_complex else jnp.float32))
         setattr(self, self.spread_name, nnx.BatchStat(jnp.ones((num_features,), jnp.float32)))
         if momentum is None or counts_batches:
             self.num_batches = nnx.BatchStat(jnp.zeros((), jnp.int32))
-        super().__init__(num_features, dtype=dtype, param_dtype=param_dtype, **options)
+        super().__init__(num_features, **options)
         self.use_running_average = use_running_average
         self.momentum = momentum
 
+    @checked()
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Inexact[Array, "*shape"]:

@@ -60,7 +60,7 @@ def layer_norm(
     """
     x = as_floats(x)
     features, mask = _check_examples(x, scale, bias, mask, axis)
-    axes = all_but(x.ndim, 0) if reduction_axes is None else find_features(x, reduction_axes).axes
+    axes = all_but(x.ndim, 0) if reduction_axes is None else find_features(x, reduction_axes, "reduction_axes").axes
     over = make_reduction(axes, axis_name, axis_index_groups)
     _check_sizes(x.shape, [x.shape[a] for a in axes], axis_name)
     y = _normalise_examples(x, mask, over, features.spread(scale), features.spread(bias), epsilon)

@@ -54,15 +54,15 @@ def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
     return tuple(a for a in range(ndim) if a not in kept)
 
 
-def find_features(x: Array, axis: Axes) -> Features:
-    """Find the feature axes, or raise where `axis` does not fit."""
+def find_features(x: Array, axis: Axes, name: str = "axis") -> Features:
+    """Find the feature axes, or raise where they do not fit, by the name of the argument."""
     try:
         axes = tuple(map(operator.index, axis)) if isinstance(axis, tuple | list) else (operator.index(axis),)
     except TypeError:
-        raise ValueError(f"axis must be a whole number or a tuple of them, got {axis!r}.") from None
+        raise ValueError(f"{name} must be a whole number or a tuple of them, got {axis!r}.") from None
     for a in axes:
         if not -x.ndim <= a < x.ndim:
-            raise ValueError(f"axis must lie in [-{x.ndim}, {x.ndim}) for an array of rank {x.ndim}, got {a}.")
+            raise ValueError(f"{name} must lie in [-{x.ndim}, {x.ndim}) for an array of rank {x.ndim}, got {a}.")
     return Features(tuple(sorted({a % x.ndim for a in axes})), x.shape)
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from bnjax._host.arguments import Rule, checked
+from bnjax._host.arguments import checked
+from bnjax._host.kinds import Rule
 from bnjax.ops.geometry import NHWC, Geometry
 from bnjax.ops.primitives import bind, conv_p
 
@@ -20,7 +21,7 @@ def _is_padding(value: Any) -> bool:
     return isinstance(value, Sequence) and all(np.shape(pair) == (2,) for pair in value)
 
 
-@checked(padding=Rule("SAME, VALID, SAME_LOWER or a list of pairs (low, high)", _is_padding, alone=True))
+@checked("padding", padding=Rule("SAME, VALID, SAME_LOWER or a list of pairs (low, high)", _is_padding))
 def conv_general_dilated(
     lhs: Array,
     rhs: Array,

@@ -280,7 +280,7 @@ def _histogram(ordered: Float[Array, "values units"], edges: Float[Array, " edge
 
 def _check_options(activations: Array, units: Any, percentiles: Sequence[float], limits: Sequence[float]) -> None:
     """Raise if an option of `activation_statistics` is out of its range; traced units are not looked at."""
-    if not activations.size:
+    if activations.ndim < 2 or not activations.size:
         raise ValueError(f"activations must have shape (examples, ..., features), none 0, got {activations.shape}.")
     num_features = activations.shape[-1]
     known = None if units is None or isinstance(units, Tracer) else np.asarray(units)

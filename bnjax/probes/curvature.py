@@ -82,6 +82,8 @@ def top_eigenpairs(
     dimension = _dimension(params, pattern)
     if which not in get_args(Which):
         raise ValueError(f"which must be one of {', '.join(get_args(Which))}, got {which!r}.")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be >= 0, got {tolerance}.")
     _check_counts(num=num)
     if num > dimension:
         raise ValueError(f"num must be <= {dimension}, the number of selected entries, got {num}.")
@@ -284,6 +286,8 @@ def _check_counts(smallest: int = 1, **counts: int) -> None:
 
 def _check_smoothing(grid: ArrayLike | Sequence[float] | None, width: float | None) -> None:
     """Raise unless the grid is a list of finite numbers and the width positive; traced values are not looked at."""
+    if width is not None and not isinstance(width, Tracer) and not 0 < width < math.inf:
+        raise ValueError(f"width must be > 0 and finite, got {width}.")
     if grid is None:
         return
     is_finite = isinstance(grid, Tracer) or np.isfinite(np.asarray(grid)).all()

@@ -149,4 +149,4 @@ def _unlike_containers(tree: Any, like: Any) -> tuple[str, str] | None:
 def _matches(params: Params, paths: list[str], pattern: str) -> tuple[int, ...]:
     """Find the paths that a layer's path, or else its regular expression, matches."""
     below = tuple(i for i, path in enumerate(paths) if f"{path}/".startswith(f"{pattern.rstrip('/')}/"))
-    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern))) if found)
+    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern, "layers"))) if found)

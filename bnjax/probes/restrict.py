@@ -33,7 +33,7 @@ class RestrictedLoss:
         return objective_info(self.loss_fn)
 
 
-@checked()
+@checked("loss_fn")
 def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dict[str, Array]]:
     """Make a loss of only those parameters whose path a regular expression matches, for any probe.
 

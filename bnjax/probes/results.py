@@ -18,7 +18,7 @@ from jax import Array
 
 from bnjax._host.archives import ArchiveError, read_arrays
 from bnjax._host.arguments import checked
-from bnjax._host.files import write_whole
+from bnjax._host.files import is_passing, write_whole
 from bnjax._host.output import printable
 from bnjax.types import ObjectiveInfo
 
@@ -123,7 +123,7 @@ def load_result(cls: type[Result], path: str | os.PathLike) -> Result:
     return _make(cls, fields, path)
 
 
-@checked()
+@checked("path")
 def load(path: str | os.PathLike) -> Any:
     """Read the result of any probe, whichever the file holds.
 
@@ -210,7 +210,7 @@ def _read(path: str | os.PathLike) -> tuple[str | None, dict[str, Any]]:
     except _MisfitError as error:  # in a result within this one
         raise ValueError(f"{path} must hold {error}") from None
     except Exception as error:  # NOTE: of half a dozen types, and np.load calls a text file a pickle.
-        if isinstance(error, OSError) and error.filename is not None:  # that cannot be opened
+        if is_passing(error) or (isinstance(error, OSError) and error.filename is not None):  # that cannot be opened
             raise
         raise ValueError(f"{path} must be the whole file of a result, got another one or a part of one.") from None
 

@@ -25,6 +25,19 @@ def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
             check(item <= largest, name, bound, values)
 
 
+def check_arms(config: Any, *names: str) -> None:
+    """Raise a ValueError where two numbers of a field, each of which names arms by six digits, name the same ones."""
+    for name in names:
+        values = getattr(config, name)
+        rule = "numbers that differ in six digits, by which arms are named"
+        check(len({*map(_written, values)}) == len(values), name, rule, values)
+
+
+def _written(value: Any) -> str:
+    """Write a number as the name of an arm has it, or an optimiser and its learning rate."""
+    return f"{value[0]}_{value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
+
+
 def change(config: Any, **changes: Any) -> Any:
     """Return a configuration with some fields changed; a dictionary changes some fields of a field.
 

@@ -103,7 +103,7 @@ def test_misfits_are_named(probe, loss_fn, params, pattern, message, as_a_user):
         ("top_eigenpairs", {"num": 0}, "num must be a whole number >= 1, got 0"),
         ("top_eigenpairs", {"num": 3}, "num must be <= 2, the number of selected entries, got 3"),
         ("top_eigenpairs", {"which": "largest"}, "which must be one of top, bottom, magnitude, got 'largest'"),
-        ("top_eigenpairs", {"tolerance": float("nan")}, "tolerance must be >= 0 and finite, got nan"),
+        ("top_eigenpairs", {"tolerance": float("nan")}, "tolerance must be >= 0, got nan"),
         ("top_eigenpairs", {"basis_size": 1}, "basis_size must be a whole number >= 2, got 1"),
         ("top_eigenpairs", {"max_matvecs": 1}, "max_matvecs must be a whole number >= 2, got 1"),
         ("trace", {"num_probes": 0}, "num_probes must be a whole number >= 1, got 0"),
