@@ -13,7 +13,7 @@ from bnjax._host.programs import Bound, remembered
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
 
-@checked("call", "frozen")
+@checked("call")
 @remembered
 def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
@@ -51,6 +51,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     """
     if call is None:
         check_flag(module)
+    frozen = bool(frozen)
 
     def init(key: Array, x: Array) -> Variables:
         args, options = linen_arguments(module, call, x, False)
@@ -70,7 +71,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     return Model(init, apply)
 
 
-@checked("call", "frozen")
+@checked("call")
 def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a constructed nnx module that is called as `module(x)` or `module(x, train=...)`, or as `call` says.
 
@@ -97,6 +98,7 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     """
     if call is None:
         check_flag(module)
+    frozen = bool(frozen)
     graphs, states = {}, {}
     for train in (True, False):
         copy = nnx.clone(module)

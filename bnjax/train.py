@@ -87,7 +87,7 @@ class Trainer(NamedTuple):
         return nullcontext() if self.precision is None else products_in(self.precision)
 
 
-@checked(momentum=between(0, 1, below=True))
+@checked("learning_rate", "momentum", "weight_decay", momentum=between(0, 1, below=True))
 def make_optimizer(
     name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0
 ) -> optax.GradientTransformation:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, get_args
 
 import numpy as np
+from jax import Array
 
 from bnjax._host.kinds import TYPES, Rule, alternatives, any_of, described, is_dtype, is_key
 
@@ -89,7 +90,12 @@ def whole(low: int) -> Rule:
     return Rule(f"a whole number >= {low}", lambda value: TYPES[int].holds(value) and bool(value >= low), is_range=True)
 
 
-NOT_EMPTY = Rule("an array with at least one entry", lambda value: 0 not in np.shape(value))
+def is_filled(value: Any) -> bool:
+    """Return whether a value is an array with entries along axis 0."""
+    return TYPES[Array].holds(value) and 0 not in (value.shape or (0,))
+
+
+NOT_EMPTY = Rule("an array with at least one entry", is_filled)
 
 
 def having(words: str, *names: str) -> Rule:
@@ -142,9 +148,11 @@ class _Table:
     def check_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise at the first known number out of its range, or at the first kept argument that is not of its type."""
         for name, value in itertools.chain(zip(self._positional, args, strict=False), kwargs.items()):
-            rules = self._ranges.get(name, ()) if _is_known(value) else ()
-            types = _types_of(self._parameters[name], name, self._rules) if name in self._kept else ()
-            for rule in (*types, *rules):
+            if name in self._kept:
+                rules = self._rules_of(name, self._parameters)
+            else:
+                rules = self._ranges.get(name, ()) if _is_known(value) else ()
+            for rule in rules:
                 if not rule.holds(value):
                     raise ValueError(_problem(name, rule, value))
 
@@ -159,7 +167,7 @@ class _Table:
             arguments += [(name, getattr(args[0], name)) for name in names]
             parameters = {**made_of, **parameters}
         for name, value in arguments:
-            for rule in _types_of(parameters.get(name), name, self._rules):
+            for rule in self._rules_of(name, parameters):
                 if not rule.holds(value):
                     return _problem(name, rule, value)
         return None
@@ -178,8 +186,30 @@ class _Table:
     @functools.cached_property
     def _ranges(self) -> dict[str, tuple[Rule, ...]]:
         """The ranges by the names of the arguments, or of any that are handed on."""
-        rules = {name: rule for name, rule in (_RANGES | self._rules).items() if rule and rule.is_range}
+        own = {name: rule for name, rule in self._rules.items() if rule is None or rule.is_range}
+        rules = {name: rule for name, rule in (_RANGES | own).items() if rule is not None}
         return {name: (rule, *(_LIMITS if name in _GRIDS else (_INT32,))) for name, rule in rules.items()}
+
+    def _rules_of(self, name: str, parameters: dict[str, inspect.Parameter]) -> Iterator[Rule]:
+        """List the rules of an argument, of its range first; one without a parameter is handed on by its name."""
+        if name in self._rules and self._rules[name] is None:
+            return
+        parameter, ranges, own = parameters.get(name), self._ranges.get(name, ()), (_TYPES | self._rules).get(name)
+        yield from (
+            Rule(rule.words, lambda value, rule=rule: not _is_known(value) or rule.holds(value)) for rule in ranges
+        )
+        annotation = inspect.Parameter.empty if parameter is None else parameter.annotation
+        kinds = [*alternatives(annotation)]
+        rules = [*([_INT32] if TYPES[int] in kinds else []), *(_LIMITS if TYPES[float] in kinds else ())]
+        if own is not None and not own.is_range:
+            rules.insert(0, own)
+        elif None not in kinds:
+            kind = any_of([kind for kind in kinds if kind is not None])
+            rules.insert(0, kind._replace(words=_full_words(kind.words, ranges)))
+        may_be_none = parameter is None or parameter.default is None or types.NoneType in get_args(annotation)
+        for rule in rules:
+            holds = rule.holds
+            yield Rule(rule.words, lambda value, holds=holds: (may_be_none and value is None) or holds(value))
 
 
 @functools.cache
@@ -192,24 +222,12 @@ def _made_of(cls: type) -> dict[str, inspect.Parameter]:
     return made_of
 
 
-def _types_of(parameter: inspect.Parameter | None, name: str, rules: dict[str, Any]) -> Iterator[Rule]:
-    """List the rules of an argument's type; one without a parameter is handed on by its name."""
-    own = rules.get(name, _TYPES.get(name))
-    if name in rules and own is None:
-        return
-    annotation = inspect.Parameter.empty if parameter is None else parameter.annotation
-    may_be_none = parameter is None or parameter.default is None or types.NoneType in get_args(annotation)
-    kinds = [*alternatives(annotation)]
-    listed: list[Rule] = []
-    if own is not None and not own.is_range:
-        listed = [own]
-    elif None not in kinds:
-        listed = [any_of([kind for kind in kinds if kind is not None])]
-    limits = [*([_INT32] if TYPES[int] in kinds else []), *(_LIMITS if TYPES[float] in kinds else ())]
-    for rule in [*listed, *limits]:
-        yield (
-            rule._replace(holds=lambda value, holds=rule.holds: value is None or holds(value)) if may_be_none else rule
-        )
+def _full_words(kind: str, ranges: tuple[Rule, ...]) -> str:
+    """Say what a type is, and in which range."""
+    for plain in ("a whole number", "a number"):
+        if ranges and kind.startswith(plain):
+            return f"{plain} {ranges[0].words.removeprefix(plain).lstrip()}{kind.removeprefix(plain)}"
+    return kind
 
 
 def _problem(name: str, rule: Rule, value: Any) -> str:

@@ -38,7 +38,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
         return figure
 
 
-@checked()
+@checked(color=None)  # Matplotlib lists what it may be
 def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color: str = CYCLE[0]) -> None:
     """Draw one quantity over the step size.
 
