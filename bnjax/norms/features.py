@@ -86,9 +86,9 @@ def check_arguments(
 def check_features(features: Features, **values: Array | None) -> None:
     """Raise where an array does not hold one value per feature."""
     for name, value in values.items():
-        if value is not None and jnp.shape(value) != features.sizes:
+        if value is not None and np.shape(value) != features.sizes:
             rule = f"{name} must have one entry per feature, shape {features.sizes}"
-            raise ValueError(f"{rule}, got shape {jnp.shape(value)}.")
+            raise ValueError(f"{rule}, got shape {np.shape(value)}.")
 
 
 def fit_mask(x: Array, mask: Any) -> Array | None:
