@@ -64,8 +64,9 @@ def conv_general_dilated(
         "rhs_dilation": rhs_dilation,
     }
     for name, values in spatial.items():
-        is_listed = values is not None and not isinstance(values, str)
-        if is_listed and num == jnp.ndim(rhs) - 2 and len(values) != num:
+        if values is None or isinstance(values, str) or num != jnp.ndim(rhs) - 2:
+            continue
+        if len(values) != num:
             raise ValueError(f"{name} must have an entry per spatial axis of lhs, {num}, got {len(values)}.")
     geometry = None
     if _is_simple(
