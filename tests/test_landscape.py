@@ -161,7 +161,7 @@ def test_numbers_that_would_name_the_same_arm_are_refused(experiment, name, valu
 
 def test_the_usual_strength_is_not_named_twice():
     """Nor is a strength that is written like the noise's own one of the further ones."""
-    with pytest.raises(ValueError, match="noise_strengths must be .*, none of them 1, got"):
+    with pytest.raises(ValueError, match=r"noise_strengths must be .*, none of them 1, got"):
         replace(noisy_batchnorm.PRESETS["smoke"], noise_strengths=(1.0000001,))
 
 
