@@ -136,7 +136,7 @@ def test_all_bad_arguments_are_named(name):
             "factor must be at most 3.4e38, float32's largest number, got 1e+300.",
         ),
         (
-            lambda: data.take_batch(SPLIT, jnp.array([0, 8])),
+            lambda: data.take_batch(SPLIT, _any(np.array([0, 8]))),
             "indices must lie in [-8, 8), the examples that there are, got 8.",
         ),
         (

@@ -132,7 +132,7 @@ def test_composes_with_vmap():
         ({"params": {"v": jnp.ones(2)}}, r"params must be like gradient, but at w .* and params nothing"),
         ({"update": {"w": jnp.ones(3)}}, r"update must be like gradient, but at w"),
         ({"layers": ["v"]}, r"layers must match a path of the parameters, w; got 'v'"),
-        ({"layers": ["("]}, r"pattern must be a regular expression, got '\('"),
+        ({"layers": ["("]}, r"layers must be a regular expression, got '\('"),
         ({"layers": ["w", "w"]}, "layers must differ, got w, w"),
         ({"layers": []}, "layers must name at least one layer"),
     ],

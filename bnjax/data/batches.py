@@ -150,10 +150,11 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32.
 
     Raises:
-        ValueError: if an index is known and leads to no example; in compiled code it leads to the nearest one.
+        ValueError: if an index leads to no example and is known without waiting for it; else it leads to the nearest one.
     """
     num = len(split.labels)
-    if is_known(indices) and getattr(indices, "is_fully_addressable", True):
+    is_at_hand = is_known(indices) and getattr(indices, "is_fully_addressable", True)
+    if is_at_hand and getattr(indices, "is_ready", lambda: True)():
         wrong = [i for i in np.asarray(indices).tolist() if not -num <= i < num]
         if wrong:
             raise ValueError(f"indices must lie in [-{num}, {num}), the examples that there are, got {wrong[0]}.")
