@@ -8,10 +8,12 @@ from flax import nnx
 from jax import Array
 from jaxtyping import PyTree
 
+from bnjax._host.arguments import checked
 from bnjax._host.programs import Bound, remembered
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
 
+@checked("call")
 @remembered
 def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
@@ -49,6 +51,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     """
     if call is None:
         check_flag(module)
+    frozen = bool(frozen)
 
     def init(key: Array, x: Array) -> Variables:
         args, options = linen_arguments(module, call, x, False)
@@ -68,6 +71,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     return Model(init, apply)
 
 
+@checked("call")
 def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a constructed nnx module that is called as `module(x)` or `module(x, train=...)`, or as `call` says.
 
@@ -94,6 +98,7 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     """
     if call is None:
         check_flag(module)
+    frozen = bool(frozen)
     graphs, states = {}, {}
     for train in (True, False):
         copy = nnx.clone(module)

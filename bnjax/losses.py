@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax._host.trees import is_known
 
 
+@checked()
 def cross_entropy(
     logits: Float[Array, "*examples classes"], labels: Int[Array, "*examples"]
 ) -> Float[Array, "*examples"]:
@@ -41,6 +44,7 @@ def cross_entropy(
     return losses * jnp.where(is_class, 1, jnp.nan).astype(losses.dtype)
 
 
+@checked()
 def squared_error(
     outputs: Float[Array, "*examples outputs"], targets: Float[Array, "*examples outputs"]
 ) -> Float[Array, "*examples"]:
@@ -50,6 +54,7 @@ def squared_error(
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
 
 
+@checked()
 def is_correct(
     logits: Float[Array, "*examples classes"], labels: Shaped[Array, "*labels"]
 ) -> Bool[Array, "*examples"] | Float[Array, "*examples"]:
@@ -59,9 +64,12 @@ def is_correct(
     """
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return jnp.full(labels.shape[:-1], jnp.nan)
+    if labels.shape != logits.shape[:-1] or not logits.shape[-1]:
+        raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
     return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
 
 
+@checked()
 def count_only(
     outputs: Num[Array, "*examples outputs"], labels: Num[Array, "*labels"], mask: Bool[Array, "*counted"] | None
 ) -> tuple[Num[Array, "*examples outputs"], Num[Array, "*labels"]]:
@@ -81,11 +89,13 @@ def count_only(
     if mask is None:
         return outputs, labels
     if mask.ndim >= outputs.ndim or mask.shape != outputs.shape[: mask.ndim]:
-        rule = "mask must have an entry per example, or per token of each"
-        raise ValueError(f"{rule}, got shape {mask.shape} for outputs of shape {outputs.shape}.")
-    return jnp.where(_spread(mask, outputs), outputs, 0), jnp.where(_spread(mask, labels), labels, 0)
+        raise _misfit(mask, "outputs", outputs)
+    return jnp.where(_spread(mask, "outputs", outputs), outputs, 0), jnp.where(
+        _spread(mask, "labels", labels), labels, 0
+    )
 
 
+@checked()
 def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | None) -> tuple[Array, Array]:
     """Sum over what counts, and count it.
 
@@ -99,10 +109,11 @@ def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | No
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if mask is None:
         return jnp.sum(values), jnp.asarray(values.size, values.dtype)
-    counts = jnp.broadcast_to(_spread(mask, values), values.shape)
+    counts = jnp.broadcast_to(_spread(mask, "values", values), values.shape)
     return jnp.sum(jnp.where(counts, values, 0)), jnp.sum(counts, dtype=values.dtype)
 
 
+@checked()
 def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | None = None) -> Float[Array, ""]:
     """Average over the examples or tokens that count, each alike; NaN where none does.
 
@@ -119,12 +130,15 @@ def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | 
     return value / count
 
 
-def check_classes(labels: Any, num_classes: int | None, mask: Any = None) -> None:
+@checked()
+def check_classes(labels: ArrayLike, num_classes: int | None, mask: ArrayLike | None = None) -> None:
     """Raise where a label that counts, and whose value is known, is no class from 0 to num_classes - 1."""
     if not all(is_known(value) and getattr(value, "is_fully_addressable", True) for value in (labels, mask)):
         return
     labels = np.asarray(labels)
-    counts = True if mask is None else _spread(np.asarray(mask), labels)
+    if mask is not None and np.asarray(mask).dtype != bool:
+        raise ValueError(f"mask must hold booleans, True where a label counts, got {np.asarray(mask).dtype}.")
+    counts = True if mask is None else _spread(np.asarray(mask), "labels", labels)
     wrong = labels[((labels < 0) | (labels >= (np.inf if num_classes is None else num_classes))) & counts]
     if wrong.size:
         last = "the number of classes - 1" if num_classes is None else num_classes - 1
@@ -132,9 +146,17 @@ def check_classes(labels: Any, num_classes: int | None, mask: Any = None) -> Non
         raise ValueError(f"labels must be classes from 0 to {last}, got {wrong[0]}; {way_out}.")
 
 
-def _spread(mask: Any, like: Any) -> Any:
-    """Give a mask the rank of an array, counted from the front."""
+def _spread(mask: Any, name: str, like: Any) -> Any:
+    """Give a mask the rank of an array, counted from the front, or raise where it does not fit."""
+    if mask.ndim > like.ndim or any(m not in (1, n) for m, n in zip(mask.shape, like.shape, strict=False)):
+        raise _misfit(mask, name, like)
     return mask.reshape(*mask.shape, *(1,) * (like.ndim - mask.ndim))
+
+
+def _misfit(mask: Any, name: str, like: Any) -> ValueError:
+    """Explain that a mask does not fit an array."""
+    rule = "mask must have an entry per example, or per token of each"
+    return ValueError(f"{rule}, got shape {mask.shape} for {name} of shape {like.shape}.")
 
 
 def _got(outputs: Array, labels: Array) -> str:
@@ -145,6 +167,7 @@ def _got(outputs: Array, labels: Array) -> str:
 LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
+@checked()
 def get_loss(name: str):
     """Return the loss of that name.
 

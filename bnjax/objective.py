@@ -12,6 +12,8 @@ from flax import nnx, struct
 from jax import Array
 from jaxtyping import Float, PyTree
 
+from bnjax._host.arguments import checked
+from bnjax._host.kinds import Rule, holds_arrays
 from bnjax._host.programs import bound, run
 from bnjax._host.trees import dot, is_known
 from bnjax.losses import check_classes, count_only, get_loss, total
@@ -101,6 +103,7 @@ def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
     )
 
 
+@checked("batch_stats", "rngs", "l2", model=None, batch=None, rngs=Rule("keys in a dictionary", holds_arrays))
 def make_loss_fn(
     model: Model | tuple[Callable[..., Any], Callable[..., Any]],
     batch_stats: PyTree[Array],

@@ -12,6 +12,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
+from bnjax._host.arguments import NOT_EMPTY, between, checked, whole
 from bnjax._host.precision import products_in
 from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import count_shares, everywhere, spread
@@ -86,6 +87,7 @@ class Trainer(NamedTuple):
         return nullcontext() if self.precision is None else products_in(self.precision)
 
 
+@checked("learning_rate", "momentum", "weight_decay", momentum=between(0, 1, below=True))
 def make_optimizer(
     name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0
 ) -> optax.GradientTransformation:
@@ -107,16 +109,10 @@ def make_optimizer(
         ValueError: if an argument is out of its range.
     """
     if name not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
-    if is_known(learning_rate) and not learning_rate > 0:
-        raise ValueError(f"learning_rate must be > 0, got {learning_rate}.")
-    if is_known(momentum) and not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}.")
+        raise ValueError(f"name must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
     has_momentum = not is_known(momentum) or momentum > 0
     if name == "adam" and has_momentum:
         raise ValueError(f"momentum must be 0 for adam, which has its own, got {momentum}.")
-    if is_known(weight_decay) and not weight_decay >= 0:
-        raise ValueError(f"weight_decay must be >= 0, got {weight_decay}.")
 
     @optax.inject_hyperparams
     def make(learning_rate: Array) -> optax.GradientTransformation:
@@ -129,6 +125,7 @@ def make_optimizer(
     return make(learning_rate=learning_rate)
 
 
+@checked(x=NOT_EMPTY)
 @compiled_once("trainer")
 def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`.
@@ -159,12 +156,14 @@ def _draw_steps(
     )
 
 
+@checked()
 def step_rngs(state: TrainState) -> Rngs:
     """Derive the keys of the random layers at the state's step."""
     streams = {"dropout": 2, "noise": 3}
     return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in streams.items()}
 
 
+@checked()
 @compiled_once("trainer")
 def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """Draw the batch that the state's next step trains on.
@@ -181,6 +180,7 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     return spread(batch, trainer.mesh, trainer.axis)
 
 
+@checked()
 def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Number = 0.0) -> LossFn:
     """Make the loss that the state's next step descends, as a function of the parameters: what a probe scans on the way.
 
@@ -199,6 +199,7 @@ def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Nu
     return make_loss_fn(trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=step_rngs(state), l2=l2)
 
 
+@checked()
 def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """Take one optimiser step.
 
@@ -232,6 +233,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
     return new_state, Metrics(loss, accuracy)
 
 
+@checked(num_steps=whole(0))
 @compiled_once("trainer", "num_steps", donated="state")
 def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps as one compiled program, drawing batches on the device.
@@ -260,6 +262,7 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
     return state, jax.tree.map(lambda leaf: leaf[None], metrics)
 
 
+@checked()
 def eval_step(
     trainer: Trainer,
     variables: Variables,
@@ -280,6 +283,8 @@ def eval_step(
     Returns:
         Metrics that are sums, not means.
     """
+    if weights is not None and jnp.size(weights) != len(batch.labels):
+        raise ValueError(f"weights must have one entry per example, {len(batch.labels)}, got {jnp.size(weights)}.")
     batch = spread(batch, trainer.mesh, trainer.axis)
     with trainer.products():
         outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
@@ -291,6 +296,7 @@ def eval_step(
     return Metrics(*(total(values, batch.mask)[0] for values in weighted))
 
 
+@checked(batch_size=whole(1))
 @compiled_once("trainer", "batch_size")
 def evaluate(
     trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000, rngs: Rngs | None = None

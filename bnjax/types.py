@@ -106,6 +106,8 @@ def objective_info(loss_fn: Any) -> ObjectiveInfo:
 
 def training_flag(module: Any, train: bool) -> dict[str, Any]:
     """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides."""
+    if not callable(module):
+        raise ValueError(f"module must be a Flax module, got {type(module).__name__}.")
     parameters = inspect.signature(module).parameters
     if "train" in parameters:
         return {"train": train}

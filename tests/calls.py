@@ -38,10 +38,6 @@ KEY = jax.random.key(0)
 X, FEATURES, LABELS = jax.random.normal(KEY, (8, 6)), jnp.ones(6), jnp.arange(8) % 3
 ROWS = X.reshape(2, 4, 6)
 STATS, IMAGES, KERNEL = norms.init_batch_stats(6), jnp.ones((2, 6, 6, 3)), jnp.ones((3, 3, 3, 4))
-# Like XLA's SAME convolution of images, with features last.
-CONV = partial(
-    ops.conv_general_dilated, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-)
 BATCH_NORMS = {
     "batch_norm": {},
     "lp_norm": {"p": 1},
@@ -175,11 +171,11 @@ def in_plain_steps(i):
 
 CALLS = {
     **{
-        f"norms.{name}": partial(lambda f, o, i: f(X * i, STATS, train=True, **o), getattr(norms, name), options)
+        f"norms.{name}": partial(lambda f, o, i: getattr(norms, f)(X * i, STATS, train=True, **o), name, options)
         for name, options in BATCH_NORMS.items()
     },
     **{
-        f"norms.{name}": partial(lambda f, o, i: f(ROWS * i, FEATURES, **o), getattr(norms, name), options)
+        f"norms.{name}": partial(lambda f, o, i: getattr(norms, f)(ROWS * i, FEATURES, **o), name, options)
         for name, options in EXAMPLE_NORMS.items()
     },
     "norms.moments": lambda i: norms.moments(X * i, (0,)),
@@ -197,7 +193,9 @@ CALLS = {
     "losses.average": lambda i: losses.average(X[:, 0] * i, LABELS > 0),
     "losses.check_classes": lambda i: losses.check_classes(LABELS, 3),
     "losses.get_loss": lambda i: losses.get_loss("squared_error")(X * i, X),
-    "ops.conv_general_dilated": lambda i: CONV(IMAGES * i, KERNEL),
+    "ops.conv_general_dilated": lambda i: ops.conv_general_dilated(
+        IMAGES * i, KERNEL, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    ),
     "ops.max_pool_2x2": lambda i: ops.max_pool_2x2(IMAGES * i),
     "convert.from_torch": lambda i: convert.from_torch(TORCH),
     "convert.to_torch": lambda i: convert.to_torch(convert.from_torch(TORCH)),
@@ -215,7 +213,7 @@ CALLS = {
     "objective.make_loss_fn": lambda i: loss(i, batches=2)(params()),
     "data.draw_indices": lambda i: data.draw_indices(KEY, i, num_steps=1, num_examples=8, batch_size=4),
     "data.digest": lambda i: data.digest(SPLIT),
-    "data.take_batch": lambda i: data.take_batch(SPLIT, jnp.arange(4) + i),
+    "data.take_batch": lambda i: data.take_batch(SPLIT, (jnp.arange(4) + i) % 8),
     "data.from_arrays": lambda i: data.from_arrays(X * i, LABELS),
     "data.steps_per_epoch": lambda i: data.steps_per_epoch(8, 4),
     "data.load": lambda i: data.load("synthetic"),
@@ -267,20 +265,20 @@ CALLS = {
     ),
     "theory.preserving_scale_and_bias": lambda i: theory.preserving_scale_and_bias(X[:, 0] * i),
     **{
-        f"theory.{name}": partial(lambda f, i: f(unit()), getattr(theory, name))
+        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(unit()), name)
         for name in ("normalisation_jacobian", "pre_activation_gradient", "gradient_bound", "is_smoothed")
     },
     **{
-        f"theory.{name}": partial(lambda f, i: f(unit(), jnp.sin), getattr(theory, name))
+        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(unit(), jnp.sin), name)
         for name in ("curvature_bound", "relaxed_curvature_bound")
     },
     **{
-        f"theory.{name}": partial(lambda f, i: f(unit(), 2.0 + i), getattr(theory, name))
+        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(unit(), 2.0 + i), name)
         for name in ("weight_gradient_bound", "plain_weight_gradient_bound")
     },
     "theory.weight_curvature_bound": lambda i: theory.weight_curvature_bound(unit(), jnp.sin, 2.0 + i),
     **{
-        f"theory.{name}": partial(lambda f, i: f(X * i, X), getattr(theory, name))
+        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(X * i, X), name)
         for name in ("nearest_scaled_optimum", "optimum_distance_bound")
     },
     "theory.rescaled_gradient": lambda i: theory.rescaled_gradient(X, 2.0 + i),

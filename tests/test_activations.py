@@ -179,7 +179,7 @@ def test_statistics_survive_their_file(tmp_path):
         ({"units": [0, 4]}, r"units must be a list of numbers from 0 to 3, got \[0, 4\]"),
         ({"units": 2}, "units must be a list of numbers from 0 to 3, got 2"),
         ({"percentiles": (50, 101)}, r"percentiles must lie in \[0, 100\], got \(50, 101\)"),
-        ({"bins": 0}, "num_quantiles and bins must be >= 1, got 100 and 0"),
+        ({"bins": 0}, "bins must be a whole number >= 1, got 0"),
         ({"limits": (1.0, 1.0)}, r"limits must be \(low, high\) with low < high"),
     ],
 )

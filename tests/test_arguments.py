@@ -55,6 +55,25 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (["--norm", "none"], "norm must be a normaliser, with which a net is compared that has none, got none."),
         (["--model.width", "inf"], f"{WIDTH}, got inf."),
         (["--model.width", "0.001"], f"{WIDTH}, got 0.001."),
+        (["--model.width", "1e20"], "model.width must lead to at most 2147483647 weights in an array, got 1e+20."),
+        (
+            ["--optimizer.learning-rate", "1e300"],
+            "optimizer.learning_rate must be at most 3.4e38, float32's largest number, got 1e+300.",
+        ),
+        (
+            ["--optimizer.weight-decay", "1e39"],
+            "optimizer.weight_decay must be at most 3.4e38, float32's largest number, got 1e+39.",
+        ),
+        (["--norm.epsilon", "1e300"], "norm.epsilon must be at most 3.4e38, float32's largest number, got 1e+300."),
+        (
+            ["--probes.landscape.step-multiples", "1", "1e40"],
+            "probes.landscape.step_multiples must be at most 3.4e38, float32's largest number, got (1.0, 1e+40).",
+        ),
+        (
+            ["--schedule.num-steps", "100000000000000000000"],
+            "schedule.num_steps must be at most 2147483647, got 100000000000000000000.",
+        ),
+        (["--parallel", "100000000000000000000"], "parallel must be at most 2147483647, got 100000000000000000000."),
         (["--checkpoint-seconds", "nan"], "checkpoint_seconds must be >= 0 and finite, got nan."),
         (
             ["--probes.landscape.step-multiples", "0"],

@@ -274,7 +274,7 @@ def test_composes_with_jit_and_vmap():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layers": ("dense_0", "conv")}, r"pattern must match a path of the parameters, .*dense_0/bias.*; got 'conv'"),
+        ({"layers": ("dense_0", "conv")}, r"layers must match a path of the parameters, .*dense_0/bias.*; got 'conv'"),
         ({"layers": ("dense_0", "bias")}, "layers must not overlap, but dense_0/bias is in both 'dense_0' and 'bias'"),
         ({"layers": ("dense_0", "dense_0")}, "layers must differ, got dense_0, dense_0"),
         ({"layers": ()}, "layers must name at least one layer"),
@@ -284,7 +284,7 @@ def test_composes_with_jit_and_vmap():
         ),
         ({"of": ("dense_1", "dense_7")}, "of must hold names of layers, dense_0, dense_1, dense_2; got 'dense_7'"),
         ({"of": ()}, "of must hold at least one of the layers, dense_0, dense_1, dense_2; got none"),
-        ({"moved": "weight"}, "pattern must match a path of the parameters, .*; got 'weight'"),
+        ({"moved": "weight"}, "moved must match a path of the parameters, .*; got 'weight'"),
         ({"loss_fn": lambda p: p["dense_0"]["bias"]}, r"return a floating-point scalar, got float32 of shape \(6,\)"),
     ],
 )

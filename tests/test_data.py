@@ -302,5 +302,5 @@ def test_a_linear_map_has_exact_labels():
     np.testing.assert_array_equal(batch.inputs, train.images[jnp.array([3, 1])])
     np.testing.assert_array_equal(batch.labels, train.labels[jnp.array([3, 1])])
     assert not np.allclose(data.draw_linear_map(jax.random.key(1)).train.labels, y)
-    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="width must be a whole number >= 1, got 0"):
         data.draw_linear_map(jax.random.key(0), width=0)

@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from runs import landscape_data
 
-from experiments import covariate_shift, landscape
+from experiments import covariate_shift, gradient_depth, landscape, noisy_batchnorm, training_curves
 from experiments._command import cli
 from experiments._command.catalogue import claims_of
 from experiments._config import Schedule, VGGRun
@@ -138,6 +140,29 @@ def test_impossible_arguments(capsys, tmp_path):
         with pytest.raises(SystemExit):
             cli.main(experiment, ["--preset", "smoke", "--results", str(tmp_path), *arguments])
         assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "values"),
+    [
+        (training_curves, "learning_rates", (0.1, 0.10000001)),
+        (covariate_shift, "deep_linear_rates", (1e-6, 1.0000001e-6)),
+        (covariate_shift, "vgg_optimizers", (("sgd", 0.1), ("adam", 0.1), ("sgd", 0.10000001))),
+        (gradient_depth, "scales", (1.0, 1.0000001)),
+        (noisy_batchnorm, "noise_strengths", (2.0, 2.0000001)),
+    ],
+)
+def test_numbers_that_would_name_the_same_arm_are_refused(experiment, name, values):
+    """One of the two runs would take the other's place without a word."""
+    rule = f"{name} must be numbers that differ in six digits, by which arms are named, got {values}."
+    with pytest.raises(ValueError, match=re.escape(rule)):
+        replace(experiment.PRESETS["smoke"], **{name: values})
+
+
+def test_the_usual_strength_is_not_named_twice():
+    """Nor is a strength that is written like the noise's own one of the further ones."""
+    with pytest.raises(ValueError, match=r"noise_strengths must be .*, none of them 1, got"):
+        replace(noisy_batchnorm.PRESETS["smoke"], noise_strengths=(1.0000001,))
 
 
 def test_what_is_published_of_long_scans():

@@ -194,6 +194,10 @@ def test_impossible_rates(capsys, tmp_path):
         (["--rates", "0.1"], "rates must be none, or two or more different numbers > 0 and finite, got (0.1,)."),
         (["--rates", "0.1", "0.1"], "rates must be none, or two or more different"),
         (["--rates", "0.1", "-1"], "rates must be none, or two or more different"),
+        (
+            ["--rates", "0.1", "0.10000001"],
+            "rates must be numbers that differ in six digits, by which arms are named, got (0.1, 0.10000001).",
+        ),
         (["--rates-steps", "0"], "rates_steps must be at least 1, got 0."),
     ):
         with pytest.raises(SystemExit):

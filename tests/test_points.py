@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax import Batch, Model, Variables, norms, objective
+from bnjax import Batch, Model, Variables, norms, objective, probes
 from bnjax.probes import evaluate_points
 from bnjax.probes.points import _evaluate, compiled
 
@@ -191,6 +191,22 @@ def test_a_file_that_is_none_is_refused(start, tmp_path):
     with pytest.raises(ValueError, match="resume must be a file that a scan has written"):
         evaluate_points(measure, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=path)
     assert path.read_bytes() == start
+
+
+def test_want_of_memory_is_no_damage(tmp_path, monkeypatch):
+    """A file that cannot be read for now may be whole: the error comes through, for a scan that is resumed and a result."""
+    path = tmp_path / "scan.npz"
+    scan = partial(evaluate_points, measure, BASE, DIRECTIONS, jnp.ones((3, 2)), resume=path)
+    scan()
+
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", exhausted)
+    with pytest.raises(MemoryError):
+        scan()
+    with pytest.raises(MemoryError):
+        probes.load(path)
 
 
 @pytest.mark.parametrize(

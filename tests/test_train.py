@@ -97,9 +97,9 @@ def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("lion", 0.1), "optimizer must be one of sgd, adam, got 'lion'"),
-        (("sgd", 0.0), "learning_rate must be > 0, got 0.0"),
-        (("sgd", float("nan")), "learning_rate must be > 0, got nan"),
+        (("lion", 0.1), "name must be one of sgd, adam, got 'lion'"),
+        (("sgd", 0.0), "learning_rate must be > 0 and finite, got 0.0"),
+        (("sgd", float("nan")), "learning_rate must be > 0 and finite, got nan"),
     ],
 )
 def test_impossible_optimizers(arguments, message, as_a_user):

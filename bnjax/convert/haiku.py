@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bnjax._host.arguments import checked
 from bnjax.convert.layers import SETTLED, Layer, check_leaf, check_like, check_whole, collect, match, nest, read
 from bnjax.types import Variables
 
@@ -16,6 +17,7 @@ _STATS = {"mean_ema": "mean", "var_ema": "var"}
 HaikuTree = Mapping[str, Mapping[str, Any]]
 
 
+@checked()
 def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] | None = None) -> Variables:
     """Convert parameters and state of a Haiku network with channels last, whose kernels have Flax's layout.
 
@@ -45,6 +47,7 @@ def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] 
     return nest({paths[module]: layer for module, layer in layers.items()})
 
 
+@checked()
 def to_haiku(
     variables: Variables, like_params: HaikuTree, like_state: HaikuTree, *, names: Mapping[str, str] | None = None
 ) -> tuple[dict[str, dict[str, Array]], dict[str, dict[str, Array]]]:

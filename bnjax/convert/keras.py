@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bnjax._host.arguments import checked
 from bnjax.convert.layers import Layer, check_exist, check_whole, collect, group, invert, join, match, nest
 from bnjax.types import Variables
 
@@ -12,6 +13,7 @@ _PARAMS = {"kernel": "kernel", "gamma": "scale", "beta": "bias", "bias": "bias",
 _STATS = {"moving_mean": "mean", "moving_variance": "var"}
 
 
+@checked()
 def from_keras(
     weights: Mapping[str, Any], *, names: Mapping[str, str] | None = None, depthwise: Mapping[str, int] | None = None
 ) -> Variables:
@@ -48,6 +50,7 @@ def from_keras(
     return nest(layers)
 
 
+@checked()
 def to_keras(
     variables: Variables, *, names: Mapping[str, str] | None = None, depthwise: Mapping[str, int] | None = None
 ) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bnjax._host.arguments import checked
 from bnjax.convert.channels_first import read_layer, write_layer
 from bnjax.convert.layers import check_exist, collect, group, invert, join, match, nest
 from bnjax.types import Variables
@@ -14,6 +15,7 @@ _LEAVES = {"weight": "weight", "bias": "bias", **_STATS}
 _COUNT = "num_batches_tracked"
 
 
+@checked()
 def from_torch(
     state_dict: Mapping[str, Any],
     *,
@@ -61,6 +63,7 @@ def from_torch(
     return nest(layers)
 
 
+@checked()
 def to_torch(
     variables: Variables,
     *,

@@ -5,12 +5,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Shaped
 
 from bnjax._host import digest as digests
+from bnjax._host.arguments import checked, whole
 from bnjax._host.programs import compiled_once
+from bnjax._host.trees import is_known
 from bnjax.types import Batch
 
 # Digests of data that are in memory still, by the identities of their arrays.
@@ -42,6 +45,7 @@ class Dataset(NamedTuple):
     test: Split
 
 
+@checked()
 def digest(dataset: Dataset | Split) -> str:
     """Compute the SHA-256 of a data set's arrays: it tells the data of a run from others, whatever they are called.
 
@@ -69,6 +73,7 @@ def digest(dataset: Dataset | Split) -> str:
     return _DIGESTS[key]
 
 
+@checked()
 def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> Split:
     """Make a split of arrays as they are: nothing is preprocessed.
 
@@ -96,6 +101,7 @@ def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = N
     return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]), counted)
 
 
+@checked()
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """Count the whole batches in an epoch; what remains is left out of it."""
     if not 1 <= batch_size <= num_examples:
@@ -103,6 +109,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
+@checked(num_steps=whole(0))
 @compiled_once("num_steps", "num_examples", "batch_size")
 def draw_indices(
     key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
@@ -138,8 +145,19 @@ def draw_indices(
     return jax.lax.dynamic_slice_in_dim(epochs, step - first * per_epoch, num_steps)
 
 
+@checked()
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
-    """Gather examples and preprocess them: inputs are images * scale + offset, float32."""
+    """Gather examples and preprocess them: inputs are images * scale + offset, float32.
+
+    Raises:
+        ValueError: if an index leads to no example and is known without waiting for it; else it leads to the nearest one.
+    """
+    num = len(split.labels)
+    is_at_hand = is_known(indices) and getattr(indices, "is_fully_addressable", True)
+    if is_at_hand and getattr(indices, "is_ready", lambda: True)():
+        wrong = [i for i in np.asarray(indices).tolist() if not -num <= i < num]
+        if wrong:
+            raise ValueError(f"indices must lie in [-{num}, {num}), the examples that there are, got {wrong[0]}.")
     per_channel = (1,) * (split.images.ndim - 1) + (-1,)
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     mask = None if split.mask is None else split.mask[indices]

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from bnjax._host.arguments import checked, whole
 from bnjax.data.batches import Dataset, Split
 
 
+@checked(width=whole(1))
 def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10) -> Dataset:
     """Draw a square matrix A and standard normal inputs x; the labels are A x.
 
@@ -23,9 +25,6 @@ def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10) ->
     Raises:
         ValueError: if a size is below 1.
     """
-    for name, size in (("num_examples", num_examples), ("width", width)):
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}.")
     matrix_key, input_key = jax.random.split(key)
     matrix = jax.random.normal(matrix_key, (width, width))
     inputs = jax.random.normal(input_key, (num_examples, width))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax._host.archives import read_arrays
+from bnjax._host.arguments import checked
 from bnjax._host.files import cache_dir, write_whole
 from bnjax._host.output import one_line
 from bnjax.data.batches import Dataset, Split
@@ -40,6 +41,7 @@ class Images(NamedTuple):
     labels: np.ndarray
 
 
+@checked()
 def load(
     name: str, *, preprocessing: str = "unit", image_size: int | None = None, data_dir: str | os.PathLike | None = None
 ) -> Dataset:

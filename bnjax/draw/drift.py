@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bnjax import probes
+from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.style import CYCLE, Axes, Figure, Quantity
 
@@ -41,6 +42,7 @@ def drift_figure(result: probes.Drift | probes.Shift, steps: Sequence[int] | Non
         return figure
 
 
+@checked()
 def draw_shift(
     ax: Axes, shift: probes.Shift, quantity: str = "relative_wasserstein", steps: Sequence[int] | None = None
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bnjax import probes
+from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.style import CYCLE, INK, Axes, Figure, Normalize, Quantity
 
@@ -44,6 +45,7 @@ def layers_figure(result: Layered, steps: Sequence[int] | None = None) -> Figure
         return figure
 
 
+@checked()
 def draw_layers(ax: Axes, result: Layered, quantity: str | None = None, steps: Sequence[int] | None = None) -> None:
     """Draw one quantity of every layer, with the input's side at the top.
 
@@ -156,6 +158,7 @@ def activations_figure(statistics: probes.ActivationStatistics, steps: Sequence[
         return figure
 
 
+@checked()
 def draw_percentiles(
     ax: Axes, statistics: probes.ActivationStatistics, unit: int = 0, steps: Sequence[int] | None = None
 ) -> None:
@@ -171,7 +174,9 @@ def draw_percentiles(
         >>> statistics = probes.activation_statistics(jnp.arange(20.0).reshape(10, 2))
         >>> draw.draw_percentiles(Figure().subplots(), statistics, unit=1)
     """
-    levels = _levels(statistics)
+    levels, num_units = _levels(statistics), statistics.mean.shape[-1]
+    if not -num_units <= unit < num_units:
+        raise ValueError(f"unit must be one of the {num_units} that were measured, counted from 0, got {unit}.")
     values = np.asarray(statistics.percentiles, float).reshape(-1, statistics.mean.shape[-1], len(levels))[:, unit]
     at = style.label_steps(ax, len(values), steps)
     marker = "o" if len(values) <= 25 else ""

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax import probes
+from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.style import CYCLE, INK, Axes, Figure, Quantity
 
@@ -37,6 +38,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
         return figure
 
 
+@checked(color=None)  # Matplotlib lists what it may be
 def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color: str = CYCLE[0]) -> None:
     """Draw one quantity over the step size.
 

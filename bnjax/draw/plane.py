@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from bnjax import probes
+from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.grid import Grid, Scale, is_strip, make_grid, make_scale, mean_plane
 from bnjax.draw.style import CYCLE, Axes, Figure
@@ -43,6 +44,7 @@ def path_figure(axes: PrincipalAxes) -> Figure:
         return figure
 
 
+@checked()
 def draw_path(ax: Axes, axes: PrincipalAxes) -> None:
     """Draw the path of principal axes, its start and its end, to scale.
 
@@ -60,6 +62,7 @@ def draw_path(ax: Axes, axes: PrincipalAxes) -> None:
     _label_axes(ax, axes)
 
 
+@checked()
 def draw_plane(ax: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> None:
     """Draw contours of the loss, in units of distance along both directions.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bnjax import probes
+from bnjax._host.arguments import checked
 from bnjax._host.files import write_whole
 from bnjax._host.output import one_line, say
 from bnjax.draw.drift import drift_figure
@@ -32,6 +33,7 @@ _FIGURES: dict[type, Any] = {
 }
 
 
+@checked()
 def figure(result: Any, **options: Any) -> Figure:
     """Make the whole figure of a probe's result, of one run or of several that are stacked.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.style import CYCLE, INK, Axes, Figure
 from bnjax.probes.curvature import EigenPairs, SpectralDensity, Trace
@@ -21,6 +22,7 @@ def density_figure(result: SpectralDensity) -> Figure:
         return figure
 
 
+@checked()
 def draw_density(ax: Axes, result: SpectralDensity) -> None:
     """Draw the density of eigenvalues on a logarithmic axis, its standard error as a band and its nodes as ticks.
 
@@ -78,6 +80,7 @@ def eigenvalues_figure(pairs: EigenPairs) -> Figure:
         return figure
 
 
+@checked()
 def draw_eigenvalues(ax: Axes, pairs: EigenPairs) -> None:
     """Draw eigenvalues as stems, full where they converged, with their residuals as error bars.
 
@@ -98,6 +101,7 @@ def draw_eigenvalues(ax: Axes, pairs: EigenPairs) -> None:
     style.legend_above(ax)
 
 
+@checked()
 def draw_residuals(ax: Axes, pairs: EigenPairs) -> None:
     """Draw residuals on a logarithmic axis, full where the pair converged.
 
@@ -137,6 +141,7 @@ def trace_figure(result: Trace) -> Figure:
         return figure
 
 
+@checked()
 def draw_trace(ax: Axes, result: Trace) -> None:
     """Draw the samples of a trace, their mean as a line and its standard error as a band.
 

@@ -163,6 +163,8 @@ def label_steps(ax: Axes, num: int, steps: Sequence[int] | None, num_ticks: int 
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
     at = np.arange(num) if steps is None else np.asarray(steps)
+    if at.shape != (num,):
+        raise ValueError(f"steps must be one per entry of the stack, {num}, got {len(at)}.")
     ax.set_xlabel("index in the stack" if steps is None else "training step")
     ax.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True) if num > 1 else FixedLocator(at.tolist()))
     return at

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from bnjax import probes
+from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.grid import Grid, Scale, is_strip, lift, make_grid, make_scale, mean_plane
 from bnjax.draw.style import CYCLE
@@ -14,6 +15,7 @@ _FINE = 120  # lines along each axis, between the points of the grid
 _PER_SEGMENT = 20  # points between two of a path, which follow the surface
 
 
+@checked()
 def draw_surface(ax: Any, scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> None:
     """Draw the loss as a height, logarithmic where `draw_plane`'s levels are, with gaps where it is not finite.
 

@@ -9,6 +9,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import checked
 from bnjax.linen.shared import make_parameters, options_of, widened
 from bnjax.norms.features import find_features
 from bnjax.types import Number
@@ -28,6 +29,7 @@ class _ExampleNorm(nn.Module):
     axis_name: str | tuple[str, ...] | None = None
     axis_index_groups: Any = None
 
+    @checked()
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None

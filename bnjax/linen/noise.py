@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import checked
 from bnjax.types import Number
 
 
@@ -29,6 +30,7 @@ class Noise(nn.Module):
     relative: bool = False
     noise_in_evaluation: bool = False
 
+    @checked()
     @nn.compact
     def __call__(self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None) -> Inexact[Array, "*shape"]:
         """Disturb x."""

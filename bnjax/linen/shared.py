@@ -9,6 +9,7 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import checked
 from bnjax.norms.features import as_floats, find_features
 from bnjax.types import BatchStats, Number
 
@@ -55,6 +56,7 @@ class RunningNorm(nn.Module):
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
 
+    @checked()
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None

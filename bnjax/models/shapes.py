@@ -16,6 +16,10 @@ Head = Literal["512", "4096", "mameli"]
 
 # Convolutions per stage; a stage ends with 2x2 max-pooling.
 STAGES: dict[Depth, tuple[int, ...]] = {"A": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3)}
+# Features of the convolutions of each stage, and of the hidden dense layers, at width 1.
+STAGE_FEATURES = (64, 128, 256, 512, 512)
+HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096}
+_MOST_WEIGHTS = 2**31 - 1  # int32 numbers the entries of an array
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class VGGShape:
             raise ValueError(
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."
             )
+        conv, dense = STAGE_FEATURES[-1] * self.width, HIDDEN_FEATURES[self.head] * self.width
+        _check_weights("width", self.width, max(9 * conv * conv, conv * dense, dense * dense))
 
     @property
     def num_convolutions(self) -> int:
@@ -85,7 +91,10 @@ class MLPShape:
     def __post_init__(self):
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must hold one number of at least 1 per hidden layer, got {self.hidden}.")
+        _check_weights("hidden", self.hidden, max(a * b for a, b in zip((1, *self.hidden), self.hidden, strict=False)))
         check_choices(self, activation=Activation, norm_position=NormPosition, kernel_init=KernelInit)
+        if self.kernel_scale > 3.4028234e38 and self.kernel_scale < math.inf:
+            raise ValueError(f"kernel_scale must be at most 3.4e38, float32's largest number, got {self.kernel_scale}.")
         if not 0 < self.kernel_scale < math.inf:
             raise ValueError(f"kernel_scale must be > 0 and finite, got {self.kernel_scale}.")
 
@@ -118,6 +127,8 @@ class DeepLinearShape:
         for name in ("depth", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        _check_weights("width", self.width, self.width**2)
+        _check_weights("depth", self.depth, self.depth * self.width**2)
         check_choices(self, kernel_init=XavierInit)
 
     @property
@@ -139,3 +150,9 @@ def check_choices(config: Any, **choices: Any) -> None:
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(config, name)!r}.")
+
+
+def _check_weights(name: str, value: Any, num: float | int) -> None:
+    """Raise a ValueError where a field leads to more weights than an array can hold."""
+    if num > _MOST_WEIGHTS:
+        raise ValueError(f"{name} must lead to at most {_MOST_WEIGHTS} weights in an array, got {value}.")

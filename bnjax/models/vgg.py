@@ -8,13 +8,10 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.models.shapes import STAGES, Head, VGGShape
+from bnjax.models.shapes import HIDDEN_FEATURES, STAGE_FEATURES, STAGES, VGGShape
 from bnjax.models.shared import Normalised, check_classes, normalise
 from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated, max_pool_2x2
-
-_STAGE_FEATURES = (64, 128, 256, 512, 512)
-_HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096}
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class VGG(nn.Module):
         """Compute the logits."""
         config, layer = self.config, 0
         init = make_kernel_init(config.kernel_init)
-        for num_convs, features in zip(STAGES[config.depth], _STAGE_FEATURES, strict=True):
+        for num_convs, features in zip(STAGES[config.depth], STAGE_FEATURES, strict=True):
             for number in range(num_convs):
                 layer += 1
                 x = nn.Conv(
@@ -68,7 +65,7 @@ class VGG(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for _ in range(2):
             layer += 1
-            features = int(_HIDDEN_FEATURES[config.head] * config.width)
+            features = int(HIDDEN_FEATURES[config.head] * config.width)
             x = nn.Dense(features, kernel_init=init, dtype=config.dtype, name=f"dense_{layer}")(x)
             x = nn.relu(normalise(config, layer, x, train=train))
             if config.head == "mameli":

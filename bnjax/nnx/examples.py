@@ -6,12 +6,14 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import checked
 from bnjax.nnx.shared import Norm
 
 
 class _ExampleNorm(Norm):
     """What the normalisers without running statistics share."""
 
+    @checked()
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Inexact[Array, "*shape"]:

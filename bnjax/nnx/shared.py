@@ -11,15 +11,18 @@ from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
+from bnjax._host.arguments import checked, having
 from bnjax.norms.features import as_floats
 from bnjax.types import BatchStats
 
+RNGS = having("nnx.Rngs", "params")
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
 class Norm(nnx.Module):
     """What all normalisers share: scale, bias and types."""
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -77,6 +80,7 @@ class RunningNorm(Norm):
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -97,6 +101,7 @@ class RunningNorm(Norm):
         self.use_running_average = use_running_average
         self.momentum = momentum
 
+    @checked()
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Inexact[Array, "*shape"]:

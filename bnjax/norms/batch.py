@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
 from bnjax.norms.statistics import (
     AxisIndexGroups,
@@ -23,6 +24,7 @@ from bnjax.norms.statistics import (
 from bnjax.types import BatchStats
 
 
+@checked()
 def batch_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,

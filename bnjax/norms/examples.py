@@ -6,6 +6,7 @@ from typing import Any
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax.norms.batch import normalise
 from bnjax.norms.features import (
     Features,
@@ -20,6 +21,7 @@ from bnjax.norms.features import (
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
 
 
+@checked()
 def layer_norm(
     x: Shaped[Array, "*shape"],
     scale: Inexact[Array, " features"] | None = None,
@@ -58,13 +60,14 @@ def layer_norm(
     """
     x = as_floats(x)
     features, mask = _check_examples(x, scale, bias, mask, axis)
-    axes = all_but(x.ndim, 0) if reduction_axes is None else find_features(x, reduction_axes).axes
+    axes = all_but(x.ndim, 0) if reduction_axes is None else find_features(x, reduction_axes, "reduction_axes").axes
     over = make_reduction(axes, axis_name, axis_index_groups)
     _check_sizes(x.shape, [x.shape[a] for a in axes], axis_name)
     y = _normalise_examples(x, mask, over, features.spread(scale), features.spread(bias), epsilon)
     return promoted(y, x, scale, bias)
 
 
+@checked()
 def instance_norm(
     x: Shaped[Array, "*shape"],
     scale: Inexact[Array, " features"] | None = None,
@@ -85,7 +88,7 @@ def instance_norm(
         x,
         scale,
         bias,
-        num_groups=x.shape[find_features(x, axis).axes[0]],
+        num_groups=max(x.shape[find_features(x, axis).axes[0]], 1),
         epsilon=epsilon,
         axis=axis,
         axis_name=axis_name,
@@ -94,6 +97,7 @@ def instance_norm(
     )
 
 
+@checked()
 def group_norm(
     x: Shaped[Array, "*shape"],
     scale: Inexact[Array, " features"] | None = None,

@@ -54,15 +54,15 @@ def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
     return tuple(a for a in range(ndim) if a not in kept)
 
 
-def find_features(x: Array, axis: Axes) -> Features:
-    """Find the feature axes, or raise where `axis` does not fit."""
+def find_features(x: Array, axis: Axes, name: str = "axis") -> Features:
+    """Find the feature axes, or raise where they do not fit, by the name of the argument."""
     try:
         axes = tuple(map(operator.index, axis)) if isinstance(axis, tuple | list) else (operator.index(axis),)
     except TypeError:
-        raise ValueError(f"axis must be a whole number or a tuple of them, got {axis!r}.") from None
+        raise ValueError(f"{name} must be a whole number or a tuple of them, got {axis!r}.") from None
     for a in axes:
         if not -x.ndim <= a < x.ndim:
-            raise ValueError(f"axis must lie in [-{x.ndim}, {x.ndim}) for an array of rank {x.ndim}, got {a}.")
+            raise ValueError(f"{name} must lie in [-{x.ndim}, {x.ndim}) for an array of rank {x.ndim}, got {a}.")
     return Features(tuple(sorted({a % x.ndim for a in axes})), x.shape)
 
 
@@ -86,9 +86,9 @@ def check_arguments(
 def check_features(features: Features, **values: Array | None) -> None:
     """Raise where an array does not hold one value per feature."""
     for name, value in values.items():
-        if value is not None and jnp.shape(value) != features.sizes:
+        if value is not None and np.shape(value) != features.sizes:
             rule = f"{name} must have one entry per feature, shape {features.sizes}"
-            raise ValueError(f"{rule}, got shape {jnp.shape(value)}.")
+            raise ValueError(f"{rule}, got shape {np.shape(value)}.")
 
 
 def fit_mask(x: Array, mask: Any) -> Array | None:

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array, lax
 from jaxtyping import Inexact
 
+from bnjax._host.arguments import checked, described
 from bnjax.norms.variables import AnyVariables, read_variables, write_variables
 from bnjax.types import BatchStats, Variables
 
@@ -27,6 +28,7 @@ def fold_batch_norm(
 def fold_batch_norm(
     variables: AnyVariables, pairs: Mapping[str, str], /, *, epsilon: float | None = None
 ) -> Variables | dict[str, Any]: ...
+@checked()
 def fold_batch_norm(
     kernel: Any,
     kernel_bias: Any,
@@ -94,12 +96,14 @@ def _fold_layer(
     if not (hasattr(stats, "mean") and hasattr(stats, "var")):
         got = type(stats).__name__
         raise ValueError(f"{where}stats must be a BatchStats, or a dictionary with mean and var, got {got}.")
-    shape = kernel.shape[-1:]
     named = {"kernel_bias": kernel_bias, "stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
     for name, value in {"kernel": kernel, **named}.items():
+        if not (hasattr(value, "dtype") or (value is None and name in ("kernel_bias", "scale", "bias"))):
+            raise ValueError(f"{where}{name} must be an array, got {described(value)}.")
         if value is not None and not jnp.issubdtype(value.dtype, jnp.inexact):
             rule = f"{where}{name} must hold floating-point numbers, which folding scales"
             raise ValueError(f"{rule}, got {value.dtype}: fold first, then quantise.")
+    shape = kernel.shape[-1:]
     for name, value in named.items():
         if value is not None and value.shape != shape:
             rule = f"{where}{name} must have one entry per output of the kernel, {shape}"

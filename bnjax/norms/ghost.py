@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax.norms.batch import batch_norm, normalise
 from bnjax.norms.features import Axes, as_floats, check_arguments, divides, promoted
 from bnjax.norms.statistics import (
@@ -23,6 +24,7 @@ RunningVar = Literal["mean_of_ghosts", "whole_batch"]
 _RUNNING_VARS = ("mean_of_ghosts", "whole_batch")
 
 
+@checked()
 def ghost_batch_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,

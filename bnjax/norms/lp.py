@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax.norms.batch import affine, batch_norm
 from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
 from bnjax.norms.statistics import (
@@ -24,6 +25,7 @@ Order = Literal[1, 2, "inf"]
 _ORDERS = (1, 2, "inf")
 
 
+@checked()
 def lp_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,

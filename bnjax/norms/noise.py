@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Inexact, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax.norms.batch import batch_norm
 from bnjax.norms.features import Axes, all_but, as_floats, find_features, promoted
 from bnjax.types import BatchStats
@@ -16,6 +17,7 @@ from bnjax.types import BatchStats
 Noise = Literal["santurkar", "santurkar_variance", "strong", "stationary"]
 
 
+@checked()
 def noisy_batch_norm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
@@ -59,6 +61,7 @@ def noisy_batch_norm(
     return y, new
 
 
+@checked()
 def add_noise(
     x: Shaped[Array, "*shape"],
     key: Array | None,

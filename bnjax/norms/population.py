@@ -13,6 +13,7 @@ from jax import Array
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from bnjax._host.arguments import checked
 from bnjax._host.programs import compiled_once
 from bnjax._host.progress import track
 from bnjax.adapters import from_linen, from_nnx
@@ -25,6 +26,7 @@ from bnjax.types import Batch, Model, Rngs, Variables
 _Pool = dict[Path, tuple[Any, Any]]
 
 
+@checked()
 def recalibrate(
     model: Model | tuple[Any, Any] | nn.Module | nnx.Module,
     variables: AnyVariables,

@@ -4,12 +4,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Int, Shaped
 
+from bnjax._host.arguments import checked
 from bnjax.norms.batch import affine, batch_norm, normalise
 from bnjax.norms.features import Axes, as_floats, check_arguments, is_below, promoted
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, update_stats
 from bnjax.types import BatchStats
 
 
+@checked()
 def batch_renorm(
     x: Shaped[Array, "*shape"],
     stats: BatchStats,
@@ -87,6 +89,7 @@ def _bounded(d: Array, largest: float | Array) -> Array:
     return d * jnp.minimum(1, largest / jnp.maximum(jnp.abs(d), jnp.finfo(d.dtype).tiny))
 
 
+@checked()
 def renorm_bounds(num_batches: Int[Array, ""] | int) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Give the bounds (r_max, d_max) with which the source trains.
 

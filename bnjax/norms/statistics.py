@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Int
 
+from bnjax._host.arguments import checked
 from bnjax.types import BatchStats
 
 # A sample this close to the mean, relatively, replaces it as the shift: a tenth of a standard deviation at a mean of 1e4.
@@ -118,6 +119,7 @@ class Moments(NamedTuple):
         return (x - self.shift) - self.rest
 
 
+@checked()
 def init_batch_stats(num_features: int, dtype: Any = jnp.float32) -> BatchStats:
     """Make the statistics of a layer that has seen nothing: mean 0, variance 1, shape (num_features,).
 
@@ -132,6 +134,7 @@ def init_batch_stats(num_features: int, dtype: Any = jnp.float32) -> BatchStats:
     return BatchStats(mean, jnp.ones(num_features, real_type(mean)))
 
 
+@checked()
 def moments(
     x: Inexact[Array, "*shape"],
     axes: tuple[int, ...],
@@ -247,6 +250,7 @@ def no_statistic(dtype: Any) -> float:
     return float(jnp.finfo(dtype).tiny)
 
 
+@checked()
 def cumulative_momentum(num_batches: Int[Array, ""] | int) -> Float[Array, ""]:
     """Give the momentum with which running statistics are the plain average over all batches so far.
 

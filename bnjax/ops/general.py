@@ -5,12 +5,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
+from bnjax._host.arguments import checked
+from bnjax._host.kinds import Rule
 from bnjax.ops.geometry import NHWC, Geometry
 from bnjax.ops.primitives import bind, conv_p
 
 
+def _is_padding(value: Any) -> bool:
+    """Return whether JAX takes a padding."""
+    if isinstance(value, str):
+        return value.upper() in ("SAME", "VALID", "SAME_LOWER")
+    return isinstance(value, Sequence) and all(np.shape(pair) == (2,) for pair in value)
+
+
+@checked("padding", padding=Rule("SAME, VALID, SAME_LOWER or a list of pairs (low, high)", _is_padding))
 def conv_general_dilated(
     lhs: Array,
     rhs: Array,
@@ -45,6 +56,18 @@ def conv_general_dilated(
     Returns:
         Array of shape (batch, out_height, out_width, out_channels).
     """
+    num = jnp.ndim(lhs) - 2
+    spatial = {
+        "window_strides": window_strides,
+        "padding": padding,
+        "lhs_dilation": lhs_dilation,
+        "rhs_dilation": rhs_dilation,
+    }
+    for name, values in spatial.items():
+        if values is None or isinstance(values, str) or num != jnp.ndim(rhs) - 2:
+            continue
+        if len(values) != num:
+            raise ValueError(f"{name} must have an entry per spatial axis of lhs, {num}, got {len(values)}.")
     geometry = None
     if _is_simple(
         lhs, rhs, (*window_strides, *(lhs_dilation or ()), *(rhs_dilation or ())), dimension_numbers, options

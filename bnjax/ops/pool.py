@@ -9,7 +9,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
 
+from bnjax._host.arguments import checked
 
+
+@checked()
 def max_pool_2x2(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch half_height half_width channels"]:

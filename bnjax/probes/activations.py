@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
+from bnjax._host.arguments import checked
 from bnjax._host.programs import compiled_once
 from bnjax._host.trees import as_float, ratio
 from bnjax.probes.results import load_result, register, save_result
@@ -117,6 +118,7 @@ class Drift(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 def activation_statistics(
     activations: Float[Array, "examples *positions features"],
     *,
@@ -145,11 +147,12 @@ def activation_statistics(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    _check_options(activations, units, percentiles, num_quantiles, bins, limits)
+    _check_options(activations, units, percentiles, limits)
     numbers = jnp.arange(activations.shape[-1]) if units is None else jnp.asarray(units)
     return _describe(activations, numbers, tuple(percentiles), num_quantiles, bins, tuple(limits))
 
 
+@checked()
 def shift(before: ActivationStatistics, after: ActivationStatistics) -> Shift:
     """Measure how far the distribution of each unit moved between two times.
 
@@ -169,6 +172,7 @@ def shift(before: ActivationStatistics, after: ActivationStatistics) -> Shift:
     return Shift(mean, variance, relative_mean, relative_variance, wasserstein, relative_wasserstein)
 
 
+@checked()
 def drift(statistics: ActivationStatistics) -> Drift:
     """Follow the distribution of each unit over training.
 
@@ -190,6 +194,7 @@ def drift(statistics: ActivationStatistics) -> Drift:
     return Drift(shift(earlier, later), shift(first, statistics))
 
 
+@checked()
 @compiled_once("relative")
 def wasserstein_distance(
     x: Float[Array, "examples_x *positions features"],
@@ -212,6 +217,10 @@ def wasserstein_distance(
     Returns:
         W1, in units of the activations or of the pooled standard deviation.
     """
+    if x.shape[-1] != y.shape[-1] or not x.size or not y.size:
+        raise ValueError(
+            f"y must have the features of x, and both at least one value, got shapes {y.shape} and {x.shape}."
+        )
     x, y = (jnp.sort(as_float(sample).reshape(-1, sample.shape[-1]), axis=0) for sample in (x, y))
     # Jumps of both quantile functions, in units of 1 / (len(x) len(y)), so that they are integers.
     jumps = np.union1d(np.arange(len(x) + 1) * len(y), np.arange(len(y) + 1) * len(x))
@@ -269,19 +278,16 @@ def _histogram(ordered: Float[Array, "values units"], edges: Float[Array, " edge
     return jnp.where(jnp.isnan(ordered[-1])[:, None], jnp.nan, shares)
 
 
-def _check_options(
-    activations: Array, units: Any, percentiles: Sequence[float], num_quantiles: int, bins: int, limits: Sequence[float]
-) -> None:
+def _check_options(activations: Array, units: Any, percentiles: Sequence[float], limits: Sequence[float]) -> None:
     """Raise if an option of `activation_statistics` is out of its range; traced units are not looked at."""
     if activations.ndim < 2 or not activations.size:
         raise ValueError(f"activations must have shape (examples, ..., features), none 0, got {activations.shape}.")
     num_features = activations.shape[-1]
     known = None if units is None or isinstance(units, Tracer) else np.asarray(units)
-    if known is not None and (known.ndim != 1 or not all(0 <= unit < num_features for unit in known)):
+    has_numbers = known is None or (known.ndim == 1 and known.size > 0 and np.issubdtype(known.dtype, np.integer))
+    if known is not None and not (has_numbers and all(0 <= unit < num_features for unit in known)):
         raise ValueError(f"units must be a list of numbers from 0 to {num_features - 1}, got {units}.")
     if not all(0 <= level <= 100 for level in percentiles):
         raise ValueError(f"percentiles must lie in [0, 100], got {percentiles}.")
-    if num_quantiles < 1 or bins < 1:
-        raise ValueError(f"num_quantiles and bins must be >= 1, got {num_quantiles} and {bins}.")
     if not limits[0] < limits[1]:
         raise ValueError(f"limits must be (low, high) with low < high, got {limits}.")

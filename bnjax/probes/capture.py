@@ -13,6 +13,8 @@ from jax import Array
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
 
+from bnjax._host.arguments import checked, having, is_filled
+from bnjax._host.kinds import Rule
 from bnjax._host.precision import with_precision
 from bnjax.probes.paths import named_leaves
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
@@ -20,6 +22,7 @@ from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, l
 Where = Literal["inputs", "outputs"]
 
 
+@checked()
 @with_precision
 def capture(
     model: Model | nn.Module | nnx.Module | Callable[..., Any],
@@ -158,12 +161,23 @@ def _run_nnx(
         check_moved(module, before, nnx.to_pure_dict(nnx.state(copy, nnx.BatchStat)), "train=False")
 
 
+@checked(
+    variables=having("Variables, as model.init makes them", "params"),
+    inputs=Rule(
+        "arrays with one or more examples along axis 0", lambda tree: any(map(is_filled, jax.tree.leaves(tree)))
+    ),
+)
+def _run_model(model: Model, variables: Variables, inputs: PyTree, train: bool, rngs: Rngs | None) -> Any:
+    """Run a Model, whose new statistics are dropped."""
+    return model.apply(variables, inputs, train=train, rngs=rngs)
+
+
 def _run(
     model: Any, variables: Variables | PyTree, inputs: PyTree, train: bool, rngs: Rngs | None, call: Call | None
 ) -> Any:
     """Run a Model, a linen module or a function; new statistics are dropped."""
     if isinstance(model, Model):
-        return model.apply(variables, inputs, train=train, rngs=rngs)
+        return _run_model(model, variables, inputs, train, rngs)
     if not isinstance(model, nn.Module):
         return model(variables, inputs)
     collections = variables._asdict() if isinstance(variables, Variables) else variables

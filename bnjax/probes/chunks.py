@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 from bnjax._host.archives import read_arrays
 from bnjax._host.digest import digest
-from bnjax._host.files import write_whole
+from bnjax._host.files import is_passing, write_whole
 from bnjax._host.memory import halved
 from bnjax._host.output import one_line
 from bnjax._host.progress import progress_bar
@@ -215,5 +215,7 @@ def _read(path: Path) -> _Saved:
         leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
         return _Saved(str(arrays["identity"]), arrays["is_done"], leaves)
     except Exception as error:
+        if is_passing(error):
+            raise
         problem = one_line(error).removesuffix(".")
         raise ValueError(f"resume must be a file that a scan has written, got {path}: {problem}.") from None

@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host import trees
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import Scaled, ratio
 from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
@@ -58,6 +59,7 @@ class CovariateShift(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 @with_precision
 def covariate_shift(
     loss_fn: LossFn,
@@ -112,8 +114,8 @@ def covariate_shift(
     measured = _measured(tuple(leaves), of)
     plan = _Plan(
         _depths(params, leaves),
-        _selected(params, moved),
-        _selected(params, compared),
+        _selected(params, "moved", moved),
+        _selected(params, "compared", compared),
         tuple(list(leaves).index(name) for name in measured),
         first_order,
     )
@@ -191,9 +193,9 @@ def _depths(params: Params, leaves: dict[str, tuple[int, ...]]) -> tuple[int, ..
     return tuple(numbers[owners[i]] if i in owners else -1 for i in range(len(jax.tree.leaves(params))))
 
 
-def _selected(params: Params, pattern: str | None) -> tuple[bool, ...]:
+def _selected(params: Params, name: str, pattern: str | None) -> tuple[bool, ...]:
     """Tell of each array whether a pattern selects it."""
-    selection = jax.tree.map(lambda _: True, params) if pattern is None else select(params, pattern)
+    selection = jax.tree.map(lambda _: True, params) if pattern is None else select(params, pattern, name)
     return tuple(jax.tree.leaves(selection))
 
 

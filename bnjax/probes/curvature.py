@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import dot, norm
 from bnjax.probes.hessian import block_operator, select_block
@@ -31,6 +32,7 @@ from bnjax.probes.spectra import Trace as Trace
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
+@checked()
 @with_precision
 def top_eigenpairs(
     loss_fn: LossFn,
@@ -94,6 +96,7 @@ def top_eigenpairs(
     return EigenPairs(values, vectors, residuals, converged, count, dimension, Word(which), *provenance)
 
 
+@checked()
 @with_precision
 def trace(
     loss_fn: LossFn,
@@ -132,6 +135,7 @@ def trace(
     return Trace(summary.mean, summary.standard_error, samples, dimension, *_provenance(loss_fn, params, pattern, key))
 
 
+@checked()
 @with_precision
 def spectral_density(
     loss_fn: LossFn,

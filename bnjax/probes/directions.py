@@ -12,9 +12,10 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import axis_norms
-from bnjax.probes.paths import check_alike, check_params, named_leaves, path_name, selected_leaves
+from bnjax.probes.paths import check_alike, check_inexact, check_params, named_leaves, path_name, selected_leaves
 from bnjax.probes.points import compiled, scalar_loss
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, Params
@@ -22,6 +23,7 @@ from bnjax.types import LossFn, Params
 Vectors = Literal["ignore", "match"]
 
 
+@checked()
 @with_precision
 def gradient(loss_fn: LossFn, params: Params, *, precision: str | None = None) -> Params:
     """Compute minus the gradient, the way that steepest descent goes; products as in `evaluate_points`.
@@ -38,8 +40,10 @@ def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
     return optax.tree.scale(-1, jax.grad(partial(scalar_loss, loss_fn))(params))
 
 
+@checked()
 def random(key: Array, params: Params) -> Params:
     """Draw every entry from a standard normal distribution, each leaf from a key of its own."""
+    check_inexact("params", params)
     leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
     keys = jax.random.split(key, max(len(leaves), 1))
     return treedef.unflatten(
@@ -47,6 +51,7 @@ def random(key: Array, params: Params) -> Params:
     )
 
 
+@checked()
 def filter_normalized(
     key: Array,
     params: Params,
@@ -91,6 +96,7 @@ def filter_normalized(
     """
     if vectors not in get_args(Vectors):
         raise ValueError(f"vectors must be one of {', '.join(get_args(Vectors))}, got {vectors!r}.")
+    check_inexact("params", params)
     params = jax.tree.map(jnp.asarray, params)
     axes = _find_filters(params, vectors, filter_axes or {})
 
@@ -141,6 +147,7 @@ def _check_axes(pattern: str, axes: int | Sequence[int] | None, path: str, ndim:
     return tuple(a % ndim for a in listed)
 
 
+@checked()
 def toward(params: Params, target: Params) -> Params:
     """Go from `params` to `target`: at coordinate 1 a scan is there.
 
@@ -177,6 +184,7 @@ class PrincipalAxes(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
     """Find the two principal axes of a trajectory of parameters.
 

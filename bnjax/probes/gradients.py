@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.trees import Scaled, as_float, cosine_of, difference, ratio, scaled_dots
 from bnjax.probes.paths import Layers, check_alike, layer_leaves
 from bnjax.probes.results import LayerNames, load_result, register, save_result
@@ -60,6 +61,7 @@ class GradientStatistics(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 def gradient_statistics(
     gradient: Params,
     previous: Params | None = None,

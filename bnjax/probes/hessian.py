@@ -9,6 +9,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax.probes.lanczos import Matvec
 from bnjax.probes.paths import check_alike, check_params, selected_leaves
@@ -17,6 +18,7 @@ from bnjax.probes.restrict import RestrictedLoss
 from bnjax.types import LossFn, Params
 
 
+@checked()
 @with_precision
 def hvp(loss_fn: LossFn, params: Params, vector: Params, *, precision: str | None = None) -> Params:
     """Multiply the Hessian of a loss with a vector, changing nothing.

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from bnjax._host import trees
+from bnjax._host.arguments import checked
 from bnjax._host.precision import product_rounding, with_precision
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import (
@@ -111,6 +112,7 @@ class LineScan(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 @with_precision
 def scan_line(
     loss_fn: LossFn,
@@ -200,6 +202,7 @@ def scan_line(
     )
 
 
+@checked()
 def stack_lines(scans: Sequence[LineScan]) -> LineScan:
     """Stack scans of as many points (of seeds, directions, checkpoints or batches) along a new first axis of every array.
 

@@ -24,12 +24,13 @@ def path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def select(params: Params, pattern: str) -> PyTree[bool]:
+def select(params: Params, pattern: str, name: str = "pattern") -> PyTree[bool]:
     """Select parameters whose path a regular expression matches anywhere, as `re.search` does.
 
     Args:
         params: parameters; a path is its keys joined by "/", such as "conv_1/kernel".
         pattern: regular expression; r"^conv_1/" is the layer conv_1, "kernel" are all kernels.
+        name: of the argument that it is.
 
     Returns:
         A tree like `params` of Python booleans.
@@ -40,12 +41,12 @@ def select(params: Params, pattern: str) -> PyTree[bool]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"pattern must be a regular expression, got {pattern!r}: {error}.") from None
+        raise ValueError(f"{name} must be a regular expression, got {pattern!r}: {error}.") from None
     mask = jax.tree_util.tree_map_with_path(lambda path, _: bool(expression.search(path_name(path))), params)
     if not any(jax.tree.leaves(mask)):
         paths = list(named_leaves(params))
         shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-        raise ValueError(f"pattern must match a path of the parameters, {shown}; got {pattern!r}.")
+        raise ValueError(f"{name} must match a path of the parameters, {shown}; got {pattern!r}.")
     return mask
 
 
@@ -107,6 +108,14 @@ def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params"
         )
 
 
+def check_inexact(name: str, tree: PyTree) -> None:
+    """Raise unless all leaves of a tree are floating-point or complex."""
+    for path, leaf in named_leaves(tree).items():
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise ValueError(f"{name} must be floating-point or complex, but {path or 'the array'} is {dtype}.")
+
+
 def check_params(params: Params) -> None:
     """Raise unless there are parameters, all of them floating-point."""
     leaves = named_leaves(params)
@@ -140,4 +149,4 @@ def _unlike_containers(tree: Any, like: Any) -> tuple[str, str] | None:
 def _matches(params: Params, paths: list[str], pattern: str) -> tuple[int, ...]:
     """Find the paths that a layer's path, or else its regular expression, matches."""
     below = tuple(i for i, path in enumerate(paths) if f"{path}/".startswith(f"{pattern.rstrip('/')}/"))
-    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern))) if found)
+    return below or tuple(i for i, found in enumerate(jax.tree.leaves(select(params, pattern, "layers"))) if found)

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import cosine, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
@@ -54,6 +55,7 @@ class PlaneScan(NamedTuple):
         return load_result(cls, path)
 
 
+@checked()
 @with_precision
 def scan_plane(
     loss_fn: LossFn,

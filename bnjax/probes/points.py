@@ -19,10 +19,11 @@ from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
+from bnjax._host.arguments import checked
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
 from bnjax._host.programs import model_in, run
 from bnjax.probes.chunks import run_chunks
-from bnjax.probes.paths import check_alike, named_leaves
+from bnjax.probes.paths import check_alike, check_inexact
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
 # Under jit, vmap or grad the state is another, whether or not an argument is traced: what a loss closes over may be.
@@ -31,6 +32,7 @@ _TOP_LEVEL = get_opaque_trace_state()
 Batching = Literal["auto", "loop", "map", "vmap"] | int
 
 
+@checked()
 @with_precision
 def evaluate_points(
     measure: Callable[[Params], PyTree],
@@ -92,6 +94,9 @@ def evaluate_points(
     if is_tracing():
         return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
 
+    rows = np.asarray(coordinates)
+    if not np.isfinite(rows).all():
+        raise ValueError(f"coordinates must be finite, got {rows[~np.isfinite(rows)][0]}.")
     if identity is None:
         identity = (base, directions, measure if is_pytree(measure) else None)
     if product_rounding(current_precision(), platform_of(base, mesh)):
@@ -113,7 +118,7 @@ def evaluate_points(
 
     return run_chunks(
         evaluate,
-        np.asarray(coordinates),
+        rows,
         group_size=group_size,
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
@@ -125,10 +130,7 @@ def evaluate_points(
 
 def _check_trees(base: Params, directions: Sequence[Params]) -> None:
     """Raise unless a base can be moved, and the directions are like it."""
-    for path, leaf in named_leaves(base).items():
-        dtype = jnp.result_type(leaf)
-        if not jnp.issubdtype(dtype, jnp.inexact):
-            raise ValueError(f"base must be floating-point or complex, but {path or 'the array'} is {dtype}.")
+    check_inexact("base", base)
     for i, direction in enumerate(directions):
         check_alike(f"directions[{i}]", direction, base, "base")
 

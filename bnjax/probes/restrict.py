@@ -7,6 +7,7 @@ import jax
 from jax import Array
 from jaxtyping import Float, PyTree
 
+from bnjax._host.arguments import checked
 from bnjax.probes.paths import path_name, selected_leaves
 from bnjax.probes.points import is_pytree
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -32,6 +33,7 @@ class RestrictedLoss:
         return objective_info(self.loss_fn)
 
 
+@checked("loss_fn")
 def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dict[str, Array]]:
     """Make a loss of only those parameters whose path a regular expression matches, for any probe.
 

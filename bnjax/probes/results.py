@@ -17,7 +17,8 @@ import numpy as np
 from jax import Array
 
 from bnjax._host.archives import ArchiveError, read_arrays
-from bnjax._host.files import write_whole
+from bnjax._host.arguments import checked
+from bnjax._host.files import is_passing, write_whole
 from bnjax._host.output import printable
 from bnjax.types import ObjectiveInfo
 
@@ -55,6 +56,7 @@ class Band(NamedTuple):
     num: int
 
 
+@checked()
 def band(values: Array, axis: int = 0) -> Band:
     """Summarise repetitions (seeds, batches, directions, checkpoints) along an axis.
 
@@ -65,6 +67,10 @@ def band(values: Array, axis: int = 0) -> Band:
     Returns:
         Band, whose arrays lack that axis.
     """
+    if not -values.ndim <= axis < values.ndim:
+        raise ValueError(f"axis must be one of the {values.ndim} of values, got {axis}.")
+    if not values.size:
+        raise ValueError(f"values must hold at least one number, got shape {values.shape}.")
     num = values.shape[axis]
     std = jnp.std(values, axis, ddof=1) if num > 1 else jnp.full_like(jnp.mean(values, axis), jnp.nan)
     return Band(jnp.min(values, axis), jnp.mean(values, axis), jnp.max(values, axis), std / num**0.5, num)
@@ -117,6 +123,7 @@ def load_result(cls: type[Result], path: str | os.PathLike) -> Result:
     return _make(cls, fields, path)
 
 
+@checked("path")
 def load(path: str | os.PathLike) -> Any:
     """Read the result of any probe, whichever the file holds.
 
@@ -203,7 +210,7 @@ def _read(path: str | os.PathLike) -> tuple[str | None, dict[str, Any]]:
     except _MisfitError as error:  # in a result within this one
         raise ValueError(f"{path} must hold {error}") from None
     except Exception as error:  # NOTE: of half a dozen types, and np.load calls a text file a pickle.
-        if isinstance(error, OSError) and error.filename is not None:  # that cannot be opened
+        if is_passing(error) or (isinstance(error, OSError) and error.filename is not None):  # that cannot be opened
             raise
         raise ValueError(f"{path} must be the whole file of a result, got another one or a part of one.") from None
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import check_number, checked, described
 from bnjax.train import Trainer
 
 Fields = Mapping[str, Any]
@@ -47,6 +48,7 @@ def only(program: Program, i: int) -> Program:
     return Program(program.rows[i : i + 1], program.make_trainer, numbers, program.keys[i : i + 1])
 
 
+@checked()
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     """List every combination of the values of some fields, the last field varying fastest.
 
@@ -59,6 +61,9 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     Raises:
         ValueError: if `seed` is missing, a field has no values, or one of them is there twice.
     """
+    for name, column in values.items():
+        if not isinstance(column, Iterable) or isinstance(column, str):
+            raise ValueError(f"{name} must be a list of values, got {described(column)}.")
     columns = {name: list(column) for name, column in values.items()}
     if "seed" not in columns:
         raise ValueError(f"seed must be one of the fields of a grid, got {', '.join(columns) or 'none'}.")
@@ -68,6 +73,7 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())]
 
 
+@checked()
 def programs(
     make_trainer: Callable[..., Trainer], runs: Sequence[Fields], *, fixed: Collection[str] = ()
 ) -> list[Program]:
@@ -83,7 +89,8 @@ def programs(
         Programs, in the order of their first runs.
 
     Raises:
-        ValueError: if runs have different fields, no seed, or one that is no whole number >= 0.
+        ValueError: if runs have different fields, no seed, or one that is no whole number >= 0; or if a number is out of the
+            range of the argument of its name, such as `learning_rate`.
     """
     _check(runs)
     names = [name for name in runs[0] if name not in fixed and all(isinstance(run[name], float) for run in runs)]
@@ -108,6 +115,9 @@ def _check(runs: Sequence[Fields]) -> None:
     for run in runs:
         if {*run} != {*runs[0]}:
             raise ValueError(f"All runs must have the fields {', '.join(runs[0])}, one has {', '.join(run) or 'none'}.")
+        for name, value in run.items():
+            if isinstance(value, float):
+                check_number(name, value)
         seed = run.get("seed")
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**31:
             raise ValueError(f"seed must be a whole number from 0 to 2147483647, got {seed!r}.")

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from jax import Array
 
+from bnjax._host.arguments import checked
 from bnjax.data import Dataset
 from bnjax.sweep.grid import Program, only
 from bnjax.sweep.steps import Probe
@@ -31,6 +31,7 @@ class Plan(NamedTuple):
         return min(stop for stop in (*self.probe_steps, *self.test_steps, self.num_steps) if stop > step)
 
 
+@checked()
 def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) -> Plan:
     """Make a plan of chunks of one size: a measurement before each, and a test after some of them and after the last.
 
@@ -46,9 +47,6 @@ def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) ->
         ValueError: if a number is less than 1, or test_every is not a multiple of chunk_size.
     """
     test_every = num_steps if test_every is None else test_every
-    for name, value in (("num_steps", num_steps), ("chunk_size", chunk_size), ("test_every", test_every)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
     num_steps, chunk_size, test_every = int(num_steps), int(chunk_size), int(test_every)
     if test_every % chunk_size and test_every < num_steps:
         raise ValueError(f"test_every must be a multiple of chunk_size, {chunk_size}, got {test_every}.")

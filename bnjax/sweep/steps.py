@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Bool, Float, PyTree
 
 from bnjax import train
+from bnjax._host.arguments import NOT_EMPTY, checked, whole
 from bnjax.data import Dataset, Split, take_batch
 from bnjax.norms.population import pooled_statistics
 from bnjax.sweep.grid import Fields, Program
@@ -23,6 +24,7 @@ MakeTrainer = Callable[..., Trainer]
 Probe = Callable[[Trainer, TrainState, Any], PyTree]
 
 
+@checked(x=NOT_EMPTY)
 def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainState:
     """Make the states before the first step, stacked along a new first axis.
 
@@ -36,6 +38,7 @@ def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainSt
     return for_each(_init, (program.make_trainer,), (program.numbers, program.keys), x, Way("map"))
 
 
+@checked(num_steps=whole(0))
 def run_steps(
     program: Program,
     states: TrainState,
@@ -64,6 +67,7 @@ def run_steps(
     return for_each(_steps, (program.make_trainer, num_steps), runs, None if own_split else split, way)
 
 
+@checked()
 def evaluate(
     program: Program,
     states: TrainState,
@@ -87,6 +91,7 @@ def evaluate(
     return measure(average_state, program, states, split, active=active, way=way)
 
 
+@checked()
 def measure(
     probe: Probe,
     program: Program,

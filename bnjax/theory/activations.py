@@ -4,9 +4,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool
 
+from bnjax._host.arguments import checked
 from bnjax.theory.units import Operator, Scalar, Unit, Vector, pre_activation_gradient, vdot
 
 
+@checked()
 def preserving_scale_and_bias(pre_activation: Vector) -> tuple[Scalar, Scalar]:
     """Return the scale and the bias with which batch norm changes no activation: std (1/m) and mean, in units of y.
 
@@ -16,6 +18,7 @@ def preserving_scale_and_bias(pre_activation: Vector) -> tuple[Scalar, Scalar]:
     return pre_activation.std(), pre_activation.mean()
 
 
+@checked()
 def gradient_bound(unit: Unit) -> Scalar:
     """Bound the squared norm of the gradient by y.
 
@@ -29,6 +32,7 @@ def gradient_bound(unit: Unit) -> Scalar:
     return (unit.scale / unit.std) ** 2 * (vdot(g, g) - removed)
 
 
+@checked()
 def curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
     """Bound the curvature of the loss along its own gradient by y.
 
@@ -47,6 +51,7 @@ def curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
     return (unit.scale / unit.std) ** 2 * vdot(gh, hessian(gh)) - _subtracted_curvature(unit)
 
 
+@checked()
 def relaxed_curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
     """Bound the same curvature by that of the plain network along the plain gradient.
 
@@ -60,6 +65,7 @@ def relaxed_curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
     return (unit.scale / unit.std) ** 2 * plain - _subtracted_curvature(unit)
 
 
+@checked()
 def is_smoothed(unit: Unit) -> Bool[Array, ""]:
     """Return whether the term that `curvature_bound` subtracts is positive: scale <g, yh> > 0.
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
+
 Vector = Float[Array, " examples"]
 Scalar = Float[Array, ""]
 Operator = Callable[[Vector], Vector]
@@ -32,6 +34,7 @@ class Unit(NamedTuple):
     gradient: Vector
 
 
+@checked()
 def normalise_unit(
     pre_activation: Vector, gradient: Vector, scale: float | Scalar = 1.0, *, epsilon: float | Scalar = 0.0
 ) -> Unit:
@@ -57,6 +60,7 @@ def normalise_unit(
     return Unit(centred / std, std, jnp.asarray(scale, std.dtype), gradient)
 
 
+@checked()
 def normalisation_jacobian(unit: Unit) -> Float[Array, "examples examples"]:
     """Return d yh_b / d y_k = ([b = k] - 1/m - yh_b yh_k / m) / std, (examples, examples), in units of 1/y.
 
@@ -66,6 +70,7 @@ def normalisation_jacobian(unit: Unit) -> Float[Array, "examples examples"]:
     return (jnp.eye(m, dtype=unit.std.dtype) - 1 / m - jnp.outer(unit.normalised, unit.normalised) / m) / unit.std
 
 
+@checked()
 def pre_activation_gradient(unit: Unit) -> Vector:
     """Return gh = (scale / std) P g, the gradient of the loss by y, (examples,).
 
@@ -74,6 +79,7 @@ def pre_activation_gradient(unit: Unit) -> Vector:
     return unit.scale / unit.std * _project(unit, unit.gradient)
 
 
+@checked()
 def pre_activation_hessian_product(unit: Unit, hessian: Operator, vector: Vector) -> Vector:
     """Multiply a vector by the Hessian of the loss by y.
 
@@ -89,6 +95,8 @@ def pre_activation_hessian_product(unit: Unit, hessian: Operator, vector: Vector
     Returns:
         The product, (examples,).
     """
+    if vector.shape != unit.normalised.shape:
+        raise ValueError(f"vector must have the unit's shape, {unit.normalised.shape}, got {vector.shape}.")
     yh, g, m = unit.normalised, unit.gradient, vector.size
     projected = _project(unit, vector)
     through = unit.scale**2 * _project(unit, hessian(projected))

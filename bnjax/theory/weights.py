@@ -4,10 +4,12 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
 from bnjax.theory.activations import curvature_bound, gradient_bound
 from bnjax.theory.units import Operator, Scalar, Unit, vdot
 
 
+@checked()
 def plain_weight_gradient_bound(unit: Unit, input_norm: float | Scalar) -> Scalar:
     """Bound the squared norm of the plain network's gradient by the unit's weights: lambda² |g|².
 
@@ -17,6 +19,7 @@ def plain_weight_gradient_bound(unit: Unit, input_norm: float | Scalar) -> Scala
     return input_norm**2 * vdot(unit.gradient, unit.gradient)
 
 
+@checked()
 def weight_gradient_bound(unit: Unit, input_norm: float | Scalar, *, as_printed: bool = False) -> Scalar:
     """Bound the squared norm of the gradient by the unit's weights w, where y = X w.
 
@@ -42,6 +45,7 @@ def weight_gradient_bound(unit: Unit, input_norm: float | Scalar, *, as_printed:
     return (unit.scale / unit.std) ** 2 * remaining
 
 
+@checked()
 def weight_curvature_bound(unit: Unit, hessian: Operator, input_norm: float | Scalar) -> Scalar:
     """Return the curvature along the gradient by the unit's weights w, y = X w, for white inputs.
 
@@ -62,6 +66,7 @@ def weight_curvature_bound(unit: Unit, hessian: Operator, input_norm: float | Sc
     return input_norm**4 * curvature_bound(unit, hessian)
 
 
+@checked()
 def nearest_scaled_optimum(start: Float[Array, "*shape"], optimum: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return k W* with k = <W*, W0> / |W*|²: with batch norm every k W*, k > 0, is as good as W*.
 
@@ -82,6 +87,7 @@ def nearest_scaled_optimum(start: Float[Array, "*shape"], optimum: Float[Array, 
     return jnp.where(share > 0, share, jnp.nan) * optimum
 
 
+@checked()
 def optimum_distance_bound(start: Float[Array, "*shape"], optimum: Float[Array, "*shape"]) -> Scalar:
     """Bound the squared distance from the start to the nearest optimum of the normalised network.
 
@@ -95,6 +101,7 @@ def optimum_distance_bound(start: Float[Array, "*shape"], optimum: Float[Array, 
     return jnp.where(inner > 0, bound, jnp.nan)
 
 
+@checked()
 def rescaled_gradient(gradient: Float[Array, "*shape"], factor: float | Scalar) -> Float[Array, "*shape"]:
     """Return the gradient at a W, a = `factor` > 0, from that at W: dloss/d(a W) = (1/a) dloss/dW.
 

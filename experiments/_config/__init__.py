@@ -13,6 +13,7 @@ A class that is one of several choices, such as a normaliser, has a `kind`, by w
 
 from experiments._config.check import change as change
 from experiments._config.check import check as check
+from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
 from experiments._config.norms import BatchNorm as BatchNorm
 from experiments._config.norms import HuberNorm as HuberNorm

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+# What the types that they get hold: Python's own numbers have no end, or one at 1.8e308.
+_LARGEST = {int: (2**31 - 1, "at most 2147483647"), float: (3.4028234e38, "at most 3.4e38, float32's largest number")}
 DIFFERENT = "one or more different numbers"
 
 
@@ -18,6 +20,22 @@ def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
         values = getattr(config, name)
         items = values if isinstance(values, tuple) else (values,)
         check(len(set(items)) == len(items) > 0 and all(map(allowed, items)), name, rule, values)
+        for item in items:
+            largest, bound = _LARGEST.get(type(item), (item, ""))
+            check(item <= largest, name, bound, values)
+
+
+def check_arms(config: Any, *names: str) -> None:
+    """Raise a ValueError where two numbers of a field, each of which names arms by six digits, name the same ones."""
+    for name in names:
+        values = getattr(config, name)
+        rule = "numbers that differ in six digits, by which arms are named"
+        check(len({*map(_written, values)}) == len(values), name, rule, values)
+
+
+def _written(value: Any) -> str:
+    """Write a number as the name of an arm has it, or an optimiser and its learning rate."""
+    return f"{value[0]}_{value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
 
 
 def change(config: Any, **changes: Any) -> Any:

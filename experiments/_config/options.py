@@ -42,5 +42,6 @@ class Options:
             "sharded, or left out, where distributed is set",
             self.batching,
         )
-        check(self.parallel is None or self.parallel >= 1, "parallel", "at least 1", self.parallel)
+        if self.parallel is not None:
+            check_numbers(self, "at least 1", lambda x: x >= 1, "parallel")
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "checkpoint_seconds")

@@ -27,7 +27,8 @@ class Images:
     def __post_init__(self):
         own = _SIZES[self.dataset][1]
         rule = f"at least the images' own, {own} x {own}"
-        check(self.image_size is None or self.image_size >= own, "image_size", rule, self.image_size)
+        if self.image_size is not None:
+            check_numbers(self, rule, lambda x: x >= own, "image_size")
 
     @property
     def num_examples(self) -> int:

@@ -11,7 +11,7 @@ VGG has 1.9 times the shift with BN at learning rate 0.1, 295 times at 0.01. Pre
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check_numbers
+from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check_arms, check_numbers
 from experiments._evidence.keep import by_layer, training, whole
 from experiments._nets import learning_rate
 from experiments._presets import (
@@ -48,6 +48,7 @@ class Config:
         check_numbers(self, rule, lambda x: 0 < x < float("inf"), "deep_linear_rates")
         rule = "one or more different pairs of an optimiser and a learning rate > 0 and finite"
         check_numbers(self, rule, lambda pair: 0 < pair[1] < float("inf"), "vgg_optimizers")
+        check_arms(self, "deep_linear_rates", "vgg_optimizers")
 
 
 def _vgg(preset: VGGRun) -> VGGRun:

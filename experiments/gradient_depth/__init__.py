@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnjax.models.shapes import MLPShape
-from experiments._config import BatchNorm, Images, MLPRun, Optimizer, RunConfig, Schedule, change, check_numbers
+from experiments._config import (
+    BatchNorm,
+    Images,
+    MLPRun,
+    Optimizer,
+    RunConfig,
+    Schedule,
+    change,
+    check_arms,
+    check_numbers,
+)
 from experiments._nets import Setting
 from experiments._presets import fields_of, with_and_without
 
@@ -36,6 +46,7 @@ class Config(MLPRun):
         check_numbers(self, "one or more different numbers from 3", lambda x: x >= 3, "depths")
         rule = "different numbers > 0 and finite, 1 among them"
         check_numbers(self, rule, lambda x: 0 < x < float("inf") and 1 in self.scales, "scales")
+        check_arms(self, "scales")
 
     def check_layers(self, prefix: str = "") -> None:
         """Check nothing: every net has its own depth, and is measured in all of its layers."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check, check_numbers
+from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check, check_arms, check_numbers
 from experiments._evidence.keep import IfMeasured, by_layer, scans, training, whole
 from experiments._presets import (
     ALX,
@@ -60,6 +60,7 @@ class Config:
         is_band = len(set(self.rates)) == len(self.rates) != 1
         is_usable = all(0 < rate < float("inf") for rate in self.rates)
         check(is_band and is_usable, "rates", "none, or two or more different numbers > 0 and finite", self.rates)
+        check_arms(self, "rates")
         check(self.rates_steps >= 1, "rates_steps", "at least 1", self.rates_steps)
 
 

@@ -13,7 +13,7 @@ deviation. Preset paper waits for an accelerator.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_numbers
+from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_arms, check_numbers
 from experiments._evidence.keep import drift, training
 from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, arm, fields_of, following, with_and_without
 
@@ -32,8 +32,10 @@ class Config(VGGRun):
 
     def __post_init__(self):
         super().__post_init__()
-        rule = f"one or more different numbers >= 0 and finite, none of them {self.noise.strength:g}"
-        check_numbers(self, rule, lambda x: 0 <= x < float("inf") and x != self.noise.strength, "noise_strengths")
+        usual = f"{self.noise.strength:g}"
+        rule = f"one or more different numbers >= 0 and finite, none of them {usual}"
+        check_numbers(self, rule, lambda x: 0 <= x < float("inf") and f"{x:g}" != usual, "noise_strengths")
+        check_arms(self, "noise_strengths")
 
 
 _PAPER = following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 12, penalty=True)

@@ -12,7 +12,7 @@ Measured: preset cpu, three seeds, two cores, 8 minutes: after 1,000 steps at le
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import BatchNorm, NoNorm, RunConfig, VGGRun, change, check_numbers
+from experiments._config import BatchNorm, NoNorm, RunConfig, VGGRun, change, check_arms, check_numbers
 from experiments._evidence.keep import whole
 from experiments._presets import ALX, CPU, MAMELI, PAPER, SMOKE, arm, fields_of
 
@@ -31,6 +31,7 @@ class Config(VGGRun):
         super().__post_init__()
         rule = "one or more different numbers > 0 and finite"
         check_numbers(self, rule, lambda x: 0 < x < float("inf"), "learning_rates")
+        check_arms(self, "learning_rates")
 
 
 _TWICE = {"recalibrated_tests": True}

@@ -70,7 +70,11 @@ def test_masked_positions_count_as_absent(norm):
         (norms.group_norm, {"num_groups": 3}, "num_groups must divide the number of features, 8, got 3"),
         (norms.group_norm, {"num_groups": 2.0}, "num_groups must divide the number of features, 8, got 2.0"),
         (norms.layer_norm, {"axis": 0}, "axis must leave axis 0, that of the examples, got 0"),
-        (norms.layer_norm, {"reduction_axes": (4,)}, r"axis must lie in \[-4, 4\) for an array of rank 4, got 4"),
+        (
+            norms.layer_norm,
+            {"reduction_axes": (4,)},
+            r"reduction_axes must lie in \[-4, 4\) for an array of rank 4, got 4",
+        ),
         (norms.layer_norm, {"scale": jnp.ones(3)}, r"scale must have one entry per feature, shape \(8,\)"),
         (
             norms.instance_norm,
