@@ -9,6 +9,7 @@ from jax import Array
 
 NormLayers = Literal["all"] | tuple[int, ...]
 
+
 @dataclass(frozen=True)
 class Normalised:
     """The normaliser of a model, which is added to its shape.

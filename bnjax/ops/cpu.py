@@ -14,7 +14,9 @@ from bnjax.ops.geometry import Geometry
 # Chosen from `python -m experiments.benchmarks.conv`; no result depends on them, only speed does.
 _DENSE_MAX_PIXELS = 4  # maps up to 2x2 are one matrix product with the kernel written out
 _CLIPPED_MAX_PIXELS = 16  # maps up to 4x4: multiply only the pixels that each tap of the kernel reaches
-_FEW_PRODUCTS = 2**24  # of a pixel with a weight, per tap: with fewer, one canonical convolution is as fast, and compiles faster
+_FEW_PRODUCTS = (
+    2**24
+)  # of a pixel with a weight, per tap: with fewer, a canonical convolution is as fast, and compiled sooner
 _IMAGE_MAX_CHANNELS = 4  # images: too few channels to fill a matrix product per tap
 _PATCHES_MAX_ENTRIES = 2**23  # of the kernel's view of every pixel, where it is written out for speed alone
 _WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than what they save, but for

@@ -152,12 +152,12 @@ def check_batching(batching: Any) -> None:
         raise ValueError(f"batching must be 'auto', 'loop', 'map', 'vmap' or a number >= 1, got {batching!r}.")
 
 
-def is_pytree(fn: Callable) -> bool:
-    """Return whether compiled code can take a callable as an argument."""
-    return not jax.tree_util.all_leaves([fn])
+def is_pytree(fn: Any) -> bool:
+    """Return whether compiled code can take a callable, or some of them, as an argument."""
+    return not jax.tree_util.all_leaves([fn]) and not any(map(callable, jax.tree.leaves(fn)))
 
 
-def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) -> Callable[..., PyTree]:
+def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Callable[..., PyTree]:
     """Compile `program(fn, *arguments, **options)`, as a function of the arguments.
 
     Where `fn` is a pytree, the program is compiled once per shape. Any other `fn` may close over what will have changed by
@@ -168,7 +168,7 @@ def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) 
     return jax.jit(partial(program, fn, **options))
 
 
-def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Callable, *arguments: PyTree) -> PyTree:
+def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Any, *arguments: PyTree) -> PyTree:
     """Call a program on a callable that is a pytree."""
     return program(fn, *arguments, **options)
 
