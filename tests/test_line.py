@@ -10,7 +10,6 @@ import pytest
 from bnjax import objective, probes, train
 from bnjax._host.digest import digest
 from bnjax.probes import line
-from bnjax.probes.points import compiled
 
 STEP_SIZES = (-0.2, 0.05, 0.1, 0.4)
 
