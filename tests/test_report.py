@@ -188,7 +188,7 @@ def test_the_table_replaces_what_is_between_the_markers(figures, capsys, tmp_pat
         assert text.startswith("before\n<!--")
         assert text.endswith("-->\nafter\n")
         assert "earlier" not in text
-        assert text.count("| **supported** |") > 1
+        assert text.count("| **supported**: 75 % sure by 3 seeds |") > 1
     readme.write_text("none")
     status, _, errors = run(capsys, "report", "--figures", figures, "--readme", readme)
     assert (status, errors.count("\n"), readme.read_text()) == (2, 1, "none")

@@ -81,7 +81,10 @@ def setting(depth: float, scale: float = 1) -> Setting:
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the nets: every depth at scale 1, and the deepest net at every scale."""
+    """Name the nets: every depth at scale 1, and the deepest net at every scale.
+
+    The deepest nets at scale 1 are measured after their first step, too, and at initialisation from orthogonal weights.
+    """
     arms, measured = {}, {"successive_gradients"} & {*config.probes.kinds}
     for depth, scale in itertools.product(config.depths, config.scales):
         if scale == 1 or depth == max(config.depths):
@@ -89,7 +92,11 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
             layers = {kind: {"layers": tuple(range(1, depth + 2))} for kind in measured}
             nets = with_and_without(change(config, model=model, probes=layers))
             arms |= {setting(depth, scale).arm(net): run for net, run in nets.items()}
-    return {"arms": arms}
+    at, first = setting(max(config.depths)), Schedule(num_steps=2, eval_every=2, probe_every=1)
+    deepest = {arm: change(arms[arm], schedule=first) for arm in map(at.arm, ("plain", "batch_norm"))}
+    start = change(first, num_steps=1, eval_every=1)
+    orthogonal = {arm: change(run, schedule=start, model={"kernel_init": "orthogonal"}) for arm, run in deepest.items()}
+    return {"arms": arms, "first_step": deepest, "orthogonal": orthogonal}
 
 
 def _norms(record: Any, _rank: int) -> dict[str, Any]:
@@ -98,4 +105,5 @@ def _norms(record: Any, _rank: int) -> dict[str, Any]:
     return {"step": record["step"], "norm": [list(norms) for norms in zip(*layers, strict=True)]}
 
 
-KEEP = {"arms": {"gradients": ("successive_gradients", _norms)}}
+_GRADIENTS = {"gradients": ("successive_gradients", _norms)}
+KEEP = {"arms": _GRADIENTS, "first_step": _GRADIENTS, "orthogonal": _GRADIENTS}
