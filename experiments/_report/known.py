@@ -44,7 +44,7 @@ def identities(name: str, data: Data) -> dict[str, str]:
         ValueError: if the data's configuration is none of the experiment's.
     """
     experiment = catalogue.module(name)
-    kind = type(next(iter(experiment.PRESETS.values())))
+    kind: Any = type(next(iter(experiment.PRESETS.values())))
     config = restored(kind, data["config"])
     if not hasattr(experiment, "groups"):
         trained = ("model", "data", "norm", "optimizer")
