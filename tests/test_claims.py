@@ -12,8 +12,8 @@ from experiments._evidence.verdict import VERDICTS, judge
 from experiments._report import words
 
 CLAIMS = {claim.name: (name, claim) for name in catalogue.names() for claim in catalogue.claims_of(name)}
-# Numbers without a unit: a cosine, and an error relative to what it is an error of.
-UNITLESS = ("cosine", "relative error")
+# Numbers without a unit: a cosine, a correlation, and an error relative to what it is an error of.
+UNITLESS = ("cosine", "relative error", "rank correlation")
 
 
 @pytest.fixture(scope="session")
