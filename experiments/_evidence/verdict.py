@@ -1,7 +1,7 @@
 """Verdicts: whether the interval of a claim's statistic over the seeds lies in the claim's range."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from experiments._evidence.claim import Claim
@@ -81,6 +81,23 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
         f"{found.setup.words}: {form.written(found.median)}" for name in sorted(others) if (found := known[name]).setup
     ]
     return chosen, judged[chosen]._replace(beside=tuple(beside))
+
+
+def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an unknown number of times") -> str:
+    """Write the median of the first of some claims that has one, with its unit, as findings quote it.
+
+    Args:
+        claims: of an experiment.
+        data: of the experiment.
+        names: of claims, that of the whole window before that of a part.
+        unknown: what is written where none of them has a median.
+    """
+    by_name = {claim.name: claim for claim in claims}
+    for claim in (by_name[name] for name in names):
+        median = judge(claim, data).median
+        if not math.isnan(median):
+            return claim.statistic.format.written(median)
+    return unknown
 
 
 def _weight(judgement: Judgement) -> tuple[float, int, int]:

@@ -38,8 +38,8 @@ def findings(data: dict[str, Any]) -> str:
     ordered = sorted(data["arms"], key=lambda net: middle(data["arms"][net], measure))
     steadiest, noisy, plain = (_said(data, net) for net in (ordered[0], "noisy_batch", "plain"))
     return (
-        f"Over {len(ordered)} nets, the less the distributions of the deepest layer that is followed move, the better the net: "
-        f"the rank correlation of drift is {training} with the training accuracy and {test} with the test accuracy at the end. "
+        f"Over {len(ordered)} nets, the rank correlation of how far distributions of the deepest layer that is followed move, "
+        f"with accuracy at the end, is {training} in training and {test} in tests: below 0, steadier nets are better. "
         f"In pooled standard deviations, {steadiest}, {noisy}, and {plain}."
     )
 
