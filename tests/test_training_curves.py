@@ -10,6 +10,8 @@ from experiments._evidence.format import STEPS
 from experiments._evidence.verdict import judge
 from experiments.training_curves import table
 
+UNTESTED = {"test_recalibrated"}  # in runs that are tested once
+
 
 def judged(data):
     """Judge every claim."""
@@ -50,7 +52,11 @@ def test_long_runs_judge_levels():
     assert values["test_batch_norm"] == pytest.approx(0.9, abs=0.01)
     assert values["speed_late"] == pytest.approx(0, abs=0.01)
     silent = {name for name, value in values.items() if math.isnan(value)}
-    assert silent == {name for name in values if "epochs" in name or "adam" in name} | {"one_loss", "one_plateau"}
+    assert silent == {name for name in values if "epochs" in name or "adam" in name} | {
+        "one_loss",
+        "one_plateau",
+        *UNTESTED,
+    }
 
 
 def test_other_presets_judge_their_own_sources():

@@ -112,7 +112,7 @@ CLAIMS = claims(
     ),
     theory_theorem_c_1_premise=_bound(
         f"With batch norm, the bound of Theorem C.1 on the curvature along a unit's weights is not negative, {_EVERY}.",
-        SANTURKAR_THEORY.at("Theorem C.1, which does not say when its bound can hold"),
+        ours("where the bound of Santurkar et al. 2018, Theorem C.1, can hold"),
         ("batch_norm", "c_1_not_negative"),
         "-",
         caveat_of="theory_theorem_c_1",
@@ -136,10 +136,10 @@ CLAIMS = claims(
     theory_smoother=Claim(
         "In a net that is trained with batch norm, the condition under which Theorem 4.2 makes the landscape smoother holds at "
         "more than half of the units and steps that were checked.",
-        SANTURKAR_THEORY.at(
-            "Theorem 4.2: a positive semidefinite Hessian, and a gradient that points with the activations"
+        ours(
+            "how often the condition of Santurkar et al. 2018, Theorem 4.2, holds: a positive semidefinite Hessian, and a "
+            "gradient that points with the activations"
         ),
         _in("batch_norm", share("smoother")).above(0.5),
-        differs="the paper does not say how often it holds",
     ),
 )
