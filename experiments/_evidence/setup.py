@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run, num_steps
-from experiments._evidence.statistic import Statistic
+from experiments._evidence.statistic import NotInDataError, Statistic
 
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
 
@@ -42,7 +42,10 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
         data: it was measured in.
         num_values: how many values it has.
     """
-    counted = [name.partition("/") for name in statistic.counted(data)]
+    try:
+        counted = [name.partition("/") for name in statistic.counted(data)]
+    except NotInDataError:
+        counted = []
     groups = list(dict.fromkeys(group for group, _, _ in counted))
     config = config_of(data, groups[0] if groups else "")
     runs: list[Run] = []
