@@ -59,7 +59,9 @@ def test_every_claim_stands_alone(name):
     assert shown.endswith(claim.statement)
     if judgement.setup:
         head = shown.removesuffix(claim.statement)
-        assert re.search(r"(VGG-A, width 1/\d|perceptron of .+ units|deep linear network of \d+ layers)[:,] ", head)
+        assert re.search(
+            r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|VGG|Perceptron)[:,] ", head
+        )
         assert bool(re.search(r"\d steps, \d+ (seeds|draws): $", head)) == bool(judgement.setup.seeds)
 
 

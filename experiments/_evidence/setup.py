@@ -35,7 +35,7 @@ class Setup(NamedTuple):
 
 
 def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
-    """Return what a statistic was measured on; parts that the data do not name are left out, without values steps, too.
+    """Return what a statistic was measured on; parts that the data do not name are left out, without values all but the kind.
 
     Args:
         statistic: that was measured.
@@ -55,7 +55,7 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
     steps = sorted(num_steps(run) for run in runs if num_values and run.get("diverged_at") is None) or [0]
     width = config.get("model", {}).get("width", 1)
     return Setup(
-        _net(config),
+        _net(config) if num_values else _kind(config),
         float(width) if isinstance(width, int | float) else 1.0,
         (steps[0], steps[-1]),
         plural(num_values, statistic.per) if num_values else "",
@@ -67,6 +67,15 @@ def config_of(data: Data, group: str) -> Mapping[str, Any]:
     config = data.get("config", {})
     found = config.get(group) or (config if "model" in config else config.get("vgg")) or config
     return found if isinstance(found, Mapping) else {}
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """Name what kind of net it is, and its data."""
+    model = config.get("model", {})
+    images = _DATA.get(config.get("data", {}).get("dataset", ""), "")
+    kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
+    kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
+    return ", ".join(filter(None, [kind, images]))
 
 
 def _net(config: Mapping[str, Any]) -> str:
@@ -82,8 +91,8 @@ def _net(config: Mapping[str, Any]) -> str:
     if hidden:
         depths = config.get("depths")
         layers = f"{min(depths)} to {max(depths)}" if depths else f"{len(hidden)}"
-        net = f"perceptron of {layers} hidden layers of {hidden[0]} units"
+        net = f"Perceptron of {layers} hidden layers of {hidden[0]} units"
         return ", ".join(filter(None, [net, images]))
     if isinstance(depth, int):
-        return f"deep linear network of {depth} layers"
+        return f"Deep linear network of {depth} layers"
     return ""

@@ -43,7 +43,12 @@ _VGG = "their VGG of 13 or more layers, batch 128, one run"
 SANTURKAR = Source("Santurkar et al. 2018", "paper", "arxiv.org/abs/1805.11604", _VGG)
 SANTURKAR_LINEAR = replace(SANTURKAR, setup="their deep linear network, one draw")
 SANTURKAR_THEORY = replace(SANTURKAR, setup="")
-IOFFE = Source("Ioffe & Szegedy 2015", "paper", "arxiv.org/abs/1502.03167", "their MNIST network, one run")
+IOFFE = Source(
+    "Ioffe & Szegedy 2015",
+    "paper",
+    "arxiv.org/abs/1502.03167",
+    "their MNIST network, whose learning rate and initial scale are not stated, one run",
+)
 BJORCK = Source("Bjorck et al. 2018", "paper", "arxiv.org/abs/1806.02375", "their ResNet of 110 layers")
 YANG = Source("Yang et al. 2019", "paper", "arxiv.org/abs/1902.08129", "theory of wide networks")
 # Its classifier has dropout; the pixels are divided by 255 and not standardised.

@@ -24,7 +24,8 @@ def statement(claim: Claim, judgement: Judgement) -> str:
 
 def source(claim: Claim) -> str:
     """Write who says it, and how the set-up here differs from the source's."""
-    return f"{claim.source}; {claim.differs}" if claim.differs else str(claim.source)
+    who = f"{'ours: ' * (claim.origin == 'ours')}{claim.source}"
+    return f"{who}; {claim.differs}" if claim.differs else who
 
 
 def published(claim: Claim) -> str:

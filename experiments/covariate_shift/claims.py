@@ -82,7 +82,7 @@ CLAIMS = claims(
     shift_almost_always=Claim(
         "At learning rate 0.01, at more than nine tenths of the measurements, the gradient of layer 5 is further from that of "
         "a second net, as Mameli's repository compares them, with batch norm than in the plain net.",
-        MAMELI.at("almost always higher"),
+        MAMELI.at("'almost always higher'"),
         share_above(second_net(), *_BOTH, _SLOW).above(0.9),
         "higher in about 70 % of the run, until step 8,000",
         since=_LATER,

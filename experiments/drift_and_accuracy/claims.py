@@ -15,13 +15,13 @@ CLAIMS = claims(
     "covariate shift",
     "2026-11-29",
     headline_training=Claim(
-        f"Less covariate shift does not go with better training accuracy, {_NETS}.",
+        f"Less covariate shift, as the drift of layer inputs, does not go with better training accuracy, {_NETS}.",
         VERSUS,
         with_accuracy(TRAIN_ACCURACY.at_end(50)).above(-0.5),
         remark=_WEAK,
     ),
     headline_test=Claim(
-        f"Less covariate shift does not go with better test accuracy, {_NETS}.",
+        f"Less covariate shift, as the drift of layer inputs, does not go with better test accuracy, {_NETS}.",
         VERSUS,
         with_accuracy(TEST_ACCURACY.at_end()).above(-0.5),
         remark=f"{_WEAK}; tests are with running statistics, which suit noisy nets less",

@@ -20,6 +20,7 @@ from experiments.gradient_depth import PRESETS, groups, setting
 _PUBLISHED = math.sqrt(math.pi / (math.pi - 1))
 _NEAR_OUTPUT = 10  # layers in which the growth is smaller
 _DURATION = replace(YANG.at("abstract: after a single step"), setup="")
+_DURATION_LATER = replace(YANG.at("abstract, which says so of a single step"), setup="")
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 
 
@@ -134,7 +135,7 @@ CLAIMS = claims(
     depth_later=Claim(
         "After 100 steps of training, with batch norm, gradients grow by less than a tenth per layer towards the input in the "
         "deepest net.",
-        _DURATION,
+        _DURATION_LATER,
         _deepest(GROWTH.median(100, 100)).between(0.9, 1.1),
         "gradients have dramatically smaller range after a single step",
         caveat_of="depth_bounded",

@@ -38,7 +38,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_successive_sum_early": Claim(
         "Batch norm makes the sum of the gradients of successive batches longer by a larger factor over steps 50 to 500 than "
         "over steps 1,000 to 1,500.",
-        MAMELI_GRADIENTS.at("clearly higher in the first stage"),
+        MAMELI_GRADIENTS.at("'clearly higher in the first stage'"),
         (
             larger(q.successive("step_sum", "layer_5").median(50, 500))
             / larger(q.successive("step_sum", "layer_5").median(1000, 1500))
@@ -65,7 +65,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_successive_cosine": Claim(
         "Over steps 80 to 1,500, the gradients of successive batches point more in the same direction with batch norm than in "
         "the plain net.",
-        MAMELI_GRADIENTS.at("more confident with the direction of the gradients"),
+        MAMELI_GRADIENTS.at("'more confident with the direction of the gradients'"),
         q.successive("step_cosine", "layer_5").median(*COVERED).minus("batch_norm", "plain").above(0),
         since=_LATER,
         differs=_GRADIENTS_DIFFER,
@@ -121,6 +121,6 @@ CLAIMS_OF_BATCHES = {
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="landscape_loss_change",
         since=_LATE,
-        differs=_GRADIENTS_DIFFER,
+        differs=f"{_GRADIENTS_DIFFER}, and it is the median change in units of the loss",
     ),
 }

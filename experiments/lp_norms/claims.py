@@ -67,7 +67,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             hypothesis="smoothness",
         ),
         f"lp_norms_as_smooth{name}": Claim(
-            f"{when}, the gradient changes less than half as much again along its own direction {_THREE} as with batch norm.",
+            f"{when}, the gradient changes less than 1.5 times as much along its own direction {_THREE} as with batch norm.",
             _FIG_12,
             largest(*(change.over(norm, "batch_norm") for norm in NORMS)).between(0, 1.5),
             f"30 / 26 to 29 / 28, or 1.2 to 1.0 times{part}",

@@ -31,14 +31,15 @@ def test_words():
     """The net and its width, the data, the steps that runs took, and the seeds."""
     data = make_data([0.1, 0.2, 0.3])
     assert setup(END, data, 3).words == "VGG-A, width 1/8, CIFAR-10, 3 steps, 3 seeds"
-    assert setup(END, data, 0).words == "VGG-A, width 1/8, CIFAR-10"
+    assert setup(END, data, 0).words == "VGG, CIFAR-10"
     data["arms"]["plain"][0] = make_run(0, [0.1] * 5)
     assert setup(END, data, 3).steps == (3, 5)
     perceptron = {"config": {"model": {"hidden": [100, 100], "width": 1}, "data": {"dataset": "mnist"}}, "arms": {}}
-    assert setup(END, perceptron, 0).words == "perceptron of 2 hidden layers of 100 units, MNIST"
+    assert setup(END, perceptron, 3).words == "Perceptron of 2 hidden layers of 100 units, MNIST, 3 seeds"
+    assert setup(END, perceptron, 0).words == "Perceptron, MNIST"
     linear = {"config": {"vgg": {}, "deep_linear": {"model": {"depth": 25}}}, "deep_linear": {"plain": [make_run()]}}
     statistic = TEST_ACCURACY.at_end().each("plain", group="deep_linear")
-    assert setup(statistic, linear, 10).words == "deep linear network of 25 layers, 3 steps, 10 draws"
+    assert setup(statistic, linear, 10).words == "Deep linear network of 25 layers, 3 steps, 10 draws"
     assert setup(END, {"config": {}}, 0).words == ""
 
 
