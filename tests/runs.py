@@ -124,7 +124,7 @@ def make_successive(layer, length):
 
     def probe(steps, seed):
         factors = noise(len(steps), seed)
-        sizes = dict.fromkeys(("norm", "step_distance", "step_sum"), length * factors)
+        sizes = dict.fromkeys(("norm", "previous_norm", "step_distance", "step_sum"), length * factors)
         return {"layers": {f"layer_{layer}": {**sizes, "relative_sum": 0.7 * factors, "step_cosine": 0.05 * factors}}}
 
     return probe

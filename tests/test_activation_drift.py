@@ -130,19 +130,41 @@ def test_collected_records_keep_the_first_unit_whole():
         assert drift("layer_3", moment, relative=True).values(record)[1] == pytest.approx(moved, rel=1e-5)
 
 
+def after_activations(data):
+    """Let the drift be that of activations."""
+    data["config"]["probes"]["drift"]["of"] = "activations"
+    return data
+
+
 def test_claims_go_either_way():
     """Moments that are steadier with batch norm support all claims, and less steady ones contradict them."""
     for plain, batch_norm, verdict in (
         ((0.5, 0.15), (0.1, 0.1), "supported"),
         ((0.1, 0.1), (0.5, 0.3), "contradicted"),
     ):
-        data = make_data(plain, batch_norm)
-        assert {judge(claim, data).verdict for claim in CLAIMS} == {verdict}
+        data = after_activations(make_data(plain, batch_norm))
+        found = {claim.name: judge(claim, data).verdict for claim in CLAIMS if "amplifies" not in claim.name}
+        assert set(found.values()) == {verdict}
+    needs = {claim.name: judge(claim, make_data()).reason for claim in CLAIMS if "mean" in claim.name}
+    assert set(needs.values()) == {"needs drift measured after the activation"}
+
+
+def test_drift_by_depth():
+    """The deepest layer is compared with the first, net by net."""
+    data = make_data()
+    for runs in data["arms"].values():
+        for run in runs:
+            moved = run["drift"]["layers"][LAYERS[-1]]["successive"]["relative_wasserstein"]
+            run["drift"]["layers"][LAYERS[-1]]["successive"]["relative_wasserstein"] = (3 * np.array(moved)).tolist()
+    for net, verdict in (("amplifies", "supported"), ("amplifies_less", "contradicted")):
+        (claim,) = (claim for claim in CLAIMS if claim.name == f"drift_{net}")
+        judgement = judge(claim, data)
+        assert (judgement.verdict, judgement.median) == (verdict, pytest.approx(3))
 
 
 def test_claims_count_a_run_that_diverged_before_it_was_followed():
     """It has no steady moments, and the figure is drawn without it."""
-    data = make_data()
+    data = after_activations(make_data())
     data["arms"]["plain"][2] |= {"diverged_at": 3, "drift": {"step": [0], "layers": {layer: {} for layer in LAYERS}}}
     (claim,) = (claim for claim in CLAIMS if claim.name == "drift_mean")
     judgement = judge(claim, data)
@@ -156,7 +178,7 @@ def test_words_are_computed():
     rows = [line.split() for line in summarise(data).splitlines()]
     assert ["mean,", "in", "10", "steps", "0.5", "0.1", "5.00"] in rows
     found = findings(data)
-    assert "in layers 3, 8 moves 5.00 to 5.00 times as far without batch norm" in found
+    assert "as far from where it started without batch norm as with it" in found
     assert found.endswith("without BN, seed 2: the loss stopped being finite at step 25.")
 
 

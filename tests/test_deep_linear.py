@@ -115,6 +115,13 @@ def test_initial_scales(kernel_init, kurtosis):
     np.testing.assert_allclose((kernel**4).mean() / kernel.var() ** 2, kurtosis, rtol=0.05)
 
 
+def test_the_scale_multiplies_the_initial_matrices():
+    """Every one of them, and nothing else of the draw."""
+    usual, larger = (init(depth=3, kernel_scale=scale)[1].params for scale in (1.0, 1.05))
+    for before, after in zip(jax.tree.leaves(usual), jax.tree.leaves(larger), strict=True):
+        np.testing.assert_allclose(after, 1.05 * before, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -19,7 +19,7 @@ from experiments._training.asked import Asked
 from experiments._training.log import curves as run_curves
 from experiments._training.tasks import make_task
 from experiments.landscape import table as tables
-from experiments.landscape.claims import LOSS_AND_CHANGE, RELATIVE_CHANGE
+from experiments.landscape.measures import LOSS_AND_CHANGE, RELATIVE_CHANGE
 
 
 @pytest.fixture(scope="module")

@@ -92,10 +92,13 @@ def verdicts(data):
 
 
 def test_other_draws_support_the_caveats():
-    """Where batch norm and l1 end alike and l-infinity ends above nothing, the claims fail."""
-    found = verdicts(make_data(plain=6136.0, batch_norm=1390.0, l1=1395.0, linf=6624.0))
-    assert found["lp_norms_l1_best"] == found["lp_norms_deep_linear"] == "contradicted"
-    assert found["lp_norms_same_plateau"] == found["lp_norms_linf_no_better"] == "supported"
+    """Where l1 ends above batch norm and l-infinity above nothing, the caveat holds; the claims stay open, and say why."""
+    data = make_data(plain=6136.0, batch_norm=1390.0, l1=6995.0, linf=6624.0)
+    found = verdicts(data)
+    assert found["lp_norms_l1_best"] == found["lp_norms_deep_linear"] == "inconclusive"
+    assert found["lp_norms_linf_no_better"] == "supported"
+    reasons = {claim.name: judge(claim, data).reason for claim in CLAIMS}
+    assert reasons["lp_norms_l1_best"] == "the published curve lies outside all draws of this set-up"
 
 
 def test_a_draw_that_diverged_has_an_infinite_loss():

@@ -108,6 +108,19 @@ def test_files_that_belong_to_nothing_are_told(figures, capsys, tmp_path):
     ]
 
 
+def test_several_files_of_an_experiment(figures):
+    """The file with three seeds decides; one with fewer stands beside it, smoke does not count, and a bad one is told."""
+    (figures / "landscape-paper.json").write_text(json.dumps(make_data(scale=0.5, seeds=(0,), preset="paper")))
+    (figures / "landscape-smoke.json").write_text(json.dumps(make_data(scale=9, preset="smoke")))
+    (figures / "landscape-0123456789.json").write_text("{")
+    report = _report.load(figures)
+    assert any(problem.startswith("landscape-0123456789.json cannot be read: ") for problem in report.problems)
+    (entry,) = [entry for entry in report.entries if entry.name == "landscape"]
+    (found,) = [pair for pair in entry.judged if pair[0].name == "landscape_predictiveness"]
+    assert (entry.data["preset"], found[1].verdict, found[1].median) == ("paper", "supported", 2)
+    assert words.verdict(*found) == "75 % sure by 3 seeds; beside it, 3,500 steps, 1 seed: 0.500 times"
+
+
 def test_what_data_say_is_never_code(figures):
     """Everything in a data file that reaches the page is escaped."""
     data = make_data(preset=EVIL)
@@ -188,7 +201,7 @@ def test_the_table_replaces_what_is_between_the_markers(figures, capsys, tmp_pat
         assert text.startswith("before\n<!--")
         assert text.endswith("-->\nafter\n")
         assert "earlier" not in text
-        assert text.count("| **supported** |") > 1
+        assert text.count("| **supported**: 75 % sure by 3 seeds |") > 1
     readme.write_text("none")
     status, _, errors = run(capsys, "report", "--figures", figures, "--readme", readme)
     assert (status, errors.count("\n"), readme.read_text()) == (2, 1, "none")

@@ -10,6 +10,8 @@ from experiments._evidence.format import STEPS
 from experiments._evidence.verdict import judge
 from experiments.training_curves import table
 
+UNTESTED = {"test_recalibrated"}  # in runs that are tested once
+
 
 def judged(data):
     """Judge every claim."""
@@ -23,22 +25,25 @@ def measured(data):
 
 def test_short_runs_judge_directions_alone():
     """Ahead with batch norm, every direction is supported; behind, contradicted; levels at later steps say nothing."""
-    directions = {"speed", "speed_best_rates", "early", "early_low_rate", "test", "one"}
+    directions = {"speed", "speed_best_rates", "start", "early", "early_low_rate", "test", "one"}
     both = {"speed_tolerance", "high_rate", "high_rate_plain"}
+    directions |= {"early_part", "early_low_rate_part"}
+    both |= {"speed_tolerance_part", "high_rate_part"}
     faster = measured(training_curves_data(num_steps=1500))
-    others = {"speed_best_rate": "contradicted", "test_low_rate_early": "contradicted", "test_gap": "supported"}
+    others = {"test_gap": "supported"}
     assert faster == {**dict.fromkeys(directions | both, "supported"), **others, "steps_batch_norm": "supported"}
     # The plain net at learning rate 0.5 guesses in either; elsewhere it now is too early at 80 %.
     slower = measured(
         training_curves_data(speeds={"plain": 4.0, "batch_norm": 0.5, "batch_norm_4": 0.2}, num_steps=1500)
     )
-    others = {"speed_best_rate": "contradicted", "test_low_rate_early": "supported", "test_gap": "contradicted"}
+    others = {"test_gap": "contradicted"}
     turned = dict.fromkeys(directions | {"steps_plain", "steps_batch_norm"}, "contradicted")
     assert slower == {**turned, **others, **dict.fromkeys(both, "supported")}
 
 
 def test_long_runs_judge_levels():
     """Runs of 15,000 steps reach what the paper reads off, each at its own step; nothing needs the other settings."""
+    # Absolute accuracies ask for the published width, which the paper's preset has.
     found = judged(training_curves_data("paper", {"plain": 8.0, "batch_norm": 30.0, "batch_norm_4": 12.0}, 15_000))
     values = {name: judgement.median for name, judgement in found.items()}
     # Accuracy is 1 - 0.9 exp(-speed · steps / 15,000): 80 % is reached once exp is 0.2 / 0.9.
@@ -47,7 +52,11 @@ def test_long_runs_judge_levels():
     assert values["test_batch_norm"] == pytest.approx(0.9, abs=0.01)
     assert values["speed_late"] == pytest.approx(0, abs=0.01)
     silent = {name for name, value in values.items() if math.isnan(value)}
-    assert silent == {name for name in values if "epochs" in name or "adam" in name} | {"one_loss", "one_plateau"}
+    assert silent == {name for name in values if "epochs" in name or "adam" in name} | {
+        "one_loss",
+        "one_plateau",
+        *UNTESTED,
+    }
 
 
 def test_other_presets_judge_their_own_sources():

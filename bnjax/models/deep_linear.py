@@ -31,7 +31,7 @@ class DeepLinear(nn.Module):
         config = self.config
         if x.shape[-1] != config.width:
             raise ValueError(f"inputs must have the width of the network, {config.width}, got {x.shape[-1]}.")
-        init = make_kernel_init(config.kernel_init)
+        init = make_kernel_init(config.kernel_init, config.kernel_scale)
         for layer in range(1, config.depth + 1):
             dtype = config.dtype if layer < config.depth else None
             x = nn.Dense(config.width, use_bias=False, kernel_init=init, dtype=dtype, name=f"dense_{layer}")(x)

@@ -117,11 +117,13 @@ class DeepLinearShape:
         depth: number of matrices.
         width: length of an input, of an output and of everything between.
         kernel_init: initialisation of the matrices; there are no biases except the normaliser's.
+        kernel_scale: multiplies the initial matrices.
     """
 
     depth: int = 25
     width: int = 10
     kernel_init: XavierInit = "xavier_uniform"
+    kernel_scale: float = 1.0
 
     def __post_init__(self):
         for name in ("depth", "width"):
@@ -130,6 +132,8 @@ class DeepLinearShape:
         _check_weights("width", self.width, self.width**2)
         _check_weights("depth", self.depth, self.depth * self.width**2)
         check_choices(self, kernel_init=XavierInit)
+        if not 0 < self.kernel_scale < math.inf:
+            raise ValueError(f"kernel_scale must be > 0 and finite, got {self.kernel_scale}.")
 
     @property
     def num_layers(self) -> int:

@@ -17,6 +17,7 @@ _ORDER = (
     "activation_drift",
     "covariate_shift",
     "noisy_batchnorm",
+    "drift_and_accuracy",
     "landscape",
     "lp_norms",
     "theory_bounds",

@@ -2,8 +2,16 @@
 
 import re
 from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal, get_args
 
+from experiments._evidence.source import Origin, Source, ours
 from experiments._evidence.statistic import Criterion, Range, Statistic
+
+Hypothesis = Literal[
+    "covariate shift", "distributions", "interdependence", "smoothness", "learning rates", "regularisation", "none"
+]
+HYPOTHESES: tuple[Hypothesis, ...] = get_args(Hypothesis)
 
 
 @dataclass(frozen=True)
@@ -11,23 +19,32 @@ class Claim:
     """What a source says.
 
     Attributes:
-        statement: the claim, in one sentence that can turn out wrong.
-        source: paper and figure or section.
+        statement: the claim, in one sentence that can turn out wrong, and that needs no other one. Net, width, data, steps and
+            seeds are not in it: they are added from the data that decide it.
+        source: who says it; a string is a comparison of ours.
         criterion: the statistic that decides it, and the range in which it holds.
-        published: the published value in words, or "-".
+        published: the published value in words, or "-"; never one of our own runs.
         caveat_of: name of the claim of which this one is the known counter-example.
         exists: a source says that something can be: one value in the range is enough.
         remark: why the statistic, or its range, is what it is.
+        since: the day on which range and statistic were fixed, as in 2026-11-21.
+        hypothesis: the explanation of batch norm's effect that it tests; "none" where it tests none of them.
+        differs: how the set-up differs from the source's, apart from width, batch and number of steps.
+        in_doubt: why values outside the range do not contradict it; the verdict then is inconclusive, for this reason.
         name: lower-case words joined by underscores; `claims` gives it.
     """
 
     statement: str
-    source: str
+    source: Source | str
     criterion: Criterion
     published: str = "-"
     caveat_of: str | None = None
     exists: bool = False
     remark: str = ""
+    since: str = ""
+    hypothesis: Hypothesis | None = None
+    differs: str = ""
+    in_doubt: str = ""
     name: str = ""
 
     def __post_init__(self):
@@ -36,6 +53,17 @@ class Claim:
             raise ValueError(f"holds must be a range from low to high, got {self.holds}.")
         if not re.fullmatch("([a-z0-9]+(_[a-z0-9]+)*)?", self.name):
             raise ValueError(f"name must be lower-case words joined by underscores, got {self.name!r}.")
+        if self.since:
+            date.fromisoformat(self.since)
+        if self.hypothesis not in (None, *HYPOTHESES):
+            raise ValueError(f"hypothesis must be one of {', '.join(HYPOTHESES)}, got {self.hypothesis!r}.")
+        if isinstance(self.source, str):
+            object.__setattr__(self, "source", ours(self.source))
+
+    @property
+    def origin(self) -> Origin:
+        """What kind of source says it."""
+        return self.source.origin if isinstance(self.source, Source) else "ours"
 
     @property
     def statistic(self) -> Statistic:
@@ -48,6 +76,14 @@ class Claim:
         return self.criterion.holds
 
 
-def claims(**by_name: Claim) -> tuple[Claim, ...]:
-    """Give claims their names."""
-    return tuple(replace(claim, name=name) for name, claim in by_name.items())
+def claims(hypothesis: Hypothesis = "none", since: str = "", /, **by_name: Claim) -> tuple[Claim, ...]:
+    """Give claims their names, and those that name neither a hypothesis nor a day the ones of their subject."""
+    return tuple(
+        replace(
+            claim,
+            name=name,
+            since=claim.since or since,
+            hypothesis=claim.hypothesis or hypothesis,
+        )
+        for name, claim in by_name.items()
+    )

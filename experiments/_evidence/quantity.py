@@ -29,11 +29,13 @@ class Measure:
         of: maps a run to the number.
         words: what the number is; also the name of a row or column of a table.
         format: unit and digits.
+        until: the last step that it reads; infinity is the end of a run.
     """
 
     of: Callable[[Run], float]
     words: str
     format: Format = Format()  # a NamedTuple, which nothing can change
+    until: float = math.inf
 
     def each(self, net: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure every run of a net."""
@@ -44,7 +46,7 @@ class Measure:
                 raise NotInDataError(f"these data have no runs of {who}")
             return {run["seed"]: self.of(run) for run in data[group][arm]}
 
-        return Statistic(of, self.words, who, (f"{group}/{arm}",), self.format)
+        return Statistic(of, self.words, who, (f"{group}/{arm}",), self.format, self.until)
 
     def minus(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
         """Measure a net minus another, seed by seed."""
@@ -59,11 +61,13 @@ class Measure:
     def __sub__(self, other: "Measure") -> "Measure":
         """Subtract another measure of the same run."""
         words = f"{self.words} - {other.words}"
-        return Measure(lambda run: subtract(self.of(run), other.of(run)), words, self.format.of_difference)
+        until = max(self.until, other.until)
+        return Measure(lambda run: subtract(self.of(run), other.of(run)), words, self.format.of_difference, until)
 
     def __truediv__(self, other: "Measure") -> "Measure":
         """Divide by another measure of the same run."""
-        return Measure(lambda run: divide(self.of(run), other.of(run)), f"{self.words} / {other.words}", TIMES)
+        words, until = f"{self.words} / {other.words}", max(self.until, other.until)
+        return Measure(lambda run: divide(self.of(run), other.of(run)), words, TIMES, until)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ class Quantity:
     def mean(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the mean over the steps from `first` to `last`, both included."""
         return self._reduced("mean", np.mean, first, last)
+
+    def largest(self, first: float = 0, last: float = math.inf) -> Measure:
+        """Take the largest value of the steps from `first` to `last`, both included."""
+        return self._reduced("largest value", np.max, first, last)
 
     def range(self, first: float = 0, last: float = math.inf) -> Measure:
         """Take the largest minus the smallest value of these steps."""
@@ -226,7 +234,7 @@ class Quantity:
                 found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
             return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
 
-        return Measure(of, f"{self.words}{words}", self.format)
+        return Measure(of, f"{self.words}{words}", self.format, last)
 
     def _ends(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return a curve with the number of steps that had been taken when each value was complete."""

@@ -31,6 +31,7 @@ class Statistic:
         who: of which nets, in words.
         arms: those whose runs are counted, as group/arm, or a function that lists them for an experiment's data.
         format: unit and digits.
+        until: the last step that it reads; infinity is the end of a run.
     """
 
     of: Callable[[Data], BySeed]
@@ -38,6 +39,7 @@ class Statistic:
     who: str
     arms: tuple[str | Callable[[Data], Sequence[str]], ...]
     format: Format
+    until: float = math.inf
 
     @property
     def words(self) -> str:
@@ -151,7 +153,8 @@ def join(
     what = statistics[0].what if alike else sign.join(parts)
     bracketed = sign.join(f"({part})" if " - " in part or " / " in part else part for part in parts)
     arms = tuple(dict.fromkeys(arm for statistic in statistics for arm in statistic.arms))
-    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format)
+    until = max(statistic.until for statistic in statistics)
+    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format, until)
 
 
 def _field(config: Any, name: str) -> Any:

@@ -1,12 +1,13 @@
 """Verdicts: whether the interval of a claim's statistic over the seeds lies in the claim's range."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run
+from experiments._evidence.setup import Setup, setup
 from experiments._evidence.statistic import NotInDataError, Range
 from experiments._evidence.value import AtLeast, AtMost, Bound, spread
 
@@ -27,6 +28,9 @@ class Judgement(NamedTuple):
     reason: str  # why the verdict is inconclusive; else empty
     num_runs: int  # that were counted
     num_diverged: int  # those of them whose loss stopped being finite
+    setup: Setup | None = None  # what the values were measured on; of the net alone where there are none
+    beside: tuple[str, ...] = ()  # data with too few runs to decide: their set-up and median, in words
+    is_exploratory: bool = False  # range or statistic were fixed when these runs were known
 
 
 def judge(claim: Claim, data: Data | None) -> Judgement:
@@ -48,8 +52,58 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
     except Exception as error:  # of many types, whatever the data hold
         problem = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
         reason = str(error) if isinstance(error, NotInDataError) else problem
-        return Judgement((), math.nan, math.nan, math.nan, "inconclusive", reason, num_runs, num_diverged)
-    return Judgement(values, middle, low, high, verdict, reason, num_runs, num_diverged)
+        net = setup(claim.statistic, data, 0) if isinstance(error, NotInDataError) else None
+        return Judgement((), math.nan, math.nan, math.nan, "inconclusive", reason, num_runs, num_diverged, net)
+    measured_on = setup(claim.statistic, data, sum(not math.isnan(value) for value in values))
+    return Judgement(values, middle, low, high, verdict, reason, num_runs, num_diverged, measured_on)
+
+
+def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]:
+    """Judge a claim by the file of several that decides it.
+
+    That is one in which every value is known, of three runs or more: of these that of the widest nets, then of the most steps,
+    then of the most values. What has fewer runs stands beside it. Where none decides, the first file with any value speaks,
+    else the first.
+
+    Args:
+        claim: to be judged.
+        files: the data of an experiment by their name, one or more.
+
+    Returns:
+        The name of the file, and the judgement.
+    """
+    judged = {name: judge(claim, data) for name, data in files.items()}
+    known = {name: found for name, found in judged.items() if found.values and not any(map(math.isnan, found.values))}
+    enough = {name: found for name, found in known.items() if len(found.values) >= MIN_VALUES}
+    chosen = max(enough, key=lambda name: _weight(enough[name]), default=next(iter(known or judged)))
+    form, others = claim.statistic.format, known.keys() - enough.keys() - {chosen}
+    beside = [
+        f"{found.setup.words}: {form.written(found.median)}" for name in sorted(others) if (found := known[name]).setup
+    ]
+    return chosen, judged[chosen]._replace(beside=tuple(beside))
+
+
+def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an unknown number of times") -> str:
+    """Write the median of the first of some claims that has one, with its unit, as findings quote it.
+
+    Args:
+        claims: of an experiment.
+        data: of the experiment.
+        names: of claims, that of the whole window before that of a part.
+        unknown: what is written where none of them has a median.
+    """
+    by_name = {claim.name: claim for claim in claims}
+    for claim in (by_name[name] for name in names):
+        median = judge(claim, data).median
+        if not math.isnan(median):
+            return claim.statistic.format.written(median)
+    return unknown
+
+
+def _weight(judgement: Judgement) -> tuple[float, int, int]:
+    """Order files: by width, steps, and number of values."""
+    measured_on = judgement.setup
+    return (measured_on.width, measured_on.steps[0], len(judgement.values)) if measured_on else (0.0, 0, 0)
 
 
 def interval(values: Sequence[float]) -> list[float]:
@@ -57,18 +111,24 @@ def interval(values: Sequence[float]) -> list[float]:
 
     Of fewer than nine none can be left out; fewer than six enclose it with less.
     """
-    num_left_out = 0
-    while coverage(len(values), num_left_out + 1) >= CONFIDENCE:
-        num_left_out += 1
-    return sorted(values)[num_left_out : len(values) - num_left_out]
+    left_out = num_left_out(len(values))
+    return sorted(values)[left_out : len(values) - left_out]
 
 
-def coverage(num_values: int, num_left_out: int = 0) -> float:
+def num_left_out(num_values: int) -> int:
+    """Return how many values are left out on either side."""
+    left_out = 0
+    while coverage(num_values, left_out + 1) >= CONFIDENCE:
+        left_out += 1
+    return left_out
+
+
+def coverage(num_values: int, left_out: int = 0) -> float:
     """Return the chance that independent values, without so many at either end, enclose the median of what they are drawn from.
 
     1 - 2 (C(n,0) + ... + C(n,k)) / 2^n: the median is missed where at most k of n values lie on one side of it.
     """
-    missed = sum(math.comb(num_values, i) for i in range(num_left_out + 1))
+    missed = sum(math.comb(num_values, i) for i in range(left_out + 1))
     return 1 - 2 * missed / 2**num_values
 
 
@@ -81,13 +141,13 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
         which = "" if len(missing) == len(values) else f" in {len(missing)} of {plural(len(values), per)}"
         return "inconclusive", f"{'; '.join(reasons)}{which}"
     if len(values) < MIN_VALUES:
-        return "inconclusive", plural(len(values), per)
+        return "inconclusive", f"{plural(len(values), per)}, not judged"
     counted = interval(values)
     is_one_inside = claim.exists and any(_is_inside(value, claim.holds) for value in values)
     if is_one_inside or all(_is_inside(value, claim.holds) for value in counted):
         return "supported", ""
     if all(_is_outside(value, claim.holds) for value in counted):
-        return "contradicted", ""
+        return ("inconclusive", claim.in_doubt) if claim.in_doubt else ("contradicted", "")
     if any(isinstance(value, Bound) and not _is_outside(value, claim.holds) for value in counted):
         return "inconclusive", "runs too short"
     is_on_edge = all(value in claim.holds for value in counted)

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ from bnjax.runs.json_files import finite
 from experiments._command import catalogue, cli, costs, packing
 from experiments._evidence.claim import Claim
 from experiments._evidence.read import read_data
-from experiments._evidence.verdict import Judgement, judge
+from experiments._evidence.source import ORIGINS, Origin
+from experiments._evidence.verdict import Judgement, judge, judge_best
+from experiments._report.known import is_exploratory
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -64,6 +67,14 @@ def load(figures: Path, packed: Path | None = None) -> Report:
         elif file.stem in catalogue.names():
             problems.append(f"{file.name}: data are named after their preset. Rename it, as in {file.stem}-cpu.json.")
     return Report([_load_entry(figures, packed, name, problems) for name in catalogue.names()], problems)
+
+
+def by_origin(entries: list[Entry]) -> dict[Origin, Counter]:
+    """Count the verdicts of the claims of each kind of source."""
+    counts: dict[Origin, Counter] = {origin: Counter() for origin in ORIGINS}
+    for claim, judgement in (judged for entry in entries for judged in entry.judged):
+        counts[claim.origin][judgement.verdict] += 1
+    return counts
 
 
 def showable(report: Report, show: Callable[[Entry], object]) -> Report:
@@ -167,9 +178,38 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     except Exception as error:  # of many types, whatever the file holds
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
         data = picture = scaled_down = None
-    judged = tuple((claim, judge(claim, data)) for claim in catalogue.claims_of(name))
+    files = _files(figures, name, file.stem, data, problems)
+    judged = tuple((claim, _judge(name, claim, files)) for claim in catalogue.claims_of(name))
     findings = _findings(name, file.name, data, problems)
     return Entry(name, file.stem, data, picture, findings, scaled_down, judged)
+
+
+def _files(
+    figures: Path, name: str, stem: str, data: dict[str, Any] | None, problems: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Read all data of an experiment that claims may be decided by: those that are shown come first, smoke is left out."""
+    if data is None:
+        return {}
+    files = {stem: data}
+    for file in sorted(figures.glob(f"{name}-*.json")):
+        if file.stem not in (stem, f"{name}-smoke"):
+            try:
+                files[file.stem] = _check(read_data(file) if file.is_file() else None, name)
+            except (OSError, ValueError, RecursionError, MemoryError) as error:
+                problems.append(f"{file.name} cannot be read: {one_line(error)}")
+    return files
+
+
+def _judge(name: str, claim: Claim, files: dict[str, dict[str, Any]]) -> Judgement:
+    """Judge a claim by the data that decide it, and find out whether its author could have known them."""
+    if not files:
+        return judge(claim, None)
+    chosen, judgement = judge_best(claim, files)
+    try:
+        is_known = is_exploratory(name, claim, files[chosen], judgement)
+    except Exception:  # of many types, whatever the file holds: what is not known of it was not seen
+        is_known = False
+    return judgement._replace(is_exploratory=is_known)
 
 
 def _check(data: Any, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS, Judgement
 from experiments._report import words
-from experiments._report.load import Entry, Report, showable
+from experiments._report.load import Entry, Report, by_origin, showable
 
 BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "<!-- end of claims -->\n"
 
@@ -20,7 +20,16 @@ def claim_table(report: Report) -> str:
     A caveat follows what it is a caveat of. An experiment that cannot be written is added to the report's problems.
     """
     shown = Report([entry for entry in report.entries if entry.data and entry.judged], report.problems)
-    return printable("\n".join(_experiment(entry) for entry in showable(shown, _experiment).entries if entry.data))
+    entries = [entry for entry in showable(shown, _experiment).entries if entry.data]
+    return printable("\n".join([_by_origin(entries), *map(_experiment, entries)]))
+
+
+def _by_origin(entries: list[Entry]) -> str:
+    """Write how many claims of each kind of source have which verdict."""
+    counts = by_origin(entries)
+    rows = [(words.WHOSE[origin], *(number[verdict] for verdict in VERDICTS)) for origin, number in counts.items()]
+    lines = [("claims of", *VERDICTS), ("---",) * (1 + len(VERDICTS)), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
 def _experiment(entry: Entry) -> str:
@@ -42,9 +51,10 @@ def _row(claim: Claim, judgement: Judgement) -> str:
     details = [f"({interval})" * bool(interval), words.count(claim, judgement), words.diverged(judgement)]
     here = ", ".join(filter(None, [f"{words.value(claim, judgement)} {details[0]}".strip(), *details[1:]]))
     here = "-" if math.isnan(judgement.median) else here
-    statement = f"{'↳ ' * bool(claim.caveat_of)}{claim.statement} ({claim.source})"
-    verdict = f"**{judgement.verdict}**" + (f": {judgement.reason}" if judgement.reason else "")
-    return "| " + " | ".join(map(_text, (statement, claim.published, words.holds(claim), here, verdict))) + " |"
+    statement = f"{'↳ ' * bool(claim.caveat_of)}{words.statement(claim, judgement)} ({words.source(claim)})"
+    more = words.verdict(claim, judgement)
+    verdict = f"**{judgement.verdict}**" + (f": {more}" if more else "")
+    return "| " + " | ".join(map(_text, (statement, words.published(claim), words.holds(claim), here, verdict))) + " |"
 
 
 def replace_table(readme: Path, table: str) -> None:

@@ -10,8 +10,9 @@ from bnjax._host.output import printable
 from experiments._command import catalogue, costs
 from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS
-from experiments._report.load import Entry, Report, png_size, seeds, showable
+from experiments._report.load import Entry, Report, by_origin, png_size, seeds, showable
 from experiments._report.table import claim_table, tally, typeset
+from experiments._report.words import WHOSE
 
 _FOLDER = Path(__file__).parent
 
@@ -52,9 +53,18 @@ def _summary(entries: list[Entry]) -> str:
     listed = ", ".join(part for part, verdict in zip(parts, VERDICTS, strict=True) if counts[verdict])
     num_run = sum(entry.data is not None for entry in entries)
     return (
-        f"{plural(counts.total(), 'claim')} of the literature on batch normalisation: {listed}. "
+        f"{plural(counts.total(), 'claim')} about batch normalisation: {listed}. {_by_origin(entries)}"
         f"{num_run} of {plural(len(entries), 'experiment')} have been run."
     )
+
+
+def _by_origin(entries: list[Entry]) -> str:
+    """Write who claims it: of each kind of source how many claims have which verdict."""
+    parts = []
+    for origin, counts in by_origin(entries).items():
+        listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+        parts.append(f"{counts.total()} of {WHOSE[origin]} ({listed})")
+    return f"{'; '.join(parts)}. "
 
 
 def _experiment(entry: Entry) -> str:

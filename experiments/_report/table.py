@@ -61,13 +61,13 @@ def _row(claim: Claim, judgement: Judgement) -> str:
     caveat = '<span class="caveat">Caveat</span> ' if claim.caveat_of else ""
     return (
         f'<tr class="claim {kind}{" is-caveat" * bool(claim.caveat_of)}" id="claim-{claim.name}">'
-        f'<td class="what"><p class="statement">{caveat}{escape(claim.statement)}</p>'
-        f'<p class="source">{escape(claim.source)}</p>'
+        f'<td class="what"><p class="statement">{caveat}{escape(words.statement(claim, judgement))}</p>'
+        f'<p class="source">{escape(words.source(claim))}</p>'
         f'<p class="statistic">{escape(words.statistic(claim))}. Holds {typeset(words.holds(claim))}.</p></td>'
-        f'<td data-label="Published"><p>{typeset(claim.published)}</p></td>'
+        f'<td data-label="Published"><p>{typeset(words.published(claim))}</p></td>'
         f'<td data-label="Measured here">{_measured(claim, judgement)}</td>'
         f'<td data-label="Verdict" class="judged"><span class="verdict"><i aria-hidden="true">{_SIGNS[judgement.verdict]}</i> '
-        f"{judgement.verdict}</span>{_small(judgement.reason)}</td></tr>\n"
+        f"{judgement.verdict}</span>{_small(words.verdict(claim, judgement))}</td></tr>\n"
     )
 
 

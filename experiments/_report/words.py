@@ -4,7 +4,47 @@ import math
 
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
-from experiments._evidence.verdict import Judgement
+from experiments._evidence.source import Origin, Source
+from experiments._evidence.verdict import Judgement, coverage, num_left_out
+
+# What claims are of, by the origin of their source.
+WHOSE: dict[Origin, str] = {
+    "paper": "papers",
+    "article or repository": "articles and repositories",
+    "replication": "replications",
+    "ours": "controls and comparisons of our own",
+}
+
+
+def statement(claim: Claim, judgement: Judgement) -> str:
+    """Write what is claimed, after what it was measured on."""
+    measured_on = judgement.setup.words if judgement.setup else ""
+    return f"{measured_on}: {claim.statement}" if measured_on else claim.statement
+
+
+def source(claim: Claim) -> str:
+    """Write who says it, and how the set-up here differs from the source's."""
+    who = f"{'ours: ' * (claim.origin == 'ours')}{claim.source}"
+    return f"{who}; {claim.differs}" if claim.differs else who
+
+
+def published(claim: Claim) -> str:
+    """Write the published value, and what it is of."""
+    of = claim.source.setup if isinstance(claim.source, Source) else ""
+    return f"{claim.published} ({of})" if of and claim.published != "-" else claim.published
+
+
+def verdict(claim: Claim, judgement: Judgement) -> str:
+    """Write why a verdict is inconclusive, or how sure it is by the sign of its values alone; and what stands beside it."""
+    number = len(judgement.values)
+    parts = [judgement.reason]
+    if judgement.verdict in ("supported", "contradicted") and not claim.exists:
+        parts.append(
+            f"{100 * coverage(number, num_left_out(number)):.3g} % sure by {plural(number, claim.statistic.per)}"
+        )
+    parts += ["exploratory"] * judgement.is_exploratory
+    parts += [f"beside it, {words}" for words in judgement.beside]
+    return "; ".join(filter(None, parts))
 
 
 def value(claim: Claim, judgement: Judgement) -> str:

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
+from bnjax.types import Model
 from experiments._config import DeepLinearRun, MLPRun, Optimizer, RunConfig, VGGRun, change
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
@@ -88,6 +89,11 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     return train.Trainer(
         model, _make_optimizer(optimizer), optimizer.batch_size, loss, mesh, precision=optimizer.precision
     )
+
+
+def make_quiet_model(config: RunConfig) -> Model:
+    """Make the model of a run, the noise of its normaliser left out."""
+    return _make_trainer(_as_trained(change(config, norm={"noise": {"strength": 0.0}})), None).model
 
 
 def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTransformation:

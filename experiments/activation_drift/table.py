@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from experiments._evidence.drift import Since, layer_titles, ratios, subject, typical
-from experiments._evidence.format import TIMES
+from experiments._evidence.drift import Since, layer_titles, subject, typical
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.run import all_runs, layer_names, layer_number
 from experiments._evidence.table import by_measure, divergences, seeds
+from experiments._evidence.verdict import decided
+from experiments.activation_drift.claims import CLAIMS
 
 _MOMENTS: dict[str, tuple[Any, bool]] = {
     "mean": ("mean", False),
@@ -38,18 +39,19 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how much steadier the moments are with batch norm, in absolute units and in the units' own."""
+    """Describe how much steadier distributions are with batch norm, as the claims measure it."""
     config, every = data["config"], data["config"]["schedule"]["probe_every"]
-
-    def times(*moved: Any, relative: bool = False) -> str:
-        low, _, high = ratios(data, "plain", "batch_norm", *moved, relative=relative)
-        return f"{TIMES.number(low)} to {TIMES.number(high)} times as far"
-
     layers = layer_titles(layer_names(all_runs(data["arms"]), "drift"))
     found = (
-        f"From one measurement to the next, {every} steps, the mean of a {subject(config)} in layers {layers} "
-        f"moves {times('mean')} without batch norm as with it, and its variance {times('variance')}. In units of each unit's "
-        f"standard deviation the mean moves {times('mean', relative=True)}, and the whole distribution is "
-        f"{times('wasserstein', 'cumulative')} from where it started."
+        f"In units of the pooled standard deviation, the distribution of a {subject(config)} in layers {layers} is, over the "
+        f"training, {_far(data, 'hardly_differs')} from where it started without batch norm as with it in the median of the "
+        f"layers, and {_far(data, 'stabilised')} in the layer in which that is least. From one measurement to the next, "
+        f"{every} steps, a unit's variance moves {_far(data, 'variance')} in the layer in which that is least, and "
+        f"{_far(data, 'variance_relative')} as a share of what it is."
     )
     return " ".join([found, *divergences(data["arms"])])
+
+
+def _far(data: dict[str, Any], name: str) -> str:
+    """Write a claim's median."""
+    return f"{decided(CLAIMS, data, f'drift_{name}')} as far"

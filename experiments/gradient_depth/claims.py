@@ -11,12 +11,17 @@ from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import TIMES, Format
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, Data, Recorded, Run, array, settings
-from experiments._evidence.statistic import Statistic, join
+from experiments._evidence.source import IOFFE, VERSUS, YANG, ours
+from experiments._evidence.statistic import NotInDataError, Statistic, join
 from experiments._nets import NETS, Setting
 from experiments.gradient_depth import PRESETS, groups, setting
 
-_PUBLISHED = 1.208  # growth per layer at initialisation
-_DURATION = "not in the sources: how long the growth lasts"
+# sqrt(pi / (pi - 1)): growth per layer of rectified linear units, of infinite width and far from the output.
+_PUBLISHED = math.sqrt(math.pi / (math.pi - 1))
+_NEAR_OUTPUT = 10  # layers in which the growth is smaller
+_DURATION = replace(YANG.at("abstract: after a single step"), setup="")
+_DURATION_LATER = replace(YANG.at("abstract, which says so of a single step"), setup="")
+_LATE, _LATER = "2026-11-22", "2026-11-29"
 
 
 def norms_at(run: Run, step: int) -> np.ndarray:
@@ -35,13 +40,24 @@ def _quantity(of: Callable[[np.ndarray], np.ndarray], words: str, form: Format =
     return Quantity("gradients", values, words, form, if_diverged=math.nan)
 
 
+def _growth(norm: np.ndarray) -> np.ndarray:
+    """Return the mean growth from the last to the first of some layers; NaN of fewer than two."""
+    return (norm[0] / norm[-1]) ** (1 / (len(norm) - 1)) if len(norm) > 1 else np.full(norm.shape[1:], np.nan)
+
+
 SECOND = _quantity(lambda norm: norm[1], "norm of the gradient by the weights of layer 2")
 LAST = _quantity(lambda norm: norm[-2], "norm of the gradient by the weights of the last hidden layer")
 # From the second to the last hidden layer, all have the same shape.
 TO_SECOND = _quantity(lambda norm: norm[1] / norm[-2], f"{SECOND.words} / of the last hidden layer", TIMES)
 GROWTH = _quantity(
-    lambda norm: (norm[1] / norm[-2]) ** (1 / (len(norm) - 3)),
+    lambda norm: _growth(norm[1:-1]),
     "growth of the gradient per hidden layer towards the input, geometric mean",
+    TIMES,
+)
+GROWTH_BEYOND = _quantity(
+    lambda norm: _growth(norm[1 : len(norm) - 1 - _NEAR_OUTPUT]),
+    f"growth of the gradient per hidden layer towards the input, beyond the {_NEAR_OUTPUT} nearest to the output, geometric "
+    "mean",
     TIMES,
 )
 _ROOT = _quantity(lambda norm: norm[1] ** (1 / (len(norm) - 1)), f"{SECOND.words}, to the power of 1 / depth")
@@ -60,9 +76,9 @@ def _of_nets(build: Callable[[Data], Statistic], who: str) -> Statistic:
     )
 
 
-def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1) -> Statistic:
-    who = f"{NETS[net].short}, deepest net, weights x {scale:g}"
-    return _of_nets(lambda data: measure.each(net, setting(max(data["config"]["depths"]), scale)), who)
+def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1, group: str = "arms") -> Statistic:
+    who = f"{NETS[net].short}, deepest net, weights x {scale:g}{', orthogonal' * (group == 'orthogonal')}"
+    return _of_nets(lambda data: measure.each(net, setting(max(data["config"]["depths"]), scale), group), who)
 
 
 def _by_scale(net: str) -> Statistic:
@@ -71,48 +87,78 @@ def _by_scale(net: str) -> Statistic:
 
 
 def _farthest(data: Data) -> Statistic:
-    """Take the growth that is farthest from the published one."""
-    growths = [GROWTH.median(0, 0).each("batch_norm", at) for at in by_setting(data["arms"])]
+    """Take the growth that is farthest from the published one, of nets that are deep enough."""
+    deep = [at for at in by_setting(data["arms"]) if float(at.suffix.partition("_")[0]) > _NEAR_OUTPUT + 1]
+    if not deep:
+        raise NotInDataError(f"needs nets of more than {_NEAR_OUTPUT + 1} hidden layers")
+    growths = [GROWTH_BEYOND.median(0, 0).each("batch_norm", at) for at in deep]
     return join(growths, lambda *values: max(values, key=lambda value: abs(value - _PUBLISHED)))
 
 
 CLAIMS = claims(
+    "none",
+    "2026-11-22",
     depth_bounded=Claim(
-        "Batch norm keeps gradients from exploding or vanishing with depth.",
-        'article "Batch normalization vs internal covariate shift"',
+        "At initialisation, batch norm keeps the gradient from exploding or vanishing with depth: from the last to the second "
+        "layer of the deepest net it changes by less than a factor of ten.",
+        VERSUS,
         _deepest(TO_SECOND.median(0, 0)).between(0.1, 10),
     ),
     depth_growth=Claim(
-        "At initialisation it lets them grow by a fifth per layer, whatever the depth and the scale of the weights.",
-        "Yang et al. 2019, mean-field theory; a run of ours before this experiment",
-        _of_nets(_farthest, f"BN, of all depths and scales the one that is farthest from {_PUBLISHED}").between(
-            1.15, 1.27
+        "At initialisation, with batch norm, gradients grow by 1.17 to 1.22 times per layer towards the input, beyond the ten "
+        "layers nearest to the output, whatever the depth and the scale of the weights.",
+        YANG,
+        _of_nets(_farthest, f"BN, of all depths and scales the one that is farthest from {_PUBLISHED:.3f}").between(
+            1.17, 1.22
         ),
-        "2.9 / 0.52, 128 / 0.52 and 5,190 / 0.59 in 10, 30 and 50 layers, or 1.208 times per layer",
+        "sqrt(pi / (pi - 1)), or 1.211 times per layer",
         caveat_of="depth_bounded",
+        since=_LATER,
+    ),
+    depth_first_step=Claim(
+        "After a single step of training, with batch norm, gradients grow by less than a tenth per layer towards the input in "
+        "the deepest net.",
+        _DURATION,
+        _deepest(GROWTH.median(1, 1), group="first_step").between(0.9, 1.1),
+        "gradients have dramatically smaller range after a single step",
+        caveat_of="depth_bounded",
+        since=_LATER,
+    ),
+    depth_orthogonal=Claim(
+        "At initialisation, with batch norm and orthogonal weights, gradients grow by less than 1.17 times per layer towards "
+        "the input, beyond the ten layers nearest to the output.",
+        ours("whether the growth is one of Gaussian weights"),
+        _deepest(GROWTH_BEYOND.median(0, 0), group="orthogonal").below(1.17),
+        caveat_of="depth_growth",
+        since=_LATER,
     ),
     depth_later=Claim(
-        "After 100 steps of training they grow by less than a tenth per layer in the deepest net.",
-        _DURATION,
+        "After 100 steps of training, with batch norm, gradients grow by less than a tenth per layer towards the input in the "
+        "deepest net.",
+        _DURATION_LATER,
         _deepest(GROWTH.median(100, 100)).between(0.9, 1.1),
+        "gradients have dramatically smaller range after a single step",
         caveat_of="depth_bounded",
     ),
     depth_later_bounded=Claim(
-        "That makes them bounded: it is a matter of initialisation.",
-        _DURATION,
+        "After 100 steps of training, batch norm keeps the gradient from exploding or vanishing with depth: from the last to "
+        "the second layer of the deepest net it changes by less than a factor of ten.",
+        ours("whether the gradient is bounded after training, as it is not at initialisation"),
         _deepest(TO_SECOND.median(100, 100)).between(0.1, 10),
         caveat_of="depth_bounded",
+        since="2026-11-22",
     ),
     depth_scale_plain=Claim(
-        "Without batch norm, gradients vanish or explode with the scale of the initial weights, layer by layer.",
-        "Ioffe & Szegedy 2015, Sec. 3.3; a run of ours before this experiment",
+        "Without batch norm, initial weights that are twice as large make the gradient of the deepest net about twice as large "
+        "per layer.",
+        replace(IOFFE.at("Sec. 3.3"), setup=""),
         _by_scale("plain").between(1.8, 2.2),
-        "7·10¹⁴ / 0.72 in 50 layers, or 2.0 times per layer",
     ),
     depth_scale=Claim(
-        "With batch norm they do not.",
-        "Ioffe & Szegedy 2015, Sec. 3.3",
+        "With batch norm, initial weights that are twice as large leave the growth of the gradient of the deepest net as it "
+        "was, to within 5 % per layer.",
+        replace(IOFFE.at("Sec. 3.3"), setup=""),
         _by_scale("batch_norm").between(0.95, 1.05),
-        "no difference",
+        "no difference, proved",
     ),
 )

@@ -5,9 +5,10 @@ from typing import Any
 from experiments._evidence.format import listing
 from experiments._evidence.quantity import Measure
 from experiments._evidence.table import by_net, divergences, middle, seeds
+from experiments._evidence.verdict import decided
 from experiments._nets import NETS
 from experiments.gradient_depth import setting
-from experiments.gradient_depth.claims import GROWTH, LAST, SECOND, TO_SECOND, by_setting
+from experiments.gradient_depth.claims import CLAIMS, GROWTH, LAST, SECOND, TO_SECOND, by_setting
 
 
 def summarise(data: dict[str, Any]) -> str:
@@ -33,9 +34,10 @@ def findings(data: dict[str, Any]) -> str:
         return listing(measure.format.number(middle(of_scale, measure)) for of_scale in runs)
 
     found = (
-        f"With batch norm the gradient of a net of {deepest} layers grows {listed(GROWTH.median(0, 0))} times per layer "
-        f"towards the input at initialisation, from weights of {listing(f'{scale:g}' for scale in scales)} times the usual "
-        f"scale. From the usual scale it is {listed(TO_SECOND.median(0, 0), 'batch_norm', 1)} times as large at the second "
+        f"At initialisation, with batch norm, the gradient grows {decided(CLAIMS, data, 'depth_growth')} per layer towards the "
+        f"input, beyond the ten layers nearest to the output, where that is farthest from the predicted 1.211 of all depths "
+        f"and of weights of {listing(f'{scale:g}' for scale in scales)} times the usual scale. In a net of {deepest} layers of "
+        f"the usual scale it is {listed(TO_SECOND.median(0, 0), 'batch_norm', 1)} times as large at the second "
         f"layer as at the last hidden one, and {listed(TO_SECOND.median(later, later), 'batch_norm', 1)} times after {later} "
         f"steps. Without batch norm the gradient at the second layer is {listed(SECOND.median(0, 0), 'plain')} for these "
         f"scales, and with it {listed(SECOND.median(0, 0))}."

@@ -18,7 +18,7 @@ from experiments._figures.figure import Block, make_figure
 from experiments._figures.landscape import along_gradient
 from experiments._figures.panels import Accuracy, Band, Curves, Line
 from experiments.landscape.bands import band, bands
-from experiments.landscape.claims import LOSS_AND_CHANGE
+from experiments.landscape.measures import LOSS_AND_CHANGE
 
 _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
 

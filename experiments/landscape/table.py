@@ -5,11 +5,9 @@ from typing import Any
 
 from experiments._evidence import quantities as q
 from experiments._evidence.format import TIMES, listing
-from experiments._evidence.quantity import Measure
 from experiments._evidence.run import all_runs, layer_names
 from experiments._evidence.table import by_measure, divergences, landscape, seeds
-from experiments._evidence.value import median
-from experiments._evidence.verdict import judge
+from experiments._evidence.verdict import decided, judge
 from experiments._nets import NETS as NAMES
 from experiments.landscape.bands import NETS, band, bands
 from experiments.landscape.claims import CLAIMS
@@ -72,39 +70,34 @@ def _rates(data: dict[str, Any]) -> list[str]:
 
 def findings(data: dict[str, Any]) -> str:
     """Describe how much more varies without batch norm, and what the plateau of the effective smoothness is."""
-    steps = (80, min(3500, data["config"]["vgg"]["schedule"]["num_steps"]))
-    loss, change = (_ratio(quantity.median(*steps), data) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE))
+    is_long = not math.isnan(_median("loss_range", data))
+    window, part = ("80 to 3,500", "") if is_long else ("80 to 1,000", "_start")
     rates = ""
     if data.get("multirun"):
-        width = _ratio(band("same_step", "width").median(), {"arms": bands(data)})
         rates = (
             f"; of runs at learning rates {listing(f'{rate:g}' for rate in data['config']['rates'])}, the losses at a step lie "
-            f"{_times(width)} as far apart without batch norm as with it"
+            f"{_decided('rates_loss', data, 'rates_loss_part')} as far apart without batch norm as with it"
         )
     return (
-        f"In steps {steps[0]} to {steps[1]:,} the loss of the VGG varies {_times(loss)} as much along the "
-        f"gradient without batch norm as with it, and the gradient changes {_times(change)} as much; at step 0, "
-        f"{_times(_decided('rough_start', data))} as much with batch norm{rates}. From step 1,000 on the effective smoothness "
-        f"with batch norm is {_times(_decided('smoothness_plateau', data))} 2 / learning rate, in the deep linear network "
-        f"{_times(_decided('deep_linear_edge', data))}{_plateau(data)}."
+        f"In steps {window} the loss of the VGG varies {_decided(f'loss_range{part}', data)} as much along the "
+        f"gradient without batch norm as with it, and the gradient changes {_decided(f'predictiveness{part}', data)} as much; "
+        f"at step 0, {_decided('rough_start', data)} as much with batch norm{rates}. From step 1,000 on the effective "
+        f"smoothness with batch norm is {_decided('smoothness_plateau', data)} 2 / learning rate, in the deep linear network "
+        f"{_decided('deep_linear_edge', data)}{_plateau(data)}."
     )
 
 
 def _plateau(data: dict[str, Any]) -> str:
     """Describe whether the VGG has come to a plateau, and if so, where that is with another smallest step."""
-    value = _decided("smoothness_saturates", data)
+    value = _median("smoothness_saturates", data)
     if math.isnan(value):
         return "; the VGG has not come to a plateau there, so that it is open whether the smallest step of the scan sets it"
     return f"; in the VGG it ends {TIMES.number(value)} times as high where the smallest step of the scan is halved"
 
 
-def _decided(name: str, data: dict[str, Any]) -> float:
+def _median(name: str, data: dict[str, Any]) -> float:
     return next(judge(claim, data).median for claim in CLAIMS if claim.name == f"landscape_{name}")
 
 
-def _ratio(measure: Measure, data: dict[str, Any]) -> float:
-    return median(measure.over(*_RATIO).of(data).values())
-
-
-def _times(value: float) -> str:
-    return "an unknown number of times" if math.isnan(value) else f"{TIMES.number(value)} times"
+def _decided(name: str, data: dict[str, Any], *more: str) -> str:
+    return decided(CLAIMS, data, *(f"landscape_{each}" for each in (name, *more)))

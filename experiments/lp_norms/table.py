@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from experiments._evidence.format import TIMES
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import Arms, pairs
-from experiments._evidence.table import by_net, divergences, grid, middle, seeds, written
-from experiments._evidence.value import divide, quantiles
+from experiments._evidence.table import by_net, divergences, grid, seeds, written
+from experiments._evidence.value import quantiles
+from experiments._evidence.verdict import decided
 from experiments._nets import NETS
 from experiments.lp_norms import NORMS
-from experiments.lp_norms.claims import EARLY_ACCURACY, FINAL_LOSS
+from experiments.lp_norms.claims import CLAIMS, EARLY_ACCURACY, FINAL_LOSS
 
 _MARGIN = 0.1  # nets that end on the same plateau differ by less
 _COLUMNS = {
@@ -47,8 +47,8 @@ def findings(data: dict[str, Any]) -> str:
     """Describe how the three norms do beside batch norm and nothing, in both networks."""
     arms, deep = data["arms"], data["deep_linear"]
     early = {net: written(runs, EARLY_ACCURACY) for net, runs in arms.items()}
-    changes = {net: middle(runs, _COLUMNS["gradient change"]) for net, runs in arms.items()}
-    change = {net: TIMES.written(divide(value, changes["batch_norm"])) for net, value in changes.items()}
+    steps, part = ("3,500", "") if data["config"]["vgg"]["schedule"]["num_steps"] >= 3500 else ("1,000", "_part")
+    without, beside = (decided(CLAIMS, data, f"lp_norms_{name}{part}") for name in ("predictiveness", "as_smooth"))
     losses = {net: written(runs, FINAL_LOSS) for net, runs in deep.items()}
 
     def listed(values: dict[str, str]) -> str:
@@ -56,8 +56,9 @@ def findings(data: dict[str, Any]) -> str:
 
     found = (
         f"Over steps 80 to 1,000 the VGG's training accuracy is {listed(early)}, against {early['batch_norm']} with batch "
-        f"norm and {early['plain']} without any; along the gradient, the gradient changes {listed(change)} as much as with "
-        f"batch norm, and {change['plain']} without any. The deep linear network ends at a loss of {listed(losses)}, against "
+        f"norm and {early['plain']} without any; over steps 80 to {steps}, the gradient changes along itself at least "
+        f"{without} as much without any as with one of them, and with one of them at most {beside} as much as with batch norm. "
+        f"The deep linear network ends at a loss of {listed(losses)}, against "
         f"{losses['batch_norm']} with batch norm and {losses['plain']} without any, medians of "
         f"{seeds(data['config']['deep_linear'], 'draw')}: by more than 10 % the l1 norm ends below batch norm in "
         f"{count_below(deep, 'l1', 'batch_norm')}, and the l-infinity norm below none in {count_below(deep, 'linf', 'plain')}."

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from experiments._evidence.drift import layer_titles, ratios, subject, typical
-from experiments._evidence.format import TIMES
+from experiments._evidence.drift import layer_titles, subject, typical
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import all_runs, layer_names, layer_number
 from experiments._evidence.table import accuracies, by_net, divergences, seeds, written
+from experiments._evidence.verdict import decided
 from experiments._nets import NETS
 from experiments.noisy_batchnorm import by_strength
+from experiments.noisy_batchnorm.claims import CLAIMS
 
 
 def summarise(data: dict[str, Any]) -> str:
@@ -40,7 +41,6 @@ def findings(data: dict[str, Any]) -> str:
     layers = layer_names(all_runs(data["arms"]), "drift")
     train = {net: written(runs, TRAIN_ACCURACY.at_end(50)) for net, runs in data["arms"].items()}
     test = {net: written(runs, TEST_ACCURACY.at_end()) for net, runs in data["arms"].items()}
-    moves, in_stds = (ratios(data, "noisy_batch", "plain", "mean", relative=relative) for relative in (False, True))
     found = (
         f"After {schedule['num_steps']:,} steps the training accuracy is {train['noisy_batch']} with noisy batch norm, "
         f"{train['batch_norm']} with batch norm and {train['plain']} without; the same noise leaves the plain net at "
@@ -48,8 +48,10 @@ def findings(data: dict[str, Any]) -> str:
         f"running statistics of noisy activations, and with{'' if config['noise']['in_tests'] else 'out'} the noise, noisy "
         f"batch norm has a test accuracy of {test['noisy_batch']}, batch norm of {test['batch_norm']}. In "
         f"{schedule['probe_every']} steps the mean of a {subject(config)} in layers {layer_titles(layers)} moves "
-        f"{TIMES.number(moves.low)} to {TIMES.number(moves.high)} times as far with noisy batch norm as without batch norm, "
-        f"{TIMES.number(in_stds.low)} to {TIMES.number(in_stds.high)} times in units of each unit's own standard deviation."
+        f"{decided(CLAIMS, data, 'noisy_mean')} as far with noisy batch norm as without batch norm in the layer in which that "
+        f"is least, and in units of each unit's own standard deviation {decided(CLAIMS, data, 'noisy_mean_relative')} in the "
+        f"layer in which that is most; whole distributions, in units of what they are spread over, move "
+        f"{decided(CLAIMS, data, 'noisy_distance')} as far in the layer in which that is least."
     )
     return " ".join([found, *divergences({**data["arms"], **_swept(data)})])
 

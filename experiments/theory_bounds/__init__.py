@@ -4,11 +4,12 @@ Claim: each theorem holds in a real network, to rounding where it is an equality
 one has slips; the conditions under which batch norm smooths are met by a share of units and steps, which is measured.
 Source: Santurkar et al. 2018, Theorems 4.1, 4.2, 4.4 and C.1, Observation 4.3, Lemma 4.5; Ioffe & Szegedy 2015, Sec. 3.3.
 Command: TFDS_DATA_DIR=... python -m experiments theory_bounds --preset cpu
-Measured: on two CPU cores in a minute, an MLP of three hidden layers of 100 ReLU units, MNIST, three seeds, 3,000 steps:
-equalities hold to 2e-11 at worst. Batch norm inserted into the trained plain net shortens the gradient by a unit's
-pre-activations by 1 % in the median; the condition for smoothing holds at 48 % of units and steps (46 % in the net trained with
-batch norm), Theorem 4.4 as printed at 30 % (37 %), the second line of Theorem 4.2 at 92 % (44 %). In the net trained with batch
-norm, gradient and curvature shrink at the first layer only. Preset paper has not been run.
+Measured: on two CPU cores beside much other work in 14 minutes, an MLP of three hidden layers of 100 ReLU units, MNIST, six
+seeds, 3,000 steps: equalities hold to 2e-10 at worst. Batch norm inserted into the trained plain net shortens the gradient by a
+unit's pre-activations by 1 % in the median; the condition for smoothing holds at 47 % of units and steps (46 % in the net
+trained with batch norm), Theorem 4.4 as printed at 29 % (36 %), the second line of Theorem 4.2 at 92 % (44 %), and Theorem C.1
+wherever its bound is not negative, which it is at 95 % (94 %). In the net trained with batch norm, gradient and curvature
+shrink at the first layer only. Preset paper has not been run.
 """
 
 import itertools
@@ -65,13 +66,13 @@ class Config:
 
 KEEP = {"arms": {"probe": ("checks", whole)}}
 PRESETS = {
-    "cpu": Config(),
+    "cpu": Config(seeds=tuple(range(6))),
     "smoke": change(
         Config(check_steps=(0, 5, 40), seeds=(0, 1)),
         data={"dataset": "digits"},
         model={"hidden": (12, 10)},
         optimizer={"batch_size": 32},
     ),
-    # Twice the seeds, twenty epochs, and more checks on the way.
+    # Twenty epochs, and more checks on the way.
     "paper": Config(check_steps=(0, 3, 10, 30, 100, 300, 1000, 3000, 9360), seeds=tuple(range(6))),
 }

@@ -162,6 +162,8 @@ def _check_weights(
         "corrected_holds": _at_most(squared, bound),
         "printed_holds": _at_most(squared, theory.weight_gradient_bound(seen.unit, input_norm, as_printed=True)),
         "c_1_as_bound_holds": _at_most(curvature, curvature_bound),
+        "c_1_not_negative": curvature_bound >= 0,
+        "c_1_not_negative_holds": _at_most(curvature, curvature_bound) & (curvature_bound >= 0),
     }
 
 

@@ -37,6 +37,7 @@ STATEMENTS = {
     "Theorem 4.2, 2nd line, H = cI": "isotropic_holds",
     "Theorem 4.2, 2nd line, own H": "relaxed_holds",
     "Theorem C.1, own inputs": "c_1_as_bound_holds",
+    "Theorem C.1, bound ≥ 0": "c_1_not_negative",
     "H ≥ 0 along ĝ": "positive",
     "g·ŷ > 0 and H ≥ 0": "smoother",
     "ĝᵀĤĝ ≤ gᵀHg": "curvature_not_larger",
@@ -60,11 +61,15 @@ def largest_error(name: str) -> Measure:
 
 def share(name: str, of: str = "active") -> Measure:
     """Return the share of a run's (unit, step) at which a statement holds, of those with a gradient."""
-    words = "share of units and steps at which it holds, of those with a gradient"
+    named = {key: label for label, key in STATEMENTS.items()} | {"c_1_not_negative_holds": "Theorem C.1, own inputs"}
+    among = "those with a gradient" if of == "active" else f"those with {named.get(of, of)}"
+    words = f"share of units and steps, of {among}, with {named.get(name, name)}"
 
     def value(run: Run) -> float:
-        probe = recorded(run, "probe")
-        return float(_share(probe, name, of)) if probe.get("counts") else Missing("not checked at any step")
+        counts = recorded(run, "probe").get("counts")
+        if not counts:
+            return Missing("not checked at any step")
+        return float(_share(recorded(run, "probe"), name, of)) if name in counts else Missing("needs another check")
 
     return Measure(value, words, PERCENT)
 

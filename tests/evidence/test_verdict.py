@@ -31,9 +31,9 @@ def make_claim(values=(), holds=(1, math.inf), arms=(), **fields):
         ([0.9, 2, 3], "inconclusive", "seeds disagree"),
         ([1, 2, 3], "inconclusive", "seeds disagree"),
         ([1, 1, 1], "inconclusive", "on the edge of the range"),
-        ([2, 3], "inconclusive", "2 seeds"),
-        ([5], "inconclusive", "1 seed"),
-        ([], "inconclusive", "0 seeds"),
+        ([2, 3], "inconclusive", "2 seeds, not judged"),
+        ([5], "inconclusive", "1 seed, not judged"),
+        ([], "inconclusive", "0 seeds, not judged"),
         ([2, 3, math.nan, 4], "inconclusive", "nothing to measure in 1 of 4 seeds"),
         ([math.nan], "inconclusive", "nothing to measure"),
     ],
@@ -88,11 +88,16 @@ def test_diverged_runs_are_counted():
     """All runs of the arms that a statistic reads are counted."""
     data = {"arms": {"a": [make_run(), make_run(1, diverged_at=2)], "b": [make_run()]}, "sweep": {"c": [make_run()]}}
     data = {**data, "config": {"seeds": [0, 1]}, "provenance": [{}]}
-    assert judge(make_claim(arms=("arms/a", "arms", "sweep")), data)[-2:] == (4, 1)
-    assert judge(make_claim(arms=("arms/b",)), data)[-2:] == (1, 0)
-    assert judge(make_claim(arms=("arms",)), data)[-2:] == (3, 1)
-    assert judge(make_claim(arms=("arms/a", "sweep")), data)[-2:] == (3, 1)
-    assert judge(make_claim(arms=("sweep/a", "c/a")), data)[-2:] == (0, 0)
+
+    def counted(arms):
+        judgement = judge(make_claim(arms=arms), data)
+        return judgement.num_runs, judgement.num_diverged
+
+    assert counted(("arms/a", "arms", "sweep")) == (4, 1)
+    assert counted(("arms/b",)) == (1, 0)
+    assert counted(("arms",)) == (3, 1)
+    assert counted(("arms/a", "sweep")) == (3, 1)
+    assert counted(("sweep/a", "c/a")) == (0, 0)
 
 
 def test_coverage():

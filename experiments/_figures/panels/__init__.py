@@ -4,6 +4,7 @@ panel          what all panels have
 curves         Accuracy, Curves, Band over training; ByLayer
 distributions  Percentiles, Ridges, Histogram
 dots           Dots: numbers per net, in columns or rows
+scatter        Scatter: one number of each run against another
 """
 
 from experiments._figures.panels.curves import Accuracy as Accuracy
@@ -19,3 +20,4 @@ from experiments._figures.panels.distributions import shared_limits as shared_li
 from experiments._figures.panels.dots import Dots as Dots
 from experiments._figures.panels.panel import Panel as Panel
 from experiments._figures.panels.panel import Published as Published
+from experiments._figures.panels.scatter import Scatter as Scatter

@@ -1,0 +1,98 @@
+"""Set-ups in words: on which net and data, for how many steps, and from how many seeds a number was measured."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from experiments._evidence.format import plural
+from experiments._evidence.run import Data, Run, num_steps
+from experiments._evidence.statistic import NotInDataError, Statistic
+
+_DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
+
+
+class Setup(NamedTuple):
+    """What a statistic was measured on.
+
+    Attributes:
+        net: kind, depth and width of the net, and the data.
+        width: of a VGG as a share of the published one; of any other net 1.
+        steps: that the shortest and the longest run took, of those that did not diverge.
+        seeds: how many there are, of what they are.
+    """
+
+    net: str
+    width: float
+    steps: tuple[int, int]
+    seeds: str
+
+    @property
+    def words(self) -> str:
+        """All in one line."""
+        low, high = self.steps
+        steps = plural(high, "step") if low == high else f"{low:,} to {high:,} steps"
+        return ", ".join([part for part in (self.net, steps * (high > 0), self.seeds) if part])
+
+
+def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
+    """Return what a statistic was measured on; parts that the data do not name are left out, without values all but the kind.
+
+    Args:
+        statistic: that was measured.
+        data: it was measured in.
+        num_values: how many values it has.
+    """
+    try:
+        counted = [name.partition("/") for name in statistic.counted(data)]
+    except NotInDataError:
+        counted = []
+    groups = list(dict.fromkeys(group for group, _, _ in counted))
+    config = config_of(data, groups[0] if groups else "")
+    runs: list[Run] = []
+    for group, _, arm in counted:
+        nets = data.get(group, {})
+        runs += [run for name, of_arm in nets.items() if arm in ("", name) for run in of_arm]
+    steps = sorted(num_steps(run) for run in runs if num_values and run.get("diverged_at") is None) or [0]
+    width = config.get("model", {}).get("width", 1)
+    return Setup(
+        _net(config) if num_values else _kind(config),
+        float(width) if isinstance(width, int | float) else 1.0,
+        (steps[0], steps[-1]),
+        plural(num_values, statistic.per) if num_values else "",
+    )
+
+
+def config_of(data: Data, group: str) -> Mapping[str, Any]:
+    """Return the configuration of a group's runs: the field of its name, else that of the VGG, else all of it."""
+    config = data.get("config", {})
+    found = config.get(group) or (config if "model" in config else config.get("vgg")) or config
+    return found if isinstance(found, Mapping) else {}
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """Name what kind of net it is, and its data."""
+    model = config.get("model", {})
+    images = _DATA.get(config.get("data", {}).get("dataset", ""), "")
+    kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
+    kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
+    return ", ".join(filter(None, [kind, images]))
+
+
+def _net(config: Mapping[str, Any]) -> str:
+    """Name a net and its data."""
+    model, data = config.get("model", {}), config.get("data", {})
+    images = _DATA.get(data.get("dataset", ""), "")
+    depth, hidden = model.get("depth"), model.get("hidden")
+    if isinstance(depth, str):
+        width = Fraction(model.get("width", 1)).limit_denominator(64)
+        return ", ".join(
+            filter(None, [f"VGG-{depth}" if depth.isalpha() else f"VGG of {depth} layers", f"width {width}", images])
+        )
+    if hidden:
+        depths = config.get("depths")
+        layers = f"{min(depths)} to {max(depths)}" if depths else f"{len(hidden)}"
+        net = f"Perceptron of {layers} hidden layers of {hidden[0]} units"
+        return ", ".join(filter(None, [net, images]))
+    if isinstance(depth, int):
+        return f"Deep linear network of {depth} layers"
+    return ""

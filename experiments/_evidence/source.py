@@ -1,0 +1,82 @@
+"""Who says what is claimed: sources, with their kind, their address, and the set-up that their numbers are of."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+Origin = Literal["paper", "article or repository", "replication", "ours"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source.
+
+    Attributes:
+        title: how it is cited, with the section or figure.
+        origin: what kind of source it is; a comparison that no source makes is ours.
+        address: where it can be read; empty where no address is known, or where it is ours.
+        setup: what its numbers were measured on.
+    """
+
+    title: str
+    origin: Origin = "ours"
+    address: str = ""
+    setup: str = ""
+
+    def __post_init__(self):
+        if self.origin not in ORIGINS:
+            raise ValueError(f"origin must be one of {', '.join(ORIGINS)}, got {self.origin!r}.")
+
+    def at(self, place: str) -> "Source":
+        """Name the section or figure.
+
+        >>> SANTURKAR.at("Fig. 4a").title
+        'Santurkar et al. 2018, Fig. 4a'
+        """
+        return replace(self, title=f"{self.title}, {place}")
+
+    def __str__(self) -> str:
+        return f"{self.title}, {self.address}" if self.address else self.title
+
+
+_VGG = "their VGG of 13 or more layers, batch 128, one run"
+SANTURKAR = Source("Santurkar et al. 2018", "paper", "arxiv.org/abs/1805.11604", _VGG)
+SANTURKAR_LINEAR = replace(SANTURKAR, setup="their deep linear network, one draw")
+SANTURKAR_THEORY = replace(SANTURKAR, setup="")
+IOFFE = Source(
+    "Ioffe & Szegedy 2015",
+    "paper",
+    "arxiv.org/abs/1502.03167",
+    "their MNIST network, whose learning rate and initial scale are not stated, one run",
+)
+BJORCK = Source("Bjorck et al. 2018", "paper", "arxiv.org/abs/1806.02375", "their ResNet of 110 layers")
+YANG = Source("Yang et al. 2019", "paper", "arxiv.org/abs/1902.08129", "theory of wide networks")
+# Its classifier has dropout; the pixels are divided by 255 and not standardised.
+MAMELI = Source(
+    "Mameli's repository",
+    "article or repository",
+    "github.com/mameli/Test_batch_norm_paper",
+    "VGG-A with one batch norm, after layer 4, and dropout, inputs / 255, learning rate 0.01, one run of 30 epochs",
+)
+MAMELI_GRADIENTS = replace(
+    MAMELI.at("notebook batch_norm-grads"), setup=MAMELI.setup.replace("30 epochs", "10 epochs, the second notebook's")
+)
+HUBER = Source(
+    'Huber 2020, "Batch normalization in 3 levels of understanding"',
+    "article or repository",
+    "github.com/Johann-Huber/batchnorm_pytorch",
+    "his MNIST network, whose batch norm has too small a variance, one run",
+)
+# Neither its author nor its address could be found; it is cited by its title.
+VERSUS = Source('Article "Batch normalization vs internal covariate shift"', "article or repository")
+ALEXEYGB = Source(
+    "AlexeyGB's repository",
+    "replication",
+    "github.com/AlexeyGB/batch-norm-helps-optimization",
+    "VGG-A, Adam, one run",
+)
+
+
+def ours(title: str) -> Source:
+    """Return what no source says: a control or a comparison of this project."""
+    return Source(title, "ours")

@@ -1,0 +1,96 @@
+"""What was known when a claim's range and statistic were fixed: a row that such runs decide is exploratory.
+
+`known.json` is the record. Its `runs` are the nets in the data of an experiment, by their identities, with seeds and steps, and
+with the time at which these data were committed; its `claims` are the range, statistic and day of each claim, and which of
+these data its author could have seen. A test compares it with the claims, so that neither changes without the other.
+
+NOTE: other seeds, other nets and later steps than those are new, whoever trains them; the same runs again are not.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bnjax.runs import config_hash, folder_name
+from experiments._command import catalogue
+from experiments._config.restore import restored
+from experiments._evidence.claim import Claim
+from experiments._evidence.run import Data, num_steps
+from experiments._evidence.verdict import MIN_VALUES, Judgement
+
+FILE = Path(__file__).with_name("known.json")
+
+
+def row(claim: Claim) -> dict[str, Any]:
+    """Return what the table says of a claim besides what was seen: nothing of it may change while its day stays."""
+    holds = ["-inf" if math.isinf(end) and end < 0 else "inf" if math.isinf(end) else end for end in claim.holds]
+    return {"holds": holds, "statistic": claim.statistic.words, "since": claim.since}
+
+
+@cache
+def table() -> Mapping[str, Any]:
+    """Read the record."""
+    return json.loads(FILE.read_text())
+
+
+def identities(name: str, data: Data) -> dict[str, str]:
+    """Return what determines the numbers of each net in an experiment's data, its seed apart, by group/arm.
+
+    Raises:
+        ValueError: if the data's configuration is none of the experiment's.
+    """
+    experiment = catalogue.module(name)
+    kind: Any = type(next(iter(experiment.PRESETS.values())))
+    config = restored(kind, data["config"])
+    if not hasattr(experiment, "groups"):
+        trained = ("model", "data", "norm", "optimizer")
+        usual = {field.name: getattr(kind(), field.name) for field in fields(kind) if field.name not in trained}
+        own = config_hash(replace(config, **usual))
+        return {f"arms/{arm}": f"{name}-{arm}-{own}" for arm in data.get("arms", {})}
+    groups = experiment.groups(config)
+    return {
+        f"{group}/{arm}": folder_name(run.kind, run.identity())
+        for group, arms in groups.items()
+        for arm, run in arms.items()
+    }
+
+
+def is_exploratory(name: str, claim: Claim, data: Data, judgement: Judgement) -> bool:
+    """Return whether fewer than three of a claim's values are of runs, or steps, that were not known when it was fixed.
+
+    A value is new if one of the runs that it is made of is.
+    """
+    labels = table()["claims"].get(claim.name, {}).get("seen", [])
+    if not labels or all(map(math.isnan, judgement.values)):
+        return False
+    seen: dict[tuple[str, int], int] = {}
+    for label in labels:
+        for identity, runs in table()["runs"][label].items():
+            for seed in runs["seeds"]:
+                seen[identity, seed] = max(seen.get((identity, seed), 0), runs["steps"])
+    new: set[int] = set()
+    known = identities(name, data)
+    for counted in claim.statistic.counted(data):
+        group, _, arm = counted.partition("/")
+        for own, runs in data.get(group, {}).items():
+            for run in runs if arm in ("", own) else []:
+                needed = min(num_steps(run), claim.statistic.until)
+                if needed > seen.get((known.get(f"{group}/{own}", ""), run["seed"]), -1):
+                    new.add(run["seed"])
+    return len(new) < MIN_VALUES
+
+
+def runs_of(name: str, data: Data) -> dict[str, dict[str, Any]]:
+    """List the nets of some data as the record holds them: seeds and steps by identity."""
+    found: dict[str, dict[str, Any]] = {}
+    for counted, identity in identities(name, data).items():
+        group, _, arm = counted.partition("/")
+        for run in data.get(group, {}).get(arm, []):
+            own = found.setdefault(identity, {"seeds": [], "steps": 0})
+            own["seeds"] = sorted({*own["seeds"], run["seed"]})
+            own["steps"] = max(own["steps"], num_steps(run))
+    return found

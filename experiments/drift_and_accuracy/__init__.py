@@ -1,0 +1,46 @@
+"""Eight normalisers, noises and nothing beside each other: does less covariate shift go with better performance?
+
+Claim: it does not. Covariate shift is meant as in Ioffe & Szegedy 2015: how far the distributions of a layer's inputs move from
+one measurement to the next.
+Source: the article "Batch normalization vs internal covariate shift", for which batch norm's effect is another one.
+Command: TFDS_DATA_DIR=... python -m experiments drift_and_accuracy --preset cpu
+Measured: preset cpu, three seeds, of runs that noisy_batchnorm and lp_norms had trained: the rank correlation of drift and
+training accuracy over the eight nets is -0.95 in the median. Preset paper waits for an accelerator.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from experiments._config import LpNorm, Noise, Norm, RunConfig, VGGRun, change
+from experiments._evidence.keep import drift, training
+from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, arm, fields_of, following, with_and_without
+
+
+@dataclass(frozen=True)
+class Config(VGGRun):
+    """A VGG with each normaliser.
+
+    Attributes:
+        noise: of the noisy nets.
+    """
+
+    noise: Noise = Noise()
+
+
+_PAPER = following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 12, penalty=True)
+PRESETS = {
+    "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
+    "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES))),
+    "paper": Config(**fields_of(_PAPER)),
+}
+NOISY, LP = ("noisy_batch", "noise", "relative_noise"), {"l1": 1, "l2": 2, "linf": "inf"}
+NETS = ("plain", "batch_norm", *NOISY, *LP)
+
+KEEP = {"arms": {"train": training(250, "accuracy"), "drift": drift("successive", deepest=True)}}
+
+
+def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
+    """Name all nets, which noisy_batchnorm and lp_norms have, too."""
+    norms: dict[str, Any] = {kind: Norm.choices()[kind].like(config.norm, noise=config.noise) for kind in NOISY}
+    norms |= {name: LpNorm.like(config.norm, p=p) for name, p in LP.items()}
+    return {"arms": {**with_and_without(config), **{net: arm(config, norm=norm) for net, norm in norms.items()}}}

@@ -1,0 +1,39 @@
+"""The figure of drift and accuracy over eight nets: a scatter plot."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._figures import captions
+from experiments._figures.figure import Block, make_figure
+from experiments._figures.panels import Scatter
+from experiments.drift_and_accuracy.correlation import deepest_drift
+
+
+def plot(data: dict[str, Any]) -> Figure:
+    """Draw each net's accuracy against how far its distributions move, a mark per seed."""
+    config, every = data["config"], data["config"]["schedule"]["probe_every"]
+    panels = [
+        Scatter(
+            data["arms"],
+            deepest_drift(data),
+            accuracy,
+            title=title,
+            xlabel="drift between measurements, W1 / pooled std",
+            ylabel="accuracy at the end",
+            scale="percent",
+        )
+        for title, accuracy in (
+            ("Training accuracy", TRAIN_ACCURACY.at_end(50)),
+            ("Test accuracy, running statistics", TEST_ACCURACY.at_end()),
+        )
+    ]
+    return make_figure(
+        f"{captions.network(config)}: does less covariate shift go with better performance?",
+        [Block("", [panels])],
+        captions.recipe(config, data["preset"]),
+        [captions.images(config), f"noise '{config['noise']['name']}'"],
+        [f"drift: of the deepest layer that is followed, between measurements {every} steps apart", "a mark per seed"],
+        captions.origin(data),
+    )

@@ -1,0 +1,82 @@
+"""What the claims about the landscape measure: ratios of two nets, plateaus, and bands over runs of several learning rates."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from experiments._evidence import quantities as q
+from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.run import Data, array
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join
+from experiments._evidence.value import Missing
+from experiments.landscape.bands import band, bands
+
+DEEP: dict[str, Any] = {"group": "deep_linear"}
+EARLY, START, COVERED, PLATEAU = (80, 3500), (80, 1000), (80, 1500), 1000
+
+
+def rougher(measure: Measure, group: str = "arms") -> Statistic:
+    """Measure how many times as large a number is without batch norm."""
+    return measure.over("plain", "batch_norm", group=group)
+
+
+def larger(measure: Measure) -> Statistic:
+    """Measure how many times as large a number is with batch norm."""
+    return measure.over("batch_norm", "plain")
+
+
+def in_edges(statistic: Statistic, net: str) -> Statistic:
+    """Measure in units of the edge of stability of a kind of net."""
+    return statistic.in_units_of(lambda data: q.edge_of_stability(data["config"][net]), "2 / learning rate")
+
+
+def saturation() -> Statistic:
+    """Divide where the smoothness ends with the smallest step halved by where it does with that step, if on a plateau."""
+    late = q.SMOOTHNESS.late(0.25)
+    usual, short = late.each("batch_norm"), late.each("batch_norm", group="short")
+
+    def ratio(in_edges: float, ratio: float) -> float:
+        return ratio if abs(in_edges - 1) < 0.1 else Missing("no plateau at 2 / learning rate")
+
+    who = "BN with the smallest step halved / BN with it as it was, of runs on a plateau at 2 / learning rate"
+    return replace(join((in_edges(usual, "vgg"), short / usual), ratio), what=late.words, who=who)
+
+
+def of_bands(statistic: Statistic) -> Statistic:
+    """Measure bands over runs of several learning rates."""
+
+    def of(data: Data) -> BySeed:
+        if not data.get("multirun"):
+            raise NotInDataError("needs runs at several learning rates")
+        return statistic.of({"arms": bands(data)})
+
+    return replace(statistic, of=of, arms=("multirun",))
+
+
+FALL = replace(
+    q.scan("smoothness", lambda rows, axis: rows[:, 0] / rows[:, 1], "smoothness at the smallest step / at the next"),
+    if_diverged=math.nan,
+)
+LOSS_AND_CHANGE = Quantity(
+    "train",
+    lambda train: array(train["loss"]) + array(train["loss_change"]),
+    "L + |L - L before| of successive batches",
+)
+RELATIVE_CHANGE = Quantity(
+    "train",
+    lambda train: array(train["loss_change"]) / array(train["loss"]),
+    "|L - L before| / L of successive batches",
+    if_diverged=math.nan,
+)
+RANGE, CHANGE, SMOOTHNESS = (quantity.median(*EARLY) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE, q.SMOOTHNESS))
+# The learning rate, by which a step is shorter than the gradient, is the same in both nets.
+STEP_SMOOTHNESS = replace(
+    q.successive("step_distance", "layer_5"),
+    value=lambda record: (
+        array(record["layers"]["layer_5"]["step_distance"]) / array(record["layers"]["layer_5"]["previous_norm"])
+    ),
+    words="|g - g'| / |g'| of the gradients of successive batches, layer 5",
+)
+FIRST = q.LOWEST_LOSS.median(last=0).each("plain").where("vgg.probes.landscape.penalty", True, "probe penalty")
+EQUAL_STEPS, EQUAL_PROGRESS = (band(kind, "width").median(*EARLY) for kind in ("same_step", "same_progress"))
+END = q.SMOOTHNESS.late(0.05)

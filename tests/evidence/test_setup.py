@@ -1,0 +1,108 @@
+"""What a number was measured on, in words, and which of several data files decides a claim."""
+
+import math
+
+import pytest
+from records import make_run
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.compare import share_above
+from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.setup import setup
+from experiments._evidence.source import SANTURKAR, Source
+from experiments._evidence.statistic import NotInDataError
+from experiments._evidence.value import Missing
+from experiments._evidence.verdict import judge, judge_best
+
+END = TEST_ACCURACY.at_end().minus("batch_norm", "plain")
+
+
+def make_data(accuracies, steps=3, width=0.125):
+    """Make data of a net with batch norm that is ahead by so much, seed by seed, of a plain net that guesses."""
+    model = {"depth": "A", "head": "512", "width": width}
+    arms = {
+        net: [make_run(seed, [0.1 + ahead * value] * steps) for seed, value in enumerate(accuracies)]
+        for net, ahead in (("plain", 0), ("batch_norm", 1))
+    }
+    return {"config": {"model": model, "data": {"dataset": "cifar10"}}, "arms": arms}
+
+
+def test_words():
+    """The net and its width, the data, the steps that runs took, and the seeds."""
+    data = make_data([0.1, 0.2, 0.3])
+    assert setup(END, data, 3).words == "VGG-A, width 1/8, CIFAR-10, 3 steps, 3 seeds"
+    assert setup(END, data, 0).words == "VGG, CIFAR-10"
+    data["arms"]["plain"][0] = make_run(0, [0.1] * 5)
+    assert setup(END, data, 3).steps == (3, 5)
+    perceptron = {"config": {"model": {"hidden": [100, 100], "width": 1}, "data": {"dataset": "mnist"}}, "arms": {}}
+    assert setup(END, perceptron, 3).words == "Perceptron of 2 hidden layers of 100 units, MNIST, 3 seeds"
+    assert setup(END, perceptron, 0).words == "Perceptron, MNIST"
+    linear = {"config": {"vgg": {}, "deep_linear": {"model": {"depth": 25}}}, "deep_linear": {"plain": [make_run()]}}
+    statistic = TEST_ACCURACY.at_end().each("plain", group="deep_linear")
+    assert setup(statistic, linear, 10).words == "Deep linear network of 25 layers, 3 steps, 10 draws"
+    assert setup(END, {"config": {}}, 0).words == ""
+
+
+def test_the_widest_then_the_longest_data_decide():
+    """Of three runs or more; what has fewer stands beside them with its number, and neither decides nor undoes."""
+    claim = Claim("S.", "s", END.above(0))
+    files = {
+        "cpu": make_data([-0.1, -0.1, -0.1], 9),
+        "overnight": make_data([0.1, 0.2, 0.3], 4, 0.25),
+        "longer": make_data([0.2, 0.3, 0.4], 6, 0.25),
+        "full": make_data([-0.5], 9, 1.0),
+    }
+    name, judgement = judge_best(claim, files)
+    assert (name, judgement.verdict) == ("longer", "supported")
+    assert judgement.setup.words.startswith("VGG-A, width 1/4, CIFAR-10, 6 steps")
+    assert judgement.beside == ("VGG-A, width 1, CIFAR-10, 9 steps, 1 seed: -50.0 points",)
+    name, judgement = judge_best(claim, {"full": files["full"]})
+    assert (name, judgement.verdict, judgement.reason) == ("full", "inconclusive", "1 seed, not judged")
+    assert judgement.beside == ()
+
+
+def test_data_that_lack_a_window_do_not_decide():
+    """Narrow data that cover the window are taken before wide ones that do not."""
+    claim = Claim("S.", "s", TRAIN_ACCURACY.at(6, 1).minus("batch_norm", "plain").above(0))
+    files = {"wide": make_data([0.1] * 3, 4, 1.0), "narrow": make_data([0.1] * 3, 9)}
+    assert judge_best(claim, files)[0] == "narrow"
+    name, judgement = judge_best(claim, {"wide": files["wide"]})
+    assert (name, judgement.reason) == ("wide", "needs 6 steps, ran 4")
+    assert claim.statistic.until == 6
+
+
+def test_what_is_in_doubt_is_not_contradicted():
+    """Values outside the range of a claim whose set-up cannot be that of its source leave it open, and say why."""
+    data = make_data([-0.1, -0.1, -0.1])
+    assert judge(Claim("S.", "s", END.above(0)), data).verdict == "contradicted"
+    judgement = judge(Claim("S.", "s", END.above(0), in_doubt="it lies elsewhere"), data)
+    assert (judgement.verdict, judgement.reason) == ("inconclusive", "it lies elsewhere")
+
+
+def test_share_of_measurements():
+    """At how many of the shared measurements one net is above another; of too short runs nothing is known."""
+    runs = {"plain": [make_run(0, [0.1, 0.5, 0.3])], "batch_norm": [make_run(0, [0.2, 0.4, None])]}
+    assert share_above(TRAIN_ACCURACY, "batch_norm", "plain").of({"arms": runs}) == {0: 0.5}
+    assert share_above(TRAIN_ACCURACY, "batch_norm", "plain", first=1).of({"arms": runs}) == {0: 0.0}
+    assert share_above(TRAIN_ACCURACY, "batch_norm", "plain", last=2).of({"arms": runs}) == {0: 0.5}
+    short = share_above(TRAIN_ACCURACY, "batch_norm", "plain", last=9).of({"arms": runs})[0]
+    assert isinstance(short, Missing)
+    assert short.reason == "needs 9 steps, ran 3"
+    assert math.isnan(short)
+    with pytest.raises(NotInDataError, match="no runs of batch norm"):
+        share_above(TRAIN_ACCURACY, "batch_norm", "plain").of({"arms": {}})
+
+
+def test_sources_and_fields():
+    """A string is a comparison of ours; wrong origins, hypotheses and days are refused, each in one line."""
+    assert Claim("S.", "s", END.above(0)).origin == "ours"
+    assert Claim("S.", SANTURKAR.at("Fig. 1"), END.above(0)).origin == "paper"
+    assert str(SANTURKAR.at("Fig. 1")) == "Santurkar et al. 2018, Fig. 1, arxiv.org/abs/1805.11604"
+    (one,) = claims("smoothness", "2026-11-21", one=Claim("S.", "s", END.above(0)))
+    assert (one.name, one.hypothesis, one.since) == ("one", "smoothness", "2026-11-21")
+    with pytest.raises(ValueError, match=r"origin must be one of paper, .* got 'rumour'"):
+        Source("s", "rumour")
+    with pytest.raises(ValueError, match=r"hypothesis must be one of .* got 'luck'"):
+        Claim("S.", "s", END.above(0), hypothesis="luck")
+    with pytest.raises(ValueError, match="isoformat"):
+        Claim("S.", "s", END.above(0), since="yesterday")

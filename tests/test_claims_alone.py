@@ -1,0 +1,141 @@
+"""Every claim on its own: a sentence that needs no other one, a source that can be looked up, and a range with a day."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from experiments import _report
+from experiments._command import catalogue
+from experiments._evidence.claim import HYPOTHESES
+from experiments._evidence.source import ORIGINS
+from experiments._report import known, words
+from experiments._report.load import by_origin
+
+REPORT = _report.load(ROOT / "figures")
+ROWS = {claim.name: (entry, claim, judgement) for entry in REPORT.entries for claim, judgement in entry.judged}
+# Words that a sentence begins with, or holds, if it is about another one.
+LEANING = re.compile(
+    r"^(So|It|They|That|This|These|Those|Nor|And|Only|But|There|Then|Here)\b|"
+    r"\b(as many steps|as few steps|in that net|in such a net|that network|likewise|the same noise|the same range|as above)\b|"
+    r"\b(its lead|the lead(?! of)|the former|the latter|that measure|by then|nor|do not\.|does so|do so)(?!\w)|, too[,.]"
+)
+NAMED = re.compile(r"\b(batch norm|norms?|plain|noise|without any|Huber|normalise[sr]|Batch norm|batch norms)\b|Noise")
+
+
+def leans(sentence):
+    """Return what a sentence leans on another one with; None if it stands alone."""
+    found = LEANING.search(sentence)
+    return found[0] if found else None
+
+
+def test_sentences_that_lean_on_others_are_known():
+    """The rule refuses what it is for, and lets a complete sentence pass."""
+    for sentence in (
+        "So are the variances.",
+        "It does so in a net that is trained with batch norm.",
+        "Nor does it gain anything at that learning rate.",
+        "After as many steps, the test accuracy is higher with batch norm.",
+        "In such a net it holds with the Hessian that there is, too.",
+        "That measure, too, is lower with batch norm.",
+        "With batch norm they do not.",
+    ):
+        assert leans(sentence), sentence
+    assert (
+        leans("At learning rate 0.1, the plain net ends at a lower test accuracy than the one with batch norm.") is None
+    )
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_claim_stands_alone(name):
+    """It is one sentence, names its nets, and says on what it was measured, from the data that decide it."""
+    entry, claim, judgement = ROWS[name]
+    assert leans(claim.statement) is None
+    assert re.fullmatch(r"[A-Z].*[^.]\.", claim.statement)
+    assert not re.search(r"\. [A-Z]", claim.statement)
+    if claim.statistic.counted(entry.data):
+        assert NAMED.search(claim.statement), "it has nets and names none"
+    shown = words.statement(claim, judgement)
+    assert shown.endswith(claim.statement)
+    if judgement.setup:
+        head = shown.removesuffix(claim.statement)
+        assert re.search(
+            r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|VGG|Perceptron)[:,] ", head
+        )
+        assert bool(re.search(r"\d steps, \d+ (seeds|draws): $", head)) == bool(judgement.setup.seeds)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_claim_has_a_source_a_day_and_a_hypothesis(name):
+    """What is ours has no published value; what is not has an address, unless none is known."""
+    _, claim, _ = ROWS[name]
+    assert claim.origin in ORIGINS
+    assert claim.since >= "2026-11-21"
+    assert claim.hypothesis in HYPOTHESES
+    if claim.origin == "ours":
+        assert claim.published == "-"
+    elif not claim.source.address:
+        assert claim.source.title.startswith(
+            ('Article "Batch normalization vs', "a public re-run, whose address is not known")
+        )
+    assert "seed repository" not in words.source(claim)
+    if claim.published != "-" and claim.source.setup:
+        assert claim.source.setup in words.published(claim)
+
+
+def test_the_record_of_what_was_known_agrees_with_the_claims():
+    """No range or statistic changes without its day; what was seen is in the record by identity, seeds and steps."""
+    record = known.table()
+    rows = {name: {key: row[key] for key in ("holds", "statistic", "since")} for name, row in record["claims"].items()}
+    assert rows == {name: known.row(claim) for name, (_, claim, _) in ROWS.items()}
+    for name, row in record["claims"].items():
+        assert {*row["seen"]} <= {*record["runs"]}, name
+        for label in row["seen"]:
+            assert label.partition(" ")[2] <= f"{row['since']} 23:59", "it was seen before the range was fixed"
+    for label, nets in record["runs"].items():
+        assert label.partition(" ")[0] in catalogue.names()
+        for identity, runs in nets.items():
+            assert re.fullmatch(r"\w+-(\w+-)?[0-9a-f]{10}", identity)
+            assert runs["seeds"]
+            assert runs["steps"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "steps", "is_exploratory"), [((0, 1, 2), 0, True), ((0, 1, 5), 0, True), ((7, 8, 9), 0, False)]
+)
+def test_a_row_is_exploratory_by_runs_that_were_seen(seeds, steps, is_exploratory):
+    """The same seeds are known however often they are trained; three other seeds, or later steps, are new."""
+    entry, claim, judgement = ROWS["curves_start"]
+    renamed = dict(zip((0, 1, 2), seeds, strict=True))
+    arms = {arm: [{**run, "seed": renamed[run["seed"]]} for run in runs] for arm, runs in entry.data["arms"].items()}
+    data = {**entry.data, "arms": arms}
+    assert known.is_exploratory(entry.name, claim, data, judgement) == is_exploratory
+
+
+def test_later_steps_and_other_nets_are_new():
+    """A row is not exploratory where its window ends after the steps that were seen, or where a net is another one."""
+    entry, claim, judgement = ROWS["curves_test"]
+    claim = type(claim)(claim.statement, claim.source, claim.criterion, name="curves_start")
+
+    def judged(**changes):
+        return known.is_exploratory(entry.name, claim, {**entry.data, **changes}, judgement)
+
+    assert judged()
+    longer = {
+        arm: [{**run, "test": {**run["test"], "step": [*run["test"]["step"][:-1], 5000]}} for run in runs]
+        for arm, runs in entry.data["arms"].items()
+    }
+    assert not judged(arms=longer)
+    wider = {**entry.data["config"], "model": {**entry.data["config"]["model"], "width": 1.0}}
+    assert not judged(config=wider)
+
+
+def test_verdicts_are_counted_by_origin():
+    """The page and the README count the claims of each kind of source."""
+    counts = by_origin(REPORT.entries)
+    assert list(counts) == list(ORIGINS)
+    assert sum(number.total() for number in counts.values()) == len(ROWS)
+    table = _report.claim_table(REPORT)
+    for origin, number in counts.items():
+        assert f"| {words.WHOSE[origin]} | {number['supported']} | {number['contradicted']} |" in table
+        assert f"{number.total()} of {words.WHOSE[origin]}" in _report.render(REPORT)
