@@ -99,8 +99,6 @@ def evaluate_points(
         raise ValueError(f"coordinates must be finite, got {rows[~np.isfinite(rows)][0]}.")
     if identity is None:
         identity = (base, directions, measure if is_pytree(measure) else None)
-    if product_rounding(current_precision(), platform_of(base, mesh)):
-        identity = (identity, current_precision())
     if mesh is not None:
         everywhere = NamedSharding(mesh, PartitionSpec())
         base, directions = jax.device_put((base, directions), everywhere)
@@ -123,9 +121,15 @@ def evaluate_points(
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
         resume=resume,
-        identity=identity,
+        identity=with_rounding(identity, base, mesh),
         show_progress=show_progress,
     )
+
+
+def with_rounding(identity: PyTree, base: Params, mesh: Mesh | None) -> PyTree:
+    """Add the precision of products to what tells one scan from another, where a platform rounds them."""
+    precision = current_precision()
+    return (identity, precision) if product_rounding(precision, platform_of(base, mesh)) else identity
 
 
 def _check_trees(base: Params, directions: Sequence[Params]) -> None:
