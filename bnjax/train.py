@@ -23,7 +23,7 @@ from bnjax.objective import make_loss_fn
 from bnjax.types import Batch, LossFn, Model, Number, Params, Rngs, Variables
 
 OPTIMIZERS = ("sgd", "adam")
-DRAWING = 1  # grows when equal keys give other weights, batches, masks or noise
+DRAWING = 2  # grows when equal keys give other weights, batches, masks or noise
 
 
 class TrainState(struct.PyTreeNode):

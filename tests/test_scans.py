@@ -151,7 +151,7 @@ def test_whatever_happens_nothing_changes(error, statistics, batching, x64):
     scan = functools.partial(probes.scan_line, params=params, direction=direction, step_sizes=STEP_SIZES)
     expected = scan(loss_fn, batching=batching)
     with pytest.raises(error, match="out of luck"):
-        scan(Trouble(error, trace=2).strike(loss_fn), batching=batching)
+        scan(Trouble(error, trace=1).strike(loss_fn), batching=batching)
     # What is raised within a program, JAX raises as an error of its own.
     with pytest.raises((RuntimeError, ValueError), match="out of luck"):
         scan(Trouble(error, call=4).strike(loss_fn), batching=batching)

@@ -2,8 +2,10 @@
 
 Squares of float32 numbers vanish below 1e-19 and overflow above 1.8e19. So every sum of products is taken of trees that are
 divided by a power of two near their largest entry, array by array, which changes no bit where nothing vanishes or overflows.
+For sums over a whole tree its small arrays are put together first, since a program takes as long to compile as it has loops.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +15,8 @@ from jax.core import Tracer
 from jaxtyping import Bool, Float, Int, PyTree
 
 Axes = int | tuple[int, ...] | None
+
+_LARGEST_MERGED = 2**16  # entries of an array that is put together with others
 
 
 class Scaled(NamedTuple):
@@ -66,18 +70,8 @@ def as_float(leaf: Array) -> Array:
 
 def scaled_dots(a: PyTree[Array], b: PyTree[Array]) -> Scaled:
     """Take the inner product of two trees in each leaf, its real part where leaves are complex."""
-    scaled = [_scale(leaf) for leaf in jax.tree.leaves(a)]
-    return _dots(scaled, scaled if a is b else [_scale(leaf) for leaf in jax.tree.leaves(b)])
-
-
-def _dots(a: list[tuple[Array, Array]], b: list[tuple[Array, Array]]) -> Scaled:
-    """Take the inner product of scaled leaves."""
-    dots = [
-        Scaled(jnp.vdot(x, y, precision="highest").real, (p + q).reshape(()))
-        for (x, p), (y, q) in zip(a, b, strict=True)
-    ]
-    nothing = Scaled(jnp.zeros(0, jnp.float32), jnp.zeros(0, jnp.int32))
-    return Scaled(*map(jnp.stack, zip(*dots, strict=True))) if dots else nothing
+    x = _scaled(jax.tree.leaves(a))
+    return _dots(x, x if a is b else _scaled(jax.tree.leaves(b)))
 
 
 def leaf_dots(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, " leaves"]:
@@ -87,12 +81,13 @@ def leaf_dots(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, " leaves"]:
 
 def dot(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     """Take the inner product of two trees."""
-    return scaled_dots(a, b).total().plain
+    return scaled_dots(*_merged(a, b)).total().plain
 
 
 def norm(tree: PyTree[Array]) -> Float[Array, ""]:
     """Compute the l2 norm of a tree."""
-    return scaled_dots(tree, tree).total().root
+    (merged,) = _merged(tree)
+    return scaled_dots(merged, merged).total().root
 
 
 def sum_of_norms(tree: PyTree[Array]) -> Float[Array, ""]:
@@ -102,14 +97,15 @@ def sum_of_norms(tree: PyTree[Array]) -> Float[Array, ""]:
 
 def axis_norms(x: Array, axes: Axes) -> Array:
     """Compute the l2 norms of an array along some axes, which are kept with length 1; None is all."""
-    x, exponent = _scale(x, axes)
-    squares = jnp.square(jnp.abs(x))
+    x = as_float(x)
+    exponent = _exponent(jnp.max(jnp.abs(x), axes, keepdims=True, initial=0))
+    squares = jnp.square(jnp.abs(_divided([x], [exponent])[0]))
     return Scaled(jnp.sum(squares, axes, keepdims=True), 2 * exponent).root
 
 
 def cosine(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     """Compute the cosine between two trees; NaN where either is zero."""
-    x, y = ([_scale(leaf) for leaf in jax.tree.leaves(tree)] for tree in (a, b))
+    x, y = map(_scaled, _merged(a, b))
     return cosine_of(*(_dots(*pair).total() for pair in ((x, y), (x, x), (y, y))))
 
 
@@ -129,19 +125,59 @@ def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
     return norm(difference(a, b))
 
 
-def _scale(leaf: Array, axes: Axes = None) -> tuple[Array, Array]:
-    """Divide by the largest entry along some axes, rounded down to a power of two; return its exponent too.
+def _merged(*trees: PyTree[Array]) -> list[list[Array]]:
+    """List the arrays of trees of one shape, the small ones of a type put together, in each tree alike.
+
+    Arrays that are sharded over the axes of an explicit mesh stay as they are.
+    """
+    leaves = [[as_float(leaf) for leaf in jax.tree.leaves(tree)] for tree in trees]
+    kinds: dict[Any, list[int]] = {}
+    for position, same in enumerate(zip(*leaves, strict=True)):
+        is_alone = same[0].size > _LARGEST_MERGED or any(any(jax.typeof(leaf).sharding.spec) for leaf in same)
+        kinds.setdefault(position if is_alone else tuple(leaf.dtype.name for leaf in same), []).append(position)
+    return [
+        [some[0] if len(some) == 1 else jnp.concatenate(list(map(jnp.ravel, some))) for some in groups]
+        for groups in ([[tree[i] for i in positions] for positions in kinds.values()] for tree in leaves)
+    ]
+
+
+def _scaled(leaves: Sequence[Array]) -> tuple[list[Array], Int[Array, " leaves"]]:
+    """Divide arrays by their largest entries, rounded down to powers of two; return the exponents too."""
+    leaves = [as_float(leaf) for leaf in leaves]
+    largest = [jnp.max(jnp.abs(leaf), initial=0) for leaf in leaves]
+    # One operation for all arrays of a type.
+    exponents: list[Array] = [jnp.zeros((), jnp.int32)] * len(leaves)
+    for dtype in {value.dtype for value in largest}:
+        positions = [i for i, value in enumerate(largest) if value.dtype == dtype]
+        for i, exponent in zip(positions, _exponent(jnp.stack([largest[i] for i in positions])), strict=True):
+            exponents[i] = exponent
+    return _divided(leaves, exponents), jnp.stack(exponents) if leaves else jnp.zeros(0, jnp.int32)
+
+
+def _dots(a: tuple[list[Array], Array], b: tuple[list[Array], Array]) -> Scaled:
+    """Take the inner products of scaled arrays."""
+    dots = [jnp.vdot(x, y, precision="highest").real for x, y in zip(a[0], b[0], strict=True)]
+    return Scaled(jnp.stack(dots) if dots else jnp.zeros(0, jnp.float32), a[1] + b[1])
+
+
+def _exponent(largest: Array) -> Array:
+    """Return the exponents of positive numbers, the lowest for 0.
 
     NOTE: as a constant for derivatives, since what comes of it does not depend on it.
     """
-    leaf = as_float(leaf)
-    largest = lax.stop_gradient(jnp.max(jnp.abs(leaf), axes, keepdims=True, initial=0))
     # The bits of a float between sign and mantissa are its exponent, plus an offset.
     info, (low, high) = jnp.finfo(largest.dtype), _limits(largest.dtype)
-    bits = lax.bitcast_convert_type(largest, _whole(largest.dtype))
-    exponent = jnp.clip((bits >> info.nmant) - (info.maxexp - 1), low, high).astype(jnp.int32)
-    # NOTE: XLA takes a common factor out of a sum of products where it can, which then is summed before it is divided.
-    return lax.optimization_barrier(leaf * _power(-exponent, largest.dtype)), exponent
+    bits = lax.bitcast_convert_type(lax.stop_gradient(largest), _whole(largest.dtype))
+    return jnp.clip((bits >> info.nmant) - (info.maxexp - 1), low, high).astype(jnp.int32)
+
+
+def _divided(leaves: list[Array], exponents: Sequence[Array]) -> list[Array]:
+    """Divide arrays by powers of two.
+
+    NOTE: XLA takes a common factor out of a sum of products where it can, which then is summed before it is divided.
+    """
+    pairs = zip(leaves, exponents, strict=True)
+    return lax.optimization_barrier([leaf * _power(-exponent, jnp.finfo(leaf.dtype).dtype) for leaf, exponent in pairs])
 
 
 def _power(exponent: Array, dtype: Any) -> Array:

@@ -6,7 +6,8 @@ mlp          multilayer perceptrons, for whatever can be flattened
 huber        the batch norm of a replication of theirs
 deep_linear  products of square matrices, for vectors
 make         from a configuration to a Model
-shared       what they have in common
+weights      their initial weights
+shared       where normalisers stand
 
 The shapes are importable without jax; everything else is imported when it is first asked for.
 """

@@ -7,7 +7,8 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import DeepLinearShape
-from bnjax.models.shared import Normalised, make_kernel_init, normalise
+from bnjax.models.shared import Normalised, normalise
+from bnjax.models.weights import make_kernel_init
 
 
 @dataclass(frozen=True)

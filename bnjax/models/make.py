@@ -1,16 +1,26 @@
 """Models from their configurations."""
 
+from functools import partial
+
+from jax import Array
+
 from bnjax import adapters
+from bnjax._host.programs import compiled_once, remembered
 from bnjax.models.deep_linear import DeepLinear, DeepLinearConfig
 from bnjax.models.mlp import MLP, MLPConfig
 from bnjax.models.vgg import VGG, VGGConfig
-from bnjax.types import Model
+from bnjax.models.weights import redraw_kernels
+from bnjax.types import Model, Variables
 
 _MODULES = {VGGConfig: VGG, MLPConfig: MLP, DeepLinearConfig: DeepLinear}
 
 
+@remembered
 def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
     """Make the pure functions of the network that `config` describes.
+
+    The kernels of all layers are one draw. Those of `VGG(config).init` and its like, one draw a layer, are others of the same
+    distribution.
 
     Raises:
         ValueError: if `config` describes none.
@@ -18,4 +28,13 @@ def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
     if type(config) not in _MODULES:
         names = ", ".join(kind.__name__ for kind in _MODULES)
         raise ValueError(f"config must be one of {names}, got {config!r}.")
-    return adapters.from_linen(_MODULES[type(config)](config))
+    model = adapters.from_linen(_MODULES[type(config)](config))
+    return model._replace(init=partial(_init, model, config))
+
+
+@compiled_once("model", "config")
+def _init(model: Model, config: VGGConfig | MLPConfig | DeepLinearConfig, key: Array, x: Array) -> Variables:
+    """Draw the kernels at once; all else is the module's own."""
+    params, batch_stats = model.init(key, x)
+    scale = getattr(config, "kernel_scale", 1.0)
+    return Variables(redraw_kernels(key, params, kernel_init=config.kernel_init, scale=scale), batch_stats)

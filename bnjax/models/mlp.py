@@ -7,7 +7,8 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import MLPShape
-from bnjax.models.shared import Normalised, check_classes, make_kernel_init, normalise
+from bnjax.models.shared import Normalised, check_classes, normalise
+from bnjax.models.weights import make_kernel_init
 
 _ACTIVATIONS = {"sigmoid": nn.sigmoid, "relu": nn.relu, "tanh": nn.tanh, "elu": nn.elu}
 

@@ -1,4 +1,4 @@
-"""What the models share: initialisers, and where normalisers stand."""
+"""What the models share: where normalisers stand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,27 +8,6 @@ from flax import linen as nn
 from jax import Array
 
 NormLayers = Literal["all"] | tuple[int, ...]
-
-_KERNEL_INITS = {
-    "xavier_uniform": nn.initializers.xavier_uniform(),
-    "xavier_normal": nn.initializers.xavier_normal(),
-    "he_normal": nn.initializers.he_normal(),
-    "normal": nn.initializers.normal(1.0),
-    "orthogonal": nn.initializers.orthogonal(),
-}
-
-
-def make_kernel_init(name: str, scale: float = 1.0) -> Any:
-    """Make the initialiser of that name, its numbers multiplied by `scale`.
-
-    Kernels have variance 2 / (fan_in + fan_out) with "xavier_uniform" and "xavier_normal", 2 / fan_in with "he_normal", 1 with
-    "normal"; "orthogonal" has orthonormal rows or columns. Flax cuts the Xavier and He normals off at two standard deviations.
-    """
-
-    def init(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-        return scale * _KERNEL_INITS[name](key, shape, dtype)
-
-    return _KERNEL_INITS[name] if scale == 1 else init
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import HIDDEN_FEATURES, STAGE_FEATURES, STAGES, VGGShape
-from bnjax.models.shared import Normalised, check_classes, make_kernel_init, normalise
+from bnjax.models.shared import Normalised, check_classes, normalise
+from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated, max_pool_2x2
 
 

@@ -209,26 +209,12 @@ def reduce_moments(
     shift = lax.stop_gradient(sum_x / divisor)
     # Where x is constant, its own value leaves exactly 0, which the mean of many roundings does not.
     near = jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift)
-    shift: Array = lax.platform_dependent(near, sample, shift, cpu=_select_rarely, default=jnp.where)
+    # NOTE: without the barrier XLA's CPU backend copies the computation of a small array into each loop over a large one.
+    shift = lax.optimization_barrier(jnp.where(near, sample, shift))
     shifted = counted(x - shift, mask)
     sum_rest, sum_sq = over.total(shifted, abs_squared(shifted))
     rest = sum_rest / divisor
     return Moments(num_valid, shift, rest, jnp.maximum(sum_sq / divisor - abs_squared(rest), 0))
-
-
-def _select_rarely(condition: Array, new: Array, old: Array) -> Array:
-    """Take `new` where the condition holds.
-
-    NOTE: XLA's CPU backend would copy the computation of a small array into each loop over a large one that uses it. What
-    comes out of a branch is computed once.
-    """
-    return lax.cond(jnp.any(condition), jnp.where, _keep, condition, new, old)
-
-
-# NOTE: defined at module level: outside compiled code, JAX compiles a new branch function at every call.
-def _keep(_condition: Array, _new: Array, old: Array) -> Array:
-    """Take the last."""
-    return old
 
 
 def update_stats(

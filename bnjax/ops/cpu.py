@@ -14,12 +14,14 @@ from bnjax.ops.geometry import Geometry
 # Chosen from `python -m experiments.benchmarks.conv`; no result depends on them, only speed does.
 _DENSE_MAX_PIXELS = 4  # maps up to 2x2 are one matrix product with the kernel written out
 _CLIPPED_MAX_PIXELS = 16  # maps up to 4x4: multiply only the pixels that each tap of the kernel reaches
+_FEW_PRODUCTS = (
+    2**24
+)  # of a pixel with a weight, per tap: with fewer, a canonical convolution is as fast, and compiled sooner
 _IMAGE_MAX_CHANNELS = 4  # images: too few channels to fill a matrix product per tap
 _PATCHES_MAX_ENTRIES = 2**23  # of the kernel's view of every pixel, where it is written out for speed alone
 _WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than what they save, but for
 _WINOGRAD_WIDE_MAX_PIXELS = 256  # those whose channels, in and out, are at least as many as
 _WINOGRAD_WIDE_MIN_CHANNELS = 64
-_WINOGRAD_MIN_CHANNELS = 32  # in and out: with fewer, its many small products take longer to compile than they save
 _WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than what the tiles save
 _WINOGRAD_MAX_ENTRIES = 2**23  # of the image, which is written out four times
 
@@ -67,7 +69,7 @@ def input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
 def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     """Multiply, for each tap of the kernel, the pixels it reads by the gradients it writes to, or use fewer multiplications."""
     (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]
-    if c <= _IMAGE_MAX_CHANNELS:
+    if c <= _IMAGE_MAX_CHANNELS or dy.size * c < _FEW_PRODUCTS:
         return _exchanged(x, dy, geometry)
     if _is_tiled(x, f, geometry):
         return winograd.kernel_gradient(x, dy, geometry=geometry)
@@ -92,7 +94,7 @@ def _is_tiny(geometry: Geometry) -> bool:
 def _is_tiled(x: Array, num_features: int, geometry: Geometry) -> bool:
     """Return whether Winograd's algorithm can be taken, and there is enough and not too much for it to do."""
     num_tiles = x.shape[0] * math.prod(geometry.output) // 4
-    is_wide = min(x.shape[3], num_features) >= _WINOGRAD_MIN_CHANNELS
+    is_wide = 4 * num_tiles * x.shape[3] * num_features >= _FEW_PRODUCTS
     is_sized = num_tiles >= _WINOGRAD_MIN_TILES and x.size <= _WINOGRAD_MAX_ENTRIES
     return is_wide and is_sized and not _is_tiny(geometry) and winograd.fits(x, geometry)
 

@@ -1,6 +1,7 @@
 """Loss-landscape probes: they take a function of the parameters, and change nothing.
 
 points      the engine: one function at many points
+following   points that are compared with a start
 chunks      a long evaluation in pieces
 line        loss and gradients along a line
 sanity      whether a line's losses and gradients belong together

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
-from bnjax._host.trees import dot, norm
+from bnjax._host.trees import dot
 from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
 from bnjax.probes.lanczos import Which, are_converged, eigenpairs, quadrature
@@ -208,8 +208,7 @@ def _top_eigenpairs(
     start_key, restart_key = jax.random.split(key)
     start = jax.random.normal(start_key, flat.shape, flat.dtype)
     sizes = {"num": num, "basis_size": basis_size, "max_matvecs": max_matvecs}
-    pairs = eigenpairs(matvec, start, restart_key, tolerance, which=which, **sizes)
-    residuals = jax.lax.map(lambda pair: norm(matvec(pair[1]) - pair[0] * pair[1]), (pairs.values, pairs.vectors))
+    pairs, residuals = eigenpairs(matvec, start, restart_key, tolerance, which=which, **sizes)
     vectors = jax.vmap(unravel)(pairs.vectors)
     converged = are_converged(pairs, residuals, tolerance)
     return pairs.values, vectors, residuals, converged, pairs.num_matvecs + num

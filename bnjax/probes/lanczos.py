@@ -60,6 +60,16 @@ class RitzPairs(NamedTuple):
     num_matvecs: Int[Array, ""]
 
 
+class _Search(NamedTuple):
+    """The state of a search for eigenpairs."""
+
+    krylov: Krylov
+    pairs: RitzPairs
+    residuals: Float[Array, " num"]
+    is_done: Bool[Array, ""]
+    is_measured: Bool[Array, ""]
+
+
 def init_krylov(start: Float[Array, " dim"], size: int) -> Krylov:
     """Make an empty basis of at most `size` vectors that begins with `start`."""
     zero = jnp.zeros((), start.dtype)
@@ -84,22 +94,26 @@ def expand(matvec: Matvec, krylov: Krylov, first: int | Int[Array, ""], key: Arr
     """
 
     def add_row(index: Array, krylov: Krylov) -> Krylov:
-        vectors = krylov.vectors.at[index].set(krylov.remainder)
-        image = matvec(krylov.remainder)
-        column, rest = _split(image, vectors)
-        length = norm(rest)
-        scale = jnp.maximum(krylov.scale, norm(image))
-        stuck = length <= jnp.finfo(length.dtype).eps * scale
-        coupling = jnp.where(stuck, 0, length)
-        fresh = jax.random.normal(jax.random.fold_in(key, index), rest.shape, rest.dtype)
-        rest = jnp.where(stuck, _normalise(fresh), rest / jnp.where(stuck, 1, length))
-        # NOTE: what is left may be rounding errors that point anywhere; at length 1 they can be made orthogonal.
-        correction, rest = _split(rest, vectors)
-        _, rest = _split(_normalise(rest), vectors)
-        projected = krylov.projected.at[:, index].set(column + coupling * correction)
-        return Krylov(vectors, projected, _normalise(rest), coupling, scale)
+        return _extend(krylov, index, matvec(krylov.remainder), key)
 
     return jax.lax.fori_loop(first, krylov.vectors.shape[0], add_row, krylov)
+
+
+def _extend(krylov: Krylov, index: Array, image: Array, key: Array) -> Krylov:
+    """Make the remainder, whose image is given, a row of the basis."""
+    vectors = krylov.vectors.at[index].set(krylov.remainder)
+    column, rest = _split(image, vectors)
+    length = norm(rest)
+    scale = jnp.maximum(krylov.scale, norm(image))
+    stuck = length <= jnp.finfo(length.dtype).eps * scale
+    coupling = jnp.where(stuck, 0, length)
+    fresh = jax.random.normal(jax.random.fold_in(key, index), rest.shape, rest.dtype)
+    rest = jnp.where(stuck, _normalise(fresh), rest / jnp.where(stuck, 1, length))
+    # NOTE: what is left may be rounding errors that point anywhere; at length 1 they can be made orthogonal.
+    correction, rest = _split(rest, vectors)
+    _, rest = _split(_normalise(rest), vectors)
+    projected = krylov.projected.at[:, index].set(column + coupling * correction)
+    return Krylov(vectors, projected, _normalise(rest), coupling, scale)
 
 
 def ritz(krylov: Krylov) -> tuple[Float[Array, " size"], Float[Array, "size size"]]:
@@ -136,8 +150,8 @@ def eigenpairs(
     which: Which,
     basis_size: int,
     max_matvecs: int,
-) -> RitzPairs:
-    """Find extreme eigenpairs by Lanczos iterations that restart with the best Ritz vectors.
+) -> tuple[RitzPairs, Float[Array, " num"]]:
+    """Find extreme eigenpairs by Lanczos iterations that restart with the best Ritz vectors; measure their residuals.
 
     Source: Wu & Simon 2000, Thick-restart Lanczos, doi:10.1137/S0895479898334605. A cycle fills the basis and keeps the
     wanted half of its Ritz vectors. Cycles end when every wanted pair has |A q - value q| <= tolerance * |value|, or less than
@@ -151,35 +165,59 @@ def eigenpairs(
         num: how many pairs.
         which: algebraically largest ("top"), smallest ("bottom"), or of largest absolute value ("magnitude").
         basis_size: vectors in memory, more than `num` unless that is the dimension.
-        max_matvecs: limit of products, at least `basis_size`.
+        max_matvecs: limit of products, at least `basis_size`, without those of the residuals.
 
     Returns:
-        RitzPairs.
+        (pairs, |A q - value q| of each).
     """
     spans_all = basis_size == start.size
     num_kept = num if spans_all else num + (basis_size - num) // 2
 
-    def is_unfinished(state: tuple[Krylov, RitzPairs, Array]) -> Bool[Array, ""]:
-        _, pairs, is_done = state
-        return ~is_done & (pairs.num_matvecs + basis_size - num_kept <= max_matvecs)
+    first_measured = basis_size - num
 
-    def run_cycle(state: tuple[Krylov, RitzPairs, Array]) -> tuple[Krylov, RitzPairs, Array]:
-        krylov, pairs, _ = state
+    def run_cycle(state: _Search) -> _Search:
+        """Fill the basis and restart; at the end measure residuals, in the same loop, which holds the operator once."""
+        pairs = state.pairs
         first = jnp.where(pairs.num_matvecs == 0, 0, num_kept)
-        krylov = expand(matvec, krylov, first, jax.random.fold_in(key, pairs.num_matvecs))
-        values, vectors = ritz(krylov)
-        scale = jnp.max(jnp.abs(values))
-        kept = jnp.argsort({"top": -values, "bottom": values, "magnitude": -jnp.abs(values)}[which])[:num_kept]
-        errors = krylov.coupling * jnp.abs(vectors[-1, kept[:num]])
-        wanted = jnp.maximum(tolerance * jnp.abs(values[kept[:num]]), jnp.finfo(scale.dtype).eps * scale)
-        is_done = spans_all | jnp.all(errors <= wanted) | ~jnp.isfinite(scale)
-        krylov = _restart(krylov, values[kept], vectors[:, kept])
-        num_matvecs = pairs.num_matvecs + basis_size - first
-        return krylov, RitzPairs(values[kept[:num]], krylov.vectors[:num], scale, num_matvecs), is_done
+        cycle_key = jax.random.fold_in(key, pairs.num_matvecs)
+
+        def take_product(index: Array, now: tuple[Krylov, Array]) -> tuple[Krylov, Array]:
+            krylov, residuals = now
+            number = jnp.maximum(index - first_measured, 0)
+            vector = jnp.where(state.is_done, pairs.vectors[number], krylov.remainder)
+            image = matvec(vector)
+            residual = norm(image - pairs.values[number] * vector)
+            return jax.lax.cond(
+                state.is_done,
+                lambda: (krylov, residuals.at[number].set(residual)),
+                lambda: (_extend(krylov, index, image, cycle_key), residuals),
+            )
+
+        begin = jnp.where(state.is_done, first_measured, first)
+        krylov, residuals = jax.lax.fori_loop(begin, basis_size, take_product, (state.krylov, state.residuals))
+
+        def restart() -> _Search:
+            values, vectors = ritz(krylov)
+            scale = jnp.max(jnp.abs(values))
+            kept = jnp.argsort({"top": -values, "bottom": values, "magnitude": -jnp.abs(values)}[which])[:num_kept]
+            errors = krylov.coupling * jnp.abs(vectors[-1, kept[:num]])
+            wanted = jnp.maximum(tolerance * jnp.abs(values[kept[:num]]), jnp.finfo(scale.dtype).eps * scale)
+            restarted = _restart(krylov, values[kept], vectors[:, kept])
+            num_matvecs = pairs.num_matvecs + basis_size - first
+            is_done = spans_all | jnp.all(errors <= wanted) | ~jnp.isfinite(scale)
+            is_done |= num_matvecs + basis_size - num_kept > max_matvecs
+            new = RitzPairs(values[kept[:num]], restarted.vectors[:num], scale, num_matvecs)
+            return state._replace(krylov=restarted, pairs=new, is_done=is_done)
+
+        return jax.lax.cond(
+            state.is_done, lambda: state._replace(residuals=residuals, is_measured=jnp.asarray(True)), restart
+        )
 
     krylov = init_krylov(start, basis_size)
     nothing = RitzPairs(krylov.projected[0, :num], krylov.vectors[:num], krylov.scale, jnp.zeros((), jnp.int32))
-    return jax.lax.while_loop(is_unfinished, run_cycle, (krylov, nothing, jnp.asarray(False)))[1]
+    search = _Search(krylov, nothing, jnp.zeros_like(nothing.values), jnp.asarray(False), jnp.asarray(False))
+    found = jax.lax.while_loop(lambda state: ~state.is_measured, run_cycle, search)
+    return found.pairs, found.residuals
 
 
 def are_converged(pairs: RitzPairs, residuals: Float[Array, " num"], tolerance: Array) -> Bool[Array, " num"]:

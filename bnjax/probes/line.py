@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from bnjax._host import trees
 from bnjax._host.arguments import checked
 from bnjax._host.precision import product_rounding, with_precision
+from bnjax.probes.following import Comparison, evaluate_from_start, evaluate_start
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import (
     Batching,
@@ -169,35 +170,36 @@ def scan_line(
     if direction is not None:
         check_alike("direction", direction, params)
         check_nonzero("direction", direction)
-    start = compiled(_start, loss_fn, norm=norm)(params, direction)
+    options: dict[str, Any] = {"batching": batching, "mesh": mesh, "resume": resume, "show_progress": show_progress}
+    # NOTE: without the gradient at the start, whose last digits are another machine's.
+    options["identity"] = (params, direction, loss_fn if is_pytree(loss_fn) else None)
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
-    measure = bind(
-        _gradient_statistics if gradients else _loss_only, loss_fn, Word(norm), start.gradient, start.direction
+    comparison = Comparison(
+        bind(_differentiate, loss_fn),
+        jax.tree_util.Partial(_begin, direction),
+        jax.tree_util.Partial(_compare, Word(norm)),
     )
-    coordinates = jnp.asarray(step_sizes, jnp.promote_types(start.loss.dtype, jnp.float32))
-    loss, gradient_distance, cosine, slope = evaluate_points(
-        measure,
-        params,
-        (start.direction,),
-        coordinates[:, None],
-        batching=batching,
-        mesh=mesh,
-        resume=resume,
-        # NOTE: without the gradient at the start, whose last digits are another machine's.
-        identity=(params, direction, loss_fn if is_pytree(loss_fn) else None),
-        show_progress=show_progress,
-    )
+    coordinates = jnp.asarray(step_sizes, _real_type(params))[:, None]
+    if gradients:
+        nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
+        unknown = _Start(nothing, (nothing,))
+        start, first, values = evaluate_from_start(comparison, params, unknown, coordinates, **options)
+    else:
+        start, first = evaluate_start(comparison, params)
+        values = evaluate_points(bind(_loss_only, loss_fn), params, start.directions, coordinates, **options)
+    gradient_norm, direction_norm = compiled(_lengths, Word(norm))(start)
+    loss, gradient_distance, cosine, slope = values
     return LineScan(
-        coordinates,
+        coordinates[:, 0].astype(jnp.promote_types(loss.dtype, jnp.float32)),
         loss,
         gradient_distance,
         cosine,
-        start.gradient_norm,
-        start.direction_norm,
-        start.loss,
+        gradient_norm,
+        direction_norm,
+        first[0],
         probed_info(loss_fn, params, mesh),
         slope,
-        start.slope,
+        first[-1],
         Word(norm),
     )
 
@@ -223,31 +225,38 @@ def stack_lines(scans: Sequence[LineScan]) -> LineScan:
 
 
 class _Start(NamedTuple):
-    """The centre of a scan and the way it goes."""
+    """The gradient at the start, and the direction of the scan."""
 
-    loss: Array
     gradient: Params
-    direction: Params
-    gradient_norm: Array
-    direction_norm: Array
-    slope: Array
+    directions: tuple[Params]
 
 
-def _start(loss_fn: LossFn, params: Params, direction: Params | None, *, norm: str) -> _Start:
-    """Evaluate loss and gradient at the start; without a direction, go along minus the gradient."""
-    loss, gradient = jax.value_and_grad(partial(scalar_loss, loss_fn))(params)
-    direction = optax.tree.scale(-1, gradient) if direction is None else direction
-    length = _LENGTHS[norm]
-    return _Start(loss, gradient, direction, length(gradient), length(direction), _slope(gradient, direction))
+def _real_type(params: Params) -> Any:
+    """Return the type of real numbers among the parameters with the most digits, at least float32."""
+    return jnp.result_type(jnp.float32, *(jnp.finfo(jnp.result_type(leaf)).dtype for leaf in jax.tree.leaves(params)))
 
 
-def _gradient_statistics(
-    loss_fn: LossFn, norm: str, start: Params, direction: Params, params: Params
-) -> tuple[Array, ...]:
-    """Measure the loss, distance and cosine of the gradient to the start's, and the slope."""
-    loss, gradient = jax.value_and_grad(loss_fn)(params)
-    moved = _LENGTHS[norm](trees.difference(gradient, start))
-    return loss, moved, trees.cosine(gradient, start), _slope(gradient, direction)
+def _differentiate(loss_fn: LossFn, params: Params) -> tuple[Array, Params]:
+    """Evaluate loss and gradient."""
+    return jax.value_and_grad(partial(scalar_loss, loss_fn))(params)
+
+
+def _begin(direction: Params | None, observed: tuple[Array, Params]) -> _Start:
+    """Keep the gradient; without a direction, go along minus the gradient."""
+    _, gradient = observed
+    return _Start(gradient, (optax.tree.scale(-1, gradient) if direction is None else direction,))
+
+
+def _lengths(norm: str, start: _Start) -> tuple[Array, Array]:
+    """Measure the gradient and the direction."""
+    return _LENGTHS[norm](start.gradient), _LENGTHS[norm](*start.directions)
+
+
+def _compare(norm: str, start: _Start, observed: tuple[Array, Params]) -> tuple[Array, ...]:
+    """Measure the distance and cosine of a point's gradient to the start's, and the slope there; pass the loss on."""
+    loss, gradient = observed
+    moved = _LENGTHS[norm](trees.difference(gradient, start.gradient))
+    return loss, moved, trees.cosine(gradient, start.gradient), _slope(gradient, *start.directions)
 
 
 def _slope(gradient: Params, direction: Params) -> Array:
@@ -257,7 +266,7 @@ def _slope(gradient: Params, direction: Params) -> Array:
     return slope.astype(jnp.bfloat16) if is_half else slope
 
 
-def _loss_only(loss_fn: LossFn, _norm: str, _start: Params, _direction: Params, params: Params) -> tuple[Array, ...]:
+def _loss_only(loss_fn: LossFn, params: Params) -> tuple[Array, ...]:
     """Measure the loss."""
     loss = loss_fn(params)
     nothing = jnp.full_like(loss, jnp.nan)

@@ -99,8 +99,6 @@ def evaluate_points(
         raise ValueError(f"coordinates must be finite, got {rows[~np.isfinite(rows)][0]}.")
     if identity is None:
         identity = (base, directions, measure if is_pytree(measure) else None)
-    if product_rounding(current_precision(), platform_of(base, mesh)):
-        identity = (identity, current_precision())
     if mesh is not None:
         everywhere = NamedSharding(mesh, PartitionSpec())
         base, directions = jax.device_put((base, directions), everywhere)
@@ -123,9 +121,15 @@ def evaluate_points(
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
         resume=resume,
-        identity=identity,
+        identity=with_rounding(identity, base, mesh),
         show_progress=show_progress,
     )
+
+
+def with_rounding(identity: PyTree, base: Params, mesh: Mesh | None) -> PyTree:
+    """Add the precision of products to what tells one scan from another, where a platform rounds them."""
+    precision = current_precision()
+    return (identity, precision) if product_rounding(precision, platform_of(base, mesh)) else identity
 
 
 def _check_trees(base: Params, directions: Sequence[Params]) -> None:
@@ -152,12 +156,12 @@ def check_batching(batching: Any) -> None:
         raise ValueError(f"batching must be 'auto', 'loop', 'map', 'vmap' or a number >= 1, got {batching!r}.")
 
 
-def is_pytree(fn: Callable) -> bool:
-    """Return whether compiled code can take a callable as an argument."""
-    return not jax.tree_util.all_leaves([fn])
+def is_pytree(fn: Any) -> bool:
+    """Return whether compiled code can take a callable, or some of them, as an argument."""
+    return not jax.tree_util.all_leaves([fn]) and not any(map(callable, jax.tree.leaves(fn)))
 
 
-def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) -> Callable[..., PyTree]:
+def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Callable[..., PyTree]:
     """Compile `program(fn, *arguments, **options)`, as a function of the arguments.
 
     Where `fn` is a pytree, the program is compiled once per shape. Any other `fn` may close over what will have changed by
@@ -168,7 +172,7 @@ def compiled(program: Callable[..., PyTree], fn: Callable, **options: Hashable) 
     return jax.jit(partial(program, fn, **options))
 
 
-def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Callable, *arguments: PyTree) -> PyTree:
+def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Any, *arguments: PyTree) -> PyTree:
     """Call a program on a callable that is a pytree."""
     return program(fn, *arguments, **options)
 

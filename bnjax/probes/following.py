@@ -1,0 +1,138 @@
+"""Points that are compared with a start: the start and the points after it in one program, which holds their function once.
+
+Where points run together or on several devices, the start is a program of its own.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.sharding import Mesh
+from jaxtyping import Float, PyTree
+
+from bnjax.probes.chunks import run_chunks
+from bnjax.probes.points import Batching, compiled, evaluate_points, is_pytree, is_tracing, point, with_rounding
+from bnjax.types import Params
+
+# What a comparison remembers of the start: a pytree with an attribute `directions`, a tuple of trees like the parameters.
+Start = Any
+
+
+class Comparison(NamedTuple):
+    """A measure of points, compared with the start.
+
+    Attributes:
+        observe: function of the parameters, what takes long.
+        begin: makes what is remembered of the start from what is observed there.
+        compare: measures a point, the start too, given what is remembered and what is observed.
+    """
+
+    observe: Callable[[Params], PyTree]
+    begin: Callable[[PyTree], Start]
+    compare: Callable[[Start, PyTree], PyTree]
+
+
+def evaluate_start(comparison: Comparison, base: Params) -> tuple[Start, PyTree]:
+    """Evaluate a comparison at `base` alone: what is remembered, and what is measured there."""
+    return compiled(_begin, comparison)(base)
+
+
+def evaluate_from_start(
+    comparison: Comparison,
+    base: Params,
+    unknown: Start,
+    coordinates: Float[Array, "points directions"],
+    *,
+    batching: Batching = "auto",
+    mesh: Mesh | None = None,
+    resume: str | os.PathLike | None = None,
+    identity: PyTree = None,
+    show_progress: bool = True,
+) -> tuple[Start, PyTree, PyTree]:
+    """Evaluate a comparison at `base` and at every point base + coordinates @ directions, which the start gives.
+
+    Args:
+        comparison: what is measured.
+        base: parameters, where the start is.
+        unknown: of the form of what is remembered, with finite directions.
+        coordinates: one row per point.
+        batching: how points run together, like all that follow as in `evaluate_points`.
+        mesh: devices over which points are spread.
+        resume: a file that keeps what is done.
+        identity: arrays by which it knows the scan.
+        show_progress: show a bar.
+
+    Returns:
+        (start, first, values): what is remembered of the start, what is measured there, and what is measured at the points,
+        stacked along a new first axis.
+    """
+    options: dict[str, Any] = {"resume": resume, "show_progress": show_progress}
+    if mesh is not None or batching not in ("auto", "map", "loop"):
+        start, first = evaluate_start(comparison, base)
+        bind = jax.tree_util.Partial if is_pytree(comparison) else partial
+        options |= {"batching": batching, "mesh": mesh, "identity": identity}
+        return (
+            start,
+            first,
+            evaluate_points(bind(_compare, comparison, start), base, start.directions, coordinates, **options),
+        )
+
+    # The first row is the start.
+    program = compiled(_follow, comparison)
+    if is_tracing():
+        rows = jnp.pad(coordinates, ((1, 0), (0, 0)))
+        return _split(*program(base, unknown, rows, jnp.arange(len(rows)) == 0))
+
+    rows = np.pad(np.asarray(coordinates), ((1, 0), (1, 0)))
+    rows[0, 0] = 1  # marks it
+    known: list[Start] = []
+
+    def evaluate(some: np.ndarray, _group_size: int | None) -> PyTree:
+        if not known and not some[0, 0]:
+            evaluate(rows[:1], None)
+        start, values = program(base, known[0] if known else unknown, some[:, 1:], some[:, 0] > 0)
+        if not (known or is_tracing()):
+            known.append(start)
+        return values
+
+    identity = with_rounding(identity, base, mesh)
+    values = run_chunks(evaluate, rows, one_by_one=batching == "loop", identity=identity, **options)
+    if not known:  # all was in a file
+        evaluate(rows[:1], None)
+    return _split(known[0], values)
+
+
+def _split(start: Start, values: PyTree) -> tuple[Start, PyTree, PyTree]:
+    """Separate what is measured at the start from what is measured at the points."""
+    return start, *(jax.tree.map(lambda leaf, part=part: leaf[part], values) for part in (0, slice(1, None)))
+
+
+def _begin(comparison: Comparison, base: Params) -> tuple[Start, PyTree]:
+    """Evaluate the start."""
+    observed = comparison.observe(base)
+    start = comparison.begin(observed)
+    return start, comparison.compare(start, observed)
+
+
+def _compare(comparison: Comparison, start: Start, params: Params) -> PyTree:
+    """Measure a point."""
+    return comparison.compare(start, comparison.observe(params))
+
+
+def _follow(
+    comparison: Comparison, base: Params, start: Start, rows: Array | np.ndarray, is_start: Array | np.ndarray
+) -> tuple[Start, PyTree]:
+    """Measure points one after another, from the start that is given, or that is among them."""
+
+    def step(start: Start, row: tuple[Array, Array]) -> tuple[Start, PyTree]:
+        coordinates, is_start = row
+        observed = comparison.observe(point(base, start.directions, coordinates))
+        start = lax.cond(is_start, lambda observed, _: comparison.begin(observed), lambda _, old: old, observed, start)
+        return start, comparison.compare(start, observed)
+
+    return lax.scan(step, start, (rows, is_start))
