@@ -90,6 +90,7 @@ class RunningNorm(nn.Module):
         """Whether anything depends on how many batches have been seen."""
         return self.momentum is None
 
+    @nn.nowrap
     def _normalise(
         self,
         x: Array,

@@ -12,7 +12,7 @@ from bnjax import norms
 from bnjax.nnx.shared import NO_METADATA, RunningNorm
 
 
-class BatchNorm(RunningNorm):
+class BatchNorm(RunningNorm, nnx.BatchNorm):
     """Batch normalisation with the arguments, variables and paths of `flax.nnx.BatchNorm`, over `norms.batch_norm`.
 
     Source: Ioffe & Szegedy 2015. In training mode the batch's biased statistics (1/m) normalise and the running ones move;

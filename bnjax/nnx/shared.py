@@ -19,6 +19,14 @@ RNGS = having("nnx.Rngs", "params")
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
+def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
+    """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
+    scale, bias = (None if p is None else p[...] for p in (module.scale, module.bias))
+    dtype = module.promote_dtype((x, *stats, scale, bias), dtype=module.dtype)[0].dtype
+    x = as_floats(x)
+    return dtype, (x.astype(jnp.promote_types(x.dtype, dtype)), scale, bias)
+
+
 class Norm(nnx.Module):
     """What all normalisers share: scale, bias and types."""
 
@@ -59,13 +67,6 @@ class Norm(nnx.Module):
         self.axis_name = axis_name
         self.axis_index_groups = axis_index_groups
         self.promote_dtype = promote_dtype
-
-    def _prepared(self, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
-        """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
-        scale, bias = (None if p is None else p[...] for p in (self.scale, self.bias))
-        dtype = self.promote_dtype((x, *stats, scale, bias), dtype=self.dtype)[0].dtype
-        x = as_floats(x)
-        return dtype, (x.astype(jnp.promote_types(x.dtype, dtype)), scale, bias)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class RunningNorm(Norm):
         if use_running_average is None:
             raise ValueError("use_running_average must be given to the module or in its call, got None in both.")
         mean, var = self.mean, getattr(self, self.spread_name)
-        dtype, (x, scale, bias) = self._prepared(x, mean[...], var[...])
+        dtype, (x, scale, bias) = prepared(self, x, mean[...], var[...])
         y, stats = self._normalise(
             x,
             BatchStats(mean[...], var[...]),
@@ -132,10 +133,8 @@ class RunningNorm(Norm):
                 self.num_batches[...] += 1
         return y.astype(dtype)
 
-    def set_view(self, use_running_average: bool | None = None) -> None:
-        """Take the setting that `nnx.view` gives."""
-        if use_running_average is not None:
-            self.use_running_average = use_running_average
+    # What `nnx.view` sets; `nnx.view_info` reads its docstring.
+    set_view = nnx.BatchNorm.set_view
 
     def _normalise(
         self, x: Array, stats: BatchStats, scale: Array | None, bias: Array | None, **options: Any

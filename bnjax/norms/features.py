@@ -1,6 +1,7 @@
 """Which axes of an array hold features, and whether what belongs to the features fits them."""
 
 import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jax import Array
 from bnjax._host.trees import is_known
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
 
-Axes = int | tuple[int, ...]
+Axes = int | Sequence[int]
 
 
 class Features(NamedTuple):
@@ -55,9 +56,9 @@ def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
 
 
 def find_features(x: Array, axis: Axes, name: str = "axis") -> Features:
-    """Find the feature axes, or raise where they do not fit, by the name of the argument."""
+    """Find the feature axes, or raise where the argument of that name does not fit."""
     try:
-        axes = tuple(map(operator.index, axis)) if isinstance(axis, tuple | list) else (operator.index(axis),)
+        axes = tuple(map(operator.index, axis if isinstance(axis, Iterable) else (axis,)))
     except TypeError:
         raise ValueError(f"{name} must be a whole number or a tuple of them, got {axis!r}.") from None
     for a in axes:
