@@ -4,12 +4,13 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from bnjax._host.trees import is_known
-from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
+from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction, spread_like
 
 Axes = int | Sequence[int]
 
@@ -108,7 +109,9 @@ def fit_mask(x: Array, mask: Any) -> Array | None:
     if not from_the_back or from_the_front:
         rule = f"mask must have the rank of x, {x.shape}, and lengths equal to x's or 1"
         raise ValueError(f"{rule}, got shape {mask.shape}.")
-    return mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape)
+    mask = mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape)
+    is_spread = any(jax.typeof(x).sharding.spec)  # over an explicit mesh, where `where` wants both spread alike
+    return spread_like(x, jnp.broadcast_to(mask, x.shape)) if is_spread else mask
 
 
 def is_below(value: Any, lowest: int) -> bool:

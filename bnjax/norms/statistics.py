@@ -234,15 +234,22 @@ def update_stats(
 
     def moved(running: Array, batch: Array) -> Array:
         batch = batch if mode == "differentiable" else lax.stop_gradient(batch)
-        batch = batch.reshape(running.shape)
+        # NOTE: over an explicit mesh the new statistics are spread like the old ones, as a loop that carries them needs.
+        batch = spread_like(running, batch.reshape(running.shape))
         # NOTE: what only the batch says depends on nothing else, by which `updates.find_shares` knows it.
         new = batch if mode else momentum * running + (1 - momentum) * batch
         stay = no_statistic(running.dtype) if mode else running
         # NOTE: a mean that was made for real features becomes complex, as Flax's does.
         dtype = jnp.result_type(running.dtype, jnp.complex64) if jnp.iscomplexobj(batch) else running.dtype
-        return jnp.where(is_empty.reshape(running.shape), stay, new).astype(dtype)
+        return jnp.where(spread_like(running, is_empty.reshape(running.shape)), stay, new).astype(dtype)
 
     return BatchStats(moved(stats.mean, mean), moved(stats.var, var))
+
+
+def spread_like(like: Array, value: Array) -> Array:
+    """Spread a value of the same shape over the devices of an explicit mesh as an array is; elsewhere nothing is done."""
+    spec = jax.typeof(like).sharding.spec
+    return value if jax.typeof(value).sharding.spec == spec else jax.sharding.reshard(value, spec)
 
 
 def no_statistic(dtype: Any) -> float:
