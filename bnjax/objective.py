@@ -15,7 +15,7 @@ from jaxtyping import Float, PyTree
 from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule, holds_arrays
 from bnjax._host.programs import bound, run
-from bnjax._host.trees import dot, is_known
+from bnjax._host.trees import common_type, dot, is_known
 from bnjax.losses import check_classes, count_only, get_loss, total
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables
@@ -62,7 +62,7 @@ class Objective(struct.PyTreeNode):
 
         sums, counts = zip(*(_sum_over(add_up, group) for group in self._groups), strict=True)
         data_loss = jnp.asarray(sum(sums) / sum(counts))
-        dtype = jnp.promote_types(data_loss.dtype, jnp.float32)
+        dtype = common_type(data_loss.dtype, jnp.float32)
         penalty = 0.5 * self.l2 * dot(params, params)
         return data_loss.astype(dtype) + penalty.astype(dtype)
 

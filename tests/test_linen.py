@@ -271,3 +271,20 @@ def test_a_shared_module_moves_twice():
     results = [Twice(cls).init_with_output(jax.random.key(0), X) for cls in (BatchNorm, nn.BatchNorm)]
     moved = [Twice(cls).apply(results[0][1], X, mutable=["batch_stats"]) for cls in (BatchNorm, nn.BatchNorm)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), *moved)
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_flax_tools_see_one_layer(name):
+    """`tabulate` and `capture_intermediates` show a layer as they show Flax's: no row more."""
+    seen = []
+    for part in (linen, nn):
+        fields = (
+            {"use_running_average": False} if name == "BatchNorm" else {"num_groups": 3} if name == "GroupNorm" else {}
+        )
+        module = getattr(part, name)(**fields)
+        variables = module.init(jax.random.key(0), X)
+        _, captured = module.apply(variables, X, mutable=["batch_stats", "intermediates"], capture_intermediates=True)
+        seen.append(
+            (jax.tree.structure(captured), module.tabulate(jax.random.key(0), X, console_kwargs={"width": 120}))
+        )
+    assert seen[0] == seen[1]

@@ -12,6 +12,7 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked, having
+from bnjax._host.trees import common_type
 from bnjax.norms.features import as_floats
 from bnjax.types import BatchStats
 
@@ -24,7 +25,7 @@ def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Ar
     scale, bias = (None if p is None else p[...] for p in (module.scale, module.bias))
     dtype = module.promote_dtype((x, *stats, scale, bias), dtype=module.dtype)[0].dtype
     x = as_floats(x)
-    return dtype, (x.astype(jnp.promote_types(x.dtype, dtype)), scale, bias)
+    return dtype, (x.astype(common_type(x.dtype, dtype)), scale, bias)
 
 
 class Norm(nnx.Module):

@@ -9,6 +9,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Shaped
 
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
 from bnjax.norms.statistics import (
     AxisIndexGroups,
@@ -92,9 +93,7 @@ def batch_norm(
             unbiased_running_var=unbiased_running_var,
         )
     else:
-        mean, var = (
-            features.spread(s.astype(jnp.promote_types(s.dtype, jnp.float32))) for s in (stats.mean, stats.var)
-        )
+        mean, var = (features.spread(s.astype(common_type(s.dtype, jnp.float32))) for s in (stats.mean, stats.var))
         y = affine(readable(x, mask) - mean, lax.rsqrt(var + epsilon), factor, offset)
     return promoted(y, x, scale, bias), stats
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax._host.trees import is_known
+from bnjax._host.trees import common_type, is_known
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction, spread_like
 
 Axes = int | Sequence[int]
@@ -127,5 +127,5 @@ def divides(part: Any, whole: int) -> bool:
 
 def promoted(y: Array, *operands: Array | None) -> Array:
     """Cast a result to the type that its operands promote to; a complex one stays complex."""
-    dtype = jnp.result_type(*(o for o in operands if o is not None))
+    dtype = common_type(*(o for o in operands if o is not None))
     return y.astype(jnp.result_type(dtype, jnp.complex64) if jnp.iscomplexobj(y) else dtype)

@@ -10,6 +10,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Int
 
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.types import BatchStats
 
 # A sample this close to the mean, relatively, replaces it as the shift: a tenth of a standard deviation at a mean of 1e4.
@@ -61,8 +62,11 @@ class Reduction(NamedTuple):
         if mask is None and not any(spec[a] for a in self.axes if a < len(spec)):
             first = x[tuple(slice(0, 1) if a in self.axes else slice(None) for a in range(x.ndim))]
         else:
-            values = x if mask is None else jnp.where(mask, x, jnp.inf)
-            first = jnp.min(values, self.axes, keepdims=True, initial=jnp.inf)
+            # NOTE: not infinity, for which JAX can be set to look out.
+            largest = jnp.finfo(x.dtype).max
+            values = x if mask is None else jnp.where(mask, x, largest)
+            first = jnp.min(values, self.axes, keepdims=True, initial=largest)
+            first = jnp.where(first == largest, 0, first)
         if self.axis_name is not None:
             first = jnp.where(lax.axis_index(self.axis_name) == 0, first, 0)
         return lax.stop_gradient(jnp.where(jnp.isfinite(first), first, 0))
@@ -175,7 +179,7 @@ def moments(
 
 def readable(x: Array, mask: Array | None) -> Array:
     """Give x at least the precision of float32, and 0 where it neither counts nor is finite."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(common_type(x.dtype, jnp.float32))
     return x if mask is None else jnp.where(mask | jnp.isfinite(x), x, 0)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from bnjax._host import trees
 from bnjax._host.arguments import checked
+from bnjax._host.debugging import nan_is_a_value
 from bnjax._host.precision import product_rounding, with_precision
 from bnjax.probes.following import Comparison, evaluate_from_start, evaluate_start
 from bnjax.probes.paths import check_alike, check_params
@@ -88,14 +89,16 @@ class LineScan(NamedTuple):
     @property
     def smoothness(self) -> Float[Array, "*scans points"]:
         """Gradient distance over distance, |g(w + eta d) - g(w)| / |eta d|; NaN at step size 0."""
-        return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm[..., None])
+        with nan_is_a_value():
+            return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm[..., None])
 
     @property
     def effective_smoothness(self) -> Float[Array, "*scans"]:
         """The largest smoothness over the points other than the start itself; NaN where there are none."""
         moves = self.step_sizes != 0
-        largest = jnp.max(self.smoothness, axis=-1, where=moves, initial=-jnp.inf)
-        return jnp.where(jnp.any(moves, axis=-1), largest, jnp.nan)
+        with nan_is_a_value():
+            largest = jnp.max(self.smoothness, axis=-1, where=moves, initial=-jnp.inf)
+            return jnp.where(jnp.any(moves, axis=-1), largest, jnp.nan)
 
     def check(self) -> Sanity:
         """Compare the losses with the gradients and the start; `print(scan.check())` says in a line whether they agree."""
@@ -190,7 +193,7 @@ def scan_line(
     gradient_norm, direction_norm = compiled(_lengths, Word(norm))(start)
     loss, gradient_distance, cosine, slope = values
     return LineScan(
-        coordinates[:, 0].astype(jnp.promote_types(loss.dtype, jnp.float32)),
+        coordinates[:, 0].astype(trees.common_type(loss.dtype, jnp.float32)),
         loss,
         gradient_distance,
         cosine,

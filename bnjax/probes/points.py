@@ -160,7 +160,9 @@ def is_pytree(fn: Any) -> bool:
     """Return whether compiled code can take a callable, or some of them, as an argument: their leaves are arrays or numbers."""
     if jax.tree_util.all_leaves([fn]):
         return False
-    return all(isinstance(leaf, Array | np.ndarray | np.generic | complex | float | int) for leaf in jax.tree.leaves(fn))
+    return all(
+        isinstance(leaf, Array | np.ndarray | np.generic | complex | float | int) for leaf in jax.tree.leaves(fn)
+    )
 
 
 def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Callable[..., PyTree]:

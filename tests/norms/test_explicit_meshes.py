@@ -73,7 +73,9 @@ def test_gradients_and_loops(name, spec):
             y, stats = norms.batch_norm(x, stats, train=True, mask=mask)
             return stats, jnp.sum(jnp.sin(y) ** 3)
 
-        stats, losses = jax.lax.scan(lambda stats, i: step(stats, (1 + i) * x), norms.init_batch_stats(8), jnp.arange(2.0))
+        stats, losses = jax.lax.scan(
+            lambda stats, i: step(stats, (1 + i) * x), norms.init_batch_stats(8), jnp.arange(2.0)
+        )
         return jnp.sum(losses), stats
 
     differentiate = jax.value_and_grad(train, has_aux=True)
