@@ -241,3 +241,16 @@ def test_noise_is_drawn_anew():
     module = make(nnx.NoisyBatchNorm)
     assert jnp.max(jnp.abs(module(X) - module(X))) > 0.1
     np.testing.assert_array_equal(module(X, use_running_average=True), module(X, use_running_average=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["BatchNorm", "LpNorm", "GhostBatchNorm", "BatchRenorm", "NoisyBatchNorm", "GroupNorm"]
+)
+def test_signatures_are_shown(name):
+    """`inspect.signature`, and so `help`, show every argument, those of BatchNorm too; a misspelt one is refused."""
+    shown = inspect.signature(getattr(nnx, name)).parameters
+    assert {"num_features", "epsilon", "rngs"} <= set(shown)
+    assert not {"options", "kwargs"} & set(shown)
+    assert ("momentum" in shown) == (name != "GroupNorm")
+    with pytest.raises(TypeError, match="epsilom"):
+        make(getattr(nnx, name), epsilom=1e-3)

@@ -117,4 +117,4 @@ def test_one_array_may_stand_in_two_places(trainer, trained, synthetic):
     twins = form.unflatten(next(leaf for leaf in leaves if leaf.shape == each.shape) for each in leaves)
     apart = jax.tree.map(jnp.copy, state.replace(params=twins))
     found = train.run_steps(trainer, state.replace(params=twins), synthetic.train, num_steps=2)
-    jax.tree.map(np.testing.assert_array_equal, found, train.run_steps(trainer, apart, synthetic.train, num_steps=2))
+    assert digest(found) == digest(train.run_steps(trainer, apart, synthetic.train, num_steps=2))

@@ -58,6 +58,7 @@ def digest(dataset: Dataset | Split) -> str:
         64 hexadecimal digits; equal types, shapes and bytes of all arrays have equal ones, in every process.
 
     Example:
+        >>> from bnjax import data
         >>> split = data.from_arrays(jnp.ones((4, 2)), jnp.arange(4))
         >>> data.digest(split) == data.digest(data.from_arrays(jnp.ones((4, 2)), jnp.arange(4)))
         True

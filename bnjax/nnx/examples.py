@@ -11,12 +11,12 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
-from bnjax.nnx.shared import NO_METADATA, prepared
+from bnjax.nnx.shared import NO_METADATA, Signed, prepared
 from bnjax.norms.examples import count_groups
 from bnjax.norms.features import Axes
 
 
-class _ExampleNorm(nnx.Module):
+class _ExampleNorm(Signed, nnx.Module):
     """What the normalisers without running statistics share, besides the attributes, which they have from Flax's modules."""
 
     @checked()

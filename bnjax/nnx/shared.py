@@ -1,8 +1,9 @@
 """What the nnx modules have in common: scale, bias, types, and when statistics move."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import jax.numpy as jnp
 from flax import nnx
@@ -20,6 +21,18 @@ RNGS = having("nnx.Rngs", "params")
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
+class Signed:
+    """Shows a class's own arguments, and those that it hands on, to `inspect.signature`, where nnx shows none."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        given = [*inspect.signature(cls.__init__).parameters.values()][1:]
+        own = [each for each in given if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        names = {each.name for each in own}
+        handed: Any = inspect.signature(cls.__mro__[1]) if len(own) < len(given) else inspect.Signature()
+        cls.__signature__ = inspect.Signature([*own, *(p for p in handed.parameters.values() if p.name not in names)])
+
+
 def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
     """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
     scale, bias = (None if p is None else p[...] for p in (module.scale, module.bias))
@@ -28,7 +41,7 @@ def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Ar
     return dtype, (x.astype(common_type(x.dtype, dtype)), scale, bias)
 
 
-class Norm(nnx.Module):
+class Norm(Signed, nnx.Module):
     """What all normalisers share: scale, bias and types."""
 
     @checked(rngs=RNGS)
@@ -76,8 +89,30 @@ class Norm(nnx.Module):
         return {name: getattr(self, name) for name in names}
 
 
+class RunningOptions(TypedDict, total=False):
+    """The arguments that all normalisers with running statistics take besides their own, as in `BatchNorm`."""
+
+    use_running_average: bool | None
+    axis: int
+    momentum: float | None
+    epsilon: float
+    dtype: Any
+    param_dtype: Any
+    use_bias: bool
+    use_scale: bool
+    bias_init: Callable[..., Array]
+    scale_init: Callable[..., Array]
+    axis_name: str | tuple[str, ...] | None
+    axis_index_groups: Any
+    promote_dtype: Callable[..., Any]
+    bias_metadata: Mapping[str, Any]
+    scale_metadata: Mapping[str, Any]
+
+
 class RunningNorm(Norm):
     """What the normalisers with running statistics share: when they are used, and when they move."""
+
+    mean: nnx.BatchStat[Array]
 
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
@@ -89,7 +124,6 @@ class RunningNorm(Norm):
         *,
         use_running_average: bool | None = False,
         momentum: float | None = 0.99,
-        counts_batches: bool = False,
         **options: Any,
     ):
         is_complex = any(
@@ -97,7 +131,7 @@ class RunningNorm(Norm):
         )
         self.mean = nnx.BatchStat(jnp.zeros((num_features,), jnp.complex64 if is_complex else jnp.float32))
         setattr(self, self.spread_name, nnx.BatchStat(jnp.ones((num_features,), jnp.float32)))
-        if momentum is None or counts_batches:
+        if momentum is None:
             self.num_batches = nnx.BatchStat(jnp.zeros((), jnp.int32))
         super().__init__(num_features, **options)
         self.use_running_average = use_running_average
