@@ -105,11 +105,10 @@ def gradient_statistics(
     distance = cosine = total = unknown
     if previous is not None:
         distance = _layer_norms(difference(gradient, previous), leaves)
-        pairs = zip(
-            *(_layer_dots(*p, leaves) for p in ((gradient, previous), (gradient,) * 2, (previous,) * 2)), strict=True
-        )
+        pairs = ((gradient, previous), (gradient, gradient), (previous, previous))
+        dots, squares, before = (_layer_dots(*pair, leaves) for pair in pairs)
         with nan_is_a_value():
-            cosine = jnp.stack([cosine_of(*dots) for dots in pairs])
+            cosine = jnp.stack([cosine_of(*each) for each in zip(dots, squares, before, strict=True)])
         total = _layer_norms(jax.tree.map(lambda g, p: as_float(g) + as_float(p), gradient, previous), leaves)
     return GradientStatistics(LayerNames(leaves), norm, param_norm, update_norm, previous_norm, distance, cosine, total)
 
