@@ -254,3 +254,4 @@ def test_signatures_are_shown(name):
     assert ("momentum" in shown) == (name != "GroupNorm")
     with pytest.raises(TypeError, match="epsilom"):
         make(getattr(nnx, name), epsilom=1e-3)
+    assert list(inspect.signature(make(BatchNorm)).parameters) == ["x", "use_running_average", "mask"]

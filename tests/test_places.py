@@ -39,7 +39,10 @@ HOMELESS = {
     "cache given": (["-m", "experiments"], {"BNJAX_CACHE_DIR": "cache"}),
     "data": (["-c", "from bnjax import data; print(data.load('digits').train.images.shape)"], {}),
     "data that are missing": (
-        ["-c", "from bnjax import data\ntry: data.load('mnist')\nexcept Exception as e: assert 'TFDS_DATA_DIR' in str(e)"],
+        [
+            "-c",
+            "from bnjax import data\ntry: data.load('mnist')\nexcept Exception as e: assert 'TFDS_DATA_DIR' in str(e)",
+        ],
         {},
     ),
 }

@@ -21,6 +21,18 @@ RNGS = having("nnx.Rngs", "params")
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
+class _OfClass:
+    """An attribute that a class has, and its instances have not: those are called in another way."""
+
+    def __init__(self, value: Any):
+        self._value = value
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return self._value
+
+
 class Signed:
     """Shows a class's own arguments, and those that it hands on, to `inspect.signature`, where nnx shows none."""
 
@@ -30,7 +42,8 @@ class Signed:
         own = [each for each in given if each.kind is not inspect.Parameter.VAR_KEYWORD]
         names = {each.name for each in own}
         handed: Any = inspect.signature(cls.__mro__[1]) if len(own) < len(given) else inspect.Signature()
-        cls.__signature__ = inspect.Signature([*own, *(p for p in handed.parameters.values() if p.name not in names)])
+        more = (each for each in handed.parameters.values() if each.name not in names)
+        cls.__signature__ = _OfClass(inspect.Signature([*own, *more]))
 
 
 def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
