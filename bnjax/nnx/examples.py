@@ -11,7 +11,7 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
-from bnjax.nnx.shared import NO_METADATA, Signed, prepared
+from bnjax.nnx.shared import NO_METADATA, RNGS, Signed, prepared
 from bnjax.norms.examples import count_groups
 from bnjax.norms.features import Axes
 
@@ -60,6 +60,7 @@ class LayerNorm(_ExampleNorm, nnx.LayerNorm):
         scale_metadata: of the scale.
     """
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -95,6 +96,7 @@ class InstanceNorm(_ExampleNorm, nnx.InstanceNorm):
     `feature_axes`.
     """
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
@@ -135,6 +137,7 @@ class GroupNorm(_ExampleNorm, nnx.GroupNorm):
         reduction_axes: axes to average over, the last among them; None is all but the first.
     """
 
+    @checked(rngs=RNGS)
     def __init__(
         self,
         num_features: int,
