@@ -171,6 +171,15 @@ def make_loss_fn(
             example, or has not a label for each, or a class is below 0; when it is called, if labels and outputs have shapes
             that do not fit, or, outside of compiled code, a class is too large (inside, that makes the loss NaN), or
             statistics cannot be "recalibrated", or not with a derivative, because of the model's normaliser.
+
+    Example:
+        >>> from flax import linen as nn
+        >>> from bnjax import Batch, adapters, objective
+        >>> model, x = adapters.from_linen(nn.Dense(2)), jnp.ones((4, 3))
+        >>> params, batch_stats = model.init(jax.random.key(0), x)
+        >>> loss_fn = objective.make_loss_fn(model, batch_stats, Batch(x, jnp.zeros((4, 2))), loss="squared_error")
+        >>> print(loss_fn(jax.tree.map(jnp.zeros_like, params)))
+        0.0
     """
     if not callable(loss):
         get_loss(loss)

@@ -77,6 +77,12 @@ def batch_norm(
 
     Raises:
         ValueError: if an argument does not fit x, or `axis_name` is not bound; it names the argument.
+
+    Example:
+        >>> from bnjax import norms
+        >>> y, stats = norms.batch_norm(jnp.array([[1.0], [5.0]]), norms.init_batch_stats(1), train=True, momentum=0.5)
+        >>> print(y[:, 0].round(3), stats.mean, stats.var)
+        [-1.  1.] [1.5] [2.5]
     """
     x = as_floats(x)
     features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)

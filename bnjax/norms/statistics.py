@@ -133,6 +133,11 @@ def init_batch_stats(num_features: int, dtype: Any = jnp.float32) -> BatchStats:
 
     Returns:
         BatchStats.
+
+    Example:
+        >>> from bnjax import norms
+        >>> print(*norms.init_batch_stats(2))
+        [0. 0.] [1. 1.]
     """
     mean = jnp.zeros(num_features, dtype)
     return BatchStats(mean, jnp.ones(num_features, real_type(mean)))
@@ -274,6 +279,11 @@ def cumulative_momentum(num_batches: Int[Array, ""] | int) -> Float[Array, ""]:
 
     Returns:
         Momentum for this batch, ().
+
+    Example:
+        >>> from bnjax import norms
+        >>> print(norms.cumulative_momentum(0), norms.cumulative_momentum(3))
+        0.0 0.75
     """
     num_batches = jnp.asarray(num_batches, jnp.float32)
     return num_batches / (num_batches + 1)

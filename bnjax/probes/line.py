@@ -162,6 +162,12 @@ def scan_line(
     Raises:
         ValueError: if there is no step size, one is not finite, norm or precision is unknown, the direction is zero or not like
             `params`, these are not floating-point, or the loss is not a scalar.
+
+    Example:
+        >>> from bnjax import probes
+        >>> scan = probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3), step_sizes=(0.25, 0.5))
+        >>> print(scan.loss, scan.effective_smoothness)
+        [0.75 0.  ] 2.0
     """
     check_batching(batching)
     if norm not in _LENGTHS:
