@@ -135,4 +135,4 @@ def _follow(
         start = lax.cond(is_start, lambda observed, _: comparison.begin(observed), lambda _, old: old, observed, start)
         return start, comparison.compare(start, observed)
 
-    return lax.scan(step, start, (rows, is_start))
+    return lax.scan(step, start, (jnp.asarray(rows), jnp.asarray(is_start)))

@@ -190,7 +190,7 @@ def scan_line(
     )
     coordinates = jnp.asarray(step_sizes, _real_type(params))[:, None]
     if gradients:
-        nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
+        nothing = jax.tree.map(lambda leaf: np.zeros(jnp.shape(leaf), jnp.result_type(leaf)), params)
         unknown = _Start(nothing, (nothing,))
         start, first, values = evaluate_from_start(comparison, params, unknown, coordinates, **options)
     else:
