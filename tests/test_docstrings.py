@@ -2,12 +2,19 @@
 
 import doctest
 import importlib
+import pkgutil
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-MODULES = ["bnjax.losses", "bnjax.norms.fold", "bnjax.norms.population", "bnjax.probes.directions"]
+import bnjax
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(bnjax.__path__, "bnjax.")
+    if not module.name.startswith(("bnjax.draw", "bnjax.convert")) and not module.name.endswith("__main__")
+]
 EXAMPLES = [
     test
     for name in MODULES

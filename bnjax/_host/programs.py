@@ -151,6 +151,7 @@ def run(
     fixed = tuple(None if _is_array(leaf) else leaf for leaf in leaves)
     given, kept = (arguments[:1], arguments[1:]) if donates else ((), arguments)
     (given, given_form), (kept, kept_form) = jax.tree.flatten(given), jax.tree.flatten(kept)
+    given = _apart(given, [*kept, *arrays])
     shapes = tuple(None if leaf is None else jax.typeof(leaf) for leaf in (*arrays, *given, *kept))
     key = (function, form, tuple(map(type, fixed)), fixed, given_form, kept_form, donates, shapes)
 
@@ -160,6 +161,15 @@ def run(
         return function(*jax.tree.unflatten(form, whole), *operands)
 
     return _find(owner, key, program)(given, kept, arrays)
+
+
+def _apart(given: list[Any], others: list[Any]) -> list[Any]:
+    """Copy arrays that stand in several places, of which none can give its buffer away."""
+    seen, apart = {id(leaf) for leaf in others}, []
+    for leaf in given:
+        apart.append(leaf.copy() if id(leaf) in seen and isinstance(leaf, jax.Array) else leaf)
+        seen.add(id(leaf))
+    return apart
 
 
 def model_in(*nodes: PyTree) -> Any:

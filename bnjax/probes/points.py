@@ -157,8 +157,12 @@ def check_batching(batching: Any) -> None:
 
 
 def is_pytree(fn: Any) -> bool:
-    """Return whether compiled code can take a callable, or some of them, as an argument."""
-    return not jax.tree_util.all_leaves([fn]) and not any(map(callable, jax.tree.leaves(fn)))
+    """Return whether compiled code can take a callable, or some of them, as an argument: their leaves are arrays or numbers."""
+    if jax.tree_util.all_leaves([fn]):
+        return False
+    return all(
+        isinstance(leaf, Array | np.ndarray | np.generic | complex | float | int) for leaf in jax.tree.leaves(fn)
+    )
 
 
 def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Callable[..., PyTree]:
