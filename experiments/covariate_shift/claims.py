@@ -22,7 +22,7 @@ _IOFFE = replace(
 )
 _MAM_COSINE = replace(
     MAMELI.at("read off, over Santurkar et al. 2018, Fig. 3a, read off"),
-    setup=f"{MAMELI.setup}; divided by that of {SANTURKAR.setup}",
+    setup=f"{MAMELI.setup}; divided by that of Santurkar et al. 2018, {SANTURKAR.setup}",
 )
 _RELATIVE = ours("Definition 2.1 of Santurkar et al. 2018, relative to the norm of the gradient")
 _BOTH = "batch_norm", "plain"

@@ -97,12 +97,12 @@ CLAIMS = claims(
         f"{_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, text"),
         _drift(lambda norm: over_layers(min, norm, "batch_norm", "variance", relative=True), "norm / BN").above(1),
-        remark="the source says that these norms control neither moment",
+        remark="the source says that these norms guarantee no control over the moments",
     ),
     lp_norms_mean_controlled=Claim(
         f"Relative to each unit's standard deviation, the means of activations change less between measurements {_THREE} "
         f"than in the plain net, {_FOLLOWED}.",
-        ours("the paper says that these norms control neither moment"),
+        ours("the paper says that these norms guarantee no control over the moments"),
         _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True), "plain / norm")
         .where("vgg.probes.drift.of", "activations", "drift measured after the activation")
         .above(1),

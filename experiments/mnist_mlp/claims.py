@@ -11,6 +11,7 @@ _TOO_WIDE = 1.0364 * 59**0.5
 _UNIT = "the input of a sigmoid in the last hidden layer"
 _IN_BATCHES = "with batch norm, computed with mini-batch statistics, than in the plain net"
 _HIS = "In Huber's setting,"
+_HIS_NORM = "his batch norm, whose variance is too small,"
 _STABLE = "distributions"
 
 
@@ -77,13 +78,13 @@ CLAIMS = claims(
     ),
     mnist_smooth_running=_in_evaluation("mnist_smooth", "fluctuates less around its moving average", "roughness"),
     mnist_huber_early_accuracy=Claim(
-        f"{_HIS} the test accuracy after 1,000 steps is higher with his batch norm than without.",
+        f"{_HIS} the test accuracy after 1,000 steps is higher with {_HIS_NORM} than without.",
         HUBER.at("Fig. 2 and notebook, where it is called training accuracy"),
         TEST_ACCURACY.at(1000).minus("huber", "plain", group="huber").above(0),
         "78.6 - 73.6 %, or 5.0 points",
     ),
     mnist_huber_accuracy=Claim(
-        f"{_HIS} the test accuracy after 10,000 steps is higher with his batch norm than without.",
+        f"{_HIS} the test accuracy after 10,000 steps is higher with {_HIS_NORM} than without.",
         HUBER.at("Fig. 2 and notebook"),
         TEST_ACCURACY.at(10_000).minus("huber", "plain", group="huber").above(0),
         "91.3 - 87.8 %, or 3.5 points",
@@ -106,14 +107,14 @@ CLAIMS = claims(
     ),
     mnist_huber_smooth=Claim(
         f"{_HIS} the median of all inputs of the last hidden layer's sigmoids fluctuates less around its moving average with "
-        "his batch norm, computed with running statistics, than in the plain net.",
+        f"{_HIS_NORM} computed with running statistics, than in the plain net.",
         HUBER.at("Fig. 3 and 4"),
         steadiness("roughness", "running", "of_layer").over("plain", "huber", group="huber").above(1),
         hypothesis=_STABLE,
     ),
     mnist_huber_moves=Claim(
-        f"{_HIS} the width of all inputs of the last hidden layer's sigmoids changes more over the training with his batch "
-        "norm than in the plain net.",
+        f"{_HIS} the width of all inputs of the last hidden layer's sigmoids changes more over the training with {_HIS_NORM} "
+        "than in the plain net.",
         HUBER.at("Fig. 3 and 4, read off"),
         SPREAD_RANGE.over("huber", "plain", group="huber").above(1),
         "from 7.9 to 1.9, against almost constant 9.4",
