@@ -87,7 +87,7 @@ def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
 
 @functools.cache
 def compiler_options() -> dict[str, Any] | None:
-    """Return how programs are compiled on a CPU: loops by XLA's older emitters, whose code is as fast, in two thirds of the time."""
+    """Return how programs are compiled on a CPU: by XLA's older emitters of loops, in two thirds of the time."""
     options: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
     if jax.default_backend() != "cpu":
         return None
