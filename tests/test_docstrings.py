@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-MODULES = ["bnjax.losses", "bnjax.norms.fold", "bnjax.norms.population", "bnjax.probes.directions"]
+MODULES = [
+    "bnjax.losses",
+    "bnjax.norms.fold",
+    "bnjax.norms.population",
+    "bnjax.probes.directions",
+    "bnjax.probes.sharpness",
+]
 EXAMPLES = [
     test
     for name in MODULES
