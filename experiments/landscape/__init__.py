@@ -22,7 +22,11 @@ from experiments._presets import (
     ALX,
     CPU,
     DEEP_LINEAR,
+    FULL_WIDTH,
     MAMELI,
+    OVERNIGHT,
+    OVERNIGHT_ALX,
+    OVERNIGHT_MAMELI,
     PAPER,
     SMOKE,
     SMOKE_DEEP_LINEAR,
@@ -67,11 +71,16 @@ class Config:
 _PROBES = ("landscape", "random_direction", "successive_gradients")
 _SGD_RATES = (0.05, 0.1, 0.2)  # of Kevin-LD's replication; those with Adam are of AlexeyGB's
 # Adam's learning rates are a hundredth of SGD's; the scans go as far.
+_ADAM_RATES = (1e-4, 5e-4, 1e-3, 2e-3)
 _ADAM_STEPS = (50.0, 100.0, 200.0, 400.0)
 
 
 def _vgg(preset: VGGRun, **changes: Any) -> VGGRun:
     return change(preset.measuring(*_PROBES), **changes)
+
+
+def _long(preset: VGGRun) -> VGGRun:
+    return preset.measuring(*_PROBES, "batch_sharpness")
 
 
 _CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50))
@@ -89,11 +98,30 @@ PRESETS = {
         scanning(_ALX, step_multiples=_ADAM_STEPS),
         DEEP_LINEAR,
         (25.0, *_ADAM_STEPS),
-        rates=(1e-4, 5e-4, 1e-3, 2e-3),
+        rates=_ADAM_RATES,
         rates_steps=ALX.schedule.num_steps,
     ),
+    "overnight": Config(_long(OVERNIGHT), DEEP_LINEAR),
+    "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), DEEP_LINEAR),
+    "overnight_alx": Config(
+        scanning(_long(OVERNIGHT_ALX), step_multiples=_ADAM_STEPS),
+        DEEP_LINEAR,
+        (25.0, *_ADAM_STEPS),
+        rates=_ADAM_RATES,
+    ),
+    "full_width": Config(_long(FULL_WIDTH), DEEP_LINEAR),
     "paper": Config(scanning(_vgg(PAPER, seeds=(0, 1, 2)), penalty=True), DEEP_LINEAR, rates=_SGD_RATES),
 }
+
+
+def _first_and_all(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """Keep the first layer, and of everything together how it changes from step to step."""
+    layers = {**by_layer(first=True)(record, rank)["layers"]}
+    moved = record.get("layers", {}).get("all", {})
+    changes = {name: moved[name] for name in ("step_distance", "step_length", "step_smoothness") if name in moved}
+    return {**record, "layers": {**layers, "all": changes} if changes else layers}
+
+
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
 # What the data file keeps of a run: of the short scans the smoothness alone, of rates the last layer's gradient.
@@ -102,7 +130,8 @@ KEEP = {
         "train": whole,
         "landscape": _SCANS,
         "random_direction": _SCANS,
-        "successive_gradients": by_layer(first=True),
+        "successive_gradients": _first_and_all,
+        "batch_sharpness": IfMeasured(whole),
     },
     "short": {"landscape": scans("smoothness")},
     "deep_linear": {"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)},

@@ -1,5 +1,9 @@
 """How the gradient turns from one training step to the next, each on its own batch."""
 
+import math
+
+import jax
+
 from bnjax import probes, train
 from bnjax.data import Split
 from experiments._config import RunConfig, SuccessiveGradients
@@ -11,7 +15,8 @@ def make_comparison(
 ) -> Probe:
     """Compare the gradients of the next two steps: of some layers, their weights alone, and of everything.
 
-    The sum norm of a layer is what Mameli's repository calls gradient predictiveness.
+    The sum norm of a layer is what Mameli's repository calls gradient predictiveness. The smoothness from step to step is the
+    distance of the gradients over that of the weights, of a layer its own.
     """
     layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in settings.layers}
 
@@ -23,12 +28,17 @@ def make_comparison(
         batch, previous = gradient(state, split)
         next_state, _ = take_step(trainer, state, batch)
         _, current = gradient(next_state, split)
-        found = [probes.gradient_statistics(current, previous, layers=part) for part in (layers, {"all": ""})]
+        step = jax.tree.map(lambda new, old: new - old, next_state.params, state.params)
+        parts: tuple[dict[str, str], ...] = (layers, {"all": ""})
+        found = [probes.gradient_statistics(current, previous, update=step, layers=part) for part in parts]
         record: Record = {"layers": [*layers, "all"]}
         for name in ("norm", "previous_norm", "step_distance", "step_sum"):
             record[name] = [loss_scale * float(value) for part in found for value in getattr(part, name)]
         for name in ("step_cosine", "relative_sum"):
             record[name] = [float(value) for part in found for value in getattr(part, name)]
+        record["step_length"] = [float(value) for part in found for value in part.update_norm]
+        distances = zip(record["step_distance"], record["step_length"], strict=True)
+        record["step_smoothness"] = [distance / length if length else math.nan for distance, length in distances]
         return record
 
     return Probe(measure, by_layer)
