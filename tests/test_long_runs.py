@@ -1,6 +1,7 @@
 """Presets of long runs: what they train, for how long, and that everything they are for is measured before they start."""
 
 import dataclasses
+import gc
 from functools import cache
 
 import jax
@@ -15,6 +16,7 @@ from experiments._config import MLPRun, NoNorm, Options, Schedule, VGGRun, chang
 from experiments._evidence.keep import check_needs
 from experiments._presets import LONG
 from experiments._training.experiment import train_all
+from experiments._training.probes import probe
 from experiments._training.tasks import make_task
 
 OVERNIGHT = (
@@ -45,7 +47,11 @@ TINY = change(
     data={"dataset": "digits", "preprocessing": "unit"},
     model={"hidden": (8, 8), "activation": "relu", "kernel_init": "xavier_uniform", "kernel_scale": 1.0},
     schedule=Schedule(num_steps=20, eval_every=10, probe_every=10),
-    probes={"successive_gradients": {"layers": (2,)}, **{place: {"layers": (2,)} for place in PLACES}},
+    probes={
+        "batch_sharpness": {"batches": 2},
+        "successive_gradients": {"layers": (2,)},
+        **{place: {"layers": (2,)} for place in PLACES},
+    },
 )
 
 
@@ -93,7 +99,8 @@ def test_long_runs_are_as_published_but_for_the_width(preset):
         assert (run.model.depth, run.model.width, run.optimizer.batch_size) == ("A", width, 128)
         assert (run.optimizer.momentum, run.optimizer.weight_decay) == (0, 0)
         assert run.seeds in (seeds, seeds[:1])
-        assert run.schedule.probe_every == (130 if preset in ("overnight_mameli", "overnight_alx") else 100)
+        # The scans that begin at half the smallest step are for the plateau at the end alone.
+        assert run.schedule.probe_every in ({130, 390} if preset.startswith("overnight_") else {100, 500})
         assert run.schedule.recalibrated_tests
 
 
@@ -119,7 +126,9 @@ def test_mamelis_setting_has_his_definitions():
     """The shift against a second net, and the sum of the fifth layer's successive gradients, with one batch norm."""
     kinds = {}
     for run in runs("overnight_mameli"):
-        kinds.setdefault((run.kind, run.norm.kind, run.norm.layers), {}).update({p.kind: p for p in run.probes})
+        kinds.setdefault((run.kind, run.norm.kind, run.norm.layers), {}).update(
+            {each.kind: each for each in run.probes}
+        )
     for key in (("vgg", "batch", (4,)), ("vgg", "none", "all")):
         assert kinds[key]["dummy_shift"].layer == 5
         assert 5 in kinds[key]["successive_gradients"].layers
@@ -209,6 +218,27 @@ def test_sharpness_of_the_next_batches():
     assert found.samples[0] != found.samples[1]
 
 
+def test_probes_share_the_step_and_forget_it():
+    """Step and gradient of a state are computed once, as they are by themselves; nothing is left when the state is gone."""
+    task = make_task(TINY.net(), None)
+    split, trainer = task.load(0).train, task.stepper
+    state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
+    known = len(probe._SHARED)  # pyright: ignore[reportPrivateUsage]
+    batch, after = probe.next_step(trainer, state, split)
+    assert probe.next_step(trainer, state, split)[1] is after
+    gradient = probe.descent(trainer, state, split)
+    assert probe.descent(trainer, state, split) is gradient is not probe.descent(trainer, after, split)
+    moved, _ = train.train_step(trainer, state, batch)
+    rate = TINY.optimizer.learning_rate
+    for new, old, down in zip(*map(jax.tree.leaves, (moved.params, state.params, gradient)), strict=True):
+        np.testing.assert_allclose(new, old + rate * down, rtol=1e-4, atol=1e-6)
+    other = make_task(change(TINY, optimizer={"batch_size": 30}).net(), None).stepper
+    assert probe.next_step(other, state, split)[1] is not after
+    del state, after, moved
+    gc.collect()
+    assert len(probe._SHARED) == known  # pyright: ignore[reportPrivateUsage]
+
+
 def test_measurements_change_nothing_else():
     """Training and tests are those of the net that is not measured."""
     alone = trained(TINY.measuring())
@@ -219,7 +249,7 @@ def test_measurements_change_nothing_else():
 def test_a_deep_linear_network_has_one_batch():
     """All of its examples; and it has no activations."""
     run = landscape.PRESETS["cpu"].deep_linear.measuring("batch_sharpness", *PLACES)
-    used = {probe.kind: probe.used(run) for probe in run.probes}
+    used = {each.kind: each.used(run) for each in run.probes}
     assert used["batch_sharpness"].batches == 1
     assert [used[place].of for place in PLACES] == ["unnormalised", "preactivations", "preactivations"]
     with pytest.raises(ValueError, match=r"batches must be at least 1, got 0\."):

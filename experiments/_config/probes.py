@@ -155,10 +155,11 @@ class BatchSharpness(Probe):
     """The curvature of mini-batches' losses along their own gradients.
 
     Attributes:
-        batches: that are measured at each of the steps, the next one and those that follow.
+        batches: that are measured at each of the steps, the next one and those that follow; the average over a few
+            measurements is one over batches, too.
     """
 
-    batches: int = 2
+    batches: int = 1
 
     kind: ClassVar[str] = "batch_sharpness"
 
