@@ -25,30 +25,75 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bnjax import adapters as adapters
+    from bnjax import convert as convert
+    from bnjax import data as data
+    from bnjax import draw as draw
+    from bnjax import linen as linen
+    from bnjax import losses as losses
+    from bnjax import models as models
+    from bnjax import nnx as nnx
+    from bnjax import norms as norms
+    from bnjax import objective as objective
+    from bnjax import ops as ops
+    from bnjax import probes as probes
+    from bnjax import runs as runs
+    from bnjax import sweep as sweep
+    from bnjax import theory as theory
+    from bnjax import train as train
+    from bnjax import types as types
     from bnjax.types import Batch as Batch
     from bnjax.types import BatchStats as BatchStats
     from bnjax.types import LossFn as LossFn
     from bnjax.types import Model as Model
     from bnjax.types import Variables as Variables
 
+    __version__: str
+
 _TYPES = ("Batch", "BatchStats", "LossFn", "Model", "Variables")
 _MODULES = (
     *("adapters", "convert", "data", "draw", "linen", "losses", "models", "nnx", "norms", "objective", "ops", "probes"),
     *("runs", "sweep", "theory", "train", "types"),
 )
+__all__ = [
+    "Batch",
+    "BatchStats",
+    "LossFn",
+    "Model",
+    "Variables",
+    "__version__",
+    "adapters",
+    "convert",
+    "data",
+    "draw",
+    "linen",
+    "losses",
+    "models",
+    "nnx",
+    "norms",
+    "objective",
+    "ops",
+    "probes",
+    "runs",
+    "sweep",
+    "theory",
+    "train",
+    "types",
+]
 
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
 
-def __getattr__(name: str) -> Any:
-    """Import a submodule or a type, and with it jax, when it is first asked for."""
-    if name in _TYPES:
-        return getattr(importlib.import_module("bnjax.types"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"bnjax.{name}")
-    if name == "__version__":
-        return metadata.version("bnjax")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import a submodule or a type, and with it jax, when it is first asked for."""
+        if name in _TYPES:
+            return getattr(importlib.import_module("bnjax.types"), name)
+        if name in _MODULES:
+            return importlib.import_module(f"bnjax.{name}")
+        if name == "__version__":
+            return metadata.version("bnjax")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """List what can be asked for."""
-    return sorted({*globals(), *_TYPES, *_MODULES, "__version__"})
+    return sorted({*globals(), *__all__})

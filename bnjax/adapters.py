@@ -1,5 +1,6 @@
 """A `Model`, a pair of pure functions, from a Flax module, linen or nnx."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from jax import Array
 from jaxtyping import PyTree
 
 from bnjax._host.arguments import checked
+from bnjax._host.axes import with_axes
 from bnjax._host.programs import Bound, remembered
 from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
 
@@ -18,13 +20,16 @@ from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, l
 def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
 
-    The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered. Equal
-    modules give the same Model, so that what is compiled for one is there for the next.
+    The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered. Where
+    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all but `params`. Equal
+    modules give the same Model, so that what is compiled for one is there for the next. An axis name that the module sums
+    over, as under pmap, is bound to the one device there is, unless a surrounding vmap or shard_map binds it.
 
     Args:
         module: any linen module; without `call`, `train` goes to those whose call takes it.
         call: runs the module, `call(module, x, train)`, where its flag of training has another name, or is an attribute:
-            `lambda module, x, train: module.clone(parent=module.scope, train=train)(x)`.
+            `lambda module, x, train: module.clone(parent=module.scope, train=train)(x)`; or where it takes more than one
+            argument: `lambda module, x, train: module(x["tokens"], x["lengths"], train=train)`.
         frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
             it was not told to train.
 
@@ -53,20 +58,30 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         check_flag(module)
     frozen = bool(frozen)
 
-    def init(key: Array, x: Array) -> Variables:
+    def init(key: Array, x: PyTree) -> Variables:
         args, options = linen_arguments(module, call, x, False)
-        variables = module.init(key, *args, **options)
-        return Variables(variables.get("params", {}), variables.get("batch_stats", {}))
+        variables = dict(with_axes(lambda: module.init(key, *args, **options)))
+        params, batch_stats = variables.pop("params", {}), variables.pop("batch_stats", {})
+        return Variables(params, {"batch_stats": batch_stats, **variables} if variables else batch_stats)
 
-    def apply(variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None) -> tuple[Array, PyTree[Array]]:
-        collections = {"params": variables.params, "batch_stats": variables.batch_stats}
-        mutable = ["batch_stats"] if train else []
+    def apply(variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None) -> tuple[Any, PyTree[Array]]:
+        old = variables.batch_stats
+        has_more = isinstance(old, Mapping) and "batch_stats" in old
+        rest: Mapping[str, Any] = old if has_more else {"batch_stats": old}
+        # In evaluation what moves, such as a cache, is dropped; no statistic does.
+        mutable = [name for name in rest if train or name != "batch_stats"]
         args, options = linen_arguments(module, call, x, train)
-        outputs, changed = module.apply(collections, *args, rngs=rngs, mutable=mutable, **options)
-        batch_stats = changed.get("batch_stats", variables.batch_stats)
-        if train and not frozen:
-            check_moved(module, variables.batch_stats, batch_stats)
-        return outputs, batch_stats
+
+        def run() -> tuple[Any, PyTree[Array]]:
+            outputs, changed = module.apply(
+                {"params": variables.params, **rest}, *args, rngs=rngs, mutable=mutable, **options
+            )
+            new = {name: changed.get(name, value) for name, value in rest.items()} if train else rest
+            if train and not frozen:
+                check_moved(module, rest, new)
+            return outputs, new if has_more else new["batch_stats"]
+
+        return with_axes(run)
 
     return Model(init, apply)
 
@@ -78,7 +93,8 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
     in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
     itself never changes. Programs belong to the module's graph: what is compiled once, such as a scan, is there for the same
-    module with other values, and for others of the same structure, wherever they are adapted.
+    module with other values, and for others of the same structure, wherever they are adapted. Axis names are as in
+    `from_linen`.
 
     Args:
         module: any nnx module; without `call`, `train` goes to those whose call takes it.
@@ -88,9 +104,9 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
             it was not told to train.
 
     Returns:
-        Model whose `init` gives the module's own variables, whatever the key, and whose `apply` seeds the streams that `rngs`
-        names (such as {"dropout": key}), and the module's default stream with the first of them; without `rngs`, streams go
-        on from where they are in the module, the same at every call.
+        Model whose values `variables_of(module)` gives; so does its `init`, whatever the key. Its `apply` seeds the streams
+        that `rngs` names (such as {"dropout": key}), and the module's default stream with the first of them; without `rngs`,
+        streams go on from where they are in the module, the same at every call.
 
     Raises:
         ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
@@ -110,7 +126,28 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     return Model(Bound(_start, start), Bound(apply, states[True][2], states[False][2]))
 
 
-def _start(start: Variables, key: Array, x: Array) -> Variables:
+def variables_of(module: nnx.Module) -> Variables:
+    """Take the values out of an nnx module, as a Model that `from_nnx` makes of it takes them.
+
+    Args:
+        module: any nnx module, as it is now; it does not change.
+
+    Returns:
+        Variables: its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays.
+
+    Example:
+        >>> from bnjax import adapters
+        >>> from flax import nnx
+        >>> module = nnx.Sequential(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.BatchNorm(2, rngs=nnx.Rngs(0)))
+        >>> params, batch_stats = adapters.variables_of(module)
+        >>> print(sorted(params["layers"][0]), sorted(batch_stats["layers"][1]))
+        ['bias', 'kernel'] ['mean', 'var']
+    """
+    params, batch_stats, _ = nnx.split(module, nnx.Param, nnx.BatchStat, ...)[1:]
+    return Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats))
+
+
+def _start(start: Variables, key: Array, x: PyTree) -> Variables:
     """Give a module's own variables."""
     return start
 
@@ -120,8 +157,13 @@ def _make_apply(training: Any, evaluation: Any, call: Call | None, frozen: bool,
     """Make a function that applies every nnx module of a structure, given all that is neither a parameter nor a statistic."""
 
     def apply(
-        rest: Any, rest_in_evaluation: Any, variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None
-    ) -> tuple[Array, PyTree[Array]]:
+        rest: Any, rest_in_evaluation: Any, variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None
+    ) -> tuple[Any, PyTree[Array]]:
+        return with_axes(lambda: run(rest, rest_in_evaluation, variables, x, train, rngs))
+
+    def run(
+        rest: Any, rest_in_evaluation: Any, variables: Variables, x: PyTree, train: bool, rngs: Rngs | None
+    ) -> tuple[Any, PyTree[Array]]:
         graph, form, rest = (training, forms[0], rest) if train else (evaluation, forms[1], rest_in_evaluation)
         params, batch_stats = jax.tree.unflatten(form, [0] * form.num_leaves)
         states = [_with_values(s, v) for s, v in ((params, variables.params), (batch_stats, variables.batch_stats))]

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from bnjax._host.arguments import checked
-from bnjax._host.trees import is_known
+from bnjax._host.trees import common_type, is_known
 
 
 @checked()
@@ -106,7 +106,7 @@ def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | No
     Returns:
         (sum, count), each (), in float32 or better.
     """
-    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    values = values.astype(common_type(values.dtype, jnp.float32))
     if mask is None:
         return jnp.sum(values), jnp.asarray(values.size, values.dtype)
     counts = jnp.broadcast_to(_spread(mask, "values", values), values.shape)
@@ -125,7 +125,7 @@ def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | 
         The mean, ().
     """
     if mask is None:
-        return jnp.mean(values, dtype=jnp.promote_types(values.dtype, jnp.float32))
+        return jnp.mean(values, dtype=common_type(values.dtype, jnp.float32))
     value, count = total(values, mask)
     return value / count
 

@@ -15,12 +15,13 @@ from jaxtyping import Float, PyTree
 from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule, holds_arrays
 from bnjax._host.programs import bound, run
-from bnjax._host.trees import dot, is_known
+from bnjax._host.trees import common_type, dot, is_known
 from bnjax.losses import check_classes, count_only, get_loss, total
 from bnjax.norms.population import pooled_statistics
-from bnjax.types import Batch, Model, ObjectiveInfo, Params, Rngs, Variables
+from bnjax.types import OR_A_FUNCTION, Batch, Model, ObjectiveInfo, Params, Rngs, Variables, count_examples
 
 Statistics = Literal["batch", "running", "recalibrated"]
+Loss = str | Callable[[Any, Any], Array]
 
 
 class Objective(struct.PyTreeNode):
@@ -35,7 +36,7 @@ class Objective(struct.PyTreeNode):
     rngs: PyTree
     l2: PyTree
     model: PyTree  # a Model, whose functions are made pytrees
-    loss: str = struct.field(pytree_node=False)
+    loss: Loss = struct.field(pytree_node=False)
     statistics: Statistics = struct.field(pytree_node=False)
 
     def __post_init__(self):
@@ -58,11 +59,11 @@ class Objective(struct.PyTreeNode):
         def add_up(batch: Batch) -> tuple[Array, Array]:
             train = self.statistics == "batch"
             outputs, _ = self.model.apply(variables, batch.inputs, train=train, rngs=self.rngs)
-            return total(get_loss(self.loss)(*count_only(outputs, batch.labels, batch.mask)), batch.mask)
+            return _add_losses(self.loss, outputs, batch)
 
         sums, counts = zip(*(_sum_over(add_up, group) for group in self._groups), strict=True)
         data_loss = jnp.asarray(sum(sums) / sum(counts))
-        dtype = jnp.promote_types(data_loss.dtype, jnp.float32)
+        dtype = common_type(data_loss.dtype, jnp.float32)
         penalty = 0.5 * self.l2 * dot(params, params)
         return data_loss.astype(dtype) + penalty.astype(dtype)
 
@@ -75,7 +76,7 @@ class Objective(struct.PyTreeNode):
     def info(self) -> ObjectiveInfo:
         """How this loss was made."""
         is_one = isinstance(self.batch, Batch)
-        stacks = [(1, len(self.batch.inputs))] if is_one else [group.inputs.shape[:2] for group in self.batch]
+        stacks = [(1, count_examples(self.batch.inputs))] if is_one else [_stacked(group) for group in self.batch]
         nums: Counter[int] = Counter()  # of batches, by their size
         for num, size in stacks:
             nums[size] += num
@@ -84,9 +85,36 @@ class Objective(struct.PyTreeNode):
         return ObjectiveInfo(self.statistics, nums.most_common(1)[0][0], num_examples, tuple(cut))
 
 
+def _add_losses(loss: Loss, outputs: Any, batch: Batch) -> tuple[Array, Array]:
+    """Sum the losses of a batch, and count what they are of."""
+    if isinstance(loss, str):
+        if not isinstance(outputs, jax.Array):
+            raise ValueError(
+                f"outputs must be an array for the loss {loss!r}, got {type(outputs).__name__}: give loss=lambda outputs, "
+                f"labels: ..., which returns the loss of each example, {OR_A_FUNCTION}."
+            )
+        return total(get_loss(loss)(*count_only(outputs, batch.labels, batch.mask)), batch.mask)
+    losses, num = jnp.asarray(loss(outputs, batch.labels)), count_examples(batch.inputs)
+    if losses.shape[:1] == (num,):
+        return total(losses, batch.mask)
+    if losses.shape or batch.mask is not None:
+        needs = (
+            "each example, since the batch has a mask"
+            if not losses.shape
+            else "each example, or one number, their mean"
+        )
+        raise ValueError(f"loss must return the loss of {needs}, got shape {losses.shape} for {num} examples.")
+    return total(losses[None] * num, None)[0], jnp.asarray(num, common_type(losses.dtype, jnp.float32))
+
+
+def _stacked(group: Batch) -> tuple[int, int]:
+    """Return how many batches are stacked, and how many examples each has."""
+    return next(leaf.shape[:2] for leaf in jax.tree.leaves(group.inputs))
+
+
 def _sum_over(add_up: Callable[[Batch], tuple[Array, Array]], group: Batch) -> tuple[Array, Array]:
     """Add up what a stack of batches gives, one after another; the backward pass keeps one batch's activations at a time."""
-    if len(group.inputs) == 1:
+    if _stacked(group)[0] == 1:
         return add_up(jax.tree.map(lambda leaf: leaf[0], group))
     return jax.tree.map(jnp.sum, jax.lax.map(jax.checkpoint(add_up), group))
 
@@ -95,8 +123,8 @@ def _stack(batches: Sequence[Batch]) -> tuple[Batch, ...]:
     """Stack batches of the same shapes, the largest stack first."""
     groups: dict[tuple, list[Batch]] = {}
     for batch in batches:
-        shapes = tuple(None if leaf is None else jnp.shape(leaf) for leaf in batch)
-        groups.setdefault(shapes, []).append(batch)
+        leaves, form = jax.tree.flatten(batch)
+        groups.setdefault((form, *map(jnp.shape, leaves)), []).append(batch)
     return tuple(
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *same)
         for same in sorted(groups.values(), key=len, reverse=True)
@@ -109,7 +137,7 @@ def make_loss_fn(
     batch_stats: PyTree[Array],
     batch: Batch | Iterable[Batch],
     *,
-    loss: str = "cross_entropy",
+    loss: Loss = "cross_entropy",
     statistics: Statistics = "batch",
     rngs: Rngs | None = None,
     l2: float | Float[Array, ""] = 0.0,
@@ -126,7 +154,8 @@ def make_loss_fn(
         model: pure functions, a Model or a pair (init, apply); see `adapters` for making one.
         batch_stats: running statistics.
         batch: the examples to average over, in one Batch or several.
-        loss: name of a loss in `losses`.
+        loss: name of a loss in `losses`; or a function of outputs and labels, each of any structure, which returns the loss of
+            each example, (examples,) or (examples, tokens), or their mean, (). One that is made again is compiled again.
         statistics: "batch" normalises with the batch's own statistics at every point, "running" with `batch_stats`, and
             "recalibrated" with the statistics of all the data, pooled over its batches again at every point, as
             `norms.recalibrate` does; derivatives pass through them. The loss is NaN where that function raises because of the
@@ -142,8 +171,18 @@ def make_loss_fn(
             example, or has not a label for each, or a class is below 0; when it is called, if labels and outputs have shapes
             that do not fit, or, outside of compiled code, a class is too large (inside, that makes the loss NaN), or
             statistics cannot be "recalibrated", or not with a derivative, because of the model's normaliser.
+
+    Example:
+        >>> from flax import linen as nn
+        >>> from bnjax import Batch, adapters, objective
+        >>> model, x = adapters.from_linen(nn.Dense(2)), jnp.ones((4, 3))
+        >>> params, batch_stats = model.init(jax.random.key(0), x)
+        >>> loss_fn = objective.make_loss_fn(model, batch_stats, Batch(x, jnp.zeros((4, 2))), loss="squared_error")
+        >>> print(loss_fn(jax.tree.map(jnp.zeros_like, params)))
+        0.0
     """
-    get_loss(loss)
+    if not callable(loss):
+        get_loss(loss)
     if statistics not in get_args(Statistics):
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
     batches = _check_batches(batch)
@@ -159,12 +198,13 @@ def _check_model(model: Any) -> Model:
         if isinstance(model, module):
             name = type(model).__name__
             raise ValueError(
-                f"model must be a Model: write adapters.from_{kind}(module), got the {kind} module {name}."
+                f"model must be a Model: write adapters.from_{kind}(module), got the {kind} module {name}; {OR_A_FUNCTION}."
             )
     if isinstance(model, Model):
         return model
     if not (isinstance(model, tuple) and len(model) == 2 and all(map(callable, model))):
-        raise ValueError(f"model must be a Model or a pair of functions (init, apply), got {type(model).__name__}.")
+        kind = type(model).__name__
+        raise ValueError(f"model must be a Model or a pair of functions (init, apply), got {kind}; {OR_A_FUNCTION}.")
     return Model(*model)
 
 
@@ -175,19 +215,31 @@ def _check_batches(batch: Any) -> list[Batch]:
         if not isinstance(item, Batch):
             kind = type(item).__name__ if item is batch else f"{type(batch).__name__} of {type(item).__name__}"
             raise ValueError(f"batch must be a Batch or a sequence of them: write Batch(inputs, labels), got {kind}.")
-        if not len(item.inputs):
-            raise ValueError(f"batch must have at least one example, got inputs of shape {jnp.shape(item.inputs)}.")
-        if jnp.shape(item.labels)[:1] != (len(item.inputs),):
+        num, inputs, labels = count_examples(item.inputs), _shapes(item.inputs), _shapes(item.labels)
+        if not num:
+            raise ValueError(f"batch must have at least one example, got inputs of shape {inputs}.")
+        if any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(item.inputs)):
             raise ValueError(
-                f"batch must have a label for each example, got labels of shape {jnp.shape(item.labels)} "
-                f"for inputs of shape {jnp.shape(item.inputs)}."
+                f"batch must have the examples along axis 0 of all its inputs, got shapes {inputs}: bind what belongs to no "
+                f"example in call=, {OR_A_FUNCTION}."
             )
-        if item.mask is not None and jnp.shape(item.mask) != jnp.shape(item.labels)[: jnp.ndim(item.mask)]:
+        if any(jnp.shape(leaf)[:1] != (num,) for leaf in jax.tree.leaves(item.labels)):
+            raise ValueError(
+                f"batch must have a label for each example, got labels of shape {labels} for inputs of shape {inputs}."
+            )
+        of_one = next(iter(jax.tree.leaves(item.labels)), item.inputs)
+        if item.mask is not None and jnp.shape(item.mask) != jnp.shape(of_one)[: jnp.ndim(item.mask)]:
             raise ValueError(
                 f"batch must have a mask with an entry per example or token, got one of shape {jnp.shape(item.mask)} "
-                f"for labels of shape {jnp.shape(item.labels)}."
+                f"for labels of shape {labels}."
             )
         batches.append(item)
     if not batches:
         raise ValueError("batch must be a Batch or a sequence of them, got none.")
     return batches
+
+
+def _shapes(tree: PyTree) -> Any:
+    """Return the shape of an array, or those of a pytree's arrays by their place in it."""
+    shapes = jax.tree.map(jnp.shape, tree)
+    return shapes if jax.tree_util.all_leaves([tree]) else str(shapes)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
 from bnjax._host.arguments import NOT_EMPTY, between, checked, whole
+from bnjax._host.debugging import watch_loss
 from bnjax._host.precision import products_in
 from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import count_shares, everywhere, spread
@@ -234,6 +235,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
 
 
 @checked(num_steps=whole(0))
+@watch_loss
 @compiled_once("trainer", "num_steps", donated="state")
 def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps as one compiled program, drawing batches on the device.
@@ -292,11 +294,15 @@ def eval_step(
     weights = jnp.ones(len(batch.labels)) if weights is None else weights
     weights = weights.reshape(-1, *(1,) * (losses.ndim - 1))
     # NOTE: where, not times: a padded example must not spoil the sum with its NaN.
-    weighted = (jnp.where(weights > 0, weights * losses, 0), weights * is_correct(outputs, batch.labels))
+    weighted = (
+        jnp.where(weights > 0, weights * losses, 0),
+        weights * is_correct(outputs, batch.labels).astype(weights.dtype),
+    )
     return Metrics(*(total(values, batch.mask)[0] for values in weighted))
 
 
 @checked(batch_size=whole(1))
+@watch_loss
 @compiled_once("trainer", "batch_size")
 def evaluate(
     trainer: Trainer, variables: Variables, split: Split, *, batch_size: int = 1000, rngs: Rngs | None = None

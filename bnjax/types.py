@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax import nnx
 from jax import Array
-from jaxtyping import Bool, Float, Inexact, Int, PyTree
+from jaxtyping import Bool, Float, Inexact, PyTree
 
 Params = PyTree[Array]
 LossFn = Callable[[Params], Float[Array, ""]]
 Rngs = dict[str, Array]
 Call = Callable[[Any, Any, bool], Any]  # runs a Flax module: (module, x, train) to outputs
 Number = float | Float[Array, ""]  # which a grid of runs may trace
+OR_A_FUNCTION = "or give the probe a function of the parameters"  # the way out of every refusal of a model
 
 
 class BatchStats(NamedTuple):
@@ -27,7 +29,11 @@ class BatchStats(NamedTuple):
 
 
 class Variables(NamedTuple):
-    """All arrays of a model: what the optimiser changes, and what the normalisers remember."""
+    """All arrays of a model: what the optimiser changes, and what the normalisers remember.
+
+    Of a linen module that has more collections than these two, `batch_stats` is a dictionary of all but the parameters, by
+    name: {"batch_stats": ..., "cache": ...}.
+    """
 
     params: Params
     batch_stats: PyTree[Array]
@@ -37,20 +43,26 @@ class Batch(NamedTuple):
     """Examples as a model and a loss take them.
 
     Attributes:
-        inputs: with examples along axis 0.
-        labels: a class per example, or per token of each, (examples, tokens); or numbers to approximate.
+        inputs: with examples along axis 0; an array, or a pytree of them for a model that takes several.
+        labels: a class per example, or per token of each, (examples, tokens); or numbers to approximate; or any pytree that a
+            loss of one's own takes.
         mask: True for the examples, or tokens, that count in losses and accuracies; None is all.
     """
 
-    inputs: Inexact[Array, "examples *features"]
-    labels: Int[Array, "examples *tokens"] | Float[Array, "examples *outputs"]
+    inputs: PyTree
+    labels: PyTree
     mask: Bool[Array, "examples *tokens"] | None = None
+
+
+def count_examples(inputs: PyTree) -> int:
+    """Return how many examples stand along axis 0 of the arrays of a batch's inputs or labels; 0 where there are none."""
+    return next((len(leaf) for leaf in jax.tree.leaves(inputs) if jnp.ndim(leaf)), 0)
 
 
 class InitFn(Protocol):
     """Draws a model's variables for inputs like `x`."""
 
-    def __call__(self, key: Array, x: Array) -> Variables:
+    def __call__(self, key: Array, x: PyTree) -> Variables:
         """Draw them from `key`."""
         ...
 
@@ -59,8 +71,8 @@ class ApplyFn(Protocol):
     """Maps inputs to (outputs, new batch_stats); without `train` the batch_stats come back as they were."""
 
     def __call__(
-        self, variables: Variables, x: Array, *, train: bool, rngs: Rngs | None = None
-    ) -> tuple[Array, PyTree[Array]]:
+        self, variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None
+    ) -> tuple[Any, PyTree[Array]]:
         """Compute outputs; `rngs` holds keys of random layers by name."""
         ...
 
@@ -143,7 +155,7 @@ def check_flag(module: Any) -> None:
         if name in parameters and parameters[name].default is not None:
             raise ValueError(
                 f"module must call its flag of training train, got {type(module).__name__} with {name}: give "
-                f"call=lambda module, x, train: module(x, {name}={value})."
+                f"call=lambda module, x, train: module(x, {name}={value}), {OR_A_FUNCTION}."
             )
 
 
@@ -154,5 +166,5 @@ def check_moved(module: Any, old: PyTree[Array], new: PyTree[Array], otherwise: 
         raise ValueError(
             f"module must move its statistics in training, got {type(module).__name__}, which gives all of them back as they "
             "were: give call=lambda module, x, train: ..., which hands train to the module's own flag, or "
-            f"{otherwise} where no statistic is to move."
+            f"{otherwise} where no statistic is to move, {OR_A_FUNCTION}."
         )

@@ -230,13 +230,15 @@ def _keep_compiled_programs() -> None:
     """
     from bnjax._host.files import cache_dir
 
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
+    if folder := cache_dir():
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
 
 
 def _main() -> None:
     """Be the command."""
     occupy_standard_files()
     _keep_compiled_programs()
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook hands its own down, which may not be there
     try:
         main(sys.argv[1:])
     except BrokenPipeError:  # whoever reads this, as head does, wants no more of it

@@ -274,3 +274,30 @@ def test_steps_only_grow(tmp_path):
         checkpoints.save(2, make_state())
         with pytest.raises(ValueError, match="step must be beyond the last checkpoint's, 2, got 2"):
             checkpoints.save(2, make_state())
+
+
+STATES = {
+    "slash in a name": {"net/~/linear": {"w": jnp.ones(3)}, "net": {"~": {"linear": {"w": jnp.zeros(3)}}}},
+    "no entries": {"w": jnp.ones(3), "lora_a": jnp.zeros((4, 0)), "lora_b": np.zeros((0, 2), np.int16)},
+    "Python numbers": {"w": jnp.ones(3), "step": 5, "rate": 0.1, "done": True},
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_unusual_leaves_come_back(name, tmp_path):
+    """To the same bits, and of the same Python types."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, STATES[name])
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(STATES[name]).state
+    assert digest(restored) == digest(STATES[name])
+    assert [type(leaf) for leaf in jax.tree.leaves(restored)] == [type(leaf) for leaf in jax.tree.leaves(STATES[name])]
+
+
+def test_names_that_would_be_one_file_are_refused(tmp_path):
+    """While restoring, before training has begun, and while saving; both are named."""
+    state = {"a.b": jnp.zeros(3), "a": {"b": jnp.ones(3)}}
+    with Checkpoints(tmp_path) as checkpoints:
+        for use in (checkpoints.restore, lambda state: checkpoints.save(1, state)):
+            with pytest.raises(ValueError, match=r"^state must have names that differ .* \['a'\]\['b'\] and \['a.b'\]"):
+                use(state)

@@ -198,3 +198,10 @@ def test_numbers_are_parameters(as_a_user):
     for direction in (directions.random(KEY, params), directions.filter_normalized(KEY, params, vectors="match")):
         assert np.isfinite(directions.toward(params, direction)["a"])
     np.testing.assert_allclose(abs(directions.filter_normalized(KEY, params, vectors="match")["a"]), 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("draw", [directions.random, directions.filter_normalized])
+def test_what_cannot_be_drawn_is_named(draw):
+    """A counter among the parameters is refused by its path."""
+    with pytest.raises(ValueError, match=r"^params must be floating-point or complex, but steps is int32\.$"):
+        draw(jax.random.key(0), {"a": jnp.ones(3), "steps": jnp.arange(3)})

@@ -2,17 +2,18 @@
 
 import doctest
 import importlib
+import pkgutil
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+import bnjax
+
 MODULES = [
-    "bnjax.losses",
-    "bnjax.norms.fold",
-    "bnjax.norms.population",
-    "bnjax.probes.directions",
-    "bnjax.probes.sharpness",
+    module.name
+    for module in pkgutil.walk_packages(bnjax.__path__, "bnjax.")
+    if not module.name.startswith(("bnjax.draw", "bnjax.convert")) and not module.name.endswith("__main__")
 ]
 EXAMPLES = [
     test

@@ -29,15 +29,57 @@ FAMILY = {
 }
 
 
-def test_has_the_fields_of_flax():
+DROP_INS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm")
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_has_the_fields_of_flax(name):
     """The fields, their order and their defaults are Flax's, except for the choice of the stable variance; ours come after."""
     ours, theirs = (
         [(f.name, f.default) for f in dataclasses.fields(cls) if f.name not in ("parent", "name")]
-        for cls in (BatchNorm, nn.BatchNorm)
+        for cls in (getattr(linen, name), getattr(nn, name))
     )
     changed = {name: value for (name, value), old in zip(ours, theirs, strict=False) if (name, value) != old}
-    assert [name for name, _ in ours] == [*(name for name, _ in theirs), "unbiased_running_var"]
+    more = ["unbiased_running_var"] if name == "BatchNorm" else []
+    assert [name for name, _ in ours] == [*(name for name, _ in theirs), *more]
     assert changed == {"use_fast_variance": False}
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_is_found_by_the_class_of_flax(name):
+    """Code that looks for Flax's layer finds ours."""
+    assert isinstance(getattr(linen, name)(), getattr(nn, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("LayerNorm", {}),
+        ("LayerNorm", {"reduction_axes": [1, -1], "dtype": jnp.bfloat16, "use_bias": False}),
+        ("LayerNorm", {"feature_axes": (-2, -1), "param_dtype": jnp.bfloat16}),
+        ("InstanceNorm", {}),
+        ("InstanceNorm", {"feature_axes": (1, 3), "use_scale": False}),
+        ("GroupNorm", {"num_groups": 3}),
+        ("GroupNorm", {"num_groups": None, "group_size": 3, "reduction_axes": (-2, -1)}),
+    ],
+    ids=str,
+)
+def test_layers_of_one_example_equal_flax_in_its_fast_form(name, fields):
+    """With the fast variance, paths, output and gradients are Flax's own, of layer and instance norm to the bit."""
+    results = []
+    for cls in (getattr(linen, name), getattr(nn, name)):
+        module = nn.Sequential([cls(use_fast_variance=True, **fields)])
+        variables = module.init(jax.random.key(1), X)
+        shifted = jax.tree.map(lambda leaf: leaf + 0.25, variables)
+
+        def loss(variables, x, module=module):
+            y = module.apply(variables, x)
+            return jnp.sum(jnp.sin(y.astype(jnp.float32))), y
+
+        results.append((variables, jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(shifted, X)))
+    # Flax repeats the moments of a group for each of its features, which XLA fuses, and rounds, otherwise.
+    tolerance = 1e-5 if name == "GroupNorm" else 0
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance), *results)
 
 
 def results_of(cls, *, use_running_average, **fields):
@@ -171,7 +213,8 @@ def test_modules_are_their_functions():
         np.testing.assert_array_equal(y, expected)
         np.testing.assert_array_equal(list(changed["batch_stats"].values()), list(new))
     for module, function in [
-        (linen.LayerNorm(reduction_axes=(-1,)), partial(norms.layer_norm, reduction_axes=(-1,))),
+        (linen.LayerNorm(reduction_axes=(1, 2)), partial(norms.layer_norm, reduction_axes=(1, 2))),
+        (linen.InstanceNorm(epsilon=0.1), partial(norms.instance_norm, epsilon=0.1)),
         (linen.GroupNorm(num_groups=3), partial(norms.group_norm, num_groups=3)),
     ]:
         y, _ = module.init_with_output(jax.random.key(0), X)
@@ -228,3 +271,20 @@ def test_a_shared_module_moves_twice():
     results = [Twice(cls).init_with_output(jax.random.key(0), X) for cls in (BatchNorm, nn.BatchNorm)]
     moved = [Twice(cls).apply(results[0][1], X, mutable=["batch_stats"]) for cls in (BatchNorm, nn.BatchNorm)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), *moved)
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_flax_tools_see_one_layer(name):
+    """`tabulate` and `capture_intermediates` show a layer as they show Flax's: no row more."""
+    seen = []
+    for part in (linen, nn):
+        fields = (
+            {"use_running_average": False} if name == "BatchNorm" else {"num_groups": 3} if name == "GroupNorm" else {}
+        )
+        module = getattr(part, name)(**fields)
+        variables = module.init(jax.random.key(0), X)
+        _, captured = module.apply(variables, X, mutable=["batch_stats", "intermediates"], capture_intermediates=True)
+        seen.append(
+            (jax.tree.structure(captured), module.tabulate(jax.random.key(0), X, console_kwargs={"width": 120}))
+        )
+    assert seen[0] == seen[1]

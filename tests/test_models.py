@@ -117,3 +117,15 @@ def test_impossible_configurations(config, message, as_a_user):
     """One line names the field, its rule and the value."""
     with pytest.raises(ValueError, match=message):
         models.VGGConfig(**config)
+
+
+def test_a_plain_deep_vgg_starts_from_he_initialisation():
+    """Then kernels have variance 2 / fan_in, and logits start with a deviation near 1; with Xavier's, near 1e-3."""
+    x, deviation = jax.random.normal(jax.random.key(0), (8, 32, 32, 3)), {}
+    for init in ("xavier_uniform", "he_normal"):
+        model = models.make_model(models.VGGConfig(depth="16", width=1 / 8, kernel_init=init))
+        variables = model.init(jax.random.key(1), x)
+        deviation[init] = float(model.apply(variables, x, train=True)[0].std())
+    kernel = variables.params["conv_8"]["kernel"]
+    np.testing.assert_allclose(kernel.var() * kernel[..., 0].size, 2, rtol=0.1)
+    assert deviation["he_normal"] > 0.05 > 10 * deviation["xavier_uniform"]

@@ -31,13 +31,71 @@ def make(cls=BatchNorm, num_features=3, **options):
     return cls(num_features, rngs=flax_nnx.Rngs(0), **options)
 
 
-def test_has_the_arguments_of_flax():
+DROP_INS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm")
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_has_the_arguments_of_flax(name):
     """The arguments, their order and their defaults are Flax's, except for the stable variance; ours come after."""
-    ours, theirs = (inspect.signature(cls.__init__).parameters for cls in (BatchNorm, flax_nnx.BatchNorm))
-    assert list(ours) == [*theirs, "unbiased_running_var"]
+    classes = getattr(nnx, name), getattr(flax_nnx, name)
+    ours, theirs = (inspect.signature(cls.__init__).parameters for cls in classes)
+    assert list(ours) == [*theirs, *(["unbiased_running_var"] if name == "BatchNorm" else [])]
+    assert [ours[each].kind for each in theirs] == [theirs[each].kind for each in theirs]
     changed = {name for name in theirs if ours[name].default != theirs[name].default}
     # Flax's default initialisers are made anew; these are the functions themselves.
     assert changed - {"bias_init", "scale_init"} == {"use_fast_variance"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("LayerNorm", {}),
+        ("LayerNorm", {"reduction_axes": (1, 2), "use_bias": False}),
+        ("InstanceNorm", {"use_scale": False}),
+        ("GroupNorm", {"num_groups": 3}),
+        ("GroupNorm", {"num_groups": None, "group_size": 3}),
+    ],
+    ids=str,
+)
+def test_layers_of_one_example_equal_flax_in_its_fast_form(name, options):
+    """With the fast variance, variables, output and gradients are Flax's own, of layer and instance norm to the bit."""
+
+    @flax_nnx.jit
+    def differentiate(module, x):
+        return flax_nnx.value_and_grad(lambda module, x: jnp.sum(jnp.sin(module(x))), argnums=(0, 1))(module, x)
+
+    results = []
+    for cls in (getattr(nnx, name), getattr(flax_nnx, name)):
+        module = make(cls, use_fast_variance=True, **options)
+        results.append((differentiate(module, X), flax_nnx.state(module)))
+    # Flax repeats the moments of a group for each of its features, which XLA fuses, and rounds, otherwise.
+    tolerance = 1e-5 if name == "GroupNorm" else 0
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance), *results)
+
+
+@pytest.mark.parametrize("options", [{"num_groups": 2}, {"num_groups": None}, {"group_size": 1}], ids=str)
+def test_groups_that_do_not_fit_are_named_by_the_constructor(options):
+    """As in Flax, not only by the first call."""
+    with pytest.raises(ValueError, match=r"^num_groups (must divide|or group_size must be given)"):
+        make(nnx.GroupNorm, **options)
+
+
+@pytest.mark.parametrize("name", DROP_INS)
+def test_is_found_by_the_class_of_flax(name):
+    """Code that looks for Flax's layer finds ours."""
+    options = {"num_groups": 3} if name == "GroupNorm" else {}
+    assert isinstance(make(getattr(nnx, name), **options), getattr(flax_nnx, name))
+
+
+def test_settings_and_views_by_the_class_of_flax():
+    """Batch norm is frozen by Flax's class, and nnx tells what a view of it can set."""
+    net = flax_nnx.Sequential(make(), make(flax_nnx.BatchNorm), make(nnx.LayerNorm))
+    view = flax_nnx.view(net, only=flax_nnx.BatchNorm, use_running_average=True)
+    net.set_attributes(flax_nnx.BatchNorm, use_running_average=True)
+    for layers in (view.layers, net.layers):
+        assert all(layer.use_running_average for layer in layers[:2])
+    described = flax_nnx.view_info(make())
+    assert described == flax_nnx.view_info(make(flax_nnx.BatchNorm))
 
 
 @pytest.mark.parametrize(
@@ -173,8 +231,8 @@ def test_modules_are_their_functions():
         recorded = list(flax_nnx.to_pure_dict(flax_nnx.state(module, flax_nnx.BatchStat)).values())
         np.testing.assert_array_equal(recorded, list(new))
     np.testing.assert_array_equal(
-        make(nnx.LayerNorm, reduction_axes=(-1,))(X),
-        norms.layer_norm(X, jnp.ones(3), jnp.zeros(3), reduction_axes=(-1,)),
+        make(nnx.LayerNorm, reduction_axes=(1, 2))(X),
+        norms.layer_norm(X, jnp.ones(3), jnp.zeros(3), reduction_axes=(1, 2)),
     )
 
 
@@ -183,3 +241,17 @@ def test_noise_is_drawn_anew():
     module = make(nnx.NoisyBatchNorm)
     assert jnp.max(jnp.abs(module(X) - module(X))) > 0.1
     np.testing.assert_array_equal(module(X, use_running_average=True), module(X, use_running_average=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["BatchNorm", "LpNorm", "GhostBatchNorm", "BatchRenorm", "NoisyBatchNorm", "GroupNorm"]
+)
+def test_signatures_are_shown(name):
+    """`inspect.signature`, and so `help`, show every argument, those of BatchNorm too; a misspelt one is refused."""
+    shown = inspect.signature(getattr(nnx, name)).parameters
+    assert {"num_features", "epsilon", "rngs"} <= set(shown)
+    assert not {"options", "kwargs"} & set(shown)
+    assert ("momentum" in shown) == (name != "GroupNorm")
+    with pytest.raises(TypeError, match="epsilom"):
+        make(getattr(nnx, name), epsilom=1e-3)
+    assert list(inspect.signature(make(BatchNorm)).parameters) == ["x", "use_running_average", "mask"]

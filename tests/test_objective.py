@@ -175,7 +175,9 @@ def test_no_examples_is_an_error(batch, regression):
 )
 def test_what_is_no_model_is_an_error(model, message, as_a_user):
     """One line says how to make one."""
-    with pytest.raises(ValueError, match=rf"^model must be {message}\.$"):
+    with pytest.raises(
+        ValueError, match=rf"^model must be {message}; or give the probe a function of the parameters\.$"
+    ):
         objective.make_loss_fn(model, {}, Batch(X, Y))
 
 

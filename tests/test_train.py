@@ -108,3 +108,13 @@ def test_impossible_optimizers(arguments, message, as_a_user):
         train.make_optimizer(*arguments)
     with pytest.raises(ValueError, match="momentum must be 0 for adam"):
         train.make_optimizer("adam", 0.1, momentum=0.9)
+
+
+def test_one_array_may_stand_in_two_places(trainer, trained, synthetic):
+    """Of arrays that are the same, copies are given away: a scale and a bias that start from one array of zeros."""
+    state = jax.tree.map(jnp.copy, trained)
+    leaves, form = jax.tree.flatten(state.params)
+    twins = form.unflatten(next(leaf for leaf in leaves if leaf.shape == each.shape) for each in leaves)
+    apart = jax.tree.map(jnp.copy, state.replace(params=twins))
+    found = train.run_steps(trainer, state.replace(params=twins), synthetic.train, num_steps=2)
+    assert digest(found) == digest(train.run_steps(trainer, apart, synthetic.train, num_steps=2))

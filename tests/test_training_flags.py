@@ -68,7 +68,7 @@ def test_a_flag_of_another_name_is_an_error(adapter, base, name):
     """One line says what to do, also of a Sequential's first layer; with a default of None it is the module's own affair."""
     message = (
         r"^module must call its flag of training train, got Renamed with {0}: give call=lambda module, x, train: "
-        r"module\(x, {0}={1}train\)\.$"
+        r"module\(x, {0}={1}train\), or give the probe a function of the parameters\.$"
     ).format(name, "" if FLAGS[name] else "not ")
     module = renamed(base, name, False)
     sequential = nn.Sequential([module]) if base is nn.Module else flax_nnx.Sequential(module)
@@ -152,7 +152,10 @@ def test_a_module_that_was_not_told_to_train_is_refused(adapter, module, call):
         f"^module must move its statistics in training, got {type(module).__name__}, which gives all of them back as "
     )
     batch = Batch(SHIFTED, jnp.arange(16) % 3)
-    message = rule + r"they were: give call=lambda module, x, train: .*, or frozen=True where no statistic is to move\."
+    message = (
+        rule
+        + r"they were: give call=lambda module, x, train: .*, or frozen=True where no statistic is to move, or give"
+    )
     for statistics in ("batch", "recalibrated"):
         make = partial(objective.make_loss_fn, model, variables.batch_stats, batch, statistics=statistics)
         loss_fn = make().__call__

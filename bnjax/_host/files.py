@@ -1,8 +1,11 @@
 """Files that are written whole or not at all, where those lie that can be made again, and what the system's errors mean."""
 
+import contextlib
 import errno
 import os
 import re
+import secrets
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,16 +37,24 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file beside its place, and move it there."""
     # NOTE: a process that is killed leaves this file; nothing that looks for files of a kind takes it for one.
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", suffix=".part", delete=False) as file:
+    part = path.parent / f".{path.name}-{secrets.token_hex(4)}.part"
+    # NOTE: with the permissions that `open` gives, as the user's umask wants them, or those that the file had.
+    with open(part, "xb") as file:
         try:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
         except BaseException:
-            os.unlink(file.name)
+            file.close()
+            part.unlink()
             raise
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
+        os.replace(part, path)
+    except BaseException:
+        part.unlink()
+        raise
 
 
 def check_writable(folder: Path) -> None:
@@ -59,15 +70,20 @@ def check_writable(folder: Path) -> None:
         raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
-def cache_dir() -> Path:
-    """Return where decoded images and compiled programs are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnjax"
-    return Path(os.environ.get("BNJAX_CACHE_DIR") or default)
+def cache_dir() -> Path | None:
+    """Return where decoded images and compiled programs are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder.
+
+    None is nowhere: the user has no folder, as in a container whose user id has no name.
+    """
+    if folder := os.environ.get("BNJAX_CACHE_DIR"):
+        return Path(folder)
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(caches) / "bnjax" if os.path.isabs(caches) else None
 
 
 def open_itself(path: str, flags: int) -> int:
     """Open a file of a run's folder, which may come from elsewhere: not one that a link there leads to."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
 
 
 def system_error(error: BaseException | None) -> int | None:
@@ -102,7 +118,7 @@ def remedy(error: BaseException, folder: Path) -> str:
         return ""
     try:
         disk = os.statvfs(folder)
-    except OSError:
+    except (OSError, AttributeError):  # Windows has no such call
         return "make space"
     # NOTE: some file systems do not count files, and say 0.
     has_inodes = not disk.f_files or disk.f_favail >= _FEW_FILES

@@ -23,8 +23,12 @@ class Unfailing:
 
     def write(self, text: str) -> int:
         """Write what can be written."""
-        with contextlib.suppress(Exception):  # of many types: closed, full, gone, absent, without such characters
-            self._stream.write(text)
+        with contextlib.suppress(Exception):  # of many types: closed, full, gone, absent
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:  # a terminal that lacks a superscript gets a question mark for it
+                encoding = self._stream.encoding
+                self._stream.write(text.encode(encoding, "replace").decode(encoding))
         return len(text)
 
     def flush(self) -> None:

@@ -15,6 +15,8 @@ from jax.core import Tracer
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from bnjax._host.debugging import nan_is_a_value
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -53,12 +55,15 @@ def products_in(precision: str | None) -> Iterator[None]:
 
 
 def with_precision(probe: Callable[P, R]) -> Callable[P, R]:
-    """Run a function's products in what its keyword `precision` names, as `products_in`; a decorator."""
+    """Run a function's products in what its keyword `precision` names, as `products_in`; a decorator.
+
+    NOTE: a loss far out may well be NaN, and so is what was not asked for: to a probe that is a result, not an error.
+    """
 
     @wraps(probe)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         precision: Any = kwargs.get("precision")
-        with products_in(precision):
+        with products_in(precision), nan_is_a_value():
             return probe(*args, **kwargs)
 
     return run

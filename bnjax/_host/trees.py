@@ -62,10 +62,16 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return jnp.where(denominator > 0, numerator / denominator, jnp.nan)
 
 
+def common_type(*types: Any) -> Any:
+    """Return the type that types or arrays promote to, also where JAX is set to promote nothing by itself."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*types)
+
+
 def as_float(leaf: Array) -> Array:
     """Convert half precision to float32, in which sums are taken."""
     leaf = jnp.asarray(leaf)
-    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+    return leaf.astype(common_type(leaf.dtype, jnp.float32))
 
 
 def scaled_dots(a: PyTree[Array], b: PyTree[Array]) -> Scaled:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from bnjax._host import digest as digests
 from bnjax._host.arguments import checked, whole
 from bnjax._host.programs import compiled_once
-from bnjax._host.trees import is_known
+from bnjax._host.trees import common_type, is_known
 from bnjax.types import Batch
 
 # Digests of data that are in memory still, by the identities of their arrays.
@@ -58,6 +58,7 @@ def digest(dataset: Dataset | Split) -> str:
         64 hexadecimal digits; equal types, shapes and bytes of all arrays have equal ones, in every process.
 
     Example:
+        >>> from bnjax import data
         >>> split = data.from_arrays(jnp.ones((4, 2)), jnp.arange(4))
         >>> data.digest(split) == data.digest(data.from_arrays(jnp.ones((4, 2)), jnp.arange(4)))
         True
@@ -161,4 +162,5 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     per_channel = (1,) * (split.images.ndim - 1) + (-1,)
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     mask = None if split.mask is None else split.mask[indices]
-    return Batch(split.images[indices] * scale + offset, split.labels[indices], mask)
+    images = split.images[indices]
+    return Batch(images.astype(common_type(images, scale)) * scale + offset, split.labels[indices], mask)

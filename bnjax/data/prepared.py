@@ -70,7 +70,8 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     """Return the folder of tensorflow-datasets: the one given, else TFDS_DATA_DIR, else that of the user."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+    given = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    return Path(os.path.expanduser(given))  # unlike Path.expanduser, also where the user has no folder
 
 
 def split_files(name: str, split: str, folder: Path) -> list[Path]:
@@ -132,6 +133,6 @@ def _shard_lengths(name: str, split: str, folder: Path) -> list[int]:
 def _read_json(name: str, file: str, folder: Path) -> Any:
     """Read a file of a prepared set."""
     try:
-        return json.loads((folder / name / VERSIONS[name] / file).read_text())
+        return json.loads((folder / name / VERSIONS[name] / file).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise unreadable(name, folder, f"{file} cannot be read", error) from None

@@ -148,9 +148,10 @@ def _load_tfds(name: str, data_dir: str | os.PathLike | None) -> tuple[Images, I
 def _cached(name: str, split: str, folder: Path) -> Images:
     """Load decoded images from the cache, or read the prepared set and fill it."""
     digest = split_digest(name, split, folder)
-    path = cache_dir() / f"{name}-{VERSIONS[name]}-{split}-{digest[:16]}.npz"
+    folder_of_caches = cache_dir()
+    path = folder_of_caches and folder_of_caches / f"{name}-{VERSIONS[name]}-{split}-{digest[:16]}.npz"
     try:
-        arrays = read_arrays(path)
+        arrays = read_arrays(path) if path else {}
         images = Images(arrays["images"], arrays["labels"])
     except Exception:  # absent, cut short, or damaged: numpy raises half a dozen types for that
         images = None
@@ -160,7 +161,7 @@ def _cached(name: str, split: str, folder: Path) -> Images:
     if problem := _problem(images, name, split, folder):
         raise DamagedDataError(name, folder, f"its split {split} {problem}")
     images = Images(images.images, images.labels.astype(np.int32))
-    if split_digest(name, split, folder) == digest:  # else its files have changed meanwhile
+    if path and split_digest(name, split, folder) == digest:  # else its files have changed meanwhile
         with contextlib.suppress(OSError):  # a cache that cannot be written costs the next run seconds, nothing else
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, lambda file: np.savez(file, images=images.images, labels=images.labels))

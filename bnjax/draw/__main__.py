@@ -4,6 +4,7 @@ Principal axes that follow a plane, as in `plane.npz axes.npz`, are drawn over i
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,4 +36,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    os.environ["MPLBACKEND"] = "Agg"  # a notebook hands its own down, which may not be there
     main()

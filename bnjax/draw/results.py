@@ -15,7 +15,7 @@ from bnjax.draw.layers import activations_figure, layers_figure
 from bnjax.draw.line import line_figure
 from bnjax.draw.plane import path_figure, plane_figure
 from bnjax.draw.spectrum import density_figure, eigenvalues_figure, sharpness_figure, trace_figure
-from bnjax.draw.style import Figure
+from bnjax.draw.style import Figure, own_style
 from bnjax.probes.directions import PrincipalAxes
 
 _FIGURES: dict[type, Any] = {
@@ -95,7 +95,8 @@ def draw_next(files: list[Path]) -> Path:
                 options = {"axes": following}
     picture = file.with_suffix(".png")
     drawing = figure(result, **options)
-    write_whole(picture, lambda stream: drawing.savefig(stream, format="png"))
+    with own_style():
+        write_whole(picture, lambda stream: drawing.savefig(stream, format="png"))
     return picture
 
 

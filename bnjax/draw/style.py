@@ -71,12 +71,27 @@ def new_figure(width: float | int, height: float | int) -> Iterator[Figure]:
     Raises:
         ImportError: if matplotlib is not installed.
     """
+    with own_style():
+        from matplotlib import figure
+
+        yield figure.Figure(figsize=(width, height))
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw and save in the style of all figures, whatever the user's own settings, as in a matplotlibrc, are.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
     try:
-        from matplotlib import figure, rc_context
+        import matplotlib as mpl
     except ModuleNotFoundError:
         raise ImportError("drawing needs matplotlib: pip install 'bnjax[draw]'", name="matplotlib") from None
-    with rc_context(_STYLE):
-        yield figure.Figure(figsize=(width, height))
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
 
 
 def sequential() -> "matplotlib.colors.Colormap":

@@ -1,6 +1,5 @@
 """Layer, instance and group norm as linen modules, which remember nothing."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,50 +9,45 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
-from bnjax.linen.shared import make_parameters, options_of, widened
+from bnjax.linen.shared import make_parameters, widened
 from bnjax.norms.features import find_features
 from bnjax.types import Number
 
 
 class _ExampleNorm(nn.Module):
-    """What the normalisers without running statistics share."""
-
-    axis: int = -1
-    epsilon: Number = 1e-5
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    use_bias: bool = True
-    use_scale: bool = True
-    bias_init: Callable[..., Array] = nn.initializers.zeros
-    scale_init: Callable[..., Array] = nn.initializers.ones
-    axis_name: str | tuple[str, ...] | None = None
-    axis_index_groups: Any = None
+    """What the normalisers without running statistics share, besides the fields, which they have from Flax's modules."""
 
     @checked()
     @nn.compact
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Inexact[Array, "*shape"]:
-        """Normalise x; `use_running_average` makes no difference."""
-        shape = find_features(x, self.axis).sizes
+        """Normalise x, with statistics taken where `mask` is True; `use_running_average` makes no difference."""
+        fields: Any = self
+        shape = find_features(x, getattr(self, "feature_axes", -1), "feature_axes").sizes
         y = self._normalise(
-            widened(x, self.dtype),
+            widened(x, fields.dtype),
             *make_parameters(self, shape),
+            epsilon=fields.epsilon,
+            axis_name=None if self.is_initializing() else fields.axis_name,
+            axis_index_groups=fields.axis_index_groups,
             mask=mask,
-            **options_of(self),
+            use_fast_variance=fields.use_fast_variance,
         )
-        return y if self.dtype is None else jnp.asarray(y, self.dtype)
+        return y if fields.dtype is None else jnp.asarray(y, fields.dtype)
 
+    @nn.nowrap
     def _normalise(self, x: Array, scale: Array | None, bias: Array | None, **options: Any) -> Array:
         """Apply the module's function of `bnjax.norms`."""
         raise NotImplementedError
 
 
-class LayerNorm(_ExampleNorm):
-    """Layer norm, over `norms.layer_norm`.
+class LayerNorm(_ExampleNorm, nn.LayerNorm):
+    """Layer norm with the fields, defaults, variables and paths of `flax.linen.LayerNorm`, over `norms.layer_norm`.
+
+    Deviation: the variance is computed in two passes by default, where Flax's fast form loses (mean/std)² of the precision.
 
     Attributes:
-        axis: the axis to which scale and bias belong.
         epsilon: added to the variance.
         dtype: of the result; None promotes the input's and the parameters'.
         param_dtype: of scale and bias.
@@ -61,32 +55,54 @@ class LayerNorm(_ExampleNorm):
         use_scale: multiply by a learned factor.
         bias_init: initialiser of the offset.
         scale_init: initialiser of the factor.
+        reduction_axes: axes to average over.
+        feature_axes: axes to which scale and bias belong.
         axis_name: mapped axes over which an example is spread.
         axis_index_groups: groups of devices along them that share an example.
-        reduction_axes: axes to average over; None is all but the first.
+        use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
+        force_float32_reductions: compute statistics of half-precision inputs in float32; here they always are.
     """
 
-    reduction_axes: tuple[int, ...] | None = None
+    epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
+    use_fast_variance: bool = False
 
+    @nn.nowrap
     def _normalise(self, x, scale, bias, **options):
-        return norms.layer_norm(x, scale, bias, reduction_axes=self.reduction_axes, **options)
+        axes: Any = {"reduction_axes": self.reduction_axes, "feature_axes": self.feature_axes}
+        return norms.layer_norm(x, scale, bias, **axes, **options)
 
 
-class InstanceNorm(_ExampleNorm):
-    """Instance norm, over `norms.instance_norm`; the fields are the same as in `LayerNorm`, except for `reduction_axes`."""
+class InstanceNorm(_ExampleNorm, nn.InstanceNorm):
+    """Instance norm, as `flax.linen.InstanceNorm`, over `norms.instance_norm`.
 
+    The fields are the same as in `LayerNorm`, without `reduction_axes`: it averages over all axes but the first and
+    `feature_axes`.
+    """
+
+    epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
+    use_fast_variance: bool = False
+
+    @nn.nowrap
     def _normalise(self, x, scale, bias, **options):
-        return norms.instance_norm(x, scale, bias, **options)
+        return norms.instance_norm(x, scale, bias, feature_axes=self.feature_axes, **options)
 
 
-class GroupNorm(_ExampleNorm):
-    """Group norm, over `norms.group_norm`; others are as in `LayerNorm`, except for `reduction_axes`.
+class GroupNorm(_ExampleNorm, nn.GroupNorm):
+    """Group norm, as `flax.linen.GroupNorm`, over `norms.group_norm`; features are along the last axis.
+
+    With one group it is what papers call layer norm of a map, over height, width and channels. The fields not named here are
+    the same as in `LayerNorm`.
 
     Attributes:
-        num_groups: groups of neighbouring features; it divides their number.
+        num_groups: groups of neighbouring features; it divides their number. None takes `group_size`.
+        group_size: features per group.
+        reduction_axes: axes to average over, the last among them; None is all but the first.
     """
 
-    num_groups: int = 32
+    epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
+    use_fast_variance: bool = False
 
+    @nn.nowrap
     def _normalise(self, x, scale, bias, **options):
-        return norms.group_norm(x, scale, bias, num_groups=self.num_groups, **options)
+        own: Any = {name: getattr(self, name) for name in ("num_groups", "group_size", "reduction_axes")}
+        return norms.group_norm(x, scale, bias, **own, **options)

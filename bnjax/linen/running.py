@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from flax import linen as nn
 from jax import Array
 
 from bnjax import norms
@@ -10,7 +11,8 @@ from bnjax.linen.shared import RunningNorm
 from bnjax.types import Number
 
 
-class BatchNorm(RunningNorm):
+# NOTE: four fields take more here than Flax's: several axes, no momentum, traced numbers.
+class BatchNorm(RunningNorm, nn.BatchNorm):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Batch normalisation with the fields, variables and paths of `flax.linen.BatchNorm`, over `norms.batch_norm`.
 
     Source: Ioffe & Szegedy 2015. Scale and bias are `params`, running mean and variance are `batch_stats`, each with the
@@ -42,6 +44,7 @@ class BatchNorm(RunningNorm):
     force_float32_reductions: bool = True
     unbiased_running_var: bool = False
 
+    @nn.nowrap
     def _normalise(self, x, stats, scale, bias, num_batches, **options):
         return norms.batch_norm(
             x,
@@ -69,6 +72,7 @@ class LpNorm(RunningNorm):
 
     spread_name: ClassVar[str] = "norm_squared"
 
+    @nn.nowrap
     def _normalise(self, x, stats, scale, bias, num_batches, **options):
         return norms.lp_norm(x, stats, scale, bias, p=self.p, center_first=self.center_first, **options)
 
@@ -86,6 +90,7 @@ class GhostBatchNorm(RunningNorm):
     ghost_size: int = 32
     running_var: Any = "mean_of_ghosts"
 
+    @nn.nowrap
     def _normalise(self, x, stats, scale, bias, num_batches, **options):
         size = x.shape[0] if self.is_initializing() else self.ghost_size
         return norms.ghost_batch_norm(x, stats, scale, bias, ghost_size=size, running_var=self.running_var, **options)
@@ -109,6 +114,7 @@ class BatchRenorm(RunningNorm):
     def _counts_batches(self):
         return self.momentum is None or self.bounds is not None
 
+    @nn.nowrap
     def _normalise(self, x, stats, scale, bias, num_batches, **options):
         r_max, d_max = (self.r_max, self.d_max) if self.bounds is None else self.bounds(num_batches)
         return norms.batch_renorm(x, stats, scale, bias, r_max=r_max, d_max=d_max, **options)
@@ -129,6 +135,7 @@ class NoisyBatchNorm(RunningNorm):
     strength: Number = 1.0
     noise_in_evaluation: bool = False
 
+    @nn.nowrap
     def _normalise(self, x, stats, scale, bias, num_batches, *, train, **options):
         if self.is_initializing() or not (train or self.noise_in_evaluation):
             return norms.batch_norm(x, stats, scale, bias, train=train, **options)

@@ -10,6 +10,7 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.norms.features import as_floats, find_features
 from bnjax.types import BatchStats, Number
 
@@ -17,7 +18,7 @@ from bnjax.types import BatchStats, Number
 def widened(x: Array, dtype: Any) -> Array:
     """Give x at least the precision of the result."""
     x = as_floats(x)
-    return x if dtype is None else x.astype(jnp.promote_types(x.dtype, dtype))
+    return x if dtype is None else x.astype(common_type(x.dtype, dtype))
 
 
 def make_parameters(module: Any, shape: tuple[int, ...]) -> tuple[Array | None, Array | None]:
@@ -90,6 +91,7 @@ class RunningNorm(nn.Module):
         """Whether anything depends on how many batches have been seen."""
         return self.momentum is None
 
+    @nn.nowrap
     def _normalise(
         self,
         x: Array,

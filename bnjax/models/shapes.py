@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
 XavierInit = Literal["xavier_uniform", "xavier_normal"]
+VGGInit = Literal[XavierInit, "he_normal"]
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
 NormPosition = Literal["before", "after"]
 Depth = Literal["A", "13", "16"]
@@ -31,16 +32,17 @@ class VGGShape:
         head: hidden width of the dense layers, 512 or 4096, on the flattened map; "mameli" is 4096 on a map averaged or
             copied to 7x7, with dropout 0.5 after both hidden layers.
         width: multiplies the number of features of every layer except the last.
-        kernel_init: initialisation of convolutions and dense layers; biases start at 0.
+        kernel_init: initialisation of convolutions and dense layers; biases start at 0. A deep VGG without a normaliser
+            learns from "he_normal", whose kernels have twice the variance of the others' in layers of equal width.
     """
 
     depth: Depth = "A"
     head: Head = "512"
     width: float = 1.0
-    kernel_init: XavierInit = "xavier_uniform"
+    kernel_init: VGGInit = "xavier_uniform"
 
     def __post_init__(self):
-        check_choices(self, depth=Depth, head=Head, kernel_init=XavierInit)
+        check_choices(self, depth=Depth, head=Head, kernel_init=VGGInit)
         if not 1 <= 64 * self.width < math.inf:
             raise ValueError(
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."

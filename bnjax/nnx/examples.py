@@ -1,65 +1,173 @@
 """Layer, instance and group norm as nnx modules, which remember nothing."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
 from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
-from bnjax.nnx.shared import Norm
+from bnjax.nnx.shared import NO_METADATA, RNGS, Signed, prepared
+from bnjax.norms.examples import count_groups
+from bnjax.norms.features import Axes
 
 
-class _ExampleNorm(Norm):
-    """What the normalisers without running statistics share."""
+class _ExampleNorm(Signed, nnx.Module):
+    """What the normalisers without running statistics share, besides the attributes, which they have from Flax's modules."""
 
     @checked()
     def __call__(
         self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
     ) -> Inexact[Array, "*shape"]:
-        """Normalise x; `use_running_average` makes no difference."""
-        dtype, operands = self._prepared(x)
-        return self._normalise(*operands, mask=mask, **self._options).astype(dtype)
+        """Normalise x, with statistics taken where `mask` is True; `use_running_average` makes no difference."""
+        dtype, operands = prepared(self, x)
+        names = ("epsilon", "axis_name", "axis_index_groups", "use_fast_variance")
+        options = {name: getattr(self, name) for name in names}
+        return self._normalise(*operands, mask=mask, **options).astype(dtype)
 
     def _normalise(self, x: Array, scale: Array | None, bias: Array | None, **options: Any) -> Array:
         """Apply the module's function of `bnjax.norms`."""
         raise NotImplementedError
 
 
-class LayerNorm(_ExampleNorm):
-    """Layer norm, over `norms.layer_norm`; others are as in `BatchNorm`, without the running ones.
+class LayerNorm(_ExampleNorm, nnx.LayerNorm):
+    """Layer norm with the arguments, defaults, variables and paths of `flax.nnx.LayerNorm`, over `norms.layer_norm`.
+
+    Deviation: the variance is computed in two passes by default, where Flax's fast form loses (mean/std)² of the precision;
+    and half-precision computing rounds the result alone.
 
     Args:
-        num_features: length of the axis to which scale and bias belong.
-        reduction_axes: axes to average over; None is all but the first.
+        num_features: length of scale and bias.
+        epsilon: added to the variance.
+        dtype: of the result; None promotes the input's and the parameters'.
+        param_dtype: of scale and bias.
+        use_bias: add a learned offset.
+        use_scale: multiply by a learned factor.
+        bias_init: initialiser of the offset.
+        scale_init: initialiser of the factor.
+        reduction_axes: axes to average over.
+        feature_axes: the axis to which scale and bias belong.
+        axis_name: mapped axes over which an example is spread.
+        axis_index_groups: groups of devices along them that share an example.
+        use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
+        promote_dtype: casts (x, scale, bias) to a common type, given as `dtype=`, which is that of the result.
+        rngs: `rngs.params()` is drawn once for the scale, then once for the bias.
+        bias_metadata: of the bias, as `nnx.Param` takes them.
+        scale_metadata: of the scale.
     """
 
-    def __init__(self, num_features: int, *, reduction_axes: tuple[int, ...] | None = None, **options: Any):
-        super().__init__(num_features, **options)
-        self.reduction_axes = reduction_axes
+    @checked(rngs=RNGS)
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Callable[..., Array] = nnx.initializers.zeros,
+        scale_init: Callable[..., Array] = nnx.initializers.ones,
+        reduction_axes: Axes = -1,
+        feature_axes: Axes = -1,
+        axis_name: str | tuple[str, ...] | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = False,
+        promote_dtype: Callable[..., Any] = promote_dtype,
+        rngs: nnx.Rngs,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+        scale_metadata: Mapping[str, Any] = NO_METADATA,
+    ):
+        super().__init__(**_without_self(locals()))
 
     def _normalise(self, x, scale, bias, **options):
-        return norms.layer_norm(x, scale, bias, reduction_axes=self.reduction_axes, **options)
+        axes: Any = {"reduction_axes": self.reduction_axes, "feature_axes": self.feature_axes}
+        return norms.layer_norm(x, scale, bias, **axes, **options)
 
 
-class InstanceNorm(_ExampleNorm):
-    """Instance norm, over `norms.instance_norm`; the arguments are the same as in `LayerNorm`, except for `reduction_axes`."""
+class InstanceNorm(_ExampleNorm, nnx.InstanceNorm):
+    """Instance norm, as `flax.nnx.InstanceNorm`, over `norms.instance_norm`.
+
+    The arguments are the same as in `LayerNorm`, without `reduction_axes`: it averages over all axes but the first and
+    `feature_axes`.
+    """
+
+    @checked(rngs=RNGS)
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Callable[..., Array] = nnx.initializers.zeros,
+        scale_init: Callable[..., Array] = nnx.initializers.ones,
+        feature_axes: Axes = -1,
+        axis_name: str | tuple[str, ...] | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = False,
+        promote_dtype: Callable[..., Any] = promote_dtype,
+        rngs: nnx.Rngs,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+        scale_metadata: Mapping[str, Any] = NO_METADATA,
+    ):
+        super().__init__(**_without_self(locals()))
 
     def _normalise(self, x, scale, bias, **options):
-        return norms.instance_norm(x, scale, bias, **options)
+        feature_axes: Any = self.feature_axes
+        return norms.instance_norm(x, scale, bias, feature_axes=feature_axes, **options)
 
 
-class GroupNorm(_ExampleNorm):
-    """Group norm, over `norms.group_norm`; the arguments not named here are the same as in `InstanceNorm`.
+class GroupNorm(_ExampleNorm, nnx.GroupNorm):
+    """Group norm, as `flax.nnx.GroupNorm`, over `norms.group_norm`; features are along the last axis.
+
+    With one group it is what papers call layer norm of a map, over height, width and channels. The arguments not named here
+    are the same as in `LayerNorm`.
 
     Args:
-        num_features: length of the feature axis.
-        num_groups: groups of neighbouring features; it divides their number.
+        num_features: length of the last axis.
+        num_groups: groups of neighbouring features; it divides their number. None takes `group_size`.
+        group_size: features per group.
+        reduction_axes: axes to average over, the last among them; None is all but the first.
     """
 
-    def __init__(self, num_features: int, *, num_groups: int = 32, **options: Any):
-        super().__init__(num_features, **options)
-        self.num_groups = num_groups
+    @checked(rngs=RNGS)
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int | None = 32,
+        group_size: int | None = None,
+        *,
+        epsilon: float = 1e-6,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        use_bias: bool = True,
+        use_scale: bool = True,
+        bias_init: Callable[..., Array] = nnx.initializers.zeros,
+        scale_init: Callable[..., Array] = nnx.initializers.ones,
+        reduction_axes: Axes | None = None,
+        axis_name: str | tuple[str, ...] | None = None,
+        axis_index_groups: Any = None,
+        use_fast_variance: bool = False,
+        promote_dtype: Callable[..., Any] = promote_dtype,
+        rngs: nnx.Rngs,
+        bias_metadata: Mapping[str, Any] = NO_METADATA,
+        scale_metadata: Mapping[str, Any] = NO_METADATA,
+    ):
+        count_groups(num_features, num_groups, group_size)
+        super().__init__(**_without_self(locals()))
 
     def _normalise(self, x, scale, bias, **options):
-        return norms.group_norm(x, scale, bias, num_groups=self.num_groups, **options)
+        axes: Any = self.reduction_axes
+        return norms.group_norm(x, scale, bias, num_groups=self.num_groups, reduction_axes=axes, **options)
+
+
+def _without_self(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take a constructor's arguments from its local names."""
+    return {name: value for name, value in arguments.items() if name not in ("self", "__class__")}

@@ -1,7 +1,7 @@
 """Batch norm and its relatives as nnx modules, which remember statistics of the batches."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import jax.numpy as jnp
 from flax import nnx
@@ -9,10 +9,10 @@ from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
 
 from bnjax import norms
-from bnjax.nnx.shared import NO_METADATA, RunningNorm
+from bnjax.nnx.shared import NO_METADATA, RunningNorm, RunningOptions
 
 
-class BatchNorm(RunningNorm):
+class BatchNorm(RunningNorm, nnx.BatchNorm):
     """Batch normalisation with the arguments, variables and paths of `flax.nnx.BatchNorm`, over `norms.batch_norm`.
 
     Source: Ioffe & Szegedy 2015. In training mode the batch's biased statistics (1/m) normalise and the running ones move;
@@ -112,10 +112,19 @@ class LpNorm(RunningNorm):
         center_first: take the norm after the mean has been taken off; then p = 2 is batch norm.
     """
 
+    norm_squared: nnx.BatchStat[Array]
     spread_name: ClassVar[str] = "norm_squared"
 
-    def __init__(self, num_features: int, *, p: Any = 2, center_first: bool = False, **options: Any):
-        super().__init__(num_features, **options)
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        p: Any = 2,
+        center_first: bool = False,
+        rngs: nnx.Rngs,
+        **options: Unpack[RunningOptions],
+    ):
+        super().__init__(num_features, rngs=rngs, **options)
         self.p = p
         self.center_first = center_first
 
@@ -132,8 +141,18 @@ class GhostBatchNorm(RunningNorm):
         running_var: "mean_of_ghosts" or "whole_batch".
     """
 
-    def __init__(self, num_features: int, *, ghost_size: int = 32, running_var: Any = "mean_of_ghosts", **options: Any):
-        super().__init__(num_features, **options)
+    var: nnx.BatchStat[Array]
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        ghost_size: int = 32,
+        running_var: Any = "mean_of_ghosts",
+        rngs: nnx.Rngs,
+        **options: Unpack[RunningOptions],
+    ):
+        super().__init__(num_features, rngs=rngs, **options)
         self.ghost_size = ghost_size
         self.running_var = running_var
 
@@ -153,6 +172,8 @@ class BatchRenorm(RunningNorm):
             does; `num_batches` counts.
     """
 
+    var: nnx.BatchStat[Array]
+
     def __init__(
         self,
         num_features: int,
@@ -160,9 +181,12 @@ class BatchRenorm(RunningNorm):
         r_max: float = 3.0,
         d_max: float = 5.0,
         bounds: Callable[[Array], tuple[Any, Any]] | None = None,
-        **options: Any,
+        rngs: nnx.Rngs,
+        **options: Unpack[RunningOptions],
     ):
-        super().__init__(num_features, counts_batches=bounds is not None, **options)
+        super().__init__(num_features, rngs=rngs, **options)
+        if bounds is not None:
+            self.num_batches = nnx.BatchStat(jnp.zeros((), jnp.int32))
         self.r_max = r_max
         self.d_max = d_max
         self.bounds = bounds
@@ -185,6 +209,8 @@ class NoisyBatchNorm(RunningNorm):
         rngs: with the streams "params" and "noise", or a default one.
     """
 
+    var: nnx.BatchStat[Array]
+
     def __init__(
         self,
         num_features: int,
@@ -193,7 +219,7 @@ class NoisyBatchNorm(RunningNorm):
         strength: float = 1.0,
         noise_in_evaluation: bool = False,
         rngs: nnx.Rngs,
-        **options: Any,
+        **options: Unpack[RunningOptions],
     ):
         super().__init__(num_features, rngs=rngs, **options)
         self.noise = noise

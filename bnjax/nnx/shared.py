@@ -1,8 +1,9 @@
 """What the nnx modules have in common: scale, bias, types, and when statistics move."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import jax.numpy as jnp
 from flax import nnx
@@ -12,6 +13,7 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked, having
+from bnjax._host.trees import common_type
 from bnjax.norms.features import as_floats
 from bnjax.types import BatchStats
 
@@ -19,7 +21,40 @@ RNGS = having("nnx.Rngs", "params")
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
-class Norm(nnx.Module):
+class _OfClass:
+    """An attribute that a class has, and its instances have not: those are called in another way."""
+
+    def __init__(self, value: Any):
+        self._value = value
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return self._value
+
+
+class Signed:
+    """Shows a class's own arguments, and those that it hands on, to `inspect.signature`, where nnx shows none."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        given = [*inspect.signature(cls.__init__).parameters.values()][1:]
+        own = [each for each in given if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        names = {each.name for each in own}
+        handed: Any = inspect.signature(cls.__mro__[1]) if len(own) < len(given) else inspect.Signature()
+        more = (each for each in handed.parameters.values() if each.name not in names)
+        cls.__signature__ = _OfClass(inspect.Signature([*own, *more]))
+
+
+def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
+    """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
+    scale, bias = (None if p is None else p[...] for p in (module.scale, module.bias))
+    dtype = module.promote_dtype((x, *stats, scale, bias), dtype=module.dtype)[0].dtype
+    x = as_floats(x)
+    return dtype, (x.astype(common_type(x.dtype, dtype)), scale, bias)
+
+
+class Norm(Signed, nnx.Module):
     """What all normalisers share: scale, bias and types."""
 
     @checked(rngs=RNGS)
@@ -60,13 +95,6 @@ class Norm(nnx.Module):
         self.axis_index_groups = axis_index_groups
         self.promote_dtype = promote_dtype
 
-    def _prepared(self, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
-        """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
-        scale, bias = (None if p is None else p[...] for p in (self.scale, self.bias))
-        dtype = self.promote_dtype((x, *stats, scale, bias), dtype=self.dtype)[0].dtype
-        x = as_floats(x)
-        return dtype, (x.astype(jnp.promote_types(x.dtype, dtype)), scale, bias)
-
     @property
     def _options(self) -> dict[str, Any]:
         """The arguments that all functions of `bnjax.norms` take."""
@@ -74,8 +102,30 @@ class Norm(nnx.Module):
         return {name: getattr(self, name) for name in names}
 
 
+class RunningOptions(TypedDict, total=False):
+    """The arguments that all normalisers with running statistics take besides their own, as in `BatchNorm`."""
+
+    use_running_average: bool | None
+    axis: int
+    momentum: float | None
+    epsilon: float
+    dtype: Any
+    param_dtype: Any
+    use_bias: bool
+    use_scale: bool
+    bias_init: Callable[..., Array]
+    scale_init: Callable[..., Array]
+    axis_name: str | tuple[str, ...] | None
+    axis_index_groups: Any
+    promote_dtype: Callable[..., Any]
+    bias_metadata: Mapping[str, Any]
+    scale_metadata: Mapping[str, Any]
+
+
 class RunningNorm(Norm):
     """What the normalisers with running statistics share: when they are used, and when they move."""
+
+    mean: nnx.BatchStat[Array]
 
     # The name of the second statistic, beside `mean`.
     spread_name: ClassVar[str] = "var"
@@ -87,7 +137,6 @@ class RunningNorm(Norm):
         *,
         use_running_average: bool | None = False,
         momentum: float | None = 0.99,
-        counts_batches: bool = False,
         **options: Any,
     ):
         is_complex = any(
@@ -95,7 +144,7 @@ class RunningNorm(Norm):
         )
         self.mean = nnx.BatchStat(jnp.zeros((num_features,), jnp.complex64 if is_complex else jnp.float32))
         setattr(self, self.spread_name, nnx.BatchStat(jnp.ones((num_features,), jnp.float32)))
-        if momentum is None or counts_batches:
+        if momentum is None:
             self.num_batches = nnx.BatchStat(jnp.zeros((), jnp.int32))
         super().__init__(num_features, **options)
         self.use_running_average = use_running_average
@@ -111,7 +160,7 @@ class RunningNorm(Norm):
         if use_running_average is None:
             raise ValueError("use_running_average must be given to the module or in its call, got None in both.")
         mean, var = self.mean, getattr(self, self.spread_name)
-        dtype, (x, scale, bias) = self._prepared(x, mean[...], var[...])
+        dtype, (x, scale, bias) = prepared(self, x, mean[...], var[...])
         y, stats = self._normalise(
             x,
             BatchStats(mean[...], var[...]),
@@ -132,10 +181,8 @@ class RunningNorm(Norm):
                 self.num_batches[...] += 1
         return y.astype(dtype)
 
-    def set_view(self, use_running_average: bool | None = None) -> None:
-        """Take the setting that `nnx.view` gives."""
-        if use_running_average is not None:
-            self.use_running_average = use_running_average
+    # What `nnx.view` sets; `nnx.view_info` reads its docstring.
+    set_view = nnx.BatchNorm.set_view
 
     def _normalise(
         self, x: Array, stats: BatchStats, scale: Array | None, bias: Array | None, **options: Any

@@ -9,6 +9,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Shaped
 
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.norms.features import Axes, as_floats, check_arguments, promoted
 from bnjax.norms.statistics import (
     AxisIndexGroups,
@@ -76,6 +77,12 @@ def batch_norm(
 
     Raises:
         ValueError: if an argument does not fit x, or `axis_name` is not bound; it names the argument.
+
+    Example:
+        >>> from bnjax import norms
+        >>> y, stats = norms.batch_norm(jnp.array([[1.0], [5.0]]), norms.init_batch_stats(1), train=True, momentum=0.5)
+        >>> print(y[:, 0].round(3), stats.mean, stats.var)
+        [-1.  1.] [1.5] [2.5]
     """
     x = as_floats(x)
     features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)
@@ -92,9 +99,7 @@ def batch_norm(
             unbiased_running_var=unbiased_running_var,
         )
     else:
-        mean, var = (
-            features.spread(s.astype(jnp.promote_types(s.dtype, jnp.float32))) for s in (stats.mean, stats.var)
-        )
+        mean, var = (features.spread(s.astype(common_type(s.dtype, jnp.float32))) for s in (stats.mean, stats.var))
         y = affine(readable(x, mask) - mean, lax.rsqrt(var + epsilon), factor, offset)
     return promoted(y, x, scale, bias), stats
 

@@ -1,16 +1,18 @@
 """Which axes of an array hold features, and whether what belongs to the features fits them."""
 
 import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, overload
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax._host.trees import is_known
-from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction
+from bnjax._host.trees import common_type, is_known
+from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction, spread_like
 
-Axes = int | tuple[int, ...]
+Axes = int | Sequence[int]
 
 
 class Features(NamedTuple):
@@ -55,9 +57,9 @@ def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
 
 
 def find_features(x: Array, axis: Axes, name: str = "axis") -> Features:
-    """Find the feature axes, or raise where they do not fit, by the name of the argument."""
+    """Find the feature axes, or raise where the argument of that name does not fit."""
     try:
-        axes = tuple(map(operator.index, axis)) if isinstance(axis, tuple | list) else (operator.index(axis),)
+        axes = tuple(map(operator.index, axis if isinstance(axis, Iterable) else (axis,)))
     except TypeError:
         raise ValueError(f"{name} must be a whole number or a tuple of them, got {axis!r}.") from None
     for a in axes:
@@ -107,7 +109,9 @@ def fit_mask(x: Array, mask: Any) -> Array | None:
     if not from_the_back or from_the_front:
         rule = f"mask must have the rank of x, {x.shape}, and lengths equal to x's or 1"
         raise ValueError(f"{rule}, got shape {mask.shape}.")
-    return mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape)
+    mask = mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape)
+    is_spread = any(jax.typeof(x).sharding.spec)  # over an explicit mesh, where `where` wants both spread alike
+    return spread_like(x, jnp.broadcast_to(mask, x.shape)) if is_spread else mask
 
 
 def is_below(value: Any, lowest: int) -> bool:
@@ -123,5 +127,5 @@ def divides(part: Any, whole: int) -> bool:
 
 def promoted(y: Array, *operands: Array | None) -> Array:
     """Cast a result to the type that its operands promote to; a complex one stays complex."""
-    dtype = jnp.result_type(*(o for o in operands if o is not None))
+    dtype = common_type(*(o for o in operands if o is not None))
     return y.astype(jnp.result_type(dtype, jnp.complex64) if jnp.iscomplexobj(y) else dtype)

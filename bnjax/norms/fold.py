@@ -11,6 +11,7 @@ from jax import Array, lax
 from jaxtyping import Inexact
 
 from bnjax._host.arguments import checked, described
+from bnjax._host.trees import common_type
 from bnjax.norms.variables import AnyVariables, read_variables, write_variables
 from bnjax.types import BatchStats, Variables
 
@@ -108,7 +109,7 @@ def _fold_layer(
         if value is not None and value.shape != shape:
             rule = f"{where}{name} must have one entry per output of the kernel, {shape}"
             raise ValueError(f"{rule}, got shape {value.shape}.")
-    factor = lax.rsqrt(stats.var.astype(jnp.promote_types(stats.var.dtype, jnp.float32)) + epsilon)
+    factor = lax.rsqrt(stats.var.astype(common_type(stats.var.dtype, jnp.float32)) + epsilon)
     factor = factor if scale is None else factor * scale
     offset = (0 if kernel_bias is None else kernel_bias) - stats.mean
     folded_bias = offset * factor + (0 if bias is None else bias)

@@ -10,6 +10,7 @@ from jax import Array
 from jaxtyping import Float, Inexact, Shaped
 
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.norms.batch import batch_norm
 from bnjax.norms.features import Axes, all_but, as_floats, find_features, promoted
 from bnjax.types import BatchStats
@@ -108,7 +109,7 @@ def add_noise(
     if not relative:
         return promoted(factor * x + shift, x)
     others = all_but(x.ndim, *features.axes)
-    values = jax.lax.stop_gradient(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    values = jax.lax.stop_gradient(x.astype(common_type(x.dtype, jnp.float32)))
     mean, std = jnp.mean(values, others, keepdims=True), jnp.std(values, others, keepdims=True)
     return promoted(mean + factor * (x - mean) + std * shift, x)
 

@@ -1,6 +1,6 @@
 """Population statistics: running statistics recomputed from data, for any model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from bnjax.adapters import from_linen, from_nnx
 from bnjax.norms.statistics import batch_statistics_only, no_statistic
 from bnjax.norms.updates import Path, Shares, find_shares, find_stopped, floats_of, named, updated
 from bnjax.norms.variables import AnyVariables, read_variables, write_variables
-from bnjax.types import Batch, Model, Rngs, Variables
+from bnjax.types import Batch, Model, Rngs, Variables, count_examples
 
 # For each leaf, how many examples stand behind each entry, and their statistic.
 _Pool = dict[Path, tuple[Any, Any]]
@@ -57,7 +57,8 @@ def recalibrate(
             named mean and var. A Model is compiled once, a module at every call.
         variables: parameters and running statistics, which stay as they are: Variables, a dictionary of linen's collections,
             or an nnx module, as a rule the same one.
-        batches: inputs, (examples, *features), or Batches, of any sizes; each size compiles once.
+        batches: inputs, (examples, *features), or Batches, of any sizes; each size compiles once. For a model that takes
+            several arrays, dictionaries of them, or Batches.
         rngs: keys of random layers, such as {"dropout": key}; batch b gets their fold_in with b.
         show_progress: show a bar on a terminal where it takes more than two seconds.
 
@@ -90,9 +91,9 @@ def recalibrate(
     kept, is_pending = None, True
     for number, batch in enumerate(track(batches, "statistics", show=show_progress)):
         inputs = batch.inputs if isinstance(batch, Batch) else batch
-        if not hasattr(inputs, "shape"):
+        if not (hasattr(inputs, "shape") or isinstance(batch, Batch | Mapping)):
             raise ValueError(f"batches must hold arrays or Batches, got {type(batch).__name__}.")
-        x = jnp.asarray(inputs)
+        x = jax.tree.map(jnp.asarray, inputs)
         keys = None if rngs is None else {name: jax.random.fold_in(key, number) for name, key in rngs.items()}
         if is_pending:
             shares = _find_shares_compiled(model, *variables, x, keys)
@@ -115,7 +116,9 @@ def _as_model(model: Any) -> Model:
     return Model(*model)
 
 
-def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array], rngs: Rngs | None) -> PyTree[Array]:
+def pooled_statistics(
+    model: Model, variables: Variables, groups: Sequence[PyTree[Array]], rngs: Rngs | None
+) -> PyTree[Array]:
     """Do as `recalibrate` inside compiled code, with the derivative in the parameters.
 
     Args:
@@ -133,19 +136,22 @@ def pooled_statistics(model: Model, variables: Variables, groups: Sequence[Array
             normaliser stops it.
     """
     old, treedef = named(variables.batch_stats)
-    shares = find_shares(model, *variables, groups[0][0], rngs)
+    first = jax.tree.map(lambda leaf: leaf[0], groups[0])
+    shares = find_shares(model, *variables, first, rngs)
     kept = {path: _unless(shares, path, share) for path, share in shares.kept.items()}
     measure = partial(_measure, model, *variables, kept, rngs=rngs, differentiable=True)
     total: _Pool = {path: (jnp.zeros_like(leaf.real), jnp.zeros_like(leaf)) for path, leaf in floats_of(old).items()}
     for group in groups:
 
-        def step(total: _Pool, x: Array) -> tuple[_Pool, None]:
+        def step(total: _Pool, x: PyTree[Array]) -> tuple[_Pool, None]:
             return _merge(total, measure(x), jnp), None
 
         # The backward pass keeps one batch's activations at a time.
-        total = step(total, group[0])[0] if len(group) == 1 else jax.lax.scan(jax.checkpoint(step), total, group)[0]
+        one = jax.tree.map(lambda leaf: leaf[0], group)
+        is_one = count_examples(group) == 1
+        total = step(total, one)[0] if is_one else jax.lax.scan(jax.checkpoint(step), total, group)[0]
     new = {path: _replaced(leaf, *total[path]) if path in total else leaf for path, leaf in old.items()}
-    for path in find_stopped(model, *variables, groups[0][0], rngs):
+    for path in find_stopped(model, *variables, first, rngs):
         new[path] = _underivable(new[path], variables.params, "/".join(path))
     return treedef.unflatten(list(new.values()))
 
@@ -187,7 +193,7 @@ def _measure(
     params: PyTree[Array],
     batch_stats: PyTree[Array],
     kept: dict[Path, Array],
-    x: Array,
+    x: PyTree[Array],
     rngs: Rngs | None,
     differentiable: bool = False,
 ) -> _Pool:
@@ -202,7 +208,10 @@ def _measure(
     measured = {}
     for path, leaf in new.items():
         is_measured = (kept[path] != 1) & (leaf != no_statistic(leaf.dtype))
-        measured[path] = jnp.where(is_measured, len(x), 0), leaf / jnp.where(kept[path] == 1, 1, 1 - kept[path])
+        measured[path] = (
+            jnp.where(is_measured, count_examples(x), 0),
+            leaf / jnp.where(kept[path] == 1, 1, 1 - kept[path]),
+        )
     return measured
 
 

@@ -5,6 +5,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Int, Shaped
 
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.norms.batch import affine, batch_norm, normalise
 from bnjax.norms.features import Axes, as_floats, check_arguments, is_below, promoted
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, update_stats
@@ -70,7 +71,7 @@ def batch_renorm(
     xhat, batch = normalise(x, mask, over, None, None, epsilon=epsilon)
 
     running_mean, running_var = (
-        features.spread(s.astype(jnp.promote_types(s.dtype, batch.var.dtype))) for s in (stats.mean, stats.var)
+        features.spread(s.astype(common_type(s.dtype, batch.var.dtype))) for s in (stats.mean, stats.var)
     )
     inverse_std = lax.rsqrt(running_var + epsilon)
     r = jnp.clip(jnp.sqrt(batch.var + epsilon) * inverse_std, 1 / r_max, r_max)

@@ -10,6 +10,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Inexact, Int
 
 from bnjax._host.arguments import checked
+from bnjax._host.trees import common_type
 from bnjax.types import BatchStats
 
 # A sample this close to the mean, relatively, replaces it as the shift: a tenth of a standard deviation at a mean of 1e4.
@@ -61,8 +62,11 @@ class Reduction(NamedTuple):
         if mask is None and not any(spec[a] for a in self.axes if a < len(spec)):
             first = x[tuple(slice(0, 1) if a in self.axes else slice(None) for a in range(x.ndim))]
         else:
-            values = x if mask is None else jnp.where(mask, x, jnp.inf)
-            first = jnp.min(values, self.axes, keepdims=True, initial=jnp.inf)
+            # NOTE: not infinity, for which JAX can be set to look out.
+            largest = jnp.finfo(x.dtype).max
+            values = x if mask is None else jnp.where(mask, x, largest)
+            first = jnp.min(values, self.axes, keepdims=True, initial=largest)
+            first = jnp.where(first == largest, 0, first)
         if self.axis_name is not None:
             first = jnp.where(lax.axis_index(self.axis_name) == 0, first, 0)
         return lax.stop_gradient(jnp.where(jnp.isfinite(first), first, 0))
@@ -129,6 +133,11 @@ def init_batch_stats(num_features: int, dtype: Any = jnp.float32) -> BatchStats:
 
     Returns:
         BatchStats.
+
+    Example:
+        >>> from bnjax import norms
+        >>> print(*norms.init_batch_stats(2))
+        [0. 0.] [1. 1.]
     """
     mean = jnp.zeros(num_features, dtype)
     return BatchStats(mean, jnp.ones(num_features, real_type(mean)))
@@ -175,7 +184,7 @@ def moments(
 
 def readable(x: Array, mask: Array | None) -> Array:
     """Give x at least the precision of float32, and 0 where it neither counts nor is finite."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(common_type(x.dtype, jnp.float32))
     return x if mask is None else jnp.where(mask | jnp.isfinite(x), x, 0)
 
 
@@ -234,15 +243,22 @@ def update_stats(
 
     def moved(running: Array, batch: Array) -> Array:
         batch = batch if mode == "differentiable" else lax.stop_gradient(batch)
-        batch = batch.reshape(running.shape)
+        # NOTE: over an explicit mesh the new statistics are spread like the old ones, as a loop that carries them needs.
+        batch = spread_like(running, batch.reshape(running.shape))
         # NOTE: what only the batch says depends on nothing else, by which `updates.find_shares` knows it.
         new = batch if mode else momentum * running + (1 - momentum) * batch
         stay = no_statistic(running.dtype) if mode else running
         # NOTE: a mean that was made for real features becomes complex, as Flax's does.
         dtype = jnp.result_type(running.dtype, jnp.complex64) if jnp.iscomplexobj(batch) else running.dtype
-        return jnp.where(is_empty.reshape(running.shape), stay, new).astype(dtype)
+        return jnp.where(spread_like(running, is_empty.reshape(running.shape)), stay, new).astype(dtype)
 
     return BatchStats(moved(stats.mean, mean), moved(stats.var, var))
+
+
+def spread_like(like: Array, value: Array) -> Array:
+    """Spread a value of the same shape over the devices of an explicit mesh as an array is; elsewhere nothing is done."""
+    spec = jax.typeof(like).sharding.spec
+    return value if jax.typeof(value).sharding.spec == spec else jax.sharding.reshard(value, spec)
 
 
 def no_statistic(dtype: Any) -> float:
@@ -263,6 +279,11 @@ def cumulative_momentum(num_batches: Int[Array, ""] | int) -> Float[Array, ""]:
 
     Returns:
         Momentum for this batch, ().
+
+    Example:
+        >>> from bnjax import norms
+        >>> print(norms.cumulative_momentum(0), norms.cumulative_momentum(3))
+        0.0 0.75
     """
     num_batches = jnp.asarray(num_batches, jnp.float32)
     return num_batches / (num_batches + 1)

@@ -71,13 +71,15 @@ def floats_of(leaves: Leaves) -> Leaves:
 
 
 def updated(
-    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None, floats: Leaves
+    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None, floats: Leaves
 ) -> Leaves:
     """Return the float leaves after one update, from `floats` in their place."""
     return floats_of(_applied(model, params, batch_stats, x, rngs, floats))
 
 
-def find_shares(model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None) -> Shares:
+def find_shares(
+    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None
+) -> Shares:
     """Find what an update keeps of each statistic, from updates by one batch.
 
     Of norms that give the batch's own statistics while `batch_statistics_only` is set, such as bnjax's, nothing is kept, and
@@ -145,12 +147,12 @@ def _is_close(one: Array, other: Array, scale: Array) -> Array:
 
 
 def find_stopped(
-    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None
+    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None
 ) -> list[Path]:
     """List the statistics of the inputs that depend on the parameters, but have no derivative by them, which is stopped."""
     old = floats_of(named(batch_stats)[0])
 
-    def new(params: PyTree[Array], x: Array) -> Leaves:
+    def new(params: PyTree[Array], x: PyTree[Array]) -> Leaves:
         return updated(model, params, batch_stats, x, rngs, old)
 
     def tangents(step: PyTree[Array]) -> Leaves:
@@ -159,8 +161,11 @@ def find_stopped(
     with batch_statistics_only("differentiable"):
         depends = _dependencies(jax.make_jaxpr(new)(params, x).jaxpr)
         derives = _dependencies(jax.make_jaxpr(tangents)(params).jaxpr)
-    pairs = zip(old, depends, derives, strict=True)
-    return [path for path, (*of_params, is_fed), own in pairs if is_fed and any(of_params) and not any(own)]
+    count, stopped = len(jax.tree.leaves(params)), []
+    for path, used, own in zip(old, depends, derives, strict=True):
+        if any(used[count:]) and any(used[:count]) and not any(own):
+            stopped.append(path)
+    return stopped
 
 
 def _and(conditions: Iterable[Array]) -> Array:
@@ -169,7 +174,7 @@ def _and(conditions: Iterable[Array]) -> Array:
 
 
 def _applied(
-    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None, values: Leaves
+    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None, values: Leaves
 ) -> Leaves:
     """Return all leaves after one update, from `values` in their place."""
     old, treedef = named(batch_stats)
@@ -179,13 +184,13 @@ def _applied(
 
 
 def _find_wiring(
-    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: Array, rngs: Rngs | None
+    model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None
 ) -> _Wiring:
     """Find what new statistics depend on, and which of them evaluation depends on."""
     old, treedef = named(batch_stats)
     paths, values, count = list(old), list(old.values()), len(old)
 
-    def update(values: list[Array], x: Array, params: PyTree[Array]) -> list[Array]:
+    def update(values: list[Array], x: PyTree[Array], params: PyTree[Array]) -> list[Array]:
         return list(_applied(model, params, batch_stats, x, rngs, dict(zip(paths, values, strict=True))).values())
 
     def evaluate(values: list[Array]) -> PyTree[Array]:
@@ -196,8 +201,9 @@ def _find_wiring(
     _, is_read = dce_jaxpr(jax.make_jaxpr(evaluate)(values).jaxpr, True)
     read = {path for path, one in zip(paths, is_read, strict=True) if one}
     averages, direct, clocks, fed = set(), set(), set(), set()
+    end_of_inputs = count + len(jax.tree.leaves(x))
     for number, (path, used) in enumerate(uses.items()):
-        is_fed, is_of_params = used[count], any(used[count + 1 :])
+        is_fed, is_of_params = any(used[count:end_of_inputs]), any(used[end_of_inputs:])
         is_same = jaxpr.outvars[number] is jaxpr.invars[number]
         if is_fed:
             fed.add(path)

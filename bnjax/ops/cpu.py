@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bnjax._host.trees import common_type
 from bnjax.ops import plain, winograd
 from bnjax.ops.geometry import Geometry
 
@@ -32,7 +33,7 @@ def _widened(compute: Callable[..., Array]) -> Callable[..., Array]:
     @wraps(compute)
     def wide(*operands: Array, geometry: Geometry) -> Array:
         (dtype,) = {x.dtype for x in operands}
-        precise = (x.astype(jnp.promote_types(dtype, jnp.float32)) for x in operands)
+        precise = (x.astype(common_type(dtype, jnp.float32)) for x in operands)
         return compute(*precise, geometry=geometry).astype(dtype)
 
     return wide

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.export import is_symbolic_dim
 
 from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule
@@ -38,7 +39,7 @@ def conv_general_dilated(
 
     The fast path takes floating 2-D NHWC images and HWIO kernels with stride 1, no dilation and no groups. Every other
     stride, padding, dilation, group count, layout or mixture of types goes to JAX unchanged, and so do arrays that are
-    sharded over the axes of an explicit mesh.
+    sharded over the axes of an explicit mesh, or have a symbolic length, as `jax.export` takes them.
     Deviation: on CPU, rounding is relative to the largest pixel in a tile of 4x4, also where a tap of the kernel is 0; an
     infinite pixel gives NaN around it.
 
@@ -87,6 +88,8 @@ def _is_simple(lhs: Array, rhs: Array, steps: Sequence[int], dimension_numbers: 
     if lhs.ndim != 4 or rhs.ndim != 4 or lhs.dtype != rhs.dtype or not jnp.issubdtype(lhs.dtype, jnp.floating):
         return False
     if any(any(jax.typeof(array).sharding.spec) for array in (lhs, rhs)):
+        return False
+    if any(map(is_symbolic_dim, (*lhs.shape, *rhs.shape))):  # the fast path is chosen by lengths
         return False
     layout, usual = (lax.conv_dimension_numbers(lhs.shape, rhs.shape, d) for d in (dimension_numbers, NHWC))
     has_defaults = set(steps) == {1} and all(value in (1, None) for value in options.values())

@@ -274,7 +274,8 @@ def _histogram(ordered: Float[Array, "values units"], edges: Float[Array, " edge
     """Take the share of values in [edge, next edge), the last bin with its end; NaN makes all of its unit NaN."""
     below = jax.vmap(lambda column: jnp.searchsorted(column, edges[:-1]), in_axes=1)(ordered)
     up_to_end = jnp.sum(ordered <= edges[-1], axis=0, dtype=below.dtype)
-    shares = jnp.diff(below, axis=1, append=up_to_end[:, None]) / jnp.asarray(len(ordered), ordered.dtype)
+    counts = jnp.diff(below, axis=1, append=up_to_end[:, None]).astype(ordered.dtype)
+    shares = counts / jnp.asarray(len(ordered), ordered.dtype)
     return jnp.where(jnp.isnan(ordered[-1])[:, None], jnp.nan, shares)
 
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float, PyTree
 
 from bnjax.probes.chunks import run_chunks
-from bnjax.probes.points import Batching, compiled, evaluate_points, is_pytree, is_tracing, point
+from bnjax.probes.points import Batching, compiled, evaluate_points, is_pytree, is_tracing, point, with_rounding
 from bnjax.types import Params
 
 # What a comparison remembers of the start: a pytree with an attribute `directions`, a tuple of trees like the parameters.
@@ -71,12 +71,16 @@ def evaluate_from_start(
         (start, first, values): what is remembered of the start, what is measured there, and what is measured at the points,
         stacked along a new first axis.
     """
+    options: dict[str, Any] = {"resume": resume, "show_progress": show_progress}
     if mesh is not None or batching not in ("auto", "map", "loop"):
         start, first = evaluate_start(comparison, base)
         bind = jax.tree_util.Partial if is_pytree(comparison) else partial
-        options: dict[str, Any] = {"mesh": mesh, "resume": resume, "identity": identity, "show_progress": show_progress}
-        measure = bind(_compare, comparison, start)
-        return start, first, evaluate_points(measure, base, start.directions, coordinates, batching=batching, **options)
+        options |= {"batching": batching, "mesh": mesh, "identity": identity}
+        return (
+            start,
+            first,
+            evaluate_points(bind(_compare, comparison, start), base, start.directions, coordinates, **options),
+        )
 
     # The first row is the start.
     program = compiled(_follow, comparison)
@@ -96,9 +100,8 @@ def evaluate_from_start(
             known.append(start)
         return values
 
-    values = run_chunks(
-        evaluate, rows, one_by_one=batching == "loop", resume=resume, identity=identity, show_progress=show_progress
-    )
+    identity = with_rounding(identity, base, mesh)
+    values = run_chunks(evaluate, rows, one_by_one=batching == "loop", identity=identity, **options)
     if not known:  # all was in a file
         evaluate(rows[:1], None)
     return _split(known[0], values)
@@ -132,4 +135,4 @@ def _follow(
         start = lax.cond(is_start, lambda observed, _: comparison.begin(observed), lambda _, old: old, observed, start)
         return start, comparison.compare(start, observed)
 
-    return lax.scan(step, start, (rows, is_start))
+    return lax.scan(step, start, (jnp.asarray(rows), jnp.asarray(is_start)))

@@ -9,6 +9,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host.arguments import checked
+from bnjax._host.debugging import nan_is_a_value
 from bnjax._host.trees import Scaled, as_float, cosine_of, difference, ratio, scaled_dots
 from bnjax.probes.paths import Layers, check_alike, layer_leaves
 from bnjax.probes.results import LayerNames, load_result, register, save_result
@@ -96,7 +97,8 @@ def gradient_statistics(
             check_alike(name, tree, gradient, "gradient")
     leaves = layer_leaves(gradient, layers)
     norm = _layer_norms(gradient, leaves)
-    unknown = jnp.full_like(norm, jnp.nan)
+    with nan_is_a_value():
+        unknown = jnp.full_like(norm, jnp.nan)
     param_norm, update_norm, previous_norm = (
         unknown if tree is None else _layer_norms(tree, leaves) for tree in (params, update, previous)
     )
@@ -104,7 +106,9 @@ def gradient_statistics(
     if previous is not None:
         distance = _layer_norms(difference(gradient, previous), leaves)
         pairs = ((gradient, previous), (gradient, gradient), (previous, previous))
-        cosine = jnp.stack([cosine_of(*dots) for dots in zip(*(_layer_dots(*p, leaves) for p in pairs), strict=True)])
+        dots, squares, before = (_layer_dots(*pair, leaves) for pair in pairs)
+        with nan_is_a_value():
+            cosine = jnp.stack([cosine_of(*each) for each in zip(dots, squares, before, strict=True)])
         total = _layer_norms(jax.tree.map(lambda g, p: as_float(g) + as_float(p), gradient, previous), leaves)
     return GradientStatistics(LayerNames(leaves), norm, param_norm, update_norm, previous_norm, distance, cosine, total)
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
+from bnjax._host.trees import common_type
 from bnjax.probes.lanczos import Matvec
 from bnjax.probes.paths import check_alike, check_params, selected_leaves
 from bnjax.probes.points import scalar_loss
@@ -51,12 +52,14 @@ def select_block(params: Params, pattern: str | None) -> dict[str, Array]:
     """Return the parameters that a regular expression selects, by path; None selects all.
 
     Raises:
-        ValueError: if there are no parameters, one is not floating-point, or the pattern matches nothing.
+        ValueError: if there are no parameters, one that is selected is not floating-point, or the pattern matches nothing.
     """
-    check_params(params)
+    if pattern is None or not jax.tree.leaves(params):
+        check_params(params)
     block = selected_leaves(params, pattern)
     if not sum(jnp.size(leaf) for leaf in block.values()):
         raise ValueError(f"pattern must select at least one number, got {pattern!r}, which selects empty arrays.")
+    check_params(block)
     return block
 
 
@@ -78,7 +81,7 @@ def block_operator(
     """
     block = select_block(params, pattern)
     block_loss = RestrictedLoss(loss_fn, params)
-    flat, unravel = ravel_pytree({p: w.astype(jnp.promote_types(w.dtype, jnp.float32)) for p, w in block.items()})
+    flat, unravel = ravel_pytree({p: w.astype(common_type(w.dtype, jnp.float32)) for p, w in block.items()})
 
     def matvec(vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
         return ravel_pytree(hvp(block_loss, block, unravel(vector)))[0].astype(flat.dtype)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from bnjax._host import trees
 from bnjax._host.arguments import checked
+from bnjax._host.debugging import nan_is_a_value
 from bnjax._host.precision import product_rounding, with_precision
 from bnjax.probes.following import Comparison, evaluate_from_start, evaluate_start
 from bnjax.probes.paths import check_alike, check_params
@@ -88,14 +89,16 @@ class LineScan(NamedTuple):
     @property
     def smoothness(self) -> Float[Array, "*scans points"]:
         """Gradient distance over distance, |g(w + eta d) - g(w)| / |eta d|; NaN at step size 0."""
-        return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm[..., None])
+        with nan_is_a_value():
+            return self.gradient_distance / (jnp.abs(self.step_sizes) * self.direction_norm[..., None])
 
     @property
     def effective_smoothness(self) -> Float[Array, "*scans"]:
         """The largest smoothness over the points other than the start itself; NaN where there are none."""
         moves = self.step_sizes != 0
-        largest = jnp.max(self.smoothness, axis=-1, where=moves, initial=-jnp.inf)
-        return jnp.where(jnp.any(moves, axis=-1), largest, jnp.nan)
+        with nan_is_a_value():
+            largest = jnp.max(self.smoothness, axis=-1, where=moves, initial=-jnp.inf)
+            return jnp.where(jnp.any(moves, axis=-1), largest, jnp.nan)
 
     def check(self) -> Sanity:
         """Compare the losses with the gradients and the start; `print(scan.check())` says in a line whether they agree."""
@@ -159,6 +162,12 @@ def scan_line(
     Raises:
         ValueError: if there is no step size, one is not finite, norm or precision is unknown, the direction is zero or not like
             `params`, these are not floating-point, or the loss is not a scalar.
+
+    Example:
+        >>> from bnjax import probes
+        >>> scan = probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3), step_sizes=(0.25, 0.5))
+        >>> print(scan.loss, scan.effective_smoothness)
+        [0.75 0.  ] 2.0
     """
     check_batching(batching)
     if norm not in _LENGTHS:
@@ -181,7 +190,7 @@ def scan_line(
     )
     coordinates = jnp.asarray(step_sizes, _real_type(params))[:, None]
     if gradients:
-        nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
+        nothing = jax.tree.map(lambda leaf: np.zeros(jnp.shape(leaf), jnp.result_type(leaf)), params)
         unknown = _Start(nothing, (nothing,))
         start, first, values = evaluate_from_start(comparison, params, unknown, coordinates, **options)
     else:
@@ -190,7 +199,7 @@ def scan_line(
     gradient_norm, direction_norm = compiled(_lengths, Word(norm))(start)
     loss, gradient_distance, cosine, slope = values
     return LineScan(
-        coordinates[:, 0].astype(jnp.promote_types(loss.dtype, jnp.float32)),
+        coordinates[:, 0].astype(trees.common_type(loss.dtype, jnp.float32)),
         loss,
         gradient_distance,
         cosine,

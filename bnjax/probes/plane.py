@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
-from bnjax._host.trees import cosine, norm
+from bnjax._host.trees import common_type, cosine, norm
 from bnjax.probes.line import check_coordinates, check_nonzero
 from bnjax.probes.paths import check_alike, check_params
 from bnjax.probes.points import Batching, compiled, evaluate_points, probed_info, scalar_loss
@@ -102,7 +102,7 @@ def scan_plane(
         check_alike(name, direction, params)
         check_nonzero(name, direction)
     start_loss, norm_x, norm_y, cosine = compiled(_start, loss_fn)(params, direction_x, direction_y)
-    xs, ys = (jnp.asarray(c, jnp.promote_types(start_loss.dtype, jnp.float32)) for c in (xs, ys))
+    xs, ys = (jnp.asarray(c, common_type(start_loss.dtype, jnp.float32)) for c in (xs, ys))
     grid = jnp.stack(jnp.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
     loss = evaluate_points(
         loss_fn,

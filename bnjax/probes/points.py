@@ -21,7 +21,7 @@ from jaxtyping import Float, PyTree
 
 from bnjax._host.arguments import checked
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
-from bnjax._host.programs import model_in, run
+from bnjax._host.programs import jitted, model_in, run
 from bnjax.probes.chunks import run_chunks
 from bnjax.probes.paths import check_alike, check_inexact
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -99,8 +99,6 @@ def evaluate_points(
         raise ValueError(f"coordinates must be finite, got {rows[~np.isfinite(rows)][0]}.")
     if identity is None:
         identity = (base, directions, measure if is_pytree(measure) else None)
-    if product_rounding(current_precision(), platform_of(base, mesh)):
-        identity = (identity, current_precision())
     if mesh is not None:
         everywhere = NamedSharding(mesh, PartitionSpec())
         base, directions = jax.device_put((base, directions), everywhere)
@@ -123,9 +121,15 @@ def evaluate_points(
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
         resume=resume,
-        identity=identity,
+        identity=with_rounding(identity, base, mesh),
         show_progress=show_progress,
     )
+
+
+def with_rounding(identity: PyTree, base: Params, mesh: Mesh | None) -> PyTree:
+    """Add the precision of products to what tells one scan from another, where a platform rounds them."""
+    precision = current_precision()
+    return (identity, precision) if product_rounding(precision, platform_of(base, mesh)) else identity
 
 
 def _check_trees(base: Params, directions: Sequence[Params]) -> None:
@@ -153,8 +157,12 @@ def check_batching(batching: Any) -> None:
 
 
 def is_pytree(fn: Any) -> bool:
-    """Return whether compiled code can take a callable, or some of them, as an argument."""
-    return not jax.tree_util.all_leaves([fn]) and not any(map(callable, jax.tree.leaves(fn)))
+    """Return whether compiled code can take a callable, or some of them, as an argument: their leaves are arrays or numbers."""
+    if jax.tree_util.all_leaves([fn]):
+        return False
+    return all(
+        isinstance(leaf, Array | np.ndarray | np.generic | complex | float | int) for leaf in jax.tree.leaves(fn)
+    )
 
 
 def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Callable[..., PyTree]:
@@ -165,7 +173,7 @@ def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Ca
     """
     if is_pytree(fn):
         return lambda *arguments: run(_call, (program, options), (fn, *arguments), owner=model_in(fn))
-    return jax.jit(partial(program, fn, **options))
+    return jitted(partial(program, fn, **options))
 
 
 def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Any, *arguments: PyTree) -> PyTree:

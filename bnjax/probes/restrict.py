@@ -51,6 +51,12 @@ def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dic
 
     Raises:
         ValueError: if the pattern matches nothing.
+
+    Example:
+        >>> from bnjax import probes
+        >>> loss_fn, selected = probes.restrict(lambda p: p["a"] * p["b"], {"a": jnp.array(2.0), "b": jnp.array(3.0)}, "^a$")
+        >>> print(list(selected), loss_fn({"a": jnp.array(5.0)}))
+        ['a'] 15.0
     """
     restricted = RestrictedLoss(loss_fn, params)
     return (restricted if is_pytree(loss_fn) else _Bare(restricted)), selected_leaves(params, pattern)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -76,10 +77,11 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, step: int, state: Any, meta: dict[str, Any] | None = None) -> None:
-        """Save a pytree of arrays, and anything that JSON holds beside it; on return it is on disk.
+        """Save a pytree of arrays and numbers, and anything that JSON holds beside it; on return it is on disk.
 
         Raises:
-            ValueError: if a checkpoint of this step or a later one is already there, or something else in its place.
+            ValueError: if two leaves have the same path once the keys are joined by dots; if a checkpoint of this step or a
+                later one is already there, or something else in its place.
             CheckpointError: if it cannot be written, as on a full disk; those that were there are there still, nothing of this
                 one is, and a later one may be saved once there is space.
         """
@@ -88,9 +90,11 @@ class Checkpoints:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
         if self._path(step).exists():
             raise ValueError(f"{self._path(step)} is none of our checkpoints. Move it away.")
+        _check_names(state)
         record = {"step": step, "leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
         record["own_digest"] = _digest_record(record)
-        parts = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
+        stored = jax.tree.map(_stored, state)
+        parts = ocp.args.Composite(state=ocp.args.StandardSave(stored), record=ocp.args.JsonSave(record))
         try:
             self._clear()
             self._check_space(state)
@@ -143,7 +147,7 @@ class Checkpoints:
     def _check_space(self, state: Any) -> None:
         """Raise where a state cannot fit: orbax would say so on a dozen threads, and go on writing after that."""
         disk = shutil.disk_usage(self._folder)
-        needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) + _OVERHEAD
+        needed = sum(_as_array(leaf).nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
         # NOTE: some network file systems do not tell, and say 0; of several processes, the others would wait for this one.
         if disk.total > 0 and disk.free < needed and jax.process_count() == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -165,6 +169,7 @@ class Checkpoints:
             NothingWholeError: if there are checkpoints but none is whole.
             CheckpointError: if one cannot be read for a reason that may pass, such as want of memory or of permission.
         """
+        _check_names(like)
         damaged: list[int] = []
         for step in reversed(list_steps(self._folder)):
             restored, problem = self._try(step, like)
@@ -207,8 +212,9 @@ class Checkpoints:
 
     def _restore_state(self, step: int, like: Any) -> Any:
         """Read the arrays of one step."""
-        abstract = jax.tree.map(_abstract, like)
-        return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
+        abstract = jax.tree.map(lambda leaf: _abstract(_stored(leaf)), like)
+        stored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
+        return jax.tree.map(_unstored, stored, like)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -227,6 +233,24 @@ def _reason(error: Exception) -> str:
     return os.strerror(number) if number else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def _as_array(leaf: Any) -> Any:
+    """Return what has a shape and a type: a leaf itself, or the array of a Python number."""
+    return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+
+
+def _stored(leaf: Any) -> Any:
+    """Return what orbax can hold in the place of a leaf: an array of entries, of which it takes no fewer than one."""
+    array = _as_array(leaf)
+    return array if array.size else np.zeros(1, np.int8)
+
+
+def _unstored(stored: Any, like: Any) -> Any:
+    """Return a leaf from what is held in its place."""
+    if not _as_array(like).size:
+        return np.zeros(like.shape, like.dtype) if isinstance(like, np.ndarray) else jnp.zeros(like.shape, like.dtype)
+    return stored if hasattr(like, "dtype") else type(like)(stored)
+
+
 def _abstract(leaf: Any) -> Any:
     """Return the target for restoring a leaf: an array on its devices, or a NumPy array."""
     sharding = getattr(leaf, "sharding", None)
@@ -234,11 +258,22 @@ def _abstract(leaf: Any) -> Any:
     return np.asarray(leaf) if is_numpy else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
+def _check_names(state: Any) -> None:
+    """Raise where two leaves would be the same file: orbax joins the keys of a path by dots, and keeps the last."""
+    seen: dict[str, str] = {}
+    for path, _ in jax.tree.leaves_with_path(state):
+        name, shown = jax.tree_util.keystr(path, simple=True, separator="."), jax.tree_util.keystr(path)
+        if name in seen:
+            raise ValueError(
+                f"state must have names that differ when joined by dots, got {seen[name]} and {shown}: rename one of them."
+            )
+        seen[name] = shown
+
+
 def _describe(state: Any) -> dict[str, str]:
     """Write down type and shape of each leaf by its path."""
-    return {
-        jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in jax.tree.leaves_with_path(state)
-    }
+    leaves = ((path, _as_array(leaf)) for path, leaf in jax.tree.leaves_with_path(state))
+    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
 def _digest_record(record: dict[str, Any]) -> str:

@@ -4,19 +4,32 @@ Of several processes that `jax.distributed` has joined, all call the same functi
 """
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from bnjax._host.files import open_itself
+from bnjax._host.output import say
 from bnjax._host.processes import is_first, largest
 from bnjax.runs.json_files import read_json, write_json
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+try:
+    import msvcrt
+except ImportError:
+    msvcrt = None
+
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+_unguarded: set[Path] = set()  # folders of which it was said
 STEP_PREFIX = "bnjax"  # of folders of checkpoints, by which they are ours
 
 
@@ -124,10 +137,26 @@ def _take(folder: Path, stack: contextlib.ExitStack) -> bool:
     """Lock a folder for as long as the stack lasts; return False if another process has it."""
     file = stack.enter_context(open(folder / "lock", "ab", opener=open_itself))  # noqa: SIM115  # closed by the stack
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _lock_file(file)
+    except (BlockingIOError, PermissionError):
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        if folder not in _unguarded:
+            _unguarded.add(folder)
+            say(f"Nothing keeps a second process from {folder}: its file system has no locks.", sys.stderr)
     return True
+
+
+def _lock_file(file: Any) -> None:
+    """Lock an open file for as long as it is open, or raise an OSError at once."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif msvcrt is not None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 def _changed(config: Any, default: Any = None) -> dict[str, Any]:

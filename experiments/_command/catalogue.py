@@ -74,4 +74,4 @@ def remark(name: str, word: str) -> str:
 
 def _docstring(name: str) -> str:
     """Read an experiment's docstring, without importing it."""
-    return ast.get_docstring(ast.parse((_FOLDER / name / "__init__.py").read_text())) or ""
+    return ast.get_docstring(ast.parse((_FOLDER / name / "__init__.py").read_text(encoding="utf-8"))) or ""

@@ -236,11 +236,12 @@ def draw(experiment: ModuleType, data_file: Path) -> Path:
 
 def draw_data(experiment: ModuleType, data: dict[str, Any]) -> bytes:
     """Draw an experiment's figure; return the bytes of a PNG."""
-    import matplotlib as mpl
+    from bnjax.draw.style import own_style
 
-    mpl.use("Agg")
     image = io.BytesIO()
-    _part(experiment, "figure").plot(data).savefig(image, format="png")
+    figure = _part(experiment, "figure").plot(data)
+    with own_style():
+        figure.savefig(image, format="png")
     return image.getvalue()
 
 

@@ -19,8 +19,8 @@ class Claim:
     """What a source says.
 
     Attributes:
-        statement: the claim, in one sentence that can turn out wrong, and that needs no other one. Net, width, data, steps and
-            seeds are not in it: they are added from the data that decide it.
+        statement: the claim, in one sentence that can turn out wrong, and that needs no other one. Net, width, data,
+            batch size, steps and seeds are not in it: they are added from the data that decide it.
         source: who says it; a string is a comparison of ours.
         criterion: the statistic that decides it, and the range in which it holds.
         published: the published value in words, or "-"; never one of our own runs.

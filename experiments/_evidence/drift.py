@@ -1,14 +1,15 @@
 """Drift: how far the distributions of activations move, unit by unit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from experiments._evidence.format import TIMES
+from experiments._evidence.format import TIMES, listing
 from experiments._evidence.quantity import Measure, Quantity
-from experiments._evidence.run import Data, Recorded, array, layer_names, layer_number
+from experiments._evidence.run import Data, Recorded, all_runs, array, layer_names, layer_number
+from experiments._evidence.setup import config_of
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join
 from experiments._evidence.value import Spread, median, spread
 from experiments._nets import NETS
@@ -62,7 +63,8 @@ def over_layers(
 
     what = typical("", moment, since, relative=relative).words
     who = f"{NETS[net].short} / {NETS[other].short}, {_CHOSEN[choose]}"
-    return Statistic(of, what, who, (f"arms/{net}", f"arms/{other}"), TIMES)
+    arms = (f"arms/{net}", f"arms/{other}")
+    return Statistic(of, what, who, arms, TIMES, part=followed)
 
 
 def ratios(
@@ -73,7 +75,16 @@ def ratios(
     return spread(median(statistic.of(data).values()) for statistic in statistics)
 
 
-def subject(config: dict[str, Any]) -> str:
+def followed(data: Data) -> str:
+    """Name the layers whose drift the data have, and whether it is that of pre-activations or of activations."""
+    numbers = [str(layer_number(layer)) for layer in layer_names(all_runs(data.get("arms", {})), "drift")]
+    config = config_of(data, "arms")
+    if not numbers or "probes" not in config:
+        return ""
+    return f"{subject(config)}s of layer{'s' * (len(numbers) > 1)} {listing(numbers)}"
+
+
+def subject(config: Mapping[str, Any]) -> str:
     """Name what distributions are taken of."""
     names = {"activations": "activation", "unnormalised": "raw output"}
     return names.get(config["probes"].get("drift", {}).get("of"), "pre-activation")

@@ -39,7 +39,7 @@ def read_data(path: Path) -> dict[str, Any]:
         ValueError: if it holds no JSON, or an older configuration that is not whole, or its digest does not match; older
             files have none.
     """
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(data, dict) and data.pop("sha256", None) not in (None, _digest(data)):
         raise ValueError("it is damaged: its digest does not match. If you have changed it, remove the line sha256.")
     if not isinstance(data, dict) or not is_old(data.get("config")):

@@ -1,6 +1,7 @@
-"""Set-ups in words: on which net and data, for how many steps, and from how many seeds a number was measured."""
+"""Set-ups in words: on which net and data, with which optimiser, for how many steps and seeds a number was measured."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -8,6 +9,9 @@ from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run, num_steps
 from experiments._evidence.statistic import NotInDataError, Statistic
 
+_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
+_ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
+_SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
 
 
@@ -19,19 +23,23 @@ class Setup(NamedTuple):
         width: of a VGG as a share of the published one; of any other net 1.
         steps: that the shortest and the longest run took, of those that did not diverge.
         seeds: how many there are, of what they are.
+        training: optimiser, learning rate and batch size; what differs between the nets that are counted is left out.
+        part: what of the net is measured, where the data decide that.
     """
 
     net: str
     width: float
     steps: tuple[int, int]
     seeds: str
+    training: str = ""
+    part: str = ""
 
     @property
     def words(self) -> str:
         """All in one line."""
         low, high = self.steps
         steps = plural(high, "step") if low == high else f"{low:,} to {high:,} steps"
-        return ", ".join([part for part in (self.net, steps * (high > 0), self.seeds) if part])
+        return ", ".join(filter(None, (self.net, self.part, self.training, steps * (high > 0), self.seeds)))
 
 
 def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
@@ -59,6 +67,8 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
         float(width) if isinstance(width, int | float) else 1.0,
         (steps[0], steps[-1]),
         plural(num_values, statistic.per) if num_values else "",
+        _training(config, [arm for _, _, arm in counted]) if num_values else "",
+        statistic.part(data) if num_values and statistic.part else "",
     )
 
 
@@ -67,6 +77,21 @@ def config_of(data: Data, group: str) -> Mapping[str, Any]:
     config = data.get("config", {})
     found = config.get(group) or (config if "model" in config else config.get("vgg")) or config
     return found if isinstance(found, Mapping) else {}
+
+
+def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
+    """Name optimiser, learning rate and batch size; the batch size alone of whole groups and of arms of several settings."""
+    optimizer = config.get("optimizer")
+    if not isinstance(optimizer, Mapping):
+        return ""
+    batch = f"batch {optimizer['batch_size']:,}" if "batch_size" in optimizer else ""
+    if not {"name", "learning_rate"} <= {*optimizer} or any(not arm or re.search(_SETTING, arm) for arm in arms):
+        return batch
+    momentum = f" with momentum {optimizer['momentum']:g}" if optimizer.get("momentum") else ""
+    name = f"{_OPTIMIZERS.get(optimizer['name'], optimizer['name'])}{momentum}"
+    decay = f"weight decay {optimizer['weight_decay']:g}" if optimizer.get("weight_decay") else ""
+    rate = f"learning rate {optimizer['learning_rate']:g}".replace("e-0", "e-")
+    return ", ".join(filter(None, (name, rate, decay, batch)))
 
 
 def _kind(config: Mapping[str, Any]) -> str:
@@ -91,7 +116,8 @@ def _net(config: Mapping[str, Any]) -> str:
     if hidden:
         depths = config.get("depths")
         layers = f"{min(depths)} to {max(depths)}" if depths else f"{len(hidden)}"
-        net = f"Perceptron of {layers} hidden layers of {hidden[0]} units"
+        units = _ACTIVATIONS.get(model.get("activation", ""), "units")
+        net = f"Perceptron of {layers} hidden layers of {hidden[0]} {units}"
         return ", ".join(filter(None, [net, images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"

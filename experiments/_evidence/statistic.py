@@ -32,6 +32,7 @@ class Statistic:
         arms: those whose runs are counted, as group/arm, or a function that lists them for an experiment's data.
         format: unit and digits.
         until: the last step that it reads; infinity is the end of a run.
+        part: names what of the net is measured, such as its layers, where the data decide that.
     """
 
     of: Callable[[Data], BySeed]
@@ -40,6 +41,7 @@ class Statistic:
     arms: tuple[str | Callable[[Data], Sequence[str]], ...]
     format: Format
     until: float = math.inf
+    part: Callable[[Data], str] | None = None
 
     @property
     def words(self) -> str:
@@ -154,7 +156,8 @@ def join(
     bracketed = sign.join(f"({part})" if " - " in part or " / " in part else part for part in parts)
     arms = tuple(dict.fromkeys(arm for statistic in statistics for arm in statistic.arms))
     until = max(statistic.until for statistic in statistics)
-    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format, until)
+    part = next((statistic.part for statistic in statistics if statistic.part), None)
+    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format, until, part)
 
 
 def _field(config: Any, name: str) -> Any:

@@ -34,7 +34,7 @@ def row(claim: Claim) -> dict[str, Any]:
 @cache
 def table() -> Mapping[str, Any]:
     """Read the record."""
-    return json.loads(FILE.read_text())
+    return json.loads(FILE.read_text(encoding="utf-8"))
 
 
 def identities(name: str, data: Data) -> dict[str, str]:

@@ -63,7 +63,7 @@ def replace_table(readme: Path, table: str) -> None:
     Raises:
         ValueError: if the markers are not there, once each and in this order.
     """
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in after or END in before + after:

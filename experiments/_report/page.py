@@ -23,8 +23,8 @@ def render(report: Report) -> str:
     An experiment that cannot be shown counts as not run, and is added to the report's problems.
     """
     report = showable(report, lambda entry: (_experiment(entry), claim_table([entry]), _foot([entry])))
-    style, script = ((_FOLDER / name).read_text() for name in ("page.css", "page.js"))
-    page = Template((_FOLDER / "page.html").read_text()).substitute(
+    style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    page = Template((_FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
         style=style,
         style_hash=_hash(style),
         script=script,

@@ -16,15 +16,29 @@ _FIG_3, _FIG_3A = SANTURKAR.at("Sec. 2.2, Fig. 3"), SANTURKAR.at("Fig. 3a, read 
 _FIG_3B, _READ_3B = SANTURKAR_LINEAR.at("Sec. 2.2, Fig. 3b"), SANTURKAR_LINEAR.at("Fig. 3b, read off")
 _ALX, _MAM = ALEXEYGB.at("read off"), MAMELI.at("read off")
 # The paper of 2015 expects it; the numbers are of the paper of 2018.
-_IOFFE = replace(IOFFE.at("Sec. 2, in the words of Santurkar et al. 2018, Sec. 2.2"), setup=SANTURKAR.setup)
-_RELATIVE = ours("the definition, in units of the gradient")
+_IOFFE = replace(
+    IOFFE.at("Sec. 2, in the words of Santurkar et al. 2018, Sec. 2.2"),
+    setup=f"of Santurkar et al. 2018, Fig. 3a: {SANTURKAR.setup}",
+)
+_MAM_COSINE = replace(
+    MAMELI.at("read off, over Santurkar et al. 2018, Fig. 3a, read off"),
+    setup=f"{MAMELI.setup}; divided by that of Santurkar et al. 2018, {SANTURKAR.setup}",
+)
+_RELATIVE = ours("Definition 2.1 of Santurkar et al. 2018, relative to the norm of the gradient")
 _BOTH = "batch_norm", "plain"
 _FAST, _SLOW, _ADAM = learning_rate(0.1, "sgd"), learning_rate(0.01, "sgd"), learning_rate(0.001, "adam")
 _LINEAR_FAST, _LINEAR_SLOW = ((learning_rate(rate), "deep_linear") for rate in (1e-6, 1e-7))
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 _MAM_DIFFERS = "here batch norm follows every layer, inputs are standardised and there is no dropout"
 _UNFITTING = "the published curve lies outside all draws of this set-up"
-_AS_MUCH = "as much is at least half"
+_AS_MUCH = "the source says as much or more; half is the tolerance"
+_MEASURE = (
+    "Mameli's measure of covariate shift, the distance of layer 5's gradient from that in a second net with a random "
+    "classifier,"
+)
+_TURNS = (
+    "updating the preceding layers turns layer 5's gradient by a smaller angle with batch norm than in the plain net"
+)
 
 
 def _cosine(layer: int, digits: str = "+z.2f") -> Quantity:
@@ -42,15 +56,16 @@ CLAIMS = claims(
     "covariate shift",
     "2026-11-21",
     shift_not_less=Claim(
-        "At learning rate 0.1, layer 5 has as much covariate shift with batch norm as in the plain net, or more.",
-        SANTURKAR.at("Sec. 2.2, Fig. 3; so say Mameli's repository and Huber 2020, Fig. 7"),
+        "At learning rate 0.1, from step 50 on, layer 5 has at least half as much internal covariate shift with batch norm "
+        "as in the plain net.",
+        SANTURKAR.at("Sec. 2.2, Fig. 3; also Mameli's repository and Huber 2020, Fig. 7"),
         shift(5).median(50).over(*_BOTH, _FAST).above(0.5),
         "1.00 / 0.067 in steps 0 to 300, 0.88 / 0.50 around 1,000, 1.06 / 1.01 around 3,000, or 15, 1.8, 1.05 times",
         remark=_AS_MUCH,
     ),
     shift_start=Claim(
-        "At learning rate 0.1, over steps 0 to 300, layer 5 has as much covariate shift with batch norm as in the plain net, "
-        "or more.",
+        "At learning rate 0.1, over steps 0 to 300, layer 5 has at least half as much internal covariate shift with batch "
+        "norm as in the plain net.",
         _FIG_3A,
         shift(5).median(0, 300).over(*_BOTH, _FAST).above(0.5),
         "1.00 / 0.067, or 15 times",
@@ -58,30 +73,30 @@ CLAIMS = claims(
         since=_LATER,
     ),
     shift_not_less_relative=Claim(
-        "At learning rate 0.1, in units of the layer's own gradient, layer 5 has as much covariate shift with batch norm as in "
-        "the plain net, or more.",
+        "At learning rate 0.1, from step 50 on, layer 5 has at least half as much internal covariate shift, relative to the "
+        "norm of its gradient, with batch norm as in the plain net.",
         _RELATIVE,
         shift(5, "relative_difference").median(50).over(*_BOTH, _FAST).above(0.5),
         caveat_of="shift_not_less",
-        remark=f"{_AS_MUCH}; it was asked first, and is asked again, after a range below 1 had been put in its place",
+        remark="half is the tolerance; this first range stands again, after one below 1 had replaced it for a while",
     ),
     shift_not_less_deeper=Claim(
-        "At learning rate 0.1, layer 10 has from half to twice as much covariate shift with batch norm as in the plain net.",
+        "At learning rate 0.1, from step 50 on, layer 10 has between half and twice as much internal covariate shift with "
+        "batch norm as in the plain net.",
         SANTURKAR.at("Fig. 3a, whose axis has no numbers"),
         shift(10).median(50).over(*_BOTH, _FAST).between(0.5, 2),
         "both curves overlap",
         since=_LATE,
     ),
     shift_and_yet_better=Claim(
-        "At learning rate 0.1, the net with batch norm ends at a higher training accuracy than the plain one, whatever its "
-        "covariate shift.",
+        "At learning rate 0.1, the net with batch norm ends at a higher training accuracy than the plain one.",
         _FIG_3,
         TRAIN_ACCURACY.at_end(50).minus(*_BOTH, _FAST).above(0),
         "81.4 - 51.9 % around step 1,000, or 29.5 points",
     ),
     shift_almost_always=Claim(
-        "At learning rate 0.01, at more than nine tenths of the measurements, the gradient of layer 5 is further from that of "
-        "a second net, as Mameli's repository compares them, with batch norm than in the plain net.",
+        f"At learning rate 0.01, {_MEASURE} is larger with batch norm than in the plain net at more than 90 % of the "
+        "measurements.",
         MAMELI.at("'almost always higher'"),
         share_above(second_net(), *_BOTH, _SLOW).above(0.9),
         "higher in about 70 % of the run, until step 8,000",
@@ -89,123 +104,118 @@ CLAIMS = claims(
         differs=_MAM_DIFFERS,
     ),
     shift_almost_always_defined=Claim(
-        "At learning rate 0.1, at more than nine tenths of the measurements, the covariate shift of layer 5, by its "
-        "definition, is larger with batch norm than in the plain net.",
-        ours("what Mameli's repository says of its own measure, by the definition"),
+        "At learning rate 0.1, the internal covariate shift of layer 5 is larger with batch norm than in the plain net at "
+        "more than 90 % of the measurements.",
+        ours("what Mameli's repository says of its own measure, for Definition 2.1 of Santurkar et al. 2018"),
         share_above(shift(5), *_BOTH, _FAST).above(0.9),
         caveat_of="shift_almost_always",
         since=_LATER,
     ),
     shift_later=Claim(
-        "At learning rate 0.1, from step 2,000 on, layer 5 has from half to three times as much covariate shift with batch "
-        "norm as in the plain net.",
+        "At learning rate 0.1, from step 2,000 on, layer 5 has between half and three times as much internal covariate shift "
+        "with batch norm as in the plain net.",
         _FIG_3A,
         shift(5).median(2000).over(*_BOTH, _FAST).between(0.5, 3),
         "1.06 / 1.01, 0.65 / 0.94, 0.88 / 0.70, 0.68 / 0.47, or 0.7 to 1.4 times",
     ),
     shift_at_start=Claim(
-        "At initialisation, at learning rate 0.1, layer 5 has at least ten times as much covariate shift with batch norm as in "
-        "the plain net.",
+        "At learning rate 0.1, in the first step, layer 5 has more than ten times as much internal covariate shift with "
+        "batch norm as in the plain net.",
         _FIG_3A,
         shift(5).median(0, 0).over(*_BOTH, _FAST).above(10),
         "14.7 / 0.067, the latter a median up to step 300, or 219 times",
     ),
     shift_slow_rate=Claim(
-        "At learning rate 0.01, over steps 50 to 3,500, layer 5 has more covariate shift with batch norm than in the plain "
-        "net.",
+        "At learning rate 0.01, over steps 50 to 3,500, layer 5 has more internal covariate shift with batch norm than in "
+        "the plain net.",
         _FIG_3A,
         shift(5).median(50, 3500).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11, 2.7 / 0.58 and 2.7 / 1.20, or 37, 4.7 and 2.3 times",
     ),
     shift_slow_rate_start=Claim(
-        "At learning rate 0.01, over steps 0 to 300, layer 5 has more covariate shift with batch norm than in the plain net.",
+        "At learning rate 0.01, over steps 0 to 300, layer 5 has more internal covariate shift with batch norm than in the "
+        "plain net.",
         _FIG_3A,
         shift(5).median(0, 300).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11, or 37 times",
         since=_LATER,
     ),
     shift_slow_rate_relative=Claim(
-        "At learning rate 0.01, over steps 50 to 3,500, in units of the layer's own gradient, layer 5 has more covariate shift "
-        "with batch norm than in the plain net.",
+        "At learning rate 0.01, over steps 50 to 3,500, layer 5 has more internal covariate shift, relative to the norm of "
+        "its gradient, with batch norm than in the plain net.",
         _RELATIVE,
         shift(5, "relative_difference").median(50, 3500).over(*_BOTH, _SLOW).above(1),
         since=_LATE,
     ),
     shift_slow_rate_later=Claim(
-        "At learning rate 0.01, over steps 4,500 to 11,000, layer 5 has less covariate shift with batch norm than in the plain "
-        "net.",
+        "At learning rate 0.01, over steps 4,500 to 11,000, layer 5 has less internal covariate shift with batch norm than "
+        "in the plain net.",
         _FIG_3A,
         shift(5).median(4500, 11000).over(*_BOTH, _SLOW).between(0, 1),
         "0.048 / 1.43 and 0.005 / 0.94, or 0.03 and 0.005 times",
         caveat_of="shift_slow_rate",
-        remark="the published net with batch norm has learnt everything by then",
+        remark="the published net with batch norm fits all training images by then",
     ),
     shift_adam=Claim(
-        "With Adam at learning rate 0.001, layer 5, a convolution, has less covariate shift with batch norm than in the plain "
-        "net.",
+        "With Adam at learning rate 0.001, from step 100 on, layer 5, a convolution, has less internal covariate shift with "
+        "batch norm than in the plain net.",
         _ALX,
         shift(5).median(100).over(*_BOTH, _ADAM).between(0, 1),
         "0.08 to 0.15 / 0.2 to 1.0, or 0.1 to 0.7 times",
         caveat_of="shift_not_less",
     ),
     shift_adam_dense=Claim(
-        "With Adam at learning rate 0.001, layer 10, a dense one, has less covariate shift with batch norm than in the plain "
-        "net.",
+        "With Adam at learning rate 0.001, from step 100 on, layer 10, a dense layer, has less internal covariate shift with "
+        "batch norm than in the plain net.",
         _ALX,
         shift(10).median(100).over(*_BOTH, _ADAM).between(0, 1),
         "0.02 to 0.06 / 0.06 to 0.15, or 0.1 to 1 times",
         caveat_of="shift_not_less",
     ),
     shift_adam_relative=Claim(
-        "With Adam at learning rate 0.001, in units of the layer's own gradient, layer 5 has less covariate shift with batch "
-        "norm than in the plain net.",
+        "With Adam at learning rate 0.001, from step 100 on, layer 5 has less internal covariate shift, relative to the norm "
+        "of its gradient, with batch norm than in the plain net.",
         _RELATIVE,
         shift(5, "relative_difference").median(100).over(*_BOTH, _ADAM).between(0, 1),
         caveat_of="shift_not_less",
         since=_LATE,
     ),
     shift_gradients_alike=Claim(
-        "Batch norm reduces covariate shift: at learning rate 0.1, the step of earlier layers turns the gradient of layer 5 "
-        "less than in the plain net.",
+        f"At learning rate 0.1, from step 50 on, {_TURNS}.",
         _IOFFE,
         _cosine(5).median(50).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86 in steps 0 to 300, 0.75 - 0.76 around 1,000, or -0.19 and -0.01",
     ),
     shift_gradients_alike_start=Claim(
-        "Batch norm reduces covariate shift: at learning rate 0.1, over steps 0 to 300, the step of earlier layers turns the "
-        "gradient of layer 5 less than in the plain net.",
+        f"At learning rate 0.1, over steps 0 to 300, {_TURNS}.",
         _IOFFE,
         _cosine(5).median(0, 300).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86, or -0.19",
         since=_LATER,
     ),
     shift_gradients_alike_slow=Claim(
-        "Batch norm reduces covariate shift: at learning rate 0.01, over steps 50 to 3,500, the step of earlier layers turns "
-        "the gradient of layer 5 less than in the plain net.",
+        f"At learning rate 0.01, over steps 50 to 3,500, {_TURNS}.",
         _IOFFE,
         _cosine(5).median(50, 3500).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98, 0.72 - 0.91 and 0.61 - 0.84, or -0.41, -0.19 and -0.23",
         since=_LATE,
     ),
     shift_gradients_alike_slow_start=Claim(
-        "Batch norm reduces covariate shift: at learning rate 0.01, over steps 0 to 300, the step of earlier layers turns the "
-        "gradient of layer 5 less than in the plain net.",
+        f"At learning rate 0.01, over steps 0 to 300, {_TURNS}.",
         _IOFFE,
         _cosine(5).median(0, 300).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98, or -0.41",
         since=_LATER,
     ),
     shift_second_net=Claim(
-        "At learning rate 0.01, up to step 7,000, the gradient of layer 5 is further from that of a second net, as Mameli's "
-        "repository compares them, with batch norm than in the plain net.",
+        f"At learning rate 0.01, over steps 0 to 7,000, {_MEASURE} is larger with batch norm than in the plain net.",
         _MAM,
         second_net().median(last=7000).over(*_BOTH, _SLOW).above(1),
         "3.7 / 1.0 at step 1,000, 4.2 / 1.9 at 3,000, or 3.7 and 2.2 times",
         differs=_MAM_DIFFERS,
     ),
     shift_second_net_start=Claim(
-        "At learning rate 0.01, up to step 1,000, the gradient of layer 5 is further from that of a second net, as Mameli's "
-        "repository compares them, with batch norm than in the plain net.",
+        f"At learning rate 0.01, over steps 0 to 1,000, {_MEASURE} is larger with batch norm than in the plain net.",
         _MAM,
         second_net().median(last=1000).over(*_BOTH, _SLOW).above(1),
         "3.0 / 0.1 at step 200, 3.5 / 0.1 at 800, 3.7 / 1.0 at 1,000, or 30, 35 and 3.7 times",
@@ -213,24 +223,24 @@ CLAIMS = claims(
         differs=_MAM_DIFFERS,
     ),
     shift_second_net_floor=Claim(
-        "Most of the distance to the gradient of a second net, as Mameli's repository measures it, is there before any layer "
-        "has taken a step, with batch norm and in the plain net.",
-        ours("control: the same comparison without any step"),
+        f"At learning rate 0.01, {_MEASURE} is more than half as large before any layer is updated, both with batch norm and "
+        "in the plain net.",
+        ours("a control: the same comparison without an update"),
         smallest(*(FLOOR.each(net, _SLOW) for net in _BOTH), who=_EITHER).above(0.5),
         caveat_of="shift_second_net",
     ),
     shift_second_net_cosine=Claim(
-        "The gradients of a net and of the second net of Mameli's repository are less than half as alike as those before and "
-        "after the step of earlier layers, with batch norm and in the plain net.",
-        MAMELI.at("read off; of Santurkar et al. 2018, Fig. 3a, what it is compared with"),
+        "At learning rate 0.01, the cosine of layer 5's gradients in the net and in Mameli's second net, with a random "
+        "classifier, is less than half that before and after updating the preceding layers, both with batch norm and in the "
+        "plain net.",
+        _MAM_COSINE,
         largest(*(_TURN.each(net, _SLOW) for net in _BOTH), who=_EITHER).between(0, 0.5),
         "0.02 to 0.21 / 0.57 to 0.98, or below 0.4 times",
         caveat_of="shift_second_net",
         differs=_MAM_DIFFERS,
     ),
     shift_second_net_later=Claim(
-        "At learning rate 0.01, from step 9,000 on, the gradient of layer 5 is nearer to that of a second net, as Mameli's "
-        "repository compares them, with batch norm than in the plain net.",
+        f"At learning rate 0.01, from step 9,000 on, {_MEASURE} is smaller with batch norm than in the plain net.",
         _MAM,
         second_net().median(9000).over(*_BOTH, _SLOW).between(0, 1),
         "1.6 / 3.8 at step 10,000, or 0.42 times",
@@ -238,14 +248,15 @@ CLAIMS = claims(
         differs=_MAM_DIFFERS,
     ),
     shift_deep_linear_plain=Claim(
-        "At learning rate 1e-7, without batch norm, the step of earlier layers leaves the gradients of layers 9 and 17 as they "
-        "were, to a cosine above 0.99.",
+        "At learning rate 1e-7, from step 1,000 on, updating the preceding layers hardly turns the gradients of layers 9 "
+        "and 17 without batch norm: the cosines are above 0.99.",
         _FIG_3B,
         smallest(*(_cosine(layer, "z.4f").median(1000).each("plain", *_LINEAR_SLOW) for layer in (9, 17))).above(0.99),
         "1.00 and 1.00",
     ),
     shift_deep_linear_fast=Claim(
-        "At learning rate 1e-6, without batch norm, the step of earlier layers turns the gradient of layer 17 around.",
+        "At learning rate 1e-6, from step 1,000 on, updating the preceding layers reverses the gradient of layer 17 without "
+        "batch norm: the cosine is negative.",
         _READ_3B,
         _cosine(17).median(1000).each("plain", *_LINEAR_FAST).below(0),
         "-0.89 to -0.98",
@@ -253,22 +264,24 @@ CLAIMS = claims(
         in_doubt=_UNFITTING,
     ),
     shift_deep_linear=Claim(
-        "At learning rate 1e-7, with batch norm, the step of earlier layers turns the gradient of layer 17, to a cosine below "
-        "0.9 on average.",
+        "At learning rate 1e-7, from step 1,000 on, updating the preceding layers turns the gradient of layer 17 with "
+        "batch norm: the mean cosine is below 0.9.",
         _FIG_3B,
         _cosine(17).mean(1000).each("batch_norm", *_LINEAR_SLOW).below(0.9),
         "-0.96, -0.33, 0.57, -0.05, the medians of four windows",
         in_doubt=_UNFITTING,
     ),
     shift_deep_linear_more=Claim(
-        "At learning rate 1e-7, layer 9 has more than ten times as much covariate shift with batch norm as in the plain net.",
+        "At learning rate 1e-7, from step 1,000 on, layer 9 has more than ten times as much internal covariate shift with "
+        "batch norm as in the plain net.",
         _READ_3B,
         shift(9).median(1000).over(*_BOTH, *_LINEAR_SLOW).above(10),
         "6870 / 4.0, 5990 / 0.92, 2200 / 1.5, 3050 / 1.2, or 1,500 times and more",
         in_doubt=_UNFITTING,
     ),
     shift_deep_linear_fast_more=Claim(
-        "At learning rate 1e-6, layer 9 has as much covariate shift with batch norm as in the plain net, or more.",
+        "At learning rate 1e-6, layer 9 has at least half as much internal covariate shift with batch norm as in the plain "
+        "net.",
         _FIG_3B,
         shift(9).median().over(*_BOTH, *_LINEAR_FAST).above(0.5),
         "11100 / 19400, 3570 / 7720, 2540 / 2270, 767 / 675, 617 / 2330, 535 / 93, or 0.26 to 5.8 times",

@@ -6,29 +6,32 @@ from experiments._evidence.source import VERSUS, ours
 from experiments.drift_and_accuracy.correlation import with_accuracy
 
 _NETS = (
-    "over the plain net, batch norm, noisy batch norm, two kinds of noise without batch norm, and the l1, l2 and l-infinity "
-    "norms"
+    "Over eight nets, plain, with batch norm, noisy batch norm, two kinds of noise without batch norm, and the l1, l2 and "
+    "l-infinity norms,"
 )
-_WEAK = "a rank correlation of -0.5 and more is called none"
+_WEAK = "a rank correlation above -0.5 counts as none"
 
 CLAIMS = claims(
     "covariate shift",
     "2026-11-29",
     headline_training=Claim(
-        f"Less covariate shift, as the drift of layer inputs, does not go with better training accuracy, {_NETS}.",
+        f"{_NETS} less drift of the deepest layer followed, Ioffe & Szegedy's covariate shift, does not go with a higher "
+        "training accuracy.",
         VERSUS,
         with_accuracy(TRAIN_ACCURACY.at_end(50)).above(-0.5),
         remark=_WEAK,
     ),
     headline_test=Claim(
-        f"Less covariate shift, as the drift of layer inputs, does not go with better test accuracy, {_NETS}.",
+        f"{_NETS} less drift of the deepest layer followed, Ioffe & Szegedy's covariate shift, does not go with a higher "
+        "test accuracy.",
         VERSUS,
         with_accuracy(TEST_ACCURACY.at_end()).above(-0.5),
-        remark=f"{_WEAK}; tests are with running statistics, which suit noisy nets less",
+        remark=f"{_WEAK}; tests use running statistics, which noisy nets suffer from",
     ),
     headline_variance=Claim(
-        f"Steadier variances of layer inputs, in absolute units, do not go with better training accuracy, {_NETS}.",
-        ours("absolute shifts depend on how large activations are"),
+        f"{_NETS} smaller changes of the variances in the deepest layer followed, in absolute units, do not go with a higher "
+        "training accuracy.",
+        ours("absolute changes depend on the scale of the units"),
         with_accuracy(TRAIN_ACCURACY.at_end(50), "variance").above(-0.5),
         caveat_of="headline_training",
         remark=_WEAK,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments._evidence.drift import Moment, typical
+from experiments._evidence.drift import Moment, followed, typical
 from experiments._evidence.format import Format
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Data, Run, all_runs, layer_names
@@ -59,4 +59,4 @@ def with_accuracy(accuracy: Measure, moment: Moment = "wasserstein") -> Statisti
 
     what = f"rank correlation of {typical('', moment).words} (deepest layer that is followed) with {accuracy.words}"
     arms = tuple(f"arms/{net}" for net in NETS)
-    return Statistic(of, what, f"over {len(NETS)} nets", arms, Format("+z.2f"), accuracy.until)
+    return Statistic(of, what, f"over {len(NETS)} nets", arms, Format("+z.2f"), accuracy.until, followed)

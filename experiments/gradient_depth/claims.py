@@ -99,14 +99,15 @@ CLAIMS = claims(
     "none",
     "2026-11-22",
     depth_bounded=Claim(
-        "At initialisation, batch norm keeps the gradient from exploding or vanishing with depth: from the last to the second "
-        "layer of the deepest net it changes by less than a factor of ten.",
+        "At initialisation, with batch norm, the gradients of the weights of the second and the last hidden layer of the "
+        "deepest net differ in norm by less than a factor of ten.",
         VERSUS,
         _deepest(TO_SECOND.median(0, 0)).between(0.1, 10),
     ),
     depth_growth=Claim(
-        "At initialisation, with batch norm, gradients grow by 1.17 to 1.22 times per layer towards the input, beyond the ten "
-        "layers nearest to the output, whatever the depth and the scale of the weights.",
+        "At initialisation, with batch norm, gradients grow by a factor of 1.17 to 1.22 per layer towards the input, beyond "
+        "the ten hidden layers nearest to the output, in every net of more than 11 hidden layers and at every scale of the "
+        "weights tried.",
         YANG,
         _of_nets(_farthest, f"BN, of all depths and scales the one that is farthest from {_PUBLISHED:.3f}").between(
             1.17, 1.22
@@ -116,8 +117,8 @@ CLAIMS = claims(
         since=_LATER,
     ),
     depth_first_step=Claim(
-        "After a single step of training, with batch norm, gradients grow by less than a tenth per layer towards the input in "
-        "the deepest net.",
+        "After one step of training, with batch norm, gradients change by less than 10 % per layer towards the input in the "
+        "deepest net.",
         _DURATION,
         _deepest(GROWTH.median(1, 1), group="first_step").between(0.9, 1.1),
         "gradients have dramatically smaller range after a single step",
@@ -125,15 +126,15 @@ CLAIMS = claims(
         since=_LATER,
     ),
     depth_orthogonal=Claim(
-        "At initialisation, with batch norm and orthogonal weights, gradients grow by less than 1.17 times per layer towards "
-        "the input, beyond the ten layers nearest to the output.",
-        ours("whether the growth is one of Gaussian weights"),
+        "At initialisation, with batch norm and orthogonal weights, gradients grow by less than a factor of 1.17 per layer "
+        "towards the input in the deepest net, beyond the ten hidden layers nearest to the output.",
+        ours("a control: whether the growth depends on Gaussian weights"),
         _deepest(GROWTH_BEYOND.median(0, 0), group="orthogonal").below(1.17),
         caveat_of="depth_growth",
         since=_LATER,
     ),
     depth_later=Claim(
-        "After 100 steps of training, with batch norm, gradients grow by less than a tenth per layer towards the input in the "
+        "After 100 steps of training, with batch norm, gradients change by less than 10 % per layer towards the input in the "
         "deepest net.",
         _DURATION_LATER,
         _deepest(GROWTH.median(100, 100)).between(0.9, 1.1),
@@ -141,24 +142,24 @@ CLAIMS = claims(
         caveat_of="depth_bounded",
     ),
     depth_later_bounded=Claim(
-        "After 100 steps of training, batch norm keeps the gradient from exploding or vanishing with depth: from the last to "
-        "the second layer of the deepest net it changes by less than a factor of ten.",
-        ours("whether the gradient is bounded after training, as it is not at initialisation"),
+        "After 100 steps of training, with batch norm, the gradients of the weights of the second and the last hidden layer "
+        "of the deepest net differ in norm by less than a factor of ten.",
+        ours("whether training bounds the gradient, which explodes at initialisation"),
         _deepest(TO_SECOND.median(100, 100)).between(0.1, 10),
         caveat_of="depth_bounded",
         since="2026-11-22",
     ),
     depth_scale_plain=Claim(
-        "Without batch norm, initial weights that are twice as large make the gradient of the deepest net about twice as large "
+        "At initialisation, doubling the weights multiplies the gradient of the deepest plain net by a factor of 1.8 to 2.2 "
         "per layer.",
         replace(IOFFE.at("Sec. 3.3"), setup=""),
         _by_scale("plain").between(1.8, 2.2),
     ),
     depth_scale=Claim(
-        "With batch norm, initial weights that are twice as large leave the growth of the gradient of the deepest net as it "
-        "was, to within 5 % per layer.",
+        "At initialisation, with batch norm, doubling the weights changes the gradient of the deepest net by less than 5 % "
+        "per layer.",
         replace(IOFFE.at("Sec. 3.3"), setup=""),
         _by_scale("batch_norm").between(0.95, 1.05),
-        "no difference, proved",
+        "no difference in back-propagation, proved",
     ),
 )

@@ -28,6 +28,7 @@ from experiments.landscape.measures import (
 _SEC = SANTURKAR.at("Sec. 3.1, Fig. 4")
 _FIG_4A, _FIG_4B, _FIG_4C = (SANTURKAR.at(f"Fig. 4{panel}, read off") for panel in "abc")
 _TEXT = SANTURKAR.at("Sec. 3.1, text")
+_LIPSCHITZ = "the source calls the loss more Lipschitz; the norm is taken at the weights that training visits"
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 
 CLAIMS = claims(
@@ -47,28 +48,28 @@ CLAIMS = claims(
         since=_LATER,
     ),
     landscape_loss_range_twofold=Claim(
-        "Over steps 1,000 to 5,000, the loss varies at least twice as much along the gradient in the plain net as with batch "
-        "norm.",
+        "Over steps 1,000 to 5,000, the loss varies more than twice as much along the gradient in the plain net as with "
+        "batch norm.",
         _FIG_4A,
         rougher(q.LOSS_RANGE.median(1000, 5000)).above(2),
         "2.2 / 0.40, 3.0 / 0.38, 2.1 / 0.05, or 5.5 times and more",
     ),
     landscape_loss_range_twofold_part=Claim(
-        "Over steps 1,000 to 1,500, the loss varies at least twice as much along the gradient in the plain net as with batch "
-        "norm.",
+        "Over steps 1,000 to 1,500, the loss varies more than twice as much along the gradient in the plain net as with "
+        "batch norm.",
         _FIG_4A,
         rougher(q.LOSS_RANGE.median(1000, 1500)).above(2),
         "2.2 / 0.40, or 5.5 times, over steps 1,000 to 2,500",
         since=_LATER,
     ),
     landscape_loss_range_late=Claim(
-        "From step 9,000 on, the loss no longer varies more along the gradient in the plain net than with batch norm, to "
-        "within a half.",
+        "From step 9,000 on, the loss varies less than 1.5 times as much along the gradient in the plain net as with batch "
+        "norm.",
         _FIG_4A,
         rougher(q.LOSS_RANGE.median(first=9000)).between(0, 1.5),
         "0.15 / 0.11 and 0.07 / 0.12, or 1.4 and 0.6 times",
         caveat_of="landscape_loss_range",
-        remark="a net that has learnt everything is flat",
+        remark="a net that fits all training images has a flat loss",
     ),
     landscape_predictiveness=Claim(
         "Over steps 80 to 3,500, the gradient changes less along its own direction with batch norm than in the plain net.",
@@ -84,22 +85,22 @@ CLAIMS = claims(
         since=_LATER,
     ),
     landscape_predictiveness_hundredfold=Claim(
-        "Over steps 80 to 3,500, the largest change of the gradient along its own direction is close to two orders of "
-        "magnitude smaller with batch norm than in the plain net.",
+        "Over steps 80 to 3,500, the largest change of the gradient along its own direction is more than ten times smaller "
+        "with batch norm than in the plain net.",
         SANTURKAR.at("Sec. 3.1, text; their Fig. 4b shows less for the VGG"),
         rougher(q.GRADIENT_CHANGE.largest(*EARLY)).above(10),
         "231 / 38 and 255 / 34, or 6.1 and 7.5 times",
         since=_LATER,
-        remark="ten times is half of two orders of magnitude on a logarithmic axis",
+        remark="the source says close to two orders of magnitude; ten times is half of that on a logarithmic axis",
     ),
     landscape_predictiveness_hundredfold_part=Claim(
-        "Over steps 80 to 1,000, the largest change of the gradient along its own direction is close to two orders of "
-        "magnitude smaller with batch norm than in the plain net.",
+        "Over steps 80 to 1,000, the largest change of the gradient along its own direction is more than ten times smaller "
+        "with batch norm than in the plain net.",
         SANTURKAR.at("Sec. 3.1, text; their Fig. 4b shows less for the VGG"),
         rougher(q.GRADIENT_CHANGE.largest(*START)).above(10),
         "110 / 38, or 2.9 times",
         since=_LATER,
-        remark="ten times is half of two orders of magnitude on a logarithmic axis",
+        remark="the source says close to two orders of magnitude; ten times is half of that on a logarithmic axis",
     ),
     landscape_rough_start=Claim(
         "At initialisation, the gradient changes more along its own direction with batch norm than in the plain net.",
@@ -109,66 +110,67 @@ CLAIMS = claims(
         caveat_of="landscape_predictiveness",
     ),
     landscape_shorter_gradient=Claim(
-        "Over steps 80 to 3,500, the loss is more Lipschitz with batch norm: its gradient is shorter than in the plain net.",
+        "Over steps 80 to 3,500, the norm of the gradient of the loss is smaller with batch norm than in the plain net.",
         _TEXT,
         rougher(q.GRADIENT_NORM.median(*EARLY)).above(1),
+        remark=_LIPSCHITZ,
     ),
     landscape_shorter_gradient_part=Claim(
-        "Over steps 80 to 1,500, the loss is more Lipschitz with batch norm: its gradient is shorter than in the plain net.",
+        "Over steps 80 to 1,500, the norm of the gradient of the loss is smaller with batch norm than in the plain net.",
         _TEXT,
         rougher(q.GRADIENT_NORM.median(*COVERED)).above(1),
+        remark=_LIPSCHITZ,
         since=_LATER,
     ),
     landscape_smoothness=Claim(
-        "Over steps 80 to 3,500, the gradient changes less per distance along its own direction with batch norm than in the "
-        "plain net.",
+        "Over steps 80 to 3,500, the gradient changes less per unit distance along its own direction with batch norm than in "
+        "the plain net.",
         _SEC,
         rougher(SMOOTHNESS).above(1),
         "22 / 16.8 to 21 / 19.9, or 1.3 to 1.06 times",
     ),
     landscape_smoothness_start=Claim(
-        "Over steps 80 to 1,000, the gradient changes less per distance along its own direction with batch norm than in the "
-        "plain net.",
+        "Over steps 80 to 1,000, the gradient changes less per unit distance along its own direction with batch norm than in "
+        "the plain net.",
         _FIG_4C,
         rougher(q.SMOOTHNESS.median(*START)).above(1),
         "22 / 16.8, or 1.3 times",
         since=_LATER,
     ),
     landscape_smoothness_late=Claim(
-        "From step 9,000 on, the effective smoothness of the plain net and of the one with batch norm is the same, to within "
-        "10 %.",
+        "From step 9,000 on, the effective smoothness of the plain net is within 10 % of that with batch norm.",
         SANTURKAR.at("Fig. 4c, read off from step 9,000 on"),
         rougher(q.SMOOTHNESS.median(first=9000)).between(0.9, 1.1),
-        "20 / 20, or 1 time",
+        "20 / 20, or 1.0 times",
         caveat_of="landscape_smoothness",
         since=_LATE,
     ),
     landscape_smoothness_plateau=Claim(
-        "From step 1,000 on, the effective smoothness with batch norm is 2 / learning rate, which is also 1 / smallest step of "
-        "the scan, to within 10 %.",
+        "From step 1,000 on, the effective smoothness with batch norm is within 10 % of 2 / learning rate, which is also 1 / "
+        "smallest step of the scan.",
         _FIG_4C,
         in_edges(q.SMOOTHNESS.median(first=PLATEAU).each("batch_norm"), "vgg").between(0.9, 1.1),
         "19.4 at steps 1,000 to 2,500, then 19.9 to 20.0, at a learning rate of 0.1, or 0.97 to 1.00 times",
         caveat_of="landscape_smoothness",
     ),
     landscape_smoothness_saturates=Claim(
-        "The plateau of the effective smoothness with batch norm is set by the smallest step of the scan, not by the learning "
-        "rate.",
+        "With batch norm, halving the smallest step of the scan raises the plateau of the effective smoothness by more than "
+        "a factor of 1.41.",
         SANTURKAR.at("Fig. 4c and 11a: 20 is 2 / learning rate, the edge of stability, and 1 / smallest step"),
         saturation().above(math.sqrt(2)),
         caveat_of="landscape_smoothness",
         since=_LATE,
-        remark="it doubles if that step sets it, and stays at the edge of stability; 1.41 is halfway on a logarithmic axis",
+        remark="it doubles if the smallest step sets it, not if the learning rate does; 1.41 is halfway on a logarithmic axis",
     ),
     landscape_smoothness_falls=Claim(
-        "With batch norm, the gradient changes no further beyond the smallest step of the scan: at twice that step, change per "
-        "distance halves.",
+        "With batch norm, the gradient changes by more than a factor of 1.41 less per unit distance at twice the smallest "
+        "step of the scan than at the smallest.",
         SANTURKAR.at("Fig. 11a, read off"),
         replace(FALL.median(0, 15_000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
         "11.6 / 11.7 of the change itself, or 1.98 times; without batch norm 1.71 times",
         caveat_of="landscape_smoothness",
         since=_LATE,
-        remark="1 at the edge of stability, 2 where it halves, 1.41 halfway on a logarithmic axis",
+        remark="2 if the gradient changes no further, 1 at the edge of stability; 1.41 is halfway on a logarithmic axis",
     ),
     landscape_random_direction=Claim(
         "Over steps 80 to 3,500, the loss varies less along a random direction with batch norm than in the plain net.",
@@ -185,14 +187,14 @@ CLAIMS = claims(
         for name, what, quantity in (
             ("loss", "the loss varies less", q.LOSS_RANGE),
             ("gradient", "the gradient changes less", q.GRADIENT_CHANGE),
-            ("smoothness", "the gradient changes less per distance", q.SMOOTHNESS),
+            ("smoothness", "the gradient changes less per unit distance", q.SMOOTHNESS),
         )
     },
     **CLAIMS_OF_BATCHES,
     landscape_penalty=Claim(
-        "The published loss contains an L2 penalty of 0.0005, of which the text says nothing: with it, the loss of the plain "
-        "net begins within 10 % of the published one.",
-        SANTURKAR.at("Fig. 4a, read off at step 0, where the loss of a guess is 2.30"),
+        "At initialisation, with an L2 penalty of 0.0005, the loss of the plain net is within 10 % of the published 4.27 "
+        "nats.",
+        SANTURKAR.at("Fig. 4a, read off at step 0, where the loss of chance is 2.30; the text names no penalty"),
         replace(FIRST, format=Format("z.2f", "nats")).between(3.84, 4.70),
         "4.27 nats",
         hypothesis="none",

@@ -15,20 +15,20 @@ from experiments.landscape.measures import (
 
 _RE_RUN = Source("a public re-run, whose address is not known", "replication", setup="its VGG, all parameters, one run")
 _GRADIENTS_DIFFER = "here batch norm follows every layer, the learning rate is 0.1, and there is no dropout"
+_SUM = "the sum of layer 5's gradients on successive batches, which Mameli's repository calls more predictive,"
+_LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls its landscape,"
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 
 CLAIMS_OF_BATCHES = {
     "landscape_successive_sum": Claim(
-        "Over steps 80 to 3,500, the sum of the gradients of successive batches, which was called more predictive, is longer "
-        "with batch norm than in the plain net.",
+        f"Over steps 80 to 3,500, {_SUM} is longer with batch norm than in the plain net.",
         MAMELI_GRADIENTS,
         larger(q.successive("step_sum", "layer_5").median(*EARLY)).above(1),
         "3.3 / 0.65 at step 1,000, or 5.1 times",
         differs=_GRADIENTS_DIFFER,
     ),
     "landscape_successive_sum_part": Claim(
-        "Over steps 80 to 1,500, the sum of the gradients of successive batches, which was called more predictive, is longer "
-        "with batch norm than in the plain net.",
+        f"Over steps 80 to 1,500, {_SUM} is longer with batch norm than in the plain net.",
         MAMELI_GRADIENTS,
         larger(q.successive("step_sum", "layer_5").median(*COVERED)).above(1),
         "2.9 / 0.10 at step 500, 3.3 / 0.65 at 1,000, 3.9 / 0.69 at 1,500, or 29, 5.1 and 5.7 times",
@@ -36,8 +36,8 @@ CLAIMS_OF_BATCHES = {
         differs=_GRADIENTS_DIFFER,
     ),
     "landscape_successive_sum_early": Claim(
-        "Batch norm makes the sum of the gradients of successive batches longer by a larger factor over steps 50 to 500 than "
-        "over steps 1,000 to 1,500.",
+        "Batch norm lengthens the sum of layer 5's gradients on successive batches by a larger factor over steps 50 to 500 "
+        "than over steps 1,000 to 1,500.",
         MAMELI_GRADIENTS.at("'clearly higher in the first stage'"),
         (
             larger(q.successive("step_sum", "layer_5").median(50, 500))
@@ -48,22 +48,22 @@ CLAIMS_OF_BATCHES = {
         differs=_GRADIENTS_DIFFER,
     ),
     "landscape_predictiveness_early": Claim(
-        "Batch norm makes the gradient change less along its own direction by a larger factor over steps 50 to 500 than over "
-        "steps 1,000 to 1,500.",
-        ours("whether what Mameli's repository sees early in training is so by the measure of Santurkar et al. 2018"),
+        "Batch norm reduces the change of the gradient along its own direction by a larger factor over steps 50 to 500 than "
+        "over steps 1,000 to 1,500.",
+        ours("what Mameli's repository says of early training, for the measure of Santurkar et al. 2018"),
         (rougher(q.GRADIENT_CHANGE.median(50, 500)) / rougher(q.GRADIENT_CHANGE.median(1000, 1500))).above(1),
         caveat_of="landscape_successive_sum_early",
         since=_LATER,
     ),
     "landscape_successive_relative": Claim(
-        "Over steps 80 to 3,500, in units of the lengths of both, the sum of the gradients of successive batches is shorter "
-        "with batch norm than in the plain net.",
-        ours("the definition of Mameli's repository, in units of the gradients"),
+        "Over steps 80 to 3,500, the sum of layer 5's gradients on successive batches is shorter, relative to the sum of "
+        "their norms, with batch norm than in the plain net.",
+        ours("the measure of Mameli's repository, relative to the norms of the gradients"),
         larger(q.successive("relative_sum", "layer_5").median(*EARLY)).between(0, 1),
         caveat_of="landscape_successive_sum",
     ),
     "landscape_successive_cosine": Claim(
-        "Over steps 80 to 1,500, the gradients of successive batches point more in the same direction with batch norm than in "
+        "Over steps 80 to 1,500, the cosine of layer 5's gradients on successive batches is larger with batch norm than in "
         "the plain net.",
         MAMELI_GRADIENTS.at("'more confident with the direction of the gradients'"),
         q.successive("step_cosine", "layer_5").median(*COVERED).minus("batch_norm", "plain").above(0),
@@ -71,33 +71,33 @@ CLAIMS_OF_BATCHES = {
         differs=_GRADIENTS_DIFFER,
     ),
     "landscape_successive_distance": Claim(
-        "Over steps 80 to 3,500, the gradients of successive batches are further apart with batch norm than in the plain net.",
-        ours("the definition of Santurkar et al. 2018, on the gradients of Mameli's repository"),
+        "Over steps 80 to 3,500, layer 5's gradients on successive batches are further apart with batch norm than in the "
+        "plain net.",
+        ours("the distance of Santurkar et al. 2018, between the gradients of Mameli's repository"),
         larger(q.successive("step_distance", "layer_5").median(*EARLY)).above(1),
         caveat_of="landscape_successive_sum",
     ),
     "landscape_step_smoothness": Claim(
-        "From one step to the next, the gradient changes as much per distance with batch norm as in the plain net, to within "
-        "10 %, on average over the training.",
+        "From one training step to the next, the gradient of layer 5 changes per unit distance by the same amount with batch "
+        "norm as in the plain net, to within 10 %, on average over the training.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.mean()).between(0.9, 1.1),
         "61.9 / 63.0, or 0.98 times",
         caveat_of="landscape_smoothness",
         since=_LATER,
-        differs="here of the weights of layer 5 alone",
+        differs="here the weights of layer 5 only",
     ),
     "landscape_step_smoothness_largest": Claim(
-        "From one step to the next, the largest change of the gradient per distance in a training is smaller with batch norm "
-        "than in the plain net.",
+        "From one training step to the next, the largest change of layer 5's gradient per unit distance is smaller with "
+        "batch norm than in the plain net.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.largest()).between(0, 1),
         "half as large",
         since=_LATER,
-        differs="here of the weights of layer 5 alone",
+        differs="here the weights of layer 5 only",
     ),
     "landscape_loss_change": Claim(
-        "Over steps 80 to 3,500, the loss plus its last change, which was called a landscape, is lower with batch norm than in "
-        "the plain net.",
+        f"Over steps 80 to 3,500, {_LOSS} is lower with batch norm than in the plain net.",
         MAMELI_GRADIENTS,
         larger(LOSS_AND_CHANGE.median(*EARLY)).between(0, 1),
         "1.34 / 2.25 at step 1,000, 0.87 / 1.74 at 3,000, or 0.60 and 0.50 times",
@@ -105,8 +105,7 @@ CLAIMS_OF_BATCHES = {
         differs=_GRADIENTS_DIFFER,
     ),
     "landscape_loss_change_part": Claim(
-        "Over steps 80 to 1,500, the loss plus its last change, which was called a landscape, is lower with batch norm than in "
-        "the plain net.",
+        f"Over steps 80 to 1,500, {_LOSS} is lower with batch norm than in the plain net.",
         MAMELI_GRADIENTS,
         larger(LOSS_AND_CHANGE.median(*COVERED)).between(0, 1),
         "1.61 / 2.31 at step 500, 1.34 / 2.25 at 1,000, 1.23 / 2.11 at 1,500, or 0.70, 0.60 and 0.58 times",
@@ -114,13 +113,13 @@ CLAIMS_OF_BATCHES = {
         differs=_GRADIENTS_DIFFER,
     ),
     "landscape_loss_change_relative": Claim(
-        "Over steps 80 to 3,500, in units of the loss, it changes more from batch to batch with batch norm than in the plain "
-        "net.",
+        "Over steps 80 to 3,500, the loss changes more from batch to batch, relative to its size, with batch norm than in "
+        "the plain net.",
         MAMELI_GRADIENTS.at("variance of the losses"),
         larger(RELATIVE_CHANGE.median(*EARLY)).above(1),
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="landscape_loss_change",
         since=_LATE,
-        differs=f"{_GRADIENTS_DIFFER}, and it is the median change in units of the loss",
+        differs=f"{_GRADIENTS_DIFFER}, and the median relative change replaces the variance",
     ),
 }

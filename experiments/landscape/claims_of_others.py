@@ -21,10 +21,10 @@ from experiments.landscape.measures import (
 )
 
 _FIG_10 = SANTURKAR_LINEAR.at("Fig. 10, read off")
-_RATES = replace(ALEXEYGB.at("and likewise github.com/Kevin-LD/VGG_BatchNorm"), setup=ALEXEYGB.setup)
+_RATES = replace(ALEXEYGB.at("also github.com/Kevin-LD/VGG_BatchNorm"), setup=ALEXEYGB.setup)
 _LATER = "2026-11-29"
 _UNFITTING = "the published curve lies outside all draws of this set-up"
-_RATES_DIFFER = "unless the preset is alx, here with SGD"
+_RATES_DIFFER = "here, except with preset alx, SGD"
 
 
 def _rates_parts() -> dict[str, Claim]:
@@ -32,24 +32,25 @@ def _rates_parts() -> dict[str, Claim]:
     start = (80, 1000)
     width, high = band("same_step", "width").median(*start), band("gradient", "high").median(*start)
     progress = band("same_progress", "width").median(*start) / width
-    runs = "Over steps 80 to 1,000, in runs that differ in their learning rates alone,"
     claim = partial(Claim, since=_LATER, differs=_RATES_DIFFER)
     return {
         "landscape_rates_loss": claim(
-            f"{runs} losses lie closer together with batch norm than in the plain net.",
+            "Over steps 80 to 1,000, the losses of runs that differ only in learning rate lie closer together with batch "
+            "norm than in the plain net.",
             _RATES,
             of_bands(rougher(width)).above(1),
             "0.5 to 1.0 / 0.2 to 0.35, or 3.3 times, at step 2,000",
         ),
         "landscape_rates_progress": claim(
-            f"{runs} losses lie closer together at equal learning rate x steps than at equal steps, with batch norm and in the "
-            "plain net.",
-            ours("of these definitions; Santurkar et al. 2018 vary the step from one and the same point"),
+            "Over steps 80 to 1,000, the losses of runs that differ only in learning rate lie closer together at equal "
+            "learning rate x steps than at equal steps, both with batch norm and in the plain net.",
+            ours("a control: how much of the spread of losses is unequal progress"),
             of_bands(largest(*(progress.each(net) for net in NETS))).between(0, 1),
             caveat_of="landscape_rates_loss",
         ),
         "landscape_rates_predictiveness": claim(
-            f"{runs} the gradient of the last layer changes less from step to step with batch norm than in the plain net.",
+            "Over steps 80 to 1,000, the largest change of the last layer's gradient from step to step, in runs that differ "
+            "only in learning rate, is smaller with batch norm than in the plain net.",
             _RATES,
             of_bands(rougher(high)).above(1),
             "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one, of the whole training",
@@ -59,8 +60,8 @@ def _rates_parts() -> dict[str, Claim]:
 
 CLAIMS_OF_LINEAR_NETS = {
     "landscape_deep_linear": Claim(
-        "Over steps 150 to 700, the largest change of the gradient along its own direction is a hundred times smaller with "
-        "batch norm than in the plain net.",
+        "Over steps 150 to 700, the largest change of the gradient along its own direction is more than a hundred times "
+        "smaller with batch norm than in the plain net.",
         SANTURKAR_LINEAR.at("Sec. 3.1 and Fig. 10"),
         rougher(q.GRADIENT_CHANGE.largest(150, 700), **DEEP).above(100),
         "1.9e16 / 3e6 or less at the start, or 6e9 times",
@@ -68,8 +69,8 @@ CLAIMS_OF_LINEAR_NETS = {
         in_doubt=_UNFITTING,
     ),
     "landscape_deep_linear_loss": Claim(
-        "Over steps 150 to 700, the largest loss along the gradient is a hundred times larger in the plain net than with batch "
-        "norm.",
+        "Over steps 150 to 700, the largest loss along the gradient is more than a hundred times larger in the plain net "
+        "than with batch norm.",
         _FIG_10,
         rougher(q.HIGHEST_LOSS.largest(150, 700), **DEEP).above(100),
         "2.7e10 / 1e5 or less, or 270,000 times and more",
@@ -77,24 +78,25 @@ CLAIMS_OF_LINEAR_NETS = {
         in_doubt=_UNFITTING,
     ),
     "landscape_deep_linear_smoothness": Claim(
-        "Over steps 150 to 700, the gradient changes less per distance along its own direction with batch norm than in the "
-        "plain net.",
+        "Over steps 150 to 700, the gradient changes less per unit distance along its own direction with batch norm than in "
+        "the plain net.",
         _FIG_10,
         rougher(q.SMOOTHNESS.median(150, 700), **DEEP).above(1),
         "1.4e11 / 2.1e6 or less, or 67,000 times and more",
         in_doubt=_UNFITTING,
     ),
     "landscape_deep_linear_end": Claim(
-        "At the end of the training, the effective smoothness of the plain net is 2 / learning rate, to within 10 %.",
+        "Over the last 5 % of the measurements, the effective smoothness of the plain net is within 10 % of 2 / learning "
+        "rate.",
         _FIG_10,
         in_edges(END.each("plain", **DEEP), "deep_linear").within(0.1, of=1),
-        "2.0e6 at a learning rate of 1e-6, or 1 time",
+        "2.0e6 at a learning rate of 1e-6, or 1.0 times",
         caveat_of="landscape_deep_linear_smoothness",
-        remark="it was asked first, and is asked again, after a ratio to batch norm had been put in its place",
+        remark="this first statistic stands again, after a ratio to batch norm had replaced it for a while",
         in_doubt=_UNFITTING,
     ),
     "landscape_deep_linear_edge": Claim(
-        "From step 1,000 on, the effective smoothness with batch norm is 2 / learning rate, to within 10 %.",
+        "From step 1,000 on, the effective smoothness with batch norm is within 10 % of 2 / learning rate.",
         _FIG_10,
         in_edges(q.SMOOTHNESS.median(first=PLATEAU).each("batch_norm", **DEEP), "deep_linear").within(0.1, of=1),
         "1.8e6 to 2.1e6 at a learning rate of 1e-6, or 0.9 to 1.05 times",
@@ -103,23 +105,23 @@ CLAIMS_OF_LINEAR_NETS = {
 }
 CLAIMS_OF_RATES = dict(
     landscape_rates_loss=Claim(
-        "Over steps 80 to 3,500, the losses of runs that differ in their learning rates alone lie closer together with batch "
-        "norm than in the plain net.",
+        "Over steps 80 to 3,500, the losses of runs that differ only in learning rate lie closer together with batch norm "
+        "than in the plain net.",
         _RATES,
         of_bands(rougher(EQUAL_STEPS)).above(1),
         "0.5 to 1.0 / 0.2 to 0.35 at step 2,000, or 3.3 times; 0.03 to 0.35 / 0.01 to 0.03 at 8,000, or 16 times",
         differs=_RATES_DIFFER,
     ),
     landscape_rates_progress=Claim(
-        "Over steps 80 to 3,500, the losses of runs that differ in their learning rates alone lie closer together at equal "
-        "learning rate x steps than at equal steps, with batch norm and in the plain net.",
-        ours("of these definitions; Santurkar et al. 2018 vary the step from one and the same point"),
+        "Over steps 80 to 3,500, the losses of runs that differ only in learning rate lie closer together at equal learning "
+        "rate x steps than at equal steps, both with batch norm and in the plain net.",
+        ours("a control: how much of the spread of losses is unequal progress"),
         of_bands(largest(*((EQUAL_PROGRESS / EQUAL_STEPS).each(net) for net in NETS))).between(0, 1),
         caveat_of="landscape_rates_loss",
     ),
     landscape_rates_predictiveness=Claim(
-        "Over steps 80 to 3,500, in runs that differ in their learning rates alone, the gradient of the last layer changes "
-        "less from step to step with batch norm than in the plain net.",
+        "Over steps 80 to 3,500, the largest change of the last layer's gradient from step to step, in runs that differ only "
+        "in learning rate, is smaller with batch norm than in the plain net.",
         _RATES,
         of_bands(rougher(band("gradient", "high").median(*EARLY))).above(1),
         "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one",

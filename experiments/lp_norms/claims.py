@@ -20,6 +20,7 @@ _LATER = "2026-11-29"
 _UNFITTING = "the published curve lies outside all draws of this set-up"
 _THREE = "with each of the l1, l2 and l-infinity norms"
 _DEEPEST = "in the deepest layer that is followed"
+_FOLLOWED = "in the deepest layer followed"
 
 
 def _drift(make: Callable[[str], Statistic], ratio: str) -> Statistic:
@@ -32,7 +33,7 @@ def _accuracies(norm: str, early: str, late: str) -> dict[str, Claim]:
     words = NETS[norm].short
     return {
         f"lp_norms_{norm}_accuracy": Claim(
-            f"At step 5,000, the training accuracy with the {words} norm is within 3 points of batch norm's.",
+            f"Over steps 4,501 to 5,000, the training accuracy with the {words} norm is within 3 points of batch norm's.",
             _FIG_5A,
             TRAIN_ACCURACY.at(5000, average=500).minus(norm, "batch_norm").within(0.03),
             late,
@@ -92,38 +93,38 @@ CLAIMS = claims(
     **_landscape("", (80, 3500), "2026-11-21"),
     **_landscape("_part", (80, 1000), _LATER, ", over steps 80 to 3,500"),
     lp_norms_variance_uncontrolled=Claim(
-        f"The l1, l2 and l-infinity norms do not control the second moment: {_DEEPEST}, with each of them a unit's variance is "
-        "less steady, as a share of what it is, than with batch norm.",
+        f"Relative to their size, the units' variances change more between measurements {_THREE} than with batch norm, "
+        f"{_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, text"),
         _drift(lambda norm: over_layers(min, norm, "batch_norm", "variance", relative=True), "norm / BN").above(1),
+        remark="the source says that these norms guarantee no control over the moments",
     ),
     lp_norms_mean_controlled=Claim(
-        f"The l1, l2 and l-infinity norms control the first moment: {_DEEPEST}, with each of them a unit's mean is steadier, "
-        "in units of its standard deviation, than in the plain net.",
-        ours(
-            "what the paper denies; the mean of what a normaliser returns is its bias, so it is measured after the activation"
-        ),
+        f"Relative to each unit's standard deviation, the means of activations change less between measurements {_THREE} "
+        f"than in the plain net, {_FOLLOWED}.",
+        ours("the paper says that these norms guarantee no control over the moments"),
         _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True), "plain / norm")
         .where("vgg.probes.drift.of", "activations", "drift measured after the activation")
         .above(1),
+        remark="after the activation: before it, the mean is the bias of the normaliser",
         caveat_of="lp_norms_variance_uncontrolled",
         since=_LATER,
     ),
     lp_norms_shift=Claim(
-        f"With each of the l1, l2 and l-infinity norms, variances of layer inputs shift more than even in the plain net, "
-        f"{_DEEPEST}.",
+        f"In absolute units, the units' variances change more between measurements {_THREE} than in the plain net, "
+        f"{_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, Fig. 6, by eye"),
         _drift(lambda norm: over_layers(min, norm, "plain", "variance"), "norm / plain").above(1),
     ),
     lp_norms_relative_shift=Claim(
-        f"In units of what they are spread over, distributions of layer inputs shift less {_THREE} than in the plain net, "
-        f"{_DEEPEST}.",
-        ours("absolute shifts depend on how large activations are"),
+        f"Relative to their standard deviation, the units' distributions move less far between measurements {_THREE} than "
+        f"in the plain net, {_FOLLOWED}.",
+        ours("absolute changes depend on the scale of the units"),
         _drift(lambda norm: over_layers(min, "plain", norm, "wasserstein", relative=True), "plain / norm").above(1),
         caveat_of="lp_norms_shift",
     ),
     lp_norms_deep_linear=Claim(
-        "With each of the l1 and l2 norms, the net ends at a smaller training loss than the plain one.",
+        "The nets with the l1 and l2 norms both end at a smaller training loss than the plain one.",
         _FIG_5B,
         smallest(*(FINAL_LOSS.over("plain", norm, group="deep_linear") for norm in ("l1", "l2"))).above(1),
         "1,660 / 481, or 3.5 times",
@@ -132,27 +133,27 @@ CLAIMS = claims(
         in_doubt=_UNFITTING,
     ),
     lp_norms_linf_no_better=Claim(
-        "The l-infinity norm can be no better than none: with it, the net ends at a training loss that is no smaller than that "
-        "of the plain one.",
-        ours("another draw than those that decide it, in which it was so"),
+        "The net with the l-infinity norm ends at a training loss at least as large as that of the plain net.",
+        ours("seen in an earlier draw, which does not count here"),
         FINAL_LOSS.over("plain", "linf", group="deep_linear").between(0, 1),
         caveat_of="lp_norms_deep_linear",
         hypothesis="none",
-        remark="Santurkar et al. 2018, Fig. 5b, one draw: 1,660 / 986, or 1.7 times; it was asked first, and is asked again, "
-        "after one draw had been made enough",
+        remark="Santurkar et al. 2018, Fig. 5b, one draw: 1,660 / 986, or 1.7 times; this first rule stands "
+        "again, after one draw had counted as enough for a while",
         in_doubt=_UNFITTING,
     ),
     lp_norms_l1_best=Claim(
-        "With the l1 norm, the net ends at a smaller training loss than with batch norm.",
+        "The net with the l1 norm ends at a smaller training loss than the one with batch norm.",
         _FIG_5B,
         FINAL_LOSS.over("batch_norm", "l1", group="deep_linear").above(1),
         "479 / 97, or 4.9 times",
         hypothesis="none",
-        remark="within a tenth of 1 both have come to the same plateau",
+        remark="a ratio within 10 % of 1 means that both have reached the same plateau",
         in_doubt=_UNFITTING,
     ),
     lp_norms_deep_linear_smoothness=Claim(
-        f"Over the training, the gradient changes less per distance along its own direction {_THREE} than in the plain net.",
+        f"Over the training, the gradient changes less per unit distance along its own direction {_THREE} than in the plain "
+        "net.",
         SANTURKAR_LINEAR.at("Sec. 3.3, Fig. 13, read off"),
         smallest(*(SMOOTHNESS.median().over("plain", norm, group="deep_linear") for norm in NORMS)).above(1),
         "1.4e11 / 2e7 early, 2e6 / 2e6 at the end, or 7,000 to 1 times",

@@ -6,18 +6,19 @@ from experiments._evidence.source import HUBER, IOFFE, ours
 from experiments.mnist_mlp.percentiles import ACCURACY, FIRST_SPREAD, SPREAD_RANGE, steadiness
 
 _FIG_1A, _FIG_1BC = IOFFE.at("Sec. 4.1, Fig. 1a"), IOFFE.at("Sec. 4.1, Fig. 1b and 1c, read off")
-_OURS = ours("control of bnjax")
+_OURS = ours("a control")
 _TOO_WIDE = 1.0364 * 59**0.5
-_IN_BATCHES = "normalised in batches with batch norm,"
+_UNIT = "the input of a sigmoid in the last hidden layer"
+_IN_BATCHES = "with batch norm, computed with mini-batch statistics, than in the plain net"
 _HIS = "In Huber's setting,"
+_HIS_NORM = "his batch norm, whose variance is too small,"
 _STABLE = "distributions"
 
 
 def _in_evaluation(name: str, moves: str, statistic: str) -> Claim:
     return Claim(
-        f"The distribution of a sigmoid's inputs {moves} with batch norm, as running averages normalise it in evaluation, than "
-        "in the plain net.",
-        ours("control of bnjax: running averages that keep 0.99 lag behind weights that move fast"),
+        f"The median of {_UNIT} {moves} with batch norm, computed with running statistics, than in the plain net.",
+        ours("a control: running averages with momentum 0.99 lag behind weights that move fast"),
         steadiness(statistic, "running").over("plain", "batch_norm", group="ioffe").above(1),
         caveat_of=name,
         hypothesis=_STABLE,
@@ -28,7 +29,7 @@ CLAIMS = claims(
     "none",
     "2026-11-21",
     mnist_early_accuracy=Claim(
-        "After 4,000 steps, the test accuracy is more than 2 points higher with batch norm than without any.",
+        "After 4,000 steps, the test accuracy is more than 2 points higher with batch norm than without.",
         _FIG_1A,
         TEST_ACCURACY.at(4000).minus("batch_norm", "plain", group="ioffe").above(0.02),
         "95.3 - 73.2 %, or 22 points",
@@ -40,82 +41,80 @@ CLAIMS = claims(
         "15,000 / 4,000, or 3.8 times",
     ),
     mnist_accuracy=Claim(
-        "After 50,000 steps, the test accuracy is more than 0.2 points higher with batch norm than without any.",
+        "After 50,000 steps, the test accuracy is more than 0.2 points higher with batch norm than without.",
         _FIG_1A.at("read off"),
         ACCURACY.at(50_000).minus("batch_norm", "plain", group="ioffe").above(0.002),
         "98.2 - 97.25 %, or 0.95 points",
     ),
     mnist_stable_range=Claim(
-        f"The distribution of a sigmoid's inputs, {_IN_BATCHES} moves less far than in the plain net.",
+        f"The median of {_UNIT} covers a smaller range {_IN_BATCHES}.",
         _FIG_1BC,
         steadiness("range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.34 / 0.33, or 4 times, of one unit",
         hypothesis=_STABLE,
     ),
-    mnist_stable_range_running=_in_evaluation("mnist_stable_range", "moves less far", "range"),
+    mnist_stable_range_running=_in_evaluation("mnist_stable_range", "covers a smaller range", "range"),
     mnist_stable_relative=Claim(
-        f"In units of its own width, the distribution of a sigmoid's inputs, {_IN_BATCHES} moves less far than in the plain "
-        "net.",
+        f"Relative to the width of its distribution, the median of {_UNIT} covers a smaller range {_IN_BATCHES}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and 1c, computed from what can be read off"),
         steadiness("relative_range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.1 / 0.20, or 6 times, of one unit",
         hypothesis=_STABLE,
     ),
     mnist_stable_variation=Claim(
-        f"Back and forth together, the distribution of a sigmoid's inputs, {_IN_BATCHES} moves less than in the plain net.",
+        f"The median of {_UNIT} has a smaller total variation {_IN_BATCHES}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and 1c"),
         steadiness("variation").over("plain", "batch_norm", group="ioffe").above(1),
         hypothesis=_STABLE,
     ),
     mnist_stable_variation_running=_in_evaluation(
-        "mnist_stable_variation", "moves less, back and forth together,", "variation"
+        "mnist_stable_variation", "has a smaller total variation", "variation"
     ),
     mnist_smooth=Claim(
-        f"The distribution of a sigmoid's inputs, {_IN_BATCHES} moves more smoothly than in the plain net: its median is less "
-        "noisy.",
+        f"The median of {_UNIT} fluctuates less around its moving average {_IN_BATCHES}.",
         HUBER.at("on Fig. 1 of Ioffe & Szegedy 2015"),
         steadiness("roughness").over("plain", "batch_norm", group="ioffe").above(1),
         hypothesis=_STABLE,
     ),
-    mnist_smooth_running=_in_evaluation("mnist_smooth", "is less noisy", "roughness"),
+    mnist_smooth_running=_in_evaluation("mnist_smooth", "fluctuates less around its moving average", "roughness"),
     mnist_huber_early_accuracy=Claim(
-        f"{_HIS} the test accuracy after 1,000 steps is higher with his batch norm than without any.",
+        f"{_HIS} the test accuracy after 1,000 steps is higher with {_HIS_NORM} than without.",
         HUBER.at("Fig. 2 and notebook, where it is called training accuracy"),
         TEST_ACCURACY.at(1000).minus("huber", "plain", group="huber").above(0),
         "78.6 - 73.6 %, or 5.0 points",
     ),
     mnist_huber_accuracy=Claim(
-        f"{_HIS} the test accuracy after 10,000 steps is higher with his batch norm than without any.",
+        f"{_HIS} the test accuracy after 10,000 steps is higher with {_HIS_NORM} than without.",
         HUBER.at("Fig. 2 and notebook"),
         TEST_ACCURACY.at(10_000).minus("huber", "plain", group="huber").above(0),
         "91.3 - 87.8 %, or 3.5 points",
     ),
     mnist_huber_spread=Claim(
-        f"{_HIS} his batch norm at first makes the inputs of the sigmoids too wide, by the root of the batch size less one.",
-        HUBER.at("Fig. 3 and code, which divides the variance by the batch's size once too often"),
+        f"{_HIS} his batch norm at first makes the inputs of the last hidden layer's sigmoids too wide by the square root of "
+        "the batch size minus 1, to within 10 %.",
+        HUBER.at("Fig. 3 and code, which divides the variance by the batch size once too often"),
         FIRST_SPREAD.each("huber", group="huber").within(0.1 * _TOO_WIDE, _TOO_WIDE),
         "7.9",
         caveat_of="mnist_huber_accuracy",
-        remark="within 10 % of 1.04 times the root of 59, which normally distributed values would have",
+        remark="within 10 % of 1.04 x sqrt(59), the value for normally distributed inputs",
         hypothesis=_STABLE,
     ),
     mnist_huber_mended=Claim(
-        f"{_HIS} the test accuracy after 10,000 steps is higher with the usual batch norm, whose variance is right, than "
-        "without any.",
+        f"{_HIS} the test accuracy after 10,000 steps is higher with correct batch norm than without.",
         _OURS,
         TEST_ACCURACY.at(10_000).minus("batch_norm", "plain", group="huber").above(0),
         caveat_of="mnist_huber_accuracy",
     ),
     mnist_huber_smooth=Claim(
-        f"{_HIS} the median of the sigmoids' inputs over all units moves more smoothly with his batch norm than in the plain "
-        "net.",
+        f"{_HIS} the median of all inputs of the last hidden layer's sigmoids fluctuates less around its moving average with "
+        f"{_HIS_NORM} computed with running statistics, than in the plain net.",
         HUBER.at("Fig. 3 and 4"),
         steadiness("roughness", "running", "of_layer").over("plain", "huber", group="huber").above(1),
         hypothesis=_STABLE,
     ),
     mnist_huber_moves=Claim(
-        f"{_HIS} the width of the sigmoids' inputs over all units changes more over the training with his batch norm than in "
-        "the plain net.",
+        f"{_HIS} the width of all inputs of the last hidden layer's sigmoids changes more over the training with {_HIS_NORM} "
+        "than in the plain net.",
         HUBER.at("Fig. 3 and 4, read off"),
         SPREAD_RANGE.over("huber", "plain", group="huber").above(1),
         "from 7.9 to 1.9, against almost constant 9.4",

@@ -12,7 +12,7 @@ from experiments.theory_bounds.quantities import ACCEPTED, SHOWN, largest_error,
 
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 _IOFFE = replace(IOFFE.at("Sec. 3.3"), setup="")
-_EVERY = "at every unit and step that was checked"
+_EVERY = "at every unit and step checked"
 
 
 def _in(arm: str, measure: Measure) -> Statistic:
@@ -20,9 +20,14 @@ def _in(arm: str, measure: Measure) -> Statistic:
 
 
 def _equality(
-    measured: str, statement: str, source: Source, arm: str = "batch_norm", accepted: float = ACCEPTED
+    measured: str,
+    statement: str,
+    source: Source,
+    arm: str = "batch_norm",
+    accepted: float = ACCEPTED,
+    published: str = "proved",
 ) -> Claim:
-    return Claim(statement, source, _in(arm, largest_error(measured)).below(accepted), "proved")
+    return Claim(statement, source, _in(arm, largest_error(measured)).below(accepted), published)
 
 
 def _bound(
@@ -43,12 +48,12 @@ CLAIMS = claims(
     "2026-11-21",
     theory_theorem_4_1=_equality(
         "theorem_4_1",
-        "Batch norm takes two components off a unit's gradient and scales the rest: the bound of Theorem 4.1 is an equality, "
-        f"{_EVERY}.",
+        f"With batch norm, the bound of Theorem 4.1 on the norm of a unit's gradient is an equality, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.1, which states <="),
     ),
     theory_epsilon=_bound(
-        f"With an epsilon of 1 in the variance of batch norm, the bound of Theorem 4.1 holds, {_EVERY}.",
+        "With batch norm inserted into a trained plain net and an epsilon of 1 added to its variance, the bound of Theorem 4.1 "
+        f"holds, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.1"),
         ("plain", "epsilon 1"),
     ),
@@ -58,53 +63,50 @@ CLAIMS = claims(
         SANTURKAR_THEORY.at("Theorem 4.2, which states <="),
     ),
     theory_second_line=_bound(
-        "In a net that is trained with batch norm, the second line of Theorem 4.2 holds with the Hessian that there is, "
-        f"{_EVERY}.",
+        f"In a net trained with batch norm, the second line of Theorem 4.2 holds with the net's own Hessian, {_EVERY}.",
         ours("the inequality of Santurkar et al. 2018, Theorem 4.2, where its premise may fail"),
         ("batch_norm", "relaxed_holds"),
         "-",
         caveat_of="theory_theorem_4_2",
-        remark="the paper states it of Hessians that preserve relative norms; under a multiple of the identity it says that no "
-        "unit's gradient is longer",
+        remark="the paper states it for Hessians that preserve relative norms",
     ),
     theory_preserved_outputs=_equality(
         "preserved_outputs",
-        "A batch norm can be inserted into a net that was trained without any and leave what it computes as it was.",
+        "Batch norm can be inserted into a trained plain net without changing its outputs.",
         SANTURKAR_THEORY.at("Observation 4.3"),
         "plain",
         accepted=1e-6,
     ),
     theory_gradient_not_larger=_bound(
-        "A batch norm that is inserted into a trained plain net, and leaves what it computes as it was, makes no unit's "
-        f"gradient longer, {_EVERY}.",
+        "Batch norm that is inserted into a trained plain net without changing its outputs makes no unit's gradient longer, "
+        f"{_EVERY}.",
         SANTURKAR_THEORY.at("Observation 4.3 with Theorem 4.1"),
         ("plain", "gradient_not_larger"),
     ),
     theory_gradient_not_larger_trained=_bound(
-        "In a net that is trained with batch norm, no unit's gradient is longer before its normaliser than after it, "
+        "In a net trained with batch norm, no unit's gradient is longer at the input of batch norm than at its output, "
         f"{_EVERY}.",
-        ours("the same comparison, with the scales that training chose"),
+        ours("the comparison of Observation 4.3, with the scales that training learns"),
         ("batch_norm", "gradient_not_larger"),
         "-",
         caveat_of="theory_gradient_not_larger",
     ),
     theory_theorem_4_4=_bound(
-        "With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds in the form that its proof gives, "
+        "With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds in the form of its proof, "
         f"{_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.4, as its proof gives it"),
         ("batch_norm", "corrected_holds"),
     ),
     theory_theorem_4_4_printed=_bound(
-        "With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds in the form that is printed, "
-        f"{_EVERY}.",
+        f"With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds as printed, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.4, whose printed line loses factors of m and lambda squared"),
         ("batch_norm", "printed_holds"),
         "printed; its proof gives another form",
         caveat_of="theory_theorem_4_4",
     ),
     theory_theorem_c_1=_bound(
-        "With batch norm, Theorem C.1 bounds the curvature along a unit's weights wherever its bound is not negative, for the "
-        "layer's own inputs.",
+        "With batch norm, the bound of Theorem C.1 on the curvature along a unit's weights holds for the layer's own inputs "
+        "wherever it is not negative.",
         SANTURKAR_THEORY.at("Theorem C.1, where its bound is not negative"),
         ("batch_norm", "c_1_not_negative_holds"),
         of="c_1_not_negative",
@@ -120,25 +122,27 @@ CLAIMS = claims(
     ),
     theory_lemma_4_5=_equality(
         "lemma_4_5",
-        "With batch norm, the nearest optimum is closer to the initial weights by what Lemma 4.5 says.",
+        "With batch norm, if a unit's trained weights stand for the optimum, their nearest multiple lies closer to the "
+        "initial weights by the amount of Lemma 4.5.",
         SANTURKAR_THEORY.at("Lemma 4.5"),
     ),
     theory_orthogonal=_equality(
         "orthogonal",
         "With batch norm, the gradient of a unit's weights is orthogonal to them.",
         _IOFFE.at("scale invariance"),
+        published="follows from BN(aWu) = BN(Wu)",
     ),
     theory_rescaled_weights_gradient=_equality(
         "rescaled_weights_gradient",
-        "With batch norm, weights that are a times as large have a gradient a times as small.",
+        "With batch norm, multiplying a layer's weights by a number divides their gradient by it.",
         _IOFFE,
     ),
     theory_smoother=Claim(
-        "In a net that is trained with batch norm, the condition under which Theorem 4.2 makes the landscape smoother holds at "
-        "more than half of the units and steps that were checked.",
+        "In a net trained with batch norm, the condition under which Theorem 4.2 gives a smoother landscape holds at more than "
+        "half of the units and steps checked.",
         ours(
-            "how often the condition of Santurkar et al. 2018, Theorem 4.2, holds: a positive semidefinite Hessian, and a "
-            "gradient that points with the activations"
+            "how often the condition of Santurkar et al. 2018, Theorem 4.2, holds: non-negative curvature, and a positive "
+            "inner product of gradient and normalised activations"
         ),
         _in("batch_norm", share("smoother")).above(0.5),
     ),

@@ -52,7 +52,9 @@ def shown(data: Data) -> Arms:
 
 def largest_error(name: str) -> Measure:
     """Return the largest relative error of an equality in a run; nothing where it was not checked."""
-    form, words = Format(".1e"), "largest relative error over units, layers and steps, float64, epsilon 0"
+    labels = {key: label for label, key in EQUALITIES.items()}
+    form = Format(".1e")
+    words = f"largest relative error over units, layers and steps, {labels.get(name, name)}, float64, epsilon 0"
     errors = Quantity(
         "probe", lambda probe: array(probe["errors"].get(name, [np.nan])), f"relative error, {name}", form, np.nan
     )

@@ -77,19 +77,24 @@ def _accepted(
     net: str, step: int, holds: Range, published: str, rate: float = 0.1, head: str = "", source: Source = _FIG_1
 ) -> Claim:
     """Claim that a net's test accuracy at a step lies where replications of it may; only a net of full width decides it."""
-    words = {"plain": "without batch norm", "batch_norm": "with batch norm", "batch_norm_4": "with a single batch norm"}
+    words = {
+        "plain": "without batch norm",
+        "batch_norm": "with batch norm",
+        "batch_norm_4": "with one batch norm, after layer 4,",
+    }
     statistic = TEST_ACCURACY.at(step).each(net, learning_rate(rate)).where("model.width", 1, "width 1")
     statistic = statistic.where("model.head", head, f"head {head}") if head else statistic
     low, high = (f"{100 * end:g} %" for end in holds)
     where = f"above {low}" if math.isinf(holds[1]) else f"between {low} and {high}"
-    statement = f"After {step:,} steps at learning rate {rate:g}, the test accuracy {words[net]} is {where}."
+    net_of = "in Mameli's VGG-A with dropout, " if head else ""
+    statement = f"After {step:,} steps at learning rate {rate:g}, {net_of}the test accuracy {words[net]} is {where}."
     return Claim(statement, source, Criterion(statistic, holds), published)
 
 
 def _over(measure: Measure, rate: str, setting: Setting, published: str, source: Source, steps: str) -> Claim:
     """Claim that the training accuracy is higher with batch norm over some steps."""
     statement = (
-        f"At learning rate {rate}, over steps {steps}, training accuracy is higher with batch norm than without any."
+        f"At learning rate {rate}, over steps {steps}, training accuracy is higher with batch norm than without."
     )
     return Claim(statement, source, measure.minus(*_NETS, setting).above(0), published)
 
@@ -98,7 +103,7 @@ _PLATEAU = Measure(_steps_of_plateau, "steps until the training loss first is 0.
 _MAMELI_HEAD, _ADAM = ("model.head", "mameli", "head mameli"), ("optimizer.name", "adam", "optimizer adam")
 _MAMELI_RUN: dict[str, Any] = {"rate": 0.01, "head": "mameli"}
 _TEN_EPOCHS, _THIRTY_EPOCHS = 10 * 390, 30 * 390
-_AT_1000 = "of the whole window from step 800 to 1,200"
+_AT_1000 = "over steps 800 to 1,200"
 
 CLAIMS = claims(
     "none",
@@ -110,15 +115,14 @@ CLAIMS = claims(
         "about 1,000 / fewer than 300, or more than 3 times",
     ),
     curves_speed_best_rates=Claim(
-        "Each at its best learning rate of those that were tried, the net with batch norm reaches a training accuracy of 50 % "
-        "in fewer steps than the plain one.",
+        "Each at the best of the learning rates tried, the net with batch norm reaches a training "
+        "accuracy of 50 % in fewer steps than the plain one.",
         SANTURKAR.at("Fig. 1a and 3a"),
         (_at_best_rate("plain") / _at_best_rate("batch_norm")).above(1),
         "about 1,000 / fewer than 300, or more than 3 times",
     ),
     curves_speed_tolerance=Claim(
-        "Over steps 800 to 1,200, the lead of batch norm over the plain net in training accuracy is greater at learning rate "
-        "0.5 than at 0.01.",
+        "Over steps 800 to 1,200, batch norm raises the training accuracy by more points at learning rate 0.5 than at 0.01.",
         _BEST_RATES,
         (_EARLY.minus(*_NETS, _FAST) - _EARLY.minus(*_NETS, _SLOW)).above(0),
         "60 points - 28 points, or +32 points",
@@ -126,8 +130,7 @@ CLAIMS = claims(
         hypothesis=_RATES,
     ),
     curves_speed_tolerance_part=Claim(
-        "Over steps 800 to 1,000, the lead of batch norm over the plain net in training accuracy is greater at learning rate "
-        "0.5 than at 0.01.",
+        "Over steps 800 to 1,000, batch norm raises the training accuracy by more points at learning rate 0.5 than at 0.01.",
         _BEST_RATES,
         (_PART.minus(*_NETS, _FAST) - _PART.minus(*_NETS, _SLOW)).above(0),
         f"60 points - 28 points, or +32 points, {_AT_1000}",
@@ -136,28 +139,28 @@ CLAIMS = claims(
         hypothesis=_RATES,
     ),
     curves_speed_best_rate=Claim(
-        "Over steps 800 to 1,200, the learning rate at which the net with batch norm trains best, of those that were tried, is "
-        "larger than the one at which the plain net does.",
+        "Over steps 800 to 1,200, the best learning rate for training accuracy, of those tried, is larger with batch norm "
+        "than in the plain net.",
         _BEST_RATES,
         _ratio_of_rates(_EARLY).above(1),
-        "both are best at 0.1, or 1 time",
+        "both are best at 0.1, or 1.0 times",
         caveat_of="curves_speed",
         since=_LATER,
         hypothesis=_RATES,
     ),
     curves_speed_best_rate_part=Claim(
-        "Over steps 800 to 1,000, the learning rate at which the net with batch norm trains best, of those that were tried, is "
-        "larger than the one at which the plain net does.",
+        "Over steps 800 to 1,000, the best learning rate for training accuracy, of those tried, is larger with batch norm "
+        "than in the plain net.",
         _BEST_RATES,
         _ratio_of_rates(_PART).above(1),
-        f"both are best at 0.1, or 1 time, {_AT_1000}",
+        f"both are best at 0.1, or 1.0 times, {_AT_1000}",
         caveat_of="curves_speed",
         since=_LATER,
         hypothesis=_RATES,
     ),
     curves_speed_late=Claim(
-        "After 15,000 steps at learning rate 0.1, the nets with batch norm and without any fit the training images equally "
-        "well, to within 2 points.",
+        "Over the last 1,000 of 15,000 steps at learning rate 0.1, the training accuracies with and without batch norm are "
+        "within 2 points of each other.",
         _FIG_1A,
         TRAIN_ACCURACY.at(15_000, average=1000).minus(*_NETS, _USUAL).within(0.02),
         "98.8 % and 99.6 %, or -0.8 points",
@@ -181,7 +184,7 @@ CLAIMS = claims(
     ),
     curves_early=replace(
         _over(_EARLY, "0.1", _USUAL, "81.4 % and 51.9 %, or +30 points", _FIG_1A, "800 to 1,200"),
-        remark="range and statistic are those of the accuracy within 1,000 steps, fixed after it had been measured",
+        remark="range and statistic were fixed after the accuracy over the first 1,000 steps had been measured",
     ),
     curves_early_part=replace(
         _over(_PART, "0.1", _USUAL, f"81.4 % and 51.9 %, or +30 points, {_AT_1000}", _FIG_1A, "800 to 1,000"),
@@ -195,7 +198,7 @@ CLAIMS = claims(
             TRAIN_ACCURACY.median(500, 1000),
             "0.01",
             _SLOW,
-            "71 % and 43 %, or +28 points, of the whole window from step 500 to 1,500",
+            "71 % and 43 %, or +28 points, over steps 500 to 1,500",
             _FIG_3A,
             "500 to 1,000",
         ),
@@ -208,44 +211,44 @@ CLAIMS = claims(
         hypothesis=_RATES,
     ),
     curves_high_rate_plain=Claim(
-        "At learning rate 0.5, the plain net ends at the training accuracy of a guess.",
+        "At learning rate 0.5, the plain net ends at less than twice the training accuracy of chance, 10 %.",
         SANTURKAR.at("Fig. 1a and b"),
         _LAST.each("plain", _FAST).below(2 * CHANCE),
         "8 % to 10 % throughout",
-        remark="below twice the accuracy of a guess",
+        remark="the source reports chance",
         hypothesis=_RATES,
     ),
     curves_high_rate_batch_norm=_accepted("batch_norm", 15_000, (0.75, math.inf), "80.2 %", rate=0.5),
     curves_test=Claim(
-        "At learning rate 0.1, the test accuracy at the end is higher with batch norm than without any.",
+        "At learning rate 0.1, the test accuracy at the end is higher with batch norm than without.",
         SANTURKAR.at("Fig. 1b"),
         _TEST.minus(*_NETS, _USUAL).above(0),
         "82.9 % and 80.0 % after 15,000 steps, or +3 points; 75.7 % and 51.1 % after 1,000, or +25 points",
         hypothesis=_REGULAR,
     ),
     curves_test_recalibrated=Claim(
-        "At learning rate 0.1, the test accuracy at the end, with statistics that are recalibrated on training images, is "
-        "higher with batch norm than without any.",
-        ours("whether the lead in tests depends on how old running statistics are"),
+        "At learning rate 0.1, the test accuracy at the end is higher with batch norm than without, if its statistics are "
+        "recomputed on training images.",
+        ours("whether the gain in test accuracy depends on how old the running statistics are"),
         (RECALIBRATED_ACCURACY.at_end().each("batch_norm", _USUAL) - _TEST.each("plain", _USUAL)).above(0),
         caveat_of="curves_test",
         since=_LATER,
         hypothesis=_REGULAR,
     ),
     curves_test_low_rate=Claim(
-        "After 15,000 steps at the small learning rate 0.01, the test accuracy is no higher with batch norm than without any.",
+        "After 15,000 steps at learning rate 0.01, the test accuracy with batch norm is at most 1 point higher than without.",
         BJORCK,
         TEST_ACCURACY.at(15_000).minus(*_NETS, _SLOW).below(0.01),
         "about 81 % and 82 % at learning rate 0.0001, or no gain",
         caveat_of="curves_test",
-        remark="less than a point is no gain",
+        remark="the source reports no gain; up to a point counts as none",
         hypothesis=_RATES,
-        differs="here a VGG, a hundred times that learning rate, and neither momentum nor augmentation",
+        differs="here a VGG, at a hundred times the learning rate, without momentum and augmentation",
     ),
     curves_test_gap=Claim(
-        "At learning rate 0.1, batch norm is no further ahead of the plain net in test accuracy than in training accuracy, by "
-        "the end.",
-        ours("the paper shows both curves, and draws no such conclusion"),
+        "At learning rate 0.1, batch norm raises the final test accuracy by at most 1 point more than the final training "
+        "accuracy.",
+        ours("Santurkar et al. 2018 show both curves and draw no such conclusion"),
         (_TEST - _LAST).minus(*_NETS, _USUAL).below(0.01),
         caveat_of="curves_test",
         remark="Santurkar et al. 2018, Fig. 1, after 15,000 steps: 82.9 - 98.8 % and 80.0 - 99.6 %, or +3.7 points",
@@ -255,23 +258,23 @@ CLAIMS = claims(
     curves_test_batch_norm=_accepted("batch_norm", 15_000, (0.81, 0.85), "82.9 %"),
     curves_test_plain=_accepted("plain", 15_000, (0.77, 0.82), "80.0 %"),
     curves_one=Claim(
-        "At learning rate 0.01, the test accuracy at the end is higher with a single batch norm, after layer 4, than without "
-        "any.",
+        "At learning rate 0.01, the test accuracy at the end is higher with a single batch norm, after layer 4, than without.",
         MAMELI,
         _TEST.minus("batch_norm_4", "plain", _SLOW).above(0),
         "79.2 % and 72.5 %, or +6.7 points",
-        differs="unless the preset is mameli, here inputs are standardised and there is no dropout",
+        differs="here, except with preset mameli, inputs are standardised and there is no dropout",
     ),
     curves_one_loss=Claim(
-        "After 30 epochs at learning rate 0.01, the test loss is larger with a single batch norm than without any.",
+        "In Mameli's VGG-A with dropout, after 30 epochs at learning rate 0.01, the test loss is larger with a single batch "
+        "norm, after layer 4, than without.",
         MAMELI,
         TEST_LOSS.at(_THIRTY_EPOCHS).minus("batch_norm_4", "plain", _SLOW).where(*_MAMELI_HEAD).above(0),
         "1.405 and 0.864, or +0.54, while the test accuracy is 6.7 points higher",
         caveat_of="curves_one",
     ),
     curves_one_plateau=Claim(
-        "At learning rate 0.01, the training loss without batch norm stays within 0.02 of that of a guess for more than 400 "
-        "steps.",
+        "In Mameli's VGG-A with dropout, at learning rate 0.01, the training loss without batch norm stays within 0.02 of "
+        "that of chance, ln 10, for more than 400 steps.",
         MAMELI,
         _PLATEAU.each("plain", _SLOW).where(*_MAMELI_HEAD).above(400),
         "about 750 to 900",
@@ -287,17 +290,17 @@ CLAIMS = claims(
     ),
     curves_none_30_epochs=_accepted("plain", _THIRTY_EPOCHS, (0.68, 0.75), "72.5 %", source=MAMELI, **_MAMELI_RUN),
     curves_adam=Claim(
-        "With Adam at learning rate 0.0005, the best test accuracy is higher with batch norm than without any.",
+        "With Adam at learning rate 0.0005, the best test accuracy during training is higher with batch norm than without.",
         ALEXEYGB,
         TEST_ACCURACY.highest().minus(*_NETS, learning_rate(5e-4)).where(*_ADAM).above(0),
         "82.3 % and 79.2 % within 50 epochs, or +3.1 points",
     ),
     curves_adam_high_rate=Claim(
-        "With Adam at learning rate 0.003, the plain net ends at the test accuracy of a guess.",
+        "With Adam at learning rate 0.003, the plain net ends at less than twice the test accuracy of chance, 10 %.",
         ALEXEYGB,
         _TEST.each("plain", learning_rate(3e-3)).where(*_ADAM).below(2 * CHANCE),
         "10.0 %, against 84.3 % with batch norm, after 50 epochs",
-        remark="below twice the accuracy of a guess",
+        remark="the source reports chance",
         hypothesis=_RATES,
     ),
 )

@@ -120,3 +120,22 @@ def test_wrong_arguments_are_named(probe, arguments, message, as_a_user):
     key = {} if probe == "hvp" else {"key": KEY}
     with pytest.raises(ValueError, match=message):
         getattr(curvature, probe)(square, {"w": jnp.ones(2)}, **key, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("probe", "value"),
+    [
+        ("top_eigenpairs", lambda r: r.eigenvalues[0]),
+        ("trace", lambda r: r.trace),
+        ("spectral_density", lambda r: r.nodes.max()),
+    ],
+    ids=["top_eigenpairs", "trace", "spectral_density"],
+)
+def test_a_pattern_may_leave_out_what_is_not_floating_point(probe, value):
+    """A counter or a key beside the block stays where it is; a block that contains one is refused by its path."""
+    params = {"a": jnp.array([1.0, 2.0, 3.0]), "steps": jnp.arange(3), "key": jax.random.key(0)}
+    expected = {"trace": 168.0}.get(probe, 108.0)
+    found = getattr(curvature, probe)(lambda p: jnp.sum(p["a"] ** 4), params, key=KEY, pattern="^a$")
+    np.testing.assert_allclose(value(found), expected, rtol=1e-4)
+    with pytest.raises(ValueError, match=r"^params must be floating-point, but steps is int32\.$"):
+        getattr(curvature, probe)(lambda p: jnp.sum(p["a"] ** 4), params, key=KEY, pattern="^(a|steps)$")

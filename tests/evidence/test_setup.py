@@ -1,18 +1,21 @@
 """What a number was measured on, in words, and which of several data files decides a claim."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from records import make_run
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.compare import share_above
+from experiments._evidence.drift import over_layers
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.setup import setup
 from experiments._evidence.source import SANTURKAR, Source
 from experiments._evidence.statistic import NotInDataError
 from experiments._evidence.value import Missing
 from experiments._evidence.verdict import judge, judge_best
+from experiments._nets import learning_rate
 
 END = TEST_ACCURACY.at_end().minus("batch_norm", "plain")
 
@@ -36,11 +39,44 @@ def test_words():
     assert setup(END, data, 3).steps == (3, 5)
     perceptron = {"config": {"model": {"hidden": [100, 100], "width": 1}, "data": {"dataset": "mnist"}}, "arms": {}}
     assert setup(END, perceptron, 3).words == "Perceptron of 2 hidden layers of 100 units, MNIST, 3 seeds"
+    perceptron["config"]["model"]["activation"] = "sigmoid"
+    assert setup(END, perceptron, 3).net == "Perceptron of 2 hidden layers of 100 sigmoid units, MNIST"
     assert setup(END, perceptron, 0).words == "Perceptron, MNIST"
     linear = {"config": {"vgg": {}, "deep_linear": {"model": {"depth": 25}}}, "deep_linear": {"plain": [make_run()]}}
     statistic = TEST_ACCURACY.at_end().each("plain", group="deep_linear")
     assert setup(statistic, linear, 10).words == "Deep linear network of 25 layers, 3 steps, 10 draws"
     assert setup(END, {"config": {}}, 0).words == ""
+
+
+def test_training_in_words():
+    """Optimiser, learning rate and batch size; the batch size alone where the nets that are counted have several rates."""
+    data = make_data([0.1, 0.2, 0.3])
+    optimizer = {"name": "sgd", "learning_rate": 1e-6, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 1000}
+    data["config"]["optimizer"] = optimizer
+    words = "SGD with momentum 0.9, learning rate 1e-6, weight decay 0.0005, batch 1,000"
+    assert setup(END, data, 3).words == f"VGG-A, width 1/8, CIFAR-10, {words}, 3 steps, 3 seeds"
+    assert setup(END, data, 0).training == ""
+    optimizer |= {"name": "adam", "momentum": 0.0, "weight_decay": 0.0}
+    assert setup(END, data, 3).training == "Adam, learning rate 1e-6, batch 1,000"
+    assert setup(replace(END, arms=("arms",)), data, 3).training == "batch 1,000"
+    at_rate = TEST_ACCURACY.at_end().each("plain", learning_rate(0.1))
+    data["arms"] = {"plain_0.1": data["arms"]["plain"]}
+    assert setup(at_rate, data, 3).training == "batch 1,000"
+
+
+@pytest.mark.parametrize(("layers", "words"), [((3,), "layer 3"), ((3, 8, 10), "layers 3, 8 and 10")])
+def test_followed_layers_in_words(layers, words):
+    """A drift names the layers that the data have, and what of them was followed."""
+    data = make_data([0.1, 0.2, 0.3])
+    data["config"]["probes"] = {"drift": {"of": "activations"}}
+    for run in data["arms"]["plain"]:
+        run["drift"] = {"step": [0], "layers": {f"layer_{layer}": {} for layer in layers}}
+    statistic = over_layers(min, "plain", "batch_norm", "mean")
+    assert setup(statistic, data, 3).part == f"activations of {words}"
+    assert setup(statistic / statistic, data, 3).part == f"activations of {words}"
+    data["config"]["probes"]["drift"]["of"] = "preactivations"
+    assert setup(statistic, data, 3).part == f"pre-activations of {words}"
+    assert setup(statistic, data, 0).part == ""
 
 
 def test_the_widest_then_the_longest_data_decide():

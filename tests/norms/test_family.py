@@ -36,9 +36,9 @@ BATCH_WISE = {
 }
 FAMILY = BATCH_WISE | {
     "ghost": partial(norms.ghost_batch_norm, ghost_size=4, train=True),
-    "layer": partial(without_stats, norms.layer_norm, train=True),
-    "instance": partial(without_stats, norms.instance_norm, train=True),
-    "group": partial(without_stats, partial(norms.group_norm, num_groups=2), train=True),
+    "layer": partial(without_stats, partial(norms.layer_norm, epsilon=1e-5), train=True),
+    "instance": partial(without_stats, partial(norms.instance_norm, epsilon=1e-5), train=True),
+    "group": partial(without_stats, partial(norms.group_norm, num_groups=2, epsilon=1e-5), train=True),
 }
 
 QUICK = ("batch_norm", "ghost", "group")

@@ -1,0 +1,45 @@
+"""What JAX's flags jax_debug_nans and jax_debug_infs are not to take for an error: a NaN that says that there is no value."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bnjax._host.programs import is_compiling
+
+
+@contextmanager
+def nan_is_a_value() -> Iterator[None]:
+    """Let NaN and infinity stand for what has no value, also where JAX is set to raise at the first one."""
+    with jax.debug_nans(False), jax.debug_infs(False):
+        yield
+
+
+def watch_loss(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function of a `split` that returns Metrics, last, so that jax_debug_nans looks at the loss alone.
+
+    That is where labels are numbers to approximate, whose accuracy is NaN. Elsewhere JAX looks at everything.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        split: Any = signature.bind(*args, **kwargs).arguments["split"]
+        has_classes = jnp.issubdtype(split.labels.dtype, jnp.integer)
+        is_watching: bool = jax.config.jax_debug_nans  # pyright: ignore[reportAttributeAccessIssue]
+        if has_classes or not is_watching or is_compiling():
+            return function(*args, **kwargs)
+        with nan_is_a_value():
+            result = function(*args, **kwargs)
+            metrics = result if hasattr(result, "loss") else result[-1]
+            is_nan = np.ravel(np.isnan(metrics.loss))
+        if is_nan.any():
+            raise FloatingPointError(f"loss must be a number, got NaN, first in step {is_nan.argmax()} of this call.")
+        return result
+
+    return run
