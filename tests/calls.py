@@ -207,6 +207,7 @@ CALLS = {
     "adapters.from_nnx": lambda i: adapters.from_nnx(module()).apply(
         adapters.from_nnx(module()).init(KEY, X), X * i, train=True
     ),
+    "adapters.variables_of": lambda i: adapters.variables_of(module()),
     "models.make_model": lambda i: models.make_model(
         models.MLPConfig(hidden=(4,), norm=linen.BatchNorm, num_classes=3)
     ).init(KEY, X),
@@ -282,6 +283,7 @@ CALLS = {
         for name in ("nearest_scaled_optimum", "optimum_distance_bound")
     },
     "theory.rescaled_gradient": lambda i: theory.rescaled_gradient(X, 2.0 + i),
+    "types.count_examples": lambda i: types.count_examples(X),
     "types.objective_info": lambda i: types.objective_info(loss(i)),
     "types.training_flag": lambda i: types.training_flag(Net(), True),
     **{

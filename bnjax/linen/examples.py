@@ -11,6 +11,7 @@ from bnjax import norms
 from bnjax._host.arguments import checked
 from bnjax.linen.shared import make_parameters, widened
 from bnjax.norms.features import find_features
+from bnjax.types import Number
 
 
 class _ExampleNorm(nn.Module):
@@ -62,6 +63,7 @@ class LayerNorm(_ExampleNorm, nn.LayerNorm):
         force_float32_reductions: compute statistics of half-precision inputs in float32; here they always are.
     """
 
+    epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
     use_fast_variance: bool = False
 
     @nn.nowrap
@@ -77,6 +79,7 @@ class InstanceNorm(_ExampleNorm, nn.InstanceNorm):
     `feature_axes`.
     """
 
+    epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
     use_fast_variance: bool = False
 
     @nn.nowrap
@@ -96,6 +99,7 @@ class GroupNorm(_ExampleNorm, nn.GroupNorm):
         reduction_axes: axes to average over, the last among them; None is all but the first.
     """
 
+    epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
     use_fast_variance: bool = False
 
     @nn.nowrap

@@ -21,7 +21,7 @@ from jaxtyping import Float, PyTree
 
 from bnjax._host.arguments import checked
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
-from bnjax._host.programs import model_in, run
+from bnjax._host.programs import jitted, model_in, run
 from bnjax.probes.chunks import run_chunks
 from bnjax.probes.paths import check_alike, check_inexact
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -173,7 +173,7 @@ def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Ca
     """
     if is_pytree(fn):
         return lambda *arguments: run(_call, (program, options), (fn, *arguments), owner=model_in(fn))
-    return jax.jit(partial(program, fn, **options))
+    return jitted(partial(program, fn, **options))
 
 
 def _call(program: Callable[..., PyTree], options: dict[str, Any], fn: Any, *arguments: PyTree) -> PyTree:
