@@ -42,6 +42,24 @@ ALX: VGGRun = change(
     optimizer=Optimizer("adam"),
     schedule=Schedule(num_steps=50 * 390, eval_every=390, probe_every=390),
 )
+# As published in everything but the width: hours on two CPU cores. All experiments measure the same runs, at the same steps.
+OVERNIGHT: VGGRun = change(VGGRun(seeds=(0, 1, 2)), model={"width": 0.25}, schedule=Schedule(recalibrated_tests=True))
+# What is compared in the first thousands of steps alone.
+OVERNIGHT_SHORT: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5500})
+# Three measurements an epoch; of the replication with Adam, its own 20 epochs.
+OVERNIGHT_MAMELI: VGGRun = change(
+    MAMELI, model={"width": 0.25}, schedule={"probe_every": 130, "recalibrated_tests": True}
+)
+OVERNIGHT_ALX: VGGRun = change(
+    ALX,
+    model={"width": 0.25},
+    optimizer={"learning_rate": 1e-3},
+    schedule={"num_steps": 20 * 390, "probe_every": 130, "recalibrated_tests": True},
+)
+# The net of the articles as it is: hours for each run on two CPU cores.
+FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True))
+# Presets whose runs take hours: whichever experiment trains one, it measures what all of them ask for.
+LONG = ("overnight", "overnight_mameli", "overnight_alx", "full_width")
 # Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
@@ -58,6 +76,14 @@ def following(run: VGGRun, *layers: int, **scans: Any) -> VGGRun:
     Of the VGG, activation_drift, lp_norms and noisy_batchnorm measure the same, so that they share runs.
     """
     return change(scanning(run.measuring("landscape", "drift"), **scans), probes={"drift": {"layers": layers}})
+
+
+def following_everywhere(run: VGGRun) -> VGGRun:
+    """Measure the landscape, and drift in more layers and at more places: before normalisers, and after activations, too."""
+    layers = (2, 3, 8, 10)
+    run = following(run, *layers)
+    more = ("drift_before_norm", "drift_after_activation")
+    return change(run.measuring(*run.probes.kinds, *more), probes={kind: {"layers": layers} for kind in more})
 
 
 def measuring_only(run: Any, kind: str) -> Any:

@@ -78,6 +78,7 @@ def make_programs(**options):
         "eigenpairs": lambda w: probes.curvature.top_eigenpairs(loss_fn, w, key=key, **options),
         "trace": lambda w: probes.curvature.trace(loss_fn, w, key=key, **options),
         "density": lambda w: probes.curvature.spectral_density(loss_fn, w, key=key, num_matvecs=4, **options),
+        "sharpness": lambda w: probes.batch_sharpness([loss_fn], w, **options),
         "capture": lambda w: probes.capture(model, Variables(w, batch_stats), x, **options),
     }
     return programs, params

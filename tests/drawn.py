@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
@@ -87,6 +88,14 @@ def pairs(max_matvecs=40):
         basis_size=12,
         tolerance=1e-5,
     )
+
+
+@functools.cache
+def sharpness():
+    """The sharpness of three batches, at two places."""
+    batches = [Partial(quadratic, scale=scale) for scale in (0.5, 1.0, 2.0)]
+    places = jax.tree.map(lambda w: jnp.stack([w, 2 * w + 1]), W)
+    return jax.vmap(lambda w: probes.batch_sharpness(batches, w))(places)
 
 
 @functools.cache

@@ -20,7 +20,16 @@ from experiments._training.store import Found
 from experiments.theory_bounds.quantities import EDGES, EQUALITIES, RATIOS, STATEMENTS
 
 _SCAN = ("loss", "gradient_distance", "smoothness", "gradient_cosine")
-_SUCCESSIVE = ("norm", "previous_norm", "step_distance", "step_sum", "step_cosine", "relative_sum")
+_SUCCESSIVE = (
+    "norm",
+    "previous_norm",
+    "step_distance",
+    "step_sum",
+    "step_cosine",
+    "relative_sum",
+    "step_length",
+    "step_smoothness",
+)
 _SHIFT = ("difference", "relative_difference", "cosine", "gradient_norm")
 
 
@@ -35,6 +44,10 @@ def _of_layers(names, *more):
         return {"layers": layers, **{name: draw(len(layers)) for name in names}}
 
     return record
+
+
+def _sharpness(settings, _net, draw):
+    return {"sharpness": draw(), **{name: draw(settings.batches) for name in ("samples", "gradient_norms")}}
 
 
 def _dummy_shift(_settings, _net, draw):
@@ -75,9 +88,12 @@ RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
     "successive_gradients": _of_layers(_SUCCESSIVE, "all"),
+    "batch_sharpness": _sharpness,
     "shift": _of_layers(_SHIFT),
     "dummy_shift": _dummy_shift,
     "drift": _drift,
+    "drift_before_norm": _drift,
+    "drift_after_activation": _drift,
     "percentiles": _percentiles,
     "checks": _checks,
 }

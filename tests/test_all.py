@@ -74,6 +74,19 @@ def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tm
     assert output.endswith(f"Written: {tmp_path / 'report.html'}\n")
 
 
+@pytest.mark.parametrize(
+    ("preset", "left"), [("overnight", ["theory_bounds", "gradient_depth", "quickstart"]), ("cpu", [])]
+)
+def test_all_says_first_what_is_left_out_and_how_long_it_takes(preset, left, stages, capsys, tmp_path):
+    """Experiments without the preset are named in one line, then the hours of all others, before any of them starts."""
+    everything.run_all(preset, tmp_path, tmp_path / "figures", [])
+    assert [name for name, _, _ in stages[0]] == [name for name in command_line.names() if name not in left]
+    head, _, _ = capsys.readouterr().out.partition("\n== ")
+    *first, last = head.strip().splitlines()
+    assert first == ([f"Left out, without a preset {preset}: {', '.join(left)}."] if left else [])
+    assert last.startswith("Expected for all: ")
+
+
 @pytest.mark.parametrize("status", [130, 143])
 def test_all_stops_where_a_signal_stopped_a_run(status, stages, capsys, tmp_path):
     """With the exit status of the run, at once, without a report."""

@@ -43,8 +43,8 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (["--norm"], "argument --norm: expected one argument"),
         (
             ["--probes", "weather"],
-            "probes must be one of landscape, random_direction, successive_gradients, shift, dummy_shift, drift, "
-            "percentiles, got 'weather'.",
+            "probes must be one of landscape, random_direction, successive_gradients, batch_sharpness, shift, dummy_shift, "
+            "drift, drift_before_norm, drift_after_activation, percentiles, got 'weather'.",
         ),
         (
             ["--probes", "drift", "--probes.landscape.penalty", "True"],
@@ -134,7 +134,8 @@ def test_help_names_presets_and_fields(capsys):
     """`--help` explains every field, and which presets there are."""
     status, output, _ = run(capsys, landscape, "--help")
     assert status == 0
-    assert "--preset {cpu | smoke | mameli | alx | paper}" in output
+    assert f"--preset {{{' | '.join(landscape.PRESETS)}}}" in " ".join(output.split())
+    assert {"cpu", "smoke", "mameli", "alx", "overnight", "full_width", "paper"} <= {*landscape.PRESETS}
     assert "--vgg.schedule.probe-every" in output
     assert "--vgg.norm {none | batch |" in output
     assert "--vgg.probes.landscape.step-multiples" in output

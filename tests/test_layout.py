@@ -31,8 +31,8 @@ EXPERIMENT_LAYERS = [
     {"_presets", "_evidence"},
     {"_figures", "_training"},
     {"SUBJECT"},
-    {"benchmarks"},
     {"_command"},
+    {"benchmarks"},
     {"_report"},
     {"__main__"},
 ]

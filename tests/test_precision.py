@@ -27,7 +27,19 @@ from bnjax.probes import points
 from bnjax.probes.curvature import hvp
 from bnjax.types import ObjectiveInfo
 
-PROBES = ("line", "plane", "points", "gradient", "shift", "hvp", "eigenpairs", "trace", "density", "capture")
+PROBES = (
+    "line",
+    "plane",
+    "points",
+    "gradient",
+    "shift",
+    "hvp",
+    "eigenpairs",
+    "trace",
+    "density",
+    "sharpness",
+    "capture",
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +108,7 @@ RESULTS = {
     "shift": lambda **options: probes.covariate_shift(
         lambda w: loss_fn(w["a"] + w["b"]), {"a": W, "b": W}, {"a": W, "b": W}, ("a", "b"), **options
     ),
+    "sharpness": lambda **options: probes.batch_sharpness([loss_fn], W, **options),
     "trace": lambda **options: probes.curvature.trace(loss_fn, W, key=KEY, num_probes=2, **options),
     "eigenpairs": lambda **options: probes.curvature.top_eigenpairs(loss_fn, W, key=KEY, **options),
     "density": lambda **options: probes.curvature.spectral_density(loss_fn, W, key=KEY, num_probes=2, **options),

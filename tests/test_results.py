@@ -28,6 +28,7 @@ EXAMPLES = (
     probes.ActivationStatistics(jnp.arange(2), jnp.array(3), ROW, ROW, TABLE[0], TABLE, TABLE, ROW, TABLE, ROW),
     EigenPairs(ROW, {"a/b": TABLE, "c": ROW}, ROW, ROW > 0, jnp.array(7), 5, Word("top"), None, KEY, INFO),
     Trace(ROW[0], ROW[1], ROW, 5, Word("kernel|b"), KEY, INFO),
+    probes.BatchSharpness(ROW[0], ROW[1], ROW, ROW, INFO),
     SpectralDensity(ROW, ROW, ROW, ROW[0], TABLE, TABLE, 5, None, KEY, INFO),
     probes.Shift(*(TABLE,) * 5, 2 * TABLE),
     probes.Drift(probes.Shift(*(ROW,) * 6), probes.Shift(*(TABLE,) * 5, 2 * TABLE)),

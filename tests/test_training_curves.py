@@ -3,8 +3,11 @@
 import math
 
 import pytest
+from faked import data_of
 from runs import CURVE_SPEEDS, training_curves_data
 
+from experiments import training_curves
+from experiments._command import cli
 from experiments._command.catalogue import claims_of
 from experiments._evidence.format import STEPS
 from experiments._evidence.verdict import judge
@@ -108,3 +111,11 @@ def test_words_are_computed():
     assert found.endswith("not within 1,000 steps without it. 3 of 27 runs diverged and count as guesses.")
     quick = table.findings(training_curves_data(speeds={**CURVE_SPEEDS, "plain": 4.0}))
     assert quick.endswith("after 154 and 154 steps at learning rate 0.01 and 0.1 alone without it.")
+
+
+def test_without_the_net_that_is_normalised_once():
+    """Full width compares two nets: neither figure nor words ask for a third one."""
+    data = data_of("training_curves", "--once", "False")
+    assert {*data["arms"]} == {f"{net}_{rate}" for net in ("plain", "batch_norm") for rate in ("0.1", "0.5")}
+    assert "layer 4" not in table.findings(data) + table.summarise(data)
+    assert cli.draw_data(training_curves, data)

@@ -9,6 +9,7 @@ draw_path         a path in the plane of its principal axes
 draw_density      density of a Hessian's eigenvalues
 draw_eigenvalues  extreme eigenvalues; draw_residuals shows how exact they are
 draw_trace        trace of a Hessian
+draw_sharpness    curvature of mini-batches along their own gradients
 draw_layers       gradients or covariate shift, layer by layer
 draw_percentiles  activations of one unit
 draw_shift        how far the activations of a layer have moved
@@ -35,5 +36,6 @@ from bnjax.draw.results import figure as figure
 from bnjax.draw.spectrum import draw_density as draw_density
 from bnjax.draw.spectrum import draw_eigenvalues as draw_eigenvalues
 from bnjax.draw.spectrum import draw_residuals as draw_residuals
+from bnjax.draw.spectrum import draw_sharpness as draw_sharpness
 from bnjax.draw.spectrum import draw_trace as draw_trace
 from bnjax.draw.surface import draw_surface as draw_surface

@@ -1,4 +1,4 @@
-"""Curvature: the spectral density of a Hessian, its extreme eigenvalues and its trace."""
+"""Curvature: the spectral density of a Hessian, its extreme eigenvalues and its trace, and the sharpness of batches."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from bnjax._host.arguments import checked
 from bnjax.draw import style
 from bnjax.draw.style import CYCLE, INK, Axes, Figure
 from bnjax.probes.curvature import EigenPairs, SpectralDensity, Trace
+from bnjax.probes.sharpness import BatchSharpness
 
 _EIGENVALUE = "eigenvalue of the Hessian (loss / unit²)"
 
@@ -153,17 +154,45 @@ def draw_trace(ax: Axes, result: Trace) -> None:
         >>> trace = probes.curvature.trace(lambda w: jnp.sum(w**4), jnp.arange(3.0), key=jax.random.key(0))
         >>> draw.draw_trace(Figure().subplots(), trace)
     """
-    samples, means, errors = (
-        np.ravel(np.asarray(v, float)) for v in (result.samples, result.trace, result.standard_error)
-    )
+    _draw_samples(ax, result.samples, result.trace, result.standard_error)
+    ax.set(title="Trace of the Hessian", xlabel="sample", ylabel="vᵀHv (loss / unit²)")
+    style.legend_above(ax)
+
+
+def sharpness_figure(result: BatchSharpness) -> Figure:
+    """Draw the sharpness of each batch, their mean and its standard error."""
+    with style.new_figure(9, 4.6) as figure:
+        draw_sharpness(figure.subplots(), result)
+        style.write_foot(figure, [style.describe_objective(result.objective)])
+        return figure
+
+
+@checked()
+def draw_sharpness(ax: Axes, result: BatchSharpness) -> None:
+    """Draw the sharpness of each batch along its own gradient, their mean as a line and its standard error as a band.
+
+    Args:
+        ax: the axis to draw on.
+        result: samples of shape (batches,), or several stacked, (runs, batches), one after the other.
+
+    Example:
+        >>> sharpness = probes.batch_sharpness([lambda w: jnp.sum(w**4), lambda w: jnp.sum(w**2)], jnp.arange(3.0))
+        >>> draw.draw_sharpness(Figure().subplots(), sharpness)
+    """
+    _draw_samples(ax, result.samples, result.sharpness, result.standard_error)
+    ax.set(title="Batch sharpness", xlabel="batch", ylabel="gᵀHg / |g|² (loss / unit²)")
+    style.legend_above(ax)
+
+
+def _draw_samples(ax: Axes, *values: Any) -> None:
+    """Draw samples, means and standard errors."""
+    samples, means, errors = (np.ravel(np.asarray(each, float)) for each in values)
     ax.plot(np.arange(samples.size), samples, "o", color=CYCLE[0], markersize=5, label="samples")
     each = samples.size // means.size
     for run, (mean, error) in enumerate(zip(means, errors, strict=True)):
         ends = np.array([run * each - 0.5, (run + 1) * each - 0.5])
         ax.plot(ends, [mean, mean], color=INK, label="_mean" if run else "mean ± standard error")
         ax.fill_between(ends, mean - error, mean + error, color=INK, alpha=0.2, linewidth=0)
-    ax.set(title="Trace of the Hessian", xlabel="sample", ylabel="vᵀHv (loss / unit²)")
-    style.legend_above(ax)
 
 
 def _block(result: SpectralDensity | EigenPairs | Trace) -> str:

@@ -15,6 +15,7 @@ covariate_shift  how far a layer's gradient moves when the layers before it are 
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer
 activations      distributions of activations, and how they drift over training
 capture          activations of any model's layers
+sharpness        curvature of mini-batches along their own gradients
 
 curvature   Hessian products, eigenpairs, trace and spectral density
 hessian     the Hessian of a block as an operator
@@ -49,3 +50,5 @@ from bnjax.probes.results import LayerNames as LayerNames
 from bnjax.probes.results import band as band
 from bnjax.probes.results import load as load
 from bnjax.probes.sanity import Sanity as Sanity
+from bnjax.probes.sharpness import BatchSharpness as BatchSharpness
+from bnjax.probes.sharpness import batch_sharpness as batch_sharpness

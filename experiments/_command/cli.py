@@ -17,6 +17,7 @@ from experiments._command import arguments as command_arguments
 from experiments._command import catalogue, costs
 from experiments._config import Images, Options
 from experiments._evidence.read import is_old, read_data, write_data
+from experiments._presets import LONG
 from experiments._training import processes
 
 
@@ -61,7 +62,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
         if options.packed and not Path(options.packed).is_dir():
             _fail(f"packed must be a folder of packed runs, there is no {options.packed}.")
         say(costs.expected(name, preset, config))
-        folder, data = _run(experiment, name, config, options, later)
+        folder, data = _run(experiment, name, config, options, later or _beside(name, preset))
         head = {"experiment": name, "preset": preset, "config": config_dict(config)}
         stem = costs.stem(name, preset, config)
         _publish(experiment, [target / f"{stem}.json" for target in (folder, *targets)], {**head, **data})
@@ -82,6 +83,12 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
             raise
         _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
     say(f"\nThis command took {time.perf_counter() - start:.0f} s.")
+
+
+def _beside(name: str, preset: str) -> list[tuple[str, str]]:
+    """List the other experiments that have a preset of long runs: what they ask of a run is measured while it is trained."""
+    others = [other for other in catalogue.names() if other != name and preset in LONG]
+    return [(other, preset) for other in others if preset in catalogue.module(other).PRESETS]
 
 
 def _datasets(config: Any) -> set[str]:

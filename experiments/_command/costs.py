@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._command import catalogue
+from experiments._command.estimates import ESTIMATED, estimated
 from experiments._config import duration
 from experiments._evidence.read import read_data
 
@@ -16,15 +17,31 @@ def expected(name: str, preset: str, config: Any = None) -> str:
     """Write in one line how long a preset will take; of a configuration that is not the preset's, that is not known."""
     own = _presets(name)[preset]
     data = measured(name, preset) if config in (None, own) else None
-    if data is None:
-        return "Expected: not measured yet."
-    return f"Expected: about {duration(data['seconds'])} (measured on {hardware(data)})."
+    if data is not None:
+        return f"Expected: about {duration(data['seconds'])} (measured on {hardware(data)})."
+    seconds = estimated([own if config is None else config], [catalogue.module(name)])
+    return f"Expected: about {duration(seconds)} ({ESTIMATED})." if seconds else "Expected: not measured yet."
+
+
+def expected_of_all(names: list[str], preset: str) -> str:
+    """Write in one line how long several experiments will take one after another."""
+    modules = [catalogue.module(name) for name in names]
+    seconds = estimated([module.PRESETS[preset] for module in modules], modules)
+    if seconds:
+        return f"Expected for all: about {duration(seconds)} ({ESTIMATED}; what experiments share counts once)."
+    known = [data["seconds"] for name in names if (data := measured(name, preset))]
+    if len(known) < len(names):
+        return "Expected for all: not measured yet."
+    return (
+        f"Expected for all: at most {duration(sum(known))} (measured, each by itself; what they share is trained once)."
+    )
 
 
 def cost(name: str, preset: str) -> str:
     """Write how long a preset took, or that nobody has measured it."""
     data = measured(name, preset)
-    return _cost(data) if data else "not measured"
+    seconds = None if data else estimated([_presets(name)[preset]], [catalogue.module(name)])
+    return _cost(data) if data else f"{duration(seconds)}, estimated" if seconds else "not measured"
 
 
 def stem(name: str, preset: str, config: Any) -> str:

@@ -21,7 +21,12 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
         The names of the experiments that failed.
     """
     failed, waiting = [], []
-    for name in (name for name in catalogue.names() if preset in catalogue.module(name).PRESETS):
+    names = [name for name in catalogue.names() if preset in catalogue.module(name).PRESETS]
+    without = [name for name in catalogue.names() if name not in names]
+    if without:
+        say(f"Left out, without a preset {preset}: {', '.join(without)}.")
+    say(costs.expected_of_all(names, preset))
+    for name in names:
         if costs.state(name, preset, results) == "done" and costs.measured(name, preset, figures):
             say(f"\n== {name}: done")
         else:

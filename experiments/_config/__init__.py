@@ -28,6 +28,7 @@ from experiments._config.parts import Images as Images
 from experiments._config.parts import Noise as Noise
 from experiments._config.parts import Optimizer as Optimizer
 from experiments._config.parts import Schedule as Schedule
+from experiments._config.probes import BatchSharpness as BatchSharpness
 from experiments._config.probes import Drift as Drift
 from experiments._config.probes import DummyShift as DummyShift
 from experiments._config.probes import Landscape as Landscape

@@ -114,11 +114,11 @@ class Drift(_OfLayers):
     """The distributions of some layers' outputs, normalised ones if they are normalised.
 
     Attributes:
-        of: outputs before the activation or after it.
+        of: outputs before their normaliser, before the activation or after it.
         units: units of each of these layers that are followed, drawn once.
     """
 
-    of: Literal["preactivations", "activations"] = "preactivations"
+    of: Literal["unnormalised", "preactivations", "activations"] = "preactivations"
     units: int = 8
 
     kind: ClassVar[str] = "drift"
@@ -129,7 +129,46 @@ class Drift(_OfLayers):
 
     def used(self, run: Any) -> Self:
         """A deep linear network has no activations."""
-        return replace(self, of="preactivations") if run.is_linear else self
+        return replace(self, of="preactivations") if run.is_linear and self.of == "activations" else self
+
+
+@dataclass(frozen=True)
+class DriftBeforeNorm(Drift):
+    """The same of what goes into the normalisers; where there is none, of the outputs."""
+
+    of: Literal["unnormalised", "preactivations", "activations"] = "unnormalised"
+
+    kind: ClassVar[str] = "drift_before_norm"
+
+
+@dataclass(frozen=True)
+class DriftAfterActivation(Drift):
+    """The same of what the activations put out."""
+
+    of: Literal["unnormalised", "preactivations", "activations"] = "activations"
+
+    kind: ClassVar[str] = "drift_after_activation"
+
+
+@dataclass(frozen=True)
+class BatchSharpness(Probe):
+    """The curvature of mini-batches' losses along their own gradients.
+
+    Attributes:
+        batches: that are measured at each of the steps, the next one and those that follow; the average over a few
+            measurements is one over batches, too.
+    """
+
+    batches: int = 1
+
+    kind: ClassVar[str] = "batch_sharpness"
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "batches")
+
+    def used(self, run: Any) -> Self:
+        """A deep linear network has one batch of all examples."""
+        return replace(self, batches=1) if run.is_linear else self
 
 
 @dataclass(frozen=True)
@@ -141,7 +180,18 @@ class Percentiles(Probe):
 
 CHOICES: dict[str, type[Probe]] = {
     choice.kind: choice
-    for choice in (Landscape, RandomDirection, SuccessiveGradients, Shift, DummyShift, Drift, Percentiles)
+    for choice in (
+        Landscape,
+        RandomDirection,
+        SuccessiveGradients,
+        BatchSharpness,
+        Shift,
+        DummyShift,
+        Drift,
+        DriftBeforeNorm,
+        DriftAfterActivation,
+        Percentiles,
+    )
 }
 
 

@@ -12,6 +12,8 @@ from experiments._config.parts import Images, Optimizer, Schedule
 from experiments._config.probes import (
     CHOICES,
     Drift,
+    DriftAfterActivation,
+    DriftBeforeNorm,
     Landscape,
     Probe,
     Probes,
@@ -152,6 +154,8 @@ class VGGRun(_ImageRun):
         SuccessiveGradients(layers=(5, 10)),
         Shift(layers=(5, 10)),
         Drift(layers=(3, 8)),
+        DriftBeforeNorm(layers=(3, 8)),
+        DriftAfterActivation(layers=(3, 8)),
     )
 
 
@@ -180,6 +184,8 @@ class DeepLinearRun(RunConfig):
         SuccessiveGradients(layers=(9, 17)),
         Shift(layers=(9, 17)),
         Drift(layers=(9, 17)),
+        DriftBeforeNorm(layers=(9, 17)),
+        DriftAfterActivation(layers=(9, 17)),
     )
 
 
@@ -203,6 +209,8 @@ class MLPRun(_ImageRun):
         SuccessiveGradients(layers=(2, 3)),
         Shift(layers=(2, 3)),
         Drift(layers=(3,)),
+        DriftBeforeNorm(layers=(3,)),
+        DriftAfterActivation(layers=(3,)),
     )
 
 

@@ -86,7 +86,8 @@ def followed(data: Data) -> str:
 
 def subject(config: Mapping[str, Any]) -> str:
     """Name what distributions are taken of."""
-    return "activation" if config["probes"].get("drift", {}).get("of") == "activations" else "pre-activation"
+    names = {"activations": "activation", "unnormalised": "raw output"}
+    return names.get(config["probes"].get("drift", {}).get("of"), "pre-activation")
 
 
 def layer_titles(layers: Sequence[str]) -> str:

@@ -91,7 +91,8 @@ def bands(config: dict[str, Any]) -> str:
 
 def place(config: dict[str, Any]) -> str:
     """Write where the distributions of activations are taken."""
-    return "after the activation" if config["probes"]["drift"]["of"] == "activations" else "before the activation"
+    places = {"activations": "after the activation", "unnormalised": "before the normaliser"}
+    return places.get(config["probes"]["drift"]["of"], "before the activation")
 
 
 def seeds(config: dict[str, Any]) -> str:

@@ -9,16 +9,35 @@ started without BN as with it. Preset paper waits for an accelerator.
 """
 
 from experiments._config import RunConfig, VGGRun, change
-from experiments._evidence.keep import drift, training
-from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, following, with_and_without
+from experiments._evidence.keep import IfMeasured, drift, training
+from experiments._presets import (
+    CPU,
+    OVERNIGHT,
+    PAPER,
+    SMOKE,
+    SMOKE_MULTIPLES,
+    following,
+    following_everywhere,
+    with_and_without,
+)
 
 PRESETS = {
     "cpu": following(CPU, 3, 8, 10),
     "smoke": following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES),
+    "overnight": following_everywhere(OVERNIGHT),
     "paper": following(change(PAPER, seeds=(0, 1, 2)), 2, 3, 9, 11, penalty=True),
 }
 
-KEEP = {"arms": {"train": training(250, "accuracy"), "drift": drift("successive", "cumulative", shapes=40)}}
+_DRIFT = drift("successive", "cumulative", shapes=40)
+_ELSEWHERE = IfMeasured(drift("successive", "cumulative"))
+KEEP = {
+    "arms": {
+        "train": training(250, "accuracy"),
+        "drift": _DRIFT,
+        "drift_before_norm": _ELSEWHERE,
+        "drift_after_activation": _ELSEWHERE,
+    }
+}
 
 
 def groups(config: VGGRun) -> dict[str, dict[str, RunConfig]]:

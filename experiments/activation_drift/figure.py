@@ -39,7 +39,8 @@ def plot(data: dict[str, Any]) -> Figure:
             f"measured every {every} steps",
         ],
         [
-            f"on training batches, {captions.place(config)}, normalised with BN",
+            f"on training batches, {captions.place(config)}"
+            + ", normalised with BN" * (followed["of"] != "unnormalised"),
             f"ridges ({BINS} bins, rebuilt from 40 quantiles) and percentiles: one unit, first seed",
         ],
         [

@@ -19,6 +19,9 @@ from experiments._presets import (
     CPU,
     DEEP_LINEAR,
     MAMELI,
+    OVERNIGHT,
+    OVERNIGHT_ALX,
+    OVERNIGHT_MAMELI,
     PAPER,
     SMOKE,
     SMOKE_DEEP_LINEAR,
@@ -60,6 +63,9 @@ PRESETS = {
     "cpu": Config(_vgg(CPU), DEEP_LINEAR),
     "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
     "mameli": Config(_vgg(MAMELI), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
+    "overnight": Config(_vgg(OVERNIGHT), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
+    "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
+    "overnight_alx": Config(_vgg(OVERNIGHT_ALX), DEEP_LINEAR, vgg_optimizers=(("adam", 1e-3),)),
     "paper": Config(_vgg(change(PAPER, seeds=(0, 1, 2))), DEEP_LINEAR),
 }
 

@@ -13,7 +13,18 @@ from typing import Any
 
 from experiments._config import LpNorm, Noise, Norm, RunConfig, VGGRun, change
 from experiments._evidence.keep import drift, training
-from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, arm, fields_of, following, with_and_without
+from experiments._presets import (
+    CPU,
+    OVERNIGHT_SHORT,
+    PAPER,
+    SMOKE,
+    SMOKE_MULTIPLES,
+    arm,
+    fields_of,
+    following,
+    following_everywhere,
+    with_and_without,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ _PAPER = following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 12, penalty=True)
 PRESETS = {
     "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES))),
+    "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT))),
     "paper": Config(**fields_of(_PAPER)),
 }
 NOISY, LP = ("noisy_batch", "noise", "relative_noise"), {"l1": 1, "l2": 2, "linf": "inf"}

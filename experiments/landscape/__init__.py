@@ -22,7 +22,11 @@ from experiments._presets import (
     ALX,
     CPU,
     DEEP_LINEAR,
+    FULL_WIDTH,
     MAMELI,
+    OVERNIGHT,
+    OVERNIGHT_ALX,
+    OVERNIGHT_MAMELI,
     PAPER,
     SMOKE,
     SMOKE_DEEP_LINEAR,
@@ -43,6 +47,7 @@ class Config:
         short_multiples: step sizes of the runs that distinguish the edge of stability from a saturated metric: the smallest
             one is half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it
             doubles; where it is two over the learning rate, it stays.
+        short_every: steps between these scans; by default, as between all others.
         rates: learning rates of further VGGs, with the same weights at the start and the same batches; at each step, their
             losses span a band. Without any, there are none of them.
         rates_steps: steps that these take at most; by default, the 20 epochs of the replication.
@@ -51,6 +56,7 @@ class Config:
     vgg: VGGRun
     deep_linear: DeepLinearRun
     short_multiples: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    short_every: int | None = None
     rates: tuple[float, ...] = ()
     rates_steps: int = 20 * 390
 
@@ -61,17 +67,25 @@ class Config:
         is_usable = all(0 < rate < float("inf") for rate in self.rates)
         check(is_band and is_usable, "rates", "none, or two or more different numbers > 0 and finite", self.rates)
         check_arms(self, "rates")
+        tested = self.vgg.schedule.eval_every
+        is_even = self.short_every is None or (self.short_every >= 1 and tested % self.short_every == 0)
+        check(is_even, "short_every", f"a divisor of vgg.schedule.eval_every, {tested}", self.short_every)
         check(self.rates_steps >= 1, "rates_steps", "at least 1", self.rates_steps)
 
 
 _PROBES = ("landscape", "random_direction", "successive_gradients")
 _SGD_RATES = (0.05, 0.1, 0.2)  # of Kevin-LD's replication; those with Adam are of AlexeyGB's
 # Adam's learning rates are a hundredth of SGD's; the scans go as far.
+_ADAM_RATES = (1e-4, 5e-4, 1e-3, 2e-3)
 _ADAM_STEPS = (50.0, 100.0, 200.0, 400.0)
 
 
 def _vgg(preset: VGGRun, **changes: Any) -> VGGRun:
     return change(preset.measuring(*_PROBES), **changes)
+
+
+def _long(preset: VGGRun) -> VGGRun:
+    return preset.measuring(*_PROBES, "batch_sharpness")
 
 
 _CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50))
@@ -89,11 +103,31 @@ PRESETS = {
         scanning(_ALX, step_multiples=_ADAM_STEPS),
         DEEP_LINEAR,
         (25.0, *_ADAM_STEPS),
-        rates=(1e-4, 5e-4, 1e-3, 2e-3),
+        rates=_ADAM_RATES,
         rates_steps=ALX.schedule.num_steps,
     ),
+    "overnight": Config(_long(OVERNIGHT), DEEP_LINEAR, short_every=500),
+    "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), DEEP_LINEAR, short_every=390),
+    "overnight_alx": Config(
+        scanning(_long(OVERNIGHT_ALX), step_multiples=_ADAM_STEPS),
+        DEEP_LINEAR,
+        (25.0, *_ADAM_STEPS),
+        short_every=390,
+        rates=_ADAM_RATES,
+    ),
+    "full_width": Config(_long(FULL_WIDTH), DEEP_LINEAR, short_every=500),
     "paper": Config(scanning(_vgg(PAPER, seeds=(0, 1, 2)), penalty=True), DEEP_LINEAR, rates=_SGD_RATES),
 }
+
+
+def _first_and_all(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """Keep the first layer, and of everything together how it changes from step to step."""
+    layers = {**by_layer(first=True)(record, rank)["layers"]}
+    moved = record.get("layers", {}).get("all", {})
+    changes = {name: moved[name] for name in ("step_distance", "step_length", "step_smoothness") if name in moved}
+    return {**record, "layers": {**layers, "all": changes} if changes else layers}
+
+
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
 # What the data file keeps of a run: of the short scans the smoothness alone, of rates the last layer's gradient.
@@ -102,7 +136,8 @@ KEEP = {
         "train": whole,
         "landscape": _SCANS,
         "random_direction": _SCANS,
-        "successive_gradients": by_layer(first=True),
+        "successive_gradients": _first_and_all,
+        "batch_sharpness": IfMeasured(whole),
     },
     "short": {"landscape": scans("smoothness")},
     "deep_linear": {"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)},
@@ -129,6 +164,8 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
     """Name all nets."""
     # Scanned from a smaller step on.
     short = scanning(config.vgg.measuring("landscape"), step_multiples=config.short_multiples)
+    if config.short_every:
+        short = change(short, schedule={"probe_every": config.short_every})
     return {
         "arms": with_and_without(config.vgg),
         "short": with_and_without(short),

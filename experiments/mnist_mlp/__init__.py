@@ -43,9 +43,11 @@ def _smaller(run: MLPRun) -> MLPRun:
     return change(run, data={"dataset": "digits"}, model={"hidden": (30, 30, 30)}, schedule=schedule, seeds=(0,))
 
 
+_TWICE = {"recalibrated_tests": True}
 PRESETS = {
     "cpu": Config(_IOFFE, _HUBER),
     "smoke": Config(_smaller(_IOFFE), _smaller(_HUBER)),
+    "overnight": Config(change(_IOFFE, schedule=_TWICE), change(_HUBER, schedule=_TWICE)),
     "paper": Config(change(_IOFFE, seeds=tuple(range(10))), change(_HUBER, seeds=tuple(range(10)))),
 }
 SETTINGS = {"ioffe": "Ioffe & Szegedy", "huber": "Huber"}

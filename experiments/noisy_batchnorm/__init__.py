@@ -15,7 +15,18 @@ from typing import Any
 
 from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_arms, check_numbers
 from experiments._evidence.keep import drift, training
-from experiments._presets import CPU, PAPER, SMOKE, SMOKE_MULTIPLES, arm, fields_of, following, with_and_without
+from experiments._presets import (
+    CPU,
+    OVERNIGHT_SHORT,
+    PAPER,
+    SMOKE,
+    SMOKE_MULTIPLES,
+    arm,
+    fields_of,
+    following,
+    following_everywhere,
+    with_and_without,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ _PAPER = following(change(PAPER, seeds=(0, 1, 2), schedule={"recalibrated_tests"
 PRESETS = {
     "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)), noise_strengths=(4.0,)),
+    "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT)), noise_strengths=(4.0,)),
     "paper": Config(**fields_of(_PAPER)),
 }
 

@@ -14,7 +14,19 @@ from typing import Any
 
 from experiments._config import BatchNorm, NoNorm, RunConfig, VGGRun, change, check_arms, check_numbers
 from experiments._evidence.keep import whole
-from experiments._presets import ALX, CPU, MAMELI, PAPER, SMOKE, arm, fields_of
+from experiments._presets import (
+    ALX,
+    CPU,
+    FULL_WIDTH,
+    MAMELI,
+    OVERNIGHT,
+    OVERNIGHT_ALX,
+    OVERNIGHT_MAMELI,
+    PAPER,
+    SMOKE,
+    arm,
+    fields_of,
+)
 
 
 @dataclass(frozen=True)
@@ -23,9 +35,11 @@ class Config(VGGRun):
 
     Attributes:
         learning_rates: of which each net is trained with every one; they take the place of the optimiser's.
+        once: train the net whose batch norm follows the fourth convolution alone, too.
     """
 
     learning_rates: tuple[float, ...] = (0.01, 0.1, 0.5)
+    once: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -34,6 +48,7 @@ class Config(VGGRun):
         check_arms(self, "learning_rates")
 
 
+_ALX_RATES = (1e-4, 5e-4, 1e-3, 2e-3)  # the grid of the replication with Adam, for 20 epochs
 _TWICE = {"recalibrated_tests": True}
 _MAMELI = change(MAMELI, norm={"layers": "all"}, schedule=_TWICE)
 PRESETS = {
@@ -41,6 +56,10 @@ PRESETS = {
     "smoke": Config(**fields_of(SMOKE), learning_rates=(0.1, 0.5)),
     "mameli": Config(**fields_of(_MAMELI), learning_rates=(0.01,)),
     "alx": Config(**fields_of(change(ALX, schedule=_TWICE)), learning_rates=(5e-4, 1e-3, 3e-3)),
+    "overnight": Config(**fields_of(OVERNIGHT)),
+    "overnight_mameli": Config(**fields_of(change(OVERNIGHT_MAMELI, norm={"layers": "all"})), learning_rates=(0.01,)),
+    "overnight_alx": Config(**fields_of(OVERNIGHT_ALX), learning_rates=_ALX_RATES, once=False),
+    "full_width": Config(**fields_of(FULL_WIDTH), learning_rates=(0.1,), once=False),
     "paper": Config(**fields_of(change(PAPER, seeds=(0, 1, 2), schedule=_TWICE))),
 }
 
@@ -55,5 +74,6 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
         f"{net}_{rate:g}": arm(config, norm=norm, optimizer={"learning_rate": rate})
         for rate in config.learning_rates
         for net, norm in norms.items()
+        if net != "batch_norm_4" or config.once
     }
     return {"arms": arms}

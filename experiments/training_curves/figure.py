@@ -15,7 +15,8 @@ from experiments.training_curves import NETS
 def plot(data: dict[str, Any]) -> Figure:
     """Draw a column per learning rate, and below how soon and how well each net has learnt."""
     rates, config = settings(data["arms"], NETS), data["config"]
-    nets = {net: [run for arms in rates.values() for run in arms[net]] for net in NETS}
+    known = [net for net in NETS if all(net in arms for arms in rates.values())]
+    nets = {net: [run for arms in rates.values() for run in arms[net]] for net in known}
     steps = {f"{level:.0%}".replace("%", " %"): TRAIN_ACCURACY.steps_to(level) for level in (0.5, 0.8)}
     tests = {"at the end": TEST_ACCURACY.at_end(), "best of all tests": TEST_ACCURACY.highest()}
     look: Any = {"xlabel": "learning rate"}
@@ -24,7 +25,7 @@ def plot(data: dict[str, Any]) -> Figure:
         Dots(nets, rates, tests, title="Test accuracy", ylabel="accuracy", scale="percent", **look),
     ]
     return make_figure(
-        f"{captions.network(config)}: batch norm everywhere, once, and nowhere",
+        f"{captions.network(config)}: batch norm everywhere,{' once,' * ('batch_norm_4' in nets)} and nowhere",
         [
             Block("", [[Accuracy(arms, title=f"Learning rate {name}") for name, arms in rates.items()]], share=True),
             Block("", [lower]),

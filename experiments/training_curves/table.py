@@ -35,9 +35,11 @@ def findings(data: dict[str, Any]) -> str:
         alone = "" if len(known) == len(counts) else f" at learning rate {listing(known)} alone"
         return f"after {listing(map(STEPS.number, known.values()))} steps{alone}"
 
+    has_once = all("batch_norm_4" in nets for nets in rates.values())
+    once = f"{listed('batch_norm_4')} with one after layer 4, " if has_once else ""
     found = (
         f"After {num_steps:,} steps at learning rate {listing(rates)} the net reaches {listed('batch_norm')} test accuracy "
-        f"with batch norm, {listed('batch_norm_4')} with one after layer 4, and {listed('plain')} without. A training accuracy "
+        f"with batch norm, {once}and {listed('plain')} without. A training accuracy "
         f"of 50 % is reached {reached('batch_norm')} with batch norm, and {reached('plain')} without it."
     )
     runs = all_runs(data["arms"])

@@ -17,6 +17,7 @@ from drawn import (
     plane,
     planes,
     quadratic,
+    sharpness,
     shift,
     traces,
     trajectory,
@@ -51,6 +52,7 @@ RESULTS = {
     "pairs that did not converge": lambda: pairs(max_matvecs=12),
     "trace": lambda: curvature.trace(quadratic, W, key=jax.random.key(0), num_probes=5),
     "traces": traces,
+    "sharpness": sharpness,
     "gradients": gradients,
     "gradients of one step": lambda: first(gradients()),
     "shift": shift,
@@ -62,7 +64,7 @@ RESULTS = {
     "moved once": lambda: first(probes.drift(activations()).successive),
     "activations of one step": lambda: first(activations()),
 }
-QUICK = ("drift", "planes", "traces", "lines", "plane with a wall", "pairs", "gradients")
+QUICK = ("drift", "planes", "traces", "sharpness", "lines", "plane with a wall", "pairs", "gradients")
 
 
 @pytest.mark.parametrize(

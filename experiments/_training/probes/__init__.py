@@ -2,13 +2,14 @@
 
 landscape    loss and gradients along minus the gradient, and along a random direction
 gradients    how the gradient turns from one step to the next
+sharpness    the curvature of mini-batches along their own gradients
 shift        internal covariate shift, by definition and as Mameli's repository measures it
 drift        the distributions of activations
 percentiles  those of the last hidden layer, on the same test images throughout
 probe        what a probe is, and what all of them need
 """
 
-from experiments._training.probes import drift, gradients, landscape, percentiles, shift
+from experiments._training.probes import drift, gradients, landscape, percentiles, sharpness, shift
 from experiments._training.probes.probe import Probe as Probe
 
 # Each is made from (settings, config, trainer, loss_scale).
@@ -16,8 +17,11 @@ PROBES = {
     "landscape": landscape.make_scan,
     "random_direction": landscape.make_random_scan,
     "successive_gradients": gradients.make_comparison,
+    "batch_sharpness": sharpness.make_sharpness,
     "shift": shift.make_shift,
     "dummy_shift": shift.make_dummy_shift,
     "drift": drift.make_drift,
+    "drift_before_norm": drift.make_drift,
+    "drift_after_activation": drift.make_drift,
     "percentiles": percentiles.make_percentiles,
 }

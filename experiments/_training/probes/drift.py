@@ -18,7 +18,7 @@ _SHIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_w
 
 
 def make_drift(settings: Drift, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
-    """Follow some units of each layer on the training batches, before the activation or behind it.
+    """Follow some units of each layer on the training batches, before the normaliser, before the activation or behind it.
 
     A record has the statistics of every layer; collected are, per layer and step, moments and percentiles of each unit, the
     histogram and quantiles of the first one, and how far each has moved since the last record and since the first.
@@ -51,7 +51,7 @@ def _plan(settings: Drift, config: RunConfig, params: Any) -> tuple[_Layer, ...]
         features = params[weights]["kernel"].shape[-1]
         units = np.random.default_rng(layer).permutation(features)[: settings.units]
         last = max(int(name.split("_")[1]) for name in params if name.startswith(("conv_", "dense_")))
-        has_norm = config.norm.follows(layer) and (layer < last or config.is_linear)
+        has_norm = config.norm.follows(layer) and (layer < last or config.is_linear) and settings.of != "unnormalised"
         is_behind = settings.of == "activations" and layer < last
         activation = getattr(config.model, "activation", "relu") if is_behind else "identity"
         plan.append(_Layer(layer, f"norm_{layer}" if has_norm else weights, activation, tuple(map(int, units))))

@@ -1,9 +1,15 @@
 """How the gradient turns from one training step to the next, each on its own batch."""
 
+import math
+from functools import partial
+
+import jax
+
 from bnjax import probes, train
 from bnjax.data import Split
+from bnjax.types import Params
 from experiments._config import RunConfig, SuccessiveGradients
-from experiments._training.probes.probe import Probe, Record, by_layer, make_loss_fn, take_step
+from experiments._training.probes.probe import Probe, Record, by_layer, descent, next_step
 
 
 def make_comparison(
@@ -11,24 +17,34 @@ def make_comparison(
 ) -> Probe:
     """Compare the gradients of the next two steps: of some layers, their weights alone, and of everything.
 
-    The sum norm of a layer is what Mameli's repository calls gradient predictiveness.
+    The sum norm of a layer is what Mameli's repository calls gradient predictiveness. The smoothness from step to step is the
+    distance of the gradients over that of the weights, of a layer its own.
     """
     layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in settings.layers}
 
-    def gradient(state: train.TrainState, split: Split) -> tuple:
-        batch = train.current_batch(trainer, state, split)
-        return batch, probes.directions.gradient(make_loss_fn(trainer, state, batch), state.params)
+    parts = (tuple(layers.items()), (("all", ""),))
 
     def measure(state: train.TrainState, split: Split) -> Record:
-        batch, previous = gradient(state, split)
-        next_state, _ = take_step(trainer, state, batch)
-        _, current = gradient(next_state, split)
-        found = [probes.gradient_statistics(current, previous, layers=part) for part in (layers, {"all": ""})]
+        _, next_state = next_step(trainer, state, split)
+        gradients = descent(trainer, next_state, split), descent(trainer, state, split)
+        found = _compare(*gradients, next_state.params, state.params, parts)
         record: Record = {"layers": [*layers, "all"]}
         for name in ("norm", "previous_norm", "step_distance", "step_sum"):
             record[name] = [loss_scale * float(value) for part in found for value in getattr(part, name)]
         for name in ("step_cosine", "relative_sum"):
             record[name] = [float(value) for part in found for value in getattr(part, name)]
+        record["step_length"] = [float(value) for part in found for value in part.update_norm]
+        distances = zip(record["step_distance"], record["step_length"], strict=True)
+        record["step_smoothness"] = [distance / length if length else math.nan for distance, length in distances]
         return record
 
     return Probe(measure, by_layer)
+
+
+@partial(jax.jit, static_argnames="parts")
+def _compare(
+    gradient: Params, previous: Params, new: Params, old: Params, parts: tuple[tuple[tuple[str, str], ...], ...]
+) -> list[probes.GradientStatistics]:
+    """Compare two gradients in layers, a list of which is in each of the parts."""
+    step = jax.tree.map(lambda new, old: new - old, new, old)
+    return [probes.gradient_statistics(gradient, previous, update=step, layers=dict(part)) for part in parts]

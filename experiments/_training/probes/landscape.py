@@ -8,7 +8,7 @@ from bnjax._host.trees import norm
 from bnjax.data import Split
 from bnjax.types import LossFn, Params
 from experiments._config import Landscape, RunConfig
-from experiments._training.probes.probe import Probe, Record
+from experiments._training.probes.probe import Probe, Record, descent
 
 
 def make_scan(settings: Landscape, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
@@ -30,9 +30,9 @@ def make_random_scan(settings: Landscape, config: RunConfig, trainer: train.Trai
     def measure(state: train.TrainState, split: Split) -> Record:
         loss_fn = _loss_fn(settings, config, trainer, state, split)
         key = jax.random.fold_in(jax.random.fold_in(state.key, 4), state.step)
-        direction = _as_long(
-            probes.directions.random(key, state.params), probes.directions.gradient(loss_fn, state.params)
-        )
+        has_penalty = settings.penalty and config.optimizer.weight_decay
+        gradient = probes.directions.gradient(loss_fn, state.params) if has_penalty else descent(trainer, state, split)
+        direction = _as_long(probes.directions.random(key, state.params), gradient)
         scan = probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes, norm=settings.norm)
         return _record(scan, loss_scale)
 

@@ -1,5 +1,6 @@
 """What a probe is, and what all of them need."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -8,7 +9,8 @@ import numpy as np
 from bnjax import objective, train
 from bnjax._host.programs import compiled_once
 from bnjax.data import Split
-from bnjax.types import Batch, LossFn
+from bnjax.probes import directions
+from bnjax.types import Batch, LossFn, Params
 
 Record = dict[str, Any]
 
@@ -53,7 +55,43 @@ def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch) 
     )
 
 
-take_step = compiled_once("trainer")(train.train_step)
+_take_step = compiled_once("trainer")(train.train_step)
+# What was computed of states that are still there, by their place in memory: for whom, and by what name.
+_SHARED: dict[int, tuple[weakref.ref, dict[Any, Any]]] = {}
+
+
+def next_step(trainer: train.Trainer, state: train.TrainState, split: Split) -> tuple[Batch, train.TrainState]:
+    """Return the batch of the step about to be taken, and the state behind it; taken once for all probes."""
+
+    def compute() -> tuple[Batch, train.TrainState]:
+        batch = train.current_batch(trainer, state, split)
+        return batch, _take_step(trainer, state, batch)[0]
+
+    return _shared("step", trainer, state, split, compute)
+
+
+def descent(trainer: train.Trainer, state: train.TrainState, split: Split) -> Params:
+    """Return minus the gradient of the step about to be taken; computed once for all probes."""
+
+    def compute() -> Params:
+        batch, _ = next_step(trainer, state, split)
+        return directions.gradient(make_loss_fn(trainer, state, batch), state.params)
+
+    return _shared("gradient", trainer, state, split, compute)
+
+
+def _shared(
+    name: str, trainer: train.Trainer, state: train.TrainState, split: Split, compute: Callable[[], Any]
+) -> Any:
+    """Compute something of a state unless that was done; it is kept for as long as the state is."""
+    place = id(state)
+    if place not in _SHARED or _SHARED[place][0]() is not state:
+        _SHARED[place] = weakref.ref(state, lambda _: _SHARED.pop(place, None)), {}
+    _, known = _SHARED[place]
+    key = name, id(trainer), id(split)  # NOTE: both are kept with the value, so that no other object gets their place
+    if key not in known:
+        known[key] = trainer, split, compute()
+    return known[key][-1]
 
 
 def layer_pattern(layer: int) -> str:

@@ -13,9 +13,10 @@ from experiments._training.probes.probe import (
     Probe,
     Record,
     by_layer,
+    descent,
     layer_pattern,
     make_loss_fn,
-    take_step,
+    next_step,
     weight_layers,
 )
 
@@ -29,8 +30,7 @@ def make_shift(settings: Shift, _config: RunConfig, trainer: train.Trainer, loss
     names = [f"layer_{n}" for n in settings.layers]
 
     def measure(state: train.TrainState, split: Split) -> Record:
-        batch = train.current_batch(trainer, state, split)
-        next_state, _ = take_step(trainer, state, batch)
+        batch, next_state = next_step(trainer, state, split)
         update = jax.tree.map(lambda new, old: new - old, next_state.params, state.params)
         found = probes.covariate_shift(
             make_loss_fn(trainer, state, batch),
@@ -63,16 +63,15 @@ def make_dummy_shift(settings: DummyShift, _config: RunConfig, trainer: train.Tr
     layer = settings.layer
 
     def measure(state: train.TrainState, split: Split) -> Record:
-        batch = train.current_batch(trainer, state, split)
-        next_state, _ = take_step(trainer, state, batch)
+        batch, next_state = next_step(trainer, state, split)
         dummy = train.init_state(trainer, jax.random.fold_in(state.key, 5), batch.inputs)
         still = _with_kernels(dummy.params, state.params, _convolutions(state.params))
         moved = _with_kernels(still, next_state.params, [n for n in _convolutions(state.params) if n <= layer])
-        gradient = _kernel_gradient(trainer, state, state.params, batch, layer)
+        gradient = -_kernel(descent(trainer, state, split), layer)
         record: Record = {}
         for name, params in (("step", moved), ("zero_step", still)):
             # its own dropout masks come with its own key
-            other = _kernel_gradient(trainer, dummy.replace(step=state.step), params, batch, layer)
+            other = _kernel(_gradients(trainer, dummy.replace(step=state.step), params, batch), layer)
             difference, lengths = np.linalg.norm(gradient - other), np.linalg.norm(gradient) * np.linalg.norm(other)
             record[f"{name}_difference"] = float(loss_scale * difference)
             record[f"{name}_cosine"] = float(np.vdot(gradient, other) / lengths) if lengths else float("nan")
@@ -95,12 +94,9 @@ def _with_kernels(params: Params, source: Params, layers: list[int]) -> Params:
     }
 
 
-def _kernel_gradient(
-    trainer: train.Trainer, state: train.TrainState, params: Params, batch: Batch, layer: int
-) -> np.ndarray:
-    """Differentiate the loss by one layer's kernel."""
-    # In float64, in which the squares of no float32 number vanish.
-    return np.asarray(_gradients(trainer, state, params, batch)[f"conv_{layer}"]["kernel"], np.float64)
+def _kernel(gradient: Params, layer: int) -> np.ndarray:
+    """Take a convolution's kernel out of a gradient, in float64, in which the squares of no float32 number vanish."""
+    return np.asarray(gradient[f"conv_{layer}"]["kernel"], np.float64)
 
 
 @compiled_once("trainer")

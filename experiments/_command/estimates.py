@@ -1,0 +1,54 @@
+"""How long runs take that nobody has measured as a whole: their steps, times what a step takes.
+
+What a step takes is that of two CPU cores that do nothing else, two runs side by side. Of VGG-A with batches of 128, these are
+plans made from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
+in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step. Of the other nets they are those of preset
+cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of mnist_mlp, 390,000 steps in 311 s.
+"""
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from bnjax.models.shapes import DeepLinearShape, MLPShape, VGGShape
+from experiments._config import NoNorm, RunConfig
+
+ESTIMATED = "estimated for two idle CPU cores, not measured"
+_PROBED, _TESTED, _DISTURBED = (3600 * hours / steps for hours, steps in ((1.8, 9e4), (4.5, 2.7e5), (2.8, 9.9e4)))
+_FULL, _DEEP_LINEAR, _PERCEPTRON = 0.5, 1702 / 7e5, 311 / 3.9e5
+
+
+def estimated(configs: Iterable[Any], experiments: Iterable[ModuleType]) -> float | None:
+    """Estimate the seconds of all runs of some experiments, each run once; None where nothing is known of one of them.
+
+    Args:
+        configs: of the experiments.
+        experiments: their packages.
+    """
+    longest: dict[Any, tuple[int, bool]] = {}
+    for config, experiment in zip(configs, experiments, strict=True):
+        if not hasattr(experiment, "groups"):  # it measures in its own way
+            return None
+        for run in (run for arms in experiment.groups(config).values() for run in arms.values()):
+            for key in ((run.net(), seed) for seed in run.seeds):
+                steps, is_probed = longest.get(key, (0, False))
+                longest[key] = max(steps, run.schedule.num_steps), is_probed or bool(run.probes.kinds)
+    seconds = [(steps, _step_seconds(net, is_probed)) for (net, _), (steps, is_probed) in longest.items()]
+    known = [steps * each for steps, each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) > 0 else None
+
+
+def _step_seconds(net: RunConfig, is_probed: bool) -> float | None:
+    """Return the seconds that a step takes, measurements included; None where that is not known."""
+    shape, batch_size = net.model, net.optimizer.batch_size
+    match shape:
+        case DeepLinearShape(depth=25, width=10) if batch_size == 1000:
+            return _DEEP_LINEAR
+        case MLPShape(hidden=(100, 100, 100)) if batch_size == 60:
+            return _PERCEPTRON
+        case VGGShape(depth="A", width=1.0, head="512") if batch_size == 128:
+            return _FULL
+        case VGGShape(depth="A", width=0.25) if batch_size == 128:
+            is_disturbed = net.norm.kind not in (NoNorm.kind, "batch")
+            return _DISTURBED if is_disturbed else _PROBED if is_probed else _TESTED
+    return None
