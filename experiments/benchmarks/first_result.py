@@ -38,11 +38,11 @@ def parts(width: float, batch_size: int) -> dict[str, Callable[[], object]]:
 
     params, batch_stats = init().variables
     loss_fn = objective.make_loss_fn(model, batch_stats, batch)
-    key, quiet = jax.random.key(1), {"show_progress": False}
+    key = jax.random.key(1)
     curvature = probes.curvature
     return {
         "init_state": init,
-        "scan_line, 4 points": lambda: probes.scan_line(loss_fn, params, **quiet).loss,
+        "scan_line, 4 points": lambda: probes.scan_line(loss_fn, params, show_progress=False).loss,
         "run_steps, 10 steps": lambda: train.run_steps(trainer, init(), split, num_steps=10)[1],
         "evaluate, 512 images": lambda: train.evaluate(trainer, init().variables, split, batch_size=2 * batch_size),
         "recalibrate": lambda: norms.recalibrate(model, init().variables, [batch.inputs]),
