@@ -18,7 +18,7 @@ _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run
        python -m experiments NAME --help                      list its presets and options
        python -m experiments all [--preset PRESET]            run or resume every experiment, then write the report
        python -m experiments report [--figures FOLDER]        write the page that shows claims and figures
-       python -m experiments draw FILE ...                    draw a figure's data (.json) or a probe's result (.npz)
+       python -m experiments draw [--vector] FILE ...         draw a figure's data (.json) or a probe's result (.npz)
        python -m experiments pack [--results FOLDER]          pack finished runs into small files, which --packed counts
        python -m experiments clean [--results FOLDER]         list what results take on disk, and what can go
        python -m experiments [--results FOLDER]               list them, with what each preset costs and how far it is
@@ -177,29 +177,30 @@ def _draw(files: list[str]) -> None:
     if files[:1] in (["-h"], ["--help"]):
         print(_USAGE)
         return
-    packed, files = _take_packed(files)
+    packed, kind, files = _take_options(files)
     if not files:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
     from bnjax.draw import results
 
     def draw(rest: list[Path]) -> Path:
-        return results.draw_next(rest) if rest[0].suffix == ".npz" else _draw_data(rest.pop(0), packed)
+        return results.draw_next(rest) if rest[0].suffix == ".npz" else _draw_data(rest.pop(0), packed, kind)
 
     status = results.draw_each([Path(file) for file in files], draw)
     if status:
         sys.exit(status)
 
 
-def _take_packed(arguments: list[str]) -> tuple[Path | None, list[str]]:
-    """Take the folder of packed runs out of the arguments of draw."""
+def _take_options(arguments: list[str]) -> tuple[Path | None, str, list[str]]:
+    """Take the folder of packed runs and the kind of picture out of the arguments of draw."""
     parser = _Parser(prog="python -m experiments draw", add_help=False, allow_abbrev=False)
     parser.add_argument("--packed", type=Path)
+    parser.add_argument("--vector", action="store_true")
     known, files = parser.parse_known_args(arguments)
-    return known.packed, files
+    return known.packed, "svg" if known.vector else "png", files
 
 
-def _draw_data(file: Path, packed: Path | None) -> Path:
-    """Draw the figure of an experiment; of packed runs, write its data first."""
+def _draw_data(file: Path, packed: Path | None, kind: str) -> Path:
+    """Draw the pictures of an experiment; of packed runs, write its data first."""
     from bnjax.runs import read_json
 
     if packed and file.suffix == ".json":
@@ -214,7 +215,10 @@ def _draw_data(file: Path, packed: Path | None) -> Path:
     name = read_json(file)["experiment"]
     if name not in names():
         raise ValueError(f"it is the data of {name!r}; there is no such experiment here.")
-    return cli.draw(catalogue.module(name), file)
+    first, *more = cli.draw(catalogue.module(name), file, kind).values()
+    for picture in more:
+        say(str(picture))
+    return first
 
 
 def _complain(message: str) -> int:
