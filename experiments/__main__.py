@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -133,43 +134,47 @@ def _pack(arguments: list[str]) -> None:
 
 
 def _report(arguments: list[str]) -> None:
-    """Write the page, or the table of the README."""
+    """Write the page, or the tables of README files."""
     parser = _Parser(prog="python -m experiments report", allow_abbrev=False)
     parser.add_argument("--figures", default="figures", type=Path, help="folder of figures and their data (figures)")
     parser.add_argument("--output", default="results/report.html", type=Path, help="the page (results/report.html)")
     parser.add_argument(
         "--packed", type=Path, help="folder of packed runs: of presets all of whose runs are there, data are made"
     )
-    parser.add_argument("--readme", type=Path, help="write the claim table between the markers of this file instead")
+    parser.add_argument(
+        "--readme", type=Path, nargs="+", default=[], help="write tables between the markers of these files instead"
+    )
     options = parser.parse_args(arguments)
     status = _write_report(options.figures, options.output, options.readme, options.packed)
     if status:
         sys.exit(status)
 
 
-def _write_report(figures: Path, output: Path, readme: Path | None = None, packed: Path | None = None) -> int:
-    """Write the page, or the table of the README; return the exit status, 1 where something could not be read."""
+def _write_report(figures: Path, output: Path, readmes: Sequence[Path] = (), packed: Path | None = None) -> int:
+    """Write the page, or the tables of README files; return the exit status, 1 where something could not be read."""
     from bnjax._host.files import write_whole
     from experiments import _report
 
     if packed and not packed.is_dir():
         return _complain(f"packed must be a folder of packed runs, there is no {packed}.")
     report = _report.load(figures, packed)
-    text = _report.claim_table(report) if readme else _report.render(report)
-    for problem in report.problems:
-        _complain(one_line(problem))
+    status, written = 0, readmes or (output,)
     try:
-        if readme:
-            _report.replace_table(readme, text)
-        else:
+        for readme in readmes:
+            _report.replace_tables(readme, report)
+        if not readmes:
+            text = _report.render(report)
             output.parent.mkdir(parents=True, exist_ok=True)
             write_whole(output, lambda file: file.write(text.encode()))
     except OSError as error:
-        return _complain(f"{error.strerror}: {error.filename}")
+        status = _complain(f"{error.strerror}: {error.filename}")
     except ValueError as error:
-        return _complain(str(error))
-    say(f"Written: {readme or output}")
-    return 1 if report.problems else 0
+        status = _complain(str(error))
+    for problem in dict.fromkeys(report.problems):
+        _complain(one_line(problem))
+    for file in written if not status else ():
+        say(f"Written: {file}")
+    return status or (1 if report.problems else 0)
 
 
 def _draw(files: list[str]) -> None:

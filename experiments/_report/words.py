@@ -5,6 +5,7 @@ import math
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.source import Origin, Source
+from experiments._evidence.value import Bound
 from experiments._evidence.verdict import Judgement, coverage, num_left_out
 
 # What claims are of, by the origin of their source.
@@ -34,6 +35,12 @@ def published(claim: Claim) -> str:
     return f"{claim.published} ({of})" if of and claim.published != "-" else claim.published
 
 
+def outcome(claim: Claim, judgement: Judgement) -> str:
+    """Write the verdict; of a counter-example, whether it holds."""
+    holds = {"supported": "counter-example holds", "contradicted": "counter-example does not hold"}
+    return holds.get(judgement.verdict, judgement.verdict) if claim.caveat_of else judgement.verdict
+
+
 def verdict(claim: Claim, judgement: Judgement) -> str:
     """Write why a verdict is inconclusive, or how sure it is by the sign of its values alone; and what stands beside it."""
     number = len(judgement.values)
@@ -50,6 +57,23 @@ def verdict(claim: Claim, judgement: Judgement) -> str:
 def value(claim: Claim, judgement: Judgement) -> str:
     """Write the median with its unit."""
     return claim.statistic.format.written(judgement.median)
+
+
+def rounded(claim: Claim, judgement: Judgement) -> str:
+    """Write the median with two significant digits, which is what three seeds are good for; a bound is marked."""
+    if math.isnan(judgement.median):
+        return "-"
+    sign = f"{judgement.median.sign} " if isinstance(judgement.median, Bound) else ""
+    return f"{sign}{two_digits(claim.statistic.format.factor * judgement.median)}"
+
+
+def two_digits(value: float) -> str:
+    """Write a number with two significant digits.
+
+    >>> two_digits(3.704), two_digits(112.9), two_digits(-0.954)
+    ('3.7', '110', '-0.95')
+    """
+    return f"{float(f'{value:.2g}'):,g}" if math.isfinite(value) else str(value).replace("inf", "∞")
 
 
 def interval(claim: Claim, judgement: Judgement) -> str:

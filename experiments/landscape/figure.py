@@ -29,9 +29,9 @@ _EDGES = (
 def plot(data: dict[str, Any]) -> Figure:
     """Draw loss, change of the gradient and effective smoothness along minus the gradient, published ones above."""
     theirs, ours = _panels(data)
-    blocks = [Block(_here(data), [ours], height=4.2)]
+    blocks = [Block(_here(data), [ours], height=2.9)]
     if theirs:
-        blocks.insert(0, Block("Published: a VGG of 13 or more layers, batch 128, one run", [theirs], height=4.2))
+        blocks.insert(0, Block("Published: a VGG of 13 or more layers, batch 128, one run", [theirs], height=2.9))
     return make_figure("The loss landscape along the gradient", blocks, *_foot(data))
 
 
@@ -95,16 +95,10 @@ def _here(data: dict[str, Any]) -> str:
 
 
 def _foot(data: dict[str, Any]) -> list[list[str]]:
-    vgg = data["config"]["vgg"]
+    sizes = captions.scans(data["config"]["vgg"]).partition(", ")[2].partition(", on")[0]
     return [
-        captions.recipe(vgg, data["preset"]),
-        [captions.images(vgg), captions.scans(vgg)],
-        [
-            "shaded: smallest to largest value of a scan, medians over seeds",
-            "the published loss contains an L2 penalty",
-            ARROW,
-        ],
-        captions.origin(data, "training, scans and tests"),
+        [f"shaded: range over {sizes}, medians over seeds", ARROW],
+        ["the published loss contains an L2 penalty", *captions.origin(data, "training, scans and tests")],
     ]
 
 

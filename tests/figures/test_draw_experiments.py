@@ -52,7 +52,9 @@ def test_landscape(diverged_at):
     drawn = {name: plot(data) for name, plot in {"": landscape.plot, **landscape.more(data)}.items()}
     for figure in drawn.values():
         assert_readable(figure)
-    (beside,), (linear,) = (panel(drawn[name], "Change of the gradient") for name in ("random_direction", "deep_linear"))
+    (beside,), (linear,) = (
+        panel(drawn[name], "Change of the gradient") for name in ("random_direction", "deep_linear")
+    )
     assert [line.get_linestyle() for line in beside.lines][:4] == ["-", "-", "--", "--"]
     assert "--" not in [line.get_linestyle() for line in linear.lines]
     (smoothness,) = panel(drawn["step_sizes"], SMOOTHER)

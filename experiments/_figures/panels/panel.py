@@ -93,7 +93,7 @@ class Panel:
             getattr(axes, f"{self.axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
         elif self.scale == "log" and self.axis == "y":
             if self.ylim:  # which decide what is labelled
-                axes.set_ylim(self.ylim)
+                axes.set(ylim=self.ylim)
             style.log_scale(axes)
             if self.labelled and axes.get_yscale() == "log":
                 style.label_between(axes, self.labelled)

@@ -10,7 +10,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from bnjax.draw import style
-from experiments._evidence.run import Run, Runs, array, recorded
+from experiments._evidence.curve import over_seeds
+from experiments._evidence.quantities import change_at
+from experiments._evidence.run import Run, Runs
 from experiments._figures.panels.panel import Panel, Scale
 from experiments._nets import NETS
 
@@ -84,12 +86,12 @@ class BySize(Panel):
 
     def draw_data(self, axes: Axes) -> None:
         """Draw the scans at the steps that all runs have, and a scale of colours."""
-        scans = [recorded(run, "landscape") for run in self.runs]
-        steps = sorted(set.intersection(*(set(scan.get("step", [])) for scan in scans))) if scans else []
+        curves = [over_seeds(self.runs, change_at(point)) for point in range(len(self.sizes))]
+        steps = sorted(set.intersection(*(set(curve.step.tolist()) for curve in curves)))
         colours = ScalarMappable(Normalize(0, max([1, *steps])), style.sequential())
         for step in steps:
-            rows = [array(scan["gradient_distance"])[scan["step"].index(step)] for scan in scans]
-            axes.plot(self.sizes, np.median(rows, axis=0), "-", color=colours.to_rgba(step), linewidth=1.3)
+            values = [curve.middle[curve.step == step][0] for curve in curves]
+            axes.plot(self.sizes, values, "-", color=colours.to_rgba(step), linewidth=1.3)
         axes.set_xscale("log")
         axes.set_xticks(self.sizes, [style.number(size) for size in self.sizes])
         axes.xaxis.set_minor_formatter("")
