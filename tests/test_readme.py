@@ -156,7 +156,7 @@ def test_a_net_of_the_readers_own_is_stopped_and_resumed(tmp_path, monkeypatch):
             assert 0 < sum(saved) < 3 * 21
         shown = {}
         exec(compile(block, "README.md", "exec"), shown)
-        found.append(shown["found"])
+        found.append(shown["result"])
     whole = found[0]
     assert isinstance(whole.probes["landscape"], probes.LineScan)
     assert whole.probes["landscape"].loss.shape == (3, 10, 3)

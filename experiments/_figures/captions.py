@@ -1,4 +1,4 @@
-"""What figures say of the runs they show: what was trained, how, where and when."""
+"""Captions of figures: net, training, device and date."""
 
 from fractions import Fraction
 from typing import Any

@@ -97,10 +97,8 @@ def _scale(entries: list[Entry], found: Judged) -> str:
     if main is None or main.data is None or judgement is None or judgement.setup is None:
         return "Nothing has been measured yet."
     number = len(judgement.values)
-    batch = main.data["config"].get("vgg", {}).get("optimizer", {}).get("batch_size")
-    parts = ", ".join(filter(None, [judgement.setup.words, f"batch {batch}" if batch else ""]))
     sure = f"{100 * coverage(number, num_left_out(number)):.3g}" if number else "0"
-    text = f"This is weak evidence: {parts}, so each result is at most {sure} % sure."
+    text = f"This is weak evidence: {judgement.setup.words}, so each result is at most {sure} % sure."
     if main.scaled_down:
         paper = catalogue.module(MAIN).PRESETS["paper"].vgg
         steps, size = paper.schedule.num_steps, paper.optimizer.batch_size

@@ -76,7 +76,7 @@ def _by_origin(entries: list[Entry]) -> list[tuple[str, int, list[tuple[str, int
 
 
 def _experiment(entry: Entry) -> dict[str, Any]:
-    """Return what is shown of an experiment."""
+    """Return the view of an experiment."""
     claims = [table.row(claim, judgement) for claim, judgement in entry.judged]
     parts = [part for part in entry.pictures if not part.endswith(f"-{_NARROW}")]
     is_main = entry.name == headlines.MAIN
@@ -124,7 +124,7 @@ def _commands_of(entry: Entry) -> list[str]:
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    """List how the numbers came about: command, time, hardware, provenance, and what was scaled down."""
+    """List preset, seeds, time, hardware and provenance."""
     data = entry.data or {}
     origin = data["provenance"][-1]
     versions = origin.get("versions")

@@ -49,7 +49,7 @@ def group(entry: Entry) -> dict[str, Any]:
 
 
 def row(claim: Claim, judgement: Judgement) -> dict[str, Any]:
-    """Return what is shown of a claim."""
+    """Return the view of a claim."""
     form, is_known = claim.statistic.format, not math.isnan(judgement.median)
     facts = filter(None, (words.interval(claim, judgement), words.count(claim, judgement), words.diverged(judgement)))
     return {

@@ -18,7 +18,7 @@ WHOSE: dict[Origin, str] = {
 
 
 def statement(claim: Claim, judgement: Judgement) -> str:
-    """Write what is claimed, after what it was measured on."""
+    """Write the claim, after the set-up it was measured on."""
     measured_on = judgement.setup.words if judgement.setup else ""
     return f"{measured_on}: {claim.statement}" if measured_on else claim.statement
 
@@ -105,7 +105,7 @@ def _edge(claim: Claim, edge: float) -> str:
 
 
 def statistic(claim: Claim) -> str:
-    """Write what is measured, and why."""
+    """Describe the statistic, with its remark."""
     return f"{claim.statistic.words}{f' ({claim.remark})' * bool(claim.remark)}"
 
 

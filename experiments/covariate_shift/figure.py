@@ -86,7 +86,7 @@ def _block(config: dict[str, Any], arms: Arms, first: Sequence[Panel | None]) ->
 
 
 def _of_vgg(arms: Arms) -> list[Panel]:
-    """Show accuracy, and Mameli's measure with what is left of it without a step."""
+    """Show accuracy, and Mameli's measure with and without a step."""
     difference, cosine = (
         [Line(second_net(name)), Line(second_net(name, "zero_step"), "--")] for name in ("difference", "cosine")
     )

@@ -78,7 +78,7 @@ def _panels(data: dict[str, Any]) -> tuple[list[Panel], list[Panel]]:
 def _limits(
     arms: Arms, edges: Sequence[Quantity], windows: Mapping[str, Sequence[Window]], until: int
 ) -> tuple[float, float] | None:
-    """Choose limits of a logarithmic axis around what was measured and what was published."""
+    """Choose limits of a logarithmic axis around measured and published values."""
     found = [over_seeds(runs, edge) for runs in arms.values() for edge in edges]
     # Of bands only the medians are drawn; of a single quantity the range over seeds too.
     curves = [values for each in found for values in (each[1:] if len(edges) == 1 else [each.middle])]

@@ -105,7 +105,7 @@ class Panel:
             axes.set(**{f"{self.axis}lim": self.ylim})
 
     def draw_data(self, axes: Axes) -> None:
-        """Draw what was measured."""
+        """Draw the data."""
         raise NotImplementedError
 
     def _rule(self, axes: Axes, value: float, linestyle: Any, linewidth: float, **look: Any) -> None:
@@ -132,6 +132,6 @@ def mark_diverged(axes: Axes, arms: Arms) -> None:
 
 
 def mark(label: str, marker: str, line: Any = "", **look: Any) -> Line2D:
-    """Make a legend's entry; hollow unless told otherwise."""
+    """Make a legend's entry; hollow by default."""
     looks = {"color": style.INK, "markerfacecolor": "white", "markersize": 8, **look}
     return Line2D([], [], marker=marker, linestyle=line, label=label, **looks)
