@@ -53,8 +53,12 @@ def _experiment(entry: Entry) -> str:
     """Write an experiment's paragraph and table."""
     verdicts = [judgement.verdict for _, judgement in entry.judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+    links = [
+        f"[{part.partition('-')[2].replace('_', ' ')}]({entry.stem}-{part}.png)" for part in entry.pictures if part
+    ]
+    more = f"Further pictures: {', '.join(links)}.\n\n" if links else ""
     return (
-        f"**[{entry.name.replace('_', ' ')}]({entry.stem}.png)** {_text(entry.findings)}\n\n"
+        f"**[{entry.name.replace('_', ' ')}]({entry.stem}.png)** {_text(entry.findings)}\n\n{more}"
         f"<details><summary>{plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
         "| claim | published | holds | here, median and interval | verdict |\n|---|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)
