@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments._evidence import quantities as q
 from experiments._evidence.curve import over_seeds
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import Arms, all_runs, num_steps
+from experiments._evidence.run import Arms
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.landscape import ARROW, along_gradient
@@ -67,7 +67,7 @@ def _panels(data: dict[str, Any]) -> tuple[list[Panel], list[Panel]]:
     if not is_like or config["data"]["dataset"] != "cifar10":
         return [], ours
     theirs: list[Panel] = []
-    until = max(map(num_steps, all_runs(arms)), default=1)
+    until = max((step for runs in arms.values() for step in over_seeds(runs, q.HIGHEST_LOSS).step.tolist()), default=1)
     for i, (windows, edges) in enumerate(_EDGES):
         limits = _limits(arms, edges, windows, until)
         ours[i] = replace(ours[i], ylim=limits)

@@ -73,6 +73,7 @@ def test_what_is_published_is_beside_what_was_measured():
     assert len(figure.axes) == 6
     for published, measured in zip(figure.axes[:3], figure.axes[3:], strict=True):
         assert published.get_ylim() == measured.get_ylim()
+        assert published.get_xlim() == pytest.approx(measured.get_xlim())
         assert published.get_title() == measured.get_title()
     (plain,) = panel(landscape.more(data)["step_sizes"](data), "Without BN")
     assert len(set(colours(plain)[:-1])) == len(data["arms"]["plain"][0]["landscape"]["step"])
