@@ -221,8 +221,8 @@ def test_the_answer_is_computed():
     entries = _report.load(ROOT / "figures").entries
     answer = headlines.answer(entries)
     (pair,) = [pair for entry in entries for pair in entry.judged if pair[0].name == "landscape_loss_range_start"]
-    assert answer.found.startswith("Our runs agree")
-    assert f"varies {words.two_digits(pair[1].median)} times" in answer.found
+    assert answer.outcome.startswith("Our runs agree")
+    assert f"varies {words.two_digits(pair[1].median)} times" in answer.outcome
     assert "3 seeds" in answer.scale
     assert "not the published setting" in answer.scale
 
@@ -230,10 +230,10 @@ def test_the_answer_is_computed():
         changed = [(c, j._replace(verdict=verdict)) for entry in entries for c, j in entry.judged]
         return headlines.answer([entries[0]._replace(judged=tuple(changed))])
 
-    assert turned("contradicted").found.startswith("Our runs disagree")
-    assert turned("inconclusive").found.startswith("Our runs do not decide it")
+    assert turned("contradicted").outcome.startswith("Our runs disagree")
+    assert turned("inconclusive").outcome.startswith("Our runs do not decide it")
     assert turned("inconclusive").but == ""
-    assert headlines.answer([]).found == "We have no runs yet that decide it."
+    assert headlines.answer([]).outcome == "We have no runs yet that decide it."
     assert len(headlines.judged(entries)) == len(headlines.CLAIMS) == 10
 
 

@@ -234,8 +234,8 @@ def picture_file(data_file: Path, part: str, kind: str = "png") -> Path:
 
 def parts_of(data_file: Path, kind: str = "png") -> dict[str, Path]:
     """List the further pictures of a data file in their order, by part."""
-    found = sorted(data_file.parent.glob(f"{glob.escape(data_file.stem)}-[1-9]-*.{kind}"))
-    return {file.stem.removeprefix(f"{data_file.stem}-"): file for file in found}
+    files = sorted(data_file.parent.glob(f"{glob.escape(data_file.stem)}-[1-9]-*.{kind}"))
+    return {file.stem.removeprefix(f"{data_file.stem}-"): file for file in files}
 
 
 def draw(experiment: ModuleType, data_file: Path, kind: str = "png") -> dict[str, Path]:

@@ -44,19 +44,19 @@ def published_ratios(text: str) -> tuple[float, float] | None:
 
 def ratios(entries: list[Entry]) -> tuple[list[Ratio], dict[str, float]]:
     """Return the rows, and the places of powers of ten by their label."""
-    found = []
+    claims = []
     for claim, judgement in (pair for entry in entries for pair in entry.judged):
         published = published_ratios(claim.published)
         measured = (judgement.low, judgement.median, judgement.high)
         ends = [*(published or ()), *measured]
         known = len(judgement.values) >= MIN_VALUES and all(_AXIS[0] <= end <= _AXIS[1] for end in ends)
         if claim.statistic.format.is_ratio and published and known:
-            found.append((claim, judgement, published))
-    if not found:
+            claims.append((claim, judgement, published))
+    if not claims:
         return [], {}
-    ends = [end for _, judgement, published in found for end in (*published, judgement.low, judgement.high)]
+    ends = [end for _, judgement, published in claims for end in (*published, judgement.low, judgement.high)]
     low, high = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
-    rows = [Ratio(claim, j, p, _places(j, p, (low, max(low + 1, high)))) for claim, j, p in found]
+    rows = [Ratio(claim, j, p, _places(j, p, (low, max(low + 1, high)))) for claim, j, p in claims]
     ticks = {_label(power): _place(10.0**power, (low, max(low + 1, high))) for power in range(low, high + 1)}
     return rows, ticks
 

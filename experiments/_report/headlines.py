@@ -33,15 +33,15 @@ class Answer(NamedTuple):
     """What the first screen says: who claims what, what came out, and how far it goes."""
 
     claimed: str
-    found: str
+    outcome: str
     but: str
     scale: str
 
 
 def judged(entries: list[Entry]) -> Judged:
     """Return the headline claims that there are, by name, in their order."""
-    found = {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
-    return {name: found[name] for name in CLAIMS if name in found}
+    by_name = {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
+    return {name: by_name[name] for name in CLAIMS if name in by_name}
 
 
 def answer(entries: list[Entry]) -> Answer:
@@ -50,16 +50,16 @@ def answer(entries: list[Entry]) -> Answer:
         'Ioffe & Szegedy (2015) introduced batch norm to reduce "internal covariate shift"; Santurkar et al. (2018) claim that '
         "it works because it makes the loss landscape smoother and gradients more predictive."
     )
-    found = judged(entries)
-    return Answer(claimed, _found(found), _but(found), _scale(entries, found))
+    by_name = judged(entries)
+    return Answer(claimed, _outcome(by_name), _but(by_name), _scale(entries, by_name))
 
 
-def _found(found: Judged) -> str:
+def _outcome(by_name: Judged) -> str:
     """Write what came out."""
-    values = [_value(found, name) for name in _SMOOTHER]
+    values = [_value(by_name, name) for name in _SMOOTHER]
     if any(math.isnan(value) for value in values):
         return "We have no runs yet that decide it."
-    verdicts = {found[name][1].verdict for name in _SMOOTHER}
+    verdicts = {by_name[name][1].verdict for name in _SMOOTHER}
     agree = (
         "Our runs agree, early in training"
         if verdicts == {"supported"}
@@ -71,29 +71,29 @@ def _found(found: Judged) -> str:
         f"{agree}: without batch norm, the loss varies {two_digits(values[0])} times and the gradient changes "
         f"{two_digits(values[1])} times as much along the gradient"
     )
-    if _is_supported(found, "noisy_above_plain_part"):
-        lead = two_digits(100 * _value(found, "noisy_above_plain_part"))
+    if _is_supported(by_name, "noisy_above_plain_part"):
+        lead = two_digits(100 * _value(by_name, "noisy_above_plain_part"))
         text += f"; and with noise that makes its activations unstable, batch norm still trains {lead} points better than none"
     return f"{text}."
 
 
-def _but(found: Judged) -> str:
+def _but(by_name: Judged) -> str:
     """Write which results point the other way; empty where none does."""
     parts = []
-    if _is_supported(found, "landscape_rough_start"):
-        start = two_digits(_value(found, "landscape_rough_start"))
+    if _is_supported(by_name, "landscape_rough_start"):
+        start = two_digits(_value(by_name, "landscape_rough_start"))
         parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
-    if "headline_training" in found and found["headline_training"][1].verdict == "contradicted":
-        drift = two_digits(_value(found, "headline_training"))
+    if "headline_training" in by_name and by_name["headline_training"][1].verdict == "contradicted":
+        drift = two_digits(_value(by_name, "headline_training"))
         parts.append(f"nets whose activations drift less do train better (rank correlation {drift})")
     numbers = {1: "One result points", 2: "Two results point"}
     return f"{numbers[len(parts)]} the other way: {', and '.join(parts)}." if parts else ""
 
 
-def _scale(entries: list[Entry], found: Judged) -> str:
+def _scale(entries: list[Entry], by_name: Judged) -> str:
     """Write on how little this rests."""
     main = next((entry for entry in entries if entry.name == MAIN and entry.data), None)
-    judgement = found[_SMOOTHER[0]][1] if _SMOOTHER[0] in found else None
+    judgement = by_name[_SMOOTHER[0]][1] if _SMOOTHER[0] in by_name else None
     if main is None or main.data is None or judgement is None or judgement.setup is None:
         return "Nothing has been measured yet."
     number = len(judgement.values)
@@ -107,10 +107,10 @@ def _scale(entries: list[Entry], found: Judged) -> str:
     return text
 
 
-def _is_supported(found: Judged, name: str) -> bool:
-    return name in found and found[name][1].verdict == "supported"
+def _is_supported(by_name: Judged, name: str) -> bool:
+    return name in by_name and by_name[name][1].verdict == "supported"
 
 
-def _value(found: Judged, name: str) -> float:
+def _value(by_name: Judged, name: str) -> float:
     """Return the median of a claim; NaN where there is none."""
-    return found[name][1].median if name in found else math.nan
+    return by_name[name][1].median if name in by_name else math.nan

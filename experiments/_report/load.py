@@ -181,7 +181,7 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
 
 def _pictures(file: Path, problems: list[str]) -> dict[str, bytes]:
     """Read the pictures of a data file by part; one that is not there or is not a PNG becomes a problem."""
-    found = {}
+    pictures = {}
     for part, drawn in {"": cli.picture_file(file, ""), **cli.parts_of(file)}.items():
         picture = b""
         with contextlib.suppress(OSError, MemoryError):
@@ -189,8 +189,8 @@ def _pictures(file: Path, problems: list[str]) -> dict[str, bytes]:
         if png_size(picture) is None:
             problems.append(f"{drawn.name}, the picture of {file.name}, is not there or is not a PNG.")
         else:
-            found[part] = picture
-    return found
+            pictures[part] = picture
+    return pictures
 
 
 def _files(

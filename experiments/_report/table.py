@@ -34,8 +34,8 @@ def typeset(text: str) -> Markup:
 def choices(entries: list[Entry]) -> list[dict[str, Any]]:
     """List the verdicts that the table can be filtered by, with their numbers of claims."""
     counts = tally(entries)
-    found = [{"slug": "all", "label": "All", "count": counts.total()}]
-    return found + [
+    everything = [{"slug": "all", "label": "All", "count": counts.total()}]
+    return everything + [
         {"slug": slug(verdict), "label": verdict.capitalize(), "count": counts[verdict]}
         for verdict in VERDICTS
         if counts[verdict]

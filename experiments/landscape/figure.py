@@ -79,9 +79,9 @@ def _limits(
     arms: Arms, edges: Sequence[Quantity], windows: Mapping[str, Sequence[Window]], until: int
 ) -> tuple[float, float] | None:
     """Choose limits of a logarithmic axis around measured and published values."""
-    found = [over_seeds(runs, edge) for runs in arms.values() for edge in edges]
+    measured = [over_seeds(runs, edge) for runs in arms.values() for edge in edges]
     # Of bands only the medians are drawn; of a single quantity the range over seeds too.
-    curves = [values for each in found for values in (each[1:] if len(edges) == 1 else [each.middle])]
+    curves = [values for each in measured for values in (each[1:] if len(edges) == 1 else [each.middle])]
     ends = [end for net in windows.values() for window in net if window.first < until for end in window[2:]]
     values = np.concatenate([*curves, ends])
     values = values[np.isfinite(values) & (values > 0)]
