@@ -22,7 +22,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
 
     The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered. Where
     the module has more collections, they are carried along: `batch_stats` is then the dictionary of all but `params`. Equal
-    modules give the same Model, so that what is compiled for one is there for the next. An axis name that the module sums
+    modules give the same Model, so that the next one reuses the compiled programs. An axis name that the module sums
     over, as under pmap, is bound to the one device there is, unless a surrounding vmap or shard_map binds it.
 
     Args:
@@ -31,7 +31,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
             `lambda module, x, train: module.clone(parent=module.scope, train=train)(x)`; or where it takes more than one
             argument: `lambda module, x, train: module(x["tokens"], x["lengths"], train=train)`.
         frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
-            it was not told to train.
+            its call does not pass on the training flag.
 
     Returns:
         Model whose `apply` hands `rngs` (such as {"dropout": key}) to the module.
@@ -101,7 +101,7 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
         call: runs the module, `call(module, x, train)`, where its flag of training has another name:
             `lambda module, x, train: module(x, is_training=train)`.
         frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
-            it was not told to train.
+            its call does not pass on the training flag.
 
     Returns:
         Model whose values `variables_of(module)` gives; so does its `init`, whatever the key. Its `apply` seeds the streams

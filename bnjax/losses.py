@@ -115,7 +115,7 @@ def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | No
 
 @checked()
 def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | None = None) -> Float[Array, ""]:
-    """Average over the examples or tokens that count, each alike; NaN where none does.
+    """Average over the unmasked examples or tokens with equal weights; NaN if there are none.
 
     Args:
         values: losses, or whether answers are correct, for each example or token.

@@ -146,9 +146,9 @@ def make_loss_fn(
 
         loss_fn(params) = mean over all examples of loss(model(inputs), labels) + l2 / 2 * |params|²
 
-    Several batches, such as a whole data set, go through the model one after another; each example counts alike, also where
-    the last batch is smaller. Where labels are (examples, tokens), the mean is over tokens, each alike; a batch's mask says
-    which of them count. With the batch's own statistics the loss depends on how the data are cut into batches.
+    Several batches, such as a whole data set, go through the model one after another; each example has equal weight, also where
+    the last batch is smaller. Where labels are (examples, tokens), the mean is over tokens, equally weighted; a mask says which
+    of them count. With the batch's own statistics the loss depends on how the data are cut into batches.
 
     Args:
         model: pure functions, a Model or a pair (init, apply); see `adapters` for making one.

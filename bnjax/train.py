@@ -53,7 +53,7 @@ class TrainState(struct.PyTreeNode):
 class Metrics(NamedTuple):
     """Loss in the loss's units, and share of correct answers: means over a batch, or the sums that `eval_step` says.
 
-    Where labels are (examples, tokens), they are means over tokens, each alike; a mask leaves out those that do not count.
+    Where labels are (examples, tokens), they are means over tokens with equal weights; a mask leaves tokens out.
     """
 
     loss: Float[Array, "*steps"]
@@ -61,10 +61,10 @@ class Metrics(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """What stays the same during a run; what is compiled for it is freed with its model.
+    """The constant part of a run; its compiled programs are freed with its model.
 
     Attributes:
-        model: what is trained.
+        model: to train.
         optimizer: makes steps of gradients.
         batch_size: examples per step.
         loss: name of a loss in `losses`.

@@ -160,7 +160,7 @@ def check_flag(module: Any) -> None:
 
 
 def check_moved(module: Any, old: PyTree[Array], new: PyTree[Array], otherwise: str = "frozen=True") -> None:
-    """Raise where training has given back every statistic as the same object: the module was not told to train."""
+    """Raise where training has given back every statistic as the same object: the module did not get the training flag."""
     before, after = jax.tree.leaves(old), jax.tree.leaves(new)
     if before and len(before) == len(after) and all(map(operator.is_, before, after)):
         raise ValueError(

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,7 +19,7 @@ _USAGE = """usage: python -m experiments NAME [--preset PRESET] [OPTIONS]    run
        python -m experiments NAME --help                      list its presets and options
        python -m experiments all [--preset PRESET]            run or resume every experiment, then write the report
        python -m experiments report [--figures FOLDER]        write the page that shows claims and figures
-       python -m experiments draw FILE ...                    draw a figure's data (.json) or a probe's result (.npz)
+       python -m experiments draw [--vector] FILE ...         draw a figure's data (.json) or a probe's result (.npz)
        python -m experiments pack [--results FOLDER]          pack finished runs into small files, which --packed counts
        python -m experiments clean [--results FOLDER]         list what results take on disk, and what can go
        python -m experiments [--results FOLDER]               list them, with what each preset costs and how far it is
@@ -133,43 +134,47 @@ def _pack(arguments: list[str]) -> None:
 
 
 def _report(arguments: list[str]) -> None:
-    """Write the page, or the table of the README."""
+    """Write the page, or the tables of README files."""
     parser = _Parser(prog="python -m experiments report", allow_abbrev=False)
     parser.add_argument("--figures", default="figures", type=Path, help="folder of figures and their data (figures)")
     parser.add_argument("--output", default="results/report.html", type=Path, help="the page (results/report.html)")
     parser.add_argument(
         "--packed", type=Path, help="folder of packed runs: of presets all of whose runs are there, data are made"
     )
-    parser.add_argument("--readme", type=Path, help="write the claim table between the markers of this file instead")
+    parser.add_argument(
+        "--readme", type=Path, nargs="+", default=[], help="write tables between the markers of these files instead"
+    )
     options = parser.parse_args(arguments)
     status = _write_report(options.figures, options.output, options.readme, options.packed)
     if status:
         sys.exit(status)
 
 
-def _write_report(figures: Path, output: Path, readme: Path | None = None, packed: Path | None = None) -> int:
-    """Write the page, or the table of the README; return the exit status, 1 where something could not be read."""
+def _write_report(figures: Path, output: Path, readmes: Sequence[Path] = (), packed: Path | None = None) -> int:
+    """Write the page, or the tables of README files; return the exit status, 1 where something could not be read."""
     from bnjax._host.files import write_whole
     from experiments import _report
 
     if packed and not packed.is_dir():
         return _complain(f"packed must be a folder of packed runs, there is no {packed}.")
     report = _report.load(figures, packed)
-    text = _report.claim_table(report) if readme else _report.render(report)
-    for problem in report.problems:
-        _complain(one_line(problem))
+    status, written = 0, readmes or (output,)
     try:
-        if readme:
-            _report.replace_table(readme, text)
-        else:
+        for readme in readmes:
+            _report.replace_tables(readme, report)
+        if not readmes:
+            text = _report.render(report)
             output.parent.mkdir(parents=True, exist_ok=True)
             write_whole(output, lambda file: file.write(text.encode()))
     except OSError as error:
-        return _complain(f"{error.strerror}: {error.filename}")
+        status = _complain(f"{error.strerror}: {error.filename}")
     except ValueError as error:
-        return _complain(str(error))
-    say(f"Written: {readme or output}")
-    return 1 if report.problems else 0
+        status = _complain(str(error))
+    for problem in dict.fromkeys(report.problems):
+        _complain(one_line(problem))
+    for file in written if not status else ():
+        say(f"Written: {file}")
+    return status or (1 if report.problems else 0)
 
 
 def _draw(files: list[str]) -> None:
@@ -177,29 +182,30 @@ def _draw(files: list[str]) -> None:
     if files[:1] in (["-h"], ["--help"]):
         print(_USAGE)
         return
-    packed, files = _take_packed(files)
+    packed, kind, files = _take_options(files)
     if not files:
         sys.exit(_complain("draw needs a file: the data of a figure (.json) or the result of a probe (.npz)."))
     from bnjax.draw import results
 
     def draw(rest: list[Path]) -> Path:
-        return results.draw_next(rest) if rest[0].suffix == ".npz" else _draw_data(rest.pop(0), packed)
+        return results.draw_next(rest) if rest[0].suffix == ".npz" else _draw_data(rest.pop(0), packed, kind)
 
     status = results.draw_each([Path(file) for file in files], draw)
     if status:
         sys.exit(status)
 
 
-def _take_packed(arguments: list[str]) -> tuple[Path | None, list[str]]:
-    """Take the folder of packed runs out of the arguments of draw."""
+def _take_options(arguments: list[str]) -> tuple[Path | None, str, list[str]]:
+    """Take the folder of packed runs and the kind of picture out of the arguments of draw."""
     parser = _Parser(prog="python -m experiments draw", add_help=False, allow_abbrev=False)
     parser.add_argument("--packed", type=Path)
+    parser.add_argument("--vector", action="store_true")
     known, files = parser.parse_known_args(arguments)
-    return known.packed, files
+    return known.packed, "svg" if known.vector else "png", files
 
 
-def _draw_data(file: Path, packed: Path | None) -> Path:
-    """Draw the figure of an experiment; of packed runs, write its data first."""
+def _draw_data(file: Path, packed: Path | None, kind: str) -> Path:
+    """Draw the pictures of an experiment; of packed runs, write its data first."""
     from bnjax.runs import read_json
 
     if packed and file.suffix == ".json":
@@ -214,7 +220,10 @@ def _draw_data(file: Path, packed: Path | None) -> Path:
     name = read_json(file)["experiment"]
     if name not in names():
         raise ValueError(f"it is the data of {name!r}; there is no such experiment here.")
-    return cli.draw(catalogue.module(name), file)
+    first, *more = cli.draw(catalogue.module(name), file, kind).values()
+    for picture in more:
+        say(str(picture))
+    return first
 
 
 def _complain(message: str) -> int:

@@ -172,7 +172,7 @@ def test_a_picture_that_is_not_whole(damage, figures):
     (figures / "landscape-cpu.png").write_bytes(damage(picture))
     report, page = assert_shown(figures)
     assert report.problems == ["landscape-cpu.png, the picture of landscape-cpu.json, is not there or is not a PNG."]
-    assert "The picture is not there." in page
+    assert "The picture is missing." in page
 
 
 def test_a_part_of_a_picture_that_goes_beyond_its_end():

@@ -11,7 +11,7 @@ from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
 from experiments._presets import SMOKE
 from experiments.lp_norms.claims import CLAIMS
-from experiments.lp_norms.figure import plot
+from experiments.lp_norms.figure import more, plot
 from experiments.lp_norms.table import count_below, findings, summarise
 
 STEPS = list(range(0, 1000, 100))
@@ -146,11 +146,13 @@ def test_the_data_file_keeps_what_is_read():
 
 
 def test_the_figure_has_both_networks():
-    """Three panels each, and the distributions of five nets on one axis."""
-    figure = plot(make_data())
-    panels = figure.findobj(lambda artist: isinstance(artist, plt.Axes))
-    assert len(panels) == 6 + len(ARMS)
-    assert len({panel.get_xlim() for panel in panels[-len(ARMS) :]}) == 1
+    """A figure of three panels each, and the distributions of five nets on one axis."""
+    data = make_data()
+    further = {name: draw(data) for name, draw in more(data).items()}
+    assert len(plot(data).axes) == len(further["deep_linear"].axes) == 3
+    panels = further["distributions"].axes
+    assert len(panels) == len(ARMS)
+    assert len({panel.get_xlim() for panel in panels}) == 1
     plt.close("all")
 
 
@@ -160,5 +162,6 @@ def test_the_figure_can_be_laid_out(diverged_at, tmp_path):
     """Nothing is too large for its place, which would be a warning."""
     data = make_data()
     data["deep_linear"]["l1"][1] |= {"diverged_at": diverged_at}
-    plot(data).savefig(tmp_path / "figure.png", dpi=40)
+    for draw in (plot, *more(data).values()):
+        draw(data).savefig(tmp_path / "figure.png", dpi=40)
     plt.close("all")

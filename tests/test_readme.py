@@ -1,4 +1,4 @@
-"""The README's commands are the ones that work."""
+"""The commands and code blocks of the README and of the guides of library, experiments and figures work."""
 
 import re
 import shlex
@@ -19,12 +19,14 @@ from bnjax.runs import read_metrics
 from experiments import __main__ as command_line
 from experiments._command.arguments import parse
 
-README = (ROOT / "README.md").read_text()
+FILES = {name: (ROOT / name / "README.md") for name in ("", "bnjax", "experiments", "figures")}
+TEXTS = {name: file.read_text() for name, file in FILES.items()}
+LIBRARY = TEXTS["bnjax"]
 
 
-def commands():
-    """List the shell commands of the README, one per line of its sh blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+def commands(name=""):
+    """List the shell commands of a file, one per line of its sh blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", TEXTS[name], flags=re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
 
 
@@ -36,9 +38,9 @@ def test_the_two_commands_are_there():
 
 
 def test_every_experiment_command_parses():
-    """Experiments, presets and options that the README shows exist."""
-    shown = re.findall(r"python -m experiments (\w+)([^\n`&]*)", README)
-    assert {"quickstart", "landscape"} <= {name for name, _ in shown}
+    """Experiments, presets and options that are shown exist."""
+    shown = [match for text in TEXTS.values() for match in re.findall(r"python -m experiments (\w+)([^\n`&]*)", text)]
+    assert {"quickstart", "landscape", "training_curves", "report"} <= {name for name, _ in shown}
     for name, rest in shown:
         if name in command_line.names() and "--help" not in rest:
             presets = __import__(f"experiments.{name}", fromlist=["PRESETS"]).PRESETS
@@ -47,25 +49,57 @@ def test_every_experiment_command_parses():
 
 
 def test_links_and_pictures_exist():
-    """Every relative link leads to a file."""
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if "://" not in target:
-            assert (ROOT / target).exists(), target
+    """Every relative link of each file leads to a file, and every link to a heading of the same file to one."""
+    for name, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            if "://" not in target:
+                assert (FILES[name].parent / target).exists(), f"{FILES[name]}: {target}"
+        headings = {
+            re.sub(r"[^\w -]", "", line).replace(" ", "-").lower() for line in re.findall(r"^#+ (.*)", text, re.M)
+        }
+        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-def python_blocks():
-    """List the Python blocks of the README."""
-    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def test_the_readme_is_one_screen():
+    """At most 200 lines and 8 kB, with a picture, and in the order in which people ask."""
+    text = TEXTS[""]
+    assert len(text.splitlines()) <= 200
+    assert len(text.encode()) <= 8192
+    order = ("](figures/landscape-cpu.png)", "## Install", "scan_line", "batch_norm", "experiments all", "## Results")
+    places = [text.index(words) for words in (*order, "## Not done", "## Cite", "## Sources")]
+    assert places == sorted(places)
 
 
-@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.split("\n")[0])
+def test_the_version_is_the_same_everywhere():
+    """In the project's file, the citation and the change log."""
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^## CHANGELOG\n\n### (.*)$", LIBRARY, re.MULTILINE)[1] == version
+
+
+def test_the_scan_prints_what_the_readme_says(capsys):
+    """The numbers behind the first code block are those that it prints."""
+    block = python_blocks()[0]
+    exec(compile(block, "README.md", "exec"), {})
+    said = re.search(r"It prints `(.*?)`", TEXTS[""])[1]
+    printed = capsys.readouterr().out
+    numbers = [[float(x) for x in re.findall(r"\d+\.\d+", text)] for text in (said, printed)]
+    np.testing.assert_allclose(*numbers, atol=0.02)
+
+
+def python_blocks(names=("", "bnjax", "experiments", "figures")):
+    """List the Python blocks of some files."""
+    return [block for name in names for block in re.findall(r"```python\n(.*?)```", TEXTS[name], flags=re.DOTALL)]
+
+
+@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.split("\n\n")[-1].split("\n")[0])
 def test_python_blocks_run(block, capsys, tmp_path, monkeypatch):
-    """Every Python block of the README runs as it stands; what it saves is that of the committed figure, and can be drawn."""
+    """Every Python block runs as it stands; what it saves is that of the committed figure, and can be drawn."""
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {})
     for name in saved_by(block):
         assert_alike(probes.load(f"{name}.npz"), probes.load(ROOT / "figures" / f"scan_{name}.npz"))
-        assert f"](figures/scan_{name}.png)" in README
+        assert f"](../figures/scan_{name}.png)" in LIBRARY
         draw_command.main([f"{name}.npz"])
         assert capsys.readouterr().out.endswith(f"{name}.png\n")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -96,7 +130,7 @@ def assert_alike(result, committed):
 
 def test_each_scan_is_as_short_as_promised():
     """Linen, nnx and a bare function: after imports, net and data, five lines scan and save; each has its picture."""
-    section = README[README.index("## Scan your own model") : README.index("## Use the batch norm")]
+    section = LIBRARY[LIBRARY.index("## Scan your own model\n") : LIBRARY.index("## Use the batch norm")]
     blocks = [b for b in re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL) if saved_by(b)]
     assert [saved_by(block) for block in blocks] == [["line"], ["plane"], ["spectrum"]]
     for block in blocks:
@@ -122,7 +156,7 @@ def test_a_net_of_the_readers_own_is_stopped_and_resumed(tmp_path, monkeypatch):
             assert 0 < sum(saved) < 3 * 21
         shown = {}
         exec(compile(block, "README.md", "exec"), shown)
-        found.append(shown["found"])
+        found.append(shown["result"])
     whole = found[0]
     assert isinstance(whole.probes["landscape"], probes.LineScan)
     assert whole.probes["landscape"].loss.shape == (3, 10, 3)
@@ -149,7 +183,7 @@ def test_the_block_for_several_devices_gives_the_gradient_of_the_whole_batch():
 
 def test_each_way_of_use_is_as_short_as_promised():
     """Five lines for linen, nnx and the plain function, ten for several devices, imports aside."""
-    section = README[README.index("## Use the batch norm") : README.index("## Words and letters")]
+    section = LIBRARY[LIBRARY.index("## Use the batch norm") : LIBRARY.index("## Notation")]
     blocks = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     lengths = [sum(bool(line) and " import " not in f" {line}" for line in block.splitlines()) for block in blocks]
     assert len(lengths) == 4
@@ -158,6 +192,6 @@ def test_each_way_of_use_is_as_short_as_promised():
 
 def test_nothing_is_left_to_fill_in():
     """No text that people read holds a word that stands for a number to come."""
-    files = [ROOT / "README.md", *ROOT.glob("bnjax/**/*.py"), *ROOT.glob("experiments/**/*.py")]
+    files = [*FILES.values(), *ROOT.glob("bnjax/**/*.py"), *ROOT.glob("experiments/**/*.py")]
     for path in files:
         assert not re.search(r"\b(TODO|FIXME|XXX|TBD|FRACTION|MEASURED)\b", path.read_text()), path

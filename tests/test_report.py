@@ -1,4 +1,4 @@
-"""The report: a page that shows whatever lies in a folder of data, and the README's table."""
+"""The report: a page that shows whatever lies in a folder of data, and the tables of README files."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from experiments._evidence.claim import Claim
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
-from experiments._report import words
+from experiments._report import forest, headlines, markdown, words
 from experiments._report.strip import strip
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -62,7 +62,8 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
     assert "<li>vgg.schedule.num_steps 1,234 instead of 15,000</li>" in page
     assert "Not run yet: <code>python -m experiments quickstart</code>" in page
     assert "75&nbsp;% with 3" in page
-    assert page.index('id="claims"') < page.index('<article id="landscape"')
+    places = [page.index(text) for text in ('id="answer"', 'id="headlines"', '<article id="landscape"', 'id="claims"')]
+    assert places == sorted(places)
     assert page.count("data:image/png;base64,") == 1
 
 
@@ -182,29 +183,97 @@ def test_ranges_in_words_and_pictures():
     assert words.count(*make((1, inf), [2.0])) == "1 seed"
 
 
-def test_the_readme_has_the_table_of_the_committed_data():
+@pytest.mark.parametrize(
+    ("file", "begin", "end", "write"),
+    [
+        ("README.md", markdown.BEGIN_HEADLINES, markdown.END_HEADLINES, markdown.headline_table),
+        ("figures/README.md", markdown.BEGIN, markdown.END, markdown.claim_table),
+    ],
+)
+def test_the_readmes_have_the_tables_of_the_committed_data(file, begin, end, write):
     """What stands between the markers is what `report --readme` writes."""
-    text = (ROOT / "README.md").read_text()
-    block = text.partition(_report.markdown.BEGIN)[2].partition(_report.markdown.END)[0]
-    assert block.strip() == _report.claim_table(_report.load(ROOT / "figures")).strip(), (
-        "run `python -m experiments report --readme README.md`"
+    block = (ROOT / file).read_text().partition(begin)[2].partition(end)[0]
+    assert block.strip() == write(_report.load(ROOT / "figures")).strip(), (
+        "run `python -m experiments report --readme README.md figures/README.md`"
     )
 
 
-def test_the_table_replaces_what_is_between_the_markers(figures, capsys, tmp_path):
+def test_tables_replace_what_is_between_the_markers(figures, capsys, tmp_path):
     """The rest of the file stays; a file without markers is told in a line, and left alone."""
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{_report.markdown.BEGIN}earlier\n{_report.markdown.END}after\n")
+    readme, both = tmp_path / "README.md", tmp_path / "BOTH.md"
+    readme.write_text(f"before\n{markdown.BEGIN}earlier\n{markdown.END}after\n")
+    both.write_text(f"{markdown.BEGIN_HEADLINES}{markdown.END_HEADLINES}between\n{markdown.BEGIN}{markdown.END}")
     for _ in range(2):
-        assert run(capsys, "report", "--figures", figures, "--readme", readme)[0] == 0
+        assert run(capsys, "report", "--figures", figures, "--readme", readme, both)[0] == 0
         text = readme.read_text()
         assert text.startswith("before\n<!--")
         assert text.endswith("-->\nafter\n")
         assert "earlier" not in text
         assert text.count("| **supported**: 75 % sure by 3 seeds |") > 1
+        assert both.read_text().index("This is weak evidence") < both.read_text().index("between\n<!--")
     readme.write_text("none")
     status, _, errors = run(capsys, "report", "--figures", figures, "--readme", readme)
     assert (status, errors.count("\n"), readme.read_text()) == (2, 1, "none")
+
+
+def test_the_answer_is_computed():
+    """Agreement, disagreement and no data each have their words; what is small is said to be so."""
+    entries = _report.load(ROOT / "figures").entries
+    answer = headlines.answer(entries)
+    (pair,) = [pair for entry in entries for pair in entry.judged if pair[0].name == "landscape_loss_range_start"]
+    assert answer.outcome.startswith("Our runs agree")
+    assert f"varies {words.two_digits(pair[1].median)} times" in answer.outcome
+    assert "3 seeds" in answer.scale
+    assert "not the published setting" in answer.scale
+
+    def turned(verdict):
+        changed = [(c, j._replace(verdict=verdict)) for entry in entries for c, j in entry.judged]
+        return headlines.answer([entries[0]._replace(judged=tuple(changed))])
+
+    assert turned("contradicted").outcome.startswith("Our runs disagree")
+    assert turned("inconclusive").outcome.startswith("Our runs do not decide it")
+    assert turned("inconclusive").but == ""
+    assert headlines.answer([]).outcome == "We have no runs yet that decide it."
+    assert len(headlines.judged(entries)) == len(headlines.CLAIMS) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "ratios"),
+    [
+        ("1.5 / 0.66 to 3.0 / 0.38, or 2.3 to 7.9 times", (2.3, 7.9)),
+        ("about 1,000 / fewer than 300, or more than 3 times", (3, 3)),
+        ("6870 / 4.0, 5990 / 0.92, or 1,500 times and more", (1500, 1500)),
+        ("231 / 38 and 255 / 34, or 6.1 and 7.5 times", (6.1, 7.5)),
+        ("60 points - 28 points, or +32 points", None),
+        ("-", None),
+    ],
+)
+def test_published_ratios_are_read(text, ratios):
+    """The smallest and the largest of those that a claim names."""
+    assert forest.published_ratios(text) == ratios
+
+
+def test_the_forest_has_one_axis():
+    """Published and measured ratios stand where their logarithms do; 1 is at the same place in each row."""
+    rows, ticks = forest.ratios(_report.load(ROOT / "figures").entries)
+    assert len(rows) > 20
+    assert len({row.places["one"] for row in rows}) == 1
+    for row in rows:
+        places = row.places
+        assert places["low"] <= places["median"] <= places["high"]
+        assert 0 <= min(places.values()) <= max(places.values()) <= 100
+        assert (places["median"] < places["one"]) == (row.judgement.median < 1)
+    assert ticks["1"] == rows[0].places["one"]
+
+
+def test_counter_examples_hold_or_do_not():
+    """Nobody has to resolve that a counter-example is contradicted."""
+    page = _report.render(_report.load(ROOT / "figures"))
+    rows = [row for row in page.split('<tr class="')[1:] if "is-caveat" in row.partition(">")[0]]
+    assert len(rows) > 30
+    for row in rows:
+        assert "</i> contradicted" not in row
+        assert "</i> supported" not in row
 
 
 @pytest.mark.parametrize(

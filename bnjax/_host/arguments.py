@@ -157,7 +157,7 @@ class _Table:
                     raise ValueError(_problem(name, rule, value))
 
     def problem(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Say which argument of a call that failed is not of its type, or None."""
+        """Return which argument of a failed call has the wrong type, or None."""
         arguments = [*zip(self._positional, args, strict=False), *kwargs.items()]
         parameters = self._parameters
         if args and self._positional[:1] == ("self",):
@@ -223,7 +223,7 @@ def _made_of(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _full_words(kind: str, ranges: tuple[Rule, ...]) -> str:
-    """Say what a type is, and in which range."""
+    """Describe a type and its range."""
     for plain in ("a whole number", "a number"):
         if ranges and kind.startswith(plain):
             return f"{plain} {ranges[0].words.removeprefix(plain).lstrip()}{kind.removeprefix(plain)}"
@@ -231,7 +231,7 @@ def _full_words(kind: str, ranges: tuple[Rule, ...]) -> str:
 
 
 def _problem(name: str, rule: Rule, value: Any) -> str:
-    """Say what an argument must be."""
+    """Describe the rule for an argument."""
     return f"{name} must be {rule.words}, got {described(value)}."
 
 

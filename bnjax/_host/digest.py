@@ -19,6 +19,6 @@ def digest(tree: Any) -> str:
 
 
 def _raw(leaf: Any) -> Any:
-    """Return the numbers behind a typed key, and anything else as it is."""
+    """Return the raw numbers of a typed key, and anything else unchanged."""
     is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf

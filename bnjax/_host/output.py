@@ -1,4 +1,4 @@
-"""What is printed: it may fail, as on a full disk or where nobody reads any more, and never matters."""
+"""Printing, whose failure, as on a full disk or a closed pipe, never stops the program."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Unfailing:
-    """A text stream whose writing never fails; what cannot be written is dropped. The rest is that of the stream it wraps.
+    """A text stream whose writes never fail; text that cannot be written is dropped. It wraps another stream.
 
     Args:
         stream: as `sys.stderr`; None where the process was started without one.
@@ -43,7 +43,7 @@ class Unfailing:
         return False
 
     def close_quietly(self) -> None:
-        """Flush; where that fails, let what is left go nowhere, else Python complains of it when the process ends."""
+        """Flush; if that fails, discard the rest, of which Python would complain at exit."""
         with contextlib.suppress(Exception):
             try:
                 self._stream.flush()

@@ -31,7 +31,7 @@ _NAME = "_bnjax_programs"  # the attribute of an owner that holds them
 
 @jax.tree_util.register_pytree_node_class
 class Bound:
-    """A function with its first arguments, as a pytree: what is compiled for it does not depend on their values.
+    """A function with its first arguments, as a pytree: its compiled program does not depend on their values.
 
     Two are equal where their functions are, and their arrays are the same objects.
     """
@@ -167,7 +167,7 @@ def run(
     """Call `function(*constants, *arguments)` as a compiled program; inside compiled code it becomes part of that.
 
     Args:
-        function: what is compiled; it lives as long as the process.
+        function: to compile; it lives as long as the process.
         constants: pytrees; their leaves are hashable, or arrays.
         arguments: pytrees of arrays.
         owner: a function, with which the program is freed. None, or what holds no attributes: it goes when others are used.
@@ -205,7 +205,7 @@ def _apart(given: list[Any], others: list[Any]) -> list[Any]:
 
 
 def model_in(*nodes: PyTree) -> Any:
-    """Return the function of the first model in some pytrees, if there is one: what is compiled for it is freed with it."""
+    """Return the function of the first model in some pytrees, if any: its compiled programs are freed with it."""
 
     def function(node: Any) -> Any:
         return getattr(getattr(node, "model", node), "apply", None)
@@ -279,7 +279,7 @@ def _make_room() -> None:
 
 
 def free_programs(share: float = 0.0, num_kept: int = 0) -> None:
-    """Free compiled programs, the least recently used first; what is needed again is compiled again, or read from disk.
+    """Free compiled programs, least recently used first. They are recompiled, or read from disk, when next needed.
 
     Programs of others, such as a user's own jitted functions, stay.
 

@@ -20,7 +20,7 @@ def track(items: Iterable[Item], description: str, *, show: bool = True) -> Iter
     """Pass items on; on a terminal, show a bar on stderr where that takes more than two seconds.
 
     Args:
-        items: what is worked on, one after another; their number is shown where it is known.
+        items: to work on, one after another; their number is shown if it is known.
         description: what the work is called.
         show: False never shows a bar.
 

@@ -18,10 +18,10 @@ of an unknown kind are errors, so that nothing is lost in silence.
 | embedding            | weight                     | embeddings          | embeddings                     |
 
 The converted network computes in evaluation what the original does, given what no checkpoint holds: the architecture,
-with its padding (PyTorch pads both sides alike, which "SAME" with strides does not), and epsilon, by default 1e-3 in Keras
+with its padding (PyTorch pads both sides equally, which "SAME" with strides does not), and epsilon, by default 1e-3 in Keras
 and 1e-5 in Flax and the others.
 
-To continue training as the original would, the running statistics have to move alike. `momentum` here is Keras's `momentum`,
+To continue training as the original would, the running statistics have to move equally. `momentum` here is Keras's `momentum`,
 Equinox's `momentum`, Haiku's `decay_rate`, and 1 - PyTorch's `momentum`. PyTorch records the variance with the estimator
 1/(m-1), the others with 1/m: `unbiased_running_var=True` in `bnjax.norms.batch_norm` does as PyTorch. A variance that was
 recorded is carried over as it is, by either estimator. A layer of Haiku or Equinox that has seen no batch gets Flax's

@@ -50,7 +50,7 @@ def _reorder(name: str, layer: Layer, flat: tuple[int, ...], *, to_last: bool) -
 
 
 def _move_channels(name: str, array: np.ndarray, flat: tuple[int, ...], *, to_last: bool) -> np.ndarray:
-    """Move channels behind the spatial axes, or back, in a first axis that flattens them all."""
+    """Move channels after the spatial axes, or back, in a first axis that flattens them all."""
     if array.ndim > 2 or array.shape[0] != math.prod(flat):
         raise ValueError(f"flattened must give sizes whose product is the features of {name!r}, got {flat}.")
     sizes = flat if to_last else (*flat[1:], flat[0])

@@ -22,7 +22,7 @@ def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] 
     """Convert parameters and state of a Haiku network with channels last, whose kernels have Flax's layout.
 
     Statistics are the `average` of the batch norms' moving averages, which evaluation uses. A transposed convolution
-    cannot be told from a convolution, and its kernel is not in Flax's layout: the last two axes are exchanged.
+    cannot be distinguished from a convolution, and its kernel is not in Flax's layout: the last two axes are exchanged.
 
     Args:
         params: arrays by module and name.

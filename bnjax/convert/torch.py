@@ -27,8 +27,8 @@ def from_torch(
 
     A module with running statistics is a batch norm, and one whose weight has a single axis another normaliser. A weight
     of two axes belongs to a dense layer, one of three to five to a convolution. From arrays alone a transposed convolution
-    cannot be told from a convolution; its kernel comes out as Flax's ConvTranspose takes it with `transpose_kernel=True`
-    (without groups). Nor can a PReLU be told from a normaliser.
+    cannot be distinguished from a convolution; its kernel comes out as Flax's ConvTranspose takes it with
+    `transpose_kernel=True` (without groups). Nor can a PReLU from a normaliser.
 
     Running statistics are carried over as they are: PyTorch's variance has the estimator 1/(m-1). `num_batches_tracked` is
     dropped; it means something only with PyTorch's `momentum=None`, here `bnjax.norms.cumulative_momentum`.
@@ -79,7 +79,7 @@ def to_torch(
         variables: of a Flax model.
         names: module name to path of the Flax layer, the same as for `from_torch`.
         flattened: the same as for `from_torch`.
-        num_batches_tracked: what batch norms are told to have seen, which matters with PyTorch's `momentum=None` only.
+        num_batches_tracked: number of batches that batch norms have seen, used only with PyTorch's `momentum=None`.
 
     Returns:
         Arrays by name, in the types of `variables`.

@@ -37,7 +37,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs jax when it is first asked for, so that a missing data set is told at once."""
+    """Import modules that need jax on first use, so that a missing data set is reported at once."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"bnjax.data.{_MODULES[name]}"), name)

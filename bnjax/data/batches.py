@@ -27,7 +27,7 @@ class Split(NamedTuple):
         images: with examples along axis 0.
         labels: a class per example or token, or numbers to approximate.
         scale: factor of each channel.
-        offset: what is added to each channel after that.
+        offset: added to each channel after that.
         mask: True for the examples or tokens that count in losses and accuracies; None is all.
     """
 
@@ -39,7 +39,7 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A training and a test split, preprocessed alike."""
+    """A training and a test split with the same preprocessing."""
 
     train: Split
     test: Split

@@ -40,7 +40,7 @@ class DamagedDataError(DataError):
 
 
 def unreadable(name: str, folder: Path, problem: str, error: Exception) -> DataError:
-    """Return what is raised where a set could not be read: it is damaged, unless the reason may pass, as want of memory."""
+    """Return the error for a set that could not be read: it is damaged, unless the reason may pass, as lack of memory."""
     if is_passing(error):
         return DataError(f"{name} {VERSIONS[name]} in {folder} cannot be read now: {problem}.")
     return DamagedDataError(name, folder, problem)
@@ -50,7 +50,7 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
     """Return the folder of tensorflow-datasets in which a set is prepared.
 
     Raises:
-        MissingDataError: at once, without the network, if it is not: what is missing, where, and what prepares it.
+        MissingDataError: at once, without the network, if it is not. The message names the files, their place and a command.
         DamagedDataError: if some of its files are gone or empty.
     """
     folder = data_folder(data_dir)

@@ -1,7 +1,7 @@
 """Flax linen modules over the pure functions of `bnjax.norms`.
 
 All of them are called as `module(x, use_running_average=None, *, mask=None)`, so that each can be the `norm` of a model here.
-Scale and bias are `params`; what is remembered, `batch_stats`. `BatchNorm`, `LayerNorm`, `GroupNorm`
+Scale and bias are `params`; running statistics, `batch_stats`. `BatchNorm`, `LayerNorm`, `GroupNorm`
 and `InstanceNorm` stand in for Flax's own, and are instances of them.
 
 running    batch norm and its relatives, which remember statistics of the batches

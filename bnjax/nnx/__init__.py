@@ -1,7 +1,7 @@
 """Flax nnx modules over the pure functions of `bnjax.norms`.
 
 All of them are called as `module(x, use_running_average=None, *, mask=None)`, so that one can take another's place. Scale and
-bias are `nnx.Param`; what is remembered, `nnx.BatchStat`. `BatchNorm`, `LayerNorm`, `GroupNorm`
+bias are `nnx.Param`; running statistics, `nnx.BatchStat`. `BatchNorm`, `LayerNorm`, `GroupNorm`
 and `InstanceNorm` stand in for Flax's own, and are instances of them.
 
 running    batch norm and its relatives, which remember statistics of the batches

@@ -37,7 +37,7 @@ class BatchNorm(RunningNorm, nnx.BatchNorm):
         axis_name: mapped axes whose batches count as one.
         axis_index_groups: groups of devices along them that share statistics.
         use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
-        promote_dtype: casts (x, mean, var, scale, bias) to a common type, given as `dtype=`, which is that of the result.
+        promote_dtype: casts (x, mean, var, scale, bias) to a common type, given as `dtype=`, the type of the result.
         rngs: `rngs.params()` is drawn once for the scale, then once for the bias.
         bias_metadata: of the bias, as `nnx.Param` takes them.
         scale_metadata: of the scale.

@@ -163,7 +163,7 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
     kept, shift = (x, batch.shift) if x.dtype != batch.shift.dtype else (x - batch.shift, jnp.zeros_like(batch.shift))
     tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)
     linear = (tangents[i] for i in (0, 3, 4, 5))
-    # What is neither counted nor finite is read as 0.
+    # Non-finite entries that are masked out are read as 0.
     return (y, batch), tangent(kept, mask, batch._replace(shift=shift), -batch.shift, scale, epsilon, *linear)
 
 

@@ -163,7 +163,7 @@ def _key(tree: Mapping[Any, Any], name: str) -> Any:
 
 
 def _find(tree: Any, path: str, collection: str = "") -> Any:
-    """Return what stands at a path; raise where nothing does, if there is a name for what was searched."""
+    """Return the entry at a path; raise if there is none and the searched tree has a name."""
     node = reduce(
         lambda node, name: node.get(_key(node, name)) if isinstance(node, Mapping) else None, path.split("/"), tree
     )

@@ -80,7 +80,7 @@ def add_noise(
     "stationary"  s = 1 and m ~ N(0.15, 0.3), per entry: the same distribution at every step
 
     Source: Santurkar et al. 2018, Algorithm 1, with 0.1 read as the standard deviation of s; "santurkar_variance" reads it as
-    its variance, so that s ~ N(sigma, 0.316²). The other two are those of replications.
+    its variance, so that s ~ N(sigma, 0.316²). The other two come from replications.
     `strength` multiplies every constant above (of s, its distance from 1; of log s, itself), so that 0 is no noise.
 
     Args:

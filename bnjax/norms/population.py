@@ -22,7 +22,7 @@ from bnjax.norms.updates import Path, Shares, find_shares, find_stopped, floats_
 from bnjax.norms.variables import AnyVariables, read_variables, write_variables
 from bnjax.types import Batch, Model, Rngs, Variables, count_examples
 
-# For each leaf, how many examples stand behind each entry, and their statistic.
+# For each leaf, the number of examples of each entry, and their statistic.
 _Pool = dict[Path, tuple[Any, Any]]
 
 
@@ -157,7 +157,7 @@ def pooled_statistics(
 
 
 def _recovered(shares: Shares, before: dict[Path, Array] | None) -> dict[Path, Array]:
-    """Return what is kept, as far as this batch and those before it show; raise where a statistic cannot be recovered."""
+    """Return the running statistics implied by this batch and the earlier ones; raise if one cannot be recovered."""
     for path, is_refused in shares.is_refused.items():
         if is_refused:
             raise ValueError(
@@ -168,7 +168,7 @@ def _recovered(shares: Shares, before: dict[Path, Array] | None) -> dict[Path, A
 
 
 def _unless(shares: Shares, path: Path, share: Array) -> Array:
-    """Set to NaN what is kept where that is not known."""
+    """Set unknown running statistics to NaN."""
     is_unknown = shares.is_refused.get(path, False) | shares.is_pending.get(path, False)
     return jnp.where(is_unknown, jnp.nan, share)
 

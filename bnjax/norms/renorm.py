@@ -35,9 +35,9 @@ def batch_renorm(
         r = clip(std / running std, 1 / r_max, r_max)        d = clip((mean - running mean) / running std, -d_max, d_max)
 
     Source: Ioffe 2017, Algorithm 1; no gradient passes through r and d. With r_max = 1 and d_max = 0 this is batch norm;
-    with no bounds the output is that of evaluation with the running statistics from before this batch.
+    without bounds the output equals that of evaluation with the running statistics from before this batch.
     Deviation: running std is sqrt(running variance + epsilon), in place of an average of standard deviations. For complex
-    features d is complex, and its absolute value is what is bounded.
+    features d is complex, and its absolute value is bounded.
 
     Args:
         x: array with the features along `axis`.

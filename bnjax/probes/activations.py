@@ -130,7 +130,7 @@ def activation_statistics(
 ) -> ActivationStatistics:
     """Describe the distribution of each unit's activations; a pure function, for use in compiled code.
 
-    A unit is one feature; its values are those of all examples and, behind a convolution, of all pixels. Source: Santurkar et
+    A unit is one feature; its values come from all examples and, after a convolution, all pixels. Source: Santurkar et
     al. 2018, Fig. 1c, with the percentiles of Ioffe & Szegedy 2015, Fig. 1.
 
     Args:

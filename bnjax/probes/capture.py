@@ -48,7 +48,7 @@ def capture(
         inputs: as the model takes them.
         layers: names; None is every layer whose value is one array.
         where: "inputs", the first argument of each layer, or "outputs"; without meaning for a dictionary.
-        train: with the batch's own statistics, or the running ones. They stay as they were. A function is not told.
+        train: with the batch's own statistics, or the running ones. They do not change. A function does not get this flag.
         rngs: keys of random layers, such as {"dropout": key}; nnx modules have their own.
         call: runs a module, `call(module, x, train)`, as in `adapters.from_linen`; a Model has its own.
         precision: of products, as in `evaluate_points`.
@@ -109,7 +109,7 @@ class _Recorder:
 
     @property
     def found(self) -> dict[str, Any]:
-        """What was kept, by name."""
+        """The captured arrays, by name."""
         return {
             name if len(calls) == 1 else f"{name}[{i}]": value
             for name, calls in self._calls.items()

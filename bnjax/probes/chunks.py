@@ -46,7 +46,7 @@ def run_chunks(
             to a group, and then groups of half as many.
         one_by_one: call `evaluate` for each row.
         multiple_of: the number of rows in a call is a multiple of this.
-        resume: file of what is done.
+        resume: file of the results so far.
         identity: arrays which, with the rows, tell one evaluation from another.
         show_progress: show a bar.
 
@@ -147,7 +147,7 @@ class _Done:
         return ValueError(f"resume must be a file of the same scan, got {self._path} of another one.")
 
     def add(self, chunk: np.ndarray, values: PyTree) -> None:
-        """Take the results of some rows; what is behind them has filled the call up."""
+        """Take the results of some rows; the rows after them are padding."""
         leaves, self._treedef = jax.tree.flatten(values)
         if not self._leaves:
             self._leaves = [np.empty((len(self.is_done), *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
@@ -178,7 +178,7 @@ def _are_close(values: list[np.ndarray], saved: list[np.ndarray]) -> bool:
     if [(leaf.shape, leaf.dtype) for leaf in values] != [(leaf.shape, leaf.dtype) for leaf in saved]:
         return False
     scales = [_scale(leaf) for leaf in saved]
-    # What is 0 except for rounding, such as the change of the gradient at step size 0, has no scale of its own.
+    # Values that are 0 except for rounding, such as the gradient change at step size 0, have no scale of their own.
     overall = max(scales, default=0.0)
     return all(map(partial(_is_close, overall=overall), values, saved, scales))
 

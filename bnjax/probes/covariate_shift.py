@@ -124,7 +124,7 @@ def covariate_shift(
 
 
 class _Plan(NamedTuple):
-    """What is static: per array of the parameters the number of its layer (-1 is none), whether it moves and is compared."""
+    """The static part: per array of the parameters the number of its layer (-1 is none), whether it moves and is compared."""
 
     depths: tuple[int, ...]
     moved: tuple[bool, ...]
@@ -176,7 +176,7 @@ def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tupl
 
 
 def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Scaled:
-    """Take the inner product of what is compared in one layer; other layers' NaN does not reach it."""
+    """Return the inner product over the compared arrays of one layer; NaNs of other layers do not propagate."""
     return trees.scaled_dots(a, b).total((jnp.asarray(plan.depths) == layer) & jnp.asarray(plan.compared))
 
 

@@ -1,7 +1,7 @@
 """The Hessian of a loss by its products with vectors: extreme eigenpairs, trace and spectral density.
 
 H is the Hessian of the loss exactly as given, at parameters in their own types: of a mean loss, it is the mean's, whatever the
-batch size; its statistics mode is that of the loss. With a `pattern`, H is restricted to the parameters that it selects (a
+batch size; it has the statistics mode of the loss. With a `pattern`, H is restricted to the parameters that it selects (a
 diagonal block), and the dimension is the number of their entries. Nothing is raised because of a value: a NaN in a product
 makes the results NaN, and no pair converged.
 """

@@ -152,7 +152,7 @@ def toward(params: Params, target: Params) -> Params:
     """Go from `params` to `target`: at coordinate 1 a scan is there.
 
     Raises:
-        ValueError: if the two are not alike; it names the path.
+        ValueError: if the two differ in structure; it names the path.
     """
     check_alike("target", target, params)
     return optax.tree.sub(target, params)
@@ -191,13 +191,14 @@ def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
     Source: Li et al. 2018, Sec. 7: a principal component analysis of the trajectory (mean taken off, estimator 1/m).
 
     Args:
-        trajectory: at least three trees that are alike; a scan of the plane starts from the last.
+        trajectory: at least three trees of equal structure; a scan of the plane starts from the last.
 
     Returns:
         PrincipalAxes.
 
     Raises:
-        ValueError: if there are fewer than three, they are not alike or not finite, or leave a line by no more than rounding.
+        ValueError: if there are fewer than three, they differ in structure, are not finite, or lie on a line up to
+            rounding.
     """
     if len(trajectory) < 3:
         raise ValueError(f"trajectory must have at least three points, got {len(trajectory)}.")

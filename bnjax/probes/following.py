@@ -63,7 +63,7 @@ def evaluate_from_start(
         coordinates: one row per point.
         batching: how points run together, like all that follow as in `evaluate_points`.
         mesh: devices over which points are spread.
-        resume: a file that keeps what is done.
+        resume: a file of the points evaluated so far.
         identity: arrays by which it knows the scan.
         show_progress: show a bar.
 

@@ -20,7 +20,7 @@ from bnjax.types import Params
 class GradientStatistics(NamedTuple):
     """Norms of gradients, parameters and updates, and how a gradient differs from the one before; l2, one column per layer.
 
-    What was not given is NaN. Stacked by `jax.lax.scan` or `jax.vmap`, every array gains a leading axis.
+    Fields without input are NaN. Stacked by `jax.lax.scan` or `jax.vmap`, every array gains a leading axis.
 
     Attributes:
         layers: names.
@@ -90,7 +90,7 @@ def gradient_statistics(
         GradientStatistics, in float32 or better.
 
     Raises:
-        ValueError: if trees are not alike, or a layer matches no parameter.
+        ValueError: if trees differ in structure, or a layer matches no parameter.
     """
     for name, tree in (("previous", previous), ("params", params), ("update", update)):
         if tree is not None:

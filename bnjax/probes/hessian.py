@@ -26,8 +26,8 @@ def hvp(loss_fn: LossFn, params: Params, vector: Params, *, precision: str | Non
 
         H v = d/dt grad L(w + t v) at t = 0, forward over reverse
 
-    Source: Pearlmutter 1994, Fast exact multiplication by the Hessian, doi:10.1162/neco.1994.6.1.147. H is that of the loss
-    as given: of a mean loss, the mean's. It runs operation by operation unless the caller compiles it.
+    Source: Pearlmutter 1994, Fast exact multiplication by the Hessian, doi:10.1162/neco.1994.6.1.147. H is the
+    Hessian of the given loss, which may be a mean. It runs operation by operation unless the caller compiles it.
 
     Args:
         loss_fn: scalar loss of the parameters.

@@ -236,7 +236,7 @@ def _restart(krylov: Krylov, values: Array, vectors: Array) -> Krylov:
 
 
 def _split(vector: Array, vectors: Array) -> tuple[Array, Array]:
-    """Split a vector into its coefficients in a basis and what is orthogonal to it."""
+    """Split a vector into its coefficients in a basis and the orthogonal remainder."""
     coefficients = _matmul(vectors, vector)
     return coefficients, vector - _matmul(coefficients, vectors)
 

@@ -152,7 +152,7 @@ def scan_line(
             each array (kernels, biases, scales apart) added up: larger, by up to the root of their number.
         batching: how points run together, like all that follow as in `evaluate_points`. All ways give the same numbers.
         mesh: devices over which points are spread.
-        resume: a file that keeps what is done.
+        resume: a file of the points evaluated so far.
         precision: of products, "highest" unless the caller has set another.
         show_progress: show a bar on a terminal where it takes long.
 

@@ -1,4 +1,4 @@
-"""Parameters by path: names such as "conv_1/kernel", selections by regular expression, layers, and whether trees are alike."""
+"""Parameters by path: names such as "conv_1/kernel", selections by regular expression, layers, and structure of trees."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def selected_leaves(params: Params, pattern: str | None) -> dict[str, Array]:
 
 
 def keep_selected(tree: PyTree[Array], mask: PyTree[bool]) -> PyTree[Array]:
-    """Set what is not selected to zero."""
+    """Set all entries that are not selected to zero."""
     return jax.tree.map(lambda leaf, selected: leaf if selected else jnp.zeros_like(leaf), tree, mask)
 
 

@@ -85,7 +85,7 @@ def scan_plane(
         ys: coordinates along the second, (ys,).
         batching: how points run together, like all that follow as in `evaluate_points`.
         mesh: devices over which points are spread.
-        resume: a file that keeps what is done.
+        resume: a file of the points evaluated so far.
         precision: of products, "highest" unless the caller has set another.
         show_progress: show a bar on a terminal where it takes long.
 

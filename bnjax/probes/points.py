@@ -64,8 +64,8 @@ def evaluate_points(
             after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
             "auto" is "map": on CPU the fastest; on accelerators, where speed was not measured, it needs least memory.
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
-        resume: a file that keeps what is done. A scan that finds it evaluates only the points that are missing; NaN is a
-            value, not a gap. It stays behind when the scan is complete.
+        resume: a file of the points evaluated so far. A scan that finds it evaluates only the points that are missing; NaN is a
+            value, not a gap. The file remains when the scan is complete.
         identity: arrays by which `resume` knows the scan, with the coordinates; None is `base`, `directions` and, where it
             is a pytree, `measure`. What was computed, and on another machine differs by rounding, does not belong there.
         precision: of all products that name none themselves, those of a user's own model too, by the names of

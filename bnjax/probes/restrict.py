@@ -39,7 +39,7 @@ def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dic
 
         scan_line(*restrict(loss_fn, params, "^conv_1/"))
 
-    scans one layer along its own gradient; directions, distances and curvature are those of the selected parameters.
+    scans one layer along its own gradient; directions, distances and curvature refer to the selected parameters.
 
     Args:
         loss_fn: scalar loss of the parameters.

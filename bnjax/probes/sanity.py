@@ -43,7 +43,7 @@ class Sanity(NamedTuple):
 
     @property
     def agrees(self) -> Bool[np.ndarray, "*scans"]:
-        """Whether the centre is the start, and the misfit within the uncertainty; what is not known agrees."""
+        """Whether the centre is the start and the misfit within the uncertainty; unknown values agree."""
         moved = np.abs(self.centre_loss - self.start_loss) > self.tolerance
         return np.asarray(np.isfinite(self.start_loss) & ~moved & ~(self.misfit > self.uncertainty))
 
@@ -74,7 +74,7 @@ def check_line(
 
     Args:
         step_sizes: (*scans, points), at any distances and in any order.
-        loss: at these points; what is not finite is left out.
+        loss: at these points; non-finite values are left out.
         slope: <g, d> at these points, (*scans, points).
         start_loss: at 0, (*scans).
         start_slope: at 0, (*scans).

@@ -33,7 +33,7 @@ _PATIENCE = 2.0  # seconds for the threads of a save that failed to end
 
 
 class Restored(NamedTuple):
-    """A state from disk, the step it was saved at, and what was saved beside it."""
+    """A state from disk, the step it was saved at, and the record saved with it."""
 
     state: Any
     step: int

@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse(read: Callable[[], str | bytes], path: Path) -> Any:
-    """Parse what is read of a file."""
+    """Parse the text of a file."""
     try:
         return json.loads(read())
     except json.JSONDecodeError as error:

@@ -19,7 +19,7 @@ _MEMORY = 2**27  # bytes that unpacking may take besides the log
 
 
 class Packed(NamedTuple):
-    """What a file holds: what was said of the run, as JSON holds it, and its log."""
+    """The content of a file: the run's description, as JSON, and its log."""
 
     about: dict[str, Any]
     log: bytes
@@ -84,7 +84,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def _read_head(line: bytes, path: Path) -> dict[str, Any]:
-    """Parse the first line, and refuse what is declared to be too large."""
+    """Parse the first line, and refuse files whose declared size is too large."""
     kinds = {"format": str, "about": dict, "log_bytes": int, "sha256": str}
     try:
         head = json.loads(line)

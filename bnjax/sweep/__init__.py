@@ -2,7 +2,7 @@
 
 training    a grid from start to end
 loop        the one loop: groups of runs, chunk by chunk, side by side or together in one program
-plan        what is trained and measured, and when
+plan        the schedule: runs, probes and steps
 run         one run: its state, log and checkpoints
 grid        every combination of some fields, and the runs of a grid that one program can train
 steps       states, steps and accuracies of many runs

@@ -183,13 +183,13 @@ class Crew:
                 run.advance(*each, self.group.loss_scale)
 
     def _probe(self, active: list[Run]) -> None:
-        """Measure what is measured before a chunk."""
+        """Run the probes that come before a chunk."""
         if active and active[0].step in self.group.plan.probe_steps:
             for name in active[0].member.probes:
                 self._measure(name, {run: run.member.probes[name] for run in active}, "train")
 
     def _test(self, active: list[Run]) -> None:
-        """Measure what is measured after a chunk."""
+        """Run the probes and tests that come after a chunk."""
         if active and active[0].step in self.group.plan.test_steps:
             for name in active[0].member.tests:
                 self._measure(name, {run: run.member.tests[name] for run in active}, "test")

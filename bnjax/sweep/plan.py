@@ -1,4 +1,4 @@
-"""What is trained together: groups of runs that one program can train, and what is measured on the way."""
+"""Groups of runs that one program can train, and their measurements."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -79,8 +79,8 @@ class Member(NamedTuple):
         folder: holds its log and checkpoints; None keeps the log in memory.
         load: returns its data set.
         start: makes its first state, given inputs of the model's shape.
-        probes: what is measured before chunks, by name. A HostProbe may be this member's own; other probes are the group's.
-        tests: what is measured after chunks, by name; probes here get the test split.
+        probes: measurements before chunks, by name. A HostProbe may be this member's own; other probes are the group's.
+        tests: measurements after chunks, by name; probes here get the test split.
     """
 
     label: str

@@ -35,7 +35,7 @@ from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.threads import SharedClock
 from bnjax.train import Metrics, Trainer, TrainState
 
-# What `finished.json` keeps of what was saved beside the last state.
+# The fields of the last checkpoint that `finished.json` keeps.
 _RECORD = ("num_steps", "diverged", "log", "seconds", "provenance")
 
 
@@ -175,7 +175,7 @@ class Run:
             self.state = self.dataset = None
 
     def note(self, kind: str, record: Any) -> None:
-        """Log what was measured at this step.
+        """Log the measurements of this step.
 
         Raises:
             RunError: if it is not numbers by name.
@@ -312,7 +312,7 @@ def _pin(meta: Mapping[str, Any]) -> Pin:
 
 
 def _problem(log: Path, pin: Pin) -> str:
-    """Say what is wrong with the log of a checkpoint, in all processes alike; empty if nothing is.
+    """Describe what is wrong with the log of a checkpoint, the same in all processes; empty if nothing is.
 
     Raises:
         CheckpointError: if it cannot be read for a reason that may pass.

@@ -30,7 +30,7 @@ class Saves:
 
     @contextlib.contextmanager
     def attempt(self, folder: Path) -> Iterator[None]:
-        """Save a run, which has this folder; that it cannot be written is noted and told, and nothing else."""
+        """Save a run in its folder; a failure is recorded and reported, and training goes on."""
         try:
             yield
         except (OSError, CheckpointError) as error:

@@ -26,7 +26,7 @@ class Interrupted(Exception):  # noqa: N818  # not an error
         return f"{self.args[0]}; {self.where()}"
 
     def where(self) -> str:
-        """Write what was saved where."""
+        """Describe where the runs were saved."""
         if not self.saved:
             return "nothing was saved yet"
         first, *others = self.saved

@@ -80,7 +80,7 @@ class SharedClock:
             return self._seconds[run]
 
     def _share(self) -> None:
-        """Give what passed since the last call to all runs alike."""
+        """Share the time since the last call equally between all runs."""
         now = time.perf_counter()
         for run in self._seconds:
             self._seconds[run] += (now - self._last) / len(self._seconds)

@@ -1,4 +1,4 @@
-"""A grid of runs from start to end: their curves, and what is measured on the way, in a folder per run."""
+"""A grid of runs from start to end: curves and probes, in a folder per run."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ _NUMBER = jax.ShapeDtypeStruct((), np.dtype(np.float32))
 
 
 class GridResult(NamedTuple):
-    """What became of the runs of a grid, in its order; NaN is what was not finite, or did not happen in a run that diverged.
+    """The results of a grid of runs, in its order; NaN marks non-finite values, and steps after a run diverged.
 
     Attributes:
         runs: the fields of each.
@@ -43,7 +43,7 @@ class GridResult(NamedTuple):
         test_loss: over all test examples, (runs, tests).
         test_accuracy: over all test examples, (runs, tests).
         probe_step: how many steps were taken before each measurement, (chunks,).
-        probes: by name, what was measured, (runs, chunks, ...); of a HostProbe, a list of its records for each run.
+        probes: measurements by name, (runs, chunks, ...); of a HostProbe, a list of its records for each run.
         diverged_at: the step whose loss was not finite, or None.
         states: at the end, or at the end of the chunk in which the run diverged.
         recalibrated_test_loss: with recalibrated statistics, (runs, tests); None where not asked for.
@@ -96,7 +96,7 @@ def train_grid(
             `norms.recalibrate` over batches of the run's size. In short trainings running statistics lag behind: at a momentum
             of 0.99, 13 % of the initial ones are left after 200 steps. Only such tests compare normalisers that remember
             statistics with those that do not. Runs are tested one after another.
-        probes: what is measured before each chunk, by name: pure functions, see `measure`, or HostProbes.
+        probes: measurements before each chunk, by name: pure functions, see `measure`, or HostProbes.
         fixed: floats that `make_trainer` gets as they are.
         way: how runs share the machine.
         folder: gets a folder per run, with its log and checkpoints; the same call then continues where it was stopped. It is
@@ -233,7 +233,7 @@ def _describe_value(value: Any) -> str:
 
 
 def _check_names(runs: Sequence[Fields], described: Sequence[Mapping[str, str]]) -> None:
-    """Raise where two values of a field are written down alike, so that a folder could not tell their runs apart."""
+    """Raise if two values of a field have the same text, so that a folder could not distinguish their runs."""
     known: dict[tuple[str, str], Any] = {}
     for run, words in zip(runs, described, strict=True):
         for name, value in run.items():
@@ -285,7 +285,7 @@ def _steps(logs: Sequence[Any], name: str, num_steps: int) -> np.ndarray:
 
 
 def _at(logs: Sequence[Any], kind: str, name: str, steps: Sequence[int], like: Any = _NUMBER) -> np.ndarray:
-    """Collect what was measured at some steps; NaN, or 0 where numbers are whole, where it was not."""
+    """Collect measurements at some steps; missing ones are NaN, or 0 for integers."""
     nothing = np.nan if jnp.issubdtype(like.dtype, jnp.inexact) else 0
     found = np.full((len(logs), len(steps), *like.shape), nothing, like.dtype)
     places = {step: i for i, step in enumerate(steps)}

@@ -1,6 +1,6 @@
 """The right-hand sides of the theorems of Santurkar et al. 2018, one function each.
 
-All speak of one unit of a layer and a batch of m examples (behind a convolution, m counts the pixels too):
+All speak of one unit of a layer and a batch of m examples (after a convolution, m counts the pixels too):
 
     yh = (y - mean) / std,  z = scale yh + bias,  loss(z),  g = dloss/dz,  H = d²loss/dz²,  P = I - 11'/m - yh yh'/m
 

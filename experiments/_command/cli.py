@@ -1,6 +1,7 @@
 """The command line that every experiment shares: presets, overrides, one-line errors, and where results go."""
 
 import contextlib
+import glob
 import io
 import shutil
 import sys
@@ -213,36 +214,83 @@ def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> 
 
 def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) -> None:
     """Write data and figure into each file; print the table, and where they are."""
-    from bnjax._host.files import write_whole
-
     for file in files:
         write_data(file, data)
-    picture = draw(experiment, files[0]).read_bytes()
-    for file in files:
-        write_whole(file.with_suffix(".png"), lambda png: png.write(picture))
+    written = draw(experiment, files[0])
+    pictures = {part: picture.read_bytes() for part, picture in written.items()}
+    for file in files[1:]:
+        _write_pictures(file, pictures)
     say(f"{_part(experiment, 'table').summarise(data)}\n\nWritten:")
     for file in files:
-        say(f"  {file.with_suffix('.png')}    the figure\n  {file}   its data")
+        for part in pictures:
+            say(f"  {picture_file(file, part)}    {'the figure' if not part else part.replace('_', ' ')}")
+        say(f"  {file}   its data")
 
 
-def draw(experiment: ModuleType, data_file: Path) -> Path:
-    """Draw an experiment's figure from its data file, beside it."""
+def picture_file(data_file: Path, part: str, kind: str = "png") -> Path:
+    """Return the name of a picture: that of the data file, and, except for the first picture, its part."""
+    return data_file.with_name(f"{data_file.stem}{part and '-'}{part}.{kind}")
+
+
+def parts_of(data_file: Path, kind: str = "png") -> dict[str, Path]:
+    """List the further pictures of a data file in their order, by part."""
+    files = sorted(data_file.parent.glob(f"{glob.escape(data_file.stem)}-[1-9]-*.{kind}"))
+    return {file.stem.removeprefix(f"{data_file.stem}-"): file for file in files}
+
+
+def draw(experiment: ModuleType, data_file: Path, kind: str = "png") -> dict[str, Path]:
+    """Draw an experiment's pictures from its data file, beside it.
+
+    Args:
+        experiment: the package.
+        data_file: of the experiment.
+        kind: png, or svg for vector graphics.
+
+    Returns:
+        The files by part; that of the first picture is empty.
+    """
+    return _write_pictures(data_file, draw_data(experiment, read_data(data_file), kind), kind)
+
+
+def _write_pictures(data_file: Path, pictures: dict[str, bytes], kind: str = "png") -> dict[str, Path]:
+    """Write pictures beside a data file, and remove further ones of earlier data."""
     from bnjax._host.files import write_whole
 
-    picture, image = data_file.with_suffix(".png"), draw_data(experiment, read_data(data_file))
-    write_whole(picture, lambda file: file.write(image))
-    return picture
+    for part, picture in pictures.items():
+        write_whole(picture_file(data_file, part, kind), lambda file, picture=picture: file.write(picture))
+    for part, file in parts_of(data_file, kind).items():
+        if part not in pictures:
+            file.unlink()
+    return {part: picture_file(data_file, part, kind) for part in pictures}
 
 
-def draw_data(experiment: ModuleType, data: dict[str, Any]) -> bytes:
-    """Draw an experiment's figure; return the bytes of a PNG."""
+def draw_data(experiment: ModuleType, data: dict[str, Any], kind: str = "png") -> dict[str, bytes]:
+    """Draw an experiment's pictures; return their bytes by part.
+
+    A module `figure` has `plot(data)`, the first picture, and may have `more(data)`, which maps names to functions that draw
+    further ones. These are numbered, so that their files sort in this order.
+    """
+    figure = _part(experiment, "figure")
+    more = figure.more(data) if hasattr(figure, "more") else {}
+    drawn = {"": figure.plot, **{f"{i}-{name}": plot for i, (name, plot) in enumerate(more.items(), start=2)}}
+    return {part: _image(plot(data), kind) for part, plot in drawn.items()}
+
+
+def _image(figure: Any, kind: str) -> bytes:
+    """Save a figure as SVG, or as a PNG of at most 256 colours, which is a third as large as one of all colours."""
+    from PIL import Image
+
     from bnjax.draw.style import own_style
 
     image = io.BytesIO()
-    figure = _part(experiment, "figure").plot(data)
     with own_style():
-        figure.savefig(image, format="png")
-    return image.getvalue()
+        figure.savefig(image, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    if kind != "png":
+        return image.getvalue()
+    smaller = io.BytesIO()
+    with Image.open(image) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(smaller, format="png", optimize=True)
+    return smaller.getvalue()
 
 
 def _part(experiment: ModuleType, which: str) -> Any:

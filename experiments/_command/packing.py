@@ -22,7 +22,7 @@ def data_of(name: str, preset: str, packed: Path, report: Callable[[str], object
         report: called with one line for each file that cannot be used.
 
     Raises:
-        MissingRunsError: if not all runs of the preset are packed with what is measured.
+        MissingRunsError: if not all runs of the preset are packed with the measurements needed.
         ValueError: if there is no such preset or folder, or it holds runs of the same net with different data.
     """
     from bnjax.runs import config_dict

@@ -52,7 +52,7 @@ class RandomDirection(Landscape):
 
 @dataclass(frozen=True)
 class _OfLayers(Probe):
-    """What is measured of some of the weight layers.
+    """Measurements of some of the weight layers.
 
     Attributes:
         layers: weight layers that are measured, numbered from 1 at the input.
@@ -197,7 +197,7 @@ CHOICES: dict[str, type[Probe]] = {
 
 @dataclass(frozen=True)
 class Probes:
-    """What is measured along the way: a field for each probe, called by its kind, in alphabetical order."""
+    """The probes of a run: a field for each, called by its kind, in alphabetical order."""
 
     if TYPE_CHECKING:
 

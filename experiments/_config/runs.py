@@ -31,7 +31,7 @@ class RunConfig:
         norm: what normalises.
         optimizer: how steps are taken.
         schedule: how long it trains, and when it is measured and tested.
-        probes: what is measured along the way.
+        probes: measurements during training.
         seeds: each gives one run.
     """
 
@@ -76,7 +76,7 @@ class RunConfig:
         return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
     def net(self) -> Any:
-        """Return what is trained: the run with the usual schedule and seed, and without probes."""
+        """Return the training alone: the run with the usual schedule and seed, and without probes."""
         kind = self._kind()
         return kind(**{name: getattr(self, name) for name in _trained(kind)})
 

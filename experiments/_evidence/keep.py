@@ -75,7 +75,7 @@ def check_needs(config: Any, groups: Mapping[str, Mapping[str, RunConfig]], kept
 
 
 def _entries(kinds: Any) -> list[_Entry]:
-    """List what is kept of a group."""
+    """List the quantities kept of a group."""
     entries = []
     for name, given in (kinds.kept if isinstance(kinds, IfMeasured) else kinds).items():
         is_needed = not isinstance(given, IfMeasured) and name not in _ALWAYS

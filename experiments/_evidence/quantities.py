@@ -36,6 +36,12 @@ GRADIENT_NORM = Quantity("landscape", "gradient_norm", "l2 norm of the gradient 
 SMOOTHNESS = scan("smoothness", np.max, "effective smoothness")
 
 
+def change_at(point: int) -> Quantity:
+    """Return the change of the gradient at one point of each scan, which are counted from the smallest step on."""
+    words = f"l2 change of the gradient at point {point} of a scan"
+    return Quantity("landscape", lambda scans: array(scans["gradient_distance"])[:, point], words)
+
+
 def along_random(quantity: Quantity) -> Quantity:
     """Return a quantity of scans along random directions."""
     return replace(quantity, kind="random_direction", words=f"{quantity.words} along a random direction")

@@ -27,7 +27,7 @@ class Statistic:
 
     Attributes:
         of: maps the data of an experiment to the numbers, by seed.
-        what: what is measured, in words.
+        what: the measured quantity, in words.
         who: of which nets, in words.
         arms: those whose runs are counted, as group/arm, or a function that lists them for an experiment's data.
         format: unit and digits.
@@ -45,7 +45,7 @@ class Statistic:
 
     @property
     def words(self) -> str:
-        """What is computed, in one line."""
+        """A description of the statistic, in one line."""
         return f"{self.what}: {self.who}" if self.who else self.what
 
     @property

@@ -1,6 +1,6 @@
 """Figures, drawn from data alone, in the style of `bnjax.draw`, which draws what probes returned.
 
-captions   what was trained, how, where and when
+captions   net, training, device and date of the runs
 panels     what a figure is made of
 landscape  panels that several figures show
 figure     blocks of panels, a legend and a foot

@@ -1,5 +1,6 @@
-"""What figures say of the runs they show: what was trained, how, where and when."""
+"""Captions of figures: net, training, device and date."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def network(config: dict[str, Any]) -> str:
     model = config["model"]
     if "data" not in config:
         return f"deep linear network of {model['depth']} layers"
-    width = "" if model["width"] == 1 else f", {model['width']:g} of its width"
+    width = "" if model["width"] == 1 else f", width {Fraction(model['width']).limit_denominator(64)}"
     return f"VGG-{model['depth']}{width}, on {DATASETS[config['data']['dataset']]}"
 
 

@@ -43,12 +43,23 @@ class Block:
         return sum(self.height or _HEIGHTS.get(len(row), 4.0) for row in self.rows) + _HEADING * bool(self.heading)
 
 
-def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks: Sequence[Any] = ()) -> Figure:
-    """Draw blocks below a legend, whose last entries are marks, and above a foot of lines of remarks."""
+def make_figure(
+    title: str, blocks: Sequence[Block], *foot: Sequence[str], marks: Sequence[Any] = (), width: float = _WIDTH
+) -> Figure:
+    """Draw blocks below a legend, whose last entries are marks, and above a foot of lines of remarks.
+
+    Args:
+        title: of the figure.
+        blocks: of panels.
+        *foot: lines of remarks.
+        marks: further entries of the legend.
+        width: in inches; the legend and the foot are wrapped to it.
+    """
+    share = width / _WIDTH
     # Successive rows with as many panels stand in one grid.
     parts = [(block, list(rows)) for block in blocks for _, rows in groupby(block.rows, key=len)]
     heights = [block.inches * len(rows) / len(block.rows) for block, rows in parts]
-    with style.new_figure(_WIDTH, sum(heights) + 1.2 + 0.22 * len(foot)) as figure:
+    with style.new_figure(width, sum(heights) + 1.2 + 0.22 * len(foot)) as figure:
         places = np.atleast_1d(np.asarray(figure.subfigures(len(parts), 1, height_ratios=heights)))
         for i, (place, (block, rows)) in enumerate(zip(places, parts, strict=True)):
             axes = _draw_rows(place, rows, block)
@@ -56,17 +67,18 @@ def make_figure(title: str, blocks: Sequence[Block], *foot: Sequence[str], marks
                 _name_block(axes, block.heading)
         panels = [panel for block in blocks for row in block.rows for panel in row if panel]
         handles = _explain(panels, marks)
-        look: Any = {"fontsize": 13, "title_fontsize": 17, "loc": "outside upper center", "ncols": _columns(handles)}
+        columns = _columns(handles, share)
+        look: Any = {"fontsize": 13, "title_fontsize": 17, "loc": "outside upper center", "ncols": columns}
         figure.legend(handles=handles, title=title, **look)
-        style.write_foot(figure, *(line for remarks in foot for line in _wrapped(remarks)))
+        style.write_foot(figure, *(line for remarks in foot for line in _wrapped(remarks, share)))
         return figure
 
 
-def _wrapped(remarks: Iterable[str]) -> list[list[str]]:
+def _wrapped(remarks: Iterable[str], share: float) -> list[list[str]]:
     """Break a line of remarks where it would be wider than the figure."""
     lines: list[list[str]] = [[]]
     for remark in filter(None, remarks):
-        if lines[-1] and len(" · ".join([*lines[-1], remark])) > _MAX_CHARACTERS:
+        if lines[-1] and len(" · ".join([*lines[-1], remark])) > share * _MAX_CHARACTERS:
             lines.append([])
         lines[-1].append(remark)
     return lines
@@ -98,7 +110,7 @@ def _share_limits(panels: Sequence[Axes]) -> None:
         panel.set_ylim((low, high) if limits[0][0] < limits[0][1] else (high, low))
     for panel in panels[1:]:
         panel.set_ylabel("")
-        panel.tick_params(labelleft=False)
+        panel.tick_params(labelleft=False, which="both")
 
 
 def _explain(panels: Sequence[Panel], marks: Sequence[Any]) -> list[Any]:
@@ -109,10 +121,10 @@ def _explain(panels: Sequence[Panel], marks: Sequence[Any]) -> list[Any]:
     return [*patches, *known.values(), *marks]
 
 
-def _columns(handles: Sequence[Any]) -> int:
+def _columns(handles: Sequence[Any], share: float) -> int:
     """Choose the columns of the legend: as many as fit, and rows as equal as can be."""
     longest = max(len(handle.get_label()) for handle in handles)
-    fitting = max(1, min(5, _LEGEND_CHARACTERS // (longest + 6)))
+    fitting = max(1, min(5, int(share * _LEGEND_CHARACTERS) // (longest + 6)))
     return -(-len(handles) // -(-len(handles) // fitting))
 
 

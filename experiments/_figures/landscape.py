@@ -8,16 +8,19 @@ from experiments._evidence.run import Arms
 from experiments._figures import captions
 from experiments._figures.panels import Band, Curves, Line, Panel
 
+PREDICTIVENESS, SMOOTHER = "Gradient predictiveness (↓)", "Effective smoothness (↓)"
+ARROW = "↓: smaller is more predictable, or smoother"
+
 
 def along_gradient(
     arms: Arms, config: dict[str, Any], dotted: Arms | None = None, levels: Mapping[str, float] | None = None
 ) -> tuple[Panel, Panel, Panel]:
     """Return the panels of loss, gradient predictiveness and smoothness, with levels, and dotted lines of more nets."""
-    change = f"change of the gradient, {captions.length(config)} (nats / unit)"
-    title, per_distance = "Effective smoothness (smaller is smoother)", "gradient change / distance (nats/unit²)"
+    change = f"change, {captions.length(config)} (nats/unit)"
+    title, per_distance = SMOOTHER, "change / distance (nats/unit²)"
     lines = [Line(SMOOTHNESS, width=2.2), *([Line(SMOOTHNESS, ":", dotted)] if dotted else [])]
     return (
         Band(arms, LOWEST_LOSS, HIGHEST_LOSS, title="Loss along the gradient", ylabel=captions.loss(config)),
-        Band(arms, LEAST_CHANGE, GRADIENT_CHANGE, title="Gradient predictiveness", ylabel=change),
+        Band(arms, LEAST_CHANGE, GRADIENT_CHANGE, title=PREDICTIVENESS, ylabel=change),
         Curves(arms, lines, title=title, ylabel=per_distance, levels=levels or {}),
     )

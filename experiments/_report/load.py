@@ -29,7 +29,7 @@ class Entry(NamedTuple):
         name: of its module.
         stem: of the names of its data file and its picture.
         data: of its figure; None if it has not been run.
-        picture: the bytes of its figure, a PNG; None if there is none.
+        pictures: the bytes of its figures, PNGs, by part; that of the first one is empty. None is there if it cannot be shown.
         findings: what the data show, in words; empty if that is not known.
         scaled_down: fields in which it differs from the published setting, in words; None if no preset has that setting.
         judged: its claims with their verdicts.
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     name: str
     stem: str
     data: dict[str, Any] | None
-    picture: bytes | None
+    pictures: dict[str, bytes]
     findings: str
     scaled_down: list[str] | None
     judged: tuple[tuple[Claim, Judgement], ...]
@@ -91,7 +91,7 @@ def showable(report: Report, show: Callable[[Entry], object]) -> Report:
         except Exception as error:  # of many types, whatever a data file holds
             report.problems.append(f"{entry.stem}.json cannot be shown ({type(error).__name__}: {one_line(error)}).")
             judged = tuple((claim, judge(claim, None)) for claim, _ in entry.judged)
-            entry = Entry(entry.name, entry.stem, None, None, "", None, judged)
+            entry = Entry(entry.name, entry.stem, None, {}, "", None, judged)
         entries.append(entry)
     return Report(entries, report.problems)
 
@@ -151,7 +151,7 @@ def _from_packed(packed: Path, name: str, preset: str, problems: list[str]) -> d
 
 def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[str]) -> Entry:
     """Read an experiment's data and picture, and judge its claims."""
-    data = picture = None
+    data, pictures = None, {}
     file = figures / f"{name}-{_presets(name)[0]}.json"
     for preset in _presets(name):
         data = _from_packed(packed, name, preset, problems) if packed else None
@@ -161,27 +161,36 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     else:  # of other settings than a preset's
         file = next(iter(sorted(figures.glob(f"{name}-*.json"))), file)
     if data:
-        picture = cli.draw_data(catalogue.module(name), data)
+        pictures = cli.draw_data(catalogue.module(name), data)
     elif file.exists():
         try:
             data = _check(read_data(file) if file.is_file() else None, name)
         except (OSError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"{file.name} cannot be read: {one_line(error)}")
-        drawn = file.with_suffix(".png")
-        with contextlib.suppress(OSError, MemoryError):
-            picture = drawn.read_bytes() if drawn.is_file() else None
-        if data is not None and (picture is None or png_size(picture) is None):
-            problems.append(f"{drawn.name}, the picture of {file.name}, is not there or is not a PNG.")
-        picture = picture if data is not None and picture and png_size(picture) else None
+        pictures = _pictures(file, problems) if data is not None else {}
     try:
         scaled_down = _scaled_down(name, data)
     except Exception as error:  # of many types, whatever the file holds
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
-        data = picture = scaled_down = None
+        data, pictures, scaled_down = None, {}, None
     files = _files(figures, name, file.stem, data, problems)
     judged = tuple((claim, _judge(name, claim, files)) for claim in catalogue.claims_of(name))
     findings = _findings(name, file.name, data, problems)
-    return Entry(name, file.stem, data, picture, findings, scaled_down, judged)
+    return Entry(name, file.stem, data, pictures, findings, scaled_down, judged)
+
+
+def _pictures(file: Path, problems: list[str]) -> dict[str, bytes]:
+    """Read the pictures of a data file by part; one that is not there or is not a PNG becomes a problem."""
+    pictures = {}
+    for part, drawn in {"": cli.picture_file(file, ""), **cli.parts_of(file)}.items():
+        picture = b""
+        with contextlib.suppress(OSError, MemoryError):
+            picture = drawn.read_bytes() if drawn.is_file() else b""
+        if png_size(picture) is None:
+            problems.append(f"{drawn.name}, the picture of {file.name}, is not there or is not a PNG.")
+        else:
+            pictures[part] = picture
+    return pictures
 
 
 def _files(

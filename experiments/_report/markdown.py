@@ -1,4 +1,4 @@
-"""Findings and claim tables in Markdown, and their place in the README."""
+"""Headlines, findings and claim tables in Markdown, and their places in README files."""
 
 import math
 from pathlib import Path
@@ -8,10 +8,12 @@ from bnjax._host.output import printable
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS, Judgement
-from experiments._report import words
+from experiments._report import headlines, words
 from experiments._report.load import Entry, Report, by_origin, showable
 
 BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "<!-- end of claims -->\n"
+BEGIN_HEADLINES = "<!-- headlines: written by `report --readme`, from figures/ -->\n"
+END_HEADLINES = "<!-- end of headlines -->\n"
 
 
 def claim_table(report: Report) -> str:
@@ -22,6 +24,21 @@ def claim_table(report: Report) -> str:
     shown = Report([entry for entry in report.entries if entry.data and entry.judged], report.problems)
     entries = [entry for entry in showable(shown, _experiment).entries if entry.data]
     return printable("\n".join([_by_origin(entries), *map(_experiment, entries)]))
+
+
+def headline_table(report: Report) -> str:
+    """Write the answer with its scale, and a row per headline claim."""
+    answer, pairs = headlines.answer(report.entries), headlines.judged(report.entries).values()
+    rows = "".join(f"{_headline(claim, judgement)}\n" for claim, judgement in pairs)
+    head = "| claim | published | here | verdict |\n|---|---|---|---|\n"
+    return printable(f"{' '.join(filter(None, answer[1:]))}\n\n{head}{rows}")
+
+
+def _headline(claim: Claim, judgement: Judgement) -> str:
+    """Write a headline claim's row."""
+    here = f"{words.rounded(claim, judgement)} {claim.statistic.format.unit}".rstrip()
+    verdict = f"{words.outcome(claim, judgement)}{', exploratory' * judgement.is_exploratory}"
+    return "| " + " | ".join(map(_text, (claim.statement, claim.published, here, verdict))) + " |"
 
 
 def _by_origin(entries: list[Entry]) -> str:
@@ -36,8 +53,12 @@ def _experiment(entry: Entry) -> str:
     """Write an experiment's paragraph and table."""
     verdicts = [judgement.verdict for _, judgement in entry.judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+    links = [
+        f"[{part.partition('-')[2].replace('_', ' ')}]({entry.stem}-{part}.png)" for part in entry.pictures if part
+    ]
+    more = f"Further pictures: {', '.join(links)}.\n\n" if links else ""
     return (
-        f"**[{entry.name.replace('_', ' ')}](figures/{entry.stem}.png)** {_text(entry.findings)}\n\n"
+        f"**[{entry.name.replace('_', ' ')}]({entry.stem}.png)** {_text(entry.findings)}\n\n{more}"
         f"<details><summary>{plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
         "| claim | published | holds | here, median and interval | verdict |\n|---|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)
@@ -53,24 +74,28 @@ def _row(claim: Claim, judgement: Judgement) -> str:
     here = "-" if math.isnan(judgement.median) else here
     statement = f"{'↳ ' * bool(claim.caveat_of)}{words.statement(claim, judgement)} ({words.source(claim)})"
     more = words.verdict(claim, judgement)
-    verdict = f"**{judgement.verdict}**" + (f": {more}" if more else "")
+    verdict = f"**{words.outcome(claim, judgement)}**" + (f": {more}" if more else "")
     return "| " + " | ".join(map(_text, (statement, words.published(claim), words.holds(claim), here, verdict))) + " |"
 
 
-def replace_table(readme: Path, table: str) -> None:
-    """Put findings and tables between the two markers of a file.
+def replace_tables(readme: Path, report: Report) -> None:
+    """Put headlines, or findings and tables, or both, between their markers in a file.
 
     Raises:
-        ValueError: if the markers are not there, once each and in this order.
+        ValueError: if it has none of the markers, or not both of a pair, once each and in this order.
     """
     text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before + after:
-        raise ValueError(
-            f"{readme} must hold the lines {BEGIN.strip()!r} and {END.strip()!r} once each, in this order."
-        )
-    write_whole(readme, lambda file: file.write(f"{before}{begin}\n{table}\n{end}{after}".encode()))
+    pairs = ((BEGIN, END, claim_table), (BEGIN_HEADLINES, END_HEADLINES, headline_table))
+    present = [pair for pair in pairs if pair[0] in text or pair[1] in text]
+    for begin, end, write in present or pairs[:1]:
+        before, found_begin, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_begin or not found_end or begin in after or end in before + after:
+            raise ValueError(
+                f"{readme} must hold the lines {begin.strip()!r} and {end.strip()!r} once each, in this order."
+            )
+        text = f"{before}{begin}\n{write(report)}\n{end}{after}"
+    write_whole(readme, lambda file: file.write(text.encode()))
 
 
 def _text(text: str) -> str:

@@ -2,19 +2,19 @@
 
 import base64
 import hashlib
-from html import escape
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from bnjax._host.output import printable
 from experiments._command import catalogue, costs
-from experiments._evidence.format import plural
 from experiments._evidence.verdict import VERDICTS
+from experiments._report import headlines, table
+from experiments._report.forest import ratios
 from experiments._report.load import Entry, Report, by_origin, png_size, seeds, showable
-from experiments._report.table import claim_table, tally, typeset
 from experiments._report.words import WHOSE
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "templates"
+_NARROW = "narrow"  # the part of a picture that narrow screens show in place of the first one
 
 
 def render(report: Report) -> str:
@@ -22,21 +22,42 @@ def render(report: Report) -> str:
 
     An experiment that cannot be shown counts as not run, and is added to the report's problems.
     """
-    report = showable(report, lambda entry: (_experiment(entry), claim_table([entry]), _foot([entry])))
+    # The command line is imported where Jinja2 need not be installed.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    report = showable(report, lambda entry: (_experiment(entry), table.group(entry), _foot([entry]), ratios([entry])))
+    entries = report.entries
+    options: dict[str, Any] = {
+        "autoescape": True,
+        "undefined": StrictUndefined,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
+    environment = Environment(loader=FileSystemLoader(_FOLDER), **options)
+    environment.filters["typeset"] = table.typeset
     style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    page = Template((_FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
+    rows, ticks = ratios(entries)
+    main = next((entry for entry in entries if entry.name == headlines.MAIN), None)
+    page = environment.get_template("page.html").render(
         style=style,
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
-        summary=_summary(report.entries),
-        problems="".join(f"<li>{escape(problem)}</li>" for problem in report.problems),
-        contents="".join(
-            f'<li><a href="#{entry.name}">{catalogue.heading(entry.name)}</a></li>' for entry in report.entries
-        ),
-        claims=claim_table(report.entries),
-        experiments="\n".join(_experiment(entry) for entry in report.entries),
-        foot=_foot(report.entries),
+        problems=report.problems,
+        answer=headlines.answer(entries),
+        picture=_picture(main, "") if main and "" in main.pictures else None,
+        headlines=[table.row(*pair) for pair in headlines.judged(entries).values()],
+        ratios=rows,
+        ticks=ticks,
+        tally=table.tally(entries),
+        verdicts=VERDICTS,
+        origins=_by_origin(entries),
+        experiments=[_experiment(entry) for entry in entries],
+        groups=[table.group(entry) for entry in entries if entry.judged],
+        choices=table.choices(entries),
+        worth=table.worth(entries),
+        confidence=table.confidence(),
+        foot=_foot(entries),
     )
     return printable(page)
 
@@ -46,119 +67,95 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _summary(entries: list[Entry]) -> str:
-    """Write how many claims have which verdict."""
-    counts = tally(entries)
-    parts = [f'<b class="{verdict.replace(" ", "-")}">{counts[verdict]} {verdict}</b>' for verdict in VERDICTS]
-    listed = ", ".join(part for part, verdict in zip(parts, VERDICTS, strict=True) if counts[verdict])
-    num_run = sum(entry.data is not None for entry in entries)
-    return (
-        f"{plural(counts.total(), 'claim')} about batch normalisation: {listed}. {_by_origin(entries)}"
-        f"{num_run} of {plural(len(entries), 'experiment')} have been run."
-    )
+def _by_origin(entries: list[Entry]) -> list[tuple[str, int, list[tuple[str, int]]]]:
+    """Count for each kind of source its claims, and those of each verdict."""
+    return [
+        (WHOSE[origin], counts.total(), [(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]])
+        for origin, counts in by_origin(entries).items()
+    ]
 
 
-def _by_origin(entries: list[Entry]) -> str:
-    """Write who claims it: of each kind of source how many claims have which verdict."""
-    parts = []
-    for origin, counts in by_origin(entries).items():
-        listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-        parts.append(f"{counts.total()} of {WHOSE[origin]} ({listed})")
-    return f"{'; '.join(parts)}. "
+def _experiment(entry: Entry) -> dict[str, Any]:
+    """Return the view of an experiment."""
+    claims = [table.row(claim, judgement) for claim, judgement in entry.judged]
+    parts = [part for part in entry.pictures if not part.endswith(f"-{_NARROW}")]
+    is_main = entry.name == headlines.MAIN
+    return {
+        "name": entry.name,
+        "heading": catalogue.heading(entry.name),
+        "subject": catalogue.title(entry.name),
+        "findings": entry.findings,
+        "claim": catalogue.remark(entry.name, "Claim"),
+        "is_run": entry.data is not None,
+        "is_above": is_main and "" in entry.pictures,  # its first picture is at the top of the page
+        "is_missing": entry.data is not None and "" not in entry.pictures,
+        "pictures": [_picture(entry, part) for part in parts if part or not is_main],
+        "decided": [claim for claim in claims if claim["is_decided"]],
+        "open": [claim for claim in claims if not claim["is_decided"]],
+        "commands": _commands_of(entry) if entry.data else [],
+        "facts": _facts(entry) if entry.data else {},
+        "scaled_down": entry.scaled_down,
+    }
 
 
-def _experiment(entry: Entry) -> str:
-    """Write an experiment's section."""
-    body = (
-        _results(entry)
-        if entry.data
-        else f'<p class="none">Not run yet: {_code(f"python -m experiments {entry.name}")}</p>'
-    )
-    name = catalogue.heading(entry.name)
-    return (
-        f'<article id="{entry.name}" aria-labelledby="{entry.name}-name"><header><h2 id="{entry.name}-name">{name}</h2>'
-        f'<p class="subject">{escape(catalogue.title(entry.name))}</p></header>\n'
-        f"{_findings(entry)}\n{body}</article>"
-    )
+def _picture(entry: Entry, part: str) -> dict[str, Any]:
+    """Return a picture and its size; of the first one, also that of narrow screens if there is one."""
+    width, height = png_size(entry.pictures[part]) or (0, 0)
+    narrow = next((name for name in entry.pictures if name.endswith(f"-{_NARROW}")), None)
+    words = part.partition("-")[2].replace("_", " ")
+    return {
+        "source": _source(entry.pictures[part]),
+        "narrow": _source(entry.pictures[narrow]) if narrow and not part else "",
+        "width": width,
+        "height": height,
+        "alt": ": ".join(filter(None, ["Figure", catalogue.title(entry.name).rstrip("."), words])),
+    }
 
 
-def _findings(entry: Entry) -> str:
-    """Write what was found; where that is not known, what is claimed."""
-    if entry.findings:
-        return f'<p class="findings">{typeset(entry.findings)}</p>'
-    return f'<p class="findings"><span class="caveat">The claim:</span> {typeset(catalogue.remark(entry.name, "Claim"))}</p>'
+def _source(picture: bytes) -> str:
+    """Write a picture as an address."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
-def _results(entry: Entry) -> str:
-    """Write figure and facts."""
-    return f"{_figure(entry)}\n{_facts(entry)}"
+def _commands_of(entry: Entry) -> list[str]:
+    """List the commands that made an experiment's data."""
+    data = entry.data or {}
+    return _commands(entry.name, data["preset"], str(data["provenance"][-1].get("command", "unknown")))
 
 
-def _figure(entry: Entry) -> str:
-    """Show the picture, as a button that enlarges it."""
-    if entry.picture is None:
-        return '<p class="none">The picture is not there.</p>'
-    width, height = png_size(entry.picture) or (0, 0)
-    source = f"data:image/png;base64,{base64.b64encode(entry.picture).decode()}"
-    alt = f"Figure: {escape(catalogue.title(entry.name))}"
-    return (
-        '<figure><button type="button" class="enlarge" title="Enlarge">'
-        f'<img src="{source}" alt="{alt}" width="{width}" height="{height}"></button></figure>'
-    )
-
-
-def _facts(entry: Entry) -> str:
-    """List how the numbers came about: command, time, hardware, provenance, and what was scaled down."""
+def _facts(entry: Entry) -> dict[str, Any]:
+    """List preset, seeds, time, hardware and provenance."""
     data = entry.data or {}
     origin = data["provenance"][-1]
     versions = origin.get("versions")
     listed = [f"{name} {number}" for name, number in versions.items()] if isinstance(versions, dict) else []
     facts = {
-        "Command": _commands(entry.name, data["preset"], str(origin.get("command", "unknown"))),
-        "Preset": escape(data["preset"]),
-        "Seeds": escape(seeds(data)),
+        "Preset": data["preset"],
+        "Seeds": seeds(data),
         "Time": costs.duration(data["seconds"]),
-        "Hardware": escape(f"{origin.get('device', 'unknown')}, {origin.get('cpu_cores', 'unknown')} cores"),
-        "Commit": escape(f"{origin.get('commit', 'unknown')}, {origin.get('date', 'date unknown')}"),
-        "Versions": escape(", ".join([f"Python {origin.get('python', 'unknown')}", *listed])),
-        "Scaled down or changed": _scaled_down(entry),
+        "Hardware": f"{origin.get('device', 'unknown')}, {origin.get('cpu_cores', 'unknown')} cores",
+        "Commit": f"{origin.get('commit', 'unknown')}, {origin.get('date', 'date unknown')}",
+        "Versions": ", ".join([f"Python {origin.get('python', 'unknown')}", *listed]),
     }
     if len(data["provenance"]) > 1:
         facts["Commit"] += f" (begun elsewhere, {len(data['provenance'])} origins in all)"
-    rows = "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
-    return f'<dl class="origin">{rows}</dl>'
+    return facts
 
 
-def _scaled_down(entry: Entry) -> str:
-    """List the fields in which a preset differs from the published setting."""
-    if entry.scaled_down is None:
-        return "there is no preset with a published setting"
-    changes = "".join(f"<li>{escape(change)}</li>" for change in entry.scaled_down)
-    return f"<ul>{changes}</ul>" if changes else "nothing: this is the published setting"
-
-
-def _commands(name: str, preset: str, recorded: str) -> str:
-    """Write the command that was recorded, and before it the experiment's own if another one ran it."""
+def _commands(name: str, preset: str, recorded: str) -> list[str]:
+    """List the command that was recorded, and before it the experiment's own if another one ran it."""
     own = f"python -m experiments {name}"
-    if recorded.startswith(own):
-        return _code(recorded)
-    return f"{_code(f'{own} --preset {preset}')}, run by {_code(recorded)}"
-
-
-def _code(text: str) -> str:
-    """Write a shell command."""
-    return f"<code>{escape(text)}</code>"
+    return [recorded] if recorded.startswith(own) else [f"{own} --preset {preset}", recorded]
 
 
 def _foot(entries: list[Entry]) -> str:
     """Write when and from which commits the results come."""
     origins = [origin for entry in entries if entry.data for origin in entry.data["provenance"]]
     dates = sorted(str(origin["date"]) for origin in origins if "date" in origin)
-    when = (
+    return (
         f"Results from {dates[0]} to {dates[-1]}"
         if dates and dates[0] != dates[-1]
         else f"Results of {dates[0]}"
         if dates
         else ""
     )
-    return escape(when)

@@ -5,6 +5,7 @@ import math
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.source import Origin, Source
+from experiments._evidence.value import Bound
 from experiments._evidence.verdict import Judgement, coverage, num_left_out
 
 # What claims are of, by the origin of their source.
@@ -17,7 +18,7 @@ WHOSE: dict[Origin, str] = {
 
 
 def statement(claim: Claim, judgement: Judgement) -> str:
-    """Write what is claimed, after what it was measured on."""
+    """Write the claim, after the set-up it was measured on."""
     measured_on = judgement.setup.words if judgement.setup else ""
     return f"{measured_on}: {claim.statement}" if measured_on else claim.statement
 
@@ -32,6 +33,12 @@ def published(claim: Claim) -> str:
     """Write the published value, and what it is of."""
     of = claim.source.setup if isinstance(claim.source, Source) else ""
     return f"{claim.published} ({of})" if of and claim.published != "-" else claim.published
+
+
+def outcome(claim: Claim, judgement: Judgement) -> str:
+    """Write the verdict; of a counter-example, whether it holds."""
+    holds = {"supported": "counter-example holds", "contradicted": "counter-example does not hold"}
+    return holds.get(judgement.verdict, judgement.verdict) if claim.caveat_of else judgement.verdict
 
 
 def verdict(claim: Claim, judgement: Judgement) -> str:
@@ -50,6 +57,23 @@ def verdict(claim: Claim, judgement: Judgement) -> str:
 def value(claim: Claim, judgement: Judgement) -> str:
     """Write the median with its unit."""
     return claim.statistic.format.written(judgement.median)
+
+
+def rounded(claim: Claim, judgement: Judgement) -> str:
+    """Write the median with two significant digits, which is what three seeds are good for; a bound is marked."""
+    if math.isnan(judgement.median):
+        return "-"
+    sign = f"{judgement.median.sign} " if isinstance(judgement.median, Bound) else ""
+    return f"{sign}{two_digits(claim.statistic.format.factor * judgement.median)}"
+
+
+def two_digits(value: float) -> str:
+    """Write a number with two significant digits.
+
+    >>> two_digits(3.704), two_digits(112.9), two_digits(-0.954)
+    ('3.7', '110', '-0.95')
+    """
+    return f"{float(f'{value:.2g}'):,g}" if math.isfinite(value) else str(value).replace("inf", "∞")
 
 
 def interval(claim: Claim, judgement: Judgement) -> str:
@@ -81,7 +105,7 @@ def _edge(claim: Claim, edge: float) -> str:
 
 
 def statistic(claim: Claim) -> str:
-    """Write what is measured, and why."""
+    """Describe the statistic, with its remark."""
     return f"{claim.statistic.words}{f' ({claim.remark})' * bool(claim.remark)}"
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line."""
+"""Errors of a configuration, in one line."""
 
 import contextlib
 from collections.abc import Iterator

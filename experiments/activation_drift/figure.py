@@ -1,6 +1,6 @@
-"""The figure of the drift of activations: distributions over training, and how far their moments move."""
+"""The figures of the drift of activations: distributions over training, and how far their moments move."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,34 +22,61 @@ from experiments.activation_drift.table import since
 
 
 def plot(data: dict[str, Any]) -> Figure:
-    """Draw ridges, percentiles and drifts over training, a column per layer; below, the drifts of every layer and seed."""
-    arms, config, every = data["arms"], data["config"], data["config"]["schedule"]["probe_every"]
-    followed = config["probes"]["drift"]
-    layers = [f"layer_{number}" for number in sorted(followed["layers"])]
-    columns = [_column(data, layer) for layer in layers]
-    ridges, curves = ([list(row) for row in zip(*part, strict=True)] for part in zip(*columns, strict=True))
+    """Draw the distributions of a unit over training, a column per layer."""
+    ridges = [list(row) for row in zip(*(ridges for ridges, _ in _columns(data)), strict=True)]
+    remark = f"ridges ({BINS} bins, rebuilt from 40 quantiles): one unit, first seed"
+    return _figure(data, f"{subject(data['config'])}s over training", Block("", ridges, height=4.4), [remark])
+
+
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
+    """Name the functions that draw further figures."""
+    return {"means": _means, "layers": _layers}
+
+
+def _means(data: dict[str, Any]) -> Figure:
+    """Draw percentiles, and how far the mean moves, a column per layer."""
+    curves = [list(row) for row in zip(*(curves for _, curves in _columns(data)), strict=True)]
+    units = f"drift: medians over {data['config']['probes']['drift']['units']} units, bands: range over seeds"
+    remarks = ["percentiles: one unit, first seed", units]
+    return _figure(data, f"how far {subject(data['config'])}s move", Block("", curves, height=3.3), remarks)
+
+
+def _layers(data: dict[str, Any]) -> Figure:
+    """Draw the typical drift of both moments by layer, a dot per seed."""
+    dot = mark("one seed", "o", markersize=6, alpha=0.6, markerfacecolor=style.INK)
+    units = f"medians over {data['config']['probes']['drift']['units']} units and all steps"
+    remarks = [units, "std, variance: the unit's own, before the change"]
+    block = Block("", _summary(data, _followed(data)), height=3.4)
+    return _figure(data, f"drift of {subject(data['config'])}s by layer", block, remarks, [dot])
+
+
+def _figure(data: dict[str, Any], title: str, block: Block, remarks: list[str], marks: Sequence[Any] = ()) -> Figure:
+    """Draw a block, and describe the nets."""
+    arms, config = data["arms"], data["config"]
     tests = ", ".join(f"{NETS[net].label} {written(runs, TEST_ACCURACY.at_end())}" for net, runs in arms.items())
+    normalised = ", normalised with BN" * (config["probes"]["drift"]["of"] != "unnormalised")
     return make_figure(
-        f"{captions.network(config)}: {subject(config)}s over training",
-        [Block("", ridges, height=4.4), Block("", curves, height=3.3), Block("", _summary(data, layers), height=3.4)],
+        f"{captions.network(config)}: {title}",
+        [block],
         captions.recipe(config, data["preset"]),
         [
             captions.images(config),
             f"test accuracy {tests}",
-            f"measured every {every} steps",
+            f"measured every {config['schedule']['probe_every']} steps",
         ],
-        [
-            f"on training batches, {captions.place(config)}"
-            + ", normalised with BN" * (followed["of"] != "unnormalised"),
-            f"ridges ({BINS} bins, rebuilt from 40 quantiles) and percentiles: one unit, first seed",
-        ],
-        [
-            f"drift: medians over {followed['units']} units; lines: with range over seeds; dots: medians over steps",
-            "std, variance: the unit's own, before the change",
-        ],
+        [f"on training batches, {captions.place(config)}{normalised}", *remarks],
         captions.origin(data),
-        marks=[mark("one seed", "o", markersize=6, alpha=0.6, markerfacecolor=style.INK)],
+        marks=marks,
     )
+
+
+def _followed(data: dict[str, Any]) -> list[str]:
+    """List the layers that are followed."""
+    return [f"layer_{number}" for number in sorted(data["config"]["probes"]["drift"]["layers"])]
+
+
+def _columns(data: dict[str, Any]) -> list[tuple[Sequence[Panel], Sequence[Panel]]]:
+    return [_column(data, layer) for layer in _followed(data)]
 
 
 def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence[Panel]]:

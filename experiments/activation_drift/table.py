@@ -43,11 +43,10 @@ def findings(data: dict[str, Any]) -> str:
     config, every = data["config"], data["config"]["schedule"]["probe_every"]
     layers = layer_titles(layer_names(all_runs(data["arms"]), "drift"))
     found = (
-        f"In units of the pooled standard deviation, the distribution of a {subject(config)} in layers {layers} is, over the "
-        f"training, {_far(data, 'hardly_differs')} from where it started without batch norm as with it in the median of the "
-        f"layers, and {_far(data, 'stabilised')} in the layer in which that is least. From one measurement to the next, "
-        f"{every} steps, a unit's variance moves {_far(data, 'variance')} in the layer in which that is least, and "
-        f"{_far(data, 'variance_relative')} as a share of what it is."
+        f"Without batch norm, the distribution of a {subject(config)} in layers {layers} moves {_far(data, 'hardly_differs')} "
+        f"from where it started as with it, in units of the pooled standard deviation (median of the layers; at least "
+        f"{_far(data, 'stabilised')} in each). From one measurement to the next, {every} steps, a unit's variance moves at "
+        f"least {_far(data, 'variance')}, and relative to its value {_far(data, 'variance_relative')}."
     )
     return " ".join([found, *divergences(data["arms"])])
 

@@ -1,6 +1,7 @@
-"""The figure of internal covariate shift: a block per optimiser and learning rate, a column per layer."""
+"""The figures of internal covariate shift: one per optimiser and learning rate, with a column per layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -15,49 +16,77 @@ from experiments._figures.panels.panel import mark
 from experiments._nets import describe
 from experiments.covariate_shift.quantities import SHIFT, second_net, shift
 
+_WHAT = (
+    "G: a layer's gradient; G': after the layers before it have taken their step; |G - G'|: l2, loss per unit of weight"
+)
 _AXES: dict[str, dict[str, Any]] = {name: {"ylabel": words, "xlabel": ""} for name, words in SHIFT.items()}
 _AXES["cosine"] = {"ylabel": "cosine", "scale": "linear", "ylim": (-1.08, 1.08), "line": 1}
 
 
 def plot(data: dict[str, Any]) -> Figure:
-    """Draw training, shift, relative shift and cosine of each net, and the shift as Mameli's repository measures it."""
-    vgg, linear = data["config"]["vgg"], data["config"]["deep_linear"]
-    measured = sorted({net["schedule"]["probe_every"] for net in (vgg, linear)})
-    blocks = [_block(vgg, name, arms, _of_vgg(arms)) for name, arms in settings(data["arms"]).items()]
-    for name, arms in settings(data["deep_linear"]).items():
-        look: Any = {"title": "Training loss", "ylabel": "half the squared error, over all examples"}
-        blocks.append(_block(linear, name, arms, [Curves(arms, [Line(TRAIN_LOSS)], **look), None, None]))
+    """Draw the first setting: training, shift, relative shift and cosine, and the shift as Mameli's repository measures it."""
+    return next(iter(_figures(data).values()))(data)
+
+
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
+    """Name the functions that draw the other settings."""
+    return dict(list(_figures(data).items())[1:])
+
+
+def _figures(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
+    """Name a function for each setting."""
+    vgg = {name: partial(_vgg, setting=name) for name in settings(data["arms"])}
+    return {**vgg, **{f"deep_linear_{name}": partial(_linear, setting=name) for name in settings(data["deep_linear"])}}
+
+
+def _vgg(data: dict[str, Any], setting: str) -> Figure:
+    """Draw a setting of the VGG."""
+    config, arms = data["config"]["vgg"], settings(data["arms"])[setting]
     return make_figure(
-        "Internal covariate shift: a layer's gradient G, and G' when the layers before it have taken their step",
-        blocks,
+        f"{captions.network(config)}: {describe(setting)}",
+        [_block(config, arms, _of_vgg(arms))],
+        [_WHAT],
         ["second net: as in Mameli's repository, G' is of a net that shares only the convolutions' weights"],
-        [
-            *captions.recipe(vgg, data["preset"], learning_rate=False)[:-1],
-            f"batches of {vgg['optimizer']['batch_size']}",
-        ],
-        [captions.deep_linear(linear)],
-        ["|G - G'|: l2 norm over the layer's weights, in units of the loss (of the VGG nats) per unit of weight"],
-        [
-            f"measured every {' and '.join(map(str, measured))} steps",
-            f"lines: medians, bands: {captions.bands(vgg)}",
-        ],
+        captions.recipe(config, data["preset"], learning_rate=False)[:-1],
+        [f"batches of {config['optimizer']['batch_size']}", *_measured(config)],
         captions.origin(data),
         marks=[mark("second net, no step taken", "", "--")],
     )
 
 
-def _block(config: dict[str, Any], setting: str, arms: Arms, first: Sequence[Panel | None]) -> Block:
+def _linear(data: dict[str, Any], setting: str) -> Figure:
+    """Draw a setting of the deep linear network."""
+    config, arms = data["config"]["deep_linear"], settings(data["deep_linear"])[setting]
+    look: Any = {"title": "Training loss", "ylabel": "half the squared error, over all examples"}
+    return make_figure(
+        f"{capital(captions.network(config))}: {describe(setting)}",
+        [_block(config, arms, [Curves(arms, [Line(TRAIN_LOSS)], **look), None, None])],
+        [_WHAT],
+        [captions.deep_linear(config)],
+        _measured(config),
+        captions.origin(data),
+    )
+
+
+def _measured(config: dict[str, Any]) -> list[str]:
+    return [
+        f"measured every {config['schedule']['probe_every']} steps",
+        f"lines: medians, bands: {captions.bands(config)}",
+    ]
+
+
+def _block(config: dict[str, Any], arms: Arms, first: Sequence[Panel | None]) -> Block:
     """Draw shift, relative shift and cosine in a column per layer, beside a first column."""
     rows = []
     for panel, name in zip(first, SHIFT, strict=True):
         layers = {layer: f"Layer {layer}" * (name == "difference") for layer in config["probes"]["shift"]["layers"][:2]}
         curves = [Curves(arms, [Line(shift(n, name))], title=title, **_AXES[name]) for n, title in layers.items()]
         rows.append([panel, *curves])
-    return Block(f"{capital(captions.network(config))}: {describe(setting)}", rows, height=1.9)
+    return Block("", rows, height=2.1)
 
 
 def _of_vgg(arms: Arms) -> list[Panel]:
-    """Show accuracy, and Mameli's measure with what is left of it without a step."""
+    """Show accuracy, and Mameli's measure with and without a step."""
     difference, cosine = (
         [Line(second_net(name)), Line(second_net(name, "zero_step"), "--")] for name in ("difference", "cosine")
     )

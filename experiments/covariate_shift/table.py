@@ -46,8 +46,8 @@ def findings(data: dict[str, Any]) -> str:
         listing(f"{ratio} {words}" for words, ratio in ratios.items() if ratio) if any(ratios.values()) else "unknown"
     )
     return (
-        f"With batch norm, the covariate shift of layer 5 in the VGG is, in relation to the plain net's, {listed}; "
-        f"against a second net with its own classifier, {PERCENT.written(floor)} of it is there before any layer has moved. "
-        f"In the deep linear network, from step 1,000 on, the cosine of layer 17's gradients before and after the step is "
-        f"{fast} without batch norm at learning rate 1e-6, and {slow} with it at 1e-7, on average."
+        f"The covariate shift of layer 5 in the VGG with batch norm, relative to the plain net, is {listed}. Measured against "
+        f"a second net with its own classifier, {PERCENT.written(floor)} of it exists before any layer has moved. In the deep "
+        f"linear network, from step 1,000 on, the mean cosine between layer 17's gradients before and after the step is {fast} "
+        f"without batch norm at learning rate 1e-6, and {slow} with it at 1e-7."
     )

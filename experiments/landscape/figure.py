@@ -1,163 +1,129 @@
-"""The figure of the loss landscape: a VGG along its gradient, and what else was called its landscape."""
+"""The figures of the loss landscape: a VGG along its gradient, published and measured, and other landscapes."""
 
-import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from bnjax.draw import style
 from experiments._evidence import quantities as q
-from experiments._evidence.curve import rolling_mean
-from experiments._evidence.format import Format, plural
+from experiments._evidence.curve import over_seeds
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import Arms, all_runs, layer_names, recorded
+from experiments._evidence.run import Arms
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
-from experiments._figures.landscape import along_gradient
-from experiments._figures.panels import Accuracy, Band, Curves, Line
-from experiments.landscape.bands import band, bands
-from experiments.landscape.measures import LOSS_AND_CHANGE
+from experiments._figures.landscape import ARROW, along_gradient
+from experiments._figures.panels import BySize, Panel, Window, Windows
+from experiments.landscape import published
+from experiments.landscape.further_figures import along_random, at_rates, deep_linear, successive
 
-_EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
+_EDGES = (
+    (published.LOSS, (q.LOWEST_LOSS, q.HIGHEST_LOSS)),
+    (published.CHANGE, (q.LEAST_CHANGE, q.GRADIENT_CHANGE)),
+    (published.SMOOTHNESS, (q.SMOOTHNESS,)),
+)
 
 
 def plot(data: dict[str, Any]) -> Figure:
-    """Draw scans along the gradient and along random directions, successive gradients, and the deep linear network."""
-    vgg, deep = data["config"]["vgg"], data["config"]["deep_linear"]
-    rates = [_rates(data)] if data.get("multirun") else []
-    return make_figure(
-        "The landscape with and without batch norm",
-        [_along_gradient(data), _along_random(data), _successive(data), *rates, _deep_linear(data)],
-        captions.recipe(vgg, data["preset"]),
-        [captions.images(vgg), captions.scans(vgg)],
-        [
-            "shaded along the gradient: from the smallest to the largest value of a scan, medians over seeds",
-            "bands of the other panels of the VGG: from the smallest to the largest seed",
-        ],
-        [captions.deep_linear(deep), f"its {captions.scans(deep).partition(' along')[0]}"],
-        _several_rates(data) if rates else [],
-        captions.origin(data, "training, scans and tests"),
-        marks=[Line2D([], [], color=style.INK, linestyle="--", label="random direction")],
-    )
+    """Draw loss, change of the gradient and effective smoothness along minus the gradient, published ones above."""
+    theirs, ours = _panels(data)
+    blocks = [Block(_here(data), [ours], height=2.9)]
+    if theirs:
+        blocks.insert(0, Block("Published: a VGG of 13 or more layers, batch 128, one run", [theirs], height=2.9))
+    return make_figure("The loss landscape along the gradient", blocks, *_foot(data))
 
 
-def _along_gradient(data: dict[str, Any]) -> Block:
-    """Show accuracy, loss, gradient and smoothness along minus the gradient; with the last, what may set its level."""
+def _narrow(data: dict[str, Any]) -> Figure:
+    """Draw the same in a row per quantity, for a narrow screen."""
+    theirs, ours = _panels(data)
+    rows = [
+        [*([replace(pair[0], title=f"{name}, published")] if theirs else []), replace(pair[-1], title=f"{name}, here")]
+        for name, *pair in zip(
+            ("Loss", "Predictiveness (↓)", "Smoothness (↓)"), *filter(None, (theirs, ours)), strict=True
+        )
+    ]
+    return make_figure("Along the gradient", [Block("", rows, height=3.3, share=True)], width=7.6)
+
+
+def more(data: dict[str, Any]) -> Mapping[str, Callable[[dict[str, Any]], Figure]]:
+    """Name the functions that draw further figures."""
+    return {
+        "narrow": _narrow,
+        "step_sizes": _by_size,
+        "random_direction": along_random,
+        "successive_batches": successive,
+        **({"rates": at_rates} if data.get("multirun") else {}),
+        "deep_linear": deep_linear,
+    }
+
+
+def _panels(data: dict[str, Any]) -> tuple[list[Panel], list[Panel]]:
+    """Return the published panels, none where the setting differs too much, and those of the data, on the same axes."""
+    config, arms = data["config"]["vgg"], data["arms"]
+    ours: list[Panel] = [*along_gradient(arms, config)]
+    is_like = config["optimizer"]["name"] == "sgd" and config["optimizer"]["learning_rate"] == published.LEARNING_RATE
+    if not is_like or config["data"]["dataset"] != "cifar10":
+        return [], ours
+    theirs: list[Panel] = []
+    until = max((step for runs in arms.values() for step in over_seeds(runs, q.HIGHEST_LOSS).step.tolist()), default=1)
+    for i, (windows, edges) in enumerate(_EDGES):
+        limits = _limits(arms, edges, windows, until)
+        ours[i] = replace(ours[i], ylim=limits)
+        theirs.append(Windows(windows, until, title=ours[i].title, ylabel=ours[i].ylabel, ylim=limits))
+    return theirs, ours
+
+
+def _limits(
+    arms: Arms, edges: Sequence[Quantity], windows: Mapping[str, Sequence[Window]], until: int
+) -> tuple[float, float] | None:
+    """Choose limits of a logarithmic axis around measured and published values."""
+    measured = [over_seeds(runs, edge) for runs in arms.values() for edge in edges]
+    # Of bands only the medians are drawn; of a single quantity the range over seeds too.
+    curves = [values for each in measured for values in (each[1:] if len(edges) == 1 else [each.middle])]
+    ends = [end for net in windows.values() for window in net if window.first < until for end in window[2:]]
+    values = np.concatenate([*curves, ends])
+    values = values[np.isfinite(values) & (values > 0)]
+    return (0.9 * float(values.min()), 1.1 * float(values.max())) if values.size else None
+
+
+def _here(data: dict[str, Any]) -> str:
     config = data["config"]["vgg"]
+    rate, batch = config["optimizer"]["learning_rate"], config["optimizer"]["batch_size"]
+    return f"Here: {captions.network(config)}, batch {batch}, learning rate {rate:g}, {captions.seeds(config)}"
+
+
+def _foot(data: dict[str, Any]) -> list[list[str]]:
+    sizes = captions.scans(data["config"]["vgg"]).partition(", ")[2].partition(", on")[0]
+    return [
+        [f"shaded: range over {sizes}, medians over seeds", ARROW],
+        ["the published loss contains an L2 penalty", *captions.origin(data, "training, scans and tests")],
+    ]
+
+
+def _by_size(data: dict[str, Any]) -> Figure:
+    """Draw the change of the gradient against the step size, and what may set the level of the effective smoothness."""
+    config, short = data["config"]["vgg"], data["config"]["short_multiples"]
     rate, multiples = config["optimizer"]["learning_rate"], config["probes"]["landscape"]["step_multiples"]
     levels = {
         "2 / learning rate": q.edge_of_stability(config),
         "1 / smallest step": 1 / (rate * min(multiples)),
-        "1 / smallest step of dotted scans": 1 / (rate * min(data["config"]["short_multiples"])),
+        "1 / smallest step of dotted scans": 1 / (rate * min(short)),
     }
-    loss, predictiveness, smoothness = along_gradient(data["arms"], config, data["short"], levels)
-    heading = f"{captions.network(config)}, learning rate {rate:g}: along minus the gradient"
-    return Block(heading, [[Accuracy(data["arms"]), loss], [predictiveness, smoothness]])
-
-
-def _along_random(data: dict[str, Any]) -> Block:
-    """Show how much loss and gradient vary along a random direction, beside the gradient's."""
-    row = [
-        _both(data["arms"], q.LOSS_RANGE, "Range of the loss", "largest - smallest (nats)"),
-        *_changes(data["arms"], data["config"]["vgg"], "nats"),
-    ]
-    return Block("Along a random direction as long as the gradient (dashed), beside it", [row])
-
-
-def _both(arms: Arms, quantity: Quantity, title: str, ylabel: str, **look: Any) -> Curves:
-    return Curves(arms, [Line(quantity), Line(q.along_random(quantity), "--")], title=title, ylabel=ylabel, **look)
-
-
-def _changes(arms: Arms, config: dict[str, Any], unit: str, **look: Any) -> list[Curves]:
-    """Show how far the gradient changes, and how far per distance, along both."""
-    change, smoothness = f"{captions.length(config)} ({unit} / unit)", f"change / distance ({unit}/unit²)"
-    return [
-        _both(arms, q.GRADIENT_CHANGE, "Change of the gradient", change),
-        _both(arms, q.SMOOTHNESS, "Effective smoothness", smoothness, **look),
-    ]
-
-
-def _successive(data: dict[str, Any]) -> Block:
-    """Show what Mameli measures of gradients and losses, and the same in units of their own lengths."""
-    arms = data["arms"]
-    name = layer_names(arms["plain"], "successive_gradients")[0]
-    titles = {
-        "step_sum": "Length of the sum",
-        "norm": "Length of the gradient",
-        "step_distance": "Length of the difference",
-        "relative_sum": "Sum in units of the lengths",
-        "step_cosine": "Turn",
-    }
-    unitless: dict[str, Any] = {"relative_sum": {"scale": "linear", "ylim": (0, 1)}}
-    unitless["step_cosine"] = {"scale": "linear", "line": 0}
+    smoothness = along_gradient(data["arms"], config, data["short"], levels)[2]
+    has_source, _ = _panels(data)
+    by_size = partial(
+        BySize, sizes=[rate * multiple for multiple in multiples], ylabel="change of the gradient, l2 (nats/unit)"
+    )
     panels = [
-        Curves(
-            arms,
-            [Line(q.successive(kind, name))],
-            title=title,
-            ylabel=q.SUCCESSIVE[kind] + ", l2 (nats / unit)" * (kind not in unitless),
-            **unitless.get(kind, {}),
-        )
-        for kind, title in titles.items()
+        by_size(net, runs, title=title, published=published.by_size(net) if has_source else None)
+        for (net, runs), title in zip(data["arms"].items(), ("Without BN", "With BN"), strict=True)
     ]
-    lines = [Line(LOSS_AND_CHANGE, smooth=_smooth), Line(q.TRAIN_LOSS, ":", smooth=_smooth)]
-    axis: Any = {"ylabel": "nats; dotted: the loss alone", "scale": "linear", "ylim": (0, None)}
-    losses = Curves(arms, lines, title="Loss + its change", **axis)
-    heading = f"Mameli's landscape: {name.replace('_', ' ')}'s gradients g', g of successive batches"
-    return Block(heading, [[*panels[:2], losses], panels[2:]])
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Average a curve over a sixtieth of it; the first point, which has no change, is left out."""
-    return np.concatenate([[np.nan], rolling_mean(values[1:], max(1, len(values) // 60))])
-
-
-def _rates(data: dict[str, Any]) -> Block:
-    """Show bands over runs of several learning rates."""
-    joined, sizes = bands(data), data["config"]["rates"]
-    # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
-    low, high = _ends(joined)
-    scale = "log" if high > _EXPLODED else "linear"
-    limits = (0.9 * low, 1.1 * high) if scale == "log" else (low - 0.05 * (high - low), high + 0.05 * (high - low))
-    name = layer_names(all_runs(data["multirun"]), "successive_gradients")[0].replace("_", " ")
-    looks: dict[str, Any] = {
-        "same_step": {"title": "Losses at equal steps", "ylabel": captions.loss(data["config"]["vgg"])},
-        "same_progress": {"title": "Losses at equal rate x steps", "xlabel": f"steps of learning rate {min(sizes):g}"},
-        "gradient": {"title": "Change from step to step", "ylabel": f"|g - g'| of {name}, l2 (nats / unit)"},
-    }
-    for kind in ("same_step", "same_progress"):
-        looks[kind] |= {"scale": scale, "ylim": limits}
-    row = [Band(joined, band(kind, "low"), band(kind, "high"), **look) for kind, look in looks.items()]
-    heading = f"The replications' landscape: runs at {len(sizes)} learning rates from {min(sizes):g} to {max(sizes):g}"
-    return Block(heading, [row])
-
-
-def _ends(joined: Arms) -> tuple[float, float]:
-    """Return the smallest and the largest finite loss of all bands at the same step."""
-    curves = [band("same_step", edge).curve(run)[1] for run in all_runs(joined) for edge in ("low", "high")]
-    losses = np.concatenate(curves)
-    known = losses[np.isfinite(losses)]
-    return (float(known.min()), float(known.max())) if known.size else (1.0, 1.0)
-
-
-def _several_rates(data: dict[str, Any]) -> list[str]:
-    """Describe such runs, and what their bands are."""
-    window = plural(recorded(all_runs(data["multirun"])[0], "train")["window"], "step")
-    return [
-        f"learning rates {', '.join(f'{rate:g}' for rate in data['config']['rates'])}: loss averaged over {window}",
-        "bands from the smallest to the largest of a seed's runs, medians over seeds",
-    ]
-
-
-def _deep_linear(data: dict[str, Any]) -> Block:
-    """Show the deep linear network, whose scans span orders of magnitude."""
-    config = data["config"]["deep_linear"]
-    edge = {"2 / learning rate": q.edge_of_stability(config)}
-    row = [
-        _both(data["deep_linear"], q.HIGHEST_LOSS, "Largest loss of a scan", "half the squared error"),
-        *_changes(data["deep_linear"], config, "loss", levels=edge),
-    ]
-    rate = Format("g").number(config["optimizer"]["learning_rate"])
-    return Block(f"{captions.network(config).capitalize()}, learning rate {rate}", [row])
+    return make_figure(
+        "Change of the gradient against the step size, over training",
+        [Block("", [panels], share=True), Block("", [[smoothness]], height=4.2)],
+        [captions.network(config), *captions.recipe(config, data["preset"])],
+        ["lines: medians over seeds, published: median over the whole training", ARROW],
+        captions.origin(data, "training, scans and tests"),
+    )

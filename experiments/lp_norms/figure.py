@@ -1,52 +1,72 @@
 """The figure of lp norms: five normalisers in a VGG and in the deep linear network."""
 
+from collections.abc import Callable
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from experiments._evidence.drift import subject
+from experiments._evidence.format import capital
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_LOSS
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names, layer_number, recorded
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
+from experiments._figures.landscape import ARROW, PREDICTIVENESS, SMOOTHER
 from experiments._figures.panels import BINS, Accuracy, Curves, Dots, Line, Ridges, shared_limits
 from experiments._nets import NETS
 from experiments.lp_norms.claims import FINAL_LOSS
 
 
 def plot(data: dict[str, Any]) -> Figure:
-    """Draw accuracy and landscape of the VGGs, losses and landscape of the deep linear networks, and distributions."""
-    arms, deep, vgg, linear = data["arms"], data["deep_linear"], data["config"]["vgg"], data["config"]["deep_linear"]
-    draws, title = {NETS[net].short: {net: runs} for net, runs in deep.items()}, "Final loss, each draw"
-    every, centred = linear["schedule"]["probe_every"], [captions.LP_CENTRED] * data["config"]["center_first"]
-    change = f"gradient change, {captions.length(vgg)} (nats/unit)"
-    upper = [
+    """Draw accuracy and landscape of the VGGs."""
+    arms, vgg = data["arms"], data["config"]["vgg"]
+    row = [
         Accuracy(arms),
         _curves(arms, LOSS_RANGE, "Loss along the gradient", "largest - smallest loss (nats)"),
-        _curves(arms, GRADIENT_CHANGE, "Gradient predictiveness", change),
+        _curves(arms, GRADIENT_CHANGE, PREDICTIVENESS, f"change, {captions.length(vgg)} (nats/unit)"),
     ]
-    lower = [
+    title = f"{captions.network(vgg)}: dividing by an lp norm of the batch"
+    return make_figure(title, [Block("", [row])], *_foot(data), [ARROW, f"bands: {captions.bands(vgg)}"], _origin(data))
+
+
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
+    """Name the functions that draw further figures."""
+    return {"distributions": _distributions, "deep_linear": _deep_linear}
+
+
+def _foot(data: dict[str, Any]) -> list[list[str]]:
+    """Describe the VGGs."""
+    vgg, centred = data["config"]["vgg"], [captions.LP_CENTRED] * data["config"]["center_first"]
+    return [
+        [*captions.recipe(vgg, data["preset"]), *centred],
+        [captions.images(vgg), f"scans every {vgg['schedule']['probe_every']} steps"],
+    ]
+
+
+def _origin(data: dict[str, Any]) -> list[str]:
+    return captions.origin(data, "both kinds of net: training, measurements and tests")
+
+
+def _deep_linear(data: dict[str, Any]) -> Figure:
+    """Draw losses and landscape of the deep linear networks."""
+    deep, linear = data["deep_linear"], data["config"]["deep_linear"]
+    draws, title = {NETS[net].short: {net: runs} for net, runs in deep.items()}, "Final loss, each draw"
+    every = linear["schedule"]["probe_every"]
+    row = [
         _curves(deep, TRAIN_LOSS, "Loss", "loss, over all examples"),
         Dots(deep, draws, {"": FINAL_LOSS}, each=True, linked=True, title=title, ylabel="loss, last 100 steps"),
-        _curves(deep, SMOOTHNESS, "Effective smoothness", "gradient change / distance (loss/unit²)"),
+        _curves(deep, SMOOTHNESS, SMOOTHER, "change / distance (loss/unit²)"),
     ]
     return make_figure(
-        "Dividing by an lp norm of the batch: batch norm's relatives in a VGG and a deep linear network",
-        [
-            Block("VGG", [upper]),
-            Block("Deep linear network", [lower]),
-            Block("VGG: distributions of a unit", [_distributions(data)], height=5, share=True),
-        ],
-        [captions.network(vgg), *captions.recipe(vgg, data["preset"]), *centred],
-        [captions.images(vgg), f"scans every {vgg['schedule']['probe_every']} steps", f"bands: {captions.bands(vgg)}"],
+        f"{capital(captions.network(linear))}: dividing by an lp norm of the batch",
+        [Block("", [row])],
         [captions.deep_linear(linear), f"learning rate {linear['optimizer']['learning_rate']:g}"],
         [
             f"{linear['model']['width']} units each; scans every {every} steps, with lp norms every "
             f"{data['config'].get('lp_probe_every', every)}; loss summed over all examples; bars: medians"
         ],
-        [f"ridges: {BINS} bins, one unit, first seed"],
-        captions.origin(data),
+        [ARROW, *_origin(data)],
     )
 
 
@@ -54,12 +74,15 @@ def _curves(arms: Arms, quantity: Quantity, title: str, ylabel: str) -> Curves:
     return Curves(arms, [Line(quantity)], title=title, ylabel=ylabel)
 
 
-def _distributions(data: dict[str, Any]) -> list[Ridges]:
-    """Show a unit of the deepest layer over training for every net, on one axis, so that their widths compare."""
+def _distributions(data: dict[str, Any]) -> Figure:
+    """Draw a unit of the deepest layer over training for every net, on one axis, so that their widths compare."""
     arms, config = data["arms"], data["config"]["vgg"]
     layer = (layer_names(all_runs(arms), "drift") or [""])[-1]
     found = {net: recorded(runs[0], "drift").get("layers", {}).get(layer, {}) for net, runs in arms.items()}
     limits = shared_limits(unit.get("shapes") for unit in found.values())
     xlabel = f"{subject(config)}, layer {layer_number(layer)}" if layer else ""
     axes: Any = {"xlabel": xlabel, "ylabel": "training step"}
-    return [Ridges(net, unit.get("shapes"), limits, title=NETS[net].label, **axes) for net, unit in found.items()]
+    row = [Ridges(net, unit.get("shapes"), limits, title=NETS[net].label, **axes) for net, unit in found.items()]
+    title = f"{captions.network(config)}: distributions of a unit, dividing by an lp norm of the batch"
+    foot = [f"ridges: {BINS} bins, one unit, first seed"]
+    return make_figure(title, [Block("", [row], height=5, share=True)], *_foot(data), foot, _origin(data))

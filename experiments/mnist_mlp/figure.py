@@ -65,11 +65,13 @@ def plot(data: dict[str, Any]) -> Figure:
 
 
 def _error(data: dict[str, Any], group: str) -> Curves:
-    """Show the share of test images that are misclassified, and what was published."""
+    """Show the test error, measured and published."""
     title, is_mnist = f"Test error, {SETTINGS[group]}", data["config"][group]["data"]["dataset"] == "mnist"
     points = {net: (_STEPS[at], [100 - x for x in row]) for (at, net), row in _ACCURACIES.items() if at == group}
     published = Published(_SOURCES[group], points) if is_mnist else None
-    return Curves(data[group], [Line(_ERROR)], title=title, ylabel="test error (%)", published=published)
+    return Curves(
+        data[group], [Line(_ERROR)], title=title, ylabel="test error (%)", published=published, labelled=(2, 3, 5)
+    )
 
 
 def _unit(data: dict[str, Any], net: str) -> Percentiles:

@@ -45,13 +45,13 @@ def findings(data: dict[str, Any]) -> str:
         f"After {schedule['num_steps']:,} steps the training accuracy is {train['noisy_batch']} with noisy batch norm, "
         f"{train['batch_norm']} with batch norm and {train['plain']} without; the same noise leaves the plain net at "
         f"{train['noise']}, and noise in units of each unit's own standard deviation at {train['relative_noise']}. With "
-        f"running statistics of noisy activations, and with{'' if config['noise']['in_tests'] else 'out'} the noise, noisy "
+        f"running statistics of noisy activations, tested with{'' if config['noise']['in_tests'] else 'out'} the noise, noisy "
         f"batch norm has a test accuracy of {test['noisy_batch']}, batch norm of {test['batch_norm']}. In "
         f"{schedule['probe_every']} steps the mean of a {subject(config)} in layers {layer_titles(layers)} moves "
-        f"{decided(CLAIMS, data, 'noisy_mean')} as far with noisy batch norm as without batch norm in the layer in which that "
-        f"is least, and in units of each unit's own standard deviation {decided(CLAIMS, data, 'noisy_mean_relative')} in the "
-        f"layer in which that is most; whole distributions, in units of what they are spread over, move "
-        f"{decided(CLAIMS, data, 'noisy_distance')} as far in the layer in which that is least."
+        f"at least {decided(CLAIMS, data, 'noisy_mean')} as far with noisy batch norm as without batch norm, but in units of "
+        f"the unit's standard deviation at most {decided(CLAIMS, data, 'noisy_mean_relative')} as far. Relative to their "
+        f"spread, whole distributions move {decided(CLAIMS, data, 'noisy_distance')} as far in the layer with the smallest "
+        "ratio."
     )
     return " ".join([found, *divergences({**data["arms"], **_swept(data)})])
 

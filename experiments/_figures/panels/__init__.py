@@ -4,6 +4,7 @@ panel          what all panels have
 curves         Accuracy, Curves, Band over training; ByLayer
 distributions  Percentiles, Ridges, Histogram
 dots           Dots: numbers per net, in columns or rows
+published      Windows: ranges that a source shows; BySize: scans by their step sizes
 scatter        Scatter: one number of each run against another
 """
 
@@ -20,4 +21,7 @@ from experiments._figures.panels.distributions import shared_limits as shared_li
 from experiments._figures.panels.dots import Dots as Dots
 from experiments._figures.panels.panel import Panel as Panel
 from experiments._figures.panels.panel import Published as Published
+from experiments._figures.panels.published import BySize as BySize
+from experiments._figures.panels.published import Window as Window
+from experiments._figures.panels.published import Windows as Windows
 from experiments._figures.panels.scatter import Scatter as Scatter

@@ -61,6 +61,7 @@ class Histogram(Panel):
         axes.set_xscale("log")
         axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.tick_params(axis="x", pad=8)  # so that the first label does not touch that of the other axis
         axes.legend(loc="upper left", fontsize=12)
 
 

@@ -30,6 +30,7 @@ class Panel:
     Attributes:
         scale: of the values: linear, log, or percent.
         ylim: limits of the axis of values: the vertical one, and the horizontal one where values lie along it.
+        labelled: multiples of powers of ten that a logarithmic vertical axis labels besides the powers.
         levels: lines at some values by their words, which are written below the axis.
         line: a dotted line at a value with a meaning of its own, such as 1 for a ratio.
         published: values of a source.
@@ -40,6 +41,7 @@ class Panel:
     xlabel: str = "training step"
     scale: Scale = "linear"
     ylim: tuple[float | None, float | None] | None = None
+    labelled: Sequence[int] = ()
     levels: Mapping[str, float] = field(default_factory=dict)
     line: float | None = None
     published: Published | None = None
@@ -74,8 +76,9 @@ class Panel:
         axes.margins(x=0.01)
         axes.set(title=self.title, ylabel=self.ylabel, xlabel=self.xlabel)
         self.draw_data(axes)
-        if isinstance(axes.xaxis.get_major_formatter(), ScalarFormatter) and self.xlabel == "training step":
-            axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+        if isinstance(axes.xaxis.get_major_formatter(), ScalarFormatter) and self.xlabel in ("training step", ""):
+            is_long = axes.get_xlim()[1] >= 9000  # whose labels would touch
+            axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if is_long and step else f"{step:,.0f}")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if self.published:
             for net, (places, values) in self.published.points.items():
@@ -89,7 +92,11 @@ class Panel:
             axes.set(**{f"{self.axis}lim": (0, top)})
             getattr(axes, f"{self.axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
         elif self.scale == "log" and self.axis == "y":
+            if self.ylim:  # which decide what is labelled
+                axes.set(ylim=self.ylim)
             style.log_scale(axes)
+            if self.labelled and axes.get_yscale() == "log":
+                style.label_between(axes, self.labelled)
         elif self.scale == "log" and axes.dataLim.x1 > 0:  # else there is nothing to draw
             axes.set_xscale("log")
             axes.margins(x=0.05)
@@ -98,7 +105,7 @@ class Panel:
             axes.set(**{f"{self.axis}lim": self.ylim})
 
     def draw_data(self, axes: Axes) -> None:
-        """Draw what was measured."""
+        """Draw the data."""
         raise NotImplementedError
 
     def _rule(self, axes: Axes, value: float, linestyle: Any, linewidth: float, **look: Any) -> None:
@@ -125,6 +132,6 @@ def mark_diverged(axes: Axes, arms: Arms) -> None:
 
 
 def mark(label: str, marker: str, line: Any = "", **look: Any) -> Line2D:
-    """Make a legend's entry; hollow unless told otherwise."""
+    """Make a legend's entry; hollow by default."""
     looks = {"color": style.INK, "markerfacecolor": "white", "markersize": 8, **look}
     return Line2D([], [], marker=marker, linestyle=line, label=label, **looks)

@@ -1,4 +1,4 @@
-"""What is measured while a network trains; none of it changes the training.
+"""Measurements during training, none of which changes it.
 
 landscape    loss and gradients along minus the gradient, and along a random direction
 gradients    how the gradient turns from one step to the next

@@ -1,4 +1,4 @@
-"""Percentiles of what goes into the last nonlinearity, on test images (Ioffe & Szegedy 2015, Fig. 1b and 1c)."""
+"""Percentiles of the last pre-activations, on test images (Ioffe & Szegedy 2015, Fig. 1b and 1c)."""
 
 import jax
 import jax.numpy as jnp

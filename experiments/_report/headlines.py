@@ -1,0 +1,116 @@
+"""The headlines: the answer in three sentences, its scale, and the claims that decide it."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from experiments._command import catalogue
+from experiments._evidence.claim import Claim
+from experiments._evidence.verdict import Judgement, coverage, num_left_out
+from experiments._report.load import Entry
+from experiments._report.words import two_digits
+
+# In the order of the question: does it help, does it smooth, and is it covariate shift?
+CLAIMS = (
+    "curves_speed",
+    "curves_test",
+    "landscape_loss_range_start",
+    "landscape_predictiveness_start",
+    "landscape_smoothness_start",
+    "landscape_rough_start",
+    "lp_norms_beat_plain",
+    "noisy_above_plain_part",
+    "shift_not_less",
+    "headline_training",
+)
+_SMOOTHER = ("landscape_loss_range_start", "landscape_predictiveness_start")
+MAIN = "landscape"  # the experiment that the first picture is of
+
+Judged = Mapping[str, tuple[Claim, Judgement]]
+
+
+class Answer(NamedTuple):
+    """What the first screen says: who claims what, what came out, and how far it goes."""
+
+    claimed: str
+    outcome: str
+    but: str
+    scale: str
+
+
+def judged(entries: list[Entry]) -> Judged:
+    """Return the headline claims that there are, by name, in their order."""
+    by_name = {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
+    return {name: by_name[name] for name in CLAIMS if name in by_name}
+
+
+def answer(entries: list[Entry]) -> Answer:
+    """Write the answer; parts that the data do not decide are left out."""
+    claimed = (
+        'Ioffe & Szegedy (2015) introduced batch norm to reduce "internal covariate shift"; Santurkar et al. (2018) claim that '
+        "it works because it makes the loss landscape smoother and gradients more predictive."
+    )
+    by_name = judged(entries)
+    return Answer(claimed, _outcome(by_name), _but(by_name), _scale(entries, by_name))
+
+
+def _outcome(by_name: Judged) -> str:
+    """Write what came out."""
+    values = [_value(by_name, name) for name in _SMOOTHER]
+    if any(math.isnan(value) for value in values):
+        return "We have no runs yet that decide it."
+    verdicts = {by_name[name][1].verdict for name in _SMOOTHER}
+    agree = (
+        "Our runs agree, early in training"
+        if verdicts == {"supported"}
+        else "Our runs disagree"
+        if "contradicted" in verdicts
+        else "Our runs do not decide it"
+    )
+    text = (
+        f"{agree}: without batch norm, the loss varies {two_digits(values[0])} times and the gradient changes "
+        f"{two_digits(values[1])} times as much along the gradient"
+    )
+    if _is_supported(by_name, "noisy_above_plain_part"):
+        lead = two_digits(100 * _value(by_name, "noisy_above_plain_part"))
+        text += f"; and with noise that makes its activations unstable, batch norm still trains {lead} points better than none"
+    return f"{text}."
+
+
+def _but(by_name: Judged) -> str:
+    """Write which results point the other way; empty where none does."""
+    parts = []
+    if _is_supported(by_name, "landscape_rough_start"):
+        start = two_digits(_value(by_name, "landscape_rough_start"))
+        parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
+    if "headline_training" in by_name and by_name["headline_training"][1].verdict == "contradicted":
+        drift = two_digits(_value(by_name, "headline_training"))
+        parts.append(f"nets whose activations drift less do train better (rank correlation {drift})")
+    numbers = {1: "One result points", 2: "Two results point"}
+    return f"{numbers[len(parts)]} the other way: {', and '.join(parts)}." if parts else ""
+
+
+def _scale(entries: list[Entry], by_name: Judged) -> str:
+    """Write on how little this rests."""
+    main = next((entry for entry in entries if entry.name == MAIN and entry.data), None)
+    judgement = by_name[_SMOOTHER[0]][1] if _SMOOTHER[0] in by_name else None
+    if main is None or main.data is None or judgement is None or judgement.setup is None:
+        return "Nothing has been measured yet."
+    number = len(judgement.values)
+    sure = f"{100 * coverage(number, num_left_out(number)):.3g}" if number else "0"
+    text = f"This is weak evidence: {judgement.setup.words}, so each result is at most {sure} % sure."
+    if main.scaled_down:
+        paper = catalogue.module(MAIN).PRESETS["paper"].vgg
+        steps, size = paper.schedule.num_steps, paper.optimizer.batch_size
+        text += f" It is not the published setting (full width, {steps:,} steps, batch {size})"
+        text += ", and the windows of early steps were chosen after the runs were seen" * judgement.is_exploratory + "."
+    return text
+
+
+def _is_supported(by_name: Judged, name: str) -> bool:
+    return name in by_name and by_name[name][1].verdict == "supported"
+
+
+def _value(by_name: Judged, name: str) -> float:
+    """Return the median of a claim; NaN where there is none."""
+    return by_name[name][1].median if name in by_name else math.nan
