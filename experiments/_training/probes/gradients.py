@@ -1,11 +1,11 @@
 """How the gradient turns from one training step to the next, each on its own batch."""
 
 import math
-from functools import partial
 
 import jax
 
 from bnjax import probes, train
+from bnjax._host.programs import compiled_once
 from bnjax.data import Split
 from bnjax.types import Params
 from experiments._config import RunConfig, SuccessiveGradients
@@ -41,7 +41,7 @@ def make_comparison(
     return Probe(measure, by_layer)
 
 
-@partial(jax.jit, static_argnames="parts")
+@compiled_once("parts")
 def _compare(
     gradient: Params, previous: Params, new: Params, old: Params, parts: tuple[tuple[tuple[str, str], ...], ...]
 ) -> list[probes.GradientStatistics]:
