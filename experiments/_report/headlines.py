@@ -68,12 +68,15 @@ def _outcome(by_name: Judged) -> str:
         else "Our runs do not decide it"
     )
     text = (
-        f"{agree}: without batch norm, the loss varies {two_digits(values[0])} times and the gradient changes "
-        f"{two_digits(values[1])} times as much along the gradient"
+        f"{agree}: along the gradient, without batch norm, the loss varies {two_digits(values[0])} times as much and the "
+        f"gradient changes {two_digits(values[1])} times as much"
     )
     if _is_supported(by_name, "noisy_above_plain_part"):
         lead = two_digits(100 * _value(by_name, "noisy_above_plain_part"))
-        text += f"; and with noise that makes its activations unstable, batch norm still trains {lead} points better than none"
+        text += (
+            "; and with noise that makes its activations unstable, a net with batch norm still has a training accuracy "
+        )
+        text += f"{lead} points higher than a plain net"
     return f"{text}."
 
 
@@ -85,7 +88,10 @@ def _but(by_name: Judged) -> str:
         parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
     if "headline_training" in by_name and by_name["headline_training"][1].verdict == "contradicted":
         drift = two_digits(_value(by_name, "headline_training"))
-        parts.append(f"nets whose activations drift less do train better (rank correlation {drift})")
+        parts.append(
+            f"of eight nets, those whose activations drift less train better (rank correlation {drift}), as Ioffe & Szegedy "
+            "would expect"
+        )
     numbers = {1: "One result points", 2: "Two results point"}
     return f"{numbers[len(parts)]} the other way: {', and '.join(parts)}." if parts else ""
 
@@ -97,8 +103,10 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
     if main is None or main.data is None or judgement is None or judgement.setup is None:
         return "Nothing has been measured yet."
     number = len(judgement.values)
-    sure = f"{100 * coverage(number, num_left_out(number)):.3g}" if number else "0"
-    text = f"This is weak evidence: {judgement.setup.words}, so each result is at most {sure} % sure."
+    text = f"This is weak evidence: {judgement.setup.words}."
+    if number:
+        chance = f"{100 - 100 * coverage(number, num_left_out(number)):.3g}"
+        text += f" Results that went either way by chance would agree in {number} seeds {chance} % of the time."
     if main.scaled_down:
         paper = catalogue.module(MAIN).PRESETS["paper"].vgg
         steps, size = paper.schedule.num_steps, paper.optimizer.batch_size
