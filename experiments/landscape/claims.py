@@ -6,7 +6,7 @@ from dataclasses import replace
 from experiments._evidence import quantities as q
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import Format
-from experiments._evidence.source import SANTURKAR
+from experiments._evidence.source import SANTURKAR, ours
 from experiments.landscape.claims_of_batches import CLAIMS_OF_BATCHES
 from experiments.landscape.claims_of_others import CLAIMS_OF_LINEAR_NETS, CLAIMS_OF_RATES
 from experiments.landscape.measures import (
@@ -156,7 +156,7 @@ CLAIMS = claims(
     landscape_smoothness_saturates=Claim(
         "With batch norm, halving the smallest step of the scan raises the plateau of the effective smoothness by more than "
         "a factor of 1.41.",
-        SANTURKAR.at("Fig. 4c and 11a: 20 is 2 / learning rate, the edge of stability, and 1 / smallest step"),
+        ours("a control of Santurkar et al. 2018, Fig. 4c, whose 20 is both 2 / learning rate and 1 / smallest step"),
         saturation().above(math.sqrt(2)),
         caveat_of="landscape_smoothness",
         since=_LATE,
