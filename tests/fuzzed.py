@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import re
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +70,8 @@ def untold(name, argument, value):
         bound.arguments[argument] = value
         return function(*bound.args, **bound.kwargs)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of JAX and NumPy, before the error that counts
         patch.setattr(where, attribute, disturbed)
         try:
             jax.block_until_ready(CALLS[name](1))

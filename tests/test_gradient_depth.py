@@ -79,7 +79,7 @@ def test_words_and_claims(data):
     """Table and findings name nets and steps; claims are judged, except where data are too short or lack a scale."""
     assert "with BN, 12 layers, weights x 0.5" in table.summarise(data)
     assert "growth, step 10" in table.summarise(data)
-    assert "from weights of 0.5 and 1 times the usual scale" in table.findings(data)
+    assert "of weights of 0.5 and 1 times the usual scale" in table.findings(data)
     judged = {claim.name: judge(claim, data) for claim in CLAIMS}
     assert judged["depth_growth"].verdict == "supported"
     assert judged["depth_later"].reason == "needs 100 steps, ran 11"

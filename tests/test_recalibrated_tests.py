@@ -35,7 +35,8 @@ def recalibrated(run, state, make=make_trainer):
 @pytest.mark.thorough
 def test_the_example_ranks_normalisers_as_recalibrated_statistics_do():
     """After 200 steps running statistics put batch norm below layer norm; recalibrated ones, which it prints, do not."""
-    found = train_grid(num_steps=200)
+    norms_of = (linen.BatchNorm, linen.LayerNorm)
+    found = train_grid(sweep.grid(norm=norms_of, learning_rate=(0.5,), epsilon=(1e-5,), seed=range(3)), num_steps=200)
     running, again = (values[:, -1].reshape(2, 3) for values in (found.test_accuracy, found.recalibrated_test_accuracy))
     expected = np.reshape([recalibrated(*pair).accuracy for pair in zip(found.runs, found.states, strict=True)], (2, 3))
     np.testing.assert_allclose(again, expected, atol=0.005)
