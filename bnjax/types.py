@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import nnx
 from jax import Array
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 def count_examples(inputs: PyTree) -> int:
     """Return how many examples stand along axis 0 of the arrays of a batch's inputs or labels; 0 where there are none."""
-    return next((len(leaf) for leaf in jax.tree.leaves(inputs) if jnp.ndim(leaf)), 0)
+    return next((len(leaf) for leaf in jax.tree.leaves(inputs) if np.ndim(leaf)), 0)
 
 
 class InitFn(Protocol):

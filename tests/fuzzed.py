@@ -4,7 +4,6 @@ import functools
 import importlib
 import inspect
 import re
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -70,8 +69,7 @@ def untold(name, argument, value):
         bound.arguments[argument] = value
         return function(*bound.args, **bound.kwargs)
 
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of JAX and NumPy, before the error that counts
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(where, attribute, disturbed)
         try:
             jax.block_until_ready(CALLS[name](1))

@@ -31,6 +31,7 @@ _REFUSALS = (
     NotImplementedError,
     TypeError,
     ValueError,
+    Warning,  # where warnings are errors
 )
 
 

@@ -38,7 +38,7 @@ def layer_norm(
 
         y = (x - mean) / sqrt(var + epsilon) * scale + bias
 
-    Source: Ba, Kiros & Hinton 2016; the variance is the biased one (1/m). Axes and defaults are those of Flax's layer. By
+    Source: Ba, Kiros & Hinton 2016; the variance is the biased one (1/m). Axes and defaults are Flax's. By
     default each position is normalised by itself, as transformers do. The layer norm of a map that papers on images mean,
     over height, width and channels, is `group_norm(x, num_groups=1)`.
 

@@ -2,7 +2,7 @@
 
 What a step takes is that of two CPU cores that do nothing else, two runs side by side. Of VGG-A with batches of 128, these are
 plans made from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
-in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step. Of the other nets they are those of preset
+in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step. Other nets take what they take in preset
 cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of mnist_mlp, 390,000 steps in 311 s.
 """
 

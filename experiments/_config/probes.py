@@ -134,7 +134,7 @@ class Drift(_OfLayers):
 
 @dataclass(frozen=True)
 class DriftBeforeNorm(Drift):
-    """The same of what goes into the normalisers; where there is none, of the outputs."""
+    """Drift of the pre-activations before the normaliser; without one, of the outputs."""
 
     of: Literal["unnormalised", "preactivations", "activations"] = "unnormalised"
 

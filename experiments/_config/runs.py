@@ -164,7 +164,7 @@ class DeepLinearRun(RunConfig):
     """A product of square matrices that learns a random one, by gradient descent on all examples at once.
 
     The loss is half the squared error, summed over all examples: learning rates of SGD, losses and gradients are in its units;
-    the L2 penalty is one of its mean. Steps along the gradient of the loss that is not halved are those of twice the learning
+    the L2 penalty is one of its mean. Without the half in the loss, steps are twice as long, as with twice the learning
     rate; with these, and `model.kernel_scale` 1.05, the published plain curves lie among the draws, and those with batch norm
     do not yet.
 

@@ -53,7 +53,7 @@ def spread(x, spec):
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_features_may_be_spread(name, spec):
-    """The values are those of one device, and the output is spread like x."""
+    """The values equal a single device's, and the output is spread like x."""
     mesh, x = spread(X, spec)
     with jax.set_mesh(mesh):
         found = jax.jit(FUNCTIONS[name])(x)
