@@ -17,7 +17,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Return loss and accuracy of a state.
 
-    Statistics are recalibrated without the noise of a normaliser, unless tests have it too: they belong to the net that is tested.
+    Statistics are recalibrated without the noise of a normaliser, unless tests have it too: they belong to the tested net.
     """
     rngs, noise, variables = train.step_rngs(state), getattr(config.norm, "noise", None), state.variables
     if recalibrated:
