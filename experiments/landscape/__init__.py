@@ -88,7 +88,7 @@ def _long(preset: VGGRun) -> VGGRun:
     return preset.measuring(*_PROBES, "batch_sharpness")
 
 
-_CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50))
+_CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50, recalibrated_tests=True))
 _ALX = _vgg(ALX, optimizer={"learning_rate": 1e-3}, schedule={"probe_every": 130})
 PRESETS = {
     "cpu": Config(_CPU, DEEP_LINEAR, rates=_SGD_RATES, rates_steps=1000),

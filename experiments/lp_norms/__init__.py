@@ -55,9 +55,9 @@ class Config:
 
 _SMOKE = following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)
 PRESETS = {
-    "cpu": Config(following(CPU, 3, 8, 10), DEEP_LINEAR),
+    "cpu": Config(following_everywhere(CPU, 3, 8, 10), DEEP_LINEAR),
     "smoke": Config(_SMOKE, SMOKE_DEEP_LINEAR.measuring("landscape"), 20),
-    "overnight": Config(following_everywhere(OVERNIGHT_SHORT), DEEP_LINEAR),
+    "overnight": Config(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10), DEEP_LINEAR),
     "paper": Config(following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 11, penalty=True), DEEP_LINEAR),
 }
 NORMS: dict[str, Literal[1, 2, "inf"]] = {"l1": 1, "l2": 2, "linf": "inf"}
