@@ -1,7 +1,8 @@
 """Pictures of what probes returned; they need matplotlib: `pip install 'bnjax[draw]'`.
 
 `figure(result)` makes the whole figure of any result; `python -m bnjax.draw FILE ...` writes it beside a saved one. Every
-other function takes a Matplotlib axis first, and draws one panel on it.
+other function takes a Matplotlib axis first, and draws one panel on it. Once this module is imported, notebooks show results as
+pictures.
 
 draw_line         loss or gradient over the step size
 draw_plane        contours of the loss; draw_surface shows it in three dimensions

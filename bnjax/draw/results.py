@@ -17,6 +17,7 @@ from bnjax.draw.plane import path_figure, plane_figure
 from bnjax.draw.spectrum import density_figure, eigenvalues_figure, sharpness_figure, trace_figure
 from bnjax.draw.style import Figure, own_style
 from bnjax.probes.directions import PrincipalAxes
+from bnjax.probes.shown import draw_with
 
 _FIGURES: dict[type, Any] = {
     probes.LineScan: line_figure,
@@ -60,6 +61,9 @@ def figure(result: Any, **options: Any) -> Figure:
         known = ", ".join(cls.__name__ for cls in _FIGURES)
         raise ValueError(f"result must be one of {known}, got {type(result).__name__}.")
     return _FIGURES[type(result)](result, **options)
+
+
+draw_with(figure)
 
 
 def draw_next(files: list[Path]) -> Path:

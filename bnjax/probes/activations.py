@@ -18,7 +18,7 @@ from bnjax._host.trees import as_float, ratio
 from bnjax.probes.results import load_result, register, save_result
 
 
-@register
+@register()
 class ActivationStatistics(NamedTuple):
     """The distribution of each unit's activations; stacked by `stack`, `jax.lax.scan` or `jax.vmap`, all gain a leading axis.
 
@@ -65,7 +65,7 @@ class ActivationStatistics(NamedTuple):
         return load_result(cls, path)
 
 
-@register
+@register()
 class Shift(NamedTuple):
     """How far the distribution of each unit has moved; relative values are NaN where the standard deviation is 0.
 
@@ -95,7 +95,7 @@ class Shift(NamedTuple):
         return load_result(cls, path)
 
 
-@register
+@register()
 class Drift(NamedTuple):
     """Shifts over training.
 

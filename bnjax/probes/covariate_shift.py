@@ -20,7 +20,7 @@ from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
-@register
+@register()
 class CovariateShift(NamedTuple):
     """How the gradient of each layer changes when the layers before it take their step; l2 norms, one entry per layer.
 

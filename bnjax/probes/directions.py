@@ -158,7 +158,7 @@ def toward(params: Params, target: Params) -> Params:
     return optax.tree.sub(target, params)
 
 
-@register
+@register()
 class PrincipalAxes(NamedTuple):
     """The plane in which a trajectory moves most.
 

@@ -16,7 +16,7 @@ from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import Params
 
 
-@register
+@register()
 class GradientStatistics(NamedTuple):
     """Norms of gradients, parameters and updates, and how a gradient differs from the one before; l2, one column per layer.
 

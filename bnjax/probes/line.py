@@ -41,7 +41,7 @@ _LENGTHS = {"global": trees.norm, "sum_of_layers": trees.sum_of_norms}
 _UNKNOWN = np.full((), np.nan, np.float32)
 
 
-@register
+@register("effective_smoothness")
 class LineScan(NamedTuple):
     """Loss and gradients at params + step_size * direction.
 

@@ -20,7 +20,7 @@ from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
-@register
+@register()
 class PlaneScan(NamedTuple):
     """The loss at params + x direction_x + y direction_y; loss[i, j] is at (xs[i], ys[j]).
 

@@ -20,6 +20,7 @@ from bnjax._host.archives import ArchiveError, read_arrays
 from bnjax._host.arguments import checked
 from bnjax._host.files import is_passing, write_whole
 from bnjax._host.output import printable
+from bnjax.probes.shown import to_png, to_words
 from bnjax.types import ObjectiveInfo
 
 Result = TypeVar("Result", bound=tuple)
@@ -76,10 +77,21 @@ def band(values: Array, axis: int = 0) -> Band:
     return Band(jnp.min(values, axis), jnp.mean(values, axis), jnp.max(values, axis), std / num**0.5, num)
 
 
-def register(cls: type[Result]) -> type[Result]:
-    """Let `load` find a class of results by its name; a decorator."""
-    _REGISTRY[cls.__name__] = cls
-    return cls
+def register(*properties: str) -> Callable[[type[Result]], type[Result]]:
+    """Let `load` find a class of results by its name, and show its objects in a readable line; a decorator.
+
+    Args:
+        properties: names of the class's properties that the line shows, too.
+    """
+
+    def add(cls: type[Result]) -> type[Result]:
+        _REGISTRY[cls.__name__] = cls
+        known: Any = cls
+        known.__repr__ = lambda self: to_words(self, properties)
+        known._repr_png_ = to_png  # the name by which notebooks ask
+        return cls
+
+    return add
 
 
 def registered() -> dict[str, type[tuple]]:

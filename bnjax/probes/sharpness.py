@@ -19,7 +19,7 @@ from bnjax.probes.results import band, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
 
-@register
+@register()
 class BatchSharpness(NamedTuple):
     """The curvature of several batches' losses, each along its own gradient, in units of the loss per squared parameter.
 

@@ -13,7 +13,7 @@ from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import ObjectiveInfo, Params
 
 
-@register
+@register()
 class EigenPairs(NamedTuple):
     """Extreme eigenpairs of H or of one of its diagonal blocks.
 
@@ -69,7 +69,7 @@ class EigenPairs(NamedTuple):
         return load_result(cls, path)
 
 
-@register
+@register()
 class Trace(NamedTuple):
     """An estimate of the trace of H or of one of its diagonal blocks.
 
@@ -101,7 +101,7 @@ class Trace(NamedTuple):
         return load_result(cls, path)
 
 
-@register
+@register()
 class SpectralDensity(NamedTuple):
     """The distribution of the eigenvalues of H or of one of its diagonal blocks, smoothed.
 
