@@ -14,11 +14,11 @@ from jaxtyping import Float, PyTree
 
 from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule, holds_arrays
-from bnjax._host.programs import bound, run
-from bnjax._host.trees import common_type, dot, is_known
+from bnjax._host.programs import Bound, bound, run
+from bnjax._host.trees import common_type, dot, is_known, linear_part
 from bnjax.losses import check_classes, count_only, get_loss, total
 from bnjax.norms.population import pooled_statistics
-from bnjax.types import OR_A_FUNCTION, Batch, Model, ObjectiveInfo, Params, Rngs, Variables, count_examples
+from bnjax.types import OR_A_FUNCTION, Batch, LossFn, Model, ObjectiveInfo, Params, Rngs, Variables, count_examples
 
 Statistics = Literal["batch", "running", "recalibrated"]
 Loss = str | Callable[[Any, Any], Array]
@@ -190,6 +190,61 @@ def make_loss_fn(
         check_classes(item.labels, None, item.mask)
     data = batch if isinstance(batch, Batch) else _stack(batches)
     return Objective(batch_stats, data, rngs, jnp.asarray(l2, float), _check_model(model), loss, statistics)
+
+
+@checked()
+def linearise(loss_fn: LossFn, params: Params) -> Objective:
+    """Linearise a model's outputs in its parameters: the Hessian of the new loss is the Gauss-Newton matrix.
+
+        loss(f(w_0) + J (w - w_0)), of which value and gradient at w_0 stay as they are
+
+    Its Hessian at w_0 is that of `probes.curvature.gauss_newton`, for the cross-entropy of logits the Fisher information
+    matrix. An L2 penalty adds its own l2 * I.
+
+    Args:
+        loss_fn: from `make_loss_fn`, with statistics "batch" or "running".
+        params: w_0, where the outputs are linearised, and where curvature is to be measured.
+
+    Returns:
+        A function of the parameters, as `make_loss_fn` returns.
+
+    Raises:
+        ValueError: if the loss is another function, or has statistics that are "recalibrated" at each point.
+
+    Example:
+        >>> from flax import linen as nn
+        >>> from bnjax import Batch, adapters, objective, probes
+        >>> model, x = adapters.from_linen(nn.Dense(2)), jnp.ones((4, 3))
+        >>> params, batch_stats = model.init(jax.random.key(0), x)
+        >>> loss_fn = objective.make_loss_fn(model, batch_stats, Batch(x, jnp.arange(4) % 2))
+        >>> fisher = objective.linearise(loss_fn, params)
+        >>> top = probes.curvature.top_eigenpairs(fisher, params, key=jax.random.key(1)).eigenvalues
+        >>> top.shape
+        (1,)
+    """
+    if not isinstance(loss_fn, Objective):
+        name = type(loss_fn).__name__
+        raise ValueError(
+            f"loss_fn must be from objective.make_loss_fn, got {name}: give probes.curvature.gauss_newton your outputs."
+        )
+    if loss_fn.statistics == "recalibrated":
+        raise ValueError(
+            "loss_fn must have statistics 'batch' or 'running', got 'recalibrated', of which it has no outputs."
+        )
+    model = Model(loss_fn.model.init, Bound(_apply_linearised, loss_fn.model.apply, params))
+    return loss_fn.replace(model=model)
+
+
+def _apply_linearised(
+    apply: Callable[..., Any], start: Params, variables: Variables, inputs: PyTree, *, train: bool, rngs: Any = None
+) -> tuple[Any, PyTree]:
+    """Apply a model whose outputs are linear in the parameters."""
+
+    def outputs(params: Params) -> Any:
+        return apply(Variables(params, variables.batch_stats), inputs, train=train, rngs=rngs)[0]
+
+    # NOTE: statistics are not used any more; no loss reads them.
+    return linear_part(outputs, start, variables.params), variables.batch_stats
 
 
 def _check_model(model: Any) -> Model:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from drawn import (
     W,
+    X,
     activations,
     density,
     gradients,
@@ -26,6 +27,7 @@ from bnjax.types import Model, Variables
 RESULTS = {
     "LineScan": lambda: probes.scan_line(quadratic, W, step_sizes=(0.1, 0.2)),
     "lines": lines,
+    "Barrier": lambda: probes.barrier(quadratic, X, W, num_points=3),
     "PlaneScan": plane,
     "PrincipalAxes": lambda: trajectory()[1],
     "SpectralDensity": density,

@@ -5,7 +5,7 @@ divided by a power of two near their largest entry, array by array, which change
 For sums over a whole tree its small arrays are put together first, since a program takes as long to compile as it has loops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -124,6 +124,13 @@ def cosine_of(dots: Scaled, squares_a: Scaled, squares_b: Scaled) -> Array:
 def difference(a: PyTree[Array], b: PyTree[Array]) -> PyTree[Array]:
     """Subtract one tree from another, half precision in float32."""
     return jax.tree.map(lambda x, y: as_float(x) - as_float(y), a, b)
+
+
+def linear_part(fn: Callable[[PyTree[Array]], PyTree[Array]], start: PyTree[Array], at: PyTree[Array]) -> PyTree[Array]:
+    """Evaluate the first-order expansion of a function, f(start) + J (at - start); outputs that are whole numbers stay."""
+    step = jax.tree.map(lambda x, y: (x - y).astype(jnp.result_type(y)), at, start)
+    value, change = jax.jvp(fn, (start,), (step,))
+    return jax.tree.map(lambda y, dy: y if dy.dtype == jax.dtypes.float0 else y + dy, value, change)
 
 
 def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:

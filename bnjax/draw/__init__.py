@@ -5,6 +5,7 @@ other function takes a Matplotlib axis first, and draws one panel on it. Once th
 pictures.
 
 draw_line         loss or gradient over the step size
+draw_barrier      the loss between two nets
 draw_plane        contours of the loss; draw_surface shows it in three dimensions
 draw_path         a path in the plane of its principal axes
 draw_density      density of a Hessian's eigenvalues
@@ -29,6 +30,7 @@ Example:
 from bnjax.draw.drift import draw_shift as draw_shift
 from bnjax.draw.layers import draw_layers as draw_layers
 from bnjax.draw.layers import draw_percentiles as draw_percentiles
+from bnjax.draw.line import draw_barrier as draw_barrier
 from bnjax.draw.line import draw_line as draw_line
 from bnjax.draw.plane import draw_path as draw_path
 from bnjax.draw.plane import draw_plane as draw_plane

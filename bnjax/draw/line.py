@@ -89,6 +89,43 @@ def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color:
     ax.set(title=title, ylabel=label.format(norm=norm), xlabel=xlabel)
 
 
+def barrier_figure(barrier: probes.Barrier) -> Figure:
+    """Draw the way from one net to another."""
+    with style.new_figure(9, 5.3) as figure:
+        ax = figure.subplots()
+        draw_barrier(ax, barrier)
+        num, num_points = style.rows(barrier.loss).shape
+        words = (
+            f"{num} ways of " * (num > 1) + f"{num_points} points over a distance of {style.span(barrier.distance)}, l2"
+        )
+        style.write_foot(figure, [words, style.describe_objective(barrier.objective)])
+        return figure
+
+
+@checked(color=None)  # Matplotlib lists what it may be
+def draw_barrier(ax: Axes, barrier: probes.Barrier, *, color: str = CYCLE[0]) -> None:
+    """Draw the loss between two nets, the straight line between their losses, and the barrier's height.
+
+    Args:
+        ax: the axis to draw on.
+        barrier: one way, or several stacked.
+        color: of the loss.
+
+    Example:
+        >>> barrier = probes.barrier(lambda w: -jnp.sum(jnp.cos(w)), jnp.zeros(2), jnp.full(2, 6.0))
+        >>> draw.draw_barrier(Figure().subplots(), barrier)
+    """
+    ways = zip(*(style.rows(values) for values in (barrier.step_sizes, barrier.loss, barrier.base)), strict=True)
+    for i, (steps, loss, base) in enumerate(ways):
+        ax.plot(steps, loss, "o-" if len(steps) <= 25 else "-", color=color, markersize=5, label="_" * (i > 0) + "loss")
+        ax.plot(steps, base, ":", color=INK, linewidth=1.5, label="_" * (i > 0) + "straight line between the ends")
+        top = int(np.argmax(np.where(np.isfinite(loss), loss - base, -np.inf)))
+        ax.vlines(steps[top], base[top], loss[top], color=INK, linewidth=1.5, zorder=4)
+    title = f"Barrier of {style.span(barrier.height)}"
+    ax.set(title=title, xlabel="way from the first net (0) to the second (1)", ylabel="loss")
+    ax.legend()
+
+
 def _draw_band(ax: Axes, sizes: np.ndarray, values: np.ndarray, color: str) -> None:
     """Draw mean, standard error and range of repetitions, and a cross where one of them is not finite."""
     band = probes.band(jnp.asarray(values))

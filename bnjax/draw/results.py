@@ -12,7 +12,7 @@ from bnjax._host.files import write_whole
 from bnjax._host.output import one_line, say
 from bnjax.draw.drift import drift_figure
 from bnjax.draw.layers import activations_figure, layers_figure
-from bnjax.draw.line import line_figure
+from bnjax.draw.line import barrier_figure, line_figure
 from bnjax.draw.plane import path_figure, plane_figure
 from bnjax.draw.spectrum import density_figure, eigenvalues_figure, sharpness_figure, trace_figure
 from bnjax.draw.style import Figure, own_style
@@ -21,6 +21,7 @@ from bnjax.probes.shown import draw_with
 
 _FIGURES: dict[type, Any] = {
     probes.LineScan: line_figure,
+    probes.Barrier: barrier_figure,
     probes.PlaneScan: plane_figure,
     PrincipalAxes: path_figure,
     probes.curvature.SpectralDensity: density_figure,

@@ -6,10 +6,13 @@ chunks      a long evaluation in pieces
 line        loss and gradients along a line
 sanity      whether a line's losses and gradients belong together
 plane       the loss on a plane
-directions  where to go: gradients, random, filter-normalised, between points, principal axes
+barrier     how far the loss rises between two nets
+directions  where to go: gradients, random, filter-normalised, between points
+axes        planes: principal axes of a trajectory, through three points
 restrict    a loss of some parameters only, for any probe
 paths       parameters and layers by path
 results     what probes return, on disk; `load` reads any of it; bands over repetitions
+shown       how results look, printed and in notebooks
 
 covariate_shift  how far a layer's gradient moves when the layers before it are updated
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer
@@ -19,6 +22,7 @@ sharpness        curvature of mini-batches along their own gradients
 
 curvature   Hessian products, eigenpairs, trace and spectral density
 hessian     the Hessian of a block as an operator
+gauss_newton  the loss whose Hessian is the Gauss-Newton matrix
 lanczos     eigenpairs and quadrature from products alone
 spectra     what curvature probes return
 """
@@ -32,6 +36,8 @@ from bnjax.probes.activations import activation_statistics as activation_statist
 from bnjax.probes.activations import drift as drift
 from bnjax.probes.activations import shift as shift
 from bnjax.probes.activations import wasserstein_distance as wasserstein_distance
+from bnjax.probes.barrier import Barrier as Barrier
+from bnjax.probes.barrier import barrier as barrier
 from bnjax.probes.capture import capture as capture
 from bnjax.probes.covariate_shift import CovariateShift as CovariateShift
 from bnjax.probes.covariate_shift import covariate_shift as covariate_shift

@@ -3,7 +3,7 @@
 H is the Hessian of the loss exactly as given, at parameters in their own types: of a mean loss, it is the mean's, whatever the
 batch size; it has the statistics mode of the loss. With a `pattern`, H is restricted to the parameters that it selects (a
 diagonal block), and the dimension is the number of their entries. Nothing is raised because of a value: a NaN in a product
-makes the results NaN, and no pair converged.
+makes the results NaN, and no pair converged. A loss from `gauss_newton` has the Gauss-Newton or Fisher matrix in place of H.
 """
 
 import math
@@ -21,6 +21,7 @@ from jaxtyping import Float
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import dot
+from bnjax.probes.gauss_newton import gauss_newton as gauss_newton
 from bnjax.probes.hessian import block_operator, select_block
 from bnjax.probes.hessian import hvp as hvp
 from bnjax.probes.lanczos import Which, are_converged, eigenpairs, quadrature

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int, UInt32
 
+from bnjax._host.trees import dot, norm, ratio
 from bnjax.probes.paths import named_leaves, path_name
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import ObjectiveInfo, Params
@@ -58,6 +59,26 @@ class EigenPairs(NamedTuple):
             return jnp.zeros_like(leaf) if vectors is None else vectors[index].astype(leaf.dtype)
 
         return jax.tree_util.tree_map_with_path(entries, params)
+
+    def overlap(self, vector: Params) -> Float[Array, " num"]:
+        """Return the share of a vector's squared norm along each eigenvector; their sum is the share in the space of all.
+
+            (v_iᵀ g)² / |g|², g the selected entries of the vector
+
+        Source: Gur-Ari et al. 2018, arXiv:1812.04754, with the gradient for g.
+
+        Args:
+            vector: a tree like the parameters, such as a gradient.
+
+        Raises:
+            ValueError: if the eigenvectors are not of such a tree.
+        """
+        leaves = named_leaves(vector)
+        if missing := self.eigenvectors.keys() - leaves.keys():
+            raise ValueError(f"vector must have the paths of the eigenvectors, but has no {min(missing)}.")
+        selected = {path: jnp.asarray(leaves[path]) for path in self.eigenvectors}
+        products = jax.vmap(lambda eigenvector: dot(eigenvector, selected))(self.eigenvectors)
+        return ratio(products, norm(selected)) ** 2
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an npz file."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from drawn import (
     W,
+    X,
+    Y,
     activations,
     assert_readable,
     dead_activations,
@@ -36,6 +38,9 @@ RESULTS = {
     "line that diverges": lambda: probes.scan_line(walled, W, step_sizes=np.linspace(0, 1, 9)),
     "line of NaN": lambda: probes.scan_line(lambda p: jnp.nan * quadratic(p), W, W, gradients=False),
     "line over magnitudes": lambda: probes.scan_line(quadratic, W, step_sizes=np.geomspace(1e-3, 1e3, 13)),
+    "barrier": lambda: probes.barrier(quadratic, X, Y, num_points=3),
+    "barriers": lambda: jax.vmap(lambda s: probes.barrier(lambda p: quadratic(p, s), X, Y, num_points=9))(jnp.ones(2)),
+    "barrier of NaN": lambda: probes.barrier(lambda p: jnp.nan * quadratic(p), X, Y, num_points=3),
     "plane": plane,
     "plane with a wall": lambda: plane(walled),
     "plane of one row": lambda: plane(xs=(0.5,)),
@@ -77,7 +82,15 @@ def test_every_result_has_a_readable_figure(name):
 
 def test_every_registered_result_has_a_figure():
     """Whatever can be loaded can be drawn."""
-    drawn = (*QUICK, "density", "path", "shift", "activations", "moved")  # the others are of these classes again
+    drawn = (
+        *QUICK,
+        "barrier",
+        "density",
+        "path",
+        "shift",
+        "activations",
+        "moved",
+    )  # the others are of these classes again
     assert {type(RESULTS[name]()) for name in drawn} == set(registered().values())
 
 
