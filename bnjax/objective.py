@@ -209,7 +209,8 @@ def linearise(loss_fn: LossFn, params: Params) -> Objective:
         A function of the parameters, as `make_loss_fn` returns.
 
     Raises:
-        ValueError: if the loss is another function, or has statistics that are "recalibrated" at each point.
+        ValueError: if the loss is another function, or has statistics that are "recalibrated" at each point, or there are no
+            parameters.
 
     Example:
         >>> from flax import linen as nn
@@ -231,6 +232,8 @@ def linearise(loss_fn: LossFn, params: Params) -> Objective:
         raise ValueError(
             "loss_fn must have statistics 'batch' or 'running', got 'recalibrated', of which it has no outputs."
         )
+    if not jax.tree.leaves(params):
+        raise ValueError(f"params must hold at least one array, got {params}.")
     model = Model(loss_fn.model.init, Bound(_apply_linearised, loss_fn.model.apply, params))
     return loss_fn.replace(model=model)
 

@@ -47,7 +47,7 @@ BATCH_NORMS = {
 }
 EXAMPLE_NORMS = {"layer_norm": {}, "instance_norm": {}, "group_norm": {"num_groups": 2}}
 LAYERS = {
-    **{name: {} for name in ("BatchNorm", "BatchRenorm", "InstanceNorm", "LayerNorm", "NoisyBatchNorm")},
+    **{name: {} for name in ("BatchNorm", "BatchRenorm", "DyT", "InstanceNorm", "LayerNorm", "NoisyBatchNorm")},
     "LpNorm": {"p": 1},
     "GhostBatchNorm": {"ghost_size": 2},
     "GroupNorm": {"num_groups": 2},
@@ -178,6 +178,7 @@ CALLS = {
         f"norms.{name}": partial(lambda f, o, i: getattr(norms, f)(ROWS * i, FEATURES, **o), name, options)
         for name, options in EXAMPLE_NORMS.items()
     },
+    "norms.dyt": lambda i: norms.dyt(ROWS * i, 0.5, FEATURES, FEATURES),
     "norms.moments": lambda i: norms.moments(X * i, (0,)),
     "norms.add_noise": lambda i: norms.add_noise(X * i, KEY),
     "norms.cumulative_momentum": norms.cumulative_momentum,
@@ -212,6 +213,7 @@ CALLS = {
         models.MLPConfig(hidden=(4,), norm=linen.BatchNorm, num_classes=3)
     ).init(KEY, X),
     "objective.make_loss_fn": lambda i: loss(i, batches=2)(params()),
+    "objective.linearise": lambda i: objective.linearise(loss(i), params())(params()),
     "data.draw_indices": lambda i: data.draw_indices(KEY, i, num_steps=1, num_examples=8, batch_size=4),
     "data.digest": lambda i: data.digest(SPLIT),
     "data.take_batch": lambda i: data.take_batch(SPLIT, (jnp.arange(4) + i) % 8),
@@ -240,6 +242,7 @@ CALLS = {
     "probes.stack_lines": lambda i: probes.stack_lines([result("scan_line")] * 2),
     "probes.evaluate_points": lambda i: probes.evaluate_points(loss(i), params(), [direction()], jnp.ones((2, 1))),
     "probes.restrict": lambda i: probes.scan_line(*probes.restrict(loss(i), params(), "Dense_1")),
+    "probes.barrier": lambda i: probes.barrier(loss(i), params(), direction(), num_points=3),
     "probes.covariate_shift": lambda i: probes.covariate_shift(loss(i), params(), direction(), ["Dense_0", "Dense_1"]),
     "probes.gradient_statistics": lambda i: probes.gradient_statistics(params(), params=direction()),
     "probes.activation_statistics": lambda i: probes.activation_statistics(X * i),
@@ -250,6 +253,7 @@ CALLS = {
     "probes.band": lambda i: probes.band(X * i),
     "probes.load": lambda i: probes.load(ROOT / "figures" / "scan_plane.npz"),
     "probes.curvature.hvp": lambda i: curvature.hvp(loss(i), params(), direction()),
+    "probes.curvature.gauss_newton": lambda i: curvature.gauss_newton(jnp.sin, jnp.sum, X * i)(X),
     "probes.curvature.top_eigenpairs": lambda i: curvature.top_eigenpairs(loss(i), params(), key=KEY, num=1),
     "probes.curvature.trace": lambda i: curvature.trace(loss(i), params(), key=KEY, num_probes=2),
     "probes.curvature.spectral_density": lambda i: curvature.spectral_density(
@@ -261,6 +265,7 @@ CALLS = {
     "probes.directions.filter_normalized": lambda i: directions.filter_normalized(jax.random.key(i), params()),
     "probes.directions.toward": lambda i: directions.toward(params(), direction()),
     "probes.directions.principal": lambda i: directions.principal([params(), direction(), direction(2)]),
+    "probes.directions.through": lambda i: directions.through([params(), direction(), direction(2)]),
     "theory.normalise_unit": lambda i: theory.normalise_unit(X[:, 0] * i, X[:, 1]),
     "theory.pre_activation_hessian_product": lambda i: theory.pre_activation_hessian_product(
         unit(), jnp.sin, X[:, 0] * i
@@ -294,6 +299,7 @@ CALLS = {
     },
     "linen.Noise": lambda i: linen.Noise(use_running_average=False).apply({}, X * i, rngs={"noise": KEY}),
     "draw.draw_line": lambda i: drawn("draw_line", "scan_line"),
+    "draw.draw_barrier": lambda i: drawn("draw_barrier", "barrier"),
     "draw.draw_plane": lambda i: drawn("draw_plane", "scan_plane"),
     "draw.draw_surface": lambda i: drawn("draw_surface", "scan_plane", projection="3d"),
     "draw.draw_path": lambda i: drawn("draw_path", "directions.principal"),

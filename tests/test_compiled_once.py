@@ -63,7 +63,9 @@ def public(part):
         if is_ours and (inspect.isfunction(value) or is_module):
             yield f"{part}.{name}"
     if part == "probes":
-        yield "probes.curvature.hvp"  # whose file is another
+        # Whose files are others.
+        yield from ("probes.curvature.hvp", "probes.curvature.gauss_newton")
+        yield from ("probes.directions.principal", "probes.directions.through")
         for group in (curvature, directions):
             functions = [
                 name for name, value in vars(group).items() if getattr(value, "__module__", "") == group.__name__

@@ -6,10 +6,12 @@ and `InstanceNorm` stand in for Flax's own, and are instances of them.
 
 running    batch norm and its relatives, which remember statistics of the batches
 examples   layer, instance and group norm, which remember nothing
+elementwise  dynamic tanh, which has no statistics
 noise      noise without a normaliser
 shared     what they have in common
 """
 
+from bnjax.linen.elementwise import DyT as DyT
 from bnjax.linen.examples import GroupNorm as GroupNorm
 from bnjax.linen.examples import InstanceNorm as InstanceNorm
 from bnjax.linen.examples import LayerNorm as LayerNorm

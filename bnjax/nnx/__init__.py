@@ -6,9 +6,11 @@ and `InstanceNorm` stand in for Flax's own, and are instances of them.
 
 running    batch norm and its relatives, which remember statistics of the batches
 examples   layer, instance and group norm, which remember nothing
+elementwise  dynamic tanh, which has no statistics
 shared     what they have in common
 """
 
+from bnjax.nnx.elementwise import DyT as DyT
 from bnjax.nnx.examples import GroupNorm as GroupNorm
 from bnjax.nnx.examples import InstanceNorm as InstanceNorm
 from bnjax.nnx.examples import LayerNorm as LayerNorm

@@ -6,6 +6,7 @@ ghost       batch norm in parts of a batch
 renorm      batch renormalisation
 noise       batch norm whose output gets new noise at every step
 examples    layer, instance and group norm, whose statistics belong to one example
+elementwise dynamic tanh, a function of each entry in a normaliser's place
 statistics  moments of a batch, and running statistics that follow them
 features    which axes hold features, and what fits them
 population  running statistics recomputed from data, for any model
@@ -14,6 +15,7 @@ fold        batch norm in evaluation as part of the weights before it
 """
 
 from bnjax.norms.batch import batch_norm as batch_norm
+from bnjax.norms.elementwise import dyt as dyt
 from bnjax.norms.examples import group_norm as group_norm
 from bnjax.norms.examples import instance_norm as instance_norm
 from bnjax.norms.examples import layer_norm as layer_norm
