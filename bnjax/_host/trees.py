@@ -127,7 +127,14 @@ def difference(a: PyTree[Array], b: PyTree[Array]) -> PyTree[Array]:
 
 
 def linear_part(fn: Callable[[PyTree[Array]], PyTree[Array]], start: PyTree[Array], at: PyTree[Array]) -> PyTree[Array]:
-    """Evaluate the first-order expansion of a function, f(start) + J (at - start); outputs that are whole numbers stay."""
+    """Evaluate the first-order expansion of a function, f(start) + J (at - start); outputs that are whole numbers stay.
+
+    Raises:
+        ValueError: if the two trees differ in structure or shapes.
+    """
+    given, needed = (jax.tree.map(jnp.shape, tree) for tree in (at, start))
+    if given != needed:
+        raise ValueError(f"params must have the shapes {needed}, where the outputs were linearised, got {given}.")
     step = jax.tree.map(lambda x, y: (x - y).astype(jnp.result_type(y)), at, start)
     value, change = jax.jvp(fn, (start,), (step,))
     return jax.tree.map(lambda y, dy: y if dy.dtype == jax.dtypes.float0 else y + dy, value, change)
