@@ -209,8 +209,8 @@ def linearise(loss_fn: LossFn, params: Params) -> Objective:
         A function of the parameters, as `make_loss_fn` returns.
 
     Raises:
-        ValueError: if the loss is another function, or has statistics that are "recalibrated" at each point, or there are no
-            parameters.
+        ValueError: if the loss is another function, or has statistics that are "recalibrated" at each point, or a parameter
+            is no floating-point array, or there are none.
 
     Example:
         >>> from flax import linen as nn
@@ -232,8 +232,10 @@ def linearise(loss_fn: LossFn, params: Params) -> Objective:
         raise ValueError(
             "loss_fn must have statistics 'batch' or 'running', got 'recalibrated', of which it has no outputs."
         )
-    if not jax.tree.leaves(params):
-        raise ValueError(f"params must hold at least one array, got {params}.")
+    leaves = jax.tree.leaves(params)
+    if not leaves or not all(hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+        kinds = {str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in leaves}
+        raise ValueError(f"params must be a tree of floating-point arrays, got {', '.join(sorted(kinds)) or 'none'}.")
     model = Model(loss_fn.model.init, Bound(_apply_linearised, loss_fn.model.apply, params))
     return loss_fn.replace(model=model)
 
