@@ -23,7 +23,8 @@ from bnjax.losses import average, count_only, get_loss, is_correct, total
 from bnjax.objective import make_loss_fn
 from bnjax.types import Batch, LossFn, Model, Number, Params, Rngs, Variables
 
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "adam", "rmsprop")
+_DECAY = 0.9  # of RMSProp's mean square
 DRAWING = 2  # grows when equal keys give other weights, batches, masks or noise
 
 
@@ -88,20 +89,23 @@ class Trainer(NamedTuple):
         return nullcontext() if self.precision is None else products_in(self.precision)
 
 
-@checked("learning_rate", "momentum", "weight_decay", momentum=between(0, 1, below=True))
+@checked("learning_rate", "momentum", "weight_decay", "clip", momentum=between(0, 1, below=True), clip=between(0))
 def make_optimizer(
-    name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0
+    name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0, clip: Number = 0.0
 ) -> optax.GradientTransformation:
-    """Make SGD or Adam; the learning rate is part of the optimiser's state, so that a new one does not compile again.
+    """Make SGD, Adam or RMSProp; the learning rate is part of its state, so that a new one does not compile again.
 
-    `weight_decay` adds weight_decay * params to the gradient before all else, for both: the gradient of an L2 penalty of
-    weight_decay / 2 * |params|², as in PyTorch's SGD and Adam (not AdamW).
+    `weight_decay` adds weight_decay * params to the gradient, for all: the gradient of an L2 penalty of
+    weight_decay / 2 * |params|², as in PyTorch's SGD and Adam (not AdamW). A gradient of the loss that is longer than `clip` is
+    shortened to it before.
 
     Args:
-        name: "sgd" or "adam" (b1 0.9, b2 0.999, eps 1e-8). The numbers that follow may be traced, and then are not checked.
+        name: "sgd", "adam" (b1 0.9, b2 0.999, eps 1e-8) or "rmsprop" (decay 0.9, eps 1e-8 inside the root). The numbers that
+            follow may be traced, and then are not checked.
         learning_rate: step size.
-        momentum: share of the last update that SGD repeats; 0 for Adam, which has its own.
+        momentum: share of the last update that SGD and RMSProp repeat; 0 for Adam, which has its own.
         weight_decay: strength of the L2 penalty.
+        clip: largest l2 norm of the loss's gradient by all parameters; 0 leaves it as it is.
 
     Returns:
         An optax transformation.
@@ -111,17 +115,20 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"name must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
-    has_momentum = not is_known(momentum) or momentum > 0
+    has_momentum, decays, clips = (not is_known(value) or value > 0 for value in (momentum, weight_decay, clip))
     if name == "adam" and has_momentum:
         raise ValueError(f"momentum must be 0 for adam, which has its own, got {momentum}.")
 
     @optax.inject_hyperparams
     def make(learning_rate: Array) -> optax.GradientTransformation:
-        step = (
-            optax.sgd(learning_rate, momentum if has_momentum else None) if name == "sgd" else optax.adam(learning_rate)
-        )
-        decays = not is_known(weight_decay) or weight_decay > 0
-        return optax.chain(optax.add_decayed_weights(weight_decay), step) if decays else step
+        share = momentum if has_momentum else None
+        steps = {
+            "sgd": lambda: optax.sgd(learning_rate, share),
+            "adam": lambda: optax.adam(learning_rate),
+            "rmsprop": lambda: optax.rmsprop(learning_rate, decay=_DECAY, momentum=share),
+        }
+        before = [optax.clip_by_global_norm(clip)] * clips + [optax.add_decayed_weights(weight_decay)] * decays
+        return optax.chain(*before, steps[name]()) if before else steps[name]()
 
     return make(learning_rate=learning_rate)
 

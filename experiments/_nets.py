@@ -22,6 +22,8 @@ NETS = {
     "l2": Net("l2 norm", "l2", "#cc79a7"),
     "linf": Net("l-infinity norm", "l-infinity", "#e69f00"),
     "huber": Net("Huber's BN, variance too small", "Huber's BN", "#009e73"),
+    "layer_norm": Net("with layer norm", "LN", "#009e73"),
+    "shared_batch": Net("BN, running statistics shared over time", "BN shared over time", "#cc79a7"),
     "inserted": Net("BN inserted into a plain net", "inserted BN", "#d55e00"),
     "trained": Net("net trained with BN", "trained with BN", "#0072b2"),
 }

@@ -36,7 +36,7 @@ from bnjax.probes import curvature, directions
 
 KEY = jax.random.key(0)
 X, FEATURES, LABELS = jax.random.normal(KEY, (8, 6)), jnp.ones(6), jnp.arange(8) % 3
-ROWS = X.reshape(2, 4, 6)
+ROWS, SEQUENCES = X.reshape(2, 4, 6), X.reshape(8, 2, 3)
 STATS, IMAGES, KERNEL = norms.init_batch_stats(6), jnp.ones((2, 6, 6, 3)), jnp.ones((3, 3, 3, 4))
 BATCH_NORMS = {
     "batch_norm": {},
@@ -76,7 +76,7 @@ class NnxNet(flax_nnx.Module):
         return self.last(self.dropout(self.norm(self.first(x))))
 
 
-MODEL = adapters.from_linen(Net())
+MODEL, LSTM = adapters.from_linen(Net()), models.LSTMConfig(features=3)
 TRAINER = train.Trainer(MODEL, train.make_optimizer("sgd", 0.1), batch_size=4)
 SPLIT = from_arrays(X, LABELS)
 TORCH = {"head.weight": np.ones((4, 3), np.float32), "head.bias": np.ones(4, np.float32)}
@@ -212,6 +212,9 @@ CALLS = {
     "models.make_model": lambda i: models.make_model(
         models.MLPConfig(hidden=(4,), norm=linen.BatchNorm, num_classes=3)
     ).init(KEY, X),
+    "models.hidden_gradients": lambda i: models.hidden_gradients(
+        LSTM, models.make_model(LSTM).init(KEY, SEQUENCES), Batch(SEQUENCES * i, LABELS), rngs={"noise": KEY}
+    ),
     "objective.make_loss_fn": lambda i: loss(i, batches=2)(params()),
     "objective.linearise": lambda i: objective.linearise(loss(i), params())(params()),
     "data.draw_indices": lambda i: data.draw_indices(KEY, i, num_steps=1, num_examples=8, batch_size=4),

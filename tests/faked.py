@@ -73,6 +73,10 @@ def _percentiles(_settings, net, draw):
     return {f"{way}_{part}": np.sort(draw(*shape)) for way in ways for part, shape in shapes.items()}
 
 
+def _hidden_gradients(_settings, net, draw):
+    return {"norm": draw(net.config.data.num_rows)}
+
+
 def _checks(settings, net, _draw):
     layers = len(net.config.model.hidden)
     held = ["units", "active", *STATEMENTS.values(), *(f"epsilon {epsilon:g}" for epsilon in settings.epsilons)]
@@ -95,6 +99,7 @@ RECORDS = {
     "drift_before_norm": _drift,
     "drift_after_activation": _drift,
     "percentiles": _percentiles,
+    "hidden_gradients": _hidden_gradients,
     "checks": _checks,
 }
 

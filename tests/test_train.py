@@ -76,6 +76,15 @@ def test_optimizers_follow_their_definitions():
         w = w - rate * (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
     np.testing.assert_allclose(run(train.make_optimizer("adam", rate, weight_decay=decay)), w, rtol=1e-4)
 
+    w, square, velocity = np.ones(3), np.zeros(3), np.zeros(3)
+    for gradient in gradients:
+        gradient = gradient * min(1, 0.5 / np.linalg.norm(gradient)) + decay * w
+        square = 0.9 * square + 0.1 * gradient**2
+        velocity = momentum * velocity + gradient / np.sqrt(square + 1e-8)
+        w = w - rate * velocity
+    clipped = train.make_optimizer("rmsprop", rate, momentum=momentum, weight_decay=decay, clip=0.5)
+    np.testing.assert_allclose(run(clipped), w, rtol=1e-4)
+
 
 def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
     """The rate is part of the state: setting it changes the step, not the program."""
@@ -97,7 +106,7 @@ def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("lion", 0.1), "name must be one of sgd, adam, got 'lion'"),
+        (("lion", 0.1), "name must be one of sgd, adam, rmsprop, got 'lion'"),
         (("sgd", 0.0), "learning_rate must be > 0 and finite, got 0.0"),
         (("sgd", float("nan")), "learning_rate must be > 0 and finite, got nan"),
     ],

@@ -5,6 +5,7 @@ vgg          VGG networks, for images
 mlp          multilayer perceptrons, for whatever can be flattened
 huber        the batch norm of a replication of theirs
 deep_linear  products of square matrices, for vectors
+lstm         LSTMs, for sequences
 make         from a configuration to a Model
 weights      their initial weights
 shared       where normalisers stand
@@ -16,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bnjax.models.shapes import DeepLinearShape as DeepLinearShape
+from bnjax.models.shapes import LSTMShape as LSTMShape
 from bnjax.models.shapes import MLPShape as MLPShape
 from bnjax.models.shapes import VGGShape as VGGShape
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from bnjax.models.deep_linear import DeepLinear as DeepLinear
     from bnjax.models.deep_linear import DeepLinearConfig as DeepLinearConfig
     from bnjax.models.huber import HuberBatchNorm as HuberBatchNorm
+    from bnjax.models.lstm import LSTM as LSTM
+    from bnjax.models.lstm import LSTMConfig as LSTMConfig
+    from bnjax.models.lstm import hidden_gradients as hidden_gradients
     from bnjax.models.make import make_model as make_model
     from bnjax.models.mlp import MLP as MLP
     from bnjax.models.mlp import MLPConfig as MLPConfig
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     **dict.fromkeys(("DeepLinear", "DeepLinearConfig"), "deep_linear"),
+    **dict.fromkeys(("LSTM", "LSTMConfig", "hidden_gradients"), "lstm"),
     **dict.fromkeys(("MLP", "MLPConfig"), "mlp"),
     **dict.fromkeys(("VGG", "VGGConfig"), "vgg"),
     "HuberBatchNorm": "huber",

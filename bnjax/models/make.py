@@ -7,20 +7,23 @@ from jax import Array
 from bnjax import adapters
 from bnjax._host.programs import compiled_once, remembered
 from bnjax.models.deep_linear import DeepLinear, DeepLinearConfig
+from bnjax.models.lstm import LSTM, LSTMConfig
 from bnjax.models.mlp import MLP, MLPConfig
 from bnjax.models.vgg import VGG, VGGConfig
 from bnjax.models.weights import redraw_kernels
 from bnjax.types import Model, Variables
 
-_MODULES = {VGGConfig: VGG, MLPConfig: MLP, DeepLinearConfig: DeepLinear}
+_MODULES = {VGGConfig: VGG, MLPConfig: MLP, DeepLinearConfig: DeepLinear, LSTMConfig: LSTM}
+
+Config = VGGConfig | MLPConfig | DeepLinearConfig | LSTMConfig
 
 
 @remembered
-def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
+def make_model(config: Config) -> Model:
     """Make the pure functions of the network that `config` describes.
 
-    The kernels of all layers are one draw. Those of `VGG(config).init` and its like, one draw a layer, are others of the same
-    distribution.
+    The kernels of all layers are one draw, except those of an LSTM. Those of `VGG(config).init` and its like, one draw a layer,
+    are others of the same distribution.
 
     Raises:
         ValueError: if `config` describes none.
@@ -33,8 +36,10 @@ def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
 
 
 @compiled_once("model", "config")
-def _init(model: Model, config: VGGConfig | MLPConfig | DeepLinearConfig, key: Array, x: Array) -> Variables:
+def _init(model: Model, config: Config, key: Array, x: Array) -> Variables:
     """Draw the kernels at once; all else is the module's own."""
     params, batch_stats = model.init(key, x)
+    if isinstance(config, LSTMConfig):
+        return Variables(params, batch_stats)
     scale = getattr(config, "kernel_scale", 1.0)
     return Variables(redraw_kernels(key, params, kernel_init=config.kernel_init, scale=scale), batch_stats)

@@ -12,6 +12,8 @@ XavierInit = Literal["xavier_uniform", "xavier_normal"]
 VGGInit = Literal[XavierInit, "he_normal"]
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
 NormPosition = Literal["before", "after"]
+RecurrentInit = Literal["identity", "orthogonal"]
+StatisticsOverTime = Literal["per_step", "shared"]
 Depth = Literal["A", "13", "16"]
 Head = Literal["512", "4096", "mameli"]
 
@@ -148,7 +150,53 @@ class DeepLinearShape:
         return self.depth
 
 
-Shape = VGGShape | MLPShape | DeepLinearShape
+@dataclass(frozen=True)
+class LSTMShape:
+    """The shape of an LSTM that classifies sequences, by default that of Cooijmans et al. 2016 on the rows of MNIST images.
+
+    Weight layers are numbered: 1 from the input to the gates, 2 from the hidden state to the gates, 3 from the last hidden state
+    to the logits. Weights are orthogonal, the bias of the forget gate starts at 1, other biases at 0.
+
+    Attributes:
+        features: length of the hidden state and of the cell.
+        recorded_steps: time steps that have running statistics of their own; longer sequences use those of the last one.
+        statistics: running statistics of each time step, or "shared" ones, averages over time.
+        norm_scale: initial scale of the normalisers, which is shared over time.
+        recurrent_init: initial weights from the hidden state to the candidate, "identity" or "orthogonal" as to the gates.
+        initial_noise: standard deviation of what training adds to the initial hidden state. Pixels that are the same in all
+            images have variance 0; what batch norm makes of that state varies from image to image.
+    """
+
+    features: int = 100
+    recorded_steps: int = 28
+    statistics: StatisticsOverTime = "per_step"
+    norm_scale: float = 0.1
+    recurrent_init: RecurrentInit = "identity"
+    initial_noise: float = 0.1
+
+    def __post_init__(self):
+        for name in ("features", "recorded_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        _check_weights("features", self.features, 4 * self.features**2)
+        check_choices(self, statistics=StatisticsOverTime, recurrent_init=RecurrentInit)
+        if not 0 < self.norm_scale < math.inf:
+            raise ValueError(f"norm_scale must be > 0 and finite, got {self.norm_scale}.")
+        if not 0 <= self.initial_noise < math.inf:
+            raise ValueError(f"initial_noise must be >= 0 and finite, got {self.initial_noise}.")
+
+    @property
+    def num_layers(self) -> int:
+        """Weight layers."""
+        return 3
+
+    @property
+    def num_normalised(self) -> int:
+        """Weight layers that a normaliser can follow: all except the last. The cell has one where the second has."""
+        return 2
+
+
+Shape = VGGShape | MLPShape | DeepLinearShape | LSTMShape
 
 
 def check_choices(config: Any, **choices: Any) -> None:

@@ -17,6 +17,7 @@ from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
 from experiments._config.norms import BatchNorm as BatchNorm
 from experiments._config.norms import HuberNorm as HuberNorm
+from experiments._config.norms import LayerNorm as LayerNorm
 from experiments._config.norms import LpNorm as LpNorm
 from experiments._config.norms import NoisyBatchNorm as NoisyBatchNorm
 from experiments._config.norms import NoNorm as NoNorm
@@ -31,6 +32,7 @@ from experiments._config.parts import Schedule as Schedule
 from experiments._config.probes import BatchSharpness as BatchSharpness
 from experiments._config.probes import Drift as Drift
 from experiments._config.probes import DummyShift as DummyShift
+from experiments._config.probes import HiddenGradients as HiddenGradients
 from experiments._config.probes import Landscape as Landscape
 from experiments._config.probes import Percentiles as Percentiles
 from experiments._config.probes import Probes as Probes
@@ -38,6 +40,7 @@ from experiments._config.probes import RandomDirection as RandomDirection
 from experiments._config.probes import Shift as Shift
 from experiments._config.probes import SuccessiveGradients as SuccessiveGradients
 from experiments._config.runs import DeepLinearRun as DeepLinearRun
+from experiments._config.runs import LSTMRun as LSTMRun
 from experiments._config.runs import MLPRun as MLPRun
 from experiments._config.runs import RunConfig as RunConfig
 from experiments._config.runs import VGGRun as VGGRun

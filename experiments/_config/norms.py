@@ -188,7 +188,39 @@ class HuberNorm(_Placed):
         return partial(models.HuberBatchNorm, epsilon=self.epsilon)
 
 
-_CHOICES: tuple[type[Norm], ...] = (NoNorm, BatchNorm, NoisyBatchNorm, PlainNoise, RelativeNoise, LpNorm, HuberNorm)
+@dataclass(frozen=True)
+class LayerNorm(_Placed):
+    """Layer norm over the features of each position of each example.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-6
+
+    kind: ClassVar[str] = "layer"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of layer norms."""
+        from bnjax import linen
+
+        return partial(linen.LayerNorm, epsilon=self.epsilon)
+
+
+_CHOICES: tuple[type[Norm], ...] = (
+    NoNorm,
+    BatchNorm,
+    NoisyBatchNorm,
+    PlainNoise,
+    RelativeNoise,
+    LpNorm,
+    HuberNorm,
+    LayerNorm,
+)
 
 
 def _fields_of(noise: Noise) -> dict[str, Any]:

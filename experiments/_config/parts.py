@@ -46,6 +46,11 @@ class Images:
         return self.subset or self._available
 
     @property
+    def num_rows(self) -> int:
+        """Rows of pixels of an image."""
+        return self.image_size or _SIZES[self.dataset][1]
+
+    @property
     def _available(self) -> int:
         """Training examples of these classes."""
         num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
@@ -76,29 +81,31 @@ class Optimizer:
     """How steps are taken.
 
     Attributes:
-        name: SGD or Adam.
+        name: SGD, Adam or RMSProp.
         learning_rate: step size.
-        momentum: of SGD.
+        momentum: of SGD and RMSProp.
         weight_decay: strength of the L2 penalty.
         batch_size: examples per step.
         compute_dtype: type of activations and products; parameters, statistics, logits and losses are float32.
         precision: of float32 products in training and tests: by default, a GPU rounds their operands to 10 bits, a TPU to 7; on
             a CPU all are the same. Probes have their own, the highest.
+        clip: largest l2 norm of the loss's gradient, to which a longer one is shortened; 0 leaves it as it is.
     """
 
-    name: Literal["sgd", "adam"] = "sgd"
+    name: Literal["sgd", "adam", "rmsprop"] = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.0
     weight_decay: float = 0.0
     batch_size: int = 128
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     precision: Literal["default", "high", "highest"] = "default"
+    clip: float = 0.0
 
     def __post_init__(self):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")
         check_numbers(self, "in [0, 1)", lambda x: 0 <= x < 1, "momentum")
         check(self.name != "adam" or self.momentum == 0, "momentum", "0 for adam, which has its own", self.momentum)
-        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay")
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay", "clip")
         check_numbers(self, "at least 1", lambda x: x >= 1, "batch_size")
 
 

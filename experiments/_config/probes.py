@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, make_dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from bnjax.models.shapes import LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 
 
@@ -178,6 +179,16 @@ class Percentiles(Probe):
     kind: ClassVar[str] = "percentiles"
 
 
+@dataclass(frozen=True)
+class HiddenGradients(Probe):
+    """The gradient of the loss by the hidden state of an LSTM after each time step."""
+
+    kind: ClassVar[str] = "hidden_gradients"
+
+    def check(self, model: Any, name: str) -> None:
+        check(isinstance(model, LSTMShape), name, "left out, except for an LSTM", "it")
+
+
 CHOICES: dict[str, type[Probe]] = {
     choice.kind: choice
     for choice in (
@@ -191,6 +202,7 @@ CHOICES: dict[str, type[Probe]] = {
         DriftBeforeNorm,
         DriftAfterActivation,
         Percentiles,
+        HiddenGradients,
     )
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from bnjax.models.shapes import DeepLinearShape, MLPShape, VGGShape
+from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, VGGShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.norms import BatchNorm, Norm
 from experiments._config.parts import Images, Optimizer, Schedule
@@ -212,6 +212,39 @@ class MLPRun(_ImageRun):
         DriftBeforeNorm(layers=(3,)),
         DriftAfterActivation(layers=(3,)),
     )
+
+
+@dataclass(frozen=True)
+class LSTMRun(_ImageRun):
+    """An LSTM on the rows of images, one row after another, trained as Cooijmans et al. 2016 do, Sec. 5.1 and repository.
+
+    Attributes:
+        model: the LSTM.
+        data: the images.
+    """
+
+    optimizer: Optimizer = Optimizer("rmsprop", 1e-3, clip=1.0)
+    schedule: Schedule = Schedule(num_steps=46_900, eval_every=469, probe_every=469)
+    model: LSTMShape = LSTMShape()  # pyright: ignore[reportIncompatibleVariableOverride]
+    data: Images = Images("mnist", "unit")  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    kind: ClassVar[str] = "lstm"
+    usual: ClassVar[tuple[Probe, ...]] = (SuccessiveGradients(layers=(1, 2)), Shift(layers=(2,)))
+
+    def check_layers(self, prefix: str = "") -> None:
+        norm, model, rows = self.norm, self.model, self.data.num_rows
+        check(norm.kind in _OVER_TIME, f"{prefix}norm", f"one of {', '.join(_OVER_TIME)} for an LSTM", norm.kind)
+        for kind in self.probes.kinds:
+            rule = "without kinds that read inside the loop of an LSTM over time"
+            check(kind not in _INSIDE, f"{prefix}probes", rule, kind)
+        super().check_layers(prefix)
+        rule = f"at least {rows}, the rows of an image, each of which has statistics"
+        check(model.recorded_steps >= rows, f"{prefix}model.recorded_steps", rule, model.recorded_steps)
+
+
+# Normalisers that an LSTM takes, and probes that it does not.
+_OVER_TIME = ("none", "batch", "lp", "layer")
+_INSIDE = ("drift", "drift_before_norm", "drift_after_activation", "percentiles")
 
 
 def runs_of(config: Any, prefix: str = "") -> Iterator[tuple[str, RunConfig]]:

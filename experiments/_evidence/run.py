@@ -19,6 +19,7 @@ class Run(TypedDict):
         test: loss and accuracy of all test examples, and recalibrated ones; the last entry is after the last step.
         landscape, random_direction: loss, gradient_distance and smoothness, (scans, points); gradient_norm, (scans,).
         successive_gradients, shift: layers, {layer: {quantity: (measurements,)}}.
+        hidden_gradients: norm, (measurements, time steps).
         drift: layers, too, with an entry per measurement and unit.
     """
 
@@ -34,6 +35,7 @@ class Run(TypedDict):
     dummy_shift: NotRequired[Recorded]
     drift: NotRequired[Recorded]
     percentiles: NotRequired[Recorded]
+    hidden_gradients: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

@@ -9,7 +9,7 @@ from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run, num_steps
 from experiments._evidence.statistic import NotInDataError, Statistic
 
-_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
+_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
@@ -99,6 +99,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     model = config.get("model", {})
     images = _images(config.get("data", {}))
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
+    kind = "LSTM" if "recorded_steps" in model else kind
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
 
@@ -119,6 +120,8 @@ def _net(config: Mapping[str, Any]) -> str:
         units = _ACTIVATIONS.get(model.get("activation", ""), "units")
         net = f"Perceptron of {layers} hidden layers of {hidden[0]} {units}"
         return ", ".join(filter(None, [net, images]))
+    if "recorded_steps" in model:
+        return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

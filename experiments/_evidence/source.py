@@ -51,6 +51,13 @@ IOFFE = Source(
 )
 BJORCK = Source("Bjorck et al. 2018", "paper", "arxiv.org/abs/1806.02375", "their ResNet of 110 layers")
 YANG = Source("Yang et al. 2019", "paper", "arxiv.org/abs/1902.08129", "theory of wide networks")
+BA = Source("Ba, Kiros & Hinton 2016", "paper", "arxiv.org/abs/1607.06450", "their attentive reader")
+COOIJMANS = Source(
+    "Cooijmans et al. 2016",
+    "paper",
+    "arxiv.org/abs/1603.09025",
+    "their LSTM of 100 units on the 784 pixels of MNIST, batch 100",
+)
 # Its classifier has dropout; the pixels are divided by 255 and not standardised.
 MAMELI = Source(
     "Mameli's repository",

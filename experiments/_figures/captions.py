@@ -28,7 +28,9 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
     after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
     rate = [f"learning rate {optimizer['learning_rate']:g}"] if learning_rate else []
     extras = [
-        f"{name.replace('_', ' ')} {optimizer[name]:g}" for name in ("momentum", "weight_decay") if optimizer[name]
+        f"{name.replace('_', ' ')} {optimizer[name]:g}"
+        for name in ("momentum", "weight_decay", "clip")
+        if optimizer.get(name)
     ]
     return [
         f"preset {preset}",

@@ -6,6 +6,7 @@ nets        which runs are done, go on, or are trained again
 store       finished runs in their folders
 packing     finished runs in files
 train       groups of runs, as the options ask for, with a bar
+description  the model of a configuration
 tasks       what a configuration is made into: data, trainer, probes
 evaluation  accuracies on test examples
 log         the curves that a run has written

@@ -12,9 +12,10 @@ from jax.sharding import Mesh
 from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
 from bnjax.types import Model
-from experiments._config import DeepLinearRun, Images, MLPRun, Optimizer, RunConfig, VGGRun, change
+from experiments._config import Images, Optimizer, RunConfig, change
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
+from experiments._training.description import describe_model
 from experiments._training.probes import PROBES, Probe
 
 
@@ -58,9 +59,9 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
         ValueError: if the configuration cannot be run.
     """
     batch_size = config.optimizer.batch_size
-    if isinstance(config, VGGRun | MLPRun):
-        scale, images = 1.0, config.data
-        load = load_images(images, data_dir)
+    images = getattr(config, "data", None)
+    if images is not None:
+        scale, load = 1.0, load_images(images, data_dir)
     else:
         scale = float(batch_size)
         load = _draw_map(batch_size, config.model.width)
@@ -83,7 +84,7 @@ def _as_trained(config: RunConfig) -> RunConfig:
 @cache
 def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     """Make the trainer of all configurations that are trained alike."""
-    model = models.make_model(_describe_model(config))
+    model = models.make_model(describe_model(config))
     loss = "squared_error" if config.is_linear else "cross_entropy"
     optimizer = config.optimizer
     return train.Trainer(
@@ -98,23 +99,13 @@ def make_quiet_model(config: RunConfig) -> Model:
 
 def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTransformation:
     """Make the optimiser; its learning rate is that of the mean over a batch."""
-    # Steps of Adam do not grow with the gradient.
+    # Steps of Adam and RMSProp do not grow with the gradient.
     rate = config.learning_rate * (scale if config.name == "sgd" else 1.0)
-    return train.make_optimizer(config.name, rate, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-def _describe_model(config: RunConfig) -> Any:
-    """Describe a run's model: its shape, its normaliser, and its type."""
-    added = {"norm": config.norm.make(), "norm_layers": config.norm.layers, "dtype": config.optimizer.compute_dtype}
-    return _MODELS[config.kind](**vars(config.model), **added)
+    options = {"momentum": config.momentum, "weight_decay": config.weight_decay, "clip": config.clip / scale}
+    return train.make_optimizer(config.name, rate, **options)
 
 
 _LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait
-_MODELS: dict[str, Any] = {
-    VGGRun.kind: models.VGGConfig,
-    DeepLinearRun.kind: models.DeepLinearConfig,
-    MLPRun.kind: models.MLPConfig,
-}
 
 
 @cache

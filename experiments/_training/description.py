@@ -1,0 +1,19 @@
+"""From a run's configuration to that of its model."""
+
+from typing import Any
+
+from bnjax import models
+from experiments._config import DeepLinearRun, LSTMRun, MLPRun, RunConfig, VGGRun
+
+_MODELS: dict[str, Any] = {
+    VGGRun.kind: models.VGGConfig,
+    DeepLinearRun.kind: models.DeepLinearConfig,
+    MLPRun.kind: models.MLPConfig,
+    LSTMRun.kind: models.LSTMConfig,
+}
+
+
+def describe_model(config: RunConfig) -> Any:
+    """Describe a run's model: its shape, its normaliser, and its type."""
+    added = {"norm": config.norm.make(), "norm_layers": config.norm.layers, "dtype": config.optimizer.compute_dtype}
+    return _MODELS[config.kind](**vars(config.model), **added)
