@@ -60,7 +60,8 @@ def test_every_claim_stands_alone(name):
     if judgement.setup:
         head = shown.removesuffix(claim.statement)
         assert re.search(
-            r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|LSTM of \d+ units|VGG|Perceptron|LSTM)[:,] ",
+            r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|LSTM of \d+ units|"
+            r"VGG|Perceptron|LSTM)[:,] ",
             head,
         )
         assert bool(re.search(r"\d steps, \d+ (seeds|draws): $", head)) == bool(judgement.setup.seeds)

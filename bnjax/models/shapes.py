@@ -154,8 +154,8 @@ class DeepLinearShape:
 class LSTMShape:
     """The shape of an LSTM that classifies sequences, by default that of Cooijmans et al. 2016 on the rows of MNIST images.
 
-    Weight layers are numbered: 1 from the input to the gates, 2 from the hidden state to the gates, 3 from the last hidden state
-    to the logits. Weights are orthogonal, the bias of the forget gate starts at 1, other biases at 0.
+    Weight layers are numbered: 1 from the input to the gates, 2 from the hidden state to the gates, 3 from the last hidden
+    state to the logits. Weights are orthogonal, the bias of the forget gate starts at 1, other biases at 0.
 
     Attributes:
         features: length of the hidden state and of the cell.

@@ -36,12 +36,14 @@ class Config:
         large: with large ones.
         between: further sizes of mini-batches, which are trained and tested after as many examples as the large ones.
         scales: initial scales of the normalisers, which take the place of the models'.
+        shared: those of them from which batch norm is trained with shared statistics, too.
     """
 
     small: LSTMRun
     large: LSTMRun
     between: tuple[int, ...] = ()
     scales: tuple[float, ...] = (0.1, 1.0)
+    shared: tuple[float, ...] = (0.1, 1.0)
 
     def __post_init__(self):
         largest = self.large.optimizer.batch_size
@@ -51,6 +53,8 @@ class Config:
         rule = "one or more different numbers > 0 and finite"
         check_numbers(self, rule, lambda x: 0 < x < float("inf"), "scales")
         check_arms(self, "scales")
+        rule = f"one or more different ones of the scales, {', '.join(f'{scale:g}' for scale in self.scales)}"
+        check_numbers(self, rule, lambda x: x in self.scales, "shared")
 
 
 def _trained(batch_size: int, num_steps: int, every: int, **changes: Any) -> LSTMRun:
@@ -67,7 +71,7 @@ _TINY = {
 }
 PRESETS = {
     # 2 epochs of 10,000 images, and 10.
-    "cpu": Config(_trained(4, 5_000, 500, **_PART), _trained(128, 780, 39, **_PART)),
+    "cpu": Config(_trained(4, 5_000, 1_000, **_PART), _trained(128, 780, 52, **_PART), shared=(0.1,)),
     "smoke": Config(_trained(4, 20, 10, **_TINY), _trained(128, 20, 10, **_TINY), between=(16,)),
     # 2 epochs of 60,000 images, and 10.
     "overnight": Config(_trained(4, 30_000, 1_500), _trained(128, 4_690, 134), between=(16,)),
@@ -88,23 +92,20 @@ def setting(scale: float, batch_size: int | None = None) -> Setting:
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets of each size of mini-batches: the plain one, and those with a normaliser, by their initial scale."""
-    found = {name: _nets(getattr(config, name), config.scales) for name in ("small", "large")}
-    between = {
-        name: net
-        for size in config.between
-        for name, net in _nets(_resized(config.large, size), config.scales, size).items()
-    }
-    return found | ({"between": between} if between else {})
+    found = {"small": _nets(config, config.small), "large": _nets(config, config.large)}
+    between = [_nets(config, _resized(config.large, size), size) for size in config.between]
+    return found | ({"between": {name: run for nets in between for name, run in nets.items()}} if between else {})
 
 
-def _nets(run: LSTMRun, scales: tuple[float, ...], size: int | None = None) -> dict[str, RunConfig]:
+def _nets(config: Config, run: LSTMRun, size: int | None = None) -> dict[str, RunConfig]:
     """Name the nets that differ from a run in their normaliser alone."""
     nets = {"plain" if size is None else f"plain_{size}": change(run, norm=NoNorm())}
-    for at, scale in ((setting(scale, size), scale) for scale in scales):
-        normalised = change(run, model={"norm_scale": scale, "statistics": "per_step"})
+    for scale in config.scales:
+        at, normalised = setting(scale, size), change(run, model={"norm_scale": scale, "statistics": "per_step"})
         nets[at.arm("layer_norm")] = change(normalised, norm=LayerNorm(layers=run.norm.layers))
         nets[at.arm("batch_norm")] = normalised
-        nets[at.arm("shared_batch")] = change(normalised, model={"statistics": "shared"})
+        if scale in config.shared:
+            nets[at.arm("shared_batch")] = change(normalised, model={"statistics": "shared"})
     return nets
 
 

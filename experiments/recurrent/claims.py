@@ -161,7 +161,8 @@ CLAIMS = claims(
         _small(_END.each(*_LAYER, group="small") - _END.each(*_BATCH, group="small")).above(0),
     ),
     recurrent_large_batch=Claim(
-        f"With mini-batches of 128, the LSTM with {_BN} ends no more than 0.5 points below the one with {_LN} in test accuracy.",
+        f"With mini-batches of 128, the LSTM with {_BN} ends no more than 0.5 points below the one with {_LN} in test "
+        "accuracy.",
         ours(
             "a control: whether batch norm of small scale and statistics of each time step is behind where batches are large"
         ),

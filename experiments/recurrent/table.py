@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from experiments._evidence.format import listing
 from experiments._evidence.run import Arms
 from experiments._evidence.table import by_net, divergences, seeds, written
 from experiments._nets import NETS
 from experiments.recurrent import NORMS, setting
 from experiments.recurrent.claims import ACCURACY, FLOW
 
+_WITH = {
+    "layer_norm": "with layer norm",
+    "batch_norm": "with batch norm and statistics of each time step",
+    "shared_batch": "with batch norm and statistics shared over time",
+}
 _STEPS = {f"steps to {100 * level:g} %": ACCURACY.steps_to(level, points=1) for level in (0.9, 0.97)}
 
 
@@ -23,7 +29,8 @@ def by_batch(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
 
 def _by_scale(arms: Arms, scales: list[float], size: int | None = None) -> dict[str, Any]:
     plain = "plain" if size is None else f"plain_{size}"
-    nets = {scale: {net: arms[setting(scale, size).arm(net)] for net in NORMS} for scale in scales}
+    names = {scale: {net: setting(scale, size).arm(net) for net in NORMS} for scale in scales}
+    nets = {scale: {net: arms[arm] for net, arm in of.items() if arm in arms} for scale, of in names.items()}
     return {"plain": arms[plain], "by_scale": nets}
 
 
@@ -43,11 +50,10 @@ def findings(data: dict[str, Any]) -> str:
     """Describe the accuracy for each size of mini-batches, and how much of the gradient reaches the first time step."""
     sentences = []
     for size, arms in by_batch(data).items():
+        ends = {f"from scale {scale:g}": nets for scale, nets in arms["by_scale"].items()}
         by_scale = [
-            f"{written(nets['layer_norm'], ACCURACY.at_end())} with layer norm, "
-            f"{written(nets['batch_norm'], ACCURACY.at_end())} with batch norm and statistics of each time step, and "
-            f"{written(nets['shared_batch'], ACCURACY.at_end())} with statistics shared over time, from scale {scale:g}"
-            for scale, nets in arms["by_scale"].items()
+            f"{listing(f'{written(runs, ACCURACY.at_end())} {_WITH[net]}' for net, runs in nets.items())}, {scale}"
+            for scale, nets in ends.items()
         ]
         sentences.append(
             f"With mini-batches of {size}, the LSTM ends at a test accuracy of {written(arms['plain'], ACCURACY.at_end())} "
