@@ -107,7 +107,7 @@ class LSTM(nn.Module):
         def step(state: tuple[Array, Array], given: tuple[Any, ...]) -> tuple[tuple[Array, Array], Any]:
             (hidden, cell), (from_input, hidden_stats, cell_stats, moved) = state, given
             from_hidden, hidden_stats = of_hidden.apply(hidden @ kernel, hidden_stats, train=train)
-            f, i, o, g = jnp.split(from_hidden + from_input + bias, 4, axis=-1)
+            f, i, o, g = jnp.split(from_hidden + from_input + bias[None], 4, axis=-1)
             cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
             shown, cell_stats = of_cell.apply(cell, cell_stats, train=train)
             hidden = nn.sigmoid(o) * jnp.tanh(shown)
@@ -130,9 +130,8 @@ class LSTM(nn.Module):
             return hidden, cell
         if not self.has_rng("noise"):
             raise ValueError('rngs must hold a key named "noise" in training, unless initial_noise is 0, got none.')
-        return hidden + self.config.initial_noise * jax.random.normal(
-            self.make_rng("noise"), like.shape, like.dtype
-        ), cell
+        noise = jax.random.normal(self.make_rng("noise"), like.shape, like.dtype)
+        return hidden + self.config.initial_noise * noise, cell
 
     def _norm(self, name: str, layer: int, features: int, num_steps: int, train: bool, **options: Any) -> _Norm:
         """Make a normaliser, with its parameters, and its statistics for each step of the sequence."""

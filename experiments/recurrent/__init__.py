@@ -72,7 +72,9 @@ _TINY = {
 PRESETS = {
     # 2 epochs of 10,000 images, and 10.
     "cpu": Config(_trained(4, 5_000, 1_000, **_PART), _trained(128, 780, 52, **_PART), shared=(0.1,)),
-    "smoke": Config(_trained(4, 20, 10, **_TINY), _trained(128, 20, 10, **_TINY), between=(16,)),
+    "smoke": Config(
+        _trained(4, 20, 10, **_TINY), _trained(128, 20, 10, **_TINY), between=(16,), scales=(0.1,), shared=(0.1,)
+    ),
     # 2 epochs of 60,000 images, and 10.
     "overnight": Config(_trained(4, 30_000, 1_500), _trained(128, 4_690, 134), between=(16,)),
     "paper": Config(
