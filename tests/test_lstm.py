@@ -244,5 +244,7 @@ def test_inputs_and_normalisers_that_do_not_fit(as_a_user):
     """One line says so, too."""
     with pytest.raises(ValueError, match=r"inputs must have the shape \(batch, time, features\), got \(2, 3\)"):
         models.make_model(models.LSTMConfig()).init(jax.random.key(0), jnp.zeros((2, 3)))
-    with pytest.raises(ValueError, match="norm must take use_bias and scale_init in an LSTM, as linen.BatchNorm does"):
+    with pytest.raises(
+        ValueError, match=r"norm must take use_bias and scale_init in an LSTM, as linen\.BatchNorm does"
+    ):
         models.make_model(models.LSTMConfig(norm=linen.Noise)).init(jax.random.key(0), jnp.zeros((2, 3, 4)))
