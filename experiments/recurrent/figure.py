@@ -23,7 +23,8 @@ _LOOKS = ("-", "--", ":", "-.")
 def plot(data: dict[str, Any]) -> Figure:
     """Draw test error over training, the gradient by the hidden states, and accuracy and speed of all settings."""
     config = data["config"]
-    run, looks = config["large"], dict(zip(_LOOKS, config["scales"], strict=False))
+    run = config["large"]
+    looks: dict[str, float] = dict(zip(_LOOKS, config["scales"], strict=False))
     images = captions.DATASETS[run["data"]["dataset"]]
     sizes = [f"{name}: {_length(config[name])}" for name in ("small", "large")]
     return make_figure(
