@@ -146,7 +146,7 @@ def test_the_probe_measures_the_next_batch():
     run = change(recurrent.groups(recurrent.PRESETS["smoke"])["small"]["plain"], model={"initial_noise": 0.0})
     task = make_task(run.net(), None)
     split = task.load(0).train
-    state = train.init_state(task.trainer, jax.random.key(0), split.images[:1])
+    state = train.init_state(task.trainer, jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))
     batch = train.current_batch(task.trainer, state, split)
     logits, _ = task.trainer.model.apply(state.variables, batch.inputs, train=True)
     by_logits = (jax.nn.softmax(logits) - jax.nn.one_hot(batch.labels, 10)) / len(batch.labels)
