@@ -60,10 +60,10 @@ OVERNIGHT_ALX: VGGRun = change(
 FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True))
 # Presets whose runs take hours: whichever experiment trains one, it measures what all of them ask for.
 LONG = ("overnight", "overnight_mameli", "overnight_alx", "full_width")
-# Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
-DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
+# 64 draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
+DEEP_LINEAR = DeepLinearRun(inputs="moments", seeds=tuple(range(64))).measuring("landscape", "random_direction", "shift")
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
-    DeepLinearRun(),
+    DeepLinearRun(inputs="moments"),
     model={"depth": 17},
     optimizer={"batch_size": 100},
     schedule=Schedule(num_steps=40, eval_every=40, probe_every=20),

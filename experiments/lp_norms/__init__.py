@@ -11,7 +11,7 @@ Preset paper waits for an accelerator.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, LpNorm, RunConfig, VGGRun, change, check
 from experiments._evidence.keep import drift, scans, training
@@ -39,18 +39,22 @@ class Config:
         vgg: the VGG.
         deep_linear: the deep linear network; each seed draws a linear map of its own.
         lp_probe_every: steps between the scans of deep linear networks with an lp norm.
+        sampled_draws: at most so many draws of the deep linear networks with the l1 and the l-infinity norm, which need the
+            samples where the others do with their moments.
         center_first: subtract the mean before taking the lp norm; with p = 2 this is batch norm.
     """
 
     vgg: VGGRun
     deep_linear: DeepLinearRun
     lp_probe_every: int = 250
+    sampled_draws: int = 10
     center_first: bool = False
 
     def __post_init__(self):
         every, scanned = self.deep_linear.schedule.eval_every, self.lp_probe_every
         rule = f"at least 1, and a divisor of deep_linear.schedule.eval_every, {every}"
         check(scanned >= 1 and every % scanned == 0, "lp_probe_every", rule, scanned)
+        check(self.sampled_draws >= 1, "sampled_draws", "at least 1", self.sampled_draws)
 
 
 _SMOKE = following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)
@@ -84,6 +88,12 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
 
 def _lp(config: Config, run: RunConfig) -> dict[str, RunConfig]:
     """Name the nets with an lp norm."""
-    return {
-        net: arm(run, norm=LpNorm.like(run.norm, p=p, center_first=config.center_first)) for net, p in NORMS.items()
-    }
+    norms = {net: LpNorm.like(run.norm, p=p, center_first=config.center_first) for net, p in NORMS.items()}
+    return {net: arm(run, norm=norm, **_on_samples(config, run, norm)) for net, norm in norms.items()}
+
+
+def _on_samples(config: Config, run: RunConfig, norm: LpNorm) -> dict[str, Any]:
+    """Return what changes in a deep linear network on moments with a norm that needs the samples: inputs and draws."""
+    if getattr(run, "inputs", "samples") == "samples" or not norm.needs_samples:
+        return {}
+    return {"inputs": "samples", "seeds": run.seeds[: config.sampled_draws]}
