@@ -61,7 +61,9 @@ FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True)
 # Presets whose runs take hours: whichever experiment trains one, it measures what all of them ask for.
 LONG = ("overnight", "overnight_mameli", "overnight_alx", "full_width")
 # 64 draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
-DEEP_LINEAR = DeepLinearRun(inputs="moments", seeds=tuple(range(64))).measuring("landscape", "random_direction", "shift")
+DEEP_LINEAR = DeepLinearRun(inputs="moments", seeds=tuple(range(64))).measuring(
+    "landscape", "random_direction", "shift"
+)
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
     DeepLinearRun(inputs="moments"),
     model={"depth": 17},

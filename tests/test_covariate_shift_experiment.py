@@ -5,8 +5,10 @@ import math
 import pytest
 from runs import covariate_shift_data
 
+from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
 from experiments._training.probes.probe import by_layer
+from experiments.covariate_shift import KEEP
 from experiments.covariate_shift.claims import CLAIMS
 from experiments.covariate_shift.quantities import FLOOR, shift
 from experiments.covariate_shift.table import findings, summarise
@@ -31,7 +33,7 @@ def test_records_become_curves_of_layers():
 def test_table(data):
     """Every setting has its rows; the ratio is with batch norm over without, and cosines have none."""
     table = summarise(data)
-    for words in ("SGD, learning rate 0.1", "Adam, learning rate 0.001", "learning rate 1e-7", "3 seeds, 10 draws"):
+    for words in ("SGD, learning rate 0.1", "Adam, learning rate 0.001", "learning rate 1e-7", "3 seeds, 64 draws"):
         assert words in table
     rows = [line.split() for line in table.splitlines() if "layer 5, |G - G'|  " in line]
     assert [row[-1] for row in rows] == ["3.00"] * 3
@@ -81,3 +83,14 @@ def test_runs_that_diverge_count():
     assert shift(5).median().of(run) == math.inf
     assert math.isnan(shift(5, "cosine").median().of(run))
     assert shift(5).median(last=20).of(run) < math.inf
+
+
+def test_the_data_file_keeps_what_is_read(data):
+    """Verdicts and table are the same from numbers of the many draws as from their curves."""
+    kept, whole = keep(data, KEEP), keep(data, KEEP | {"deep_linear": KEEP["deep_linear"].kept})
+    assert not any("shift" in run for runs in kept["deep_linear"].values() for run in runs)
+    assert summarise(kept) == summarise(whole)
+    for claim in CLAIMS:
+        found, expected = judge(claim, kept), judge(claim, whole)
+        assert (found.verdict, found.reason) == (expected.verdict, expected.reason), claim.name
+        assert found.median == pytest.approx(expected.median, rel=1e-3, nan_ok=True), claim.name

@@ -12,7 +12,7 @@ from bnjax import data, linen, models, train
 from bnjax.objective import make_loss_fn
 from bnjax.types import Batch
 from experiments import covariate_shift, landscape, lp_norms
-from experiments._config import BatchNorm, DeepLinearRun, LpNorm, NoNorm, NoisyBatchNorm, Options, Schedule, change
+from experiments._config import BatchNorm, DeepLinearRun, LpNorm, NoisyBatchNorm, NoNorm, Options, Schedule, change
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
@@ -63,7 +63,10 @@ def test_labels_that_are_not_linear(x64):
     assert both.shape == (6, 5)
     model = models.make_model(models.DeepLinearConfig(depth=3, width=3, norm=linen.BatchNorm))
     variables = model.init(jax.random.key(0), jnp.zeros((2, 3)))
-    batches = [Batch(jnp.asarray(x), jnp.pad(y, ((0, 0), (0, 1)))), Batch(both[:, :3], jnp.pad(both[:, 3:], ((0, 0), (0, 1))))]
+    batches = [
+        Batch(jnp.asarray(x), jnp.pad(y, ((0, 0), (0, 1)))),
+        Batch(both[:, :3], jnp.pad(both[:, 3:], ((0, 0), (0, 1)))),
+    ]
     losses = [make_loss_fn(model, variables.batch_stats, b, loss="squared_error")(variables.params) for b in batches]
     np.testing.assert_allclose(*losses, rtol=1e-10)
 
@@ -126,7 +129,7 @@ def test_normalisers_that_need_samples(norm):
 def test_probes_that_need_samples():
     """Distributions of activations are of samples; gradients are not."""
     DeepLinearRun(inputs="moments").measuring("landscape", "shift", "successive_gradients").check_layers()
-    with pytest.raises(ValueError, match="deep.inputs must be samples, which drift looks at, got moments"):
+    with pytest.raises(ValueError, match=r"deep\.inputs must be samples, which drift looks at, got moments"):
         DeepLinearRun(inputs="moments").measuring("drift").check_layers("deep.")
 
 
@@ -146,7 +149,9 @@ def test_draws_are_trained_together(tmp_path, monkeypatch):
     from bnjax import sweep
 
     run_steps = sweep.run_steps
-    monkeypatch.setattr("bnjax.sweep.loop.run_steps", lambda *x, way, **y: sizes.append(way) or run_steps(*x, way=way, **y))
+    monkeypatch.setattr(
+        "bnjax.sweep.loop.run_steps", lambda *x, way, **y: sizes.append(way) or run_steps(*x, way=way, **y)
+    )
     config = replace(DeepLinearRun(inputs="moments", seeds=(0, 1)), schedule=Schedule(20, 20, 10))
     arms = {"batch_norm": change(config, model={"depth": 2}, optimizer={"batch_size": 20, "learning_rate": 1e-5})}
     found = {b: train_all({"arms": arms}, Options(str(tmp_path / b), batching=b)) for b in ("auto", "threads")}

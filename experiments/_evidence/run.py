@@ -20,6 +20,8 @@ class Run(TypedDict):
         landscape, random_direction: loss, gradient_distance and smoothness, (scans, points); gradient_norm, (scans,).
         successive_gradients, shift: layers, {layer: {quantity: (measurements,)}}.
         drift: layers, too, with an entry per measurement and unit.
+        measured: of one of many draws, the numbers that are read of it by their measures' words, in place of curves.
+        quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
     """
 
     seed: int
@@ -34,6 +36,8 @@ class Run(TypedDict):
     dummy_shift: NotRequired[Recorded]
     drift: NotRequired[Recorded]
     percentiles: NotRequired[Recorded]
+    measured: NotRequired[Mapping[str, float | None]]
+    quartiles: NotRequired[Mapping[str, Mapping[str, Sequence[float]]]]
 
 
 Runs = Sequence[Run]

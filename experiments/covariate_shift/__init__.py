@@ -9,11 +9,12 @@ VGG has 1.7 times the shift with BN at learning rate 0.1, and over the first 300
 paper wait for an accelerator.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check_arms, check_numbers
-from experiments._evidence.keep import by_layer, training, whole
+from experiments._evidence.keep import Arms, Draws, by_layer, training, whole
 from experiments._nets import learning_rate
 from experiments._presets import (
     CPU,
@@ -69,10 +70,17 @@ PRESETS = {
     "paper": Config(_vgg(change(PAPER, seeds=(0, 1, 2))), DEEP_LINEAR),
 }
 
+
+def _read(arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
+    from experiments.covariate_shift.quantities import of_linear_nets
+
+    return of_linear_nets(arms)
+
+
 _SHIFT = by_layer("difference", "relative_difference", "cosine")
 KEEP = {
     "arms": {"train": training(200, "loss", "accuracy"), "shift": _SHIFT, "dummy_shift": whole},
-    "deep_linear": {"train": training(200, "loss"), "shift": _SHIFT},
+    "deep_linear": Draws({"train": training(200, "loss"), "shift": _SHIFT}, _read),
 }
 
 

@@ -12,12 +12,12 @@ the gradient without BN; at step 0 the net with BN is the rougher one.
 Presets mameli, alx and paper wait for an accelerator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check, check_arms, check_numbers
-from experiments._evidence.keep import IfMeasured, by_layer, scans, training, whole
+from experiments._evidence.keep import Arms, Draws, IfMeasured, by_layer, scans, training, whole
 from experiments._presets import (
     ALX,
     CPU,
@@ -128,6 +128,12 @@ def _first_and_all(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
     return {**record, "layers": {**layers, "all": changes} if changes else layers}
 
 
+def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
+    from experiments.landscape.measures import CURVES_OF_LINEAR_NETS, MEASURES_OF_LINEAR_NETS
+
+    return MEASURES_OF_LINEAR_NETS, CURVES_OF_LINEAR_NETS
+
+
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
 # What the data file keeps of a run: of the short scans the smoothness alone, of rates the last layer's gradient.
@@ -140,7 +146,7 @@ KEEP = {
         "batch_sharpness": IfMeasured(whole),
     },
     "short": {"landscape": scans("smoothness")},
-    "deep_linear": {"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)},
+    "deep_linear": Draws({"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)}, _read),
     "multirun": IfMeasured(
         {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)}
     ),

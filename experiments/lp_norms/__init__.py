@@ -9,12 +9,12 @@ the VGG as BN does, to within 2 points; in the deep linear network l1, l2 and BN
 Preset paper waits for an accelerator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, LpNorm, RunConfig, VGGRun, change, check
-from experiments._evidence.keep import drift, scans, training
+from experiments._evidence.keep import Arms, Draws, drift, scans, training
 from experiments._presets import (
     CPU,
     DEEP_LINEAR,
@@ -66,13 +66,20 @@ PRESETS = {
 }
 NORMS: dict[str, Literal[1, 2, "inf"]] = {"l1": 1, "l2": 2, "linf": "inf"}
 
+
+def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
+    from experiments.lp_norms.claims import CURVES_OF_LINEAR_NETS, MEASURES_OF_LINEAR_NETS
+
+    return MEASURES_OF_LINEAR_NETS, CURVES_OF_LINEAR_NETS
+
+
 KEEP = {
     "arms": {
         "train": training(100, "accuracy"),
         "landscape": scans("loss", "gradient_distance"),
         "drift": drift("successive", shapes=20, deepest=True),
     },
-    "deep_linear": {"train": training(100, "loss"), "landscape": scans("smoothness", ends=True)},
+    "deep_linear": Draws({"train": training(100, "loss"), "landscape": scans("smoothness", ends=True)}, _read),
 }
 
 

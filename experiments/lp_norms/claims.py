@@ -14,6 +14,9 @@ from experiments.lp_norms import NORMS
 
 EARLY_ACCURACY = TRAIN_ACCURACY.median(80, 1000)
 FINAL_LOSS = replace(TRAIN_LOSS, format=Format("z,.0f")).at_end(100)
+# What figures, tables and claims read of the deep linear networks.
+CURVES_OF_LINEAR_NETS = (TRAIN_LOSS, SMOOTHNESS)
+MEASURES_OF_LINEAR_NETS = (FINAL_LOSS, SMOOTHNESS.median())
 _FIG_5A, _FIG_5B = SANTURKAR.at("Sec. 3.3, Fig. 5a"), SANTURKAR_LINEAR.at("Sec. 3.3, Fig. 5b")
 _FIG_12 = SANTURKAR.at("Sec. 3.3, Fig. 12, read off")
 _LATER = "2026-11-29"
