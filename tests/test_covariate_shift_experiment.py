@@ -87,6 +87,9 @@ def test_runs_that_diverge_count():
 
 def test_the_data_file_keeps_what_is_read(data):
     """Verdicts and table are the same from numbers of the many draws as from their curves."""
+    tested = {"step": [1200], "loss": [1.0], "accuracy": [None]}  # real runs are tested at their end
+    linear = {net: [run | {"test": tested} for run in runs] for net, runs in data["deep_linear"].items()}
+    data = data | {"deep_linear": linear}
     kept, whole = keep(data, KEEP), keep(data, KEEP | {"deep_linear": KEEP["deep_linear"].kept})
     assert not any("shift" in run for runs in kept["deep_linear"].values() for run in runs)
     assert summarise(kept) == summarise(whole)

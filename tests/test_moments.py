@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from bnjax import data, linen, models, train
 from bnjax.objective import make_loss_fn
@@ -111,7 +112,7 @@ def test_gradients_are_those_of_the_samples(norm):
         state = train.init_state(task.trainer, jax.random.key(3), jnp.zeros((1, 10)))
         loss_fn = train.current_loss_fn(task.stepper, state, split)
         loss, gradient = jax.jit(jax.value_and_grad(loss_fn))(state.params)
-        found[inputs] = (task.loss_scale * loss, task.loss_scale * jax.flatten_util.ravel_pytree(gradient)[0])
+        found[inputs] = (task.loss_scale * loss, task.loss_scale * ravel_pytree(gradient)[0])
         assert len(split.labels) == task.trainer.batch_size == {"samples": 50, "moments": 11}[inputs]
     (loss, gradient), (other_loss, other_gradient) = found.values()
     np.testing.assert_allclose(loss, other_loss, rtol=1e-5)

@@ -68,9 +68,9 @@ NORMS: dict[str, Literal[1, 2, "inf"]] = {"l1": 1, "l2": 2, "linf": "inf"}
 
 
 def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
-    from experiments.lp_norms.claims import CURVES_OF_LINEAR_NETS, MEASURES_OF_LINEAR_NETS
+    from experiments.lp_norms.quantities import CURVES, MEASURES
 
-    return MEASURES_OF_LINEAR_NETS, CURVES_OF_LINEAR_NETS
+    return MEASURES, CURVES
 
 
 KEEP = {

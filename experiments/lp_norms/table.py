@@ -10,7 +10,8 @@ from experiments._evidence.value import quantiles
 from experiments._evidence.verdict import decided
 from experiments._nets import NETS
 from experiments.lp_norms import NORMS
-from experiments.lp_norms.claims import CLAIMS, EARLY_ACCURACY, FINAL_LOSS
+from experiments.lp_norms.claims import CLAIMS, EARLY_ACCURACY
+from experiments.lp_norms.quantities import FINAL_LOSS
 
 _MARGIN = 0.1  # nets that end on the same plateau differ by less
 _COLUMNS = {
@@ -71,8 +72,10 @@ def _draws(deep: Arms) -> str:
     """Write how many draws there are, and of which nets there are fewer."""
     most = max(map(len, deep.values()))
     fewer = {net: len(runs) for net, runs in deep.items() if len(runs) < most}
-    nets = listing(NETS[net].short for net in fewer)
-    return plural(most, "draw") + (f" ({', '.join(map(str, {*fewer.values()}))} with {nets})" if fewer else "")
+    if not fewer:
+        return plural(most, "draw")
+    counts = ", ".join(map(str, sorted({*fewer.values()})))
+    return f"{plural(most, 'draw')} ({counts} with {listing(NETS[net].short for net in fewer)})"
 
 
 def count_below(arms: Arms, net: str, other: str) -> str:

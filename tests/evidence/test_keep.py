@@ -1,6 +1,7 @@
 """What data files keep of a run, and the tables that are made of it."""
 
 import math
+from typing import Any
 
 import numpy as np
 from records import make_run
@@ -113,7 +114,7 @@ def test_curves_over_seeds():
 def test_many_draws_are_kept_as_numbers_and_quartiles(tmp_path):
     """What claims read of each draw, and the curves' quartiles, are as from the whole curves, also from a file."""
     level, end = TRAIN_ACCURACY.median(2, 6), TRAIN_ACCURACY.at_end(2)
-    runs = [
+    runs: list[Any] = [
         make_run(seed=seed)
         | {"train": CURVE | {"accuracy": [0, seed, seed**2, 1, seed]}, "drift": SCANS, "test": {"step": [10]}}
         for seed in range(9)
