@@ -17,7 +17,7 @@ from experiments._config import RunConfig, check, runs_of
 
 Recorded = Mapping[str, Any]
 Keep = Callable[[Recorded, int], Any]
-Arms = Mapping[str, Sequence[Recorded]]
+Arms = Mapping[str, Sequence[Any]]  # of a group
 _ALWAYS = ("train", "test")  # recorded of every run
 
 

@@ -241,7 +241,8 @@ class Quantity:
         known = run.get("measured", {})
         if words not in known:
             return _nothing(self)
-        return self._if_diverged if known[words] is None else known[words]
+        value = known[words]
+        return self._if_diverged if value is None else value
 
     def _ends(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return a curve with the number of steps that had been taken when each value was complete."""

@@ -65,7 +65,7 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
         load = _load_images(images.dataset, images.preprocessing, images.image_size, data_dir)
     else:
         scale = float(batch_size)
-        load = _draw_map(batch_size, config.model.width, config.inputs)
+        load = _draw_map(batch_size, config.model.width, "moments" if _has_moments(config) else "samples")
     stepper = _make_trainer(_as_trained(config), mesh)
     trainer = stepper._replace(optimizer=_make_optimizer(config.optimizer, scale))
     check_shares(stepper.batch_size, mesh, trainer.axis)
