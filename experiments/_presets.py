@@ -20,7 +20,7 @@ CPU: VGGRun = change(
     VGGRun(seeds=(0, 1, 2)),
     model={"width": 0.125},
     optimizer={"batch_size": 64},
-    schedule=Schedule(num_steps=1000, eval_every=250, probe_every=50, recalibrated_tests=True),
+    schedule=Schedule(num_steps=1000, eval_every=250, probe_every=50),
 )
 # The paper does not name the depth; it plots layers up to number 13. The L2 penalty is inferred from its loss curves, and
 # scans have it too.
@@ -62,8 +62,10 @@ FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True)
 LONG = ("overnight", "overnight_mameli", "overnight_alx", "full_width")
 # Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
+# 64 draws, each trained on as many points as have the moments of its inputs.
+MANY_DRAWS = change(DEEP_LINEAR, inputs="moments", seeds=tuple(range(64)))
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
-    DeepLinearRun(),
+    DeepLinearRun(inputs="moments"),
     model={"depth": 17},
     optimizer={"batch_size": 100},
     schedule=Schedule(num_steps=40, eval_every=40, probe_every=20),

@@ -5,8 +5,10 @@ import math
 import pytest
 from runs import covariate_shift_data
 
+from experiments._evidence.keep import keep
 from experiments._evidence.verdict import judge
 from experiments._training.probes.probe import by_layer
+from experiments.covariate_shift import KEEP
 from experiments.covariate_shift.claims import CLAIMS
 from experiments.covariate_shift.quantities import FLOOR, shift
 from experiments.covariate_shift.table import findings, summarise
@@ -81,3 +83,17 @@ def test_runs_that_diverge_count():
     assert shift(5).median().of(run) == math.inf
     assert math.isnan(shift(5, "cosine").median().of(run))
     assert shift(5).median(last=20).of(run) < math.inf
+
+
+def test_the_data_file_keeps_what_is_read(data):
+    """Verdicts and table are the same from numbers of the many draws as from their curves."""
+    tested = {"step": [1200], "loss": [1.0], "accuracy": [None]}  # real runs are tested at their end
+    linear = {net: [run | {"test": tested} for run in runs] for net, runs in data["deep_linear"].items()}
+    data = data | {"deep_linear": linear}
+    kept, whole = keep(data, KEEP), keep(data, KEEP | {"deep_linear": KEEP["deep_linear"].kept})
+    assert not any("shift" in run for runs in kept["deep_linear"].values() for run in runs)
+    assert summarise(kept) == summarise(whole)
+    for claim in CLAIMS:
+        found, expected = judge(claim, kept), judge(claim, whole)
+        assert (found.verdict, found.reason) == (expected.verdict, expected.reason), claim.name
+        assert found.median == pytest.approx(expected.median, rel=1e-3, nan_ok=True), claim.name

@@ -173,7 +173,7 @@ def test_what_is_published_of_long_scans():
         "smoothness": [[9.0, 8.0, 7.0]] * 2,
         "gradient_norm": [1.0, 1.0],
     }
-    kept = landscape.KEEP["deep_linear"]["landscape"](scans, 0)
+    kept = landscape.KEEP["deep_linear"].kept["landscape"](scans, 0)
     np.testing.assert_array_equal(kept["loss"], [[1, 3], [np.nan, np.nan]])
     assert kept["gradient_distance"] == [[4, 6]] * 2
     assert kept["smoothness"] == [[7, 9]] * 2

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bnjax.data.batches import steps_per_epoch as steps_per_epoch
     from bnjax.data.batches import take_batch as take_batch
     from bnjax.data.regression import draw_linear_map as draw_linear_map
+    from bnjax.data.regression import match_moments as match_moments
     from bnjax.data.sources import NAMES as NAMES
     from bnjax.data.sources import PREPROCESSINGS as PREPROCESSINGS
     from bnjax.data.sources import load as load
@@ -34,7 +35,7 @@ _MODULES = {
     **dict.fromkeys(("NAMES", "PREPROCESSINGS", "load"), "sources"),
     **dict.fromkeys(("Dataset", "Split", "digest", "draw_indices", "from_arrays"), "batches"),
     **dict.fromkeys(("steps_per_epoch", "take_batch"), "batches"),
-    "draw_linear_map": "regression",
+    **dict.fromkeys(("draw_linear_map", "match_moments"), "regression"),
     **dict.fromkeys(("take_classes", "take_subset"), "subsets"),
 }
 

@@ -1,15 +1,21 @@
-"""Data of a known answer: the outputs of a random matrix."""
+"""Data of a known answer: the outputs of a random matrix, for all its inputs or for a few with the same moments."""
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from bnjax._host.arguments import checked, whole
 from bnjax.data.batches import Dataset, Split
 
+Inputs = Literal["samples", "moments"]
+
 
 @checked(width=whole(1))
-def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10) -> Dataset:
+def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10, inputs: Inputs = "samples") -> Dataset:
     """Draw a square matrix A and standard normal inputs x; the labels are A x.
 
     Entries of A are standard normal too. Source: Santurkar et al. 2018, Appendix A.1, with its sizes as defaults.
@@ -18,15 +24,70 @@ def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10) ->
         key: of matrix and inputs.
         num_examples: how many inputs.
         width: numbers per input and per label.
+        inputs: "samples" are the inputs as they are drawn; "moments" replaces them by the width + 1 points of `match_moments`,
+            with which everything that depends on mean and covariance of a linear network's features stays the same.
 
     Returns:
         Dataset whose two splits are the same, since the paper has no test examples.
 
     Raises:
-        ValueError: if a size is below 1.
+        ValueError: if a size is below 1, or there are no such inputs.
     """
+    if inputs not in ("samples", "moments"):
+        raise ValueError(f"inputs must be samples or moments, got {inputs!r}.")
     matrix_key, input_key = jax.random.split(key)
     matrix = jax.random.normal(matrix_key, (width, width))
-    inputs = jax.random.normal(input_key, (num_examples, width))
-    split = Split(inputs, jnp.matmul(inputs, matrix.T, precision="highest"), jnp.ones(width), jnp.zeros(width))
+    images = jax.random.normal(input_key, (num_examples, width))
+    if inputs == "moments":
+        images = match_moments(images)
+    split = Split(images, jnp.matmul(images, matrix.T, precision="highest"), jnp.ones(width), jnp.zeros(width))
     return Dataset(split, split)
+
+
+@checked()
+def match_moments(x: Float[Array, "examples features"]) -> Float[Array, "points features"]:
+    """Return features + 1 points with the mean and the covariance of some examples, both averages over 1/m.
+
+        p = mean + sqrt(m) C^(1/2) q        m = features + 1, q the rows of a centred, orthonormal simplex
+
+    A linear network maps a mean and a covariance to a mean and a covariance. So a mean of squares, such as the statistics of
+    batch norm and of the l2 norm or the squared error to labels that are linear in the examples, is the same for these
+    points as for the examples, with its gradients. The l1 and l-infinity norms, and what looks at single examples, differ.
+    Of labels that are not linear in the examples, take the moments with theirs: `match_moments` of both side by side.
+
+    Source: the moments determine the training of a linear network (Saxe et al. 2014, arXiv:1312.6120).
+
+    Args:
+        x: examples, one or more; computed in float64.
+
+    Returns:
+        The points, of the type of x.
+
+    Raises:
+        ValueError: if x is no matrix of finite numbers with a row.
+
+    Example:
+        >>> from bnjax import data
+        >>> x = jax.random.normal(jax.random.key(0), (1000, 3))
+        >>> points = data.match_moments(x)
+        >>> points.shape, bool(jnp.allclose(jnp.cov(points.T, bias=True), jnp.cov(x.T, bias=True), atol=1e-5))
+        ((4, 3), True)
+    """
+    examples = np.asarray(x, np.float64)
+    if examples.ndim != 2 or not examples.size or not np.isfinite(examples).all():
+        raise ValueError(f"x must hold finite numbers, (examples, features), one row or more, got {np.shape(x)}.")
+    mean, width = examples.mean(0), examples.shape[1]
+    variances, axes = np.linalg.eigh(np.cov(examples.T, bias=True).reshape(width, width))
+    # C^(1/2) = V diag(sqrt(variances)) V', the root that does not depend on the signs and order of V.
+    root = axes * np.sqrt(np.maximum(variances, 0)) @ axes.T
+    return jnp.asarray(mean + np.sqrt(width + 1) * _simplex(width) @ root, jnp.result_type(x))
+
+
+def _simplex(width: int) -> np.ndarray:
+    """Return width + 1 points whose coordinates are orthonormal and centred, (width + 1, width): Helmert contrasts."""
+    points = np.zeros((width + 1, width))
+    for k in range(1, width + 1):
+        # q_k = (1, ..., 1, -k, 0, ..., 0) / sqrt(k (k + 1)), with k ones
+        points[:k, k - 1] = 1 / np.sqrt(k * (k + 1))
+        points[k, k - 1] = -k / np.sqrt(k * (k + 1))
+    return points

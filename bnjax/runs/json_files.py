@@ -15,9 +15,21 @@ from bnjax._host.processes import is_first
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON in one move; numbers that are not finite become null."""
-    text = json.dumps(finite(value), indent=1, allow_nan=False) + "\n"
+    text = _written(finite(value)) + "\n"
     if is_first():
         write_whole(path, lambda file: file.write(text.encode()))
+
+
+def _written(value: Any, indent: str = "") -> str:
+    """Write a dictionary, and a list that holds one, with an item a line; anything else on one line."""
+    if isinstance(value, dict) and value:
+        items = [f"{json.dumps(name)}: {_written(item, indent + ' ')}" for name, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        items = [_written(item, f"{indent} ") for item in value]
+    else:
+        return json.dumps(value, allow_nan=False)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return f"{first}\n{indent} " + f",\n{indent} ".join(items) + f"\n{indent}{last}"
 
 
 def read_json(path: Path) -> Any:

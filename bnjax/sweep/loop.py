@@ -50,7 +50,7 @@ def train_groups(
 
     Args:
         groups: of runs; in threads and loops each of their runs is by itself.
-        way: how runs share the machine.
+        way: how runs share the machine, except for groups that have their own way.
         parallel: how many runs train at once in threads; None is one per core on CPU, else one.
         save_seconds: least time between two checkpoints of a run; more where saving would take more than 2 % of the time. 0 is
             a checkpoint after every chunk.
@@ -77,10 +77,11 @@ def train_groups(
             stop, SharedClock(), Saves(harmless(warn)), origin, save_seconds, progress, report, keep_states, []
         )
         crews = [_make_runs(group, session) for group in groups]
-        if batching in ("loop", "threads"):
-            jobs = [partial(_finish, *alone, Way("loop"), session) for alone in _one_by_one(groups, crews)]
-        else:
-            jobs = [partial(_finish, *both, way, session) for both in zip(groups, crews, strict=True)]
+        apart, together = [], []
+        for group, crew in zip(groups, crews, strict=True):
+            (apart if resolve(group.way or way) in ("loop", "threads") else together).append((group, crew))
+        jobs = [partial(_finish, *alone, Way("loop"), session) for alone in _one_by_one(apart)]
+        jobs += [partial(_finish, *both, both[0].way or way, session) for both in together]
         try:
             run_all(jobs, stop, parallel if batching == "threads" else 1)
         except Interrupted as stopped:
@@ -106,9 +107,9 @@ def _make_runs(group: Group, session: Session) -> list[Run]:
     return [Run(member, group.plan, partial(make, row), session) for row, member in enumerate(group.members)]
 
 
-def _one_by_one(groups: Sequence[Group], crews: Sequence[list[Run]]) -> list[tuple[Group, list[Run]]]:
+def _one_by_one(pairs: Sequence[tuple[Group, list[Run]]]) -> list[tuple[Group, list[Run]]]:
     """List groups of one run: first one of each group, so that what trains side by side compiles a program of its own."""
-    rows = [[(group.alone(i), [run]) for i, run in enumerate(crew)] for group, crew in zip(groups, crews, strict=True)]
+    rows = [[(group.alone(i), [run]) for i, run in enumerate(crew)] for group, crew in pairs]
     return [alone for row in itertools.zip_longest(*rows) for alone in row if alone]
 
 

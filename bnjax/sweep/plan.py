@@ -10,6 +10,7 @@ from bnjax._host.arguments import checked
 from bnjax.data import Dataset
 from bnjax.sweep.grid import Program, only
 from bnjax.sweep.steps import Probe
+from bnjax.sweep.ways import Way
 from bnjax.train import TrainState
 
 
@@ -101,6 +102,7 @@ class Group(NamedTuple):
         members: the runs.
         own_data: each run has training data of its own.
         loss_scale: factor of the losses on the progress bar.
+        way: how its runs share the machine; None is the way of the call.
     """
 
     program: Program
@@ -108,6 +110,7 @@ class Group(NamedTuple):
     members: Sequence[Member]
     own_data: bool = False
     loss_scale: float = 1.0
+    way: Way | None = None
 
     def alone(self, row: int) -> "Group":
         """Return the group that consists of one of its members."""

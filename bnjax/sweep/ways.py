@@ -36,6 +36,8 @@ class Way(NamedTuple):
 
 
 AUTO = Way()
+# That one program joins or takes apart; one of ten thousand takes minutes to compile. Of more, each leaf has its own.
+_MOST_ARRAYS = 1000
 # How many runs fitted into memory together where fewer did than were asked for, by what makes
 # their trainers, and what was called for them.
 _fitting: "WeakKeyDictionary[Callable[..., Any], dict[tuple, int]]" = WeakKeyDictionary()
@@ -111,15 +113,32 @@ def _one(program: Callable[..., PyTree], fixed: tuple, run: PyTree, shared: PyTr
     return program(*fixed, run, shared)
 
 
-@compiled_once()
 def stack(trees: Sequence[PyTree]) -> PyTree:
     """Join trees, one per run, along a new first axis."""
+    form, num_leaves = jax.tree.structure(trees[0]), len(jax.tree.leaves(trees[0]))
+    if num_leaves * len(trees) <= _MOST_ARRAYS:
+        return _stack(trees)
+    columns = zip(*map(form.flatten_up_to, trees), strict=True)
+    return jax.tree.unflatten(form, [_stack(column) for column in columns])
+
+
+def unstack(tree: PyTree) -> list[PyTree]:
+    """Take a tree whose leaves have an entry per run apart, into one per run."""
+    leaves, form = jax.tree.flatten(tree)
+    if len(leaves) * len(leaves[0]) <= _MOST_ARRAYS:
+        return _unstack(tree)
+    return [jax.tree.unflatten(form, row) for row in zip(*map(_unstack, leaves), strict=True)]
+
+
+@compiled_once()
+def _stack(trees: Sequence[PyTree]) -> PyTree:
+    """Join trees as one program."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 @compiled_once()
-def unstack(tree: PyTree) -> list[PyTree]:
-    """Take a tree whose leaves have an entry per run apart, into one per run."""
+def _unstack(tree: PyTree) -> list[PyTree]:
+    """Take a tree apart as one program."""
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(len(jax.tree.leaves(tree)[0]))]
 
 

@@ -17,6 +17,8 @@ class Norm:
     kind: ClassVar[str]
     # Whether it has running statistics of batches, which can be taken from training examples instead.
     is_recalibrated: ClassVar[bool] = False
+    # Whether a linear network with it depends on more than mean and covariance of its inputs.
+    needs_samples: ClassVar[bool] = True
     layers: ClassVar[Any] = "all"
 
     def make(self) -> Callable[..., Any] | None:
@@ -44,6 +46,7 @@ class NoNorm(Norm):
     """No normaliser."""
 
     kind: ClassVar[str] = "none"
+    needs_samples: ClassVar[bool] = False
 
     def make(self) -> None:
         """Return None."""
@@ -81,6 +84,7 @@ class BatchNorm(_Placed):
 
     kind: ClassVar[str] = "batch"
     is_recalibrated: ClassVar[bool] = True
+    needs_samples: ClassVar[bool] = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -108,6 +112,7 @@ class NoisyBatchNorm(BatchNorm):
     noise: Noise = Noise()
 
     kind: ClassVar[str] = "noisy_batch"
+    needs_samples: ClassVar[bool] = True
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of noisy batch norms."""
@@ -157,6 +162,11 @@ class LpNorm(BatchNorm):
     center_first: bool = False
 
     kind: ClassVar[str] = "lp"
+
+    @property
+    def needs_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Return whether it is another norm than l2, which is a second moment."""
+        return self.p != 2
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of lp norms."""

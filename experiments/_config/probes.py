@@ -15,6 +15,8 @@ class Probe:
     """The settings of a probe."""
 
     kind: ClassVar[str]
+    # Whether it looks at single examples, beyond the loss and its gradients.
+    needs_samples: ClassVar[bool] = False
 
     def check(self, model: Any, name: str) -> None:
         """Raise a ValueError, which calls the probe `name`, if it cannot be measured on a model of this shape."""
@@ -123,6 +125,7 @@ class Drift(_OfLayers):
     units: int = 8
 
     kind: ClassVar[str] = "drift"
+    needs_samples: ClassVar[bool] = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -177,6 +180,7 @@ class Percentiles(Probe):
     """Percentiles of the last hidden layer, on the same test images throughout."""
 
     kind: ClassVar[str] = "percentiles"
+    needs_samples: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, VGGShape
 from experiments._config.check import DIFFERENT, check, check_numbers
@@ -170,11 +170,15 @@ class DeepLinearRun(RunConfig):
 
     Attributes:
         model: the matrices.
+        inputs: what it is trained on: the samples themselves, as many as a batch has, or "moments": one point
+            more than there are units, with the samples' mean and covariance (`bnjax.data.match_moments`). Without a normaliser,
+            with batch norm and with the l2 norm both give the same losses and gradients, except for rounding.
     """
 
     optimizer: Optimizer = Optimizer(learning_rate=1e-6, batch_size=1000)
     schedule: Schedule = Schedule(num_steps=10_000, eval_every=10_000, probe_every=50)
     model: DeepLinearShape = DeepLinearShape()  # pyright: ignore[reportIncompatibleVariableOverride]
+    inputs: Literal["samples", "moments"] = "samples"
 
     kind: ClassVar[str] = "deep_linear"
     is_linear: ClassVar[bool] = True
@@ -187,6 +191,18 @@ class DeepLinearRun(RunConfig):
         DriftBeforeNorm(layers=(9, 17)),
         DriftAfterActivation(layers=(9, 17)),
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        rule = "samples where the normaliser takes more than second moments"
+        check(self.inputs == "samples" or not self.norm.needs_samples, "inputs", rule, self.inputs)
+
+    def check_layers(self, prefix: str = "") -> None:
+        """Raise a ValueError unless layers are there, and the probes can be measured on these inputs."""
+        super().check_layers(prefix)
+        for probe in self.probes:
+            is_possible = self.inputs == "samples" or not probe.needs_samples
+            check(is_possible, f"{prefix}inputs", f"samples, which {probe.kind} looks at", self.inputs)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Every group must have nets, and every kind must be measured, before anything is 
 NOTE: subjects import this file before the command line is parsed, so numpy is imported where it is used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from experiments._config import RunConfig, check, runs_of
 
 Recorded = Mapping[str, Any]
 Keep = Callable[[Recorded, int], Any]
+Arms = Mapping[str, Sequence[Any]]  # of a group
 _ALWAYS = ("train", "test")  # recorded of every run
 
 
@@ -29,6 +30,21 @@ class IfMeasured:
     """
 
     kept: Any
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is kept of many runs of each net: quartiles of some curves, and of each run the numbers that are read of it.
+
+    Attributes:
+        kept: the kinds, as in `KEEP` without this; the numbers and curves are taken of what these leave.
+        read: returns the measures and the quantities that figure, table and claims read, for the runs of a group's nets.
+        max_points: of each curve.
+    """
+
+    kept: Mapping[str, Any]
+    read: Callable[[Arms], tuple[Sequence[Any], Sequence[Any]]]
+    max_points: int = 100
 
 
 class _Entry(NamedTuple):
@@ -47,11 +63,41 @@ def keep(data: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
         always = {name: run[name] for name in ("seed", "test", "diverged_at", "seconds") if name in run}
         return always | {each.name: each.how(run[each.kind], rank) for each in _entries(kinds) if each.kind in run}
 
-    return data | {
-        group: {arm: [of_run(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in data[group].items()}
-        for group, kinds in kept.items()
-        if group in data
+    def of_group(arms: Arms, kinds: Any) -> Arms:
+        found = {arm: [of_run(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in arms.items()}
+        return _summarised(found, kinds) if isinstance(kinds, Draws) else found
+
+    return data | {group: of_group(data[group], kinds) for group, kinds in kept.items() if group in data}
+
+
+def _summarised(arms: Arms, draws: Draws) -> Arms:
+    """Keep of each run its numbers, and of all runs of a net quartiles of their curves, which its first run holds."""
+    from experiments._evidence.curve import over_seeds
+
+    measures, quantities = draws.read(arms)
+    kinds = {quantity.kind for quantity in quantities} | {*_ALWAYS} - {"test"}
+
+    def of_run(run: Any) -> dict[str, Any]:
+        found = {measure.words: measure.of(run) for measure in measures}
+        rest = {name: value for name, value in run.items() if name not in kinds}
+        return rest | {
+            "measured": {words: _short(value) for words, value in found.items() if not hasattr(value, "reason")}
+        }
+
+    def of_net(runs: Sequence[Any]) -> dict[str, Any]:
+        found = {quantity.words: over_seeds(runs, quantity) for quantity in quantities}
+        return {words: _thinned(curve._asdict(), draws.max_points) for words, curve in found.items()}
+
+    return {
+        arm: [of_run(run) | ({"quartiles": of_net(runs)} if rank == 0 else {}) for rank, run in enumerate(runs)]
+        for arm, runs in arms.items()
     }
+
+
+def _thinned(curve: Mapping[str, Any], max_points: int) -> dict[str, list[float]]:
+    """Keep every n-th point of a curve, so that at most `max_points` are left, to five digits."""
+    every = max(1, -(-len(curve["step"]) // max_points))
+    return {name: [_short(value) for value in values[::every].tolist()] for name, values in curve.items()}
 
 
 def check_needs(config: Any, groups: Mapping[str, Mapping[str, RunConfig]], kept: Mapping[str, Any]) -> None:
@@ -77,7 +123,7 @@ def check_needs(config: Any, groups: Mapping[str, Mapping[str, RunConfig]], kept
 def _entries(kinds: Any) -> list[_Entry]:
     """List the quantities kept of a group."""
     entries = []
-    for name, given in (kinds.kept if isinstance(kinds, IfMeasured) else kinds).items():
+    for name, given in (kinds.kept if isinstance(kinds, IfMeasured | Draws) else kinds).items():
         is_needed = not isinstance(given, IfMeasured) and name not in _ALWAYS
         how = given.kept if isinstance(given, IfMeasured) else given
         kind, how = how if isinstance(how, tuple) else (name, how)

@@ -229,12 +229,20 @@ class Quantity:
                 return _too_short(run, needed)
             values = choose(*(self._ends if by_end else self.curve)(run))
             if not values.size:
-                return _nothing(self)
+                return self._known(run, f"{self.words}{words}")
             with np.errstate(invalid="ignore"):  # the range of infinite numbers
                 found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
             return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
 
         return Measure(of, f"{self.words}{words}", self.format, last)
+
+    def _known(self, run: Run, words: str) -> float:
+        """Return the number of a measure that was taken before the run's curves were left out of a data file."""
+        known = run.get("measured", {})
+        if words not in known:
+            return _nothing(self)
+        value = known[words]
+        return self._if_diverged if value is None else value
 
     def _ends(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return a curve with the number of steps that had been taken when each value was complete."""

@@ -27,7 +27,7 @@ def write_data(path: Path, data: dict[str, Any]) -> None:
     from bnjax.runs import write_json
     from bnjax.runs.json_files import finite
 
-    data = json.loads(json.dumps(finite(data)))
+    data = _in_columns(json.loads(json.dumps(finite(data))))
     write_json(path, {"sha256": _digest(data), **data})
 
 
@@ -42,7 +42,10 @@ def read_data(path: Path) -> dict[str, Any]:
     data = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(data, dict) and data.pop("sha256", None) not in (None, _digest(data)):
         raise ValueError("it is damaged: its digest does not match. If you have changed it, remove the line sha256.")
-    if not isinstance(data, dict) or not is_old(data.get("config")):
+    if not isinstance(data, dict):
+        return data
+    data = _in_runs(data)
+    if not is_old(data.get("config")):
         return data
     try:
         return {**data, "config": upgrade(data["config"])}
@@ -50,6 +53,37 @@ def read_data(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"its configuration has an older form, and is not whole ({type(error).__name__}: {error})."
         ) from error
+
+
+def _in_columns(data: dict[str, Any]) -> dict[str, Any]:
+    """Write the names of what was measured of a group's runs once, where all have the same ones, not in every run."""
+    names = {}
+    for group, runs in _measured(data).items():
+        known = {tuple(run["measured"]) for run in runs}
+        if len(known) == 1:
+            (names[group],) = map(list, known)
+            for run in runs:
+                run["measured"] = [*run["measured"].values()]
+    return data | ({"measured": names} if names else {})
+
+
+def _in_runs(data: dict[str, Any]) -> dict[str, Any]:
+    """Give each run the names of what was measured of it."""
+    names = data.get("measured", {})
+    for group, runs in _measured(data).items():
+        for run in runs if group in names else []:
+            run["measured"] = dict(zip(names[group], run["measured"], strict=True))
+    return {name: value for name, value in data.items() if name != "measured"}
+
+
+def _measured(data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """List the runs of each group of which numbers are kept."""
+    arms = {name: group for name, group in data.items() if isinstance(group, dict)}
+    found = {
+        name: [run for runs in group.values() if isinstance(runs, list) for run in runs if isinstance(run, dict)]
+        for name, group in arms.items()
+    }
+    return {name: [run for run in runs if "measured" in run] for name, runs in found.items()}
 
 
 def _digest(data: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ class Run(TypedDict):
         successive_gradients, shift: layers, {layer: {quantity: (measurements,)}}.
         hidden_gradients: norm, (measurements, time steps).
         drift: layers, too, with an entry per measurement and unit.
+        measured: of one of many draws, the numbers that are read of it by their measures' words, in place of curves.
+        quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
     """
 
     seed: int
@@ -36,6 +38,8 @@ class Run(TypedDict):
     drift: NotRequired[Recorded]
     percentiles: NotRequired[Recorded]
     hidden_gradients: NotRequired[Recorded]
+    measured: NotRequired[Mapping[str, float | None]]
+    quartiles: NotRequired[Mapping[str, Mapping[str, Sequence[float]]]]
 
 
 Runs = Sequence[Run]

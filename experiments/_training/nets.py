@@ -37,6 +37,7 @@ from experiments._training.probes import Probe
 from experiments._training.processes import Elsewhere
 from experiments._training.store import Found, again_of, all_asked, find_finished, name_of, read_asked, settle
 from experiments._training.tasks import Task
+from experiments._training.train import chooses
 from experiments._training.train import train as train_groups
 
 
@@ -155,7 +156,7 @@ def _train(
     for job in jobs:
         _keep_asked(job)
     try:
-        train_groups([_make_group(same) for same in _by_program(jobs)], options)
+        train_groups([_make_group(same, options) for same in _by_program(jobs)], options)
     except BusyError as error:
         busy.append(error)
     for job in jobs:
@@ -296,13 +297,16 @@ def _by_program(jobs: Iterable[Job]) -> list[list[Job]]:
     return [*groups.values()]
 
 
-def _make_group(jobs: Sequence[Job]) -> sweep.Group:
+def _make_group(jobs: Sequence[Job], options: Options) -> sweep.Group:
     """Make the group of nets that one program trains; a learning rate is part of a state."""
     task = jobs[0].net.task
     keys = jax.vmap(jax.random.key)(np.array([job.net.seed for job in jobs], np.uint32))
     program = sweep.Program(tuple(range(len(jobs))), _same(task.stepper), {}, keys)
     members = [_make_member(job) for job in jobs]
-    return sweep.Group(program, plan_of(jobs[0].num_steps, jobs[0].asked), members, task.own_data, task.loss_scale)
+    plan = plan_of(jobs[0].num_steps, jobs[0].asked)
+    is_together = task.together and len(jobs) > 1 and chooses(options)
+    way = sweep.Way("vmap") if is_together else None
+    return sweep.Group(program, plan, members, task.own_data, task.loss_scale, way)
 
 
 def _make_member(job: Job) -> sweep.Member:

@@ -31,6 +31,7 @@ class Task(NamedTuple):
         choices: the settings' classes by kind.
         loss_scale: factor from the mean over a batch to the units of the configuration.
         own_data: whether each seed has data of its own.
+        together: whether its steps are so small that, on a CPU, many runs in one program take less time than threads.
     """
 
     trainer: train.Trainer
@@ -40,6 +41,7 @@ class Task(NamedTuple):
     choices: Mapping[str, type[Settings]]
     loss_scale: float = 1.0
     own_data: bool = False
+    together: bool = False
 
     def digest(self) -> str:
         """Return the first digits of the SHA-256 of the data; of drawn data, of those of seed 0."""
@@ -64,16 +66,16 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
         scale, load = 1.0, load_images(images, data_dir)
     else:
         scale = float(batch_size)
-        load = _draw_map(batch_size, config.model.width)
+        load = _draw_map(batch_size, config.model.width, "moments" if _has_moments(config) else "samples")
     stepper = _make_trainer(_as_trained(config), mesh)
     trainer = stepper._replace(optimizer=_make_optimizer(config.optimizer, scale))
-    check_shares(batch_size, mesh, trainer.axis)
+    check_shares(stepper.batch_size, mesh, trainer.axis)
 
     @cache
     def make_probe(settings: Settings) -> Probe:
         return PROBES[settings.kind](settings, config, stepper, scale)
 
-    return Task(trainer, stepper, load, make_probe, CHOICES, scale, config.is_linear)
+    return Task(trainer, stepper, load, make_probe, CHOICES, scale, config.is_linear, _has_moments(config))
 
 
 def _as_trained(config: RunConfig) -> RunConfig:
@@ -87,9 +89,13 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     model = models.make_model(describe_model(config))
     loss = "squared_error" if config.is_linear else "cross_entropy"
     optimizer = config.optimizer
-    return train.Trainer(
-        model, _make_optimizer(optimizer), optimizer.batch_size, loss, mesh, precision=optimizer.precision
-    )
+    batch_size = config.model.width + 1 if _has_moments(config) else optimizer.batch_size
+    return train.Trainer(model, _make_optimizer(optimizer), batch_size, loss, mesh, precision=optimizer.precision)
+
+
+def _has_moments(config: RunConfig) -> bool:
+    """Return whether it is trained on points that have the moments of its samples."""
+    return isinstance(config, DeepLinearRun) and config.inputs == "moments"
 
 
 def make_quiet_model(config: RunConfig) -> Model:
@@ -133,10 +139,10 @@ def _load_whole(name: str, preprocessing: str, image_size: int | None, data_dir:
 
 
 @cache
-def _draw_map(num_examples: int, width: int) -> Callable[[int], data.Dataset]:
+def _draw_map(num_examples: int, width: int, inputs: Any) -> Callable[[int], data.Dataset]:
     """Return what draws a linear map for each seed."""
 
     def draw(seed: int) -> data.Dataset:
-        return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width)
+        return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width, inputs=inputs)
 
     return draw

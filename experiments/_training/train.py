@@ -61,11 +61,16 @@ def shared_mesh(options: Options) -> Mesh | None:
     return Mesh(np.array(jax.devices()), ("batch",)) if shares else None
 
 
+def chooses(options: Options) -> bool:
+    """Return whether runs are trained in threads, unless their group takes less time another way."""
+    return options.batching == "auto" and not options.distributed and jax.default_backend() == "cpu"
+
+
 def _way(options: Options) -> sweep.Way:
     """Return how runs share the machine: side by side, one after another, or together and spread over all devices."""
     if options.distributed or options.batching == "sharded":
         return sweep.Way("loop")
-    if options.batching == "threads" or (options.batching == "auto" and jax.default_backend() == "cpu"):
+    if options.batching == "threads" or chooses(options):
         return sweep.Way("threads")
     devices = jax.devices()
     mesh = Mesh(np.array(devices), (sweep.Way().axis,)) if len(devices) > 1 else None

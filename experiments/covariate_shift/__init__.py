@@ -9,16 +9,18 @@ VGG has 1.7 times the shift with BN at learning rate 0.1, and over the first 300
 paper wait for an accelerator.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check_arms, check_numbers
-from experiments._evidence.keep import by_layer, training, whole
+from experiments._evidence.keep import Arms, Draws, by_layer, training, whole
 from experiments._nets import learning_rate
 from experiments._presets import (
     CPU,
     DEEP_LINEAR,
     MAMELI,
+    MANY_DRAWS,
     OVERNIGHT,
     OVERNIGHT_ALX,
     OVERNIGHT_MAMELI,
@@ -62,17 +64,24 @@ def _vgg(preset: VGGRun) -> VGGRun:
 PRESETS = {
     "cpu": Config(_vgg(CPU), DEEP_LINEAR),
     "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
-    "mameli": Config(_vgg(MAMELI), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
-    "overnight": Config(_vgg(OVERNIGHT), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
-    "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.01),)),
-    "overnight_alx": Config(_vgg(OVERNIGHT_ALX), DEEP_LINEAR, vgg_optimizers=(("adam", 1e-3),)),
-    "paper": Config(_vgg(change(PAPER, seeds=(0, 1, 2))), DEEP_LINEAR),
+    "mameli": Config(_vgg(MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
+    "overnight": Config(_vgg(OVERNIGHT), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
+    "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
+    "overnight_alx": Config(_vgg(OVERNIGHT_ALX), MANY_DRAWS, vgg_optimizers=(("adam", 1e-3),)),
+    "paper": Config(_vgg(change(PAPER, seeds=(0, 1, 2))), MANY_DRAWS),
 }
+
+
+def _read(arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
+    from experiments.covariate_shift.quantities import of_linear_nets
+
+    return of_linear_nets(arms)
+
 
 _SHIFT = by_layer("difference", "relative_difference", "cosine")
 KEEP = {
     "arms": {"train": training(200, "loss", "accuracy"), "shift": _SHIFT, "dummy_shift": whole},
-    "deep_linear": {"train": training(200, "loss"), "shift": _SHIFT},
+    "deep_linear": Draws({"train": training(200, "loss"), "shift": _SHIFT}, _read),
 }
 
 

@@ -10,7 +10,7 @@ from experiments._evidence.quantity import Quantity
 from experiments._evidence.source import ALEXEYGB, IOFFE, MAMELI, SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import largest, smallest
 from experiments._nets import learning_rate
-from experiments.covariate_shift.quantities import FLOOR, second_net, shift
+from experiments.covariate_shift.quantities import FLOOR, second_net, shift, size
 
 _FIG_3, _FIG_3A = SANTURKAR.at("Sec. 2.2, Fig. 3"), SANTURKAR.at("Fig. 3a, read off")
 _FIG_3B, _READ_3B = SANTURKAR_LINEAR.at("Sec. 2.2, Fig. 3b"), SANTURKAR_LINEAR.at("Fig. 3b, read off")
@@ -45,11 +45,7 @@ def _cosine(layer: int, digits: str = "+z.2f") -> Quantity:
     return shift(layer, "cosine", format=Format(digits))
 
 
-def _size(cosine: Quantity) -> Quantity:
-    return replace(cosine, value=lambda record: abs(cosine.values(record)), words=f"|{cosine.words}|")
-
-
-_TURN = _size(second_net("cosine")).median() / _size(shift(5, "cosine")).median()
+_TURN = size(second_net("cosine")).median() / size(shift(5, "cosine")).median()
 _EITHER = f"both nets, {_SLOW.words}"
 
 CLAIMS = claims(

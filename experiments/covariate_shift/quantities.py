@@ -4,11 +4,13 @@ G is the gradient by the layer's weights, and G' the one after the layers before
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from experiments._evidence.format import Format
-from experiments._evidence.quantities import of_layer
-from experiments._evidence.quantity import Quantity
+from experiments._evidence.quantities import TRAIN_LOSS, of_layer
+from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
 
 SHIFT = {"difference": "|G - G'|", "relative_difference": "|G - G'| / |G|", "cosine": "cosine of G and G'"}
 # The cosine of a run that diverged is not known.
@@ -31,3 +33,26 @@ def second_net(name: str = "difference", which: str = "step") -> Quantity:
 
 # How much of it is there before any layer has moved.
 FLOOR = second_net(which="zero_step").median() / second_net().median()
+
+
+def size(cosine: Quantity) -> Quantity:
+    """Return the absolute value of a cosine."""
+    return replace(cosine, value=lambda record: abs(cosine.values(record)), words=f"|{cosine.words}|")
+
+
+def of_linear_nets(arms: Arms) -> tuple[list[Measure], list[Quantity]]:
+    """List what figures, tables and claims read of the deep linear networks."""
+    layers = [layer_number(layer) for layer in layer_names(all_runs(arms), "shift")]
+    shifts = [shift(layer, name) for layer in layers for name in SHIFT]
+    cosines = [shift(layer, "cosine") for layer in layers]
+    measures = [
+        *(TRAIN_LOSS.at_end(steps) for steps in (1, 100)),
+        *(quantity.median() for quantity in shifts),
+        *(shift(layer).median(1000) for layer in layers),
+        *(
+            reduced
+            for cosine in cosines
+            for reduced in (cosine.median(1000), cosine.mean(1000), size(cosine).median(1000))
+        ),
+    ]
+    return measures, [TRAIN_LOSS, *shifts]

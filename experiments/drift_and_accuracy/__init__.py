@@ -40,7 +40,7 @@ class Config(VGGRun):
 
 _PAPER = following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 12, penalty=True)
 PRESETS = {
-    "cpu": Config(**fields_of(following_everywhere(CPU, 3, 8, 10))),
+    "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES))),
     "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10))),
     "paper": Config(**fields_of(_PAPER)),

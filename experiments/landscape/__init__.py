@@ -12,18 +12,19 @@ the gradient without BN; at step 0 the net with BN is the rougher one.
 Presets mameli, alx and paper wait for an accelerator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments._config import DeepLinearRun, RunConfig, Schedule, VGGRun, change, check, check_arms, check_numbers
-from experiments._evidence.keep import IfMeasured, by_layer, scans, training, whole
+from experiments._evidence.keep import Arms, Draws, IfMeasured, by_layer, scans, training, whole
 from experiments._presets import (
     ALX,
     CPU,
     DEEP_LINEAR,
     FULL_WIDTH,
     MAMELI,
+    MANY_DRAWS,
     OVERNIGHT,
     OVERNIGHT_ALX,
     OVERNIGHT_MAMELI,
@@ -88,7 +89,7 @@ def _long(preset: VGGRun) -> VGGRun:
     return preset.measuring(*_PROBES, "batch_sharpness")
 
 
-_CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50, recalibrated_tests=True))
+_CPU = _vgg(CPU, schedule=Schedule(num_steps=1500, eval_every=500, probe_every=50))
 _ALX = _vgg(ALX, optimizer={"learning_rate": 1e-3}, schedule={"probe_every": 130})
 PRESETS = {
     "cpu": Config(_CPU, DEEP_LINEAR, rates=_SGD_RATES, rates_steps=1000),
@@ -98,25 +99,25 @@ PRESETS = {
         (0.25, 2.0),
         rates=(0.05, 0.2),
     ),
-    "mameli": Config(_vgg(MAMELI), DEEP_LINEAR),
+    "mameli": Config(_vgg(MAMELI), MANY_DRAWS),
     "alx": Config(
         scanning(_ALX, step_multiples=_ADAM_STEPS),
-        DEEP_LINEAR,
+        MANY_DRAWS,
         (25.0, *_ADAM_STEPS),
         rates=_ADAM_RATES,
         rates_steps=ALX.schedule.num_steps,
     ),
-    "overnight": Config(_long(OVERNIGHT), DEEP_LINEAR, short_every=500),
-    "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), DEEP_LINEAR, short_every=390),
+    "overnight": Config(_long(OVERNIGHT), MANY_DRAWS, short_every=500),
+    "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), MANY_DRAWS, short_every=390),
     "overnight_alx": Config(
         scanning(_long(OVERNIGHT_ALX), step_multiples=_ADAM_STEPS),
-        DEEP_LINEAR,
+        MANY_DRAWS,
         (25.0, *_ADAM_STEPS),
         short_every=390,
         rates=_ADAM_RATES,
     ),
-    "full_width": Config(_long(FULL_WIDTH), DEEP_LINEAR, short_every=500),
-    "paper": Config(scanning(_vgg(PAPER, seeds=(0, 1, 2)), penalty=True), DEEP_LINEAR, rates=_SGD_RATES),
+    "full_width": Config(_long(FULL_WIDTH), MANY_DRAWS, short_every=500),
+    "paper": Config(scanning(_vgg(PAPER, seeds=(0, 1, 2)), penalty=True), MANY_DRAWS, rates=_SGD_RATES),
 }
 
 
@@ -126,6 +127,12 @@ def _first_and_all(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
     moved = record.get("layers", {}).get("all", {})
     changes = {name: moved[name] for name in ("step_distance", "step_length", "step_smoothness") if name in moved}
     return {**record, "layers": {**layers, "all": changes} if changes else layers}
+
+
+def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
+    from experiments.landscape.measures import CURVES_OF_LINEAR_NETS, MEASURES_OF_LINEAR_NETS
+
+    return MEASURES_OF_LINEAR_NETS, CURVES_OF_LINEAR_NETS
 
 
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
@@ -140,7 +147,7 @@ KEEP = {
         "batch_sharpness": IfMeasured(whole),
     },
     "short": {"landscape": scans("smoothness")},
-    "deep_linear": {"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)},
+    "deep_linear": Draws({"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)}, _read),
     "multirun": IfMeasured(
         {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)}
     ),

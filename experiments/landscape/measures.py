@@ -80,3 +80,13 @@ STEP_SMOOTHNESS = replace(
 FIRST = q.LOWEST_LOSS.median(last=0).each("plain").where("vgg.probes.landscape.penalty", True, "probe penalty")
 EQUAL_STEPS, EQUAL_PROGRESS = (band(kind, "width").median(*EARLY) for kind in ("same_step", "same_progress"))
 END = q.SMOOTHNESS.late(0.05)
+# What figures, tables and claims read of the deep linear networks.
+_ALONG = (q.HIGHEST_LOSS, q.GRADIENT_CHANGE, q.SMOOTHNESS)
+CURVES_OF_LINEAR_NETS = (*_ALONG, *map(q.along_random, _ALONG))
+MEASURES_OF_LINEAR_NETS = (
+    *(quantity.median() for quantity in _ALONG),
+    *(quantity.largest(150, 700) for quantity in _ALONG[:2]),
+    q.SMOOTHNESS.median(150, 700),
+    q.SMOOTHNESS.median(first=PLATEAU),
+    END,
+)

@@ -9,15 +9,16 @@ the VGG as BN does, to within 2 points; in the deep linear network l1, l2 and BN
 Preset paper waits for an accelerator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, LpNorm, RunConfig, VGGRun, change, check
-from experiments._evidence.keep import drift, scans, training
+from experiments._evidence.keep import Arms, Draws, drift, scans, training
 from experiments._presets import (
     CPU,
     DEEP_LINEAR,
+    MANY_DRAWS,
     OVERNIGHT_SHORT,
     PAPER,
     SMOKE,
@@ -39,28 +40,39 @@ class Config:
         vgg: the VGG.
         deep_linear: the deep linear network; each seed draws a linear map of its own.
         lp_probe_every: steps between the scans of deep linear networks with an lp norm.
+        sampled_draws: at most so many draws of the deep linear networks with the l1 and the l-infinity norm, which need the
+            samples where the others do with their moments.
         center_first: subtract the mean before taking the lp norm; with p = 2 this is batch norm.
     """
 
     vgg: VGGRun
     deep_linear: DeepLinearRun
     lp_probe_every: int = 250
+    sampled_draws: int = 10
     center_first: bool = False
 
     def __post_init__(self):
         every, scanned = self.deep_linear.schedule.eval_every, self.lp_probe_every
         rule = f"at least 1, and a divisor of deep_linear.schedule.eval_every, {every}"
         check(scanned >= 1 and every % scanned == 0, "lp_probe_every", rule, scanned)
+        check(self.sampled_draws >= 1, "sampled_draws", "at least 1", self.sampled_draws)
 
 
 _SMOKE = following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)
 PRESETS = {
-    "cpu": Config(following_everywhere(CPU, 3, 8, 10), DEEP_LINEAR),
+    "cpu": Config(following(CPU, 3, 8, 10), DEEP_LINEAR),
     "smoke": Config(_SMOKE, SMOKE_DEEP_LINEAR.measuring("landscape"), 20),
-    "overnight": Config(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10), DEEP_LINEAR),
-    "paper": Config(following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 11, penalty=True), DEEP_LINEAR),
+    "overnight": Config(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10), MANY_DRAWS),
+    "paper": Config(following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 11, penalty=True), MANY_DRAWS),
 }
 NORMS: dict[str, Literal[1, 2, "inf"]] = {"l1": 1, "l2": 2, "linf": "inf"}
+
+
+def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
+    from experiments.lp_norms.quantities import CURVES, MEASURES
+
+    return MEASURES, CURVES
+
 
 KEEP = {
     "arms": {
@@ -68,7 +80,7 @@ KEEP = {
         "landscape": scans("loss", "gradient_distance"),
         "drift": drift("successive", shapes=20, deepest=True),
     },
-    "deep_linear": {"train": training(100, "loss"), "landscape": scans("smoothness", ends=True)},
+    "deep_linear": Draws({"train": training(100, "loss"), "landscape": scans("smoothness", ends=True)}, _read),
 }
 
 
@@ -84,6 +96,12 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
 
 def _lp(config: Config, run: RunConfig) -> dict[str, RunConfig]:
     """Name the nets with an lp norm."""
-    return {
-        net: arm(run, norm=LpNorm.like(run.norm, p=p, center_first=config.center_first)) for net, p in NORMS.items()
-    }
+    norms = {net: LpNorm.like(run.norm, p=p, center_first=config.center_first) for net, p in NORMS.items()}
+    return {net: arm(run, norm=norm, **_on_samples(config, run, norm)) for net, norm in norms.items()}
+
+
+def _on_samples(config: Config, run: RunConfig, norm: LpNorm) -> dict[str, Any]:
+    """Return what changes in a deep linear network on moments with a norm that needs the samples: inputs and draws."""
+    if getattr(run, "inputs", "samples") == "samples" or not norm.needs_samples:
+        return {}
+    return {"inputs": "samples", "seeds": run.seeds[: config.sampled_draws]}

@@ -1,19 +1,17 @@
 """Claims about normalisers that divide by an lp norm of the batch, in a VGG and in the deep linear network."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.drift import over_layers
-from experiments._evidence.format import Format
-from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_ACCURACY, TRAIN_LOSS
+from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_ACCURACY
 from experiments._evidence.source import SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import Statistic, largest, smallest
 from experiments._nets import NETS
 from experiments.lp_norms import NORMS
+from experiments.lp_norms.quantities import FINAL_LOSS
 
 EARLY_ACCURACY = TRAIN_ACCURACY.median(80, 1000)
-FINAL_LOSS = replace(TRAIN_LOSS, format=Format("z,.0f")).at_end(100)
 _FIG_5A, _FIG_5B = SANTURKAR.at("Sec. 3.3, Fig. 5a"), SANTURKAR_LINEAR.at("Sec. 3.3, Fig. 5b")
 _FIG_12 = SANTURKAR.at("Sec. 3.3, Fig. 12, read off")
 _LATER = "2026-11-29"

@@ -15,7 +15,7 @@ from experiments._figures.figure import Block, make_figure
 from experiments._figures.landscape import ARROW, PREDICTIVENESS, SMOOTHER
 from experiments._figures.panels import BINS, Accuracy, Curves, Dots, Line, Ridges, shared_limits
 from experiments._nets import NETS
-from experiments.lp_norms.claims import FINAL_LOSS
+from experiments.lp_norms.quantities import FINAL_LOSS
 
 
 def plot(data: dict[str, Any]) -> Figure:

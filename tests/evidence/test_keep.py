@@ -1,13 +1,15 @@
 """What data files keep of a run, and the tables that are made of it."""
 
 import math
+from typing import Any
 
 import numpy as np
 from records import make_run
 
 from experiments._evidence import curve
-from experiments._evidence.keep import by_layer, drift, keep, scans, training, whole
+from experiments._evidence.keep import Draws, by_layer, drift, keep, scans, training, whole
 from experiments._evidence.quantities import HIGHEST_LOSS, TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.read import read_data, write_data
 from experiments._evidence.table import accuracies, by_measure, by_net, cell, divergences, grid
 
 CURVE = {"step": [0, 2, 4, 6, 8], "window": 2, "loss": [1, 2, 3, 4, 1 / 3], "accuracy": [None, 0, 0, 1, 1]}
@@ -107,3 +109,28 @@ def test_curves_over_seeds():
     np.testing.assert_allclose(curve.rolling_mean(np.array([1.0, 2, 3, 4]), 2), [1, 1.5, 2.5, 3.5])
     assert not len(curve.over_seeds(runs, TEST_ACCURACY).step)
     assert (curve.levels(7), curve.levels(8)) == ((0, 0.5, 1), (0.25, 0.5, 0.75))
+
+
+def test_many_draws_are_kept_as_numbers_and_quartiles(tmp_path):
+    """What claims read of each draw, and the curves' quartiles, are as from the whole curves, also from a file."""
+    level, end = TRAIN_ACCURACY.median(2, 6), TRAIN_ACCURACY.at_end(2)
+    runs: list[Any] = [
+        make_run(seed=seed)
+        | {"train": CURVE | {"accuracy": [0, seed, seed**2, 1, seed]}, "drift": SCANS, "test": {"step": [10]}}
+        for seed in range(9)
+    ]
+    runs[3]["diverged_at"] = 7
+    draws = Draws({"train": whole}, lambda _arms: ([level, end], [TRAIN_ACCURACY]))
+    kept = keep({"arms": {"plain": runs}}, {"arms": draws})
+    write_data(tmp_path / "data.json", kept)
+    for found in (kept, read_data(tmp_path / "data.json")):
+        rows = found["arms"]["plain"]
+        assert not {"train", "drift"} & {name for row in rows for name in row}
+        for measure in (level, end):
+            assert [measure.of(row) for row in rows] == [measure.of(run) for run in runs]
+        for column, expected in zip(
+            curve.over_seeds(rows, TRAIN_ACCURACY), curve.over_seeds(runs, TRAIN_ACCURACY), strict=True
+        ):
+            np.testing.assert_allclose(column, expected)
+        assert math.isnan(TRAIN_ACCURACY.median(4, 4).of(rows[0]))  # nobody reads it
+    assert "measured" in (tmp_path / "data.json").read_text().split('"arms"')[1]
