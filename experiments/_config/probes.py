@@ -172,6 +172,22 @@ class BatchSharpness(Probe):
 
 
 @dataclass(frozen=True)
+class Generalisation(Probe):
+    """Loss and accuracy on training and on test images, in training mode without dropout, and with population statistics.
+
+    Attributes:
+        num_examples: the first ones of each, of which as many are measured as make whole batches of the training.
+    """
+
+    num_examples: int = 1280
+
+    kind: ClassVar[str] = "generalisation"
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "num_examples")
+
+
+@dataclass(frozen=True)
 class Percentiles(Probe):
     """Percentiles of the last hidden layer, on the same test images throughout."""
 
@@ -190,6 +206,7 @@ CHOICES: dict[str, type[Probe]] = {
         Drift,
         DriftBeforeNorm,
         DriftAfterActivation,
+        Generalisation,
         Percentiles,
     )
 }

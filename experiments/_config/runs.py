@@ -51,7 +51,7 @@ class RunConfig:
         check_numbers(self, f"{DIFFERENT} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
 
     def check_layers(self, prefix: str = "") -> None:
-        """Raise a ValueError unless the layers that are normalised and measured are there.
+        """Raise a ValueError unless the layers that are normalised and measured are there, and a batch can be normalised.
 
         NOTE: not when it is made: a subject may change the model, and with it the layers.
 
@@ -62,6 +62,7 @@ class RunConfig:
         check(
             layers == "all" or max(layers) <= last, f"{prefix}norm.layers", f"'all' or numbers from 1 to {last}", layers
         )
+        self.norm.check_batch(self.optimizer.batch_size, prefix)
         for probe in self.probes:
             probe.check(self.model, f"{prefix}probes.{probe.kind}")
 

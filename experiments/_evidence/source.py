@@ -51,6 +51,20 @@ IOFFE = Source(
 )
 BJORCK = Source("Bjorck et al. 2018", "paper", "arxiv.org/abs/1806.02375", "their ResNet of 110 layers")
 YANG = Source("Yang et al. 2019", "paper", "arxiv.org/abs/1902.08129", "theory of wide networks")
+WU_JOHNSON = Source(
+    "Wu & Johnson 2021",
+    "paper",
+    "arxiv.org/abs/2105.07576",
+    "ResNet-50 on ImageNet, batch 1,024, read from the pixels of a figure",
+)
+DIMITRIOU = Source("Dimitriou & Arandjelovic 2020", "paper", "arxiv.org/abs/2007.08554")
+GARBIN = Source("Garbin et al. 2020", "replication", "doi.org/10.1007/s11042-019-08453-9")
+CAFFENET = Source(
+    "caffenet-benchmark",
+    "replication",
+    "github.com/ducha-aiki/caffenet-benchmark",
+    "CaffeNet on ImageNet of 128 pixels, dropout after both hidden dense layers, one run",
+)
 # Its classifier has dropout; the pixels are divided by 255 and not standardised.
 MAMELI = Source(
     "Mameli's repository",

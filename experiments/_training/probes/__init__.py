@@ -1,15 +1,16 @@
 """Measurements during training, none of which changes it.
 
-landscape    loss and gradients along minus the gradient, and along a random direction
-gradients    how the gradient turns from one step to the next
-sharpness    the curvature of mini-batches along their own gradients
-shift        internal covariate shift, by definition and as Mameli's repository measures it
-drift        the distributions of activations
-percentiles  those of the last hidden layer, on the same test images throughout
-probe        what a probe is, and what all of them need
+landscape       loss and gradients along minus the gradient, and along a random direction
+gradients       how the gradient turns from one step to the next
+sharpness       the curvature of mini-batches along their own gradients
+shift           internal covariate shift, by definition and as Mameli's repository measures it
+drift           the distributions of activations
+generalisation  loss and accuracy on training and test images, by the statistics that normalise them
+percentiles     those of the last hidden layer, on the same test images throughout
+probe           what a probe is, and what all of them need
 """
 
-from experiments._training.probes import drift, gradients, landscape, percentiles, sharpness, shift
+from experiments._training.probes import drift, generalisation, gradients, landscape, percentiles, sharpness, shift
 from experiments._training.probes.probe import Probe as Probe
 
 # Each is made from (settings, config, trainer, loss_scale).
@@ -23,5 +24,6 @@ PROBES = {
     "drift": drift.make_drift,
     "drift_before_norm": drift.make_drift,
     "drift_after_activation": drift.make_drift,
+    "generalisation": generalisation.make_generalisation,
     "percentiles": percentiles.make_percentiles,
 }
