@@ -2,8 +2,9 @@
 
 What a step takes is that of two CPU cores that do nothing else, two runs side by side. Of VGG-A with batches of 128, these are
 plans made from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
-in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step. Other nets take what they take in preset
-cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of mnist_mlp, 390,000 steps in 311 s.
+in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step; larger batches take longer in proportion.
+Other nets take what they take in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of
+mnist_mlp, 390,000 steps in 311 s.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from experiments._config import NoNorm, RunConfig
 ESTIMATED = "estimated for two idle CPU cores, not measured"
 _PROBED, _TESTED, _DISTURBED = (3600 * hours / steps for hours, steps in ((1.8, 9e4), (4.5, 2.7e5), (2.8, 9.9e4)))
 _FULL, _DEEP_LINEAR, _PERCEPTRON = 0.5, 1702 / 7e5, 311 / 3.9e5
+_BATCH = 128  # examples of the VGGs' steps
 
 
 def estimated(configs: Iterable[Any], experiments: Iterable[ModuleType]) -> float | None:
@@ -46,9 +48,9 @@ def _step_seconds(net: RunConfig, is_probed: bool) -> float | None:
             return _DEEP_LINEAR
         case MLPShape(hidden=(100, 100, 100)) if batch_size == 60:
             return _PERCEPTRON
-        case VGGShape(depth="A", width=1.0, head="512") if batch_size == 128:
-            return _FULL
-        case VGGShape(depth="A", width=0.25) if batch_size == 128:
+        case VGGShape(depth="A", width=1.0, head="512"):
+            return _FULL * batch_size / _BATCH
+        case VGGShape(depth="A", width=0.25):
             is_disturbed = net.norm.kind not in (NoNorm.kind, "batch")
-            return _DISTURBED if is_disturbed else _PROBED if is_probed else _TESTED
+            return (_DISTURBED if is_disturbed else _PROBED if is_probed else _TESTED) * batch_size / _BATCH
     return None

@@ -189,15 +189,15 @@ CLAIMS = claims(
         "15.9, 15.0, 12.7 and 10.4 points with batches of 256, 64, 16 and 4",
     ),
     ghost_gap_half=Claim(
-        "Where the training loss first is 0.5, the gap between test and training error is larger with batch norm over the whole "
-        "batch than in the smallest ghost batches.",
+        "Where the training loss first is 0.5, the gap between test and training error is larger with batch norm over the "
+        "whole batch than in the smallest ghost batches.",
         ours("a control: whether the gap is smaller because the net has learnt less"),
         _WHOLE(gap_at(0.5)).above(0),
         caveat_of="ghost_gap",
     ),
     ghost_gap_tenth=Claim(
-        "Where the training loss first is 0.1, the gap between test and training error is larger with batch norm over the whole "
-        "batch than in the smallest ghost batches.",
+        "Where the training loss first is 0.1, the gap between test and training error is larger with batch norm over the "
+        "whole batch than in the smallest ghost batches.",
         ours("a control: whether the gap is smaller because the net has learnt less"),
         _WHOLE(gap_at(0.1)).above(0),
         caveat_of="ghost_gap",
@@ -230,8 +230,8 @@ CLAIMS = claims(
         "-1.1 and +0.9 points with batches of 256 and 4, +6.5 with 2",
     ),
     ghost_rough=Claim(
-        "Over the training, the landscape is less smooth along the gradient with batch norm in ghost batches than with batch norm "
-        "over the whole batch, in ghosts of every size.",
+        "Over the training, the landscape is less smooth along the gradient with batch norm in ghost batches of every size "
+        "than with batch norm over the whole batch.",
         DIMITRIOU.at("abstract"),
         _of_sizes(
             SMOOTHNESS.median(), _smallest_ratio, "BN, ghosts / whole batch, the smallest of all sizes", TIMES
@@ -261,8 +261,8 @@ CLAIMS = claims(
         remark=_FAIR,
     ),
     dropout_optimum=Claim(
-        "The share of dropout with which test accuracy is highest is at most 15 points smaller with batch norm than in the plain "
-        "net, so that dropout is not dispensable.",
+        "The share of dropout with which test accuracy is highest is smaller with batch norm than in the plain net by less "
+        "than 15 points.",
         _TABLE,
         replace(_BEST["batch_norm"] - _BEST["plain"], who="BN - plain").between(-0.15, 0),
         "best at 20 % with batch norm and at 30 % without, or -10 points",

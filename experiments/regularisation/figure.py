@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments._evidence.quantities import SMOOTHNESS, TEST_ACCURACY, TEST_LOSS
+from experiments._evidence.quantities import CHANCE, SMOOTHNESS, TEST_ACCURACY, TEST_LOSS
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms
 from experiments._figures import captions
@@ -31,14 +31,14 @@ def plot(data: dict[str, Any]) -> Figure:
                 "",
                 [
                     [
-                        _sized(data, errors, "Error, statistics of batches", "error", "percent"),
-                        _sized(data, tests, "Test error by its statistics", "error", "percent"),
+                        _sized(data, errors, "Error, statistics of batches", "error", "percent", chance=1 - CHANCE),
+                        _sized(data, tests, "Test error by its statistics", "error", "percent", chance=1 - CHANCE),
                     ],
                     [
                         _sized(
                             data, {"": GAP.at_end()}, "Test - training error, at the end", "share of images", line=0
                         ),
-                        _sized(data, gaps, "Test - training error, at equal loss", "share of images", line=0),
+                        _sized(data, gaps, "Test - training error, at equal loss", "points", "points", line=0),
                     ],
                     [
                         _sized(

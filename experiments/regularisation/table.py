@@ -49,10 +49,10 @@ def findings(data: dict[str, Any]) -> str:
     accuracies = {net: listing(written(arms[net], TEST_ACCURACY.at_end()) for arms in shares.values()) for net in BOTH}
     found = (
         f"With statistics of {listing(map(str, runs))} examples, the gap between test and training error is "
-        f"{listed(GAP.at_end())} at the end, the test error with statistics of the population {listed(POPULATION_ERROR.at_end())}, "
-        f"and the effective smoothness along the gradient {listed(SMOOTHNESS.median())}. With dropout of "
-        f"{listing(f'{share:g}' for share in shares)} the test accuracy is {accuracies['batch_norm']} with batch norm and "
-        f"{accuracies['plain']} without."
+        f"{listed(GAP.at_end())} at the end, the test error with statistics of the population "
+        f"{listed(POPULATION_ERROR.at_end())}, and the effective smoothness along the gradient "
+        f"{listed(SMOOTHNESS.median())}. With dropout of {listing(f'{share:g}' for share in shares)} the test accuracy is "
+        f"{accuracies['batch_norm']} with batch norm and {accuracies['plain']} without."
     )
     return " ".join([found, *divergences({**_sized(data), **_dropped(data)})])
 
