@@ -228,3 +228,7 @@ def check_batch(images: Images, batch_size: int, name: str) -> None:
     """Raise a ValueError unless a data set has the examples of a batch, before it is read."""
     rule = f"between 1 and {images.num_examples:,}, the examples there are"
     check(1 <= batch_size <= images.num_examples, name, rule, batch_size)
+    if images.per_label:
+        most = images.per_label * images.num_classes
+        rule = f"a multiple of data.per_label, {images.per_label}, and at most {most}, which has as many images of each class"
+        check(batch_size % images.per_label == 0 and batch_size <= most, name, rule, batch_size)

@@ -85,9 +85,15 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     """Make the trainer of all configurations that are trained alike."""
     model = models.make_model(_describe_model(config))
     loss = "squared_error" if config.is_linear else "cross_entropy"
-    optimizer = config.optimizer
+    optimizer, images = config.optimizer, getattr(config, "data", None)
     return train.Trainer(
-        model, _make_optimizer(optimizer), optimizer.batch_size, loss, mesh, precision=optimizer.precision
+        model,
+        _make_optimizer(optimizer),
+        optimizer.batch_size,
+        loss,
+        mesh,
+        precision=optimizer.precision,
+        per_label=images.per_label if images else None,
     )
 
 
