@@ -22,6 +22,7 @@ NETS = {
     "l2": Net("l2 norm", "l2", "#cc79a7"),
     "linf": Net("l-infinity norm", "l-infinity", "#e69f00"),
     "ghost": Net("BN in ghost batches", "BN", "#56b4e9"),
+    "renorm": Net("with batch renorm", "renorm", "#009e73"),
     "huber": Net("Huber's BN, variance too small", "Huber's BN", "#009e73"),
     "inserted": Net("BN inserted into a plain net", "inserted BN", "#d55e00"),
     "trained": Net("net trained with BN", "trained with BN", "#0072b2"),

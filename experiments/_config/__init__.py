@@ -33,6 +33,7 @@ from experiments._config.parts import Schedule as Schedule
 from experiments._config.probes import BatchSharpness as BatchSharpness
 from experiments._config.probes import Drift as Drift
 from experiments._config.probes import DummyShift as DummyShift
+from experiments._config.probes import Evaluation as Evaluation
 from experiments._config.probes import Generalisation as Generalisation
 from experiments._config.probes import Landscape as Landscape
 from experiments._config.probes import Percentiles as Percentiles

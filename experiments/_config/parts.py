@@ -46,9 +46,14 @@ class Images:
             check_numbers(self, "at least 1", lambda x: x >= 1, "per_label")
 
     @property
+    def all_classes(self) -> tuple[int, ...]:
+        """Classes of the data set."""
+        return tuple(range(NUM_CLASSES))
+
+    @property
     def num_classes(self) -> int:
         """Classes that there are."""
-        return len(self.classes) if self.classes else NUM_CLASSES
+        return len(self.classes or self.all_classes)
 
     @property
     def num_examples(self) -> int:

@@ -171,6 +171,30 @@ class BatchSharpness(Probe):
         return replace(self, batches=1) if run.is_linear else self
 
 
+# The names of `bnjax.data.CORRUPTIONS`.
+CORRUPTIONS = ("contrast", "noise_0.1", "noise_0.2", "brightness", "grey", "blur")
+
+
+@dataclass(frozen=True)
+class Evaluation(Probe):
+    """Accuracy, loss and activations in evaluation, by the statistics that normalise and by how the images are shifted.
+
+    Attributes:
+        num_examples: the first test images, and training images, of which as many are measured as make whole batches.
+        shifts: corruptions of the test images.
+    """
+
+    num_examples: int = 1000
+    shifts: tuple[str, ...] = CORRUPTIONS
+
+    kind: ClassVar[str] = "evaluation"
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "num_examples")
+        is_known = len({*self.shifts}) == len(self.shifts) and {*self.shifts} <= {*CORRUPTIONS}
+        check(is_known, "shifts", f"different ones of {', '.join(CORRUPTIONS)}, or none", self.shifts)
+
+
 @dataclass(frozen=True)
 class Generalisation(Probe):
     """Loss and accuracy on training and on test images, in training mode without dropout, and with population statistics.
@@ -206,6 +230,7 @@ CHOICES: dict[str, type[Probe]] = {
         Drift,
         DriftBeforeNorm,
         DriftAfterActivation,
+        Evaluation,
         Generalisation,
         Percentiles,
     )

@@ -57,6 +57,10 @@ WU_JOHNSON = Source(
     "arxiv.org/abs/2105.07576",
     "ResNet-50 on ImageNet, batch 1,024, read from the pixels of a figure",
 )
+IOFFE_RENORM = Source("Ioffe 2017", "paper", "arxiv.org/abs/1702.03275", "Inception-v3 on ImageNet, one run")
+_UNKNOWN = "a public re-run, whose address is not known"
+RE_RUN = Source(f"{_UNKNOWN}, on corrupted CIFAR-10", "replication", setup="19 corruptions of CIFAR-10")
+JORDAN = Source(f"{_UNKNOWN}, K. Jordan 2024", "replication", setup="corrupted CIFAR-10")
 DIMITRIOU = Source("Dimitriou & Arandjelovic 2020", "paper", "arxiv.org/abs/2007.08554")
 GARBIN = Source("Garbin et al. 2020", "replication", "doi.org/10.1007/s11042-019-08453-9")
 CAFFENET = Source(

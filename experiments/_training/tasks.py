@@ -15,7 +15,7 @@ from bnjax.types import Model
 from experiments._config import DeepLinearRun, Images, MLPRun, Optimizer, RunConfig, VGGRun, change
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
-from experiments._training.probes import PROBES, Probe
+from experiments._training.probes import LOADING, PROBES, Probe
 
 
 class Task(NamedTuple):
@@ -70,6 +70,8 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
 
     @cache
     def make_probe(settings: Settings) -> Probe:
+        if settings.kind in LOADING:
+            return LOADING[settings.kind](settings, config, stepper, scale, lambda part: load_images(part, data_dir)(0))
         return PROBES[settings.kind](settings, config, stepper, scale)
 
     return Task(trainer, stepper, load, make_probe, CHOICES, scale, config.is_linear)

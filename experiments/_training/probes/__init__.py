@@ -5,12 +5,22 @@ gradients       how the gradient turns from one step to the next
 sharpness       the curvature of mini-batches along their own gradients
 shift           internal covariate shift, by definition and as Mameli's repository measures it
 drift           the distributions of activations
+evaluation      accuracy and activations by statistics, on images unlike those of the training
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
 percentiles     those of the last hidden layer, on the same test images throughout
 probe           what a probe is, and what all of them need
 """
 
-from experiments._training.probes import drift, generalisation, gradients, landscape, percentiles, sharpness, shift
+from experiments._training.probes import (
+    drift,
+    evaluation,
+    generalisation,
+    gradients,
+    landscape,
+    percentiles,
+    sharpness,
+    shift,
+)
 from experiments._training.probes.probe import Probe as Probe
 
 # Each is made from (settings, config, trainer, loss_scale).
@@ -27,3 +37,5 @@ PROBES = {
     "generalisation": generalisation.make_generalisation,
     "percentiles": percentiles.make_percentiles,
 }
+# Each takes a function, too, which loads images of a configuration of theirs.
+LOADING = {"evaluation": evaluation.make_evaluation}
