@@ -120,7 +120,7 @@ def test_the_nets_differ_in_one_thing_each():
             r"ghost_sizes must be one or more different divisors of the batch size, 256, .*, got \(3,\)",
         ),
         ({"ghost_sizes": (256,)}, r"ghost_sizes must be .* and smaller, got \(256,\)"),
-        ({"dropout": (0.0,)}, r"dropout must be one or more different numbers in \(0, 1\), got \(0.0,\)"),
+        ({"dropout_shares": (0.0,)}, r"dropout_shares must be one or more different numbers in \(0, 1\), got \(0.0,\)"),
         ({"model": {"dropout": 0.1}}, r"model\.dropout must be 0, which is the arm without it, got 0\.1"),
     ],
 )

@@ -138,7 +138,7 @@ KEEP: dict[str, Any] = {
 
 def batches_of(size: int) -> Setting:
     """Return the setting of a batch size."""
-    return Setting(f"{size}", f"batch {size}")
+    return Setting(f"batch_{size}", f"batch {size}")
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:

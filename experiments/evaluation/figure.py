@@ -59,36 +59,30 @@ def more(_data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]
 
 def _activations(data: dict[str, Any]) -> Figure:
     """Draw how far means are from the running ones, how large activations are, and how far logits depend on the batch."""
-    names: dict[str, tuple[str, Arms]] = {
-        label: (shift, {"batch_norm": data["arms"]["batch_norm"]}) for label, shift in _columns(data).items()
-    }
-    names["held-out"] = ("held_out", data["classes"])
-    tiny = {
-        f"few, batch {name.rpartition('_')[2]}": ("clean", {"batch_norm": runs}) for name, runs in data["tiny"].items()
-    }
-    names |= tiny
-    columns, nets = {label: runs for label, (_, runs) in names.items()}, {"batch_norm": data["arms"]["batch_norm"]}
+    arms: Arms = {"batch_norm": data["arms"]["batch_norm"]}
+    names: dict[str, tuple[str, Arms]] = {label: (shift, arms) for label, shift in _columns(data).items()}
+    names["held-out\nclasses"] = ("held_out", data["classes"])
+    for name, runs in data["tiny"].items():
+        names[f"few images,\nbatch {name.rpartition('_')[2]}"] = ("clean", {"batch_norm": runs})
+    columns = {label: runs for label, (_, runs) in names.items()}
 
     def panel(of: Any, title: str, ylabel: str, **look: Any) -> Dots:
         measures = {"": lambda column: of(names[column][0]).at_end()}
-        return Dots(nets, columns, measures, title=title, ylabel=ylabel, xlabel="", horizontal=True, **look)
+        return Dots(arms, columns, measures, title=title, ylabel=ylabel, xlabel="", **look)
 
-    modes = {"running": "running", "batch's own": "batch"}
-    both = {net: data["arms"][net] for net in _TWO}
+    modes, both = {"running": "running", "batch's own": "batch"}, {net: data["arms"][net] for net in _TWO}
+    change: Any = {"": lambda column: changed(modes[column]).at_end()}
+    look: Any = {"ylabel": "nats", "xlabel": "statistics", "scale": "linear"}
     rows = [
-        [
-            panel(distance, "Means, from the running ones", "", scale="log"),
-            panel(growth, "Largest |pre-activation| / training's", "", scale="log", line=1),
-        ],
+        [panel(distance, "Distance of the means from the running ones", "in running std")],
+        [panel(growth, "Largest |pre-activation| of any layer", "as a multiple of the training's", line=1)],
         [
             Dots(
                 both,
                 dict.fromkeys(modes, both),
-                {"": lambda column: changed(modes[column]).at_end()},
-                title="Change of a logit by the other images",
-                ylabel="nats",
-                xlabel="statistics",
-                scale="linear",
+                change,
+                title="Change of a logit by the other images of a batch",
+                **look,
             )
         ],
     ]

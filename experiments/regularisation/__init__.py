@@ -34,19 +34,19 @@ class Config(VGGRun):
 
     Attributes:
         ghost_sizes: examples per part of a batch; the whole batch is the configuration's own batch norm.
-        dropout: shares that training drops of the last hidden layer, with and without batch norm.
+        dropout_shares: shares that training drops of the last hidden layer, with and without batch norm.
     """
 
     ghost_sizes: tuple[int, ...] = (4, 16, 64)
-    dropout: tuple[float, ...] = (0.1, 0.3, 0.5)
+    dropout_shares: tuple[float, ...] = (0.1, 0.3, 0.5)
 
     def __post_init__(self):
         super().__post_init__()
         batch = self.optimizer.batch_size
         rule = f"one or more different divisors of the batch size, {batch:,}, and smaller"
         check_numbers(self, rule, lambda x: 1 <= x < batch and batch % x == 0, "ghost_sizes")
-        check_numbers(self, "one or more different numbers in (0, 1)", lambda x: 0 < x < 1, "dropout")
-        check_arms(self, "dropout")
+        check_numbers(self, "one or more different numbers in (0, 1)", lambda x: 0 < x < 1, "dropout_shares")
+        check_arms(self, "dropout_shares")
         check(not self.model.dropout, "model.dropout", "0, which is the arm without it", self.model.dropout)
 
 
@@ -81,7 +81,7 @@ _PAPER = change(
 )
 PRESETS = {
     "cpu": Config(**fields_of(_CPU)),
-    "smoke": Config(**fields_of(_SMOKE), ghost_sizes=(4,), dropout=(0.5,)),
+    "smoke": Config(**fields_of(_SMOKE), ghost_sizes=(4,), dropout_shares=(0.5,)),
     "overnight": Config(**fields_of(_OVERNIGHT)),
     "paper": Config(**fields_of(_PAPER), ghost_sizes=(2, 4, 8, 16, 32, 64, 128)),
 }
@@ -118,7 +118,7 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     }
     dropped = {
         dropping(share).arm(net): change(arms[net].measuring(), model={"dropout": share})
-        for share in config.dropout
+        for share in config.dropout_shares
         for net in NETS
     }
     return {"arms": arms, "dropout": dropped}
@@ -134,6 +134,6 @@ def by_size(data: dict[str, Any]) -> dict[int, Any]:
 def by_dropout(data: dict[str, Any]) -> dict[float, dict[str, Any]]:
     """Sort the runs by the share that dropout drops, ascending from none, then by their net."""
     found = {0.0: {net: data["arms"][net] for net in NETS}}
-    for share in sorted(data["config"]["dropout"]):
+    for share in sorted(data["config"]["dropout_shares"]):
         found[share] = {net: data["dropout"][dropping(share).arm(net)] for net in NETS}
     return found
