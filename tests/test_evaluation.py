@@ -1,5 +1,7 @@
 """Batch norm in evaluation: what is measured on shifted images, and what the claims make of it."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,7 +140,7 @@ def test_a_net_without_normalisers_is_restandardised():
 def test_the_nets():
     """Each group is trained on what it is named after, and sees as many images in batches of any size."""
     config = PRESETS["cpu"]
-    found = groups(config)
+    found: Any = groups(config)
     assert found["arms"]["plain"].norm == NoNorm()
     assert found["classes"]["batch_norm"].data.classes == (0, 1, 2, 3, 4)
     assert [run.optimizer.batch_size for run in found["tiny"].values()] == [2, 4, 8]

@@ -116,9 +116,10 @@ def _insert(model: Model, names: tuple[str, ...], epsilon: float, changes: bool)
         def normalise(path: str, outputs: Any) -> Any:
             if path not in names:
                 return outputs
-            affine = params[_INSERTED][path] if changes else {"scale": None, "bias": None}
+            affine = params[_INSERTED][path] if changes else {}
             old = BatchStats(stats[_INSERTED][path]["mean"], stats[_INSERTED][path]["var"])
-            y, moved = batch_norm(outputs, old, **affine, train=train, momentum=0.9, epsilon=epsilon)
+            scale, bias = affine.get("scale"), affine.get("bias")
+            y, moved = batch_norm(outputs, old, scale, bias, train=train, momentum=0.9, epsilon=epsilon)
             new[path] = moved._asdict()
             return y.astype(outputs.dtype) if changes else outputs
 

@@ -8,6 +8,7 @@ Command: TFDS_DATA_DIR=... python -m experiments regularisation --preset cpu
 Measured: not run yet.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,14 +125,14 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     return {"arms": arms, "dropout": dropped}
 
 
-def by_size(data: dict[str, Any]) -> dict[int, Any]:
+def by_size(data: Mapping[str, Any]) -> dict[int, Any]:
     """Sort the runs with batch norm by the examples that share statistics, ascending; the whole batch is the largest."""
     config, arms = data["config"], data["arms"]
     found = {size: arms[ghosts(size).arm("ghost")] for size in sorted(config["ghost_sizes"])}
     return {**found, config["optimizer"]["batch_size"]: arms["batch_norm"]}
 
 
-def by_dropout(data: dict[str, Any]) -> dict[float, dict[str, Any]]:
+def by_dropout(data: Mapping[str, Any]) -> dict[float, dict[str, Any]]:
     """Sort the runs by the share that dropout drops, ascending from none, then by their net."""
     found = {0.0: {net: data["arms"][net] for net in NETS}}
     for share in sorted(data["config"]["dropout_shares"]):

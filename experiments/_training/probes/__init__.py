@@ -11,6 +11,8 @@ percentiles     those of the last hidden layer, on the same test images througho
 probe           what a probe is, and what all of them need
 """
 
+from typing import Any
+
 from experiments._training.probes import (
     drift,
     evaluation,
@@ -38,4 +40,4 @@ PROBES = {
     "percentiles": percentiles.make_percentiles,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
-LOADING = {"evaluation": evaluation.make_evaluation}
+LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}
