@@ -30,7 +30,8 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (["--norm.layers", "12"], "norm.layers must be 'all' or numbers from 1 to 10, got (12,)."),
         (
             ["--norm", "none", "--norm.momentum", "0.9"],
-            "Unrecognized options: --norm.momentum, 0.9; --norm.momentum needs --norm batch or --norm noisy_batch or --norm lp",
+            "Unrecognized options: --norm.momentum, 0.9; --norm.momentum needs --norm batch or --norm noisy_batch or --norm lp "
+            "or --norm ghost_batch or --norm renorm",
         ),
         (
             ["--probes", "landscape", "--probes.drift.units", "4"],

@@ -120,7 +120,7 @@ _WHOLE: VGGRun = change(
 )
 PRESETS = {
     "cpu": _nets(_CPU, 48_000, 1000, 4, 8, 100, batch_sizes=(8,)),
-    "smoke": _nets(_SMOKE, 320, 20, 4, 8, 40, tiny_batches=(4,), batch_sizes=(), early_steps=20),
+    "smoke": _nets(_SMOKE, 320, 20, 4, 8, 40, tiny_batches=(4,), batch_sizes=(8,), early_steps=20),
     "overnight": _nets(_LONG, 500_000, 5000, 4, 8, 100),
     "paper": _nets(_WHOLE, 128 * 15_000, 5000, 4, 8, 100, batch_sizes=(1, 2, 8, 32)),
 }
