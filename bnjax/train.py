@@ -18,7 +18,7 @@ from bnjax._host.precision import products_in
 from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import count_shares, everywhere, spread
 from bnjax._host.trees import is_known
-from bnjax.data import Split, draw_indices, take_batch
+from bnjax.data import Split, draw_by_label, draw_indices, take_batch
 from bnjax.losses import average, count_only, get_loss, is_correct, total
 from bnjax.objective import make_loss_fn
 from bnjax.types import Batch, LossFn, Model, Number, Params, Rngs, Variables
@@ -74,6 +74,7 @@ class Trainer(NamedTuple):
         axis: of the mesh, along which the examples of a batch go.
         precision: of products and convolutions in steps and tests, as `jax.default_matmul_precision` takes it: accelerators
             round operands to 7 or 10 bits by "default"; on a CPU all are the same. None is JAX's state where they are compiled.
+        per_label: sort batches by label, so many of each, as `data.draw_by_label`; None draws from all examples.
     """
 
     model: Model
@@ -83,6 +84,7 @@ class Trainer(NamedTuple):
     mesh: Mesh | None = None
     axis: str = "batch"
     precision: str | None = None
+    per_label: int | None = None
 
     def products(self) -> AbstractContextManager[object]:
         """Return the context in which its products are traced."""
@@ -155,8 +157,12 @@ def _draw_steps(
     trainer: Trainer, state: TrainState, split: Split, *, num_steps: int
 ) -> Int[Array, "num_steps batch_size"]:
     """Draw the examples of the state's next steps, in the run's own data order."""
+    key = jax.random.fold_in(state.key, 1)
+    if trainer.per_label is not None:
+        sizes = {"batch_size": trainer.batch_size, "per_label": trainer.per_label}
+        return draw_by_label(key, state.step, split.labels, num_steps=num_steps, **sizes)
     return draw_indices(
-        jax.random.fold_in(state.key, 1),
+        key,
         state.step,
         num_steps=num_steps,
         num_examples=len(split.labels),

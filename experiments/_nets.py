@@ -21,6 +21,8 @@ NETS = {
     "l1": Net("l1 norm", "l1", "#009e73"),
     "l2": Net("l2 norm", "l2", "#cc79a7"),
     "linf": Net("l-infinity norm", "l-infinity", "#e69f00"),
+    "ghost": Net("BN in ghost batches", "BN", "#56b4e9"),
+    "renorm": Net("with batch renorm", "renorm", "#009e73"),
     "huber": Net("Huber's BN, variance too small", "Huber's BN", "#009e73"),
     "layer_norm": Net("with layer norm", "LN", "#009e73"),
     "shared_batch": Net("BN, running statistics shared over time", "BN shared over time", "#cc79a7"),

@@ -88,6 +88,25 @@ def _checks(settings, net, _draw):
     }
 
 
+def _generalisation(_settings, _net, draw):
+    names = [
+        f"{images}_{name}" for images in ("train", "batch", "running", "population") for name in ("loss", "accuracy")
+    ]
+    return {name: 0.5 * draw() for name in names}
+
+
+def _evaluation(settings, net, draw):
+    layers = [f"norm_{n}" for n in range(1, net.config.model.num_normalised + 1)]
+    shifts = ["train", "clean", *settings.shifts]
+    modes = [
+        f"{mode}_{name}" for mode in ("running", "batch", "recalibrated", "adapted") for name in ("loss", "accuracy")
+    ]
+    found = {f"{shift}_{mode}": 0.5 * draw() for shift in shifts for mode in modes}
+    for shift in [*shifts, *["held_out"] * bool(net.config.data.classes)]:
+        found |= {f"{shift}_{name}": draw(len(layers)) for name in ("distance", "log_ratio", "largest", "not_finite")}
+    return {"layers": layers, **found, "change_running": 0.0, "change_batch": draw()}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -101,6 +120,8 @@ RECORDS = {
     "percentiles": _percentiles,
     "hidden_gradients": _hidden_gradients,
     "checks": _checks,
+    "generalisation": _generalisation,
+    "evaluation": _evaluation,
 }
 
 

@@ -30,7 +30,8 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (["--norm.layers", "12"], "norm.layers must be 'all' or numbers from 1 to 10, got (12,)."),
         (
             ["--norm", "none", "--norm.momentum", "0.9"],
-            "Unrecognized options: --norm.momentum, 0.9; --norm.momentum needs --norm batch or --norm noisy_batch or --norm lp",
+            "Unrecognized options: --norm.momentum, 0.9; --norm.momentum needs --norm batch or --norm noisy_batch or --norm lp "
+            "or --norm ghost_batch or --norm renorm",
         ),
         (
             ["--probes", "landscape", "--probes.drift.units", "4"],
@@ -39,12 +40,14 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (
             ["--norm", "ghost"],
             "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, layer, got 'ghost'.",
+            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, ghost_batch, renorm, huber, got 'ghost'.",
         ),
         (["--norm"], "argument --norm: expected one argument"),
         (
             ["--probes", "weather"],
             "probes must be one of landscape, random_direction, successive_gradients, batch_sharpness, shift, dummy_shift, "
             "drift, drift_before_norm, drift_after_activation, percentiles, hidden_gradients, got 'weather'.",
+            "drift, drift_before_norm, drift_after_activation, evaluation, generalisation, percentiles, got 'weather'.",
         ),
         (
             ["--probes", "drift", "--probes.landscape.penalty", "True"],

@@ -1,13 +1,16 @@
-"""Parts of a data set: first examples in a fixed order, classes, and the runs that train on them."""
+"""Parts of a data set: first examples in a fixed order, classes, batches sorted by label, and runs that train on them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax import data
+from bnjax import data, train
 from bnjax.runs import config_hash
 from experiments._config import Images, MLPRun, Optimizer
-from experiments._training.tasks import load_images
+from experiments._training.tasks import load_images, make_task
+
+KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,45 @@ def test_settings_of_parts(settings, message):
     with pytest.raises(ValueError, match=message):
         Images(**settings)
     with pytest.raises(
-        ValueError, match=r"optimizer.batch_size must be between 1 and 40, the examples there are, got 60"
+        ValueError, match=r"optimizer\.batch_size must be between 1 and 40, the examples there are, got 60"
     ):
         MLPRun(data=Images("digits", subset=40), optimizer=Optimizer(batch_size=60))
+
+
+def test_batches_sorted_by_label():
+    """Two different examples of each of three labels, which differ from batch to batch; any step can be drawn again."""
+    labels = jnp.arange(70) % 7
+    options = {"batch_size": 6, "per_label": 2}
+    many = np.asarray(data.draw_by_label(KEY, 4, labels, num_steps=300, **options))
+    found = np.asarray(labels)[many].reshape(300, 3, 2)
+    assert np.all(found[..., 0] == found[..., 1])
+    assert all(len({*row}) == 6 for row in many.tolist())
+    assert all(len({*row}) == 3 for row in found[..., 0].tolist())
+    np.testing.assert_array_equal(data.draw_by_label(KEY, 9, labels, num_steps=2, **options), many[5:7])
+    # Each example is drawn 300 * 6 / 70 = 25.7 times on average, with a standard deviation of 5.
+    counts = np.bincount(many.ravel(), minlength=70)
+    assert 8 < counts.min() < counts.max() < 50
+
+
+def test_labels_with_too_few_examples_are_left_out():
+    """A label with a single example is in no batch of two each; where too few are left, one line says so."""
+    labels = jnp.array([0, 0, 1, 1, 2])
+    drawn = data.draw_by_label(KEY, 0, labels, num_steps=50, batch_size=2, per_label=2)
+    assert {*np.asarray(labels)[drawn].ravel().tolist()} == {0, 1}
+    with pytest.raises(ValueError, match=r"batch_size must be at most 4, 2 of each of the labels .*, got 6"):
+        data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=6, per_label=2)
+    with pytest.raises(ValueError, match="per_label must divide the batch size, 5, got 2"):
+        data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=5, per_label=2)
+
+
+def test_a_run_trains_on_batches_sorted_by_label():
+    """The trainer draws them; a batch of more labels than there are is refused before anything is read."""
+    config = MLPRun(data=Images("digits", "unit", classes=(1, 7), per_label=3), optimizer=Optimizer(batch_size=6))
+    task = make_task(config.net(), None)
+    state = train.init_state(task.trainer, KEY, jnp.zeros((1, 8, 8, 1)))
+    batch = train.current_batch(task.trainer, state, task.load(0).train)
+    assert sorted(np.asarray(batch.labels).tolist()) == [1, 1, 1, 7, 7, 7]
+    rule = "optimizer.batch_size must be a multiple of data.per_label, 3, and at most 6, .*"
+    for size in (9, 4):
+        with pytest.raises(ValueError, match=f"{rule}, got {size}"):
+            MLPRun(data=config.data, optimizer=Optimizer(batch_size=size))

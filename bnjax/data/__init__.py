@@ -23,20 +23,25 @@ if TYPE_CHECKING:
     from bnjax.data.batches import from_arrays as from_arrays
     from bnjax.data.batches import steps_per_epoch as steps_per_epoch
     from bnjax.data.batches import take_batch as take_batch
+    from bnjax.data.corruptions import CORRUPTIONS as CORRUPTIONS
+    from bnjax.data.corruptions import corrupt as corrupt
     from bnjax.data.regression import draw_linear_map as draw_linear_map
     from bnjax.data.regression import match_moments as match_moments
     from bnjax.data.sources import NAMES as NAMES
     from bnjax.data.sources import PREPROCESSINGS as PREPROCESSINGS
+    from bnjax.data.sources import largest_pixel as largest_pixel
     from bnjax.data.sources import load as load
+    from bnjax.data.subsets import draw_by_label as draw_by_label
     from bnjax.data.subsets import take_classes as take_classes
     from bnjax.data.subsets import take_subset as take_subset
 
 _MODULES = {
-    **dict.fromkeys(("NAMES", "PREPROCESSINGS", "load"), "sources"),
+    **dict.fromkeys(("NAMES", "PREPROCESSINGS", "largest_pixel", "load"), "sources"),
+    **dict.fromkeys(("CORRUPTIONS", "corrupt"), "corruptions"),
     **dict.fromkeys(("Dataset", "Split", "digest", "draw_indices", "from_arrays"), "batches"),
     **dict.fromkeys(("steps_per_epoch", "take_batch"), "batches"),
     **dict.fromkeys(("draw_linear_map", "match_moments"), "regression"),
-    **dict.fromkeys(("take_classes", "take_subset"), "subsets"),
+    **dict.fromkeys(("draw_by_label", "take_classes", "take_subset"), "subsets"),
 }
 
 

@@ -84,6 +84,27 @@ def load(
     return Dataset(*on_device)
 
 
+@checked()
+def largest_pixel(name: str, preprocessing: str = "unit") -> int:
+    """Return the largest possible value of a stored pixel; the smallest is 0.
+
+    Args:
+        name: of the data set.
+        preprocessing: as in `load`; "binary" stores 0 and 1.
+
+    Raises:
+        ValueError: if there is no such data set.
+
+    Example:
+        >>> from bnjax import data
+        >>> print(data.largest_pixel("digits"), data.largest_pixel("cifar10"))
+        16 255
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}.")
+    return 1 if preprocessing == "binary" else _MAX_PIXEL.get(name, 255)
+
+
 def _enlarge(images: np.ndarray, size: int | None) -> np.ndarray:
     """Repeat pixels, then add a border, to reach `size`."""
     height, width = images.shape[1:3]

@@ -1,15 +1,21 @@
-"""Parts of a data set: its first examples in a fixed order, and those of some classes."""
+"""Parts of a data set: its first examples in a fixed order, those of some classes, and batches sorted by label."""
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Int
 
 from bnjax._host.arguments import checked, whole
+from bnjax._host.programs import compiled_once
+from bnjax._host.trees import is_known
 from bnjax.data.batches import Split
 
 _ORDER = 0  # seed of the fixed order
+_MOST_LABELS = 1000  # that a data set may have, for batches sorted by label
 
 
 @checked(num_examples=whole(1))
@@ -72,3 +78,68 @@ def take_examples(split: Split, indices: ArrayLike) -> Split:
     rows = jnp.asarray(indices)
     mask = None if split.mask is None else split.mask[rows]
     return split._replace(images=split.images[rows], labels=split.labels[rows], mask=mask)
+
+
+@checked(num_steps=whole(0), per_label=whole(1))
+def draw_by_label(
+    key: Array,
+    step: int | Int[Array, ""],
+    labels: Int[Array, " examples"],
+    *,
+    num_steps: int,
+    batch_size: int,
+    per_label: int,
+) -> Int[Array, "num_steps batch_size"]:
+    """Draw the examples of successive batches that are sorted by label, so many of each of some labels: not i.i.d.
+
+    Source: Ioffe 2017, Sec. 4.3. Each batch draws its labels from those that have enough examples, and so many different
+    examples of each, from key and step alone. Batches are independent: there are no epochs.
+
+    Args:
+        key: of the data order.
+        step: the first step, from 0.
+        labels: of the split, each at least 0.
+        num_steps: how many batches.
+        batch_size: examples per batch.
+        per_label: examples of each label in a batch, which divides `batch_size`.
+
+    Returns:
+        Indices into the split, those of a label beside each other.
+
+    Raises:
+        ValueError: if `per_label` does not divide `batch_size`, or, where the labels are known, if too few of them have enough
+            examples.
+
+    Example:
+        >>> from bnjax import data
+        >>> labels = jnp.arange(40) % 10
+        >>> indices = data.draw_by_label(jax.random.key(0), 0, labels, num_steps=1, batch_size=6, per_label=2)
+        >>> print(labels[indices].shape, bool(jnp.all(labels[indices][0, ::2] == labels[indices][0, 1::2])))
+        (1, 6) True
+    """
+    if batch_size % per_label:
+        raise ValueError(f"per_label must divide the batch size, {batch_size}, got {per_label}.")
+    num_labels = batch_size // per_label
+    if is_known(labels):
+        num_rich = int(np.sum(np.bincount(np.asarray(labels)) >= per_label))
+        if num_rich < num_labels:
+            rule = f"batch_size must be at most {num_rich * per_label}, {per_label} of each of the labels with as many examples"
+            raise ValueError(f"{rule}, got {batch_size}.")
+    return _draw_by_label(key, step, labels, num_steps=num_steps, num_labels=num_labels, per_label=per_label)
+
+
+@compiled_once("num_steps", "num_labels", "per_label")
+def _draw_by_label(
+    key: Array, step: int | Array, labels: Array, *, num_steps: int, num_labels: int, per_label: int
+) -> Array:
+    """Draw batch by batch: the highest of random scores, first of labels and then of the examples of each."""
+    counts = jnp.zeros(_MOST_LABELS, int).at[labels].add(1)
+
+    def batch(step: Array) -> Array:
+        of_labels, of_examples = jax.random.split(jax.random.fold_in(key, step))
+        scores = jnp.where(counts >= per_label, jax.random.uniform(of_labels, counts.shape), -1)
+        chosen = jax.lax.top_k(scores, num_labels)[1]
+        ranks = jax.random.uniform(of_examples, labels.shape)[None]
+        return jax.lax.top_k(jnp.where(labels[None] == chosen[:, None], ranks, -1), per_label)[1].reshape(-1)
+
+    return jax.lax.map(batch, step + jnp.arange(num_steps))

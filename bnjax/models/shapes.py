@@ -36,15 +36,22 @@ class VGGShape:
         width: multiplies the number of features of every layer except the last.
         kernel_init: initialisation of convolutions and dense layers; biases start at 0. A deep VGG without a normaliser
             learns from "he_normal", whose kernels have twice the variance of the others' in layers of equal width.
+        dropout: share of the last hidden layer's outputs that training drops, after the last normaliser, which would
+            otherwise see another variance in training than in evaluation; 0.5 belongs to the head "mameli".
     """
 
     depth: Depth = "A"
     head: Head = "512"
     width: float = 1.0
     kernel_init: VGGInit = "xavier_uniform"
+    dropout: float = 0.0
 
     def __post_init__(self):
         check_choices(self, depth=Depth, head=Head, kernel_init=VGGInit)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
+        if self.dropout and self.head == "mameli":
+            raise ValueError(f'dropout must be 0 with the head "mameli", which has its own, got {self.dropout}.')
         if not 1 <= 64 * self.width < math.inf:
             raise ValueError(
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."

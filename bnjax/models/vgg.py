@@ -70,6 +70,8 @@ class VGG(nn.Module):
             x = nn.relu(normalise(config, layer, x, train=train))
             if config.head == "mameli":
                 x = nn.Dropout(0.5, deterministic=not train)(x)
+        if config.dropout:
+            x = nn.Dropout(config.dropout, deterministic=not train)(x)
         return nn.Dense(config.num_classes, kernel_init=init, name=f"dense_{layer + 1}")(x)
 
 

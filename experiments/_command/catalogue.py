@@ -24,6 +24,8 @@ _ORDER = (
     "mnist_mlp",
     "gradient_depth",
     "recurrent",
+    "regularisation",
+    "evaluation",
 )
 
 

@@ -16,6 +16,8 @@ from experiments._config.check import check as check
 from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
 from experiments._config.norms import BatchNorm as BatchNorm
+from experiments._config.norms import BatchRenorm as BatchRenorm
+from experiments._config.norms import GhostBatchNorm as GhostBatchNorm
 from experiments._config.norms import HuberNorm as HuberNorm
 from experiments._config.norms import LayerNorm as LayerNorm
 from experiments._config.norms import LpNorm as LpNorm
@@ -32,6 +34,8 @@ from experiments._config.parts import Schedule as Schedule
 from experiments._config.probes import BatchSharpness as BatchSharpness
 from experiments._config.probes import Drift as Drift
 from experiments._config.probes import DummyShift as DummyShift
+from experiments._config.probes import Evaluation as Evaluation
+from experiments._config.probes import Generalisation as Generalisation
 from experiments._config.probes import HiddenGradients as HiddenGradients
 from experiments._config.probes import Landscape as Landscape
 from experiments._config.probes import Percentiles as Percentiles

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
-from experiments._config.check import DIFFERENT, check_numbers
+from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.parts import Noise
 
 
@@ -28,6 +28,9 @@ class Norm:
     def follows(self, layer: int) -> bool:
         """Return whether a weight layer has this normaliser."""
         return self.layers == "all" or layer in self.layers
+
+    def check_batch(self, batch_size: int, prefix: str) -> None:
+        """Raise a ValueError, with the prefix of the field's name, if a batch of this size cannot be normalised."""
 
     @classmethod
     def like(cls, other: "Norm", **changes: Any) -> Self:
@@ -176,6 +179,63 @@ class LpNorm(BatchNorm):
 
 
 @dataclass(frozen=True)
+class GhostBatchNorm(BatchNorm):
+    """Batch norm in parts of a batch.
+
+    Attributes:
+        ghost_size: examples per part; it divides the batch.
+        running_var: remember the mean of the parts' variances, or the variance of the whole batch.
+    """
+
+    ghost_size: int = 32
+    running_var: Literal["mean_of_ghosts", "whole_batch"] = "mean_of_ghosts"
+
+    kind: ClassVar[str] = "ghost_batch"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "at least 1", lambda x: x >= 1, "ghost_size")
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of batch norms of parts of a batch."""
+        from bnjax import linen
+
+        ghosts = {"ghost_size": self.ghost_size, "running_var": self.running_var}
+        return partial(linen.GhostBatchNorm, **ghosts, **self._statistics())
+
+    def check_batch(self, batch_size: int, prefix: str) -> None:
+        """Raise a ValueError unless the parts make up a batch."""
+        rule = f"a divisor of the batch size, {batch_size:,}"
+        check(batch_size % self.ghost_size == 0, f"{prefix}norm.ghost_size", rule, self.ghost_size)
+
+
+@dataclass(frozen=True)
+class BatchRenorm(BatchNorm):
+    """Batch renormalisation.
+
+    Attributes:
+        r_max: bound of the correction of scale, at least 1.
+        d_max: bound of the correction of location.
+    """
+
+    r_max: float = 3.0
+    d_max: float = 5.0
+
+    kind: ClassVar[str] = "renorm"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, ">= 1 and finite", lambda x: 1 <= x < math.inf, "r_max")
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "d_max")
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of batch renorms."""
+        from bnjax import linen
+
+        return partial(linen.BatchRenorm, r_max=self.r_max, d_max=self.d_max, **self._statistics())
+
+
+@dataclass(frozen=True)
 class HuberNorm(_Placed):
     """The batch norm of Huber's replication, whose variance is too small and whose running statistics have their own schedule.
 
@@ -228,8 +288,10 @@ _CHOICES: tuple[type[Norm], ...] = (
     PlainNoise,
     RelativeNoise,
     LpNorm,
-    HuberNorm,
+    GhostBatchNorm,
+    BatchRenorm,
     LayerNorm,
+    HuberNorm,
 )
 
 

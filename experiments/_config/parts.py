@@ -21,6 +21,7 @@ class Images:
         image_size: height and width to which images are enlarged; None leaves them as they are.
         subset: so many training images, the first ones of a fixed random order; None is all. Test images stay.
         classes: of the training and the test images; None is all. Pixels are standardised as those of all classes are.
+        per_label: batches hold so many images of each of some classes, drawn for each batch; None draws from all images.
     """
 
     dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
@@ -28,6 +29,7 @@ class Images:
     image_size: int | None = None
     subset: int | None = None
     classes: tuple[int, ...] | None = None
+    per_label: int | None = None
 
     def __post_init__(self):
         own = _SIZES[self.dataset][1]
@@ -39,6 +41,19 @@ class Images:
         if self.subset is not None:
             rule = f"between 1 and {self._available:,}, the examples there are"
             check_numbers(self, rule, lambda x: 1 <= x <= self._available, "subset")
+
+        if self.per_label is not None:
+            check_numbers(self, "at least 1", lambda x: x >= 1, "per_label")
+
+    @property
+    def all_classes(self) -> tuple[int, ...]:
+        """Classes of the data set."""
+        return tuple(range(NUM_CLASSES))
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that there are."""
+        return len(self.classes or self.all_classes)
 
     @property
     def num_examples(self) -> int:
@@ -55,6 +70,11 @@ class Images:
         """Training examples of these classes."""
         num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
         return num * len(self.classes) // NUM_CLASSES if self.classes and is_balanced else num
+
+    def _available(self) -> int:
+        """Training examples of these classes."""
+        num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
+        return num * self.num_classes // NUM_CLASSES if is_balanced else num
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, make_dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from bnjax.models.shapes import LSTMShape
+from bnjax.models.shapes import DeepLinearShape, LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 
 
@@ -176,6 +176,55 @@ class BatchSharpness(Probe):
 
 
 @dataclass(frozen=True)
+class _OfImages(Probe):
+    """Measurements on images, of which there are classes.
+
+    Attributes:
+        num_examples: the first ones of the training and of the test images, as many as make whole batches.
+    """
+
+    num_examples: int = 1000
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "num_examples")
+
+    def check(self, model: Any, name: str) -> None:
+        """A deep linear network has no images."""
+        check(not isinstance(model, DeepLinearShape), name, "left out where there are no images", self.kind)
+
+
+# The names of `bnjax.data.CORRUPTIONS`.
+CORRUPTIONS = ("contrast", "noise_0.1", "noise_0.2", "brightness", "grey", "blur")
+
+
+@dataclass(frozen=True)
+class Evaluation(_OfImages):
+    """Accuracy, loss and activations in evaluation, by the statistics that normalise and by how the images are shifted.
+
+    Attributes:
+        shifts: corruptions of the test images.
+    """
+
+    shifts: tuple[str, ...] = CORRUPTIONS
+
+    kind: ClassVar[str] = "evaluation"
+
+    def __post_init__(self):
+        super().__post_init__()
+        is_known = len({*self.shifts}) == len(self.shifts) and {*self.shifts} <= {*CORRUPTIONS}
+        check(is_known, "shifts", f"different ones of {', '.join(CORRUPTIONS)}, or none", self.shifts)
+
+
+@dataclass(frozen=True)
+class Generalisation(_OfImages):
+    """Loss and accuracy on training and on test images, in training mode without dropout, and with population statistics."""
+
+    num_examples: int = 1280
+
+    kind: ClassVar[str] = "generalisation"
+
+
+@dataclass(frozen=True)
 class Percentiles(Probe):
     """Percentiles of the last hidden layer, on the same test images throughout."""
 
@@ -205,6 +254,8 @@ CHOICES: dict[str, type[Probe]] = {
         Drift,
         DriftBeforeNorm,
         DriftAfterActivation,
+        Evaluation,
+        Generalisation,
         Percentiles,
         HiddenGradients,
     )

@@ -51,7 +51,7 @@ class RunConfig:
         check_numbers(self, f"{DIFFERENT} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
 
     def check_layers(self, prefix: str = "") -> None:
-        """Raise a ValueError unless the layers that are normalised and measured are there.
+        """Raise a ValueError unless the layers that are normalised and measured are there, and a batch can be normalised.
 
         NOTE: not when it is made: a subject may change the model, and with it the layers.
 
@@ -62,6 +62,7 @@ class RunConfig:
         check(
             layers == "all" or max(layers) <= last, f"{prefix}norm.layers", f"'all' or numbers from 1 to {last}", layers
         )
+        self.norm.check_batch(self.optimizer.batch_size, prefix)
         for probe in self.probes:
             probe.check(self.model, f"{prefix}probes.{probe.kind}")
 
@@ -276,3 +277,7 @@ def check_batch(images: Images, batch_size: int, name: str) -> None:
     """Raise a ValueError unless a data set has the examples of a batch, before it is read."""
     rule = f"between 1 and {images.num_examples:,}, the examples there are"
     check(1 <= batch_size <= images.num_examples, name, rule, batch_size)
+    if images.per_label:
+        most = images.per_label * images.num_classes
+        rule = f"a multiple of data.per_label, {images.per_label}, and at most {most}, which has as many images of each class"
+        check(batch_size % images.per_label == 0 and batch_size <= most, name, rule, batch_size)

@@ -12,6 +12,7 @@ from experiments._evidence.statistic import NotInDataError, Statistic
 _OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
+_BATCH = r"_batch_\d+$"  # at the end of the name of an arm that has a batch size of its own
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
 
 
@@ -80,11 +81,15 @@ def config_of(data: Data, group: str) -> Mapping[str, Any]:
 
 
 def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
-    """Name optimiser, learning rate and batch size; the batch size alone of whole groups and of arms of several settings."""
+    """Name optimiser, learning rate and batch size; the batch size alone of whole groups and of arms of several settings.
+
+    Arms that are named after their batch size have learning rates of their own, too; what counts them says so.
+    """
     optimizer = config.get("optimizer")
     if not isinstance(optimizer, Mapping):
         return ""
-    batch = f"batch {optimizer['batch_size']:,}" if "batch_size" in optimizer else ""
+    has_own = any(re.search(_BATCH, arm) for arm in arms)
+    batch = f"batch {optimizer['batch_size']:,}" if "batch_size" in optimizer and not has_own else ""
     if not {"name", "learning_rate"} <= {*optimizer} or any(not arm or re.search(_SETTING, arm) for arm in arms):
         return batch
     momentum = f" with momentum {optimizer['momentum']:g}" if optimizer.get("momentum") else ""

@@ -58,6 +58,24 @@ COOIJMANS = Source(
     "arxiv.org/abs/1603.09025",
     "their LSTM of 100 units on the 784 pixels of MNIST, batch 100",
 )
+WU_JOHNSON = Source(
+    "Wu & Johnson 2021",
+    "paper",
+    "arxiv.org/abs/2105.07576",
+    "ResNet-50 on ImageNet, batch 1,024, read from the pixels of a figure",
+)
+IOFFE_RENORM = Source("Ioffe 2017", "paper", "arxiv.org/abs/1702.03275", "Inception-v3 on ImageNet, one run")
+_UNKNOWN = "a public re-run, whose address is not known"
+RE_RUN = Source(f"{_UNKNOWN}, on corrupted CIFAR-10", "replication", setup="19 corruptions of CIFAR-10")
+JORDAN = Source(f"{_UNKNOWN}, K. Jordan 2024", "replication", setup="corrupted CIFAR-10")
+DIMITRIOU = Source("Dimitriou & Arandjelovic 2020", "paper", "arxiv.org/abs/2007.08554")
+GARBIN = Source("Garbin et al. 2020", "replication", "doi.org/10.1007/s11042-019-08453-9")
+CAFFENET = Source(
+    "caffenet-benchmark",
+    "replication",
+    "github.com/ducha-aiki/caffenet-benchmark",
+    "CaffeNet on ImageNet of 128 pixels, dropout after both hidden dense layers, one run",
+)
 # Its classifier has dropout; the pixels are divided by 255 and not standardised.
 MAMELI = Source(
     "Mameli's repository",

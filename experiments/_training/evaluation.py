@@ -21,15 +21,16 @@ def evaluate(
     """
     rngs, noise, variables = train.step_rngs(state), getattr(config.norm, "noise", None), state.variables
     if recalibrated:
-        batches = _batches(dataset.train, config.optimizer.batch_size)
+        batches = _batches(dataset.train, config.optimizer.batch_size, whole_only=config.norm.kind == "ghost_batch")
         model = trainer.model if noise is None or noise.in_tests else make_quiet_model(config)
         variables = norms.recalibrate(model, variables, batches, rngs=rngs, show_progress=False)
     metrics = train.evaluate(trainer, variables, dataset.test, rngs=rngs if noise and noise.in_tests else None)
     return {name: float(value) for name, value in metrics._asdict().items()}
 
 
-def _batches(split: data.Split, size: int) -> Iterator[Batch]:
-    """Cut the first examples into batches."""
+def _batches(split: data.Split, size: int, *, whole_only: bool) -> Iterator[Batch]:
+    """Cut the first examples into batches; what remains is one more, unless it may not divide into ghosts."""
     num = min(_MAX_EXAMPLES, len(split.labels))
+    num -= num % size if whole_only else 0
     for start in range(0, num, size):
         yield data.take_batch(split, jnp.arange(start, min(start + size, num)))

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -12,11 +12,11 @@ from jax.sharding import Mesh
 from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
 from bnjax.types import Model
-from experiments._config import Images, Optimizer, RunConfig, change
+from experiments._config import DeepLinearRun, Images, Optimizer, RunConfig, change
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
 from experiments._training.description import describe_model
-from experiments._training.probes import PROBES, Probe
+from experiments._training.probes import LOADING, PROBES, Probe
 
 
 class Task(NamedTuple):
@@ -73,6 +73,8 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
 
     @cache
     def make_probe(settings: Settings) -> Probe:
+        if settings.kind in LOADING:
+            return LOADING[settings.kind](settings, config, stepper, scale, lambda part: load_images(part, data_dir)(0))
         return PROBES[settings.kind](settings, config, stepper, scale)
 
     return Task(trainer, stepper, load, make_probe, CHOICES, scale, config.is_linear, _has_moments(config))
@@ -88,9 +90,16 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
     """Make the trainer of all configurations that are trained alike."""
     model = models.make_model(describe_model(config))
     loss = "squared_error" if config.is_linear else "cross_entropy"
-    optimizer = config.optimizer
-    batch_size = config.model.width + 1 if _has_moments(config) else optimizer.batch_size
-    return train.Trainer(model, _make_optimizer(optimizer), batch_size, loss, mesh, precision=optimizer.precision)
+    optimizer, images = config.optimizer, getattr(config, "data", None)
+    return train.Trainer(
+        model,
+        _make_optimizer(optimizer),
+        config.model.width + 1 if _has_moments(config) else optimizer.batch_size,
+        loss,
+        mesh,
+        precision=optimizer.precision,
+        per_label=images.per_label if images else None,
+    )
 
 
 def _has_moments(config: RunConfig) -> bool:

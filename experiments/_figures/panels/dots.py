@@ -35,6 +35,7 @@ class Dots(Panel):
         joined: draw a line from column to column.
         linked: draw a faint line from net to net for each seed, one column per net.
         shaded: a quantity for each column, of which the middle 80 % of the steps are shaded.
+        chance: what a guess is of a share: by default, the accuracy.
         headings: words above some rows, by the label of the row below.
     """
 
@@ -48,6 +49,7 @@ class Dots(Panel):
     joined: bool = False
     linked: bool = False
     shaded: Callable[[str], Quantity] | None = None
+    chance: float = CHANCE
     headings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -86,8 +88,8 @@ class Dots(Panel):
         self._label(axes)
         if self.scale == "percent" and not self.horizontal:
             look: Any = {"ha": "left", "va": "top", "fontsize": 11, "color": style.INK}
-            axes.axhline(CHANCE, color=style.INK, linestyle=":", linewidth=1.4)
-            axes.text(0.01, CHANCE, "guessing", transform=axes.get_yaxis_transform(), **look)
+            axes.axhline(self.chance, color=style.INK, linestyle=":", linewidth=1.4)
+            axes.text(0.01, self.chance, "guessing", transform=axes.get_yaxis_transform(), **look)
         if len(self.measures) > 1:
             line, looks = "-" * self.joined, zip(self.measures, _LOOKS, strict=False)
             marks = [mark(label, marker, line, markerfacecolor=fill or style.INK) for label, (marker, fill) in looks]

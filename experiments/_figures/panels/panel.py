@@ -13,7 +13,7 @@ from bnjax.draw import style
 from experiments._evidence.run import Arms, Run, all_runs
 from experiments._nets import NETS
 
-Scale = Literal["linear", "log", "percent"]
+Scale = Literal["linear", "log", "percent", "points"]
 
 
 class Published(NamedTuple):
@@ -28,7 +28,7 @@ class Panel:
     """What all panels have.
 
     Attributes:
-        scale: of the values: linear, log, or percent.
+        scale: of the values: linear, log, percent, or points for differences of shares.
         ylim: limits of the axis of values: the vertical one, and the horizontal one where values lie along it.
         labelled: multiples of powers of ten that a logarithmic vertical axis labels besides the powers.
         levels: lines at some values by their words, which are written below the axis.
@@ -91,6 +91,10 @@ class Panel:
             top = min(1.02, max(0.3, 1.05 * getattr(axes.dataLim, f"{self.axis}1")))
             axes.set(**{f"{self.axis}lim": (0, top)})
             getattr(axes, f"{self.axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
+        elif self.scale == "points":
+            getattr(axes, f"{self.axis}axis").set_major_formatter(
+                lambda share, _: f"{100 * share:+.3g}" if share else "0"
+            )
         elif self.scale == "log" and self.axis == "y":
             if self.ylim:  # which decide what is labelled
                 axes.set(ylim=self.ylim)

@@ -1,16 +1,30 @@
 """Measurements during training, none of which changes it.
 
-landscape    loss and gradients along minus the gradient, and along a random direction
-gradients    how the gradient turns from one step to the next
-sharpness    the curvature of mini-batches along their own gradients
-shift        internal covariate shift, by definition and as Mameli's repository measures it
-drift        the distributions of activations
-recurrent    gradients by the hidden states of an LSTM
-percentiles  those of the last hidden layer, on the same test images throughout
-probe        what a probe is, and what all of them need
+landscape       loss and gradients along minus the gradient, and along a random direction
+gradients       how the gradient turns from one step to the next
+sharpness       the curvature of mini-batches along their own gradients
+shift           internal covariate shift, by definition and as Mameli's repository measures it
+drift           the distributions of activations
+evaluation      accuracy and activations by statistics, on images unlike those of the training
+generalisation  loss and accuracy on training and test images, by the statistics that normalise them
+recurrent       gradients by the hidden states of an LSTM
+percentiles     those of the last hidden layer, on the same test images throughout
+probe           what a probe is, and what all of them need
 """
 
-from experiments._training.probes import drift, gradients, landscape, percentiles, recurrent, sharpness, shift
+from typing import Any
+
+from experiments._training.probes import (
+    drift,
+    evaluation,
+    generalisation,
+    gradients,
+    landscape,
+    percentiles,
+    recurrent,
+    sharpness,
+    shift,
+)
 from experiments._training.probes.probe import Probe as Probe
 
 # Each is made from (settings, config, trainer, loss_scale).
@@ -25,5 +39,8 @@ PROBES = {
     "drift_before_norm": drift.make_drift,
     "drift_after_activation": drift.make_drift,
     "hidden_gradients": recurrent.make_hidden_gradients,
+    "generalisation": generalisation.make_generalisation,
     "percentiles": percentiles.make_percentiles,
 }
+# Each takes a function, too, which loads images of a configuration of theirs.
+LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}

@@ -40,12 +40,12 @@ class Probe(NamedTuple):
     Attributes:
         measure: maps (state, data) to arrays by name; the batch, if it takes one, is that which the next step trains on.
         collect: maps the records of a run, steps among their fields, to lists by name.
-        split: of the data set, that is given to `measure`.
+        split: of the data set, that is given to `measure`; None gives both.
     """
 
-    measure: Callable[[train.TrainState, Split], Record]
+    measure: Callable[[train.TrainState, Any], Record]
     collect: Callable[[list[Record]], Record] = columns
-    split: Literal["train", "test"] = "train"
+    split: Literal["train", "test"] | None = "train"
 
 
 def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch) -> LossFn:

@@ -1,0 +1,46 @@
+"""How far the statistics of some data are from those with which a layer normalises them."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from bnjax._host.arguments import checked
+from bnjax.types import BatchStats
+
+
+class Mismatch(NamedTuple):
+    """How far statistics are from others; 0 where they agree.
+
+    Attributes:
+        distance: |(mean - other mean) / other std| / sqrt(features), the root of the mean square over the features.
+        log_ratio: |log(var / other var)|, the mean over the features.
+    """
+
+    distance: Float[Array, ""]
+    log_ratio: Float[Array, ""]
+
+
+@checked()
+def mismatch(stats: BatchStats, population: BatchStats, *, epsilon: float = 1e-5) -> Mismatch:
+    """Measure how far the statistics of a batch are from those of the population, in units of the latter.
+
+    Args:
+        stats: mean and variance of a batch, each (features,).
+        population: those that normalise it.
+        epsilon: added to both variances, as the normaliser does.
+
+    Returns:
+        Mismatch, each ().
+
+    Example:
+        >>> from bnjax import norms
+        >>> population = norms.init_batch_stats(2)
+        >>> found = norms.mismatch(norms.BatchStats(jnp.array([3.0, 4.0]), jnp.ones(2)), population, epsilon=0.0)
+        >>> print(f"{found.distance:.4f} {found.log_ratio:.1f}")
+        3.5355 0.0
+    """
+    var, other = stats.var + epsilon, population.var + epsilon
+    distance = jnp.sqrt(jnp.mean(jnp.square(stats.mean - population.mean) / other))
+    return Mismatch(distance, jnp.mean(jnp.abs(jnp.log(var / other))))

@@ -1,0 +1,74 @@
+"""Loss and accuracy on training and on test images, by the statistics that normalise them (Wu & Johnson 2021, Sec. 3)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bnjax import train
+from bnjax._host.programs import compiled_once
+from bnjax.data import Dataset, Split, take_batch
+from bnjax.losses import get_loss, is_correct
+from bnjax.norms.population import pooled_statistics
+from bnjax.types import Batch, Variables
+from experiments._config import Generalisation, RunConfig
+from experiments._training.probes.probe import Probe, Record
+
+
+def make_generalisation(
+    settings: Generalisation, config: RunConfig, trainer: train.Trainer, loss_scale: float
+) -> Probe:
+    """Measure the same images at every step, in batches as large as those of the training, without dropout.
+
+    Training images are normalised by their batches' statistics, as they are in training; test images by those of their
+    batches, by the running ones, and by those of the population, which are pooled over the training images. Without a
+    normaliser that has statistics of batches, there is one number for all three.
+    """
+
+    def measure(state: train.TrainState, dataset: Dataset) -> Record:
+        found = _measure(trainer, state, dataset, settings.num_examples, config.norm.is_recalibrated)
+        return {
+            f"{images}_{name}": (loss_scale if name == "loss" else 1.0) * float(value)
+            for images, metrics in found.items()
+            for name, value in metrics._asdict().items()
+        }
+
+    return Probe(measure, split=None)
+
+
+@compiled_once("trainer", "num_examples", "has_statistics")
+def _measure(
+    trainer: train.Trainer, state: train.TrainState, dataset: Dataset, num_examples: int, has_statistics: bool
+) -> dict[str, train.Metrics]:
+    """Average loss and accuracy over training images, and over test images in three ways."""
+    rngs, variables = train.step_rngs(state), state.variables
+    seen, unseen = (_whole_batches(split, trainer.batch_size, num_examples) for split in dataset)
+
+    def average(variables: Variables, batches: Batch, in_training: bool) -> train.Metrics:
+        def of_batch(batch: Batch) -> train.Metrics:
+            with nn.intercept_methods(_without_dropout):
+                outputs, _ = trainer.model.apply(variables, batch.inputs, train=in_training, rngs=rngs)
+            losses = get_loss(trainer.loss)(outputs, batch.labels)
+            return train.Metrics(jnp.mean(losses), jnp.mean(is_correct(outputs, batch.labels)))
+
+        return jax.tree.map(jnp.mean, jax.lax.map(of_batch, batches))
+
+    found = {"train": average(variables, seen, True), "running": average(variables, unseen, False)}
+    if not has_statistics:
+        return {**found, "batch": found["running"], "population": found["running"]}
+    pooled = Variables(state.params, pooled_statistics(trainer.model, variables, [seen.inputs], rngs))
+    return {**found, "batch": average(variables, unseen, True), "population": average(pooled, unseen, False)}
+
+
+def _without_dropout(next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+    """Let dropout pass on what it gets."""
+    return args[0] if isinstance(context.module, nn.Dropout) else next_fn(*args, **kwargs)
+
+
+def _whole_batches(split: Split, size: int, num_examples: int) -> Batch:
+    """Stack the first examples as whole batches, one at least."""
+    num = max(1, min(num_examples, len(split.labels)) // size)
+    indices = jnp.arange(num * size).reshape(num, size) % len(split.labels)
+    return jax.vmap(lambda rows: take_batch(split, rows))(indices)

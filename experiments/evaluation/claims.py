@@ -1,0 +1,170 @@
+"""Claims about batch norm in evaluation: one answer per image, activations that leave their range, and other statistics."""
+
+from dataclasses import replace
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.quantities import RECALIBRATED_ACCURACY, TEST_ACCURACY
+from experiments._evidence.quantity import Measure
+from experiments._evidence.source import HUBER, IOFFE_RENORM, JORDAN, RE_RUN, WU_JOHNSON, ours
+from experiments._evidence.statistic import Statistic, largest
+from experiments.evaluation import batches_of
+from experiments.evaluation.quantities import (
+    MEAN_GAIN,
+    MEDIAN_GAIN,
+    WORST_GAIN,
+    changed,
+    gain,
+    growth,
+    not_finite,
+)
+
+_MISMATCH = replace(HUBER.at("Sec. C.2.4"), setup="an anecdote: scans of about 100 patients")
+_DOMAIN = replace(WU_JOHNSON.at("table of ImageNet-C"), setup="ResNet-50 on ImageNet-C")
+_EARLY = 300  # steps
+
+
+def _held_out(measure: Measure) -> Statistic:
+    return measure.each("batch_norm", group="classes")
+
+
+def _tiny(measure: Measure) -> Statistic:
+    """Take the largest of the nets on few images, in batches of 2, 4 and 8."""
+    each = (measure.each("batch_norm", batches_of(size), "tiny") for size in (2, 4, 8))
+    return largest(*each, who="BN on few images, batches of 2, 4 and 8")
+
+
+CLAIMS = claims(
+    "none",
+    "2026-11-29",
+    evaluation_one_answer=Claim(
+        "With running statistics of batch norm, the rest of its batch changes the logits of an image by less than 1e-4.",
+        _MISMATCH,
+        changed("running").at_end().each("batch_norm").below(1e-4),
+        "one image has one answer",
+        remark="a change of zero up to rounding",
+    ),
+    evaluation_many_answers=Claim(
+        "With the statistics of the batch in batch norm, the rest of its batch changes the logits of an image by more than "
+        "0.1.",
+        _MISMATCH,
+        changed("batch").at_end().each("batch_norm").above(0.1),
+        "the answer depends on the other images",
+    ),
+    evaluation_explodes=Claim(
+        "With running statistics of batch norm, the largest pre-activation of some layer is more than ten times as large for "
+        "classes that the net was not trained on as for its training images.",
+        _MISMATCH,
+        _held_out(growth("held_out").at_end()).above(10),
+        "activations explode",
+    ),
+    evaluation_leaves=Claim(
+        "With running statistics of batch norm, some pre-activation for classes that the net was not trained on is larger "
+        "than all of its layer for training images.",
+        ours("how far activations leave their range, below an explosion"),
+        _held_out(growth("held_out").at_end()).above(1),
+        caveat_of="evaluation_explodes",
+    ),
+    evaluation_not_finite=Claim(
+        "With running statistics of batch norm, some pre-activation for classes that the net was not trained on is not finite.",
+        _MISMATCH,
+        _held_out(not_finite("held_out").at_end()).above(0),
+        "NaN",
+        exists=True,
+    ),
+    evaluation_tiny_explodes=Claim(
+        "After training on few images in batches of 2, 4 or 8, the largest pre-activation of some layer of batch norm with "
+        "running statistics is more than ten times as large for test images as for training images.",
+        _MISMATCH,
+        _tiny(growth("clean").at_end()).above(10),
+        "activations explode",
+    ),
+    evaluation_tiny_not_finite=Claim(
+        "After training on few images in batches of 2, 4 or 8, some pre-activation of batch norm with running statistics is "
+        "not finite for test images.",
+        _MISMATCH,
+        _tiny(not_finite("clean").at_end()).above(0),
+        "NaN",
+        exists=True,
+    ),
+    evaluation_adapted_median=Claim(
+        "Statistics of the corrupted images in batch norm raise the accuracy on them, in the median over the corruptions.",
+        RE_RUN,
+        MEDIAN_GAIN.at_end().each("batch_norm").above(0),
+        "+7.5 points",
+    ),
+    evaluation_adapted_mean=Claim(
+        "Statistics of the corrupted images in batch norm raise the accuracy on them, in the mean over the corruptions.",
+        RE_RUN,
+        MEAN_GAIN.at_end().each("batch_norm").above(0),
+        "+11.8 points",
+    ),
+    evaluation_adapted_worst=Claim(
+        "Statistics of the corrupted images in batch norm raise the accuracy on the corruption where it is lowest.",
+        RE_RUN,
+        WORST_GAIN.at_end().each("batch_norm").above(0),
+        "19.5 % and 51.4 %, or +31.9 points",
+    ),
+    evaluation_adapted_clean=Claim(
+        "On test images that are not corrupted, their own statistics in batch norm change the accuracy by less than half a "
+        "point.",
+        RE_RUN,
+        gain("clean", "adapted").at_end().each("batch_norm").within(0.005),
+        "-0.5 to +0.5 points",
+    ),
+    evaluation_adapted_contrast=Claim(
+        "Statistics of images of low contrast in batch norm raise the accuracy on them.",
+        _DOMAIN,
+        gain("contrast", "adapted").at_end().each("batch_norm").above(0),
+        "59.2 % and 66.9 %, or +7.7 points",
+    ),
+    evaluation_adapted_noise=Claim(
+        "Statistics of images with Gaussian noise in batch norm raise the accuracy on them.",
+        _DOMAIN,
+        gain("noise_0.1", "adapted").at_end().each("batch_norm").above(0),
+        "35.6 % and 47.5 %, or +11.9 points",
+    ),
+    evaluation_control=Claim(
+        "On corrupted images, the net without normalisers whose channels are restandardised to their training moments gains "
+        "at most 3 points less accuracy than batch norm with adapted statistics, in the mean over the corruptions.",
+        JORDAN,
+        MEAN_GAIN.at_end().minus("plain", "batch_norm").above(-0.03),
+        "69.7 % to 80.5 % without batch norm, 67.5 % to 79.2 % with it, or -0.9 points",
+        caveat_of="evaluation_adapted_mean",
+    ),
+    evaluation_renorm_small=Claim(
+        "In small batches, the test accuracy with running statistics is higher with batch renorm than with batch norm.",
+        IOFFE_RENORM.at("Sec. 4.2"),
+        TEST_ACCURACY.at_end().minus("renorm", "batch_norm", group="small").above(0),
+        "76.5 % and 74.2 % in batches of 4, or +2.3 points; +1.0 in Wu & He 2018",
+    ),
+    evaluation_renorm_labels=Claim(
+        "In batches sorted by label, the test accuracy with running statistics is higher with batch renorm than with batch "
+        "norm.",
+        IOFFE_RENORM.at("Sec. 4.3"),
+        TEST_ACCURACY.at_end().minus("renorm", "batch_norm", group="labels").above(0),
+        "78.5 % and 67.0 %, or +11.5 points",
+    ),
+    evaluation_labels_batch=Claim(
+        "After training in batches sorted by label, the accuracy of batch norm on such batches of test images is higher with "
+        "the statistics of the batch than with running ones.",
+        IOFFE_RENORM.at("Sec. 4.3"),
+        gain("clean", "batch").at_end().each("batch_norm", group="labels").above(0),
+        "76.5 % and 67.0 %, or +9.5 points",
+    ),
+    evaluation_early=Claim(
+        "Over the first 300 steps, the test accuracy of batch norm is higher with recalibrated than with running statistics.",
+        WU_JOHNSON.at("Sec. 3.1, EMA and PreciseBN"),
+        (RECALIBRATED_ACCURACY.median(1, _EARLY) - TEST_ACCURACY.median(1, _EARLY))
+        .each("batch_norm", group="early")
+        .above(0),
+        "errors of about 40 % and of 43 to 50 %, or +3 to +10 points, in batches of 8,192",
+    ),
+    evaluation_late=Claim(
+        "At the end of training, the accuracy of batch norm on test images is the same within a point with recalibrated and "
+        "with running statistics.",
+        WU_JOHNSON.at("Sec. 3.1, EMA and PreciseBN"),
+        gain("clean", "recalibrated").at_end().each("batch_norm").within(0.01),
+        "equal at the end",
+        caveat_of="evaluation_early",
+    ),
+)
