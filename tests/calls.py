@@ -249,6 +249,7 @@ CALLS = {
     "probes.shift": lambda i: probes.shift(*[stacked(result("activation_statistics"))] * 2),
     "probes.drift": lambda i: probes.drift(stacked(result("activation_statistics"))),
     "probes.wasserstein_distance": lambda i: probes.wasserstein_distance(X * i, X),
+    "probes.zero_share": lambda i: probes.zero_share(X * i),
     "probes.capture": lambda i: probes.capture(MODEL, variables(), X * i, "Dense_0", train=True),
     "probes.band": lambda i: probes.band(X * i),
     "probes.load": lambda i: probes.load(ROOT / "figures" / "scan_plane.npz"),

@@ -84,6 +84,11 @@ def _checks(settings, net, _draw):
     }
 
 
+def _zero_units(_settings, net, draw):
+    layers = [f"layer_{n}" for n in range(1, net.config.model.num_layers)]
+    return {"layers": layers, "units": [8] * len(layers), "dead": [1] * len(layers), "zero": draw(len(layers)) / 8}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -95,6 +100,7 @@ RECORDS = {
     "drift_before_norm": _drift,
     "drift_after_activation": _drift,
     "percentiles": _percentiles,
+    "zero_units": _zero_units,
     "checks": _checks,
 }
 

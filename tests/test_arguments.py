@@ -44,7 +44,7 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (
             ["--probes", "weather"],
             "probes must be one of landscape, random_direction, successive_gradients, batch_sharpness, shift, dummy_shift, "
-            "drift, drift_before_norm, drift_after_activation, percentiles, got 'weather'.",
+            "drift, drift_before_norm, drift_after_activation, percentiles, zero_units, got 'weather'.",
         ),
         (
             ["--probes", "drift", "--probes.landscape.penalty", "True"],

@@ -34,15 +34,26 @@ class VGGShape:
         width: multiplies the number of features of every layer except the last.
         kernel_init: initialisation of convolutions and dense layers; biases start at 0. A deep VGG without a normaliser
             learns from "he_normal", whose kernels have twice the variance of the others' in layers of equal width.
+        activation: of all layers except the last.
+        norm_position: whether normalisers stand "before" or "after" the activation; max-pooling follows both.
     """
 
     depth: Depth = "A"
     head: Head = "512"
     width: float = 1.0
     kernel_init: VGGInit = "xavier_uniform"
+    activation: Activation = "relu"
+    norm_position: NormPosition = "before"
 
     def __post_init__(self):
-        check_choices(self, depth=Depth, head=Head, kernel_init=VGGInit)
+        check_choices(
+            self,
+            depth=Depth,
+            head=Head,
+            kernel_init=VGGInit,
+            activation=Activation,
+            norm_position=NormPosition,
+        )
         if not 1 <= 64 * self.width < math.inf:
             raise ValueError(
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."

@@ -37,6 +37,7 @@ from experiments._config.probes import Probes as Probes
 from experiments._config.probes import RandomDirection as RandomDirection
 from experiments._config.probes import Shift as Shift
 from experiments._config.probes import SuccessiveGradients as SuccessiveGradients
+from experiments._config.probes import ZeroUnits as ZeroUnits
 from experiments._config.runs import DeepLinearRun as DeepLinearRun
 from experiments._config.runs import MLPRun as MLPRun
 from experiments._config.runs import RunConfig as RunConfig

@@ -74,10 +74,12 @@ class BatchNorm(_Placed):
     Attributes:
         momentum: share of the running statistics that is kept at each step.
         epsilon: added to the variance.
+        affine: multiply by a learned scale and add a learned bias.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+    affine: bool = True
 
     kind: ClassVar[str] = "batch"
     is_recalibrated: ClassVar[bool] = True
@@ -93,8 +95,9 @@ class BatchNorm(_Placed):
 
         return partial(linen.BatchNorm, **self._statistics())
 
-    def _statistics(self) -> dict[str, float]:
-        return {"momentum": self.momentum, "epsilon": self.epsilon}
+    def _statistics(self) -> dict[str, Any]:
+        learned = {} if self.affine else {"use_scale": False, "use_bias": False}
+        return {"momentum": self.momentum, "epsilon": self.epsilon, **learned}
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,25 @@ class Percentiles(Probe):
     kind: ClassVar[str] = "percentiles"
 
 
+@dataclass(frozen=True)
+class ZeroUnits(Probe):
+    """How many units of each hidden layer are zero on all of the first test images, and which share of all outputs is zero.
+
+    Attributes:
+        images: that are looked at, with running statistics.
+    """
+
+    images: int = 10_000
+
+    kind: ClassVar[str] = "zero_units"
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "images")
+
+    def check(self, model: Any, name: str) -> None:
+        check(hasattr(model, "activation"), name, "left out of nets without activations of their own", self.kind)
+
+
 CHOICES: dict[str, type[Probe]] = {
     choice.kind: choice
     for choice in (
@@ -191,6 +210,7 @@ CHOICES: dict[str, type[Probe]] = {
         DriftBeforeNorm,
         DriftAfterActivation,
         Percentiles,
+        ZeroUnits,
     )
 }
 

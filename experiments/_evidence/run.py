@@ -20,6 +20,7 @@ class Run(TypedDict):
         landscape, random_direction: loss, gradient_distance and smoothness, (scans, points); gradient_norm, (scans,).
         successive_gradients, shift: layers, {layer: {quantity: (measurements,)}}.
         drift: layers, too, with an entry per measurement and unit.
+        zero_units: layers, {layer: {units, dead, zero: (measurements,)}}.
     """
 
     seed: int
@@ -34,6 +35,7 @@ class Run(TypedDict):
     dummy_shift: NotRequired[Recorded]
     drift: NotRequired[Recorded]
     percentiles: NotRequired[Recorded]
+    zero_units: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

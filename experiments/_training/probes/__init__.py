@@ -6,10 +6,11 @@ sharpness    the curvature of mini-batches along their own gradients
 shift        internal covariate shift, by definition and as Mameli's repository measures it
 drift        the distributions of activations
 percentiles  those of the last hidden layer, on the same test images throughout
+zeros        units that are zero
 probe        what a probe is, and what all of them need
 """
 
-from experiments._training.probes import drift, gradients, landscape, percentiles, sharpness, shift
+from experiments._training.probes import drift, gradients, landscape, percentiles, sharpness, shift, zeros
 from experiments._training.probes.probe import Probe as Probe
 
 # Each is made from (settings, config, trainer, loss_scale).
@@ -24,4 +25,5 @@ PROBES = {
     "drift_before_norm": drift.make_drift,
     "drift_after_activation": drift.make_drift,
     "percentiles": percentiles.make_percentiles,
+    "zero_units": zeros.make_zeros,
 }
