@@ -219,6 +219,8 @@ CALLS = {
     "data.take_batch": lambda i: data.take_batch(SPLIT, (jnp.arange(4) + i) % 8),
     "data.from_arrays": lambda i: data.from_arrays(X * i, LABELS),
     "data.steps_per_epoch": lambda i: data.steps_per_epoch(8, 4),
+    "data.take_subset": lambda i: data.take_subset(SPLIT, 4),
+    "data.take_classes": lambda i: data.take_classes(SPLIT, (i % 3,)),
     "data.load": lambda i: data.load("synthetic"),
     "data.draw_linear_map": lambda i: data.draw_linear_map(jax.random.key(i), num_examples=8, width=6),
     "train.make_optimizer": lambda i: train.make_optimizer("adam", 0.1 * (i + 1)).init(params()),

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from bnjax.data.sources import NAMES as NAMES
     from bnjax.data.sources import PREPROCESSINGS as PREPROCESSINGS
     from bnjax.data.sources import load as load
+    from bnjax.data.subsets import take_classes as take_classes
+    from bnjax.data.subsets import take_subset as take_subset
 
 _MODULES = {
     **dict.fromkeys(("NAMES", "PREPROCESSINGS", "load"), "sources"),
     **dict.fromkeys(("Dataset", "Split", "digest", "draw_indices", "from_arrays"), "batches"),
     **dict.fromkeys(("steps_per_epoch", "take_batch"), "batches"),
     "draw_linear_map": "regression",
+    **dict.fromkeys(("take_classes", "take_subset"), "subsets"),
 }
 
 

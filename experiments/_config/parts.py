@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments._config.check import check, check_numbers
+from experiments._config.check import DIFFERENT, check, check_numbers
 
+NUM_CLASSES = 10  # of every data set
 # Of each data set: training examples, and pixels in height and width.
 _SIZES = {"cifar10": (50_000, 32), "mnist": (60_000, 28), "digits": (1_500, 8), "synthetic": (2_000, 8)}
 
@@ -18,22 +19,37 @@ class Images:
         dataset: cifar10 and mnist must be prepared in the data folder; digits and synthetic are always there.
         preprocessing: pixels to [0, 1] (unit), [-1, 1] (half), mean 0 and std 1 per channel (meanstd), or 0 and 1 (binary).
         image_size: height and width to which images are enlarged; None leaves them as they are.
+        subset: so many training images, the first ones of a fixed random order; None is all. Test images stay.
+        classes: of the training and the test images; None is all. Pixels are standardised as those of all classes are.
     """
 
     dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
     preprocessing: Literal["unit", "half", "meanstd", "binary"] = "meanstd"
     image_size: int | None = None
+    subset: int | None = None
+    classes: tuple[int, ...] | None = None
 
     def __post_init__(self):
         own = _SIZES[self.dataset][1]
         rule = f"at least the images' own, {own} x {own}"
         if self.image_size is not None:
             check_numbers(self, rule, lambda x: x >= own, "image_size")
+        if self.classes is not None:
+            check_numbers(self, f"{DIFFERENT} from 0 to {NUM_CLASSES - 1}", lambda x: 0 <= x < NUM_CLASSES, "classes")
+        if self.subset is not None:
+            rule = f"between 1 and {self._available:,}, the examples there are"
+            check_numbers(self, rule, lambda x: 1 <= x <= self._available, "subset")
 
     @property
     def num_examples(self) -> int:
-        """Training examples that there are."""
-        return _SIZES[self.dataset][0]
+        """Training examples that there are; of some classes of a set that is not balanced, at most."""
+        return self.subset or self._available
+
+    @property
+    def _available(self) -> int:
+        """Training examples of these classes."""
+        num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
+        return num * len(self.classes) // NUM_CLASSES if self.classes and is_balanced else num
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
 def _kind(config: Mapping[str, Any]) -> str:
     """Name what kind of net it is, and its data."""
     model = config.get("model", {})
-    images = _DATA.get(config.get("data", {}).get("dataset", ""), "")
+    images = _images(config.get("data", {}))
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
@@ -106,7 +106,7 @@ def _kind(config: Mapping[str, Any]) -> str:
 def _net(config: Mapping[str, Any]) -> str:
     """Name a net and its data."""
     model, data = config.get("model", {}), config.get("data", {})
-    images = _DATA.get(data.get("dataset", ""), "")
+    images = _images(data)
     depth, hidden = model.get("depth"), model.get("hidden")
     if isinstance(depth, str):
         width = Fraction(model.get("width", 1)).limit_denominator(64)
@@ -122,3 +122,11 @@ def _net(config: Mapping[str, Any]) -> str:
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""
+
+
+def _images(data: Mapping[str, Any]) -> str:
+    """Name the training images, and how many of them there are where they are a part."""
+    name = _DATA.get(data.get("dataset", ""), "")
+    if name and data.get("classes"):
+        name = f"{len(data['classes'])} of the classes of {name}"
+    return f"{data['subset']:,} images of {name}" if name and data.get("subset") else name

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
 from bnjax.types import Model
-from experiments._config import DeepLinearRun, MLPRun, Optimizer, RunConfig, VGGRun, change
+from experiments._config import DeepLinearRun, Images, MLPRun, Optimizer, RunConfig, VGGRun, change
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
 from experiments._training.probes import PROBES, Probe
@@ -60,7 +60,7 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
     batch_size = config.optimizer.batch_size
     if isinstance(config, VGGRun | MLPRun):
         scale, images = 1.0, config.data
-        load = _load_images(images.dataset, images.preprocessing, images.image_size, data_dir)
+        load = load_images(images, data_dir)
     else:
         scale = float(batch_size)
         load = _draw_map(batch_size, config.model.width)
@@ -118,20 +118,27 @@ _MODELS: dict[str, Any] = {
 
 
 @cache
-def _load_images(
-    name: str, preprocessing: str, image_size: int | None, data_dir: str | None
-) -> Callable[[int], data.Dataset]:
+def load_images(images: Images, data_dir: str | None) -> Callable[[int], data.Dataset]:
     """Return what loads images, the same for every seed, once."""
 
     @cache
     def load() -> data.Dataset:
-        return data.load(name, preprocessing=preprocessing, image_size=image_size, data_dir=data_dir)
+        found = _load_whole(images.dataset, images.preprocessing, images.image_size, data_dir)
+        if images.classes is not None:
+            found = data.Dataset(*(data.take_classes(split, images.classes) for split in found))
+        return found._replace(train=data.take_subset(found.train, images.subset)) if images.subset else found
 
     def load_for(_seed: int) -> data.Dataset:
         with _LOADING:
             return load()
 
     return load_for
+
+
+@cache
+def _load_whole(name: str, preprocessing: str, image_size: int | None, data_dir: str | None) -> data.Dataset:
+    """Load a data set, of which configurations may take different parts, once."""
+    return data.load(name, preprocessing=preprocessing, image_size=image_size, data_dir=data_dir)
 
 
 @cache

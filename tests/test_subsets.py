@@ -1,0 +1,101 @@
+"""Parts of a data set: first examples in a fixed order, classes, and the runs that train on them."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bnjax import data
+from bnjax.runs import config_hash
+from experiments._config import Images, MLPRun, Optimizer
+from experiments._training.tasks import load_images
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Load the digits."""
+    return data.load("digits").train
+
+
+def test_a_subset_is_a_part_of_a_larger_one(digits):
+    """Its examples keep their labels, are different ones, and stand at the beginning of every larger subset."""
+    numbered = data.from_arrays(jnp.arange(1500.0)[:, None], digits.labels)
+    small, large = (data.take_subset(numbered, num) for num in (7, 1500))
+    places = np.asarray(large.images[:, 0], int)
+    np.testing.assert_array_equal(small.images[:, 0], places[:7])
+    np.testing.assert_array_equal(np.sort(places), np.arange(1500))
+    assert np.any(places != np.arange(1500))
+    np.testing.assert_array_equal(small.labels, np.asarray(digits.labels)[places[:7]])
+
+
+def test_classes_keep_labels_order_and_mask(digits):
+    """Images of two classes, as many as there are, and of a masked set those that count still count."""
+    split = digits._replace(mask=jnp.arange(1500) % 2 == 0)
+    labels = np.asarray(digits.labels)
+    found, chosen = data.take_classes(split, (8, 3)), np.isin(labels, (3, 8))
+    np.testing.assert_array_equal(found.labels, labels[chosen])
+    np.testing.assert_array_equal(found.images, np.asarray(digits.images)[chosen])
+    np.testing.assert_array_equal(found.mask, np.arange(1500)[chosen] % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    ("take", "message"),
+    [
+        (
+            lambda split: data.take_subset(split, 1501),
+            "num_examples must be at most 1,500, the examples there are, got 1,501.",
+        ),
+        (lambda split: data.take_subset(split, 0), "num_examples must be a whole number >= 1, got 0."),
+        (
+            lambda split: data.take_classes(split, (3, 10)),
+            "must be one or more different ones of 0, .*, 9, got .3, 10.",
+        ),
+        (lambda split: data.take_classes(split, (3, 3)), "must be one or more different ones of .*, got .3, 3."),
+        (lambda split: data.take_classes(split, ()), "must be one or more different ones of .*, got ..."),
+        (
+            lambda split: data.take_classes(data.from_arrays(split.images, jnp.ones((1500, 2))), (1,)),
+            "split must have one class per example, got labels of float32",
+        ),
+    ],
+)
+def test_parts_that_are_not_there(take, message, digits):
+    """One line names the argument, the rule and the value."""
+    with pytest.raises(ValueError, match=message):
+        take(digits)
+
+
+def test_a_run_is_trained_on_a_part():
+    """Classes first, then so many of their images; tests have all images of these classes, and pixels keep their scale."""
+    whole = load_images(Images("digits"), None)(0)
+    part = load_images(Images("digits", classes=(1, 7), subset=40), None)(0)
+    assert part.train.images.shape == (40, 8, 8, 1)
+    assert {*part.train.labels.tolist()} == {*part.test.labels.tolist()} == {1, 7}
+    assert len(part.test.labels) == np.isin(np.asarray(whole.test.labels), (1, 7)).sum()
+    np.testing.assert_array_equal(part.train.scale, whole.train.scale)
+    assert data.digest(part) != data.digest(whole)
+
+
+def test_a_part_is_another_run():
+    """Runs on all images keep the identity that they had before there were parts; each part has its own."""
+    images = [Images("mnist"), Images("mnist", subset=100), Images("mnist", classes=(1, 7))]
+    hashes = [config_hash(MLPRun(data=each).identity()) for each in images]
+    assert hashes[0] == "70bc7163ae"
+    assert len({*hashes}) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"subset": 0}, "subset must be between 1 and 50,000, the examples there are, got 0."),
+        ({"subset": 25_001, "classes": (0, 1, 2, 3, 4)}, "subset must be between 1 and 25,000, .*, got 25001."),
+        ({"classes": (3, 10)}, "classes must be one or more different numbers from 0 to 9, got .3, 10.."),
+        ({"classes": ()}, "classes must be one or more different numbers from 0 to 9, got ..."),
+    ],
+)
+def test_settings_of_parts(settings, message):
+    """One line names the field, the rule and the value; a batch must fit into the part."""
+    with pytest.raises(ValueError, match=message):
+        Images(**settings)
+    with pytest.raises(
+        ValueError, match="optimizer.batch_size must be between 1 and 40, the examples there are, got 60"
+    ):
+        MLPRun(data=Images("digits", subset=40), optimizer=Optimizer(batch_size=60))
