@@ -38,7 +38,7 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         ),
         (
             ["--norm", "ghost"],
-            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, got 'ghost'.",
+            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, group, instance, got 'ghost'.",
         ),
         (["--norm"], "argument --norm: expected one argument"),
         (

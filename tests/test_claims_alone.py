@@ -60,9 +60,11 @@ def test_every_claim_stands_alone(name):
     if judgement.setup:
         head = shown.removesuffix(claim.statement)
         assert re.search(
-            r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|VGG|Perceptron)[:,] ", head
+            r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|ResNet-\d+ of width \d+|VGG|"
+            r"Perceptron|ResNet)[:,] ",
+            head,
         )
-        assert bool(re.search(r"\d steps, \d+ (seeds|draws): $", head)) == bool(judgement.setup.seeds)
+        assert bool(re.search(r"\d steps, \d+ (seeds|draws|seed pairs): $", head)) == bool(judgement.setup.seeds)
 
 
 @pytest.mark.parametrize("name", ROWS)

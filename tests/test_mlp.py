@@ -154,7 +154,9 @@ def test_any_normaliser(norm):
 
 def test_one_make_model_for_all(as_a_user):
     """What is no configuration is named, with those that there are."""
-    with pytest.raises(ValueError, match="config must be one of VGGConfig, MLPConfig, DeepLinearConfig, got 'mlp'"):
+    with pytest.raises(
+        ValueError, match="config must be one of VGGConfig, MLPConfig, ResNetConfig, DeepLinearConfig, got 'mlp'"
+    ):
         models.make_model("mlp")
 
 

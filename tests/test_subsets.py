@@ -96,6 +96,6 @@ def test_settings_of_parts(settings, message):
     with pytest.raises(ValueError, match=message):
         Images(**settings)
     with pytest.raises(
-        ValueError, match="optimizer.batch_size must be between 1 and 40, the examples there are, got 60"
+        ValueError, match=r"optimizer\.batch_size must be between 1 and 40, the examples there are, got 60"
     ):
         MLPRun(data=Images("digits", subset=40), optimizer=Optimizer(batch_size=60))

@@ -8,15 +8,16 @@ from bnjax import adapters
 from bnjax._host.programs import compiled_once, remembered
 from bnjax.models.deep_linear import DeepLinear, DeepLinearConfig
 from bnjax.models.mlp import MLP, MLPConfig
+from bnjax.models.resnet import ResNet, ResNetConfig
 from bnjax.models.vgg import VGG, VGGConfig
 from bnjax.models.weights import redraw_kernels
 from bnjax.types import Model, Variables
 
-_MODULES = {VGGConfig: VGG, MLPConfig: MLP, DeepLinearConfig: DeepLinear}
+_MODULES = {VGGConfig: VGG, MLPConfig: MLP, ResNetConfig: ResNet, DeepLinearConfig: DeepLinear}
 
 
 @remembered
-def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
+def make_model(config: VGGConfig | MLPConfig | ResNetConfig | DeepLinearConfig) -> Model:
     """Make the pure functions of the network that `config` describes.
 
     The kernels of all layers are one draw. Those of `VGG(config).init` and its like, one draw a layer, are others of the same
@@ -33,7 +34,9 @@ def make_model(config: VGGConfig | MLPConfig | DeepLinearConfig) -> Model:
 
 
 @compiled_once("model", "config")
-def _init(model: Model, config: VGGConfig | MLPConfig | DeepLinearConfig, key: Array, x: Array) -> Variables:
+def _init(
+    model: Model, config: VGGConfig | MLPConfig | ResNetConfig | DeepLinearConfig, key: Array, x: Array
+) -> Variables:
     """Draw the kernels at once; all else is the module's own."""
     params, batch_stats = model.init(key, x)
     scale = getattr(config, "kernel_scale", 1.0)

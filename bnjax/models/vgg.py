@@ -30,8 +30,9 @@ class VGGConfig(Normalised, VGGShape):
 
 
 class VGG(nn.Module):
-    """3x3 convolutions in five stages, then two hidden dense layers; a layer is weights, normaliser, activation, or normaliser last.
+    """3x3 convolutions in five stages, then two hidden dense layers.
 
+    A layer is weights, normaliser, activation, or weights, activation, normaliser; the last of a stage is then max-pooled.
     Weight layer number n is called `conv_n` or `dense_n`, its normaliser `norm_n`.
     Deviation: a map of one pixel is not pooled further, so that images smaller than 32x32 pass.
     """

@@ -23,6 +23,8 @@ _ORDER = (
     "theory_bounds",
     "mnist_mlp",
     "gradient_depth",
+    "norm_order",
+    "batch_size",
 )
 
 

@@ -16,7 +16,9 @@ from experiments._config.check import check as check
 from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
 from experiments._config.norms import BatchNorm as BatchNorm
+from experiments._config.norms import GroupNorm as GroupNorm
 from experiments._config.norms import HuberNorm as HuberNorm
+from experiments._config.norms import InstanceNorm as InstanceNorm
 from experiments._config.norms import LpNorm as LpNorm
 from experiments._config.norms import NoisyBatchNorm as NoisyBatchNorm
 from experiments._config.norms import NoNorm as NoNorm
@@ -40,6 +42,7 @@ from experiments._config.probes import SuccessiveGradients as SuccessiveGradient
 from experiments._config.probes import ZeroUnits as ZeroUnits
 from experiments._config.runs import DeepLinearRun as DeepLinearRun
 from experiments._config.runs import MLPRun as MLPRun
+from experiments._config.runs import ResNetRun as ResNetRun
 from experiments._config.runs import RunConfig as RunConfig
 from experiments._config.runs import VGGRun as VGGRun
 from experiments._config.runs import runs_of as runs_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
-from experiments._config.check import DIFFERENT, check_numbers
+from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.parts import Noise
 
 
@@ -26,6 +26,9 @@ class Norm:
     def follows(self, layer: int) -> bool:
         """Return whether a weight layer has this normaliser."""
         return self.layers == "all" or layer in self.layers
+
+    def check(self, model: Any, name: str) -> None:
+        """Raise a ValueError, which calls the normaliser `name`, if layers of this shape cannot have it."""
 
     @classmethod
     def like(cls, other: "Norm", **changes: Any) -> Self:
@@ -169,6 +172,71 @@ class LpNorm(BatchNorm):
 
 
 @dataclass(frozen=True)
+class GroupNorm(_Placed):
+    """Normalisation of groups of neighbouring features of each example, over their pixels too.
+
+    Attributes:
+        group_size: features per group; None makes one group of all, which papers call layer norm of a map: over height, width
+            and channels.
+        epsilon: added to the variance.
+    """
+
+    group_size: int | None = 8
+    epsilon: float = 1e-5
+
+    kind: ClassVar[str] = "group"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+        if self.group_size is not None:
+            check_numbers(self, "at least 1", lambda x: x >= 1, "group_size")
+
+    def check(self, model: Any, name: str) -> None:
+        """Raise a ValueError unless groups divide the features of every layer that is normalised."""
+        if self.group_size is not None:
+            features = sorted({n for layer, n in enumerate(model.features, start=1) if self.follows(layer)})
+            rule = f"a divisor of the features of each normalised layer, {', '.join(map(str, features))}"
+            check(all(n % self.group_size == 0 for n in features), f"{name}.group_size", rule, self.group_size)
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of group norms."""
+        from bnjax import linen
+
+        groups = {"num_groups": 1} if self.group_size is None else {"num_groups": None, "group_size": self.group_size}
+        return partial(linen.GroupNorm, epsilon=self.epsilon, **groups)
+
+
+@dataclass(frozen=True)
+class InstanceNorm(_Placed):
+    """Normalisation of each feature of each example over its pixels; of a dense layer, which has none, nothing would be left.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    kind: ClassVar[str] = "instance"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+
+    def check(self, model: Any, name: str) -> None:
+        """Raise a ValueError unless only convolutions are normalised."""
+        num = getattr(model, "num_convolutions", 0)
+        is_dense = any(self.follows(layer) for layer in range(num + 1, model.num_normalised + 1))
+        check(not is_dense, f"{name}.layers", f"convolutions, from 1 to {num}, for instance norm", self.layers)
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of instance norms."""
+        from bnjax import linen
+
+        return partial(linen.InstanceNorm, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
 class HuberNorm(_Placed):
     """The batch norm of Huber's replication, whose variance is too small and whose running statistics have their own schedule.
 
@@ -191,7 +259,17 @@ class HuberNorm(_Placed):
         return partial(models.HuberBatchNorm, epsilon=self.epsilon)
 
 
-_CHOICES: tuple[type[Norm], ...] = (NoNorm, BatchNorm, NoisyBatchNorm, PlainNoise, RelativeNoise, LpNorm, HuberNorm)
+_CHOICES: tuple[type[Norm], ...] = (
+    NoNorm,
+    BatchNorm,
+    NoisyBatchNorm,
+    PlainNoise,
+    RelativeNoise,
+    LpNorm,
+    HuberNorm,
+    GroupNorm,
+    InstanceNorm,
+)
 
 
 def _fields_of(noise: Noise) -> dict[str, Any]:

@@ -14,6 +14,8 @@ class Probe:
     """The settings of a probe."""
 
     kind: ClassVar[str]
+    # Measured whenever the net is tested, in place of every `probe_every` steps: so there is a measurement of the final state.
+    at_tests: ClassVar[bool] = False
 
     def check(self, model: Any, name: str) -> None:
         """Raise a ValueError, which calls the probe `name`, if it cannot be measured on a model of this shape."""
@@ -182,6 +184,8 @@ class Percentiles(Probe):
 class ZeroUnits(Probe):
     """How many units of each hidden layer are zero on all of the first test images, and which share of all outputs is zero.
 
+    Measured at each test.
+
     Attributes:
         images: that are looked at, with running statistics.
     """
@@ -189,6 +193,7 @@ class ZeroUnits(Probe):
     images: int = 10_000
 
     kind: ClassVar[str] = "zero_units"
+    at_tests: ClassVar[bool] = True
 
     def __post_init__(self):
         check_numbers(self, "at least 1", lambda x: x >= 1, "images")

@@ -11,6 +11,8 @@ from experiments._evidence.statistic import NotInDataError, Statistic
 
 _OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
+# Fields of an experiment's configuration over which its nets differ, and what of a run's configuration it takes the place of.
+_VARIED = {"activations": ("model", ("activation",)), "batch_sizes": ("optimizer", ("batch_size", "learning_rate"))}
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
 
@@ -55,7 +57,7 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
     except NotInDataError:
         counted = []
     groups = list(dict.fromkeys(group for group, _, _ in counted))
-    config = config_of(data, groups[0] if groups else "")
+    config = _shared_by_nets(config_of(data, groups[0] if groups else ""), data.get("config", {}))
     runs: list[Run] = []
     for group, _, arm in counted:
         nets = data.get(group, {})
@@ -79,6 +81,15 @@ def config_of(data: Data, group: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _shared_by_nets(config: Mapping[str, Any], experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a run's configuration the fields in which the nets of an experiment differ."""
+    shared = dict(config)
+    for field, (part, names) in _VARIED.items():
+        if field in experiment and isinstance(shared.get(part), Mapping):
+            shared[part] = {name: value for name, value in shared[part].items() if name not in names}
+    return shared
+
+
 def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
     """Name optimiser, learning rate and batch size; the batch size alone of whole groups and of arms of several settings."""
     optimizer = config.get("optimizer")
@@ -99,6 +110,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     model = config.get("model", {})
     images = _images(config.get("data", {}))
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
+    kind = "ResNet" if model.get("num_blocks") else kind
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
 
@@ -119,6 +131,8 @@ def _net(config: Mapping[str, Any]) -> str:
         units = _ACTIVATIONS.get(model.get("activation", ""), "units")
         net = f"Perceptron of {layers} hidden layers of {hidden[0]} {units}"
         return ", ".join(filter(None, [net, images]))
+    if model.get("num_blocks"):
+        return ", ".join(filter(None, [f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}", images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
 from bnjax.types import Model
-from experiments._config import DeepLinearRun, Images, MLPRun, Optimizer, RunConfig, VGGRun, change
+from experiments._config import DeepLinearRun, Images, MLPRun, Optimizer, ResNetRun, RunConfig, VGGRun, change
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
 from experiments._training.probes import PROBES, Probe
@@ -58,7 +58,7 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
         ValueError: if the configuration cannot be run.
     """
     batch_size = config.optimizer.batch_size
-    if isinstance(config, VGGRun | MLPRun):
+    if isinstance(config, VGGRun | MLPRun | ResNetRun):
         scale, images = 1.0, config.data
         load = load_images(images, data_dir)
     else:
@@ -114,6 +114,7 @@ _MODELS: dict[str, Any] = {
     VGGRun.kind: models.VGGConfig,
     DeepLinearRun.kind: models.DeepLinearConfig,
     MLPRun.kind: models.MLPConfig,
+    ResNetRun.kind: models.ResNetConfig,
 }
 
 

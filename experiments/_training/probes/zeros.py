@@ -56,14 +56,16 @@ def _zero_shares(
     activation: str,
     num_images: int,
 ) -> dict[str, Array]:
-    """Return the share of zeros of each unit, by module, over batches of equal size, which may leave out the last few images."""
+    """Return the share of zeros of each unit, by module, over batches of equal size; the last few images may be left out."""
     num = min(num_images, len(split.labels))
     num_batches = -(-num // _BATCH)
     apply = getattr(jax.nn, activation)
 
     def of_batch(indices: Array) -> dict[str, Array]:
         images = take_batch(split, indices).inputs
-        found = probes.capture(trainer.model, state.variables, images, modules, train=False, rngs=train.step_rngs(state))
+        found = probes.capture(
+            trainer.model, state.variables, images, modules, train=False, rngs=train.step_rngs(state)
+        )
         return {module: probes.zero_share(apply(values)) for module, values in found.items()}
 
     shares = jax.lax.map(of_batch, jnp.arange(num // num_batches * num_batches).reshape(num_batches, -1))
