@@ -27,8 +27,8 @@ class Norm:
         """Return whether a weight layer has this normaliser."""
         return self.layers == "all" or layer in self.layers
 
-    def check(self, model: Any, name: str) -> None:
-        """Raise a ValueError, which calls the normaliser `name`, if layers of this shape cannot have it."""
+    def check_model(self, model: Any, prefix: str) -> None:
+        """Raise a ValueError, with the prefix of the field's name, if layers of this shape cannot have it."""
 
     @classmethod
     def like(cls, other: "Norm", **changes: Any) -> Self:
@@ -192,12 +192,12 @@ class GroupNorm(_Placed):
         if self.group_size is not None:
             check_numbers(self, "at least 1", lambda x: x >= 1, "group_size")
 
-    def check(self, model: Any, name: str) -> None:
+    def check_model(self, model: Any, prefix: str) -> None:
         """Raise a ValueError unless groups divide the features of every layer that is normalised."""
         if self.group_size is not None:
             features = sorted({n for layer, n in enumerate(model.features, start=1) if self.follows(layer)})
             rule = f"a divisor of the features of each normalised layer, {', '.join(map(str, features))}"
-            check(all(n % self.group_size == 0 for n in features), f"{name}.group_size", rule, self.group_size)
+            check(all(n % self.group_size == 0 for n in features), f"{prefix}group_size", rule, self.group_size)
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of group norms."""
@@ -223,11 +223,11 @@ class InstanceNorm(_Placed):
         super().__post_init__()
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
 
-    def check(self, model: Any, name: str) -> None:
+    def check_model(self, model: Any, prefix: str) -> None:
         """Raise a ValueError unless only convolutions are normalised."""
         num = getattr(model, "num_convolutions", 0)
         is_dense = any(self.follows(layer) for layer in range(num + 1, model.num_normalised + 1))
-        check(not is_dense, f"{name}.layers", f"convolutions, from 1 to {num}, for instance norm", self.layers)
+        check(not is_dense, f"{prefix}layers", f"convolutions, from 1 to {num}, for instance norm", self.layers)
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of instance norms."""

@@ -62,7 +62,7 @@ class RunConfig:
         check(
             layers == "all" or max(layers) <= last, f"{prefix}norm.layers", f"'all' or numbers from 1 to {last}", layers
         )
-        self.norm.check(self.model, f"{prefix}norm")
+        self.norm.check_model(self.model, f"{prefix}norm.")
         for probe in self.probes:
             probe.check(self.model, f"{prefix}probes.{probe.kind}")
 
