@@ -104,7 +104,7 @@ class Statistic:
         def of(data: Data) -> BySeed:
             values = [*self.of(data).items()]
             pairs = zip(values[::2], values[1::2], strict=False)
-            return {seed: combine(abs, subtract(value, other)) for (seed, value), (_, other) in pairs}
+            return {seed: combine(math.fabs, subtract(value, other)) for (seed, value), (_, other) in pairs}
 
         what = f"difference between two seeds, {self.what}"
         return replace(self, of=of, what=what, format=self.format.of_difference, of_pairs=True)

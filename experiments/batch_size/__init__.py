@@ -31,8 +31,10 @@ from experiments._nets import Setting
 from experiments._presets import arm
 
 Net = Literal["plain", "batch_norm", "group_norm", "one_group", "instance_norm"]
-NETS: tuple[Net, ...] = ("plain", "batch_norm", "group_norm", "one_group", "instance_norm")
+# Those at all batch sizes, and those at a few.
 OFTEN: tuple[Net, ...] = ("plain", "batch_norm", "group_norm")
+SELDOM: tuple[Net, ...] = ("one_group", "instance_norm")
+NETS = OFTEN + SELDOM
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,9 @@ def batch(size: int) -> Setting:
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the VGGs and the residual networks, after their normaliser, then after their batch size."""
-    rare = tuple(net for net in NETS if net not in OFTEN)
     vggs = {
         **_nets(config, config.vgg, OFTEN, config.batch_sizes),
-        **_nets(config, config.vgg, rare, config.few_batch_sizes),
+        **_nets(config, config.vgg, SELDOM, config.few_batch_sizes),
     }
     return {"arms": vggs, "resnet": _nets(config, config.resnet, config.resnet_nets, config.resnet_batch_sizes)}
 

@@ -38,7 +38,7 @@ def plot(data: dict[str, Any]) -> Figure:
         [Block("", rows)],
         [f"preset {data['preset']}", captions.seeds(vgg), f"{config['epochs']} epochs", f"{number or 'all'} images"],
         [f"{optimizer['name'].upper()} with momentum {optimizer['momentum']:g}", rate],
-        [f"GN: groups of {config['group_size']} channels", "normalisers after convolutions alone"],
+        [f"GN: groups of {config['group_size']} channels", "normalisers after convolutions alone", "without BN: none"],
         ["dots: medians, lines: range over seeds", *captions.origin(data, "training and tests")],
     )
 
