@@ -107,6 +107,11 @@ def _evaluation(settings, net, draw):
     return {"layers": layers, **found, "change_running": 0.0, "change_batch": draw()}
 
 
+def _zero_units(_settings, net, draw):
+    layers = [f"layer_{n}" for n in range(1, net.config.model.num_layers)]
+    return {"layers": layers, "units": [8] * len(layers), "dead": [1] * len(layers), "zero": draw(len(layers)) / 8}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -119,6 +124,7 @@ RECORDS = {
     "drift_after_activation": _drift,
     "percentiles": _percentiles,
     "hidden_gradients": _hidden_gradients,
+    "zero_units": _zero_units,
     "checks": _checks,
     "generalisation": _generalisation,
     "evaluation": _evaluation,

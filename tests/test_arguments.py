@@ -39,15 +39,15 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         ),
         (
             ["--norm", "ghost"],
-            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, huber, layer, got 'ghost'.",
-            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, ghost_batch, renorm, huber, got 'ghost'.",
+            "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, ghost_batch, renorm, layer, group, "
+            "instance, huber, got 'ghost'.",
         ),
         (["--norm"], "argument --norm: expected one argument"),
         (
             ["--probes", "weather"],
             "probes must be one of landscape, random_direction, successive_gradients, batch_sharpness, shift, dummy_shift, "
-            "drift, drift_before_norm, drift_after_activation, percentiles, hidden_gradients, got 'weather'.",
-            "drift, drift_before_norm, drift_after_activation, evaluation, generalisation, percentiles, got 'weather'.",
+            "drift, drift_before_norm, drift_after_activation, evaluation, generalisation, percentiles, hidden_gradients, "
+            "zero_units, got 'weather'.",
         ),
         (
             ["--probes", "drift", "--probes.landscape.penalty", "True"],

@@ -32,7 +32,7 @@ def test_every_claim_judges_the_committed_data(name, committed):
     assert "cannot be measured" not in judgement.reason
     assert "nothing to measure" not in judgement.reason
     assert statistic.format.unit or any(word in statistic.words for word in UNITLESS)
-    assert statistic.per in ("seed", "draw")
+    assert statistic.per in ("seed", "draw", "seed pair")
     if judgement.values:
         assert 0 < judgement.num_diverged <= judgement.num_runs or judgement.num_diverged == 0 < judgement.num_runs
         assert len(judgement.values) <= judgement.num_runs

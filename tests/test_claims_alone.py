@@ -74,10 +74,10 @@ def test_every_claim_stands_alone(name, rows):
         head = shown.removesuffix(claim.statement)
         assert re.search(
             r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|LSTM of \d+ units|"
-            r"VGG|Perceptron|LSTM)[:,] ",
+            r"ResNet-\d+ of width \d+|VGG|Perceptron|LSTM|ResNet)[:,] ",
             head,
         )
-        assert bool(re.search(r"\d steps, \d+ (seeds|draws): $", head)) == bool(judgement.setup.seeds)
+        assert bool(re.search(r"\d steps, \d+ (seeds|draws|seed pairs): $", head)) == bool(judgement.setup.seeds)
 
 
 @pytest.mark.parametrize("name", NAMES)

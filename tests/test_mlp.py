@@ -155,7 +155,8 @@ def test_any_normaliser(norm):
 def test_one_make_model_for_all(as_a_user):
     """What is no configuration is named, with those that there are."""
     with pytest.raises(
-        ValueError, match="config must be one of VGGConfig, MLPConfig, DeepLinearConfig, LSTMConfig, got 'mlp'"
+        ValueError,
+        match="config must be one of VGGConfig, MLPConfig, ResNetConfig, DeepLinearConfig, LSTMConfig, got 'mlp'",
     ):
         models.make_model("mlp")
 

@@ -2,6 +2,7 @@
 
 shapes       what each network is without its normaliser: the fields of the configurations
 vgg          VGG networks, for images
+resnet       pre-activation residual networks, for images
 mlp          multilayer perceptrons, for whatever can be flattened
 huber        the batch norm of a replication of theirs
 deep_linear  products of square matrices, for vectors
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bnjax.models.shapes import DeepLinearShape as DeepLinearShape
 from bnjax.models.shapes import LSTMShape as LSTMShape
 from bnjax.models.shapes import MLPShape as MLPShape
+from bnjax.models.shapes import ResNetShape as ResNetShape
 from bnjax.models.shapes import VGGShape as VGGShape
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from bnjax.models.make import make_model as make_model
     from bnjax.models.mlp import MLP as MLP
     from bnjax.models.mlp import MLPConfig as MLPConfig
+    from bnjax.models.resnet import ResNet as ResNet
+    from bnjax.models.resnet import ResNetConfig as ResNetConfig
     from bnjax.models.vgg import VGG as VGG
     from bnjax.models.vgg import VGGConfig as VGGConfig
 
@@ -38,6 +42,7 @@ _PLACES = {
     **dict.fromkeys(("DeepLinear", "DeepLinearConfig"), "deep_linear"),
     **dict.fromkeys(("LSTM", "LSTMConfig", "hidden_gradients"), "lstm"),
     **dict.fromkeys(("MLP", "MLPConfig"), "mlp"),
+    **dict.fromkeys(("ResNet", "ResNetConfig"), "resnet"),
     **dict.fromkeys(("VGG", "VGGConfig"), "vgg"),
     "HuberBatchNorm": "huber",
     "make_model": "make",

@@ -9,13 +9,14 @@ from bnjax._host.programs import compiled_once, remembered
 from bnjax.models.deep_linear import DeepLinear, DeepLinearConfig
 from bnjax.models.lstm import LSTM, LSTMConfig
 from bnjax.models.mlp import MLP, MLPConfig
+from bnjax.models.resnet import ResNet, ResNetConfig
 from bnjax.models.vgg import VGG, VGGConfig
 from bnjax.models.weights import redraw_kernels
 from bnjax.types import Model, Variables
 
-_MODULES = {VGGConfig: VGG, MLPConfig: MLP, DeepLinearConfig: DeepLinear, LSTMConfig: LSTM}
+_MODULES = {VGGConfig: VGG, MLPConfig: MLP, ResNetConfig: ResNet, DeepLinearConfig: DeepLinear, LSTMConfig: LSTM}
 
-Config = VGGConfig | MLPConfig | DeepLinearConfig | LSTMConfig
+Config = VGGConfig | MLPConfig | ResNetConfig | DeepLinearConfig | LSTMConfig
 
 
 @remembered

@@ -7,10 +7,8 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import MLPShape
-from bnjax.models.shared import Normalised, check_classes, normalise
+from bnjax.models.shared import Normalised, activate, check_classes
 from bnjax.models.weights import make_kernel_init
-
-_ACTIVATIONS = {"sigmoid": nn.sigmoid, "relu": nn.relu, "tanh": nn.tanh, "elu": nn.elu}
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,10 @@ class MLP(nn.Module):
     def __call__(self, x: Float[Array, "batch *features"], *, train: bool) -> Float[Array, "batch classes"]:
         """Compute the logits."""
         config = self.config
-        init, activation = make_kernel_init(config.kernel_init, config.kernel_scale), _ACTIVATIONS[config.activation]
+        init = make_kernel_init(config.kernel_init, config.kernel_scale)
         x = x.reshape(x.shape[0], -1)
         for layer, features in enumerate(config.hidden, start=1):
             options = {"use_bias": config.use_bias, "kernel_init": init, "dtype": config.dtype}
             x = nn.Dense(features, **options, name=f"dense_{layer}")(x)
-            if config.norm_position == "after":
-                x = normalise(config, layer, activation(x), train=train)
-            else:
-                x = activation(normalise(config, layer, x, train=train))
+            x = activate(config, layer, x, train=train)
         return nn.Dense(config.num_classes, kernel_init=init, name=f"dense_{len(config.hidden) + 1}")(x)

@@ -38,6 +38,8 @@ class VGGShape:
             learns from "he_normal", whose kernels have twice the variance of the others' in layers of equal width.
         dropout: share of the last hidden layer's outputs that training drops, after the last normaliser, which would
             otherwise see another variance in training than in evaluation; 0.5 belongs to the head "mameli".
+        activation: of all layers except the last.
+        norm_position: whether normalisers stand "before" or "after" the activation; max-pooling follows both.
     """
 
     depth: Depth = "A"
@@ -45,9 +47,18 @@ class VGGShape:
     width: float = 1.0
     kernel_init: VGGInit = "xavier_uniform"
     dropout: float = 0.0
+    activation: Activation = "relu"
+    norm_position: NormPosition = "before"
 
     def __post_init__(self):
-        check_choices(self, depth=Depth, head=Head, kernel_init=VGGInit)
+        check_choices(
+            self,
+            depth=Depth,
+            head=Head,
+            kernel_init=VGGInit,
+            activation=Activation,
+            norm_position=NormPosition,
+        )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
         if self.dropout and self.head == "mameli":
@@ -73,6 +84,13 @@ class VGGShape:
     def num_normalised(self) -> int:
         """Weight layers that a normaliser can follow: all except the last."""
         return self.num_layers - 1
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Features of each layer that a normaliser can follow."""
+        stages = zip(STAGES[self.depth], STAGE_FEATURES, strict=True)
+        convolutions = (int(features * self.width) for number, features in stages for _ in range(number))
+        return *convolutions, *(2 * (int(HIDDEN_FEATURES[self.head] * self.width),))
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,65 @@ class MLPShape:
         """Weight layers that a normaliser can follow: the hidden ones."""
         return len(self.hidden)
 
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Features of each layer that a normaliser can follow."""
+        return self.hidden
+
+
+@dataclass(frozen=True)
+class ResNetShape:
+    """The shape of a pre-activation residual network for small images, of 6 num_blocks + 2 layers.
+
+    Attributes:
+        num_blocks: residual blocks in each of three stages, of two convolutions each: 3 make a ResNet-20, 18 a ResNet-110.
+        width: features of the first stage, and half and a quarter of those of the others.
+        kernel_init: initialisation of all weight layers.
+        use_bias: give the convolutions biases, from 0; the last layer always has them.
+        skip_init: multiply each residual branch by a learned number, from 0, so that all blocks begin as the identity
+            (De & Smith 2020, arXiv 2002.10444). A last normaliser's scale of 0, which does the same for other residual
+            networks, would stop here, where a ReLU follows it, every gradient of its branch.
+    """
+
+    num_blocks: int = 3
+    width: int = 16
+    kernel_init: VGGInit = "he_normal"
+    use_bias: bool = False
+    skip_init: bool = False
+
+    def __post_init__(self):
+        for name in ("num_blocks", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        _check_weights("width", self.width, 9 * (4 * self.width) ** 2)
+        check_choices(self, kernel_init=VGGInit)
+
+    @property
+    def stage_features(self) -> tuple[int, ...]:
+        """Features of each stage."""
+        return self.width, 2 * self.width, 4 * self.width
+
+    @property
+    def num_convolutions(self) -> int:
+        """Convolutions, which come first."""
+        return 6 * self.num_blocks + 1
+
+    @property
+    def num_layers(self) -> int:
+        """Weight layers: convolutions and a dense layer."""
+        return self.num_convolutions + 1
+
+    @property
+    def num_normalised(self) -> int:
+        """Weight layers that a normaliser can follow: the convolutions."""
+        return self.num_convolutions
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Features of each layer that a normaliser can follow."""
+        in_stages = (features for features in self.stage_features for _ in range(2 * self.num_blocks))
+        return self.width, *in_stages
+
 
 @dataclass(frozen=True)
 class DeepLinearShape:
@@ -155,6 +232,11 @@ class DeepLinearShape:
     def num_normalised(self) -> int:
         """Weight layers that a normaliser can follow: all."""
         return self.depth
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """Features of each layer that a normaliser can follow."""
+        return (self.width,) * self.depth
 
 
 @dataclass(frozen=True)
@@ -203,7 +285,7 @@ class LSTMShape:
         return 2
 
 
-Shape = VGGShape | MLPShape | DeepLinearShape | LSTMShape
+Shape = VGGShape | MLPShape | ResNetShape | DeepLinearShape | LSTMShape
 
 
 def check_choices(config: Any, **choices: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the models share: where normalisers stand."""
+"""What the models share: activations, and where normalisers stand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,15 @@ from typing import Any, Literal
 from flax import linen as nn
 from jax import Array
 
+from bnjax.models.shapes import Activation
+
 NormLayers = Literal["all"] | tuple[int, ...]
+_ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "sigmoid": nn.sigmoid,
+    "relu": nn.relu,
+    "tanh": nn.tanh,
+    "elu": nn.elu,
+}
 
 
 @dataclass(frozen=True)
@@ -44,3 +52,12 @@ def normalise(config: Any, layer: int, x: Array, *, train: bool) -> Array:
     if config.norm is None or (config.norm_layers != "all" and layer not in config.norm_layers):
         return x
     return config.norm(name=f"norm_{layer}")(x, use_running_average=not train).astype(x.dtype)
+
+
+def activate(config: Any, layer: int, x: Array, *, train: bool, pool: Callable[[Array], Array] = lambda x: x) -> Array:
+    """Apply the normaliser and the activation of a layer, in the configuration's order, and pool the result."""
+    activation = _ACTIVATIONS[config.activation]
+    if config.norm_position == "after":
+        return pool(normalise(config, layer, activation(x), train=train))
+    # NOTE: activations increase, so the maximum of activations is the activation of the maximum, of a quarter of the numbers.
+    return activation(pool(normalise(config, layer, x, train=train)))

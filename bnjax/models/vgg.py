@@ -9,14 +9,14 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import HIDDEN_FEATURES, STAGE_FEATURES, STAGES, VGGShape
-from bnjax.models.shared import Normalised, check_classes, normalise
+from bnjax.models.shared import Normalised, activate, check_classes
 from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated, max_pool_2x2
 
 
 @dataclass(frozen=True)
 class VGGConfig(Normalised, VGGShape):
-    """A VGG: its shape, its classes and its normaliser, which stands before the ReLU.
+    """A VGG: its shape, its classes and its normaliser.
 
     Attributes:
         num_classes: length of the logits.
@@ -30,8 +30,9 @@ class VGGConfig(Normalised, VGGShape):
 
 
 class VGG(nn.Module):
-    """3x3 convolutions in five stages, then two hidden dense layers; each is weights, normaliser, ReLU.
+    """3x3 convolutions in five stages, then two hidden dense layers.
 
+    A layer is weights, normaliser, activation, or weights, activation, normaliser; the last of a stage is then max-pooled.
     Weight layer number n is called `conv_n` or `dense_n`, its normaliser `norm_n`.
     Deviation: a map of one pixel is not pooled further, so that images smaller than 32x32 pass.
     """
@@ -54,11 +55,8 @@ class VGG(nn.Module):
                     conv_general_dilated=conv_general_dilated,
                     name=f"conv_{layer}",
                 )(x)
-                x = normalise(config, layer, x, train=train)
-                # NOTE: the maximum of ReLUs is the ReLU of the maximum, of a quarter of the numbers.
-                if number == num_convs - 1 and min(x.shape[1:3]) > 1:
-                    x = max_pool_2x2(x)
-                x = nn.relu(x)
+                is_pooled = number == num_convs - 1 and min(x.shape[1:3]) > 1
+                x = activate(config, layer, x, train=train, **({"pool": max_pool_2x2} if is_pooled else {}))
 
         if config.head == "mameli":
             x = _adaptive_average_pool(x, 7)
@@ -67,7 +65,7 @@ class VGG(nn.Module):
             layer += 1
             features = int(HIDDEN_FEATURES[config.head] * config.width)
             x = nn.Dense(features, kernel_init=init, dtype=config.dtype, name=f"dense_{layer}")(x)
-            x = nn.relu(normalise(config, layer, x, train=train))
+            x = activate(config, layer, x, train=train)
             if config.head == "mameli":
                 x = nn.Dropout(0.5, deterministic=not train)(x)
         if config.dropout:

@@ -36,6 +36,7 @@ from bnjax.probes.activations import activation_statistics as activation_statist
 from bnjax.probes.activations import drift as drift
 from bnjax.probes.activations import shift as shift
 from bnjax.probes.activations import wasserstein_distance as wasserstein_distance
+from bnjax.probes.activations import zero_share as zero_share
 from bnjax.probes.barrier import Barrier as Barrier
 from bnjax.probes.barrier import barrier as barrier
 from bnjax.probes.capture import capture as capture

@@ -230,6 +230,28 @@ def wasserstein_distance(
     return ratio(distance, jnp.sqrt((jnp.var(x, axis=0) + jnp.var(y, axis=0)) / 2)) if relative else distance
 
 
+@checked()
+def zero_share(activations: Float[Array, "examples *positions features"]) -> Float[Array, " features"]:
+    """Return the share of a unit's activations that are zero, exactly 1 for a unit that is dead on these examples.
+
+    A unit is one feature; its values come from all examples and, after a convolution, all pixels.
+
+    Args:
+        activations: of one layer, features last.
+
+    Returns:
+        The share of each unit; NaN counts as a number that is not zero.
+
+    Example:
+        >>> from bnjax import probes
+        >>> print(probes.zero_share(jnp.array([[0.0, 1.0], [0.0, 0.0]])))
+        [1.  0.5]
+    """
+    is_zero = (activations == 0).reshape(-1, activations.shape[-1])
+    # The count of a type that holds it, so that the share of a dead unit is 1 to the bit.
+    return jnp.sum(is_zero, axis=0, dtype=jnp.int32) / len(is_zero)
+
+
 @compiled_once("percentiles", "num_quantiles", "bins", "limits")
 def _describe(
     activations: Array,

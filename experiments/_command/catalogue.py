@@ -26,6 +26,8 @@ _ORDER = (
     "recurrent",
     "regularisation",
     "evaluation",
+    "norm_order",
+    "batch_size",
 )
 
 

@@ -18,7 +18,9 @@ from experiments._config.check import check_numbers as check_numbers
 from experiments._config.norms import BatchNorm as BatchNorm
 from experiments._config.norms import BatchRenorm as BatchRenorm
 from experiments._config.norms import GhostBatchNorm as GhostBatchNorm
+from experiments._config.norms import GroupNorm as GroupNorm
 from experiments._config.norms import HuberNorm as HuberNorm
+from experiments._config.norms import InstanceNorm as InstanceNorm
 from experiments._config.norms import LayerNorm as LayerNorm
 from experiments._config.norms import LpNorm as LpNorm
 from experiments._config.norms import NoisyBatchNorm as NoisyBatchNorm
@@ -43,9 +45,11 @@ from experiments._config.probes import Probes as Probes
 from experiments._config.probes import RandomDirection as RandomDirection
 from experiments._config.probes import Shift as Shift
 from experiments._config.probes import SuccessiveGradients as SuccessiveGradients
+from experiments._config.probes import ZeroUnits as ZeroUnits
 from experiments._config.runs import DeepLinearRun as DeepLinearRun
 from experiments._config.runs import LSTMRun as LSTMRun
 from experiments._config.runs import MLPRun as MLPRun
+from experiments._config.runs import ResNetRun as ResNetRun
 from experiments._config.runs import RunConfig as RunConfig
 from experiments._config.runs import VGGRun as VGGRun
 from experiments._config.runs import runs_of as runs_of

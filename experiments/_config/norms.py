@@ -32,6 +32,9 @@ class Norm:
     def check_batch(self, batch_size: int, prefix: str) -> None:
         """Raise a ValueError, with the prefix of the field's name, if a batch of this size cannot be normalised."""
 
+    def check_model(self, model: Any, prefix: str) -> None:
+        """Raise a ValueError, with the prefix of the field's name, if layers of this shape cannot have it."""
+
     @classmethod
     def like(cls, other: "Norm", **changes: Any) -> Self:
         """Return this normaliser with the settings that another one has too, some of them changed."""
@@ -80,10 +83,12 @@ class BatchNorm(_Placed):
     Attributes:
         momentum: share of the running statistics that is kept at each step.
         epsilon: added to the variance.
+        affine: multiply by a learned scale and add a learned bias.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+    affine: bool = True
 
     kind: ClassVar[str] = "batch"
     is_recalibrated: ClassVar[bool] = True
@@ -100,8 +105,9 @@ class BatchNorm(_Placed):
 
         return partial(linen.BatchNorm, **self._statistics())
 
-    def _statistics(self) -> dict[str, float]:
-        return {"momentum": self.momentum, "epsilon": self.epsilon}
+    def _statistics(self) -> dict[str, Any]:
+        learned = {} if self.affine else {"use_scale": False, "use_bias": False}
+        return {"momentum": self.momentum, "epsilon": self.epsilon, **learned}
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,7 @@ class GhostBatchNorm(BatchNorm):
     running_var: Literal["mean_of_ghosts", "whole_batch"] = "mean_of_ghosts"
 
     kind: ClassVar[str] = "ghost_batch"
+    needs_samples: ClassVar[bool] = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -233,6 +240,71 @@ class BatchRenorm(BatchNorm):
         from bnjax import linen
 
         return partial(linen.BatchRenorm, r_max=self.r_max, d_max=self.d_max, **self._statistics())
+
+
+@dataclass(frozen=True)
+class GroupNorm(_Placed):
+    """Normalisation of groups of neighbouring features of each example, over their pixels too.
+
+    Attributes:
+        group_size: features per group; None makes one group of all, which papers call layer norm of a map: over height, width
+            and channels.
+        epsilon: added to the variance.
+    """
+
+    group_size: int | None = 8
+    epsilon: float = 1e-5
+
+    kind: ClassVar[str] = "group"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+        if self.group_size is not None:
+            check_numbers(self, "at least 1", lambda x: x >= 1, "group_size")
+
+    def check_model(self, model: Any, prefix: str) -> None:
+        """Raise a ValueError unless groups divide the features of every layer that is normalised."""
+        if self.group_size is not None:
+            features = sorted({n for layer, n in enumerate(model.features, start=1) if self.follows(layer)})
+            rule = f"a divisor of the features of each normalised layer, {', '.join(map(str, features))}"
+            check(all(n % self.group_size == 0 for n in features), f"{prefix}group_size", rule, self.group_size)
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of group norms."""
+        from bnjax import linen
+
+        groups = {"num_groups": 1} if self.group_size is None else {"num_groups": None, "group_size": self.group_size}
+        return partial(linen.GroupNorm, epsilon=self.epsilon, **groups)
+
+
+@dataclass(frozen=True)
+class InstanceNorm(_Placed):
+    """Normalisation of each feature of each example over its pixels; of a dense layer, which has none, nothing would be left.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    kind: ClassVar[str] = "instance"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+
+    def check_model(self, model: Any, prefix: str) -> None:
+        """Raise a ValueError unless only convolutions are normalised."""
+        num = getattr(model, "num_convolutions", 0)
+        is_dense = any(self.follows(layer) for layer in range(num + 1, model.num_normalised + 1))
+        check(not is_dense, f"{prefix}layers", f"convolutions, from 1 to {num}, for instance norm", self.layers)
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of instance norms."""
+        from bnjax import linen
+
+        return partial(linen.InstanceNorm, epsilon=self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -291,6 +363,8 @@ _CHOICES: tuple[type[Norm], ...] = (
     GhostBatchNorm,
     BatchRenorm,
     LayerNorm,
+    GroupNorm,
+    InstanceNorm,
     HuberNorm,
 )
 

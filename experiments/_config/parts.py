@@ -41,7 +41,6 @@ class Images:
         if self.subset is not None:
             rule = f"between 1 and {self._available:,}, the examples there are"
             check_numbers(self, rule, lambda x: 1 <= x <= self._available, "subset")
-
         if self.per_label is not None:
             check_numbers(self, "at least 1", lambda x: x >= 1, "per_label")
 
@@ -66,11 +65,6 @@ class Images:
         return self.image_size or _SIZES[self.dataset][1]
 
     @property
-    def _available(self) -> int:
-        """Training examples of these classes."""
-        num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
-        return num * len(self.classes) // NUM_CLASSES if self.classes and is_balanced else num
-
     def _available(self) -> int:
         """Training examples of these classes."""
         num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"

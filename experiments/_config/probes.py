@@ -17,6 +17,8 @@ class Probe:
     kind: ClassVar[str]
     # Whether it looks at single examples, beyond the loss and its gradients.
     needs_samples: ClassVar[bool] = False
+    # Measured whenever the net is tested, in place of every `probe_every` steps: so there is a measurement of the final state.
+    at_tests: ClassVar[bool] = False
 
     def check(self, model: Any, name: str) -> None:
         """Raise a ValueError, which calls the probe `name`, if it cannot be measured on a model of this shape."""
@@ -242,6 +244,28 @@ class HiddenGradients(Probe):
         check(isinstance(model, LSTMShape), name, "left out, except for an LSTM", "it")
 
 
+@dataclass(frozen=True)
+class ZeroUnits(Probe):
+    """How many units of each hidden layer are zero on all of the first test images, and which share of all outputs is zero.
+
+    Measured at each test.
+
+    Attributes:
+        images: that are looked at, with running statistics.
+    """
+
+    images: int = 10_000
+
+    kind: ClassVar[str] = "zero_units"
+    at_tests: ClassVar[bool] = True
+
+    def __post_init__(self):
+        check_numbers(self, "at least 1", lambda x: x >= 1, "images")
+
+    def check(self, model: Any, name: str) -> None:
+        check(hasattr(model, "activation"), name, "left out of nets without activations of their own", self.kind)
+
+
 CHOICES: dict[str, type[Probe]] = {
     choice.kind: choice
     for choice in (
@@ -258,6 +282,7 @@ CHOICES: dict[str, type[Probe]] = {
         Generalisation,
         Percentiles,
         HiddenGradients,
+        ZeroUnits,
     )
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
-from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, VGGShape
+from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, ResNetShape, VGGShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.norms import BatchNorm, Norm
 from experiments._config.parts import Images, Optimizer, Schedule
@@ -63,6 +63,7 @@ class RunConfig:
             layers == "all" or max(layers) <= last, f"{prefix}norm.layers", f"'all' or numbers from 1 to {last}", layers
         )
         self.norm.check_batch(self.optimizer.batch_size, prefix)
+        self.norm.check_model(self.model, f"{prefix}norm.")
         for probe in self.probes:
             probe.check(self.model, f"{prefix}probes.{probe.kind}")
 
@@ -157,6 +158,28 @@ class VGGRun(_ImageRun):
         Drift(layers=(3, 8)),
         DriftBeforeNorm(layers=(3, 8)),
         DriftAfterActivation(layers=(3, 8)),
+    )
+
+
+@dataclass(frozen=True)
+class ResNetRun(_ImageRun):
+    """A pre-activation residual network on images.
+
+    Attributes:
+        model: the network.
+        data: the images.
+    """
+
+    model: ResNetShape = ResNetShape()  # pyright: ignore[reportIncompatibleVariableOverride]
+    data: Images = Images()  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    kind: ClassVar[str] = "resnet"
+    usual: ClassVar[tuple[Probe, ...]] = (
+        SuccessiveGradients(layers=(3, 6)),
+        Shift(layers=(3, 6)),
+        Drift(layers=(3, 6)),
+        DriftBeforeNorm(layers=(3, 6)),
+        DriftAfterActivation(layers=(3, 6)),
     )
 
 

@@ -23,6 +23,7 @@ class Run(TypedDict):
         drift: layers, too, with an entry per measurement and unit.
         measured: of one of many draws, the numbers that are read of it by their measures' words, in place of curves.
         quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
+        zero_units: layers, {layer: {units, dead, zero: (measurements,)}}.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Run(TypedDict):
     hidden_gradients: NotRequired[Recorded]
     measured: NotRequired[Mapping[str, float | None]]
     quartiles: NotRequired[Mapping[str, Mapping[str, Sequence[float]]]]
+    zero_units: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

@@ -11,6 +11,8 @@ from experiments._evidence.statistic import NotInDataError, Statistic
 
 _OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
+# Fields of an experiment's configuration over which its nets differ, and what of a run's configuration it takes the place of.
+_VARIED = {"activations": ("model", ("activation",)), "batch_sizes": ("optimizer", ("batch_size", "learning_rate"))}
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _BATCH = r"_batch_\d+$"  # at the end of the name of an arm that has a batch size of its own
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
@@ -56,7 +58,7 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
     except NotInDataError:
         counted = []
     groups = list(dict.fromkeys(group for group, _, _ in counted))
-    config = config_of(data, groups[0] if groups else "")
+    config = _shared_by_nets(config_of(data, groups[0] if groups else ""), data.get("config", {}))
     runs: list[Run] = []
     for group, _, arm in counted:
         nets = data.get(group, {})
@@ -78,6 +80,15 @@ def config_of(data: Data, group: str) -> Mapping[str, Any]:
     config = data.get("config", {})
     found = config.get(group) or (config if "model" in config else config.get("vgg")) or config
     return found if isinstance(found, Mapping) else {}
+
+
+def _shared_by_nets(config: Mapping[str, Any], experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a run's configuration the fields in which the nets of an experiment differ."""
+    shared = dict(config)
+    for field, (part, names) in _VARIED.items():
+        if field in experiment and isinstance(shared.get(part), Mapping):
+            shared[part] = {name: value for name, value in shared[part].items() if name not in names}
+    return shared
 
 
 def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
@@ -105,6 +116,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     images = _images(config.get("data", {}))
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
     kind = "LSTM" if "recorded_steps" in model else kind
+    kind = "ResNet" if model.get("num_blocks") else kind
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
 
@@ -127,6 +139,8 @@ def _net(config: Mapping[str, Any]) -> str:
         return ", ".join(filter(None, [net, images]))
     if "recorded_steps" in model:
         return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))
+    if model.get("num_blocks"):
+        return ", ".join(filter(None, [f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}", images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

@@ -33,6 +33,7 @@ class Statistic:
         format: unit and digits.
         until: the last step that it reads; infinity is the end of a run.
         part: names what of the net is measured, such as its layers, where the data decide that.
+        of_pairs: there is one number for each of several pairs of seeds, see `between_seeds`.
     """
 
     of: Callable[[Data], BySeed]
@@ -42,6 +43,7 @@ class Statistic:
     format: Format
     until: float = math.inf
     part: Callable[[Data], str] | None = None
+    of_pairs: bool = False
 
     @property
     def words(self) -> str:
@@ -50,7 +52,9 @@ class Statistic:
 
     @property
     def per(self) -> str:
-        """What there is one number for: seed, or draw of the linear map that a deep linear network learns."""
+        """What there is one number for: seed, pair of them, or draw of the linear map that a deep linear network learns."""
+        if self.of_pairs:
+            return "seed pair"
         return "draw" if any(str(arm).startswith("deep_linear/") for arm in self.arms) else "seed"
 
     def counted(self, data: Data) -> list[str]:
@@ -89,6 +93,21 @@ class Statistic:
             return {seed: divide(value, size) for seed, value in self.of(data).items()}
 
         return replace(self, of=of, what=f"{self.what}, in units of {words}", format=TIMES)
+
+    def between_seeds(self) -> "Statistic":
+        """Take the absolute difference of two seeds: of the first and the second, the third and the fourth, and so on.
+
+        Pairs share no run, so their numbers are independent, unlike spreads over all seeds; a seed without a partner is left
+        out. Of normal values the mean is 2 / sqrt(pi) standard deviations.
+        """
+
+        def of(data: Data) -> BySeed:
+            values = [*self.of(data).items()]
+            pairs = zip(values[::2], values[1::2], strict=False)
+            return {seed: combine(math.fabs, subtract(value, other)) for (seed, value), (_, other) in pairs}
+
+        what = f"difference between two seeds, {self.what}"
+        return replace(self, of=of, what=what, format=self.format.of_difference, of_pairs=True)
 
     def where(self, field: str, value: Any, words: str) -> "Statistic":
         """Have no number in data whose configuration has another value in a field, which is named with dots.
@@ -157,7 +176,8 @@ def join(
     arms = tuple(dict.fromkeys(arm for statistic in statistics for arm in statistic.arms))
     until = max(statistic.until for statistic in statistics)
     part = next((statistic.part for statistic in statistics if statistic.part), None)
-    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format, until, part)
+    of_pairs = any(statistic.of_pairs for statistic in statistics)
+    return Statistic(of, what, bracketed if alike else "", arms, form or statistics[0].format, until, part, of_pairs)
 
 
 def _field(config: Any, name: str) -> Any:

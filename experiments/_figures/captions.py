@@ -18,6 +18,10 @@ def network(config: dict[str, Any]) -> str:
     model = config["model"]
     if "data" not in config:
         return f"deep linear network of {model['depth']} layers"
+    if "num_blocks" in model:
+        return (
+            f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}, on {DATASETS[config['data']['dataset']]}"
+        )
     width = "" if model["width"] == 1 else f", width {Fraction(model['width']).limit_denominator(64)}"
     return f"VGG-{model['depth']}{width}, on {DATASETS[config['data']['dataset']]}"
 

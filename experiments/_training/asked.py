@@ -45,7 +45,8 @@ class Asked:
     def measured(self) -> dict[str, tuple[int, ...]]:
         """Name in a log everything that is measured, with its steps."""
         tests = {TEST: self.test_steps} | ({RECALIBRATED_TEST: self.test_steps} if self.recalibrated_tests else {})
-        return tests | {log_name(probe): self.probe_steps for probe in self.probes}
+        steps = {True: self.test_steps, False: self.probe_steps}
+        return tests | {log_name(probe): steps[probe.at_tests] for probe in self.probes}
 
     def clipped(self, num_steps: int) -> "Asked":
         """Return what is asked of a run that takes at most so many steps."""

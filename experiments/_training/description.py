@@ -3,12 +3,13 @@
 from typing import Any
 
 from bnjax import models
-from experiments._config import DeepLinearRun, LSTMRun, MLPRun, RunConfig, VGGRun
+from experiments._config import DeepLinearRun, LSTMRun, MLPRun, ResNetRun, RunConfig, VGGRun
 
 _MODELS: dict[str, Any] = {
     VGGRun.kind: models.VGGConfig,
     DeepLinearRun.kind: models.DeepLinearConfig,
     MLPRun.kind: models.MLPConfig,
+    ResNetRun.kind: models.ResNetConfig,
     LSTMRun.kind: models.LSTMConfig,
 }
 

@@ -321,12 +321,16 @@ def _make_member(job: Job) -> sweep.Member:
 
     settings = {log_name(probe): probe for asked in job.asked for probe in asked.probes}
     makers = {kind: each.task.make_probe for each in job.nets for kind in each.task.choices}
-    probes = {name: _host_probe(makers[settings[name].kind](settings[name]), steps[name]) for name in sorted(settings)}
-    tests = {
+    measured = {
+        name: _host_probe(makers[settings[name].kind](settings[name]), steps[name]) for name in sorted(settings)
+    }
+    probes = {name: probe for name, probe in measured.items() if not settings[name].at_tests}
+    tests: dict[str, sweep.HostProbe] = {
         name: sweep.HostProbe(partial(test, again=name == RECALIBRATED_TEST), None, frozenset(steps[name]))
         for name in (TEST, RECALIBRATED_TEST)
         if name in steps
     }
+    tests |= {name: probe for name, probe in measured.items() if name not in probes}
     return sweep.Member(net.label, name_of(net.folder), job.folder, partial(task.load, net.seed), start, probes, tests)
 
 

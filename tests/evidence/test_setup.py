@@ -64,6 +64,29 @@ def test_training_in_words():
     assert setup(at_rate, data, 3).training == "batch 1,000"
 
 
+def test_what_nets_differ_in_is_left_out():
+    """Activations, batch sizes and their learning rates, where the experiment varies them."""
+    model = {"hidden": [100, 100], "activation": "relu"}
+    config = {"model": model, "optimizer": {"name": "sgd", "learning_rate": 0.1, "batch_size": 128}}
+    data = {"config": {"mlp": config}, "mlp": {"plain": [make_run()]}}
+    statistic = TEST_ACCURACY.at_end().each("plain", group="mlp")
+    net = "Perceptron of 2 hidden layers of 100"
+    assert setup(statistic, data, 1).words == f"{net} ReLU units, SGD, learning rate 0.1, batch 128, 3 steps, 1 seed"
+    data["config"]["activations"] = ["relu", "tanh"]
+    assert setup(statistic, data, 1).words == f"{net} units, SGD, learning rate 0.1, batch 128, 3 steps, 1 seed"
+    data["config"]["batch_sizes"] = [2, 8]
+    assert setup(statistic, data, 1).words == f"{net} units, 3 steps, 1 seed"
+
+
+def test_residual_networks_in_words():
+    """By their depth and width."""
+    resnet = {"model": {"num_blocks": 3, "width": 16}, "data": {"dataset": "cifar10"}}
+    data = {"config": {"resnet": resnet}, "resnet": {"plain": [make_run()]}}
+    statistic = TEST_ACCURACY.at_end().each("plain", group="resnet")
+    assert setup(statistic, data, 1).words == "ResNet-20 of width 16, CIFAR-10, 3 steps, 1 seed"
+    assert setup(statistic, data, 0).words == "ResNet, CIFAR-10"
+
+
 @pytest.mark.parametrize(("layers", "words"), [((3,), "layer 3"), ((3, 8, 10), "layers 3, 8 and 10")])
 def test_followed_layers_in_words(layers, words):
     """A drift names the layers that the data have, and what of them was followed."""

@@ -148,3 +148,17 @@ def test_numbers_in_print():
         "1 seed",
         "2,000 steps",
     )
+
+
+def test_pairs_of_seeds():
+    """Of two seeds the absolute difference; a seed without a partner is left out, and a ratio knows what it is of."""
+    values = {"plain": (0.5, 0.6, 0.9, 0.5, 0.1), "batch_norm": (0.5, 0.45, 0.5, 0.7, 0.3)}
+    data = {"arms": {net: [make_run(seed, [x]) for seed, x in enumerate(each)] for net, each in values.items()}}
+    plain, batch_norm = (END.each(net).between_seeds() for net in values)
+    assert plain.of(data) == {0: pytest.approx(0.1), 2: pytest.approx(0.4)}
+    ratio = batch_norm / plain
+    assert ratio.of(data) == {0: pytest.approx(0.5), 2: pytest.approx(0.5)}
+    assert (plain.per, ratio.per, END.each("plain").per) == ("seed pair", "seed pair", "seed")
+    assert ratio.words == "difference between two seeds, test accuracy at the end: BN / plain"
+    missing = {"arms": {"plain": [make_run(0, [0.5]), make_run(1, ())]}}
+    assert isinstance(plain.of(missing)[0], Missing)

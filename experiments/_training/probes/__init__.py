@@ -9,6 +9,7 @@ evaluation      accuracy and activations by statistics, on images unlike those o
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
 recurrent       gradients by the hidden states of an LSTM
 percentiles     those of the last hidden layer, on the same test images throughout
+zeros           units that are zero
 probe           what a probe is, and what all of them need
 """
 
@@ -24,6 +25,7 @@ from experiments._training.probes import (
     recurrent,
     sharpness,
     shift,
+    zeros,
 )
 from experiments._training.probes.probe import Probe as Probe
 
@@ -41,6 +43,7 @@ PROBES = {
     "hidden_gradients": recurrent.make_hidden_gradients,
     "generalisation": generalisation.make_generalisation,
     "percentiles": percentiles.make_percentiles,
+    "zero_units": zeros.make_zeros,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}
