@@ -26,6 +26,22 @@ def largest(*numbers: int) -> tuple[int, ...]:
     return tuple(multihost_utils.process_allgather(np.array(numbers, np.int32)).max(axis=0).tolist())
 
 
+def first(*numbers: float) -> tuple[float, ...]:
+    """Return the numbers of the first process, as float32: what its clock decides for all.
+
+    Args:
+        numbers: of this process. All processes call this, in the same order of calls.
+
+    Returns:
+        The same numbers in all processes.
+    """
+    if not _are_joined():
+        return numbers
+    from jax.experimental import multihost_utils
+
+    return tuple(multihost_utils.process_allgather(np.array(numbers, np.float32))[0].tolist())
+
+
 def _are_joined() -> bool:
     """Return whether there are several; where jax has not been imported yet, there is one."""
     jax = sys.modules.get("jax")
