@@ -171,9 +171,11 @@ def test_a_scan_that_is_resumed_has_the_same_bits(tmp_path, monkeypatch):
     machine = Machine({1: 3.0, 4: 1.0, 16: 2.0, 64: 4.0}, monkeypatch)
     steps, num_calls = jnp.linspace(0, 1, 300)[:, None], []
 
-    def counted(rows, group_size, evaluate=probes.points._evaluate):
-        machine.evaluate(np.asarray(rows), group_size)
-        return evaluate(loss, BASE, (BASE,), jnp.asarray(rows), group_size=group_size)
+    program = jax.jit(partial(probes.points._evaluate, loss, BASE, (BASE,)), static_argnames="group_size")
+
+    def counted(rows, group_size):
+        machine.evaluate(rows, group_size)
+        return program(jnp.asarray(rows), group_size=group_size)
 
     def stopping(rows, group_size):
         num_calls.append(1)

@@ -1,15 +1,15 @@
 """How many points, or runs, are evaluated together: measured where they run, and remembered for each shape and device.
 
-Groups of 1, 4, 16, ... are tried on work that has to be done anyway, until memory ends or larger ones have stopped being faster.
-A choice changes nothing but speed, memory and rounding. What a scan or a run has chosen is part of its record, from which it
-is resumed to the same bits.
+Groups of 1, 4, 16, ... are tried until memory ends or larger ones are no faster: those of points by the first chunks of a scan,
+which count, and those of runs by a few steps before a training. A choice changes nothing but speed, memory and rounding. What
+a scan or a run has chosen is part of its record, so that it is resumed to the same bits.
 """
 
 import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -67,8 +67,8 @@ class Trials:
         called: sizes of calls and groups that were compiled, so that the next such call can be timed.
     """
 
-    def __init__(self, key: Key, seconds: dict[int, float] = {}):
-        self.key, self.seconds = key, {**seconds}
+    def __init__(self, key: Key, seconds: dict[int, float] | None = None):
+        self.key, self.seconds = key, seconds or {}
         self.called: set[tuple[int, int]] = set()
 
     @property
@@ -110,6 +110,20 @@ class Trials:
         return {str(group): seconds if np.isfinite(seconds) else None for group, seconds in self.seconds.items()}
 
 
+def to_json(choices: dict[Key, Trials]) -> list[list[Any]]:
+    """Return what JSON holds of a run's choices."""
+    return [[*key, trials.record()] for key, trials in choices.items()]
+
+
+def from_json(record: Any) -> dict[Key, Trials]:
+    """Return the choices of a record; none if it holds none."""
+    try:
+        keys = [(Key(program, device), read_times(times)) for program, device, times in record]
+    except (ValueError, TypeError, AttributeError):
+        return {}
+    return {key: Trials(key, times) for key, times in keys}
+
+
 def read_times(record: dict[str, Any]) -> dict[int, float]:
     """Return the times of what `Trials.record` has returned.
 
@@ -125,10 +139,10 @@ def agreed(seconds: float, is_shared: bool) -> float:
 
 
 def measured_batching() -> list[MeasuredBatching]:
-    """List what `batching="measured"` has found in this process, as "auto" does on accelerators: one entry per program and device.
+    """List which batching was the fastest where it was measured: by `batching="measured"`, or by "auto" on accelerators.
 
     Returns:
-        MeasuredBatching of scans, which name points, and of grids, which name runs; the latest ones last.
+        One for each program, its shapes and its device; programs of scans begin with "points", those of grids with "runs".
 
     Example:
         >>> from bnjax import probes
@@ -147,23 +161,28 @@ def measured_batching() -> list[MeasuredBatching]:
     ]
 
 
-_known: dict[Key, Trials] = {}
+_known: dict[tuple[Key, int], Trials] = {}
 # The choices of the run that is at work, which are saved with it.
 _kept: ContextVar[dict[Key, Trials] | None] = ContextVar("kept", default=None)
 
 
-def trials_of(key: Key) -> Trials:
-    """Return the trials of a program: of the run that is at work, else of this process."""
-    kept = _kept.get()
+def trials_of(key: Key, owner: Hashable = None) -> Trials:
+    """Return the trials of a program: of the run that is at work, else of this process.
+
+    Args:
+        key: what is tried, as another process knows it too.
+        owner: what tells programs of one key apart in this process, such as two models of the same shapes.
+    """
+    kept, known = _kept.get(), (key, hash(owner))
     if kept and key in kept:
         return kept[key]
-    if key not in _known:
+    if known not in _known:
         while len(_known) >= _NUM_REMEMBERED:
             del _known[next(iter(_known))]
-        _known[key] = Trials(key)
+        _known[known] = Trials(key)
     if kept is not None:
-        kept[key] = _known[key]
-    return _known[key]
+        kept[key] = _known[known]
+    return _known[known]
 
 
 @contextlib.contextmanager

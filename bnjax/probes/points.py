@@ -143,9 +143,11 @@ def resolve(batching: Batching, base: Params, mesh: Mesh | None) -> Batching:
 
 def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: list[jax.Device]) -> groups.Trials:
     """Return what is known of groups of a measure's points."""
-    trials = groups.trials_of(groups.make_key("points", measure, arguments, devices))
-    if not is_pytree(measure):
-        trials.called.clear()  # which is compiled again
+    is_kept = is_pytree(measure)
+    owner = jax.tree.structure(measure) if is_kept else None
+    trials = groups.trials_of(groups.make_key("points", measure, arguments, devices), owner)
+    if not is_kept:
+        trials.called.clear()  # its programs are compiled again
     return trials
 
 
