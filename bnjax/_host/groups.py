@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -195,7 +195,7 @@ def kept_in(choices: dict[Key, Trials]) -> Iterator[None]:
         _kept.reset(token)
 
 
-def make_key(what: str, fn: Any, arrays: PyTree, devices: list[jax.Device]) -> Key:
+def make_key(what: str, fn: Any, arrays: PyTree, devices: Sequence[Any]) -> Key:
     """Describe a program by its function, the shapes and types of its arguments, the precision of products, and devices.
 
     Args:
@@ -215,7 +215,7 @@ def make_key(what: str, fn: Any, arrays: PyTree, devices: list[jax.Device]) -> K
     )
 
 
-def devices_of(tree: PyTree, mesh: Mesh | None = None) -> list[jax.Device]:
+def devices_of(tree: PyTree, mesh: Mesh | None = None) -> list[Any]:
     """Return the devices of a mesh, or of the first array of a tree."""
     arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, Array)]
     if mesh is None and not arrays:
@@ -223,12 +223,12 @@ def devices_of(tree: PyTree, mesh: Mesh | None = None) -> list[jax.Device]:
     return [*mesh.devices.flat] if mesh is not None else sorted(arrays[0].devices(), key=lambda device: device.id)
 
 
-def are_shared(devices: list[jax.Device]) -> bool:
+def are_shared(devices: Sequence[Any]) -> bool:
     """Return whether devices are those of several processes, which then make every call together."""
     return len({device.process_index for device in devices}) > 1
 
 
-def name_of(fn: Callable[..., Any]) -> str:
+def name_of(fn: Any) -> str:
     """Return the name of a function, or of the one that was given its first arguments."""
     while hasattr(fn, "func"):
         fn = fn.func

@@ -73,20 +73,25 @@ def run_chunks(
                 chunk, start = missing[position : position + size], groups.clock()
                 try:
                     values = jax.device_get(evaluate(rows[np.resize(chunk, size)], calls.group_size))
+                    seconds = groups.clock() - start
                 except jax.errors.JaxRuntimeError as error:
                     calls.fail(error)
                     continue
                 done.add(chunk, values)
                 position += len(chunk)
                 advance(len(chunk))
-                calls.note(groups.clock() - start, len(missing) - position)
+                calls.note(seconds, len(missing) - position)
         finally:
             done.save()
     return done.results(lambda: jax.eval_shape(lambda: evaluate(rows[np.resize(0, multiple_of)], None)))
 
 
 class _Calls:
-    """How many rows each call gets, and how many of them run together: more where calls are fast, fewer where memory ends."""
+    """The sizes of calls: how many rows each gets, more where calls are fast and fewer where memory ends, and the groups in it.
+
+    Attributes:
+        group_size: how many rows run together; None is one after another.
+    """
 
     def __init__(
         self,
@@ -186,8 +191,8 @@ class _Done:
             if saved.identity != self._identity or shapes != {(num_rows,)} or saved.is_done.dtype != bool:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
-            if trials is not None and saved.key == trials.key:  # else it was made elsewhere
-                self.trials = groups.Trials(saved.key, saved.times)
+            if trials is not None and trials.key == saved.key:  # else it was made elsewhere
+                self.trials = groups.Trials(trials.key, saved.times)
         elif path is not None and not path.parent.is_dir():
             raise ValueError(f"resume must be a file in a folder that exists, got {path}.")
 

@@ -141,7 +141,7 @@ def resolve(batching: Batching, base: Params, mesh: Mesh | None) -> Batching:
     return "map" if batching == "measured" and is_tracing() else batching
 
 
-def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: list[jax.Device]) -> groups.Trials:
+def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Sequence[Any]) -> groups.Trials:
     """Return what is known of groups of a measure's points."""
     is_kept = is_pytree(measure)
     owner = jax.tree.structure(measure) if is_kept else None

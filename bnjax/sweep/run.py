@@ -145,7 +145,7 @@ class Run:
         """Return whether there is nothing to do, in any process; the bar moves on if so."""
         file, steps = self._file, self._plan.num_steps
         is_over = file is not None and not self._session.keep_states and any(largest(is_finished(file, steps)))
-        if is_over:
+        if file is not None and is_over:
             self._session.progress(self._plan.num_steps, "")
             with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever reads the run says what is wrong
                 self.choices = groups.from_json(read_json(file).get("batching"))

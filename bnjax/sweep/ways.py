@@ -82,6 +82,9 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
 
     The first call of each group compiles, the second is timed. What was measured, or is kept with the run at work, is not
     measured again. Several processes call this together, and the first one's clock decides.
+
+    Raises:
+        MemoryError: if not even one run fits into memory.
     """
     num_runs, share = _count(runs, way)
     devices = groups.devices_of((runs, shared), way.mesh)
@@ -93,9 +96,7 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
                 _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
                 trials.note(num_runs, group, groups.agreed(groups.clock() - start, True))
         except jax.errors.JaxRuntimeError as error:
-            if not is_out_of_memory(error) or group == 1:
-                raise
-            trials.fail(group)
+            halved(group, error, "run") if group == 1 or not is_out_of_memory(error) else trials.fail(group)
     return way._replace(batching="map" if trials.fastest == 1 else trials.fastest)
 
 
