@@ -10,6 +10,7 @@ import pytest
 from bnjax import probes
 from bnjax._host import groups
 from bnjax.probes.chunks import run_chunks
+from bnjax.probes.points import _evaluate
 
 BASE = {"w": jnp.ones((3, 3)), "b": jnp.arange(3.0)}
 # Milliseconds per point of each group, and which is the fastest after which were tried.
@@ -171,7 +172,7 @@ def test_a_scan_that_is_resumed_has_the_same_bits(tmp_path, monkeypatch):
     machine = Machine({1: 3.0, 4: 1.0, 16: 2.0, 64: 4.0}, monkeypatch)
     steps, num_calls = jnp.linspace(0, 1, 300)[:, None], []
 
-    program = jax.jit(partial(probes.points._evaluate, loss, BASE, (BASE,)), static_argnames="group_size")
+    program = jax.jit(partial(_evaluate, loss, BASE, (BASE,)), static_argnames="group_size")
 
     def counted(rows, group_size):
         machine.evaluate(rows, group_size)
