@@ -55,7 +55,7 @@ def machine(monkeypatch):
     return set_up
 
 
-def train_grid(folder=None, batching="measured", **options):
+def train_grid(folder=None, batching: Any = "measured", **options):
     """Train the grid in chunks of two steps."""
     options = {"num_steps": 4, "chunk_size": 2, "way": sweep.Way(batching), "folder": folder, **options}
     return sweep.train_grid(make_trainer, RUNS, data.load("digits"), **options)
