@@ -25,7 +25,7 @@ width the next bottleneck are the passes over large maps of few channels: batch 
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,13 +38,13 @@ from bnjax.types import Params
 from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
-WAYS = ("auto", "loop", "map", "vmap", "4")
+WAYS = ("auto", "loop", "map", "vmap", "4", "measured")
 _STEPS = (0.05, 0.4)
 
 
-def make_scan(width: float) -> tuple[objective.Objective, Params]:
-    """Make a VGG-A's loss and its parameters."""
-    model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm))
+def make_scan(width: float, dtype: Any = None) -> tuple[objective.Objective, Params]:
+    """Make the loss of a VGG-A that computes in a type, and its parameters."""
+    model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm, dtype=dtype))
     x = jax.random.normal(jax.random.key(0), (BATCH_SIZE, 32, 32, 3))
     params, stats = jax.jit(model.init)(jax.random.key(1), x[:1])
     return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(BATCH_SIZE) % 10)), params
@@ -115,9 +115,11 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
     }
 
 
-def scan_programs(width: float, steps: np.ndarray, gradients: bool, ways: list[str]) -> dict[str, Callable[[], object]]:
+def scan_programs(
+    width: float, steps: np.ndarray, gradients: bool, ways: Sequence[str], dtype: Any = None
+) -> dict[str, Callable[[], object]]:
     """Make the scan in each way of batching."""
-    loss_fn, params = make_scan(width)
+    loss_fn, params = make_scan(width, dtype)
     direction = probes.directions.gradient(loss_fn, params)
 
     def scan(way: str) -> object:
