@@ -178,8 +178,8 @@ def test_the_table_names_machine_net_and_batch():
 
 @pytest.mark.thorough
 def test_the_command_measures_everything(tmp_path):
-    """On this CPU: rates, every way of batching, an experiment of a few steps and of all, and the table."""
-    options = [*TINY, "--output", str(tmp_path), "--rates-seconds", "300", "--speed-seconds", "600"]
+    """On this CPU: rates and speed as far as a minute goes, an experiment of a few steps and then of all, and the table."""
+    options = [*TINY, "--output", str(tmp_path), "--rates-seconds", "20", "--speed-seconds", "40"]
     options += [
         "--experiments-seconds",
         "900",
@@ -194,17 +194,30 @@ def test_the_command_measures_everything(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=1800)
     assert done.returncode == 0, done.stderr
     rows = accelerator.Rows(tmp_path / "rows.jsonl").read()
-    assert [row for row in rows if "error" in row] == [], (tmp_path / "log.txt").read_text()
-    speeds = [row for row in rows if row["kind"] in accelerator._UNITS]
-    assert len(speeds) == 12
+    log = (tmp_path / "log.txt").read_text()
+    assert {row.get("error", "") for row in rows} <= {"", "no time was left", "its time was over"}, log
+    speeds = [row for row in rows if row["kind"] in accelerator._UNITS and "error" not in row]
+    assert speeds
     assert all(row["images_per_second"] > 0 and 0 < row["share"] < 100 for row in speeds)
-    assert [row["found"]["batching"] for row in speeds if row["batching"] == "measured"]
-    assert [row["what"] for row in rows if row["kind"] == "command"] == [
-        "rates",
-        "speed",
-        "training_curves, preset smoke, 20 steps",
-        "training_curves, preset smoke, all steps",
-    ]
+    assert [(row["what"], row.get("error")) for row in rows if row["kind"] == "command"][2:] == [
+        ("training_curves, preset smoke, 20 steps", None),
+        ("training_curves, preset smoke, all steps", None),
+    ], log
     assert len(list((tmp_path / "figures").glob("training_curves-smoke*.png"))) == 2
     assert len(list((tmp_path / "runs").glob("*.run"))) == 6
     assert (tmp_path / "table.md").read_text().strip() in done.stdout
+
+
+@pytest.mark.thorough
+def test_every_way_of_batching_is_timed(arguments):
+    """Of a sweep, in each of its ways, and what was measured is told."""
+    (arguments.rows.path).write_text(
+        '{"kind": "rate", "what": "matrix product", "dtype": "float32", "precision": "default", "operations_per_second": 1e12}'
+    )
+    rows = [row for row in _accelerator.speed(arguments) if row.about["kind"] == "sweep"]
+    for row in rows:
+        values = row.run()
+        assert values["steps_per_second"] * 128 == pytest.approx(values["images_per_second"])
+        assert 0 < values["share"] < 1
+        assert ("found" in values) == (row.about["batching"] == "measured")
+    assert len(rows) == 4

@@ -25,7 +25,6 @@ from experiments.benchmarks.accelerator import Rows, parse
 
 _STEP_SIZES = (0.0, 0.4)
 _ROW_SECONDS = 3.0  # a program that has taken as long is not run again
-_CALLS_OF_A_MEASUREMENT = 6  # after which a scan has tried its groups
 # Scans ask for the highest precision; a training takes the device's own, which on a GPU rounds float32 to 10 bits.
 _PRECISIONS = {"scan": "highest", "sweep": "default", "training": "default"}
 # What is timed, the most important first; the second half once the first is done for every net.
@@ -129,7 +128,7 @@ def _time(arguments: Any, kind: str, width: float, dtype: str, way: str, rate: f
     sizes = Sizes(arguments.points, arguments.runs, arguments.steps)
     program, num = _PROGRAMS[kind](sizes, width, dtype)[way]
     start = time.perf_counter()
-    for _ in range(_CALLS_OF_A_MEASUREMENT if way == "measured" else 1):
+    for _ in range(scan.CALLS_OF_A_MEASUREMENT if way == "measured" else 1):
         jax.block_until_ready(program())
     first = time.perf_counter() - start
     seconds = measure({way: program}, rounds=arguments.rounds, seconds=_ROW_SECONDS)[way] / 1000

@@ -8,7 +8,8 @@ additions of convolutions and dense layers (twice more for gradients), relative 
 that was measured in the same process. PyTorch, where it is installed, evaluates one point after another in place, as one would
 write it, in both of its layouts, or all of them by torch.func.vmap in groups.
 
-All rows run in turn in one process. Only ratios of one run mean something.
+All rows run in turn in one process. Only ratios of one run mean something. The row "measured", which `auto` is on accelerators,
+has found before how many points are fastest together.
 
 Measured: on two CPU cores (2026-11-21, jax 0.10.2, PyTorch 2.13), in two minutes at a quarter of the width and in nine at full
 width. `auto` is `map` there, which was the fastest way in every run. Its time per point, its rate, and PyTorch's best time
@@ -39,6 +40,7 @@ from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
 WAYS = ("auto", "loop", "map", "vmap", "4", "measured")
+CALLS_OF_A_MEASUREMENT = 6  # of one scan, after which all groups that it has room for were tried
 _STEPS = (0.05, 0.4)
 
 
@@ -150,6 +152,8 @@ def main() -> None:
         programs = scan_programs(arguments.width, steps, gradients, arguments.ways)
         programs |= torch_programs(arguments.width, steps, gradients)
         measure(programs, rounds=1, seconds=600)
+        measured = {name: program for name, program in programs.items() if name.endswith("measured")}
+        measure(measured, rounds=CALLS_OF_A_MEASUREMENT, seconds=600)
         times = measure(programs, rounds=arguments.rounds, seconds=120)
         fastest = min(times.values())
         print(
@@ -159,6 +163,9 @@ def main() -> None:
             each = milliseconds / arguments.points
             share = useful_operations(arguments.width, gradients) / each * 1000 / rate
             print(f"{name:28}{each:14.1f}{milliseconds / fastest:10.2f}{share:8.0%}", flush=True)
+        for found in probes.measured_batching()[-1:] if measured else []:
+            times_by_group = ", ".join(f"{group}: {time:.1f}" for group, time in found.milliseconds.items())
+            print(f"measured: {found.batching} together, of ms per point {times_by_group}")
 
 
 if __name__ == "__main__":
