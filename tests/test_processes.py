@@ -18,7 +18,7 @@ from two_processes import make_trainer
 
 from bnjax import data, train
 from bnjax._host.digest import digest
-from bnjax._host.processes import is_first, largest
+from bnjax._host.processes import first, is_first, largest
 from bnjax.runs import Checkpoints
 
 pytestmark = pytest.mark.thorough
@@ -143,3 +143,4 @@ def test_one_process_decides_and_writes_alone():
     """Without jax.distributed nothing is exchanged."""
     assert is_first()
     assert largest(3, True, 0) == (3, True, 0)
+    assert first(0.5, 2.0) == (0.5, 2.0)
