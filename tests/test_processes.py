@@ -18,7 +18,7 @@ from two_processes import make_trainer
 
 from bnjax import data, train
 from bnjax._host.digest import digest
-from bnjax._host.processes import is_first, largest
+from bnjax._host.processes import first, is_first, largest
 from bnjax.runs import Checkpoints
 
 pytestmark = pytest.mark.thorough
@@ -49,13 +49,18 @@ def finish(processes):
 
 
 def test_two_processes_train_save_and_restore_as_one(tmp_path):
-    """Both end at the losses of one device; what both restore goes on to the same bits, and one device restores it too."""
+    """Both end at the losses of one device; what both restore goes on to the same bits, and one device restores it too.
+
+    A scan runs points together as the first one's clock has it, by which groups of one are the fastest.
+    """
     script, port = ROOT / "tests" / "two_processes.py", free_port()
     finish([start([script, tmp_path, str(port), "2", str(i)], 2) for i in range(2)])
     first, second = (json.loads((tmp_path / f"process{i}.json").read_text()) for i in range(2))
     assert first == second
     assert first["devices"] == 4
     assert all(first["same"])
+    assert first["batching"] == [1, 4, 16, 1]
+    assert len(first["scan"]) == 97
 
     trainer, split = make_trainer(None), data.load("digits", image_size=8).train
     state = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
@@ -138,3 +143,4 @@ def test_one_process_decides_and_writes_alone():
     """Without jax.distributed nothing is exchanged."""
     assert is_first()
     assert largest(3, True, 0) == (3, True, 0)
+    assert first(0.5, 2.0) == (0.5, 2.0)

@@ -298,7 +298,7 @@ def test_a_grid_that_is_none(call, message):
         ({"test_every": 5}, "test_every must be a multiple of chunk_size, 2, got 5."),
         (
             {"way": sweep.Way("fast")},
-            "batching must be one of auto, loop, threads, map, vmap or a number >= 1, got 'fast'.",
+            "batching must be one of auto, loop, threads, map, vmap, measured or a number >= 1, got 'fast'.",
         ),
         (
             {"way": sweep.Way(mesh=Mesh(np.array(jax.devices()[:1]), ("x",)))},

@@ -1,5 +1,6 @@
 """One of several processes that train together: `python two_processes.py FOLDER PORT NUM_PROCESSES PROCESS_ID`."""
 
+import itertools
 import json
 import sys
 from functools import partial
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from bnjax import data, linen, models, train
+from bnjax import data, linen, models, objective, probes, train
+from bnjax._host import groups
 from bnjax._host.digest import digest
 from bnjax.runs import Checkpoints
 
@@ -19,6 +21,15 @@ def make_trainer(mesh):
     """Make what trains a small net on batches of 32."""
     config = models.MLPConfig(hidden=(16, 16), norm=partial(linen.BatchNorm, momentum=0.9))
     return train.Trainer(models.make_model(config), train.make_optimizer("sgd", 0.1), batch_size=32, mesh=mesh)
+
+
+def scan_measured(trainer, state, split, process_id):
+    """Scan the loss of a batch that both share, by clocks that would choose otherwise: one's calls get slower, one's faster."""
+    seconds = itertools.accumulate((i if process_id == 0 else 1 / i) for i in itertools.count(1))
+    groups.clock = lambda: next(seconds)
+    batch = train.current_batch(trainer, state, split)
+    loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch)
+    return probes.scan_line(loss_fn, state.params, step_sizes=np.linspace(0, 0.1, 96), batching="measured")
 
 
 def main(folder, port, num_processes, process_id):
@@ -37,11 +48,14 @@ def main(folder, port, num_processes, process_id):
         restored = checkpoints.restore(train.init_state(trainer, jax.random.key(1), inputs))
     again, _ = train.run_steps(trainer, restored.state, split, num_steps=3)
     tested = train.evaluate(trainer, again.variables, split)
+    scan = scan_measured(trainer, again, split, process_id)
     record = {
         "devices": len(jax.devices()),
         "loss": [*before.loss.tolist(), *after.loss.tolist(), float(tested.loss)],
         "same": [digest(again) == digest(state), restored.step == 3, restored.meta == {"log_bytes": 7}],
         "saved": saved,
+        "scan": [float(scan.start_loss), *scan.loss.tolist()],
+        "batching": [*probes.measured_batching()[0].milliseconds, probes.measured_batching()[0].batching],
     }
     Path(folder, f"process{process_id}.json").write_text(json.dumps(record))
 

@@ -1,6 +1,7 @@
 """Several processes that `jax.distributed` has joined: all run the same program, and the first one alone writes files."""
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,26 @@ def largest(*numbers: int) -> tuple[int, ...]:
     Returns:
         The same numbers in all processes.
     """
-    if not _are_joined():
-        return numbers
+    return tuple(_gather(numbers, np.int32).max(axis=0).tolist()) if _are_joined() else numbers
+
+
+def first(*numbers: float) -> tuple[float, ...]:
+    """Return the numbers of the first process, as float32: what its clock decides for all.
+
+    Args:
+        numbers: of this process. All processes call this, in the same order of calls.
+
+    Returns:
+        The same numbers in all processes.
+    """
+    return tuple(_gather(numbers, np.float32)[0].tolist()) if _are_joined() else numbers
+
+
+def _gather(numbers: tuple[float, ...], dtype: Any) -> np.ndarray:
+    """Collect what each process says, (processes, numbers)."""
     from jax.experimental import multihost_utils
 
-    return tuple(multihost_utils.process_allgather(np.array(numbers, np.int32)).max(axis=0).tolist())
+    return multihost_utils.process_allgather(np.array(numbers, dtype))
 
 
 def _are_joined() -> bool:

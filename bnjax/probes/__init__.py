@@ -27,6 +27,8 @@ lanczos     eigenpairs and quadrature from products alone
 spectra     what curvature probes return
 """
 
+from bnjax._host.groups import MeasuredBatching as MeasuredBatching
+from bnjax._host.groups import measured_batching as measured_batching
 from bnjax.probes import curvature as curvature
 from bnjax.probes import directions as directions
 from bnjax.probes.activations import ActivationStatistics as ActivationStatistics

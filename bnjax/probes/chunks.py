@@ -1,5 +1,6 @@
 """A long evaluation in pieces: with a bar, within memory, and resumable."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -12,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from bnjax._host import groups
 from bnjax._host.archives import read_arrays
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, write_whole
-from bnjax._host.memory import halved
+from bnjax._host.memory import halved, is_out_of_memory
 from bnjax._host.output import one_line
 from bnjax._host.progress import progress_bar
 
@@ -32,6 +34,8 @@ def run_chunks(
     group_size: int | None = None,
     one_by_one: bool = False,
     multiple_of: int = 1,
+    trials: groups.Trials | None = None,
+    is_shared: bool = False,
     resume: str | os.PathLike | None = None,
     identity: PyTree = None,
     show_progress: bool = True,
@@ -46,6 +50,8 @@ def run_chunks(
             to a group, and then groups of half as many.
         one_by_one: call `evaluate` for each row.
         multiple_of: the number of rows in a call is a multiple of this.
+        trials: how many rows run together is measured, by calls with growing groups, and kept there; None is `group_size`.
+        is_shared: several processes make every call together, and one clock decides for all.
         resume: file of the results so far.
         identity: arrays which, with the rows, tell one evaluation from another.
         show_progress: show a bar.
@@ -53,39 +59,99 @@ def run_chunks(
     Returns:
         The tree with one entry per row, in the order of `rows`.
     """
-    done = _Done(len(rows), Path(resume) if resume is not None else None, (rows, identity))
+    done = _Done(len(rows), Path(resume) if resume is not None else None, (rows, identity), trials)
     missing, position = done.missing, 0
-    size = 1 if one_by_one else _first_size(len(missing), group_size)
+    calls = _Calls(len(rows), len(missing), group_size, one_by_one, multiple_of, done.trials, is_shared)
     try:
         done.check(lambda known: evaluate(rows[np.resize(known, multiple_of)], None))
     except jax.errors.JaxRuntimeError as error:
         halved(None, error, "point")
     with progress_bar("points", total=len(rows), done=len(rows) - len(missing), show=show_progress) as advance:
         try:
-            seen: set[int] = set()
-            largest = _LARGEST_CHUNK
             while position < len(missing):
-                size = _rounded(size, multiple_of)
-                chunk, start = missing[position : position + size], time.perf_counter()
+                size = calls.prepare(len(missing) - position)
+                chunk, start = missing[position : position + size], groups.clock()
                 try:
-                    values = jax.device_get(evaluate(rows[np.resize(chunk, size)], group_size))
+                    values = jax.device_get(evaluate(rows[np.resize(chunk, size)], calls.group_size))
+                    seconds = groups.clock() - start
                 except jax.errors.JaxRuntimeError as error:
-                    share = size // multiple_of  # of a device
-                    fewer = halved(share, error, "point")
-                    group_size = fewer if group_size is not None and share <= group_size else group_size
-                    size = largest = fewer * multiple_of
+                    calls.fail(error)
                     continue
                 done.add(chunk, values)
                 position += len(chunk)
                 advance(len(chunk))
-                larger = min(16 * size, largest)
-                is_fast = size in seen and time.perf_counter() - start < _FAST
-                seen.add(size)
-                if is_fast and not one_by_one and larger <= len(missing) - position:
-                    size = larger
+                calls.note(seconds, len(missing) - position)
         finally:
             done.save()
     return done.results(lambda: jax.eval_shape(lambda: evaluate(rows[np.resize(0, multiple_of)], None)))
+
+
+class _Calls:
+    """The sizes of calls: how many rows each gets, more where calls are fast and fewer where memory ends, and the groups in it.
+
+    Attributes:
+        group_size: how many rows run together; None is one after another.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_missing: int,
+        group_size: int | None,
+        one_by_one: bool,
+        multiple_of: int,
+        trials: groups.Trials | None,
+        is_shared: bool,
+    ):
+        self.group_size = group_size
+        # NOTE: where groups are measured, a resumed scan has calls of the same size, for the same bits.
+        self._size = 1 if one_by_one else _first_size(num_missing if trials is None else num_rows, group_size)
+        self._num_rows, self._multiple_of, self._trials, self._is_shared = num_rows, multiple_of, trials, is_shared
+        self._largest = 1 if one_by_one else _LARGEST_CHUNK
+        self._seen: set[int] = set()
+        self._tried: int | None = None
+
+    def prepare(self, num_left: int) -> int:
+        """Return how many rows the next call gets, of so many that are left."""
+        if self._trials is not None:
+            self._tried = self._trials.untried(num_left // self._multiple_of)
+            self._group_by(self._tried or self._trials.fastest)
+        self._size = _rounded(self._size, self._multiple_of)
+        return self._size
+
+    def _group_by(self, group: int) -> None:
+        """Run so many rows together."""
+        group_size = None if group == 1 else group
+        if group_size != self.group_size:
+            self.group_size, self._seen = group_size, set()
+            self._size = min(_first_size(self._num_rows, group_size), self._largest)
+
+    def note(self, seconds: float, num_left: int) -> None:
+        """Take the time of a call: where it was short, and none that compiles, larger ones follow."""
+        seconds = groups.agreed(seconds, self._is_shared)
+        if self._tried is not None and self._trials is not None:
+            self._trials.note(self._size, self._tried, seconds)
+        larger = min(16 * self._size, self._largest)
+        is_fast = self._size in self._seen and seconds < _FAST
+        self._seen.add(self._size)
+        if is_fast and self._tried is None and larger <= num_left:
+            self._size = larger
+
+    def fail(self, error: Exception) -> None:
+        """Make calls smaller, and then groups, after one that did not fit into memory.
+
+        Raises:
+            MemoryError: if it was one point already.
+            Exception: `error`, if it says something else.
+        """
+        share = self._size // self._multiple_of  # of a device
+        if self._trials is not None and self.group_size is not None and is_out_of_memory(error):
+            self._trials.fail(self.group_size)
+            return
+        fewer = halved(share, error, "point")
+        if self.group_size is not None and share <= self.group_size:
+            self.group_size = fewer
+        self._size = self._largest = fewer * self._multiple_of
 
 
 def _rounded(size: int, multiple_of: int) -> int:
@@ -100,18 +166,20 @@ def _first_size(num_rows: int, group_size: int | None) -> int:
 
 
 class _Saved(NamedTuple):
-    """What a file holds."""
+    """What a file holds; of measured groups, their program, device and times."""
 
     identity: str
     is_done: np.ndarray
     leaves: list[np.ndarray]
+    key: groups.Key | None
+    times: dict[int, float]
 
 
 class _Done:
     """The results so far, in memory and, if wanted, in a file."""
 
-    def __init__(self, num_rows: int, path: Path | None, identity: PyTree):
-        self.is_done = np.zeros(num_rows, bool)
+    def __init__(self, num_rows: int, path: Path | None, identity: PyTree, trials: groups.Trials | None):
+        self.is_done, self.trials = np.zeros(num_rows, bool), trials
         self._path = path
         self._identity = "" if path is None else digest(identity)
         self._leaves: list[np.ndarray] = []
@@ -123,6 +191,8 @@ class _Done:
             if saved.identity != self._identity or shapes != {(num_rows,)} or saved.is_done.dtype != bool:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
+            if trials is not None and trials.key == saved.key:  # else it was made elsewhere
+                self.trials = groups.Trials(trials.key, saved.times)
         elif path is not None and not path.parent.is_dir():
             raise ValueError(f"resume must be a file in a folder that exists, got {path}.")
 
@@ -164,6 +234,8 @@ class _Done:
         arrays: dict[str, Any] = {f"leaf_{i}": leaf for i, leaf in enumerate(self._leaves)}
         arrays |= {"identity": np.asarray(self._identity), "is_done": self.is_done}
         arrays["dtypes"] = np.asarray([leaf.dtype.name for leaf in self._leaves])
+        if self.trials is not None:
+            arrays["batching"] = np.asarray(json.dumps([self.trials.key, self.trials.record()]))
         write_whole(self._path, lambda file: np.savez(file, **arrays))
         self._saved_at = time.monotonic()
 
@@ -213,7 +285,9 @@ def _read(path: Path) -> _Saved:
         # NOTE: numpy forgets the names of types that are not its own, such as bfloat16.
         dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
         leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
-        return _Saved(str(arrays["identity"]), arrays["is_done"], leaves)
+        key, times = json.loads(str(arrays.get("batching", "[null, {}]")))
+        measured = key and groups.Key(*key), groups.read_times(times)
+        return _Saved(str(arrays["identity"]), arrays["is_done"], leaves, *measured)
     except Exception as error:
         if is_passing(error):
             raise

@@ -16,7 +16,16 @@ from jax.sharding import Mesh
 from jaxtyping import Float, PyTree
 
 from bnjax.probes.chunks import run_chunks
-from bnjax.probes.points import Batching, compiled, evaluate_points, is_pytree, is_tracing, point, with_rounding
+from bnjax.probes.points import (
+    Batching,
+    compiled,
+    evaluate_points,
+    is_pytree,
+    is_tracing,
+    point,
+    resolve,
+    with_rounding,
+)
 from bnjax.types import Params
 
 # What a comparison remembers of the start: a pytree with an attribute `directions`, a tuple of trees like the parameters.
@@ -71,8 +80,9 @@ def evaluate_from_start(
         (start, first, values): what is remembered of the start, what is measured there, and what is measured at the points,
         stacked along a new first axis.
     """
+    batching = resolve(batching, base, mesh)
     options: dict[str, Any] = {"resume": resume, "show_progress": show_progress}
-    if mesh is not None or batching not in ("auto", "map", "loop"):
+    if mesh is not None or batching not in ("map", "loop"):
         start, first = evaluate_start(comparison, base)
         bind = jax.tree_util.Partial if is_pytree(comparison) else partial
         options |= {"batching": batching, "mesh": mesh, "identity": identity}

@@ -19,6 +19,7 @@ from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, PyTree
 
+from bnjax._host import groups
 from bnjax._host.arguments import checked
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
 from bnjax._host.programs import jitted, model_in, run
@@ -29,7 +30,7 @@ from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 # Under jit, vmap or grad the state is another, whether or not an argument is traced: what a loss closes over may be.
 _TOP_LEVEL = get_opaque_trace_state()
 
-Batching = Literal["auto", "loop", "map", "vmap"] | int
+Batching = Literal["auto", "loop", "map", "vmap", "measured"] | int
 
 
 @checked()
@@ -60,9 +61,12 @@ def evaluate_points(
         base: parameters, floating-point or complex.
         directions: trees like `base`.
         coordinates: one row per point, (points, directions).
-        batching: how many points run together, which changes nothing but speed and memory: "loop" calls a compiled point
-            after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
-            "auto" is "map": on CPU the fastest; on accelerators, where speed was not measured, it needs least memory.
+        batching: how many points run together, which changes nothing but speed, memory and rounding: "loop" calls a compiled
+            point after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
+            "measured" evaluates its first chunks in groups of 1, 4, 16, ..., while they fit into memory and become faster, and
+            the rest in the fastest ones. Scans of the same shapes on the same device go on from there, a resumed one with what
+            its file says, and `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest,
+            and inside compiled or mapped code; on accelerators it is "measured".
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
         resume: a file of the points evaluated so far. A scan that finds it evaluates only the points that are missing; NaN is a
             value, not a gap. The file remains when the scan is complete.
@@ -90,6 +94,7 @@ def evaluate_points(
             f"coordinates must have shape (points, {len(directions)}), one column per direction and at least one row, "
             f"got {coordinates.shape}."
         )
+    batching = resolve(batching, base, mesh)
     group_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
     if is_tracing():
         return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
@@ -114,16 +119,36 @@ def evaluate_points(
         spread = None if mesh is None else NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         return make_program(group_size)(base, directions, jax.device_put(rows, spread))
 
+    devices = groups.devices_of((base, directions, measure), mesh)
     return run_chunks(
         evaluate,
         rows,
         group_size=group_size,
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
+        trials=_trials(measure, (base, directions), devices) if batching == "measured" else None,
+        is_shared=groups.are_shared(devices),
         resume=resume,
         identity=with_rounding(identity, base, mesh),
         show_progress=show_progress,
     )
+
+
+def resolve(batching: Batching, base: Params, mesh: Mesh | None) -> Batching:
+    """Return how points run: "auto" is measured on accelerators alone, and nothing is while code is compiled."""
+    if batching == "auto":
+        batching = "map" if platform_of(base, mesh) == "cpu" else "measured"
+    return "map" if batching == "measured" and is_tracing() else batching
+
+
+def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Sequence[Any]) -> groups.Trials:
+    """Return what is known of groups of a measure's points."""
+    is_kept = is_pytree(measure)
+    owner = jax.tree.structure(measure) if is_kept else None
+    trials = groups.trials_of(groups.make_key("points", measure, arguments, devices), owner)
+    if not is_kept:
+        trials.called.clear()  # its programs are compiled again
+    return trials
 
 
 def with_rounding(identity: PyTree, base: Params, mesh: Mesh | None) -> PyTree:
@@ -152,8 +177,9 @@ def probed_info(loss_fn: LossFn, params: Params, mesh: Mesh | None = None) -> Ob
 def check_batching(batching: Any) -> None:
     """Raise if `batching` is not a way to run points."""
     is_count = isinstance(batching, int) and not isinstance(batching, bool) and batching >= 1
-    if batching not in ("auto", "loop", "map", "vmap") and not is_count:
-        raise ValueError(f"batching must be 'auto', 'loop', 'map', 'vmap' or a number >= 1, got {batching!r}.")
+    if batching not in ("auto", "loop", "map", "vmap", "measured") and not is_count:
+        words = "'auto', 'loop', 'map', 'vmap', 'measured' or a number >= 1"
+        raise ValueError(f"batching must be {words}, got {batching!r}.")
 
 
 def is_pytree(fn: Any) -> bool:

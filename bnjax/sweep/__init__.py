@@ -12,6 +12,8 @@ saving      saves that fail, and are tried again
 signals     what asks runs to stop
 """
 
+from bnjax._host.groups import MeasuredBatching as MeasuredBatching
+from bnjax._host.groups import measured_batching as measured_batching
 from bnjax.sweep.grid import Program as Program
 from bnjax.sweep.grid import grid as grid
 from bnjax.sweep.grid import programs as programs

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from bnjax import train
+from bnjax._host import groups as measured
 from bnjax._host.output import harmless, say, warn
 from bnjax._host.processes import largest
 from bnjax._host.programs import free_programs
@@ -24,7 +25,7 @@ from bnjax.sweep.plan import Group, HostProbe
 from bnjax.sweep.run import BusyError, Run, RunError, Session
 from bnjax.sweep.saving import Saves
 from bnjax.sweep.signals import Interrupted, StopRequest
-from bnjax.sweep.steps import Probe, measure, run_steps
+from bnjax.sweep.steps import Probe, measure, run_steps, settle_way
 from bnjax.sweep.threads import SharedClock, run_all
 from bnjax.sweep.ways import AUTO, Way, resolve, stack, unstack
 from bnjax.train import Metrics, Trainer, TrainState
@@ -141,11 +142,31 @@ class Crew:
 
     def train(self) -> None:
         """Take chunk after chunk, until every run is finished."""
-        while waiting := [run for run in self.runs if run.state is not None and not run.finished]:
+        if resolve(self.way) == "measured" and (waiting := self._waiting()):
+            self._settle_way(waiting)
+        while waiting := self._waiting():
             step = min(run.step for run in waiting)
             active = [run for run in waiting if run.step == step]
             self.take_chunk(active)
             self._save(active)
+
+    def _waiting(self) -> list[Run]:
+        """Return the runs that have steps to take."""
+        return [run for run in self.runs if run.state is not None and not run.finished]
+
+    def _settle_way(self, waiting: list[Run]) -> None:
+        """Measure how many runs are fastest together, unless one of them has it in its record, and write it into all."""
+        choices = {key: trials for run in reversed(self.runs) for key, trials in run.choices.items()}
+        with measured.kept_in(choices):
+            self.way = settle_way(
+                self.group.program,
+                self._states(waiting),
+                self._data("train"),
+                own_split=self.group.own_data,
+                way=self.way,
+            )
+        for run in self.runs:
+            run.choices = choices | run.choices
 
     def take_chunk(self, active: list[Run]) -> None:
         """Measure, train and test runs that have taken the same number of steps."""
@@ -203,7 +224,8 @@ class Crew:
             if isinstance(probe, HostProbe):
                 data: Any = run.dataset if probe.split is None else getattr(run.dataset, probe.split)
                 assert run.state is not None
-                run.note(name, probe.measure(run.make_trainer(), run.state, data))
+                with measured.kept_in(run.choices):
+                    run.note(name, probe.measure(run.make_trainer(), run.state, data))
         first = next(iter(probes.values()), None)
         if first is not None and not isinstance(first, HostProbe):
             options: Any = {"active": self._mask(active), "own_split": self.group.own_data, "way": self.way}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from bnjax._host import groups
 from bnjax._host.files import is_passing
 from bnjax._host.processes import is_first, largest
 from bnjax._host.sharding import everywhere
@@ -36,7 +37,7 @@ from bnjax.sweep.threads import SharedClock
 from bnjax.train import Metrics, Trainer, TrainState
 
 # The fields of the last checkpoint that `finished.json` keeps.
-_RECORD = ("num_steps", "diverged", "log", "seconds", "provenance")
+_RECORD = ("num_steps", "diverged", "log", "seconds", "provenance", "batching")
 
 
 class RunError(ValueError):
@@ -104,6 +105,7 @@ class Run:
         finished: no more steps are taken: they all are, or the run has diverged.
         diverged: a loss of the last chunk was not finite.
         dataset: what it trains on.
+        choices: how many runs, and points of its scans, run together, where that was measured.
     """
 
     state: TrainState | None = None
@@ -115,6 +117,7 @@ class Run:
     def __init__(self, member: Member, plan: Plan, make_trainer: Callable[[], Trainer], session: Session):
         self.member, self._plan, self._session = member, plan, session
         self.make_trainer = make_trainer
+        self.choices: dict[groups.Key, groups.Trials] = {}
         self._log: MetricsLog | _MemoryLog = _MemoryLog()
         self._noted: set[str] = set()
         self._checkpoints: Checkpoints | None = None
@@ -142,8 +145,10 @@ class Run:
         """Return whether there is nothing to do, in any process; the bar moves on if so."""
         file, steps = self._file, self._plan.num_steps
         is_over = file is not None and not self._session.keep_states and any(largest(is_finished(file, steps)))
-        if is_over:
+        if file is not None and is_over:
             self._session.progress(self._plan.num_steps, "")
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever reads the run says what is wrong
+                self.choices = groups.from_json(read_json(file).get("batching"))
         return is_over
 
     @contextlib.contextmanager
@@ -222,6 +227,7 @@ class Run:
             "measured": sorted(self._noted),
             "provenance": [*(origin for origin in known if origin != session.origin), session.origin],
             "seconds": round(self._before + self._seconds(), 3),
+            **({"batching": groups.to_json(self.choices)} if self.choices else {}),
         }
         if self.member.folder is None or self._checkpoints is None:
             return
@@ -267,6 +273,7 @@ class Run:
             self.state, self._meta = restored.state, restored.meta
         if self._meta.get("run", self.member.name) != self.member.name:
             raise ValueError(f"{folder} holds checkpoints of {self._meta['run']!r}. Move that folder away.")
+        self.choices = groups.from_json(self._meta.get("batching"))
         self._before = self._meta.get("seconds", 0.0)
         self._noted = {*self._meta.get("measured", [])}
         pin = _pin(self._meta)

@@ -15,11 +15,12 @@ from bnjax._host.arguments import NOT_EMPTY, checked, whole
 from bnjax.data import Dataset, Split, take_batch
 from bnjax.norms.population import pooled_statistics
 from bnjax.sweep.grid import Fields, Program
-from bnjax.sweep.ways import AUTO, Way, for_each
+from bnjax.sweep.ways import AUTO, Way, for_each, settle
 from bnjax.train import Metrics, Trainer, TrainState
 from bnjax.types import Variables
 
 _MAX_EXAMPLES = 10_000  # that statistics are taken from
+_NUM_MEASURED = 8  # steps of each call that is timed
 MakeTrainer = Callable[..., Trainer]
 Probe = Callable[[Trainer, TrainState, Any], PyTree]
 
@@ -65,6 +66,12 @@ def run_steps(
     """
     runs = (program.numbers, states, _all(states, active), split if own_split else None)
     return for_each(_steps, (program.make_trainer, num_steps), runs, None if own_split else split, way)
+
+
+def settle_way(program: Program, states: TrainState, split: Split, *, own_split: bool, way: Way) -> Way:
+    """Measure how runs are trained together, by steps that are thrown away; arguments are those of `run_steps`."""
+    runs = (program.numbers, states, _all(states, None), split if own_split else None)
+    return settle(_steps, (program.make_trainer, _NUM_MEASURED), runs, None if own_split else split, way)
 
 
 @checked()

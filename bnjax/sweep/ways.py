@@ -12,11 +12,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from bnjax._host import groups
 from bnjax._host.cores import count_cores
-from bnjax._host.memory import halved
+from bnjax._host.memory import halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
 
-Batching = Literal["auto", "loop", "threads", "map", "vmap"] | int
+Batching = Literal["auto", "loop", "threads", "map", "vmap", "measured"] | int
 
 
 class Way(NamedTuple):
@@ -25,7 +26,9 @@ class Way(NamedTuple):
     Attributes:
         batching: "loop" calls the program of one run after another; "threads" calls it from a thread per core; "map" puts the
             loop into the program; "vmap" trains all at once, an int that many at once, and half as many where they do not
-            fit into memory. "auto" is "threads" on CPU, "vmap" on accelerators, and "map" on several CPU devices.
+            fit into memory. "measured" tries a few steps with 1, 4, 16, ... and all runs at once, before the first step of a
+            training by `train_grid` or `train_groups`, which keeps to the fastest, also where it is resumed; elsewhere it is
+            "vmap". "auto" is "threads" on CPU, "map" on several CPU devices, and "measured" on accelerators.
         mesh: devices over which whole runs are spread.
         axis: of the mesh, along which they are.
     """
@@ -61,24 +64,48 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
         MemoryError: if not even one run fits into memory.
     """
     batching = resolve(way)
-    num_runs = len(jax.tree.leaves(runs)[0])
+    num_runs, share = _count(runs, way)
     if batching in ("loop", "threads"):
         one = partial(_one, program, fixed, shared=shared)
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
             return stack([*pool.map(one, unstack(runs))])
     fitting, key = _fitting.setdefault(_make_trainer(program, fixed), {}), (program, fixed[1:], num_runs, way)
-    share = num_runs if way.mesh is None else -(-num_runs // way.mesh.shape[way.axis])
-    group_size = batching if isinstance(batching, int) else share if batching == "vmap" else None
+    group_size = batching if isinstance(batching, int) else None if batching == "map" else share
     group_size = fitting.get(key, group_size)
     while True:
         try:
-            if way.mesh is None:
-                found = _together(program, fixed, group_size, runs, shared)
-            else:
-                found = _spread(program, fixed, group_size, runs, shared, way)
-            return jax.block_until_ready(found)
+            return _in_groups(program, fixed, group_size, runs, shared, way)
         except jax.errors.JaxRuntimeError as error:
             fitting[key] = group_size = halved(group_size, error, "run")
+
+
+def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> Way:
+    """Call a program with growing groups of runs, and return the way of the fastest; arguments are those of `for_each`.
+
+    The first call of each group compiles, the second is timed. What was measured, or is kept with the run at work, is not
+    measured again. Several processes call this together, and the first one's clock decides.
+
+    Raises:
+        MemoryError: if not even one run fits into memory.
+    """
+    num_runs, share = _count(runs, way)
+    devices = groups.devices_of((runs, shared), way.mesh)
+    trials = groups.trials_of(groups.make_key("runs", program, (runs, shared), devices), fixed)
+    while share > 1 and (group := trials.untried(share, ends_there=True)):
+        try:
+            for _ in range(2):
+                start = groups.clock()
+                _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
+                trials.note(num_runs, group, groups.agreed(groups.clock() - start, True))
+        except jax.errors.JaxRuntimeError as error:
+            halved(group, error, "run") if group == 1 or not is_out_of_memory(error) else trials.fail(group)
+    return way._replace(batching="map" if trials.fastest == 1 else trials.fastest)
+
+
+def _count(runs: PyTree, way: Way) -> tuple[int, int]:
+    """Count the runs, and those of a device."""
+    num_runs = len(jax.tree.leaves(runs)[0])
+    return num_runs, num_runs if way.mesh is None else -(-num_runs // way.mesh.shape[way.axis])
 
 
 def resolve(way: Way) -> Batching:
@@ -88,18 +115,29 @@ def resolve(way: Way) -> Batching:
         ValueError: if there is no such way.
     """
     batching = way.batching
-    ways = ("auto", "loop", "threads", "map", "vmap")
+    ways = ("auto", "loop", "threads", "map", "vmap", "measured")
     is_count = isinstance(batching, int) and not isinstance(batching, bool) and batching >= 1
     if batching not in ways and not is_count:
         raise ValueError(f"batching must be one of {', '.join(ways)} or a number >= 1, got {batching!r}.")
     if way.mesh is not None and way.axis not in way.mesh.axis_names:
         raise ValueError(f"axis must be one of the mesh's, {', '.join(way.mesh.axis_names)}, got {way.axis!r}.")
     if way.mesh is not None and batching in ("loop", "threads"):
-        raise ValueError(f"batching must be map, vmap or a number where runs are spread over a mesh, got {batching}.")
+        raise ValueError(
+            f"batching must be map, vmap, measured or a number where runs are spread over a mesh, got {batching}."
+        )
     if batching != "auto":
         return batching
     on_cpu = "threads" if way.mesh is None else "map"
-    return on_cpu if jax.default_backend() == "cpu" else "vmap"
+    return on_cpu if jax.default_backend() == "cpu" else "measured"
+
+
+def _in_groups(
+    program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
+) -> PyTree:
+    """Call the program for `group_size` runs at a time, and wait for the results."""
+    if way.mesh is None:
+        return jax.block_until_ready(_together(program, fixed, group_size, runs, shared))
+    return jax.block_until_ready(_spread(program, fixed, group_size, runs, shared, way))
 
 
 def _make_trainer(program: Callable[..., PyTree], fixed: tuple, *_: Any) -> Any:

@@ -1,7 +1,7 @@
 """Timings that can be compared: in turn, in one process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 from typing import Any
@@ -37,12 +37,29 @@ def measure(
     return {name: median(runs) for name, runs in times.items()}
 
 
-def matrix_rate(dtype: Any = jnp.float32) -> float:
-    """Measure the machine's fastest matrix product, in operations per second."""
+def matrix_rate(dtype: Any = jnp.float32, sizes: Sequence[int] = ()) -> float:
+    """Measure the machine's fastest product of square matrices, in operations per second.
+
+    Args:
+        dtype: of the matrices; how float32 is rounded is JAX's state.
+        sizes: of the matrices; by default, large ones for the platform.
+    """
     rates = []
-    for n in (1024, 2048, 4096) if jax.default_backend() == "cpu" else (4096, 8192, 16384):
+    for n in sizes or ((1024, 2048, 4096) if jax.default_backend() == "cpu" else (4096, 8192, 16384)):
         a = jnp.ones((n, n), dtype)
         product = jax.jit(jnp.matmul).lower(a, a).compile()
         milliseconds = measure({"product": partial(product, a, a)})["product"]
         rates.append(2 * n**3 / milliseconds * 1000)
     return max(rates)
+
+
+def copy_rate(num_bytes: int | None = None) -> float:
+    """Measure how many bytes per second the device reads and writes while it adds 1 to a float32 array.
+
+    Args:
+        num_bytes: of the array; by default, more than any cache holds.
+    """
+    size = num_bytes or (2**28 if jax.default_backend() == "cpu" else 2**32)
+    x = jnp.ones(size // 4, jnp.float32)
+    add = jax.jit(lambda x: x + 1).lower(x).compile()
+    return 2 * x.nbytes / measure({"copy": partial(add, x)})["copy"] * 1000

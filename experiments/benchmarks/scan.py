@@ -8,7 +8,8 @@ additions of convolutions and dense layers (twice more for gradients), relative 
 that was measured in the same process. PyTorch, where it is installed, evaluates one point after another in place, as one would
 write it, in both of its layouts, or all of them by torch.func.vmap in groups.
 
-All rows run in turn in one process. Only ratios of one run mean something.
+All rows run in turn in one process. Only ratios of one run mean something. The row "measured", which `auto` is on accelerators,
+has found before how many points are fastest together.
 
 Measured: on two CPU cores (2026-11-21, jax 0.10.2, PyTorch 2.13), in two minutes at a quarter of the width and in nine at full
 width. `auto` is `map` there, which was the fastest way in every run. Its time per point, its rate, and PyTorch's best time
@@ -25,7 +26,7 @@ width the next bottleneck are the passes over large maps of few channels: batch 
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,13 +39,14 @@ from bnjax.types import Params
 from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
-WAYS = ("auto", "loop", "map", "vmap", "4")
+WAYS = ("auto", "loop", "map", "vmap", "4", "measured")
+CALLS_OF_A_MEASUREMENT = 6  # of one scan, after which all groups that it has room for were tried
 _STEPS = (0.05, 0.4)
 
 
-def make_scan(width: float) -> tuple[objective.Objective, Params]:
-    """Make a VGG-A's loss and its parameters."""
-    model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm))
+def make_scan(width: float, dtype: Any = None) -> tuple[objective.Objective, Params]:
+    """Make the loss of a VGG-A that computes in a type, and its parameters."""
+    model = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm, dtype=dtype))
     x = jax.random.normal(jax.random.key(0), (BATCH_SIZE, 32, 32, 3))
     params, stats = jax.jit(model.init)(jax.random.key(1), x[:1])
     return objective.make_loss_fn(model, stats, Batch(x, jnp.arange(BATCH_SIZE) % 10)), params
@@ -115,9 +117,11 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
     }
 
 
-def scan_programs(width: float, steps: np.ndarray, gradients: bool, ways: list[str]) -> dict[str, Callable[[], object]]:
+def scan_programs(
+    width: float, steps: np.ndarray, gradients: bool, ways: Sequence[str], dtype: Any = None
+) -> dict[str, Callable[[], object]]:
     """Make the scan in each way of batching."""
-    loss_fn, params = make_scan(width)
+    loss_fn, params = make_scan(width, dtype)
     direction = probes.directions.gradient(loss_fn, params)
 
     def scan(way: str) -> object:
@@ -148,6 +152,8 @@ def main() -> None:
         programs = scan_programs(arguments.width, steps, gradients, arguments.ways)
         programs |= torch_programs(arguments.width, steps, gradients)
         measure(programs, rounds=1, seconds=600)
+        measured = {name: program for name, program in programs.items() if name.endswith("measured")}
+        measure(measured, rounds=CALLS_OF_A_MEASUREMENT, seconds=600)
         times = measure(programs, rounds=arguments.rounds, seconds=120)
         fastest = min(times.values())
         print(
@@ -157,6 +163,9 @@ def main() -> None:
             each = milliseconds / arguments.points
             share = useful_operations(arguments.width, gradients) / each * 1000 / rate
             print(f"{name:28}{each:14.1f}{milliseconds / fastest:10.2f}{share:8.0%}", flush=True)
+        for found in probes.measured_batching()[-1:] if measured else []:
+            times_by_group = ", ".join(f"{group}: {time:.1f}" for group, time in found.milliseconds.items())
+            print(f"measured: {found.batching} together, of ms per point {times_by_group}")
 
 
 if __name__ == "__main__":

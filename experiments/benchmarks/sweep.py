@@ -17,8 +17,9 @@ for the MLP, since each call shuffles the data set.
 
 import argparse
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,17 +29,17 @@ from jax.sharding import Mesh
 from bnjax import linen, models, sweep, train
 from bnjax._host.cores import count_cores
 from bnjax.data import Split
+from bnjax.sweep.steps import settle_way
 from experiments.benchmarks._timing import measure
 
-WAYS = ("threads", "map", "vmap", "2", "4")
+WAYS = ("threads", "map", "vmap", "2", "4", "measured")
 _BATCH_SIZES = {"mlp": 60, "vgg": 128}
 
 
-def make_trainer(net: str, width: float, learning_rate: jax.Array | float = 0.1) -> train.Trainer:
-    """Make the trainer of a network with batch norm."""
-    config = (
-        models.VGGConfig(width=width, norm=linen.BatchNorm) if net == "vgg" else models.MLPConfig(norm=linen.BatchNorm)
-    )
+def make_trainer(net: str, width: float, learning_rate: jax.Array | float = 0.1, dtype: Any = None) -> train.Trainer:
+    """Make the trainer of a network with batch norm that computes in a type."""
+    options: dict[str, Any] = {"norm": linen.BatchNorm, "dtype": dtype}
+    config = models.VGGConfig(width=width, **options) if net == "vgg" else models.MLPConfig(**options)
     return train.Trainer(models.make_model(config), train.make_optimizer("sgd", learning_rate), _BATCH_SIZES[net])
 
 
@@ -52,11 +53,12 @@ def make_split(net: str) -> Split:
 
 
 def make_programs(
-    net: str, width: float, num_runs: int, num_steps: int, ways: list[str]
+    net: str, width: float, num_runs: int, num_steps: int, ways: Sequence[str], dtype: Any = None
 ) -> dict[str, Callable[[], object]]:
     """Make every row."""
-    split, trainer = make_split(net), make_trainer(net, width)
-    (grid,) = sweep.programs(partial(make_trainer, net, width), sweep.grid(learning_rate=(0.1,), seed=range(num_runs)))
+    split, trainer = make_split(net), make_trainer(net, width, dtype=dtype)
+    runs = sweep.grid(learning_rate=(0.1,), seed=range(num_runs))
+    (grid,) = sweep.programs(partial(make_trainer, net, width, dtype=dtype), runs)
     states = sweep.init_states(grid, jnp.zeros((1, *split.images.shape[1:])))
     step = jax.jit(lambda state: train.train_step(trainer, state, train.current_batch(trainer, state, split)))
 
@@ -71,6 +73,8 @@ def make_programs(
         return [train.run_steps(trainer, row, split, num_steps=num_steps)[1].loss for row in rows]
 
     def together(way: sweep.Way) -> jax.Array:
+        if way.batching == "measured":
+            way = settle_way(grid, states, split, own_split=False, way=way)  # once, as before a training
         return sweep.run_steps(grid, states, split, num_steps=num_steps, way=way)[1].loss
 
     rows: dict[str, Callable[[], object]] = {"one after another, a call per step": by_steps, _REFERENCE: by_chunks}

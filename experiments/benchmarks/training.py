@@ -16,7 +16,7 @@ bfloat16, which these cores compute in float32, 0.92.
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
 _EXAMPLES = 10_000
-_PRECISIONS = {"float32": None, "bfloat16": jnp.bfloat16}
+PRECISIONS = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 def make_split() -> Split:
@@ -42,11 +42,13 @@ def make_split() -> Split:
     return Split(jnp.asarray(images), jnp.asarray(labels), jnp.full(3, 1 / 127.5), jnp.full(3, -1.0))
 
 
-def jax_programs(width: float, num_steps: int, split: Split) -> dict[str, Callable[[], object]]:
+def jax_programs(
+    width: float, num_steps: int, split: Split, precisions: Sequence[str] = tuple(PRECISIONS)
+) -> dict[str, Callable[[], object]]:
     """Make bnjax's rows."""
 
     def make(precision: str) -> dict[str, Callable[[], object]]:
-        config = models.VGGConfig(width=width, norm=linen.BatchNorm, dtype=_PRECISIONS[precision])
+        config = models.VGGConfig(width=width, norm=linen.BatchNorm, dtype=PRECISIONS[precision])
         trainer = train.Trainer(models.make_model(config), train.make_optimizer("sgd", 0.1), BATCH_SIZE)
         start = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
         step = partial(jax.jit, static_argnums=0)(train.train_step)
@@ -62,7 +64,7 @@ def jax_programs(width: float, num_steps: int, split: Split) -> dict[str, Callab
 
         return {f"bnjax, {precision}, chunks": by_chunks, f"bnjax, {precision}, calls": by_steps}
 
-    return {name: row for precision in _PRECISIONS for name, row in make(precision).items()}
+    return {name: row for precision in precisions for name, row in make(precision).items()}
 
 
 def torch_programs(width: float, num_steps: int, split: Split) -> dict[str, Callable[[], object]]:
@@ -96,7 +98,7 @@ def torch_programs(width: float, num_steps: int, split: Split) -> dict[str, Call
         return run
 
     layouts = {"": torch.contiguous_format, ", channels last": torch.channels_last}
-    precisions = ("float32",) if device == "cpu" else tuple(_PRECISIONS)
+    precisions = ("float32",) if device == "cpu" else tuple(PRECISIONS)
     return {f"torch, {p}{name}": make(layout, p) for p in precisions for name, layout in layouts.items()}
 
 
@@ -111,7 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not 1 <= arguments.steps <= _EXAMPLES // BATCH_SIZE:
         parser.error(f"--steps must lie between 1 and {_EXAMPLES // BATCH_SIZE}, got {arguments.steps}.")
-    rates = {name: matrix_rate(dtype or jnp.float32) for name, dtype in _PRECISIONS.items()}
+    rates = {name: matrix_rate(dtype or jnp.float32) for name, dtype in PRECISIONS.items()}
     split = make_split()
     programs = jax_programs(arguments.width, arguments.steps, split)
     programs |= torch_programs(arguments.width, arguments.steps, split)
