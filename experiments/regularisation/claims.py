@@ -62,8 +62,7 @@ def gap_at(level: float) -> Measure:
         losses, gaps = (quantity.curve(run)[1] for quantity in (SEEN_LOSS, GAP))
         reached = np.flatnonzero(losses <= level)
         if not reached.size:
-            lowest = f", reached {np.nanmin(losses):.2g}" if np.isfinite(losses).any() else ""
-            return Missing(f"needs a loss of {level:g} on training images{lowest}")
+            return Missing(f"needs a loss of {level:g} on training images, not reached")
         last = int(reached[0])
         if last == 0:
             return float(gaps[0])
@@ -102,7 +101,7 @@ def _last_less_first(*values: float) -> float:
 
 
 def _least_rise(*values: float) -> float:
-    return smallest_of(*map(subtract, values[1:], values[:-1]))
+    return combine(smallest_of, *map(subtract, values[1:], values[:-1]))
 
 
 def _inner_lead(*errors: float) -> float:
@@ -118,7 +117,7 @@ _EACH = partial(
 
 def _smallest_ratio(*values: float) -> float:
     """Return the smallest ratio of a ghosts' number to the whole batch's."""
-    return smallest_of(*(divide(value, values[-1]) for value in values[:-1]))
+    return combine(smallest_of, *(divide(value, values[-1]) for value in values[:-1]))
 
 
 def _of_dropout(
