@@ -20,9 +20,9 @@ class Options:
             take more than 2 % of the time. 0 is a checkpoint behind every measurement.
         parallel: how many runs train side by side, each in a thread; default is one per core.
         batching: how runs that differ in seed and learning rate alone share the machine: each in a thread, or together in one
-            program, one after another (map) or at once (vmap), spread over all devices. auto is threads on a CPU, except for deep
-            linear networks trained on moments, for which it is vmap; elsewhere it measures before the first step how many runs
-            are fastest together. sharded trains one run after another, each batch spread over all devices.
+            program, one after another (map) or at once (vmap), spread over all devices. auto is threads on a CPU, except for
+            deep linear networks trained on moments, for which it is vmap; elsewhere it measures before the first step how many
+            runs are fastest together. sharded trains one run after another, each batch spread over all devices.
         distributed: this process is one of several, as Slurm, Open MPI, Kubernetes or a TPU pod slice starts them; the devices
             of all share each batch, and the first one writes.
     """
