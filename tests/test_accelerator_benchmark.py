@@ -94,6 +94,16 @@ def test_a_wrong_convolution_is_no_success(arguments, monkeypatch):
     assert arguments.rows.read()[0]["error"] == "in bfloat16 it is 0.1 of its length away from float32"
 
 
+def test_what_went_wrong_is_told(arguments, capsys):
+    """A command that fails leaves its last line in the table, and the next one begins."""
+    for words in ("echo one; echo 'error: no data' >&2; exit 2", "true"):
+        accelerator._run(arguments, "training_curves", ["sh", "-c", words], 60.0)
+    failed, done = arguments.rows.read()
+    assert failed["error"] == "it ended with status 2: error: no data"
+    assert "error" not in done
+    assert "training_curves: it ended with status 2: error: no data" in capsys.readouterr().out
+
+
 def test_short_experiments_come_first():
     """Both at full width, of few steps and then of all, before the paper's own nets."""
     stages = [*accelerator._stages(accelerator.parse(["--lengths", "100"]))]

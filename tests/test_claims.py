@@ -3,15 +3,15 @@
 import math
 
 import pytest
-from conftest import ROOT
+from committed import RUN, WAITING, read
 
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
-from experiments._evidence.read import read_data
 from experiments._evidence.verdict import VERDICTS, judge
 from experiments._report import words
 
 CLAIMS = {claim.name: (name, claim) for name in catalogue.names() for claim in catalogue.claims_of(name)}
+JUDGED = [claim for claim, (name, _) in CLAIMS.items() if name in RUN]
 # Numbers without a unit: a cosine, a correlation, and an error relative to what it is an error of.
 UNITLESS = ("cosine", "relative error", "rank correlation")
 
@@ -19,10 +19,16 @@ UNITLESS = ("cosine", "relative error", "rank correlation")
 @pytest.fixture(scope="session")
 def committed():
     """The committed data of every experiment."""
-    return {name: read_data(ROOT / "figures" / f"{name}-cpu.json") for name in catalogue.names()}
+    return {name: read(name) for name in RUN}
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+def test_an_experiment_without_data_says_so():
+    """Its description says that it has not been run; that of any other says what was measured."""
+    for name in catalogue.names():
+        assert ("Measured: not run yet." in (catalogue.module(name).__doc__ or "")) == (name in WAITING), name
+
+
+@pytest.mark.parametrize("name", JUDGED)
 def test_every_claim_judges_the_committed_data(name, committed):
     """It measures something in them, in a unit, or says what it needs; numbers, words and counted runs agree."""
     experiment, claim = CLAIMS[name]

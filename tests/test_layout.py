@@ -7,12 +7,12 @@ from dataclasses import replace
 from graphlib import TopologicalSorter
 
 import pytest
+from committed import RUN, read
 from conftest import ROOT
 
 from experiments._command import catalogue
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.read import read_data
 from experiments._evidence.verdict import judge
 
 # Each part of bnjax may import those in the rows before it, and itself.
@@ -281,8 +281,8 @@ def definitions():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Quantity, "__init__", noted)
-        for name in catalogue.names():
-            data = read_data(ROOT / "figures" / f"{name}-cpu.json")
+        for name in RUN:
+            data = read(name)
             for claim in catalogue.claims_of(name):
                 judge(claim, data)
             table = catalogue.part(name, "table")

@@ -29,6 +29,8 @@ OVERNIGHT = (
     "mnist_mlp",
     "drift_and_accuracy",
 )
+# The subjects of the articles, whose settings are their own.
+OTHERS = ("recurrent", "regularisation", "evaluation", "norm_order", "batch_size")
 PRESETS = [(name, preset) for preset in LONG for name in catalogue.names() if preset in catalogue.module(name).PRESETS]
 EVERYTHING = (
     "landscape",
@@ -65,8 +67,8 @@ def groups(name, preset):
 
 
 def runs(preset):
-    """List all runs of a preset, of all experiments."""
-    names = [name for name, other in PRESETS if other == preset]
+    """List all runs of a preset, of the experiments of the paper."""
+    names = [name for name, other in PRESETS if other == preset and name not in OTHERS]
     return [run for name in names for arms in groups(name, preset).values() for run in arms.values()]
 
 
@@ -81,7 +83,7 @@ def trained(run=TINY):
 
 def test_each_preset_is_where_it_belongs():
     """Overnight of the experiments on trained nets, the setting of Mameli and that with Adam where they have claims."""
-    assert {name for name, preset in PRESETS if preset == "overnight"} == {*OVERNIGHT}
+    assert {name for name, preset in PRESETS if preset == "overnight"} == {*OVERNIGHT, *OTHERS}
     assert {name for name, preset in PRESETS if preset == "full_width"} == {"training_curves", "landscape"}
     of_others = {"training_curves", "covariate_shift", "landscape"}
     for preset in ("overnight_mameli", "overnight_alx"):
@@ -169,7 +171,7 @@ def test_estimates_are_steps_times_what_a_step_takes():
 def test_a_long_run_measures_what_the_other_experiments_ask_for():
     """Whichever experiment trains it; of short presets an experiment measures its own alone."""
     beside = cli._beside("landscape", "overnight")  # pyright: ignore[reportPrivateUsage]
-    assert {*beside} == {(name, "overnight") for name in OVERNIGHT if name != "landscape"}
+    assert {*beside} == {(name, "overnight") for name in (*OVERNIGHT, *OTHERS) if name != "landscape"}
     assert cli._beside("landscape", "cpu") == []  # pyright: ignore[reportPrivateUsage]
     assert cli._beside("landscape", "full_width") == [("training_curves", "full_width")]  # pyright: ignore[reportPrivateUsage]
 

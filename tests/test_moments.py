@@ -137,10 +137,10 @@ def test_probes_that_need_samples():
 def test_presets():
     """64 draws from moments where they are enough, ten from samples with the l1 and the l-infinity norm."""
     for experiment in (covariate_shift, landscape, lp_norms):
-        for net, run in experiment.groups(experiment.PRESETS["cpu"])["deep_linear"].items():
+        for net, run in experiment.groups(experiment.PRESETS["overnight"])["deep_linear"].items():
             expected = ("samples", 10) if net in ("l1", "linf") else ("moments", 64)
             assert (run.inputs, len(run.seeds)) == expected
-    config = change(lp_norms.PRESETS["cpu"], deep_linear={"inputs": "samples"})
+    config = change(lp_norms.PRESETS["overnight"], deep_linear={"inputs": "samples"})
     assert {len(run.seeds) for run in lp_norms.groups(config)["deep_linear"].values()} == {64}
 
 

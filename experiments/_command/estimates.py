@@ -2,7 +2,8 @@
 
 What a step takes is that of two CPU cores that do nothing else, two runs side by side. Of VGG-A with batches of 128, these are
 plans made from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
-in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step; larger batches take longer in proportion.
+in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step; the time is proportional to the
+batch, but no less than that of 8 images, and residual networks take as long as a VGG with as many products.
 Other nets take what they take in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of
 mnist_mlp, 390,000 steps in 311 s. Of the LSTM with batch norm over 28 rows, 300 steps of 4 images took 1.1 s of a core, and 20
 steps of 128 images 1.7 s, without tests; other sizes of mini-batches lie on the line through these two.
@@ -12,14 +13,18 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, VGGShape
+from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, ResNetShape, VGGShape
 from experiments._config import NoNorm, RunConfig
 
 ESTIMATED = "estimated for two idle CPU cores, not measured"
 _PROBED, _TESTED, _DISTURBED = (3600 * hours / steps for hours, steps in ((1.8, 9e4), (4.5, 2.7e5), (2.8, 9.9e4)))
 _FULL, _DEEP_LINEAR, _PERCEPTRON = 0.5, 1702 / 7e5, 311 / 3.9e5
 _LSTM, _LSTM_IMAGE = 0.00042, 0.000333  # of a step, and of each image in it
-_BATCH = 128  # examples of the VGGs' steps
+_BATCH, _PERCEPTRON_BATCH = 128, 60  # examples of the VGGs' and the perceptron's steps
+_SMALL_BATCH = 8  # of which a step takes no less time than one of fewer examples
+_AS_LARGE = (
+    188  # blocks times squared width of the residual network with as many products as a VGG-A of a quarter of the width
+)
 
 
 def estimated(configs: Iterable[Any], experiments: Iterable[ModuleType]) -> float | None:
@@ -48,13 +53,19 @@ def _step_seconds(net: RunConfig, is_probed: bool) -> float | None:
     match shape:
         case DeepLinearShape(depth=25, width=10) if batch_size == 1000:
             return _DEEP_LINEAR
-        case MLPShape(hidden=(100, 100, 100)) if batch_size == 60:
-            return _PERCEPTRON
+        case MLPShape(hidden=(100, 100, 100)) if batch_size >= _PERCEPTRON_BATCH:
+            return _PERCEPTRON * batch_size / _PERCEPTRON_BATCH
+        case ResNetShape(num_blocks=num_blocks, width=width):
+            return _TESTED * num_blocks * width**2 / _AS_LARGE * max(batch_size, _SMALL_BATCH) / _BATCH
         case LSTMShape(features=100):
             return _LSTM + _LSTM_IMAGE * batch_size
         case VGGShape(depth="A", width=1.0, head="512"):
-            return _FULL * batch_size / _BATCH
+            return _FULL * max(batch_size, _SMALL_BATCH) / _BATCH
         case VGGShape(depth="A", width=0.25):
             is_disturbed = net.norm.kind not in (NoNorm.kind, "batch")
-            return (_DISTURBED if is_disturbed else _PROBED if is_probed else _TESTED) * batch_size / _BATCH
+            return (
+                (_DISTURBED if is_disturbed else _PROBED if is_probed else _TESTED)
+                * max(batch_size, _SMALL_BATCH)
+                / _BATCH
+            )
     return None

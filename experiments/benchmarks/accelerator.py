@@ -156,10 +156,16 @@ def _pack(output: Path) -> None:
 def _run(arguments: argparse.Namespace, what: str, command: list[str], seconds: float) -> None:
     """Run a command and write how it ended."""
     print(f"{what} ...", flush=True)
-    status, taken = run_within(command, seconds, arguments.output / "log.txt")
-    error = {0: {}, None: {"error": "its time was over"}}.get(status, {"error": f"it ended with status {status}"})
-    arguments.rows.add(kind="command", what=what, **error, seconds=round(taken, 1))
-    print(f"{what}: {error.get('error', 'done')}, {taken:.0f} s", flush=True)
+    log = arguments.output / "log.txt"
+    status, taken = run_within(command, seconds, log)
+    error = {0: "", None: "its time was over"}.get(status, f"it ended with status {status}: {_last_line(log)}")
+    arguments.rows.add(kind="command", what=what, **({"error": error} if error else {}), seconds=round(taken, 1))
+    print(f"{what}: {error or 'done'}, {taken:.0f} s", flush=True)
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log, which says what was wrong."""
+    return (log.read_text(errors="replace").splitlines() or [""])[-1]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from committed import RUN, read
 from conftest import ROOT
 
 from bnjax.runs import config_dict
@@ -12,10 +13,10 @@ from experiments._evidence.read import is_old, read_data, upgrade, write_data
 FLAT = json.loads((ROOT / "figures" / "covariate_shift-cpu.json").read_text())["config"]["vgg"]
 
 
-@pytest.mark.parametrize("name", catalogue.names())
+@pytest.mark.parametrize("name", RUN)
 def test_committed_configurations_are_those_of_their_presets(name):
     """Whatever form it has, a committed configuration is the preset's, field by field, and is read only once."""
-    data = read_data(ROOT / "figures" / f"{name}-cpu.json")
+    data = read(name)
     preset = catalogue.module(name).PRESETS[data["preset"]]
     assert costs.changes(data["config"], preset) == []
     assert not is_old(data["config"])

@@ -1,12 +1,11 @@
 """The experiments' figures can be read."""
 
 import pytest
-from conftest import ROOT
+from committed import RUN, read
 from drawn import assert_readable
 from matplotlib.figure import Figure
 
 from experiments._command import catalogue
-from experiments._evidence.read import read_data
 
 
 def test_the_check_of_texts_sees_what_is_wrong():
@@ -22,7 +21,7 @@ def test_the_check_of_texts_sees_what_is_wrong():
 @pytest.mark.parametrize("experiment", ["quickstart", pytest.param("landscape", marks=pytest.mark.thorough)])
 def test_the_experiments_figure_is_readable(experiment):
     """What lines and colours mean stands above the axes, not in them."""
-    figure = catalogue.part(experiment, "figure").plot(read_data(ROOT / "figures" / f"{experiment}-cpu.json"))
+    figure = catalogue.part(experiment, "figure").plot(read(experiment))
     assert_readable(figure)
     assert all(panel.get_legend() is None for panel in figure.axes)
     (legend,) = figure.legends
@@ -33,10 +32,10 @@ def test_the_experiments_figure_is_readable(experiment):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", [name for name in catalogue.names() if name != "quickstart"])
+@pytest.mark.parametrize("name", [name for name in RUN if name != "quickstart"])
 def test_every_committed_picture_tells_one_story(name):
     """Whatever is drawn of the committed data can be read, in at most nine panels."""
-    data = read_data(ROOT / "figures" / f"{name}-cpu.json")
+    data = read(name)
     module = catalogue.part(name, "figure")
     for plot in (module.plot, *getattr(module, "more", lambda data: {})(data).values()):
         figure = plot(data)
