@@ -20,7 +20,7 @@ _RE_RUN = Source(
     setup="a net of 8 blocks, Adam at 0.001, batch 128, 10 epochs, five seeds",
 )
 _CAFFENET = Source(
-    "Mishkin et al. 2016, Table 5 and its repository",
+    "Mishkin et al. 2016 and its repository",
     "paper",
     "arxiv.org/abs/1606.02228",
     "CaffeNet on ImageNet of 128 pixels, one run",
