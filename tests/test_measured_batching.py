@@ -1,5 +1,6 @@
 """How many points run together is measured on points that count, remembered, and kept by what is resumed."""
 
+import doctest
 from functools import partial
 
 import jax
@@ -206,3 +207,9 @@ def test_a_run_keeps_its_choices():
         assert groups.trials_of(key).fastest == 4
         assert groups.trials_of(key).is_settled
     assert groups.trials_of(key).fastest == 1
+
+
+def test_the_example_runs():
+    """That of the function which is asked, whose file is none of a public package."""
+    (example,) = doctest.DocTestFinder().find(groups.measured_batching, "example", groups, extraglobs={"jnp": jnp})
+    assert doctest.DocTestRunner().run(example).failed == 0
