@@ -66,6 +66,7 @@ _CPU = change(
     model={"width": 0.125},
     optimizer={"batch_size": 64},
     schedule=Schedule(num_steps=600, eval_every=600, probe_every=300),
+    seeds=(0, 1, 2),
 )
 _SHORT = Schedule(num_steps=40, eval_every=20, probe_every=20)
 _SMOKE = change(SMOKE, optimizer=Optimizer("adam", 1e-3, batch_size=16), schedule=_SHORT).measuring("zero_units")
