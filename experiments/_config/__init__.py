@@ -15,13 +15,13 @@ from experiments._config.check import change as change
 from experiments._config.check import check as check
 from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
+from experiments._config.example_norms import GroupNorm as GroupNorm
+from experiments._config.example_norms import InstanceNorm as InstanceNorm
+from experiments._config.example_norms import LayerNorm as LayerNorm
 from experiments._config.norms import BatchNorm as BatchNorm
 from experiments._config.norms import BatchRenorm as BatchRenorm
 from experiments._config.norms import GhostBatchNorm as GhostBatchNorm
-from experiments._config.norms import GroupNorm as GroupNorm
 from experiments._config.norms import HuberNorm as HuberNorm
-from experiments._config.norms import InstanceNorm as InstanceNorm
-from experiments._config.norms import LayerNorm as LayerNorm
 from experiments._config.norms import LpNorm as LpNorm
 from experiments._config.norms import NoisyBatchNorm as NoisyBatchNorm
 from experiments._config.norms import NoNorm as NoNorm

@@ -1,4 +1,4 @@
-"""The normalisers, one class each: its settings, and the layer that it makes."""
+"""The normalisers of batches, and noise, one class each: its settings, and the layer that it makes."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.parts import Noise
+
+_BY_KIND: dict[str, type["Norm"]] = {}
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Norm:
     # Whether a linear network with it depends on more than mean and covariance of its inputs.
     needs_samples: ClassVar[bool] = True
     layers: ClassVar[Any] = "all"
+
+    def __init_subclass__(cls) -> None:
+        if "kind" in vars(cls):
+            _BY_KIND[cls.kind] = cls
 
     def make(self) -> Callable[..., Any] | None:
         """Return the factory of the model's normalisers; None if there are none."""
@@ -44,7 +50,7 @@ class Norm:
     @classmethod
     def choices(cls) -> dict[str, type["Norm"]]:
         """Return every normaliser by its kind."""
-        return {choice.kind: choice for choice in _CHOICES}
+        return dict(_BY_KIND)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class NoNorm(Norm):
 
 
 @dataclass(frozen=True)
-class _Placed(Norm):
+class Placed(Norm):
     """What follows some of the weight layers.
 
     Attributes:
@@ -77,7 +83,7 @@ class _Placed(Norm):
 
 
 @dataclass(frozen=True)
-class BatchNorm(_Placed):
+class BatchNorm(Placed):
     """Batch norm.
 
     Attributes:
@@ -131,7 +137,7 @@ class NoisyBatchNorm(BatchNorm):
 
 
 @dataclass(frozen=True)
-class PlainNoise(_Placed):
+class PlainNoise(Placed):
     """Noise without batch norm.
 
     Attributes:
@@ -243,72 +249,7 @@ class BatchRenorm(BatchNorm):
 
 
 @dataclass(frozen=True)
-class GroupNorm(_Placed):
-    """Normalisation of groups of neighbouring features of each example, over their pixels too.
-
-    Attributes:
-        group_size: features per group; None makes one group of all, which papers call layer norm of a map: over height, width
-            and channels.
-        epsilon: added to the variance.
-    """
-
-    group_size: int | None = 8
-    epsilon: float = 1e-5
-
-    kind: ClassVar[str] = "group"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
-        if self.group_size is not None:
-            check_numbers(self, "at least 1", lambda x: x >= 1, "group_size")
-
-    def check_model(self, model: Any, prefix: str) -> None:
-        """Raise a ValueError unless groups divide the features of every layer that is normalised."""
-        if self.group_size is not None:
-            features = sorted({n for layer, n in enumerate(model.features, start=1) if self.follows(layer)})
-            rule = f"a divisor of the features of each normalised layer, {', '.join(map(str, features))}"
-            check(all(n % self.group_size == 0 for n in features), f"{prefix}group_size", rule, self.group_size)
-
-    def make(self) -> Callable[..., Any]:
-        """Return the factory of group norms."""
-        from bnjax import linen
-
-        groups = {"num_groups": 1} if self.group_size is None else {"num_groups": None, "group_size": self.group_size}
-        return partial(linen.GroupNorm, epsilon=self.epsilon, **groups)
-
-
-@dataclass(frozen=True)
-class InstanceNorm(_Placed):
-    """Normalisation of each feature of each example over its pixels; of a dense layer, which has none, nothing would be left.
-
-    Attributes:
-        epsilon: added to the variance.
-    """
-
-    epsilon: float = 1e-5
-
-    kind: ClassVar[str] = "instance"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
-
-    def check_model(self, model: Any, prefix: str) -> None:
-        """Raise a ValueError unless only convolutions are normalised."""
-        num = getattr(model, "num_convolutions", 0)
-        is_dense = any(self.follows(layer) for layer in range(num + 1, model.num_normalised + 1))
-        check(not is_dense, f"{prefix}layers", f"convolutions, from 1 to {num}, for instance norm", self.layers)
-
-    def make(self) -> Callable[..., Any]:
-        """Return the factory of instance norms."""
-        from bnjax import linen
-
-        return partial(linen.InstanceNorm, epsilon=self.epsilon)
-
-
-@dataclass(frozen=True)
-class HuberNorm(_Placed):
+class HuberNorm(Placed):
     """The batch norm of Huber's replication, whose variance is too small and whose running statistics have their own schedule.
 
     Attributes:
@@ -328,45 +269,6 @@ class HuberNorm(_Placed):
         from bnjax import models
 
         return partial(models.HuberBatchNorm, epsilon=self.epsilon)
-
-
-@dataclass(frozen=True)
-class LayerNorm(_Placed):
-    """Layer norm over the features of each position of each example.
-
-    Attributes:
-        epsilon: added to the variance.
-    """
-
-    epsilon: float = 1e-6
-
-    kind: ClassVar[str] = "layer"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
-
-    def make(self) -> Callable[..., Any]:
-        """Return the factory of layer norms."""
-        from bnjax import linen
-
-        return partial(linen.LayerNorm, epsilon=self.epsilon)
-
-
-_CHOICES: tuple[type[Norm], ...] = (
-    NoNorm,
-    BatchNorm,
-    NoisyBatchNorm,
-    PlainNoise,
-    RelativeNoise,
-    LpNorm,
-    GhostBatchNorm,
-    BatchRenorm,
-    LayerNorm,
-    GroupNorm,
-    InstanceNorm,
-    HuberNorm,
-)
 
 
 def _fields_of(noise: Noise) -> dict[str, Any]:
