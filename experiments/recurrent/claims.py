@@ -164,7 +164,7 @@ CLAIMS = claims(
         f"With mini-batches of 128, the LSTM with {_BN} ends no more than 0.5 points below the one with {_LN} in test "
         "accuracy.",
         ours(
-            "a control: whether batch norm of small scale and statistics of each time step is behind where batches are large"
+            "a control: whether batch norm of small scale and statistics of each time step does worse where batches are large"
         ),
         _large(_END.each(*_BATCH, group="large") - _END.each(*_LAYER, group="large")).above(-0.005),
         caveat_of="recurrent_small_batch",
