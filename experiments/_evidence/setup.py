@@ -9,7 +9,7 @@ from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run, num_steps
 from experiments._evidence.statistic import NotInDataError, Statistic
 
-_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
 # Fields of an experiment's configuration over which its nets differ, and what of a run's configuration it takes the place of.
 _VARIED = {"activations": ("model", ("activation",)), "batch_sizes": ("optimizer", ("batch_size", "learning_rate"))}
@@ -104,7 +104,7 @@ def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
     if not {"name", "learning_rate"} <= {*optimizer} or any(not arm or re.search(_SETTING, arm) for arm in arms):
         return batch
     momentum = f" with momentum {optimizer['momentum']:g}" if optimizer.get("momentum") else ""
-    name = f"{_OPTIMIZERS.get(optimizer['name'], optimizer['name'])}{momentum}"
+    name = f"{OPTIMIZERS.get(optimizer['name'], optimizer['name'])}{momentum}"
     decay = f"weight decay {optimizer['weight_decay']:g}" if optimizer.get("weight_decay") else ""
     rate = f"learning rate {optimizer['learning_rate']:g}".replace("e-0", "e-")
     return ", ".join(filter(None, (name, rate, decay, batch)))

@@ -8,6 +8,7 @@ import numpy as np
 from bnjax.draw.style import LENGTHS
 from experiments._evidence.curve import MANY
 from experiments._evidence.format import plural
+from experiments._evidence.setup import OPTIMIZERS
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
 LP_CENTRED = "lp norms of what the mean is taken off"
@@ -42,7 +43,7 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
         f"head {config['model']['head']}" if "head" in config["model"] else "",
         f"{normaliser(config['norm'])} after {after}",
         *variants(config),
-        ", ".join([optimizer["name"].upper(), *rate, *extras, f"batches of {optimizer['batch_size']}"]),
+        ", ".join([OPTIMIZERS[optimizer["name"]], *rate, *extras, f"batches of {optimizer['batch_size']}"]),
     ]
 
 
