@@ -60,6 +60,6 @@ def test_misfits():
         ValueError, match=r"images must .*shape \(examples, height, width, channels\), got .*\(9, 8, 3\)"
     ):
         data.corrupt("blur", KEY, jax.numpy.asarray(IMAGES[0]))
-    with pytest.raises(ValueError, match=r"dataset must be one of digits, .*, got 'svhn'\."):
+    with pytest.raises(ValueError, match=r"name must be one of digits, .*, got 'svhn'\."):
         data.largest_pixel("svhn")
     assert [data.largest_pixel(name, "binary") for name in ("digits", "mnist")] == [1, 1]

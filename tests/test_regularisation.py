@@ -81,6 +81,7 @@ def test_images_are_normalised_in_three_ways_and_nothing_is_dropped():
         np.testing.assert_allclose(found[f"{images}_accuracy"], accuracy, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_dropout_stands_after_the_last_normaliser():
     """Behind the ReLU of the last normaliser of a VGG half of the units are dropped, and the others doubled."""
     config = models.VGGConfig(width=1 / 64, dropout=0.5, norm=partial(linen.BatchNorm, momentum=0.9))

@@ -101,7 +101,7 @@ def largest_pixel(name: str, preprocessing: str = "unit") -> int:
         16 255
     """
     if name not in _SOURCES:
-        raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}.")
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
     return 1 if preprocessing == "binary" else _MAX_PIXEL.get(name, 255)
 
 

@@ -63,19 +63,24 @@ def _activations(data: dict[str, Any]) -> Figure:
     names: dict[str, tuple[str, Arms]] = {label: (shift, arms) for label, shift in _columns(data).items()}
     names["held-out\nclasses"] = ("held_out", data["classes"])
     for name, runs in data["tiny"].items():
-        names[f"few images,\nbatch {name.rpartition('_')[2]}"] = ("clean", {"batch_norm": runs})
+        names[f"few,\nbatch {name.rpartition('_')[2]}"] = ("clean", {"batch_norm": runs})
     columns = {label: runs for label, (_, runs) in names.items()}
 
-    def panel(of: Any, title: str, ylabel: str, **look: Any) -> Dots:
-        measures = {"": lambda column: of(names[column][0]).at_end()}
-        return Dots(arms, columns, measures, title=title, ylabel=ylabel, xlabel="", **look)
+    def panel(of: Any, **look: Any) -> Dots:
+        return Dots(arms, columns, {"": lambda column: of(names[column][0]).at_end()}, xlabel="", **look)
 
     modes, both = {"running": "running", "batch's own": "batch"}, {net: data["arms"][net] for net in _TWO}
     change: Any = {"": lambda column: changed(modes[column]).at_end()}
     look: Any = {"ylabel": "nats", "xlabel": "statistics", "scale": "linear"}
+    far: Any = {"title": "Distance of the means from the running ones", "ylabel": "in running std", "scale": "linear"}
+    large: Any = {
+        "title": "Largest |pre-activation| of any layer",
+        "ylabel": "as a multiple of the training's",
+        "line": 1,
+    }
     rows = [
-        [panel(distance, "Distance of the means from the running ones", "in running std")],
-        [panel(growth, "Largest |pre-activation| of any layer", "as a multiple of the training's", line=1)],
+        [panel(distance, **far)],
+        [panel(growth, **large)],
         [
             Dots(
                 both,

@@ -135,9 +135,7 @@ def _of_dropout(
             accuracies = [measure.of(column[seed]) for column in runs.values()]
             fitted = TRAIN_ACCURACY.at_end(50).of(runs[0.0][seed])
             has_fitted = fitted >= _FITTED
-            reason = f"needs a training accuracy of {_FITTED:.0%} without dropout, reached {fitted:.0%}".replace(
-                "%", " %"
-            )
+            reason = f"needs a training accuracy of {100 * _FITTED:g} % without dropout, not reached"
             found[seed] = combine(lambda *a: of([*runs], a), *accuracies) if has_fitted else Missing(reason)
         return found
 

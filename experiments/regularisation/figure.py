@@ -24,41 +24,26 @@ def plot(data: dict[str, Any]) -> Figure:
     errors = {"training": TRAIN_ERROR.at_end(), "test": BATCH_ERROR.at_end()}
     tests = {"statistics of batches": BATCH_ERROR.at_end(), "of the population": POPULATION_ERROR.at_end()}
     gaps = {f"at training loss {level:g}": gap_at(level) for level in (0.5, 0.1)}
+    error: Any = {"ylabel": "error", "scale": "percent", "chance": 1 - CHANCE}
+    points: Any = {"ylabel": "points", "scale": "points", "line": 0}
+    smoothness: Any = {"ylabel": "smoothness (smaller is smoother)", "scale": "log"}
+    rows = [
+        [
+            _sized(data, errors, title="Error, statistics of batches", **error),
+            _sized(data, tests, title="Test error by its statistics", **error),
+        ],
+        [
+            _sized(data, {"": GAP.at_end()}, title="Test - training error, at the end", **points),
+            _sized(data, gaps, title="Test - training error, at equal loss", **points),
+        ],
+        [
+            _sized(data, {"": INCONSISTENCY.at_end()}, title="Population's - batches' test error", **points),
+            _sized(data, {"": SMOOTHNESS.median()}, title="Landscape along the gradient", **smoothness),
+        ],
+    ]
     return make_figure(
         f"{captions.network(config)}: batch norm over parts of a batch",
-        [
-            Block(
-                "",
-                [
-                    [
-                        _sized(data, errors, "Error, statistics of batches", "error", "percent", chance=1 - CHANCE),
-                        _sized(data, tests, "Test error by its statistics", "error", "percent", chance=1 - CHANCE),
-                    ],
-                    [
-                        _sized(
-                            data, {"": GAP.at_end()}, "Test - training error, at the end", "share of images", line=0
-                        ),
-                        _sized(data, gaps, "Test - training error, at equal loss", "points", "points", line=0),
-                    ],
-                    [
-                        _sized(
-                            data,
-                            {"": INCONSISTENCY.at_end()},
-                            "Population's - batches' statistics",
-                            "test error",
-                            line=0,
-                        ),
-                        _sized(
-                            data,
-                            {"": SMOOTHNESS.median()},
-                            "Roughness along the gradient",
-                            "effective smoothness",
-                            "log",
-                        ),
-                    ],
-                ],
-            )
-        ],
+        [Block("", rows)],
         captions.recipe(config, data["preset"]),
         [_images(config), f"every net takes steps of {batch} examples; {batch} share statistics in usual batch norm"],
         ["dots: medians over seeds", "lines: smallest to largest", "errors: of the images at the end, without dropout"],
@@ -107,12 +92,9 @@ def _images(config: dict[str, Any]) -> str:
     return ", ".join([*[f"{subset:,} training images"] * bool(subset), captions.images(config)])
 
 
-def _sized(
-    data: dict[str, Any], measures: dict[str, Any], title: str, ylabel: str, scale: Any = "linear", **look: Any
-) -> Dots:
+def _sized(data: dict[str, Any], measures: dict[str, Any], **look: Any) -> Dots:
     """Show measures by the number of examples that share statistics, and of the plain net."""
     sizes: dict[str, Arms] = {f"{size:,}": {"batch_norm": runs} for size, runs in by_size(data).items()}
     columns = {**sizes, "no BN": {"plain": data["arms"]["plain"]}}
     nets = {net: data["arms"][net] for net in reversed(NETS)}
-    labels: Any = {"title": title, "ylabel": ylabel, "xlabel": _SIZES, "scale": scale}
-    return Dots(nets, columns, measures, joined=True, **labels, **look)
+    return Dots(nets, columns, measures, joined=True, xlabel=_SIZES, **look)
