@@ -18,17 +18,18 @@ if version("jaxlib").startswith("0.10."):  # NOTE: XLA stops at flags that it do
         "--xla_llvm_disable_expensive_passes=true",
     ]
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
+import type_checks  # noqa: E402
 from flax import linen as nn  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 pytest.register_assert_rewrite("disturbed")
-jaxtyping.install_import_hook("bnjax", "beartype.beartype")
+type_checks.install("bnjax")
 
 from bnjax import adapters, data, linen, train  # noqa: E402
 from bnjax.ops import conv_general_dilated, max_pool_2x2  # noqa: E402
