@@ -1,31 +1,17 @@
 """Checks shapes and types of everything in bnjax while it is tested, and gives tests small models and data."""
 
-import os
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 
-# Programs are compiled once for all tests, their worker processes and the commands that they start.
-ROOT = Path(__file__).parent.parent
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "programs")
-# Compiling takes most of the time; the machine code of these small nets need not be fast.
-FLAGS = ["--xla_backend_optimization_level=0", "--xla_force_host_platform_device_count=8"]
-if version("jaxlib").startswith("0.10."):  # NOTE: XLA stops at flags that it does not know, and later ones do not.
-    FLAGS += [
-        "--xla_cpu_use_fusion_emitters=false",  # which take four fifths of a small program's compilation
-        "--xla_cpu_parallel_codegen_split_count=1",
-        "--xla_llvm_disable_expensive_passes=true",
-    ]
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+from compiling import ROOT  # noqa: F401  # before jax, which it configures
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import jaxtyping  # noqa: E402
-import pytest  # noqa: E402
-import type_checks  # noqa: E402
-from flax import linen as nn  # noqa: E402
+# isort: split
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import pytest
+import type_checks
+from flax import linen as nn
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 pytest.register_assert_rewrite("disturbed")

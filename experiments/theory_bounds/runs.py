@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bnjax import data, linen, models, train
+from bnjax.models import MLPShape
 from bnjax.types import Batch, Model, Variables
 from experiments._config import MLPRun, NoNorm, Options
 from experiments._config.probes import Probe as Settings
@@ -91,10 +92,10 @@ def _collect(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @cache
-def make_model(config: Config, norm_layers: tuple[int, ...], epsilon: float) -> Model:
+def make_model(shape: MLPShape, momentum: float, norm_layers: tuple[int, ...], epsilon: float) -> Model:
     """Make the network with batch norm after some of its layers; the same one for the same arguments, compiled once."""
-    norm = partial(linen.BatchNorm, momentum=config.norm.momentum, epsilon=epsilon) if norm_layers else None
-    return models.make_model(models.MLPConfig(**vars(config.model), norm=norm, norm_layers=norm_layers or "all"))
+    norm = partial(linen.BatchNorm, momentum=momentum, epsilon=epsilon) if norm_layers else None
+    return models.make_model(models.MLPConfig(**vars(shape), norm=norm, norm_layers=norm_layers or "all"))
 
 
 def _layers(config: Config) -> tuple[int, ...]:
@@ -115,10 +116,11 @@ def check_layer(
         variables, first = (_widen(tree) for tree in (variables, first))
         batch = Batch(_widen(batch.inputs), batch.labels)
         norm_layers = (layer,) if arm == "plain" else _layers(config)
-        model = make_model(config, norm_layers, 0.0)
+        make = partial(make_model, config.model, config.norm.momentum)
+        model = make(norm_layers, 0.0)
         site, errors = (model, layer, variables, batch), {}
         if arm == "plain":
-            plain = make_model(config, (), config.norm.epsilon)
+            plain = make((), config.norm.epsilon)
             inserted = layer_checks.insert_batch_norm(plain, layer, variables, batch)
             site = (model, layer, inserted, batch)
             errors = layer_checks.check_insertion(plain, model, layer, variables, inserted, batch)
@@ -127,7 +129,7 @@ def check_layer(
         errors |= layer_checks.check_optimum(*site, first[f"dense_{layer}"]["kernel"])
         holds = {}
         for epsilon in config.epsilons:
-            loose = make_model(config, norm_layers, epsilon)
+            loose = make(norm_layers, epsilon)
             gap, held = layer_checks.check_epsilon(loose, *site[1:], epsilon)
             errors[f"gap {epsilon:g}"], holds[f"epsilon {epsilon:g}"] = gap, held
     found, active = summarise_units(units), np.asarray(units["active"])
