@@ -4,6 +4,7 @@ To be imported before jax.
 """
 
 import os
+import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,9 @@ ENVIRONMENT = {
     "XLA_FLAGS": " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS]),
 }
 os.environ.update(ENVIRONMENT)
+# What a process has compiled of Python serves the next ones: a second of each that imports bnjax.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def share_contexts(uses: int = 200) -> None:

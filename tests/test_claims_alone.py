@@ -12,8 +12,7 @@ from experiments._evidence.source import ORIGINS
 from experiments._report import known, words
 from experiments._report.load import by_origin
 
-REPORT = _report.load(ROOT / "figures")
-ROWS = {claim.name: (entry, claim, judgement) for entry in REPORT.entries for claim, judgement in entry.judged}
+NAMES = [claim.name for experiment in catalogue.names() for claim in catalogue.claims_of(experiment)]
 # Words that a sentence begins with, or holds, if it is about another one.
 LEANING = re.compile(
     r"^(So|It|They|That|This|These|Those|Nor|And|Only|But|There|Then|Here)\b|"
@@ -21,6 +20,20 @@ LEANING = re.compile(
     r"\b(its lead|the lead(?! of)|the former|the latter|that measure|by then|nor|do not\.|does so|do so)(?!\w)|, too[,.]"
 )
 NAMED = re.compile(r"\b(batch norm|norms?|plain|noise|without any|Huber|normalise[sr]|Batch norm|batch norms)\b|Noise")
+
+
+@pytest.fixture(scope="module")
+def report():
+    """The report of the committed figures."""
+    return _report.load(ROOT / "figures")
+
+
+@pytest.fixture(scope="module")
+def rows(report):
+    """Each claim by its name, with its experiment and its verdict."""
+    found = {claim.name: (entry, claim, judgement) for entry in report.entries for claim, judgement in entry.judged}
+    assert list(found) == NAMES
+    return found
 
 
 def leans(sentence):
@@ -46,10 +59,10 @@ def test_sentences_that_lean_on_others_are_known():
     )
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_every_claim_stands_alone(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_claim_stands_alone(name, rows):
     """It is one sentence, names its nets, and says on what it was measured, from the data that decide it."""
-    entry, claim, judgement = ROWS[name]
+    entry, claim, judgement = rows[name]
     assert leans(claim.statement) is None
     assert re.fullmatch(r"[A-Z].*[^.]\.", claim.statement)
     assert not re.search(r"\. [A-Z]", claim.statement)
@@ -65,10 +78,10 @@ def test_every_claim_stands_alone(name):
         assert bool(re.search(r"\d steps, \d+ (seeds|draws): $", head)) == bool(judgement.setup.seeds)
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_every_claim_has_a_source_a_day_and_a_hypothesis(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_claim_has_a_source_a_day_and_a_hypothesis(name, rows):
     """What is ours has no published value; what is not has an address, unless none is known."""
-    _, claim, _ = ROWS[name]
+    _, claim, _ = rows[name]
     assert claim.origin in ORIGINS
     assert claim.since >= "2026-11-21"
     assert claim.hypothesis in HYPOTHESES
@@ -83,11 +96,11 @@ def test_every_claim_has_a_source_a_day_and_a_hypothesis(name):
         assert claim.source.setup in words.published(claim)
 
 
-def test_the_record_of_what_was_known_agrees_with_the_claims():
+def test_the_record_of_what_was_known_agrees_with_the_claims(rows):
     """No range or statistic changes without its day; what was seen is in the record by identity, seeds and steps."""
     record = known.table()
-    rows = {name: {key: row[key] for key in ("holds", "statistic", "since")} for name, row in record["claims"].items()}
-    assert rows == {name: known.row(claim) for name, (_, claim, _) in ROWS.items()}
+    fixed = {name: {key: row[key] for key in ("holds", "statistic", "since")} for name, row in record["claims"].items()}
+    assert fixed == {name: known.row(claim) for name, (_, claim, _) in rows.items()}
     for name, row in record["claims"].items():
         assert {*row["seen"]} <= {*record["runs"]}, name
         for label in row["seen"]:
@@ -103,18 +116,18 @@ def test_the_record_of_what_was_known_agrees_with_the_claims():
 @pytest.mark.parametrize(
     ("seeds", "steps", "is_exploratory"), [((0, 1, 2), 0, True), ((0, 1, 5), 0, True), ((7, 8, 9), 0, False)]
 )
-def test_a_row_is_exploratory_by_runs_that_were_seen(seeds, steps, is_exploratory):
+def test_a_row_is_exploratory_by_runs_that_were_seen(seeds, steps, is_exploratory, rows):
     """The same seeds are known however often they are trained; three other seeds, or later steps, are new."""
-    entry, claim, judgement = ROWS["curves_start"]
+    entry, claim, judgement = rows["curves_start"]
     renamed = dict(zip((0, 1, 2), seeds, strict=True))
     arms = {arm: [{**run, "seed": renamed[run["seed"]]} for run in runs] for arm, runs in entry.data["arms"].items()}
     data = {**entry.data, "arms": arms}
     assert known.is_exploratory(entry.name, claim, data, judgement) == is_exploratory
 
 
-def test_later_steps_and_other_nets_are_new():
+def test_later_steps_and_other_nets_are_new(rows):
     """A row is not exploratory where its window ends after the steps that were seen, or where a net is another one."""
-    entry, claim, judgement = ROWS["curves_test"]
+    entry, claim, judgement = rows["curves_test"]
     claim = type(claim)(claim.statement, claim.source, claim.criterion, name="curves_start")
 
     def judged(**changes):
@@ -130,12 +143,12 @@ def test_later_steps_and_other_nets_are_new():
     assert not judged(config=wider)
 
 
-def test_verdicts_are_counted_by_origin():
+def test_verdicts_are_counted_by_origin(report, rows):
     """The page and the README count the claims of each kind of source."""
-    counts = by_origin(REPORT.entries)
+    counts = by_origin(report.entries)
     assert list(counts) == list(ORIGINS)
-    assert sum(number.total() for number in counts.values()) == len(ROWS)
-    table = _report.claim_table(REPORT)
+    assert sum(number.total() for number in counts.values()) == len(rows)
+    table, page = _report.claim_table(report), _report.render(report)
     for origin, number in counts.items():
         assert f"| {words.WHOSE[origin]} | {number['supported']} | {number['contradicted']} |" in table
-        assert f"{number.total()} of {words.WHOSE[origin]}" in _report.render(REPORT)
+        assert f"{number.total()} of {words.WHOSE[origin]}" in page
