@@ -87,20 +87,26 @@ def test_derivatives(name, x64):
         for i in (5, 9)
     )
 
-    def outputs(t):
-        x, scale, bias = (w + t * v for w, v in zip(operands, direction, strict=True))
+    def apply(x, scale, bias):
         return norm(x, STATS, scale, bias)[0]
+
+    @jax.jit
+    def outputs(t):
+        return apply(*(w + t * v for w, v in zip(operands, direction, strict=True)))
 
     # NOTE: what renorm's r and d contribute carries no gradient.
     if name != "renorm":
-        _, tangent = jax.jvp(outputs, (0.0,), (1.0,))
+        tangent = jax.jit(lambda t: jax.jvp(outputs, (t,), (1.0,))[1])(0.0)
         np.testing.assert_allclose(tangent, (outputs(1e-6) - outputs(-1e-6)) / 2e-6, atol=1e-6)
-    y, pullback = jax.vjp(lambda *operands: norm(operands[0], STATS, *operands[1:])[0], *operands)
-    _, tangent = jax.jvp(lambda *operands: norm(operands[0], STATS, *operands[1:])[0], operands, direction)
-    weights = jax.random.normal(jax.random.key(20), y.shape, y.dtype)
-    forwards = jnp.sum(weights * tangent).real
-    backwards = sum(jnp.sum(g * v).real for g, v in zip(pullback(weights), direction, strict=True))
-    np.testing.assert_allclose(forwards, backwards, rtol=1e-10)
+
+    @jax.jit
+    def both_ways(weights):
+        _, pullback = jax.vjp(apply, *operands)
+        _, tangent = jax.jvp(apply, operands, direction)
+        backwards = sum(jnp.sum(g * v).real for g, v in zip(pullback(weights), direction, strict=True))
+        return jnp.sum(weights * tangent).real, backwards
+
+    np.testing.assert_allclose(*both_ways(jax.random.normal(jax.random.key(20), SHAPE, jnp.complex128)), rtol=1e-10)
 
 
 @pytest.mark.parametrize("has_mask", [False, True])
@@ -152,8 +158,9 @@ def test_the_layers_of_one_example():
         (linen.InstanceNorm(), flax_linen.InstanceNorm()),
     ]
     for mine, theirs in pairs:
-        variables = mine.init(jax.random.key(0), X)
-        np.testing.assert_allclose(mine.apply(variables, X), theirs.apply(variables, X), atol=2e-5)
+        variables = jax.jit(mine.init)(jax.random.key(0), X)
+        found, expected = jax.jit(lambda v, m=mine, t=theirs: (m.apply(v, X), t.apply(v, X)))(variables)
+        np.testing.assert_allclose(found, expected, atol=2e-5)
     rngs = flax_nnx.Rngs(0)
     mine = nnx.LayerNorm(FEATURES, rngs=rngs)
     np.testing.assert_allclose(mine(X), flax_nnx.LayerNorm(FEATURES, rngs=rngs)(X), atol=2e-5)

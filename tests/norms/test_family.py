@@ -181,23 +181,29 @@ def test_masked_outputs_may_enter_the_loss(norm, filler, x64):
     # NOTE: of renorm's r and d, which depend on x, no gradient is taken; nor is one of the noise.
     moves = 0 if getattr(norm, "func", None) is norms.batch_renorm else 1
 
+    @jax.jit
     def outputs(t):
         scale, bias, direction = operands
         y, _ = norm(x + moves * t * jnp.cos(direction), STATS, (1 + t) * scale, bias + t, mask=mask)
         return jnp.sin(y)
 
-    def slopes(t):
-        return jax.jvp(outputs, (t,), (1.0,))[1]
+    def slope_of(f):
+        return jax.jit(lambda t: jax.jvp(f, (t,), (1.0,))[1])
 
-    for f, derivative in ((outputs, slopes), (slopes, lambda t: jax.jvp(slopes, (t,), (1.0,))[1])):
+    slopes = slope_of(outputs)
+    for f, derivative in ((outputs, slopes), (slopes, slope_of(slopes))):
         differences = (f(1e-6) - f(-1e-6)) / 2e-6
         np.testing.assert_allclose(derivative(0.0), differences, atol=1e-7 * max(1, np.abs(differences).max()))
 
-    def total(scale):
-        return jnp.sum(jnp.sin(norm(x, STATS, scale, BIAS, mask=mask)[0]))
+    @jax.jit
+    def both_ways(scale):
+        def total(scale):
+            return jnp.sum(jnp.sin(norm(x, STATS, scale, BIAS, mask=mask)[0]))
 
-    _, forward = jax.jvp(total, operands[:1], operands[:1])
-    np.testing.assert_allclose(jnp.vdot(jax.grad(total)(operands[0]), operands[0]), forward, rtol=1e-8)
+        return jax.jvp(total, (scale,), (scale,))[1], jnp.vdot(jax.grad(total)(scale), scale)
+
+    forward, backward = both_ways(operands[0])
+    np.testing.assert_allclose(backward, forward, rtol=1e-8)
 
 
 def test_a_masked_nan_is_zero_also_in_half_precision():
