@@ -1,7 +1,9 @@
 """Lazy checks of types refuse what jaxtyping's own refuse, also in closures, and keep nothing alive."""
 
 import gc
+import importlib
 import inspect
+import pkgutil
 import threading
 import weakref
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ import jax.numpy as jnp
 import pytest
 from beartype import beartype
 from jaxtyping import Array, Float, TypeCheckError
-from type_checks import _SHARED, jaxtyped
+from type_checks import _SHARED, CHECKS, jaxtyped
+
+import bnjax
 
 checked = jaxtyped(typechecker=beartype)
 
@@ -86,3 +90,13 @@ def test_dataclasses():
     assert Pair(1, "a").y == "a"
     with pytest.raises(TypeCheckError):
         Pair("a", "b")
+
+
+@pytest.mark.thorough
+def test_every_annotation_can_be_checked():
+    """Those of functions that no test calls, too."""
+    for module in pkgutil.walk_packages(bnjax.__path__, "bnjax."):
+        importlib.import_module(module.name)
+    assert len(CHECKS) > 500
+    for make_check in CHECKS:
+        make_check()

@@ -15,7 +15,8 @@ from typing import Any
 import jaxtyping
 from jaxtyping import jaxtyped as jaxtyped_at_once
 
-_SIMPLE = (type(None), bool, int, float, str, tuple)
+CHECKS: list[Callable[[], object]] = []  # what makes the check of each function of a module
+_SIMPLE = (type(None), bool, int, float, str)
 _SHARED: dict[tuple, Callable[..., Any]] = {}
 _calls = threading.local()
 
@@ -56,12 +57,14 @@ def _lazily_checked(function: Callable[..., Any], typechecker: Callable[..., Any
         return (function if jaxtyping.config.jaxtyping_disable else make_check())(*args, **kwargs)
 
     checked.make_check = make_check
+    if "<locals>" not in function.__qualname__:
+        CHECKS.append(make_check)
     return checked
 
 
 def _definition(function: Callable[..., Any]) -> tuple | None:
     """Return what the check of a function depends on; None where its defaults would be kept alive."""
-    defaults = (function.__defaults__ or (), *(function.__kwdefaults__ or {}).values())
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     # jaxtyping makes another class for the same shape each time, but writes it the same.
     key = (function.__code__, repr(function.__annotations__), repr(defaults))
     return key if all(isinstance(value, _SIMPLE) for value in defaults) else None
