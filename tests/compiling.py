@@ -3,6 +3,7 @@
 To be imported before jax.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -43,6 +44,7 @@ def share_contexts(uses: int = 200) -> None:
 
     make, threads = mlir.make_ir_context, threading.local()
 
+    @functools.wraps(make)
     def shared():
         if getattr(threads, "left", 0) == 0:
             threads.context, threads.left = make(), uses
