@@ -56,7 +56,7 @@ def _lazily_checked(function: Callable[..., Any], typechecker: Callable[..., Any
         __tracebackhide__ = True
         return (function if jaxtyping.config.jaxtyping_disable else make_check())(*args, **kwargs)
 
-    checked.make_check = make_check
+    vars(checked).update(make_check=make_check)
     if "<locals>" not in function.__qualname__:
         CHECKS.append(make_check)
     return checked
@@ -75,14 +75,14 @@ def _stand_in(function: Callable[..., Any]) -> Callable[..., Any]:
     calls, cells = _calls, tuple(CellType() for _ in function.__code__.co_freevars)
     definition = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
     definition.__kwdefaults__ = function.__kwdefaults__
+    for name in functools.WRAPPER_ASSIGNMENTS:
+        setattr(definition, name, getattr(function, name))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return calls.stack[-1](*args, **kwargs)
 
     # Names in annotations are looked up where the function was defined.
     stand_in = FunctionType(call.__code__, function.__globals__, function.__name__, None, call.__closure__)
-    functools.update_wrapper(definition, function, updated=())
-    del definition.__wrapped__
     return functools.update_wrapper(stand_in, definition, updated=())
 
 
