@@ -73,6 +73,7 @@ def make_programs(**options):
         "plane": lambda w: probes.scan_plane(loss_fn, w, w, w, (0.0, 0.1), (0.0, 0.1), **options),
         "points": lambda w: probes.evaluate_points(loss_fn, w, (w,), [[0.1]], **options),
         "gradient": lambda w: probes.directions.gradient(loss_fn, w, **options),
+        "barrier": lambda w: probes.barrier(loss_fn, w, jax.tree.map(jnp.zeros_like, w), num_points=3, **options),
         "shift": lambda w: probes.covariate_shift(loss_fn, w, w, layers, first_order=True, **options),
         "hvp": lambda w: probes.curvature.hvp(loss_fn, w, w, **options),
         "eigenpairs": lambda w: probes.curvature.top_eigenpairs(loss_fn, w, key=key, **options),

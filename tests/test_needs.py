@@ -118,7 +118,7 @@ def test_every_kind_that_is_kept_is_needed(name):
     module = catalogue.module(name)
     config, kept = module.PRESETS["smoke"], module.KEEP
     for group, arms in module.groups(config).items():
-        kinds = {} if isinstance(kept[group], IfMeasured) else kept[group]
+        kinds = {} if isinstance(kept[group], IfMeasured) else getattr(kept[group], "kept", kept[group])
         for kind, how in kinds.items():
             for net in arms if kind != "train" else ():
                 measured = how[0] if isinstance(how, tuple) else kind

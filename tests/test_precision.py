@@ -32,6 +32,7 @@ PROBES = (
     "plane",
     "points",
     "gradient",
+    "barrier",
     "shift",
     "hvp",
     "eigenpairs",
@@ -253,7 +254,7 @@ def test_rounding_of_operands(precision, platform, bits):
 
 def test_a_scan_is_not_resumed_in_another_precision(tmp_path, monkeypatch):
     """On an accelerator the points would not belong together; on a CPU they are the same."""
-    run = partial(probes.scan_line, loss_fn, W, resume=tmp_path / "done.npz")
+    run = partial(probes.scan_line, loss_fn, W, batching="map", resume=tmp_path / "done.npz")
     run()
     run(precision="default")
     monkeypatch.setattr(points, "platform_of", lambda *_: "gpu")

@@ -23,6 +23,7 @@ NO_RESULT = r"result must be the whole file of a result, got another one or a pa
 EXAMPLES = (
     probes.LineScan(ROW, ROW, ROW, ROW, ROW[0], ROW[1], ROW[0], INFO, ROW, ROW[0]),
     probes.PlaneScan(ROW, jnp.arange(3.0), TABLE, ROW[0], ROW[0], ROW[0], ROW[1], INFO),
+    probes.Barrier(ROW, ROW, ROW[0], ROW[0], ROW[1], INFO),
     probes.CovariateShift(LayerNames(("a", "b|c")), ROW, ROW, ROW, ROW, INFO),
     probes.GradientStatistics(LayerNames(("a", "b")), *(ROW,) * 7),
     probes.ActivationStatistics(jnp.arange(2), jnp.array(3), ROW, ROW, TABLE[0], TABLE, TABLE, ROW, TABLE, ROW),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, make_dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from bnjax.models.shapes import DeepLinearShape, LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
@@ -196,7 +196,8 @@ class _OfImages(Probe):
 
 
 # The names of `bnjax.data.CORRUPTIONS`.
-CORRUPTIONS = ("contrast", "noise_0.1", "noise_0.2", "brightness", "grey", "blur")
+Corruption = Literal["contrast", "noise_0.1", "noise_0.2", "brightness", "grey", "blur"]
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class Evaluation(_OfImages):
         shifts: corruptions of the test images.
     """
 
-    shifts: tuple[str, ...] = CORRUPTIONS
+    shifts: tuple[Corruption, ...] = CORRUPTIONS
 
     kind: ClassVar[str] = "evaluation"
 

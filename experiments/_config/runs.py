@@ -216,14 +216,11 @@ class DeepLinearRun(RunConfig):
         DriftAfterActivation(layers=(9, 17)),
     )
 
-    def __post_init__(self):
-        super().__post_init__()
-        rule = "samples where the normaliser takes more than second moments"
-        check(self.inputs == "samples" or not self.norm.needs_samples, "inputs", rule, self.inputs)
-
     def check_layers(self, prefix: str = "") -> None:
-        """Raise a ValueError unless layers are there, and the probes can be measured on these inputs."""
+        """Raise a ValueError unless layers are there, and normaliser and probes can do with these inputs."""
         super().check_layers(prefix)
+        rule = "samples where the normaliser takes more than second moments"
+        check(self.inputs == "samples" or not self.norm.needs_samples, f"{prefix}inputs", rule, self.inputs)
         for probe in self.probes:
             is_possible = self.inputs == "samples" or not probe.needs_samples
             check(is_possible, f"{prefix}inputs", f"samples, which {probe.kind} looks at", self.inputs)
