@@ -124,7 +124,7 @@ def test_normalisers_that_need_samples(norm):
     """They are refused, in one line."""
     rule = "inputs must be samples where the normaliser takes more than second moments, got moments"
     with pytest.raises(ValueError, match=rule):
-        DeepLinearRun(norm=norm, inputs="moments")
+        DeepLinearRun(norm=norm, inputs="moments").check_layers()
 
 
 def test_probes_that_need_samples():
