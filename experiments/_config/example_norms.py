@@ -1,30 +1,21 @@
 """The normalisers of single examples, one class each: its settings, and the layer that it makes."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 from experiments._config.check import check, check_numbers
-from experiments._config.norms import Placed
+from experiments._config.norms import Dividing
 
 
 @dataclass(frozen=True)
-class LayerNorm(Placed):
-    """Layer norm over the features of each position of each example.
-
-    Attributes:
-        epsilon: added to the variance.
-    """
+class LayerNorm(Dividing):
+    """Layer norm over the features of each position of each example."""
 
     epsilon: float = 1e-6
 
     kind: ClassVar[str] = "layer"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of layer norms."""
@@ -34,23 +25,20 @@ class LayerNorm(Placed):
 
 
 @dataclass(frozen=True)
-class GroupNorm(Placed):
+class GroupNorm(Dividing):
     """Normalisation of groups of neighbouring features of each example, over their pixels too.
 
     Attributes:
         group_size: features per group; None makes one group of all, which papers call layer norm of a map: over height, width
             and channels.
-        epsilon: added to the variance.
     """
 
     group_size: int | None = 8
-    epsilon: float = 1e-5
 
     kind: ClassVar[str] = "group"
 
     def __post_init__(self):
         super().__post_init__()
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
         if self.group_size is not None:
             check_numbers(self, "at least 1", lambda x: x >= 1, "group_size")
 
@@ -70,20 +58,10 @@ class GroupNorm(Placed):
 
 
 @dataclass(frozen=True)
-class InstanceNorm(Placed):
-    """Normalisation of each feature of each example over its pixels; of a dense layer, which has none, nothing would be left.
-
-    Attributes:
-        epsilon: added to the variance.
-    """
-
-    epsilon: float = 1e-5
+class InstanceNorm(Dividing):
+    """Normalisation of each feature of each example over its pixels; of a dense layer, nothing would be left."""
 
     kind: ClassVar[str] = "instance"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
 
     def check_model(self, model: Any, prefix: str) -> None:
         """Raise a ValueError unless only convolutions are normalised."""

@@ -249,20 +249,27 @@ class BatchRenorm(BatchNorm):
 
 
 @dataclass(frozen=True)
-class HuberNorm(Placed):
-    """The batch norm of Huber's replication, whose variance is too small and whose running statistics have their own schedule.
+class Dividing(Placed):
+    """What divides by a standard deviation.
 
     Attributes:
         epsilon: added to the variance.
     """
 
-    epsilon: float = 1e-3
-
-    kind: ClassVar[str] = "huber"
+    epsilon: float = 1e-5
 
     def __post_init__(self):
         super().__post_init__()
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+
+
+@dataclass(frozen=True)
+class HuberNorm(Dividing):
+    """The batch norm of Huber's replication: its variance is too small, and its running statistics have their own schedule."""
+
+    epsilon: float = 1e-3
+
+    kind: ClassVar[str] = "huber"
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of such batch norms."""

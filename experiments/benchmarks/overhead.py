@@ -88,7 +88,8 @@ def make_programs(
     def measured(*names: str) -> Callable[[], object]:
         def run() -> object:
             here = state.replace()  # another object, of which no probe has computed anything yet
-            return [made[name].measure(here, getattr(dataset, made[name].split)) for name in names]
+            data = {"train": dataset.train, "test": dataset.test, None: dataset}
+            return [made[name].measure(here, data[made[name].split]) for name in names]
 
         return run
 
