@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from jax import Array
@@ -57,6 +58,8 @@ class DyT(Norm):
         bias_metadata: Mapping[str, Any] = NO_METADATA,
         scale_metadata: Mapping[str, Any] = NO_METADATA,
     ):
+        if np.ndim(alpha_init):
+            raise ValueError(f"alpha_init must be one number for all features, got shape {np.shape(alpha_init)}.")
         super().__init__(**_shared(locals()))
         self.alpha = nnx.Param(jnp.asarray(alpha_init, param_dtype))
 
