@@ -50,7 +50,7 @@ def by_hand(params, x, norm_1, norm_2, norm_cell):
 
 
 def test_it_is_the_lstm_of_flax():
-    """Without a normaliser, and from a state of zeros, logits are those of Flax's optimised cell with the same weights."""
+    """Without a normaliser, and from a state of zeros, logits equal those of Flax's optimised cell with the same weights."""
     _, model, variables, x = make()
     params = {**variables.params, **{f"initial_{name}": jnp.zeros(UNITS) for name in ("hidden", "cell")}}
     recurrent = params["dense_2"]

@@ -69,7 +69,7 @@ def test_names_and_shapes():
 )
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_order_of_layers(activation, function, position):
-    """The logits are those of the formula, with the normaliser on its side of the activation."""
+    """The logits equal the formula, with the normaliser on its side of the activation."""
     x = jax.random.normal(jax.random.key(1), (8, 5))
     model, variables = init(x, hidden=(6, 7), norm=EXACT, norm_position=position, activation=activation)
     expected = x

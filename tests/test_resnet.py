@@ -79,7 +79,7 @@ def test_a_case_computed_by_hand():
 
 
 def test_float64_by_another_library():
-    """With batch norm in training, the logits are those of SciPy's correlations on the padded map, in float64."""
+    """With batch norm in training, the logits equal those of SciPy's correlations on the padded map, in float64."""
     config = models.ResNetConfig(num_blocks=1, width=2, norm=partial(linen.BatchNorm, epsilon=1e-5))
     model, x = models.make_model(config), jax.random.normal(jax.random.key(1), (3, 6, 6, 2))
     variables = model.init(jax.random.key(0), x)

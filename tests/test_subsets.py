@@ -128,6 +128,8 @@ def test_labels_with_too_few_examples_are_left_out():
         data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=6, per_label=2)
     with pytest.raises(ValueError, match="per_label must divide the batch size, 5, got 2"):
         data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=5, per_label=2)
+    with pytest.raises(ValueError, match=r"^labels must be below 1,000, got 1000\.$"):
+        data.draw_by_label(KEY, 0, labels.at[0].set(1000), num_steps=1, batch_size=2, per_label=2)
 
 
 def test_a_run_trains_on_batches_sorted_by_label():

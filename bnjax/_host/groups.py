@@ -224,7 +224,7 @@ def devices_of(tree: PyTree, mesh: Mesh | None = None) -> list[Any]:
 
 
 def are_shared(devices: Sequence[Any]) -> bool:
-    """Return whether devices are those of several processes, which then make every call together."""
+    """Return whether the devices belong to several processes, which then make every call together."""
     return len({device.process_index for device in devices}) > 1
 
 

@@ -98,7 +98,7 @@ def draw_by_label(
     Args:
         key: of the data order.
         step: the first step, from 0.
-        labels: of the split, each at least 0.
+        labels: of the split, each from 0 to 999.
         num_steps: how many batches.
         batch_size: examples per batch.
         per_label: examples of each label in a batch, which divides `batch_size`.
@@ -107,8 +107,8 @@ def draw_by_label(
         Indices into the split, those of a label beside each other.
 
     Raises:
-        ValueError: if `per_label` does not divide `batch_size`, or, where the labels are known, if too few of them have enough
-            examples.
+        ValueError: if `per_label` does not divide `batch_size`, or, where the labels are known, if one is too large, or too few
+            of them have enough examples.
 
     Example:
         >>> from bnjax import data
@@ -121,7 +121,10 @@ def draw_by_label(
         raise ValueError(f"per_label must divide the batch size, {batch_size}, got {per_label}.")
     num_labels = batch_size // per_label
     if is_known(labels):
-        num_rich = int(np.sum(np.bincount(np.asarray(labels)) >= per_label))
+        known = np.asarray(labels)
+        if known.max(initial=0) >= _MOST_LABELS:
+            raise ValueError(f"labels must be below {_MOST_LABELS:,}, got {known.max()}.")
+        num_rich = int(np.sum(np.bincount(known) >= per_label))
         if num_rich < num_labels:
             rule = f"batch_size must be at most {num_rich * per_label}, {per_label} of each of the labels with as many examples"
             raise ValueError(f"{rule}, got {batch_size}.")

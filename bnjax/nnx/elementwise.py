@@ -12,7 +12,7 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
-from bnjax.nnx.shared import NO_METADATA, RNGS, Norm, prepared
+from bnjax.nnx.shared import NO_METADATA, RNGS, Norm, handed_on, prepared
 
 
 class DyT(Norm):
@@ -60,7 +60,7 @@ class DyT(Norm):
     ):
         if np.ndim(alpha_init):
             raise ValueError(f"alpha_init must be one number for all features, got shape {np.shape(alpha_init)}.")
-        super().__init__(**_shared(locals()))
+        super().__init__(**handed_on(locals(), "alpha_init"))
         self.alpha = nnx.Param(jnp.asarray(alpha_init, param_dtype))
 
     @checked()
@@ -70,8 +70,3 @@ class DyT(Norm):
         """Squash x; `use_running_average` and `mask` make no difference."""
         dtype, (x, scale, bias) = prepared(self, x)
         return norms.dyt(x, self.alpha[...], scale, bias, axis=self.axis).astype(dtype)
-
-
-def _shared(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a constructor's arguments those that are its own."""
-    return {name: value for name, value in arguments.items() if name not in ("self", "alpha_init", "__class__")}

@@ -11,7 +11,7 @@ from jaxtyping import Inexact, Shaped
 
 from bnjax import norms
 from bnjax._host.arguments import checked
-from bnjax.nnx.shared import NO_METADATA, RNGS, Signed, prepared
+from bnjax.nnx.shared import NO_METADATA, RNGS, Signed, handed_on, prepared
 from bnjax.norms.examples import count_groups
 from bnjax.norms.features import Axes
 
@@ -82,7 +82,7 @@ class LayerNorm(_ExampleNorm, nnx.LayerNorm):
         bias_metadata: Mapping[str, Any] = NO_METADATA,
         scale_metadata: Mapping[str, Any] = NO_METADATA,
     ):
-        super().__init__(**_without_self(locals()))
+        super().__init__(**handed_on(locals()))
 
     def _normalise(self, x, scale, bias, **options):
         axes: Any = {"reduction_axes": self.reduction_axes, "feature_axes": self.feature_axes}
@@ -117,7 +117,7 @@ class InstanceNorm(_ExampleNorm, nnx.InstanceNorm):
         bias_metadata: Mapping[str, Any] = NO_METADATA,
         scale_metadata: Mapping[str, Any] = NO_METADATA,
     ):
-        super().__init__(**_without_self(locals()))
+        super().__init__(**handed_on(locals()))
 
     def _normalise(self, x, scale, bias, **options):
         feature_axes: Any = self.feature_axes
@@ -161,13 +161,8 @@ class GroupNorm(_ExampleNorm, nnx.GroupNorm):
         scale_metadata: Mapping[str, Any] = NO_METADATA,
     ):
         count_groups(num_features, num_groups, group_size)
-        super().__init__(**_without_self(locals()))
+        super().__init__(**handed_on(locals()))
 
     def _normalise(self, x, scale, bias, **options):
         axes: Any = self.reduction_axes
         return norms.group_norm(x, scale, bias, num_groups=self.num_groups, reduction_axes=axes, **options)
-
-
-def _without_self(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Take a constructor's arguments from its local names."""
-    return {name: value for name, value in arguments.items() if name not in ("self", "__class__")}

@@ -46,6 +46,11 @@ class Signed:
         cls.__signature__ = _OfClass(inspect.Signature([*own, *more]))
 
 
+def handed_on(arguments: dict[str, Any], *own: str) -> dict[str, Any]:
+    """Take from a constructor's local names the arguments of its base class, without those that are its own."""
+    return {name: value for name, value in arguments.items() if name not in ("self", "__class__", *own)}
+
+
 def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Array | None, Array | None]]:
     """Return the type to which Flax promotes input, statistics, scale and bias; and all but the statistics, unrounded."""
     scale, bias = (None if p is None else p[...] for p in (module.scale, module.bias))

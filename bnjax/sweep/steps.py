@@ -69,7 +69,7 @@ def run_steps(
 
 
 def settle_way(program: Program, states: TrainState, split: Split, *, own_split: bool, way: Way) -> Way:
-    """Measure how runs are trained together, by steps that are thrown away; arguments are those of `run_steps`."""
+    """Measure how many runs train fastest together, by steps that are discarded. It takes the arguments of `run_steps`."""
     runs = (program.numbers, states, _all(states, None), split if own_split else None)
     return settle(_steps, (program.make_trainer, _NUM_MEASURED), runs, None if own_split else split, way)
 

@@ -80,7 +80,7 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
 
 
 def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> Way:
-    """Call a program with growing groups of runs, and return the way of the fastest; arguments are those of `for_each`.
+    """Call a program with growing groups of runs, and return the fastest way. It takes the arguments of `for_each`.
 
     The first call of each group compiles, the second is timed. What was measured, or is kept with the run at work, is not
     measured again. Several processes call this together, and the first one's clock decides.

@@ -88,7 +88,7 @@ def run_within(command: list[str], seconds: float, log: Path, grace: float = _GR
     Args:
         command: to run.
         seconds: after which it is stopped.
-        log: gets what it prints, after what is there.
+        log: file to which its output is appended.
         grace: seconds between the two signals.
 
     Returns:

@@ -39,7 +39,7 @@ class Config:
         tiny: on few images.
         small: in small batches, with batch norm and with batch renorm.
         labels: in batches sorted by label, with batch norm and with batch renorm.
-        renorm: batch renorm of these nets, whose momentum and epsilon are those of their batch norm.
+        renorm: batch renorm of these nets, with the momentum and epsilon of their batch norm.
         tiny_batches: batch sizes of the net on few images, which take the place of the optimiser's.
         batch_sizes: further batch sizes of the first net, with as many images and a learning rate in proportion.
         early_steps: steps in which running statistics are compared with recalibrated ones, ten times.
