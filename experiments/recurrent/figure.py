@@ -38,7 +38,7 @@ def plot(data: dict[str, Any]) -> Figure:
         [
             captions.images(run),
             *([f"{run['data']['subset']:,} of them"] if run["data"].get("subset") else []),
-            captions.recipe(run, data["preset"])[-1],
+            captions.recipe(run, data["preset"])[-1].partition(", batches of")[0],  # their sizes stand above
         ],
         ["lines: medians, bands: range over seeds", "running statistics in tests"],
         captions.origin(data),
