@@ -4,7 +4,10 @@ Claim: batch norm was introduced before the activation; in convolutional nets it
 points, in dense ones it makes no difference.
 Source: Ioffe & Szegedy 2015, Sec. 3.2, for the place before; Mishkin et al. 2016 and a public re-run for the place after.
 Command: TFDS_DATA_DIR=... python -m experiments norm_order --preset cpu
-Measured: not run yet. Preset cpu leaves out, of nets without scale and bias, those whose activation is not ReLU.
+Measured: preset cpu, two cores beside other work, 37 minutes: test accuracy of the VGG (600 steps, three seeds) before / after
+ReLU 53.3 / 49.1 %, sigmoid 29.1 / 56.5 %, tanh 49.1 / 48.7 %, ELU 58.6 / 57.9 %; of the perceptron (936 steps, six seeds) with
+ReLU 97.2 / 96.6 %, with sigmoid 94.3 / 96.4 %. Preset cpu leaves out, of nets without scale and bias, those whose activation is
+not ReLU. Presets overnight and paper have not been run.
 """
 
 from dataclasses import dataclass
