@@ -60,9 +60,9 @@ def _list(arguments: list[str]) -> str:
     results = Path(parser.parse_args(arguments).results)
     lines = [_USAGE]
     for name in names():
-        lines.append(f"{name:18}{title(name)}")
+        lines.append(f"{name:20}{title(name)}")
         for preset in catalogue.module(name).PRESETS:
-            lines.append(f"  {preset:16}{costs.cost(name, preset):32}{costs.state(name, preset, results)}")
+            lines.append(f"  {preset:18}{costs.cost(name, preset):32}{costs.state(name, preset, results)}")
     return "\n".join(lines)
 
 
