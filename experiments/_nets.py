@@ -15,6 +15,7 @@ NETS = {
     "plain": Net("without BN", "plain", "#d55e00"),
     "batch_norm": Net("with BN", "BN", "#0072b2"),
     "batch_norm_4": Net("BN after layer 4 only", "one BN", "#56b4e9"),
+    "batch_norm_last": Net("BN after the last hidden layer only", "last BN", "#56b4e9"),
     "noisy_batch": Net("noisy BN", "noisy BN", "#009e73"),
     "noise": Net("noise without BN", "noise", "#cc79a7"),
     "relative_noise": Net("scaled noise without BN", "scaled noise", "#e69f00"),

@@ -35,7 +35,9 @@ class VGGShape:
             copied to 7x7, with dropout 0.5 after both hidden layers.
         width: multiplies the number of features of every layer except the last.
         kernel_init: initialisation of convolutions and dense layers; biases start at 0. A deep VGG without a normaliser
-            learns from "he_normal", whose kernels have twice the variance of the others' in layers of equal width.
+            learns from "he_normal", whose kernels have twice the variance of Xavier's in layers of equal width; "normal" has
+            standard deviation 1.
+        kernel_scale: multiplies the initial weights; with "normal", it is their standard deviation.
         dropout: share of the last hidden layer's outputs that training drops, after the last normaliser, which would
             otherwise see another variance in training than in evaluation; 0.5 belongs to the head "mameli".
         activation: of all layers except the last.
@@ -45,7 +47,8 @@ class VGGShape:
     depth: Depth = "A"
     head: Head = "512"
     width: float = 1.0
-    kernel_init: VGGInit = "xavier_uniform"
+    kernel_init: KernelInit = "xavier_uniform"
+    kernel_scale: float = 1.0
     dropout: float = 0.0
     activation: Activation = "relu"
     norm_position: NormPosition = "before"
@@ -55,10 +58,11 @@ class VGGShape:
             self,
             depth=Depth,
             head=Head,
-            kernel_init=VGGInit,
+            kernel_init=KernelInit,
             activation=Activation,
             norm_position=NormPosition,
         )
+        _check_kernel_scale(self.kernel_scale)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
         if self.dropout and self.head == "mameli":
@@ -122,10 +126,7 @@ class MLPShape:
             raise ValueError(f"hidden must hold one number of at least 1 per hidden layer, got {self.hidden}.")
         _check_weights("hidden", self.hidden, max(a * b for a, b in zip((1, *self.hidden), self.hidden, strict=False)))
         check_choices(self, activation=Activation, norm_position=NormPosition, kernel_init=KernelInit)
-        if self.kernel_scale > 3.4028234e38 and self.kernel_scale < math.inf:
-            raise ValueError(f"kernel_scale must be at most 3.4e38, float32's largest number, got {self.kernel_scale}.")
-        if not 0 < self.kernel_scale < math.inf:
-            raise ValueError(f"kernel_scale must be > 0 and finite, got {self.kernel_scale}.")
+        _check_kernel_scale(self.kernel_scale)
 
     @property
     def num_layers(self) -> int:
@@ -220,8 +221,7 @@ class DeepLinearShape:
         _check_weights("width", self.width, self.width**2)
         _check_weights("depth", self.depth, self.depth * self.width**2)
         check_choices(self, kernel_init=XavierInit)
-        if not 0 < self.kernel_scale < math.inf:
-            raise ValueError(f"kernel_scale must be > 0 and finite, got {self.kernel_scale}.")
+        _check_kernel_scale(self.kernel_scale)
 
     @property
     def num_layers(self) -> int:
@@ -293,6 +293,14 @@ def check_choices(config: Any, **choices: Any) -> None:
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(config, name)!r}.")
+
+
+def _check_kernel_scale(value: float) -> None:
+    """Raise a ValueError unless initial weights can be multiplied by a number."""
+    if 3.4028234e38 < value < math.inf:
+        raise ValueError(f"kernel_scale must be at most 3.4e38, float32's largest number, got {value}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"kernel_scale must be > 0 and finite, got {value}.")
 
 
 def _check_weights(name: str, value: Any, num: float | int) -> None:

@@ -43,7 +43,7 @@ class VGG(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channels"], *, train: bool) -> Float[Array, "batch classes"]:
         """Compute the logits."""
         config, layer = self.config, 0
-        init = make_kernel_init(config.kernel_init)
+        init = make_kernel_init(config.kernel_init, config.kernel_scale)
         for num_convs, features in zip(STAGES[config.depth], STAGE_FEATURES, strict=True):
             for number in range(num_convs):
                 layer += 1
