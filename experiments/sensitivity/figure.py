@@ -1,0 +1,127 @@
+"""The figure of learning rates and initial weights: tests and losses, the line search, and Adam where it was trained."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bnjax.draw import style
+from experiments._evidence.quantities import TEST_ACCURACY
+from experiments._evidence.run import Arms, all_runs
+from experiments._figures import captions
+from experiments._figures.figure import Block, make_figure
+from experiments._figures.panels import Dots, Panel
+from experiments._figures.panels.panel import Scale, mark
+from experiments._nets import NETS as NAMES
+from experiments.sensitivity.quantities import EXPLODED, relative_losses
+from experiments.sensitivity.table import LOSS, NETS, by_rate, by_start
+
+_LOOKS = ("-", "--", ":")  # of minibatches 1, 4 and 7
+_TOP, _FOOT = 1e4, 0.3  # of the axis of relative losses
+
+
+@dataclass(frozen=True)
+class LineSearch(Panel):
+    """L(w - eta g) / L(w) along minus the gradient: a line for each minibatch, medians over seeds."""
+
+    arms: Arms
+    xlabel: str = field(default="step size along the gradient", kw_only=True)
+    scale: Scale = field(default="log", kw_only=True)
+
+    @property
+    def marks(self) -> list[Line2D]:
+        """A line for each minibatch."""
+        looks = zip((1, 4, 7), _LOOKS, strict=True)
+        return [*super().marks, *(mark(f"minibatch {number}", "", look) for number, look in looks)]
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw the medians; what is larger than the axis leaves it at the top."""
+        for net, runs in self.arms.items():
+            known = [found for found in map(relative_losses, runs) if found[0].size]
+            if not known:
+                continue
+            ratios = np.median([np.minimum(ratios, 1e9) for _, ratios in known], axis=0)
+            for values, look in zip(ratios, _LOOKS, strict=False):
+                axes.plot(known[0][0], values, look, color=NAMES[net].colour, linewidth=2)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(style.number)
+
+
+def plot(data: dict[str, Any]) -> Figure:
+    """Draw tests and losses by learning rate, tests by initial weights, the line search, and tests by Adam's learning rate."""
+    config = data["config"]
+    vgg, adam = config["vgg"], by_rate(data.get("adam", {}))
+    rates = _by_power(by_rate(data["arms"]))
+    steps, start_steps = f"{vgg['schedule']['num_steps']:,} steps", f"{config['start_steps']:,} steps"
+    rows: list[list[Panel | None]] = [
+        [
+            _by_rate(rates, f"SGD, {steps}: test accuracy", TEST_ACCURACY.at_end(), "percent", "accuracy"),
+            _by_rate(rates, f"SGD, {steps}: training loss", LOSS, "linear", "cross-entropy (nats)"),
+        ],
+        [
+            _tests(by_start(data["starts"]), f"Initial weights, {start_steps}: test accuracy"),
+            LineSearch(
+                data["line"],
+                title="Loss after a step, relative to before",
+                ylabel="L(w - \N{GREEK SMALL LETTER ETA}g) / L(w)",
+                ylim=(_FOOT, _TOP),
+                levels={"exploded": EXPLODED},
+                line=1.0,
+            ),
+        ],
+    ]
+    if adam:
+        named = {f"{rate:g}": nets for rate, nets in adam.items()}
+        title = f"Adam, {config['adam']['schedule']['num_steps']:,} steps: test accuracy"
+        rows.append([_tests(named, title, xlabel="learning rate")])
+    return make_figure(
+        f"Learning rates and initial weights: {captions.network(vgg)}",
+        [Block("", [row]) for row in rows],
+        captions.recipe(vgg, data["preset"], learning_rate=False),
+        [
+            captions.images(vgg),
+            f"initial weights and line search: learning rate {vgg['optimizer']['learning_rate']:g}",
+            "learning rates: from He weights",
+        ],
+        ["dots: medians over seeds; lines: smallest to largest", "training loss: the last 50 batches"],
+        captions.origin(data),
+    )
+
+
+def _by_power(rates: Mapping[float, Arms]) -> dict[str, Arms]:
+    """Name learning rates by the power of ten that they are, to one digit."""
+    return {f"{math.log10(rate):.1f}".removesuffix(".0"): nets for rate, nets in rates.items()}
+
+
+def _by_rate(columns: Mapping[str, Arms], title: str, measure: Any, scale: Scale, ylabel: str) -> Dots:
+    """Show a number of each net, a column per learning rate."""
+    is_loss = scale == "linear"
+    return Dots(
+        _nets(columns),
+        columns,
+        {"": measure},
+        title=title,
+        xlabel="learning rate, power of ten",
+        ylabel=ylabel,
+        scale=scale,
+        joined=True,
+        ylim=(0, 3) if is_loss else None,
+        levels={"guessing, ln 10": math.log(10)} if is_loss else {},
+    )
+
+
+def _tests(columns: Mapping[str, Arms], title: str, xlabel: str = "") -> Dots:
+    """Show the test accuracy of each net at the end, a column per setting."""
+    measures = {"": TEST_ACCURACY.at_end()}
+    return Dots(_nets(columns), columns, measures, title=title, xlabel=xlabel, ylabel="accuracy", scale="percent")
+
+
+def _nets(columns: Mapping[str, Arms]) -> Arms:
+    """List the runs of each net over all columns."""
+    found = {net: all_runs({name: nets.get(net, []) for name, nets in columns.items()}) for net in NETS}
+    return {net: runs for net, runs in found.items() if runs}
