@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnjax.draw import style
-from experiments._evidence.quantities import TEST_ACCURACY
+from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
 from experiments._evidence.run import Arms, all_runs
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
@@ -64,13 +64,13 @@ def plot(data: dict[str, Any]) -> Figure:
             _by_rate(rates, f"SGD, {steps}: training loss", LOSS, "linear", "cross-entropy (nats)"),
         ],
         [
-            _tests(by_start(data["starts"]), f"Initial weights, {start_steps}: test accuracy"),
+            _tests(by_start(data["starts"]), f"Initial weights, {start_steps}: test accuracy", horizontal=True),
             LineSearch(
                 data["line"],
                 title="Loss after a step, relative to before",
                 ylabel="L(w - \N{GREEK SMALL LETTER ETA}g) / L(w)",
                 ylim=(_FOOT, _TOP),
-                levels={"exploded": EXPLODED},
+                levels={"exploded, by definition": EXPLODED},
                 line=1.0,
             ),
         ],
@@ -115,10 +115,19 @@ def _by_rate(columns: Mapping[str, Arms], title: str, measure: Any, scale: Scale
     )
 
 
-def _tests(columns: Mapping[str, Arms], title: str, xlabel: str = "") -> Dots:
-    """Show the test accuracy of each net at the end, a column per setting."""
-    measures = {"": TEST_ACCURACY.at_end()}
-    return Dots(_nets(columns), columns, measures, title=title, xlabel=xlabel, ylabel="accuracy", scale="percent")
+def _tests(columns: Mapping[str, Arms], title: str, xlabel: str = "accuracy", *, horizontal: bool = False) -> Dots:
+    """Show the test accuracy of each net at the end, a column or a row per setting."""
+    return Dots(
+        _nets(columns),
+        columns,
+        {"": TEST_ACCURACY.at_end()},
+        title=title,
+        xlabel=xlabel,
+        ylabel="" if horizontal else "accuracy",
+        scale="percent",
+        horizontal=horizontal,
+        line=CHANCE if horizontal else None,
+    )
 
 
 def _nets(columns: Mapping[str, Arms]) -> Arms:

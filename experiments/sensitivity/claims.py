@@ -1,0 +1,240 @@
+"""Claims about the range of learning rates, initial weights, the line search, a single batch norm, and Adam."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.quantities import TEST_ACCURACY
+from experiments._evidence.run import Data
+from experiments._evidence.source import BJORCK, IOFFE, VERSUS, Source, ours
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, smallest
+from experiments._nets import learning_rate
+from experiments.sensitivity import SCALES, STARTS, Start, start
+from experiments.sensitivity.quantities import (
+    EXPLODED,
+    GAINING,
+    LARGEST_PUBLISHED,
+    LOWEST,
+    best,
+    decades,
+    gain_at_smallest_rate,
+    gains_where_plain_explodes,
+    largest_rate,
+    loss_at,
+    share_of_last,
+    spread_over,
+)
+
+_COURSE = Source(
+    "eight public re-runs of a course exercise, whose addresses are not known",
+    "replication",
+    setup="VGG-A on CIFAR-10, Adam, 20 epochs, one seed each",
+)
+_IOFFE = replace(IOFFE.at("Sec. 3.3"), setup="")
+_LAARHOVEN = "an effective learning rate of one over the squared length of the weights (van Laarhoven 2017)"
+_RESNET = "here a VGG-A"
+_PAIR = ("batch_norm", "plain")
+_RATES, _SMOOTHNESS = "learning rates", "smoothness"
+_HALF = 0.49  # decades: neighbouring learning rates, which are rounded to three digits, are 0.4997 or 0.5003 apart
+# Of Adam by learning rate: what the re-runs gained in test accuracy with batch norm, in points.
+_GAINS = {1e-4: (0.8, 1.7), 5e-4: (1.8, 5.0), 1e-3: (4.1, 6.8), 2e-3: (9.6, 10.8)}
+_ADAM_STEPS = 20 * 390
+
+
+class _Window(NamedTuple):
+    """When nets are compared.
+
+    Attributes:
+        steps: of the nets at each learning rate.
+        level: the training loss below which they count as trained.
+        start_steps: of the nets from other initial weights.
+        part: ends the names of the claims.
+        remark: why that loss.
+    """
+
+    steps: int
+    level: float
+    start_steps: int
+    part: str
+    remark: str
+
+
+_WHOLE = _Window(1950, 1.5, 1950, "", "five epochs, and a loss that ends well below that of a guess, ln 10")
+_PART = _Window(300, 2.0, 150, "_part", "a loss that is 0.3 below that of a guess, ln 10, since 1.5 takes more steps")
+
+
+def _of_rates(window: _Window) -> dict[str, Claim]:
+    """Make the claims about learning rates of SGD after so many steps."""
+    part, loss, accuracy = window.part, loss_at(window.steps), TEST_ACCURACY.at(window.steps)
+    when, trains = f"After {window.steps:,} steps", f"reaches a training loss below {window.level:g}"
+    ranges, largest = ([of(net, loss, window.level) for net in _PAIR] for of in (decades, largest_rate))
+    return {
+        f"sensitivity_range{part}": Claim(
+            f"{when}, the largest and the smallest learning rate with which the net {trains} are at least half a decade "
+            "further apart with batch norm than without.",
+            VERSUS,
+            (ranges[0] - ranges[1]).above(_HALF),
+            hypothesis=_RATES,
+            remark=f"{window.remark}; learning rates are half a decade apart",
+        ),
+        f"sensitivity_largest{part}": Claim(
+            f"{when}, the largest learning rate with which the net {trains} is larger with batch norm than without.",
+            _IOFFE,
+            (largest[0] / largest[1]).above(1),
+            "without batch norm, Inception does not train at five times its learning rate",
+            hypothesis=_RATES,
+            remark=window.remark,
+        ),
+        f"sensitivity_gain{part}": Claim(
+            f"{when}, each at the learning rate that suits it best, the test accuracy is higher with batch norm than without.",
+            BJORCK,
+            (best("batch_norm", accuracy) - best("plain", accuracy)).above(0),
+            "93.3 % and about 82 %, or +11 points",
+            hypothesis=_RATES,
+            differs=_RESNET,
+        ),
+        f"sensitivity_smallest{part}": Claim(
+            f"{when}, batch norm raises the test accuracy by less than half a point at the smallest learning rate with which "
+            f"the plain net {trains}.",
+            BJORCK,
+            gain_at_smallest_rate(loss, accuracy, window.level).below(0.005),
+            "81.3 % with batch norm and about 82 % without, or -0.7 points",
+            caveat_of=f"sensitivity_gain{part}",
+            hypothesis=_RATES,
+            differs=_RESNET,
+        ),
+        f"sensitivity_last{part}": Claim(
+            f"{when}, each at the learning rate that suits it best, the net with one batch norm, after the last hidden layer, "
+            "has more than half of the gain in test accuracy over the plain net that batch norm after every hidden layer has.",
+            BJORCK,
+            share_of_last(accuracy).above(0.5),
+            "about two thirds",
+            differs=_RESNET,
+        ),
+    }
+
+
+def _of_starts(window: _Window) -> dict[str, Claim]:
+    """Make the claims about initial weights after so many steps."""
+    part, accuracy, when = window.part, TEST_ACCURACY.at(window.start_steps), f"After {window.start_steps:,} steps"
+
+    def spread(starts: tuple[Start, ...]) -> Statistic:
+        return spread_over(starts, "batch_norm", accuracy) - spread_over(starts, "plain", accuracy)
+
+    usual, large = (accuracy.each("batch_norm", start(name), "starts") for name in ("x1", "x10"))
+    return {
+        f"sensitivity_scale{part}": Claim(
+            f"{when}, the test accuracies from He's initial weights times 0.1, 0.3, 1, 3 and 10 lie less far apart with batch "
+            "norm than without.",
+            VERSUS,
+            spread(SCALES).below(0),
+        ),
+        f"sensitivity_scale_step{part}": Claim(
+            f"{when}, the test accuracy with batch norm is lower from He's initial weights times 10 than from He's initial "
+            "weights.",
+            ours(f"the scale of weights before batch norm sets {_LAARHOVEN}"),
+            (usual - large).above(0),
+            caveat_of=f"sensitivity_scale{part}",
+        ),
+        f"sensitivity_starts{part}": Claim(
+            f"{when}, the test accuracies from eight initial weights (He's times 0.1 to 10, of standard deviation 0.01 "
+            "and 1, orthogonal ones) lie less far apart with batch norm than without.",
+            VERSUS,
+            spread(tuple(STARTS)).below(0),
+        ),
+    }
+
+
+def _adam(rate: float) -> Statistic:
+    """Subtract the test accuracies with and without batch norm that Adam leads to at a learning rate."""
+    gain = TEST_ACCURACY.at(_ADAM_STEPS).minus(*_PAIR, learning_rate(rate, "adam"), "adam")
+
+    def of(data: Data) -> BySeed:
+        if not data.get("adam"):
+            raise NotInDataError("needs nets trained with Adam, as preset overnight has, ran SGD alone")
+        return gain.of(data)
+
+    return replace(gain, of=of)
+
+
+def _of_adam() -> dict[str, Claim]:
+    """Claim at each learning rate of Adam by how much batch norm raises the test accuracy."""
+    return {
+        f"sensitivity_adam_{rate:g}".replace(".", "_"): Claim(
+            f"With Adam at learning rate {rate:g}, batch norm raises the test accuracy after {_ADAM_STEPS:,} steps by {low:g} "
+            f"to {high:g} points.",
+            _COURSE,
+            _adam(rate).between(low / 100, high / 100),
+            f"+{low:g} to +{high:g} points",
+            hypothesis=_RATES,
+        )
+        for rate, (low, high) in _GAINS.items()
+    }
+
+
+_GROWTH = [_adam(rate) - _adam(before) for before, rate in zip(list(_GAINS), list(_GAINS)[1:], strict=False)]
+
+CLAIMS = claims(
+    "none",
+    "2026-11-29",
+    **_of_rates(_WHOLE),
+    **_of_rates(_PART),
+    **_of_starts(_WHOLE),
+    **_of_starts(_PART),
+    sensitivity_explodes=Claim(
+        "In the first seven minibatches, some step of at most 0.1 along minus the gradient multiplies the loss of the net "
+        "without batch norm by more than 1,000.",
+        BJORCK,
+        LARGEST_PUBLISHED.each("plain", group="line").above(EXPLODED),
+        "beyond steps of about 0.002",
+        hypothesis=_SMOOTHNESS,
+        differs=_RESNET,
+    ),
+    sensitivity_line=Claim(
+        "In the first seven minibatches, there are steps along minus the gradient that lower the loss with batch norm and "
+        "multiply it by more than 1,000 without.",
+        BJORCK,
+        gains_where_plain_explodes().above(1),
+        "steps between about 0.002 and 0.1",
+        hypothesis=_SMOOTHNESS,
+        remark="step sizes go beyond the published 0.1, to which a VGG-A need not explode",
+        differs=_RESNET,
+    ),
+    sensitivity_lowest=Claim(
+        "In the first seven minibatches, the step along minus the gradient after which the loss is smallest is 0.02 to 0.1 "
+        "with batch norm.",
+        BJORCK,
+        LOWEST.each("batch_norm", group="line").between(0.02, 0.1),
+        "0.02 to 0.1",
+        hypothesis=_SMOOTHNESS,
+        remark="of the three minibatches looked at, the median",
+        differs=_RESNET,
+    ),
+    sensitivity_further=Claim(
+        "In the first seven minibatches, the loss falls along minus the gradient up to larger steps with batch norm than "
+        "without.",
+        BJORCK,
+        GAINING.over(*_PAIR, group="line").above(1),
+        "with batch norm it is smallest at steps of 0.02 to 0.1, without it explodes beyond about 0.002",
+        hypothesis=_SMOOTHNESS,
+        differs=_RESNET,
+    ),
+    **_of_adam(),
+    sensitivity_adam_grows=Claim(
+        "With Adam, batch norm raises the test accuracy the more the larger the learning rate is, from 0.0001 to 0.0005, "
+        "0.001 and 0.002.",
+        _COURSE,
+        smallest(*_GROWTH).above(0),
+        "+0.8 to +1.7, +1.8 to +5, +4.1 to +6.8 and +9.6 to +10.8 points",
+        hypothesis=_RATES,
+    ),
+    sensitivity_adam_nothing=Claim(
+        "With Adam at learning rate 0.0001, batch norm raises the test accuracy by less than half a point.",
+        BJORCK,
+        _adam(1e-4).below(0.005),
+        "81.3 % with batch norm and about 82 % without, with SGD at 0.0001, or -0.7 points",
+        caveat_of="sensitivity_adam_grows",
+        hypothesis=_RATES,
+        differs="here a VGG-A and Adam",
+    ),
+)
