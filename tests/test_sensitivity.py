@@ -1,6 +1,7 @@
 """Sensitivity to learning rates and initial weights: which nets are trained, and claims on data made by hand."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +24,14 @@ RATES = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
 NUM_POINTS = 40
 
 
-def net(seed, steps, loss, accuracy):
+def net(seed, steps, loss, accuracy) -> Any:
     """Make a run that ends at a training loss and a test accuracy; infinity is one that diverged."""
     curve = {"step": [*range(steps)], "window": 1, "loss": [loss] * steps, "accuracy": [accuracy] * steps}
     diverged_at = None if math.isfinite(loss) else 3
     return {"seed": seed, "diverged_at": diverged_at, "train": curve, "test": {"step": [steps], "accuracy": [accuracy]}}
 
 
-def line(seed, factor, lowest):
+def line(seed, factor, lowest) -> Any:
     """Make a line search: the loss falls until a step size, then it is multiplied by a factor at each further one."""
     sizes = np.array(sensitivity.step_sizes(NUM_POINTS))
     ratios = np.where(sizes <= lowest, 1 - 0.5 * sizes / lowest, factor ** np.arange(NUM_POINTS))

@@ -15,6 +15,7 @@ from experiments.sensitivity.quantities import (
     GAINING,
     LARGEST_PUBLISHED,
     LOWEST,
+    TRAINED,
     best,
     decades,
     gain_at_smallest_rate,
@@ -59,8 +60,10 @@ class _Window(NamedTuple):
     remark: str
 
 
-_WHOLE = _Window(1950, 1.5, 1950, "", "five epochs, and a loss that ends well below that of a guess, ln 10")
-_PART = _Window(300, 2.0, 150, "_part", "a loss that is 0.3 below that of a guess, ln 10, since 1.5 takes more steps")
+_WHOLE = _Window(1950, TRAINED[1950], 1950, "", "five epochs, and a loss that ends well below that of a guess, ln 10")
+_PART = _Window(
+    300, TRAINED[300], 150, "_part", "a loss that is 0.3 below that of a guess, ln 10, since 1.5 takes more steps"
+)
 
 
 def _of_rates(window: _Window) -> dict[str, Claim]:

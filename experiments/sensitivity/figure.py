@@ -12,13 +12,14 @@ from matplotlib.lines import Line2D
 
 from bnjax.draw import style
 from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
+from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, all_runs
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Dots, Panel
 from experiments._figures.panels.panel import Scale, mark
 from experiments._nets import NETS as NAMES
-from experiments.sensitivity.quantities import EXPLODED, relative_losses
+from experiments.sensitivity.quantities import EXPLODED, TRAINED, relative_losses
 from experiments.sensitivity.table import LOSS, NETS, by_rate, by_start
 
 _LOOKS = ("-", "--", ":")  # of minibatches 1, 4 and 7
@@ -57,11 +58,23 @@ def plot(data: dict[str, Any]) -> Figure:
     config = data["config"]
     vgg, adam = config["vgg"], by_rate(data.get("adam", {}))
     rates = _by_power(by_rate(data["arms"]))
-    steps, start_steps = f"{vgg['schedule']['num_steps']:,} steps", f"{config['start_steps']:,} steps"
+    number = vgg["schedule"]["num_steps"]
+    steps, start_steps = f"{number:,} steps", f"{config['start_steps']:,} steps"
+    levels = {"guessing, ln 10": math.log(10)} | ({"counts as trained": TRAINED[number]} if number in TRAINED else {})
     rows: list[list[Panel | None]] = [
         [
-            _by_rate(rates, f"SGD, {steps}: test accuracy", TEST_ACCURACY.at_end(), "percent", "accuracy"),
-            _by_rate(rates, f"SGD, {steps}: training loss", LOSS, "linear", "cross-entropy (nats)"),
+            _by_rate(
+                rates, TEST_ACCURACY.at_end(), title=f"SGD, {steps}: test accuracy", ylabel="accuracy", scale="percent"
+            ),
+            _by_rate(
+                rates,
+                LOSS,
+                title=f"SGD, {steps}: training loss",
+                ylabel="cross-entropy (nats)",
+                scale="linear",
+                ylim=(0, 3),
+                levels=levels,
+            ),
         ],
         [
             _tests(by_start(data["starts"]), f"Initial weights, {start_steps}: test accuracy", horizontal=True),
@@ -98,21 +111,9 @@ def _by_power(rates: Mapping[float, Arms]) -> dict[str, Arms]:
     return {f"{math.log10(rate):.1f}".removesuffix(".0"): nets for rate, nets in rates.items()}
 
 
-def _by_rate(columns: Mapping[str, Arms], title: str, measure: Any, scale: Scale, ylabel: str) -> Dots:
+def _by_rate(columns: Mapping[str, Arms], measure: Measure, **look: Any) -> Dots:
     """Show a number of each net, a column per learning rate."""
-    is_loss = scale == "linear"
-    return Dots(
-        _nets(columns),
-        columns,
-        {"": measure},
-        title=title,
-        xlabel="learning rate, power of ten",
-        ylabel=ylabel,
-        scale=scale,
-        joined=True,
-        ylim=(0, 3) if is_loss else None,
-        levels={"guessing, ln 10": math.log(10)} if is_loss else {},
-    )
+    return Dots(_nets(columns), columns, {"": measure}, xlabel="learning rate, power of ten", joined=True, **look)
 
 
 def _tests(columns: Mapping[str, Arms], title: str, xlabel: str = "accuracy", *, horizontal: bool = False) -> Dots:
