@@ -53,7 +53,7 @@ def decades(net: str, measure: Measure, level: float) -> Statistic:
         is_cut = trained[0] == rates[0] or trained[-1] == rates[-1]
         return (AtLeast if is_cut else float)(math.log10(trained[-1] / trained[0]))
 
-    what = f"decades between the smallest and the largest learning rate with a {measure.words} below {level:g}"
+    what = f"decades between the smallest and the largest learning rate {_leading(measure, level)}"
     return _by_rate(net, measure, of, what, _DECADES)
 
 
@@ -64,7 +64,7 @@ def largest_rate(net: str, measure: Measure, level: float) -> Statistic:
         trained = _trained(rates, losses, level)
         return (AtLeast if trained[-1] == rates[-1] else float)(trained[-1]) if trained else _none(net, level)
 
-    return _by_rate(net, measure, of, f"largest learning rate with a {measure.words} below {level:g}", Format())
+    return _by_rate(net, measure, of, f"largest learning rate {_leading(measure, level)}", Format())
 
 
 def best(net: str, accuracy: Measure, field: str = "learning_rates") -> Statistic:
@@ -89,9 +89,7 @@ def gain_at_smallest_rate(loss: Measure, accuracy: Measure, level: float) -> Sta
             found[seed] = gains[places[0]].get(seed, math.nan) if places and missing is None else nothing
         return found
 
-    words = (
-        f"{accuracy.words}, at the smallest learning rate with which the plain net has a {loss.words} below {level:g}"
-    )
+    words = f"{accuracy.words}, at the plain net's smallest learning rate {_leading(loss, level)}"
     nets = ("batch_norm", "plain")
     return Statistic(of, words, "BN - plain", (_listed(*nets),), accuracy.format.of_difference, accuracy.until)
 
@@ -176,6 +174,10 @@ def gains_where_plain_explodes() -> Statistic:
 
 def _trained(rates: Sequence[float], losses: Sequence[float], level: float) -> list[float]:
     return [rate for rate, loss in zip(rates, losses, strict=True) if loss < level]
+
+
+def _leading(loss: Measure, level: float) -> str:
+    return f"that leads to less than {level:g} ({loss.words})"
 
 
 def _none(net: str, level: float) -> Missing:
