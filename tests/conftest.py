@@ -1,5 +1,6 @@
 """Checks shapes and types of everything in bnjax while it is tested, and gives tests small models and data."""
 
+import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -21,9 +22,32 @@ from bnjax import adapters, data, linen, train  # noqa: E402
 from bnjax.ops import conv_general_dilated, max_pool_2x2  # noqa: E402
 
 
-def pytest_collection_modifyitems(items):
-    """Start the files of long tests, which have a group, first, so that no worker waits for the other at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+def pytest_addoption(parser):
+    """Add the option that splits the tests."""
+    parser.addoption("--part", default="1/1", metavar="K/N", help="run the K-th of N parts of the tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Leave cases to the thorough tests, and tests to other parts; start the files of long tests, which have a group, first.
+
+    So that no worker waits for the other at the end. A part has whole files, whose tests share what they compile, except for
+    the long ones, which are split.
+    """
+    sampled = set()
+    for item in items:
+        if item.get_closest_marker("sampled") and not item.get_closest_marker("thorough"):
+            if (item.path, item.originalname) in sampled:
+                item.add_marker(pytest.mark.thorough)
+            sampled.add((item.path, item.originalname))
+    part, parts = map(int, config.getoption("part").split("/"))
+
+    def is_here(item):
+        name = item.nodeid if item.get_closest_marker("xdist_group") else item.nodeid.partition("::")[0]
+        return zlib.crc32(name.encode()) % parts == part % parts
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_here(item)])
+    items[:] = sorted(filter(is_here, items), key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def pytest_configure(config):

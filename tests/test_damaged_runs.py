@@ -49,6 +49,7 @@ def test_a_damaged_checkpoint(damage, undisturbed, tmp_path, capsys, monkeypatch
     assert_same(tmp_path, undisturbed())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -73,6 +73,7 @@ def attention():
     return params
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("make", "filter_axes"),
     [

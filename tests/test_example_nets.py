@@ -64,6 +64,7 @@ def by_hand(name, variables, statistics):
 QUICK = ("imagenet", "sst2", "vae", "nnx mnist")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("statistics", MODES)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.thorough) for name in NETS]

@@ -53,8 +53,11 @@ def is_run(runs):
 
 
 @pytest.mark.thorough
-def test_all_experiments_in_seconds(capsys, smoke_results, monkeypatch):
-    """The smoke presets run, the report shows them, and running again trains nothing."""
+def test_all_runs_each_experiment(capsys, smoke_results, monkeypatch):
+    """The smoke presets of a few experiments run, the report shows them, and running again trains nothing."""
+    few = ["mnist_mlp", "gradient_depth", "quickstart"]
+    monkeypatch.setattr(catalogue, "names", lambda: few)
+    monkeypatch.setattr(command_line, "names", catalogue.names)
     monkeypatch.setattr(sys, "argv", ["experiments", "all"])
     arguments = ["all", "--preset", "smoke", "--results", smoke_results]
     status, _, errors = reporting.run(capsys, *arguments)

@@ -51,6 +51,7 @@ def test_is_found_by_the_class_of_flax(name):
     assert isinstance(getattr(linen, name)(), getattr(nn, name))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("name", "fields"),
     [

@@ -101,6 +101,7 @@ def test_training_is_the_same(norm, rate, seed, x64):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)  # running statistics are float32
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("norm", [NoNorm(), BatchNorm(), LpNorm(p=2)], ids=lambda norm: norm.kind)
 def test_gradients_are_those_of_the_samples(norm):
     """At the first step, loss and gradient of the experiments' nets agree, in units of the sum over all samples."""

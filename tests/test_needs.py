@@ -77,6 +77,7 @@ def refusal(name, *arguments):
     return ""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_experiment_needs_is_checked_before_it_trains(name):
     """Fewer probes, another normaliser, one layer, few steps or one seed: there are nets, or a line names the flag."""

@@ -194,6 +194,7 @@ def of_quickstart(tmp_path_factory):
     return root / "runs", root / "quickstart-smoke.json"
 
 
+@pytest.mark.thorough
 def test_figures_are_drawn_of_packed_runs_without_a_data_set(of_quickstart, capsys, tmp_path, monkeypatch):
     """Data and picture of a preset, and a page, are made of packed runs alone."""
     packed, data = of_quickstart

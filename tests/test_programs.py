@@ -141,6 +141,7 @@ def test_modules_that_cannot_be_compared_are_adapted():
     np.testing.assert_allclose(loss_at(1.0), scan(adapters.from_linen(Net())).start_loss, rtol=1e-6)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("use", ["scan", "loss", "gradient", "training", "recalibration", "runs"])
 def test_programs_go_with_their_model(use):
     """Where a model is not used any more, nothing that was compiled for it is left."""
@@ -185,6 +186,7 @@ def test_the_least_recently_used_go_first(few):
     assert kept() == 3
 
 
+@pytest.mark.thorough
 def test_programs_go_where_memory_maps_are_few(monkeypatch):
     """The older half, again and again, until there are enough; below the limit nothing is freed, and the last few stay."""
     programs.free_programs()

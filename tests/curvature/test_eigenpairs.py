@@ -10,6 +10,7 @@ from bnjax import objective, train
 from bnjax.probes import curvature
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("which", ["top", "bottom", "magnitude"])
 @pytest.mark.parametrize("name", SPECTRA)
 def test_known_spectra(name, which, x64):
@@ -54,6 +55,7 @@ def test_a_small_pair_has_its_own_digits(smallest, x64):
     assert (pairs.residuals <= 1e-4 * abs(smallest)).all()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("which", ["top", "bottom", "magnitude"])
 @pytest.mark.parametrize(
     "smallest", [-1.0, *(pytest.param(s, marks=pytest.mark.thorough) for s in (-0.1, -0.01, -1e-3))]

@@ -72,6 +72,7 @@ RESULTS = {
 QUICK = ("drift", "planes", "traces", "sharpness", "lines", "plane with a wall", "pairs", "gradients")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough) for name in RESULTS]
 )

@@ -84,6 +84,7 @@ def test_vmap_over_models(norm):
         )
 
 
+@pytest.mark.sampled
 @every
 def test_jvp_and_grad_agree_with_differences(norm, x64):
     """In float64, forward mode, reverse mode and central differences agree in x, scale and bias."""

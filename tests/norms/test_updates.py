@@ -197,6 +197,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", RIGHT)
 def test_averages_of_any_kind(name):
     """They stand for the moments of all the data, and what is counted stays."""
@@ -277,6 +278,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_no_average_is_refused(name):
     """One line names it; inside compiled code, where no value can be looked at, the loss is NaN."""
