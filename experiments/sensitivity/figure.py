@@ -11,12 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnjax.draw import style
+from experiments._evidence.curve import Curve
 from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, all_runs
+from experiments._evidence.value import spread
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Dots, Panel
+from experiments._figures.panels.curves import draw_curve
 from experiments._figures.panels.panel import Scale, mark
 from experiments._nets import NETS as NAMES
 from experiments.sensitivity.quantities import EXPLODED, TRAINED, relative_losses
@@ -24,11 +27,12 @@ from experiments.sensitivity.table import LOSS, NETS, by_rate, by_start
 
 _LOOKS = ("-", "--", ":")  # of minibatches 1, 4 and 7
 _TOP, _FOOT = 1e4, 0.3  # of the axis of relative losses
+_HIGHEST = 1e9  # that is drawn, beyond the axis
 
 
 @dataclass(frozen=True)
 class LineSearch(Panel):
-    """L(w - eta g) / L(w) along minus the gradient: a line for each minibatch, medians over seeds."""
+    """L(w - eta g) / L(w) along minus the gradient, a line for each minibatch: median over seeds, smallest to largest."""
 
     arms: Arms
     xlabel: str = field(default="step size along the gradient", kw_only=True)
@@ -46,9 +50,12 @@ class LineSearch(Panel):
             known = [found for found in map(relative_losses, runs) if found[0].size]
             if not known:
                 continue
-            ratios = np.median([np.minimum(ratios, 1e9) for _, ratios in known], axis=0)
-            for values, look in zip(ratios, _LOOKS, strict=False):
-                axes.plot(known[0][0], values, look, color=NAMES[net].colour, linewidth=2)
+            for minibatch, look in enumerate(_LOOKS):
+                rows = np.array([ratios[minibatch] for _, ratios in known if len(ratios) > minibatch])
+                if not rows.size:
+                    continue
+                levels = np.transpose([spread(column) for column in np.minimum(rows, _HIGHEST).T])
+                draw_curve(axes, Curve(known[0][0], *levels), NAMES[net].colour, look)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(style.number)
 
@@ -101,7 +108,7 @@ def plot(data: dict[str, Any]) -> Figure:
             f"initial weights and line search: learning rate {vgg['optimizer']['learning_rate']:g}",
             "learning rates: from He weights",
         ],
-        ["dots: medians over seeds; lines: smallest to largest", "training loss: the last 50 batches"],
+        ["medians over seeds, lines and bands from smallest to largest", "training loss: the last 50 batches"],
         captions.origin(data),
     )
 

@@ -11,7 +11,7 @@ from experiments._evidence.quantities import TRAIN_LOSS
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Data, Run, array, recorded
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join, largest, smallest
-from experiments._evidence.value import AtLeast, AtMost, Missing, divide
+from experiments._evidence.value import AtLeast, AtMost, Missing, divide, median
 from experiments._nets import NETS, learning_rate
 from experiments.sensitivity import PUBLISHED_POINTS, STARTS, Start, start, step_sizes
 
@@ -156,7 +156,7 @@ EXPLODING = _of_line(
     _smallest_that_explodes, "smallest step size that multiplies the loss of minibatches 1, 4 and 7 by 1,000"
 )
 LOWEST = _of_line(
-    lambda sizes, ratios: float(np.median(sizes[ratios.argmin(axis=1)])),
+    lambda sizes, ratios: median(sizes[ratios.argmin(axis=1)].tolist()),
     "step size with the smallest loss, median of minibatches 1, 4 and 7",
 )
 LARGEST_PUBLISHED = _of_line(
