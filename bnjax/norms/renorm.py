@@ -8,7 +8,7 @@ from bnjax._host.arguments import checked
 from bnjax._host.trees import common_type
 from bnjax.norms.batch import affine, batch_norm, normalise
 from bnjax.norms.features import Axes, as_floats, check_arguments, is_below, promoted
-from bnjax.norms.statistics import AxisIndexGroups, AxisName, update_stats
+from bnjax.norms.statistics import AxisIndexGroups, AxisName, batch_statistics_only, update_stats
 from bnjax.types import BatchStats
 
 
@@ -36,6 +36,7 @@ def batch_renorm(
 
     Source: Ioffe 2017, Algorithm 1; no gradient passes through r and d. With r_max = 1 and d_max = 0 this is batch norm;
     without bounds the output equals that of evaluation with the running statistics from before this batch.
+    While `recalibrate` pools statistics, r is 1 and d is 0: the running statistics are about to be replaced.
     Deviation: running std is sqrt(running variance + epsilon), in place of an average of standard deviations. For complex
     features d is complex, and its absolute value is bounded.
 
@@ -65,6 +66,8 @@ def batch_renorm(
             raise ValueError(f"{name} must be >= {lowest}, got {value}.")
     if not train:
         return batch_norm(x, stats, scale, bias, train=False, epsilon=epsilon, axis=axis, mask=mask)
+    if batch_statistics_only.value:
+        r_max, d_max = 1.0, 0.0
     x = as_floats(x)
     features, mask = check_arguments(x, stats, scale, bias, mask, axis, momentum)
     over = features.reduction(axis_name, axis_index_groups)

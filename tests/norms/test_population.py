@@ -55,6 +55,15 @@ def test_pools_unequal_batches(norm, tolerance, momentum):
     np.testing.assert_allclose(stats["var"], exact.var(0), rtol=10 * tolerance)
 
 
+def test_batch_renorm_is_not_corrected_towards_statistics_that_are_replaced():
+    """From running statistics that are far off, the second layer's are those of the same net with batch norm."""
+    (model, variables), (same, _) = prepared(linen.BatchRenorm, 3.0), prepared(linen.BatchNorm)
+    expected = norms.recalibrate(same, variables, UNEQUAL).batch_stats["norm_2"]
+    stats = norms.recalibrate(model, variables, UNEQUAL).batch_stats["norm_2"]
+    for name, value in expected.items():
+        np.testing.assert_allclose(stats[name], value, rtol=1e-6)
+
+
 def test_stays_exact_at_a_large_mean():
     """At mean 1e4 and unequal batches, variances suffer from no more than the rounding of the batches' means."""
     model, variables = prepared(linen.BatchNorm, offset=1e4)
