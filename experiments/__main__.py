@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bnjax._host.output import occupy_standard_files, one_line, printable, say, unfailing, unfailing_output
-from experiments._command import catalogue, cli, costs, everything
+from experiments._command import catalogue, cli, costs, everything, pictures
 from experiments._command.catalogue import names as names
 from experiments._command.catalogue import title as title
 from experiments._evidence.read import write_data
@@ -220,7 +220,7 @@ def _draw_data(file: Path, packed: Path | None, kind: str) -> Path:
     name = read_json(file)["experiment"]
     if name not in names():
         raise ValueError(f"it is the data of {name!r}; there is no such experiment here.")
-    first, *more = cli.draw(catalogue.module(name), file, kind).values()
+    first, *more = pictures.draw(catalogue.module(name), file, kind).values()
     for picture in more:
         say(str(picture))
     return first

@@ -169,7 +169,7 @@ def test_claims_count_a_run_that_diverged_before_it_was_followed():
     (claim,) = (claim for claim in CLAIMS if claim.name == "drift_mean")
     judgement = judge(claim, data)
     assert (judgement.verdict, judgement.values[2], judgement.num_diverged) == ("supported", np.inf, 1)
-    plot(data)
+    plot(data).draw()
 
 
 def test_words_are_computed():
@@ -185,7 +185,7 @@ def test_words_are_computed():
 def test_the_figure_has_a_column_per_layer(tmp_path):
     """Ridges of both nets, then percentiles and two curves for each of two layers, and eight panels that sum up."""
     data = make_data(diverged_at=25)
-    drawn = {name: draw(data) for name, draw in {"": plot, **more(data)}.items()}
+    drawn = {name: draw(data).draw() for name, draw in {"": plot, **more(data)}.items()}
     assert {name: len(figure.axes) for name, figure in drawn.items()} == {"": 2 * 2, "means": 3 * 2, "layers": 8}
     assert "Without BN: layer 3" in [axes.get_title() for axes in drawn[""].axes]
     assert "diverged" in [text.get_text() for text in drawn["means"].legends[0].get_texts()]

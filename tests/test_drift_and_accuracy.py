@@ -73,6 +73,6 @@ def test_words_and_picture(data):
     """Table and findings have every net's numbers; the figure has a mark for each run."""
     assert "l-infinity norm            0.165  58.1 %  55.6 %" in table.summarise(data)
     assert "with accuracy at the end, is -0.95 in training and" in table.findings(data)
-    drawn = figure.plot(data)
+    drawn = figure.plot(data).draw()
     assert_readable(drawn)
     assert sum(len(line.get_xdata()) for line in drawn.axes[0].lines) == 3 * len(NETS)

@@ -27,6 +27,7 @@ from experiments._config import (
 )
 from experiments._evidence.verdict import VERDICTS, judge
 from experiments._presets import scanning
+from experiments._report.load import png_size
 
 pytestmark = pytest.mark.xdist_group("smoke")  # these are long
 SMOKE = ["--preset", "smoke"]
@@ -64,7 +65,7 @@ def test_all_runs_each_experiment(capsys, smoke_results, monkeypatch):
     assert status == 0, errors[-2000:]
     page = (smoke_results / "report.html").read_text()
     pictures = {*(smoke_results / "figures").glob("*.png"), *smoke_results.glob("*/*.png")}
-    assert len(command_line.names()) <= page.count("data:image/png;base64,") <= len(pictures)
+    assert len(command_line.names()) <= page.count('<img src="data:image/png;base64,') <= len(pictures)
     assert 'class="claim not-run' not in page
     monkeypatch.setattr("experiments._command.cli.main", None)
     status, output, _ = reporting.run(capsys, *arguments)
@@ -259,6 +260,16 @@ def test_committed_figures_have_their_data():
         assert file.suffix != ".json" or not re.search(rb"[ =]/\w", file.read_bytes())
 
 
+def test_every_committed_picture_has_a_narrow_one():
+    """By the same name in a folder beside it, as wide as a phone needs, and at most 300 kB as text."""
+    pictures, folder = (ROOT / "figures").glob("*-cpu*.png"), ROOT / "figures" / "narrow"
+    assert {picture.name for picture in pictures} == {picture.name for picture in folder.iterdir()}
+    for picture in folder.iterdir():
+        width, height = png_size(picture.read_bytes())
+        assert (width, height > width) == (780, True)
+        assert picture.stat().st_size <= 225_000
+
+
 @pytest.mark.parametrize(
     "file",
     [
@@ -278,6 +289,8 @@ def test_committed_figures_can_be_redrawn(file, capsys, tmp_path):
     committed = [*(ROOT / "figures").glob(f"{file.stem}.png"), *(ROOT / "figures").glob(f"{file.stem}-*.png")]
     assert sorted(picture.name for picture in pictures) == sorted(picture.name for picture in committed)
     assert copy.with_suffix(".png").stat().st_size > 10_000
+    narrow = [picture.name for picture in (tmp_path / "narrow").glob("*")]
+    assert sorted(narrow) == sorted(picture.name for picture in pictures if file.suffix == ".json")
 
 
 def test_the_module_runs_from_a_shell():

@@ -84,7 +84,7 @@ def test_words_and_claims(data):
     assert "beyond the 10 nearest to the output" in judged["depth_growth"].reason
     assert judged["depth_later"].reason == "needs 100 steps, ran 11"
     assert judged["depth_scale"].reason == "these data have no runs of BN, 12 layers, weights x 2"
-    assert len(figure.plot(data).axes) == 4
+    assert len(figure.plot(data).draw().axes) == 4
 
 
 def test_claims_about_scale_compare_the_deepest_net_from_weights_twice_as_large():

@@ -148,8 +148,8 @@ def test_the_data_file_keeps_what_is_read():
 def test_the_figure_has_both_networks():
     """A figure of three panels each, and the distributions of five nets on one axis."""
     data = make_data()
-    further = {name: draw(data) for name, draw in more(data).items()}
-    assert len(plot(data).axes) == len(further["deep_linear"].axes) == 3
+    further = {name: draw(data).draw() for name, draw in more(data).items()}
+    assert len(plot(data).draw().axes) == len(further["deep_linear"].axes) == 3
     panels = further["distributions"].axes
     assert len(panels) == len(ARMS)
     assert len({panel.get_xlim() for panel in panels}) == 1
@@ -163,5 +163,5 @@ def test_the_figure_can_be_laid_out(diverged_at, tmp_path):
     data = make_data()
     data["deep_linear"]["l1"][1] |= {"diverged_at": diverged_at}
     for draw in (plot, *more(data).values()):
-        draw(data).savefig(tmp_path / "figure.png", dpi=40)
+        draw(data).draw().savefig(tmp_path / "figure.png", dpi=40)
     plt.close("all")

@@ -222,7 +222,7 @@ def test_the_data_file_keeps_what_is_read():
     assert summarise(kept) == summarise(data)
     assert findings(kept) == findings(data)
     assert all(claim.statistic.of(kept) == claim.statistic.of(data) for claim in CLAIMS)
-    plot(kept)
+    plot(kept).draw()
 
 
 @pytest.mark.parametrize("diverged_at", [None, 1500])
@@ -237,7 +237,7 @@ def test_table_findings_and_figure(diverged_at):
     assert found.endswith(words) == (diverged_at is not None)
     assert "98.0 % with batch norm" in found
     assert "nan" not in found
-    figure = plot(data)
+    figure = plot(data).draw()
     titles = [panel.get_title() for panel in figure.axes]
     assert titles[:2] == ["Test error, Ioffe & Szegedy", "Test error, Huber"]
     assert len(titles) == 6
@@ -254,4 +254,4 @@ def test_runs_of_few_steps_are_drawn():
     for way in (way for run in runs for way in run["percentiles"].values() if isinstance(way, dict)):
         for statistics in (way["of_units"], way["of_layer"]):
             statistics.update(dict.fromkeys(statistics, math.nan))
-    plot(found).savefig(io.BytesIO())
+    plot(found).draw().savefig(io.BytesIO())

@@ -7,7 +7,7 @@ import pytest
 from faked import data_of, nets_of
 
 from bnjax.runs import config_dict
-from experiments._command import catalogue, cli, costs
+from experiments._command import catalogue, costs, pictures
 from experiments._config import runs_of
 from experiments._config.probes import CHOICES
 from experiments._evidence.keep import IfMeasured, check_needs
@@ -103,7 +103,7 @@ def test_what_is_not_refused_comes_to_an_end(name):
         if not refusal(name, *arguments):
             data = data_of(name, *arguments)
             use(name, data)
-            assert cli.draw_data(catalogue.module(name), data)
+            assert pictures.draw_data(catalogue.module(name), data)
 
 
 @pytest.mark.parametrize("diverged_at", [None, 0, 7])

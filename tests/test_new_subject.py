@@ -109,4 +109,5 @@ def test_a_new_subject(tmp_path):
     assert "training accuracy, median over steps 10 to 40: l2 - BN" in page
     assert "needs 5,000 steps, ran 40" in page
     assert "% test accuracy." in page
-    assert page.count("data:image/png;base64,") == 1
+    assert page.count('<img src="data:image/png;base64,') == 1
+    assert page.count('<source media="(max-width: 40rem)" srcset="data:image/png;base64,') == 1

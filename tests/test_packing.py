@@ -204,7 +204,7 @@ def test_figures_are_drawn_of_packed_runs_without_a_data_set(of_quickstart, caps
     assert json.loads((tmp_path / data.name).read_text()) == json.loads(data.read_text())
     page = tmp_path / "report.html"
     status, _, _ = command(capsys, "report", "--packed", packed, "--figures", tmp_path / "none", "--output", page)
-    assert (status, page.read_text().count("data:image/png;base64,")) == (0, 1)
+    assert (status, page.read_text().count('<img src="data:image/png;base64,')) == (0, 1)
     for name, message in (("quickstart-cpu", "lacks "), ("nothing-cpu", "named after an experiment and a preset")):
         status, _, errors = command(capsys, "draw", tmp_path / f"{name}.json", "--packed", packed)
         assert (status, errors.count("\n")) == (2, 1)

@@ -136,7 +136,7 @@ def test_words_and_figure():
     data = data_of("recurrent")
     assert "BN, running statistics shared over time, batch 16, scale 0.1" in table.summarise(data)
     assert "With mini-batches of 128, the LSTM ends at a test accuracy of" in table.findings(data)
-    assert len(figure.plot(data).axes) == 6
+    assert len(figure.plot(data).draw().axes) == 6
     assert "with layer norm, batch 128, scale 1" in table.summarise(made())
 
 

@@ -62,6 +62,7 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
     assert "<li>vgg.schedule.num_steps 1,234 instead of 15,000</li>" in page
     assert "Not run yet: <code>python -m experiments quickstart</code>" in page
     assert "75&nbsp;% with 3" in page
+    assert "<source" not in page  # there is no picture for a narrow screen
     places = [page.index(text) for text in ('id="answer"', 'id="headlines"', '<article id="landscape"', 'id="claims"')]
     assert places == sorted(places)
     assert page.count("data:image/png;base64,") == 1
@@ -107,6 +108,26 @@ def test_files_that_belong_to_nothing_are_told(figures, capsys, tmp_path):
         "error: nonsense.json: there is no experiment of that name.",
         "error: landscape-cpu.png, the picture of landscape-cpu.json, is not there or is not a PNG.",
     ]
+
+
+def test_a_narrow_screen_shows_its_own_picture(figures, capsys, tmp_path):
+    """In place of the wide one, with its own size, of the first and of further pictures; a file that is no PNG is a problem."""
+    folder, output = figures / "narrow", tmp_path / "report.html"
+    folder.mkdir()
+    for name in ("landscape-cpu.png", "landscape-cpu-2-more.png"):
+        (figures / name).write_bytes(make_png())
+        (folder / name).write_bytes(make_png())
+    (figures / "landscape-cpu-3-wide.png").write_bytes(make_png())
+    assert run(capsys, "report", "--figures", figures, "--output", output) == (0, f"Written: {output}\n", "")
+    page = output.read_text()
+    shown = [picture.count('<source media="(max-width: 40rem)"') for picture in page.split("<picture>")[1:]]
+    assert shown == [1, 1, 0]
+    assert page.count(' class="wide"') == 1
+    assert page.count('width="2" height="1"') == 5
+    (folder / "landscape-cpu.png").write_text("no picture")
+    status, _, errors = run(capsys, "report", "--figures", figures, "--output", output)
+    message = "error: narrow/landscape-cpu.png, a picture of landscape-cpu.json, is not a PNG.\n"
+    assert (status, errors, output.read_text().count("<source")) == (1, message, 1)
 
 
 def test_several_files_of_an_experiment(figures):

@@ -105,7 +105,7 @@ def test_what_is_recorded(data):
 
 def test_figure_and_table(data, tmp_path):
     """The figure is drawn from the data, and the table names every quantity."""
-    figure.plot(data).savefig(tmp_path / "figure.png")
+    figure.plot(data).draw().savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     words = table.summarise(data)
     for label in (*EQUALITIES, *STATEMENTS, *RATIOS):
@@ -178,7 +178,7 @@ def test_a_run_that_diverges_is_a_result(tmp_path):
     assert 0 < plain["diverged_at"] < 40
     assert plain["probe"]["step"] == [0]
     assert f"stopped being finite at step {plain['diverged_at']}" in table.summarise(found)
-    figure.plot(found).savefig(tmp_path / "figure.png")
+    figure.plot(found).draw().savefig(tmp_path / "figure.png")
 
 
 def test_units_without_a_gradient_are_left_out():

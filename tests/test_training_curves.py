@@ -7,7 +7,7 @@ from faked import data_of
 from runs import CURVE_SPEEDS, training_curves_data
 
 from experiments import training_curves
-from experiments._command import cli
+from experiments._command import pictures
 from experiments._command.catalogue import claims_of
 from experiments._evidence.format import STEPS
 from experiments._evidence.verdict import judge
@@ -118,4 +118,4 @@ def test_without_the_net_that_is_normalised_once():
     data = data_of("training_curves", "--once", "False")
     assert {*data["arms"]} == {f"{net}_{rate}" for net in ("plain", "batch_norm") for rate in ("0.1", "0.5")}
     assert "layer 4" not in table.findings(data) + table.summarise(data)
-    assert cli.draw_data(training_curves, data)
+    assert pictures.draw_data(training_curves, data)

@@ -42,11 +42,20 @@ def summarise(data):
     return f"The last losses are {[run['train']['loss'][-1] for run in data['arms']['net']]}."
 
 
-def plot(data):
-    """Draw the first seed's loss."""
-    figure = matplotlib.figure.Figure((1, 1))
-    figure.subplots().plot(data["arms"]["net"][0]["train"]["loss"])
-    return figure
+class Loss:
+    """The layout of the first seed's loss, which is the same for every screen."""
+
+    def __init__(self, data):
+        self.loss = data["arms"]["net"][0]["train"]["loss"]
+
+    def draw(self, *, narrow=False):
+        """Draw a line."""
+        figure = matplotlib.figure.Figure((1, 1))
+        figure.subplots().plot(self.loss)
+        return figure
+
+
+plot = Loss
 
 
 def hold(file: Path) -> None:

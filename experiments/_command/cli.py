@@ -1,8 +1,6 @@
 """The command line that every experiment shares: presets, overrides, one-line errors, and where results go."""
 
 import contextlib
-import glob
-import io
 import shutil
 import sys
 import time
@@ -15,7 +13,7 @@ from typing import Any, NoReturn
 
 from bnjax._host.output import say, unfailing_output
 from experiments._command import arguments as command_arguments
-from experiments._command import catalogue, costs
+from experiments._command import catalogue, costs, pictures
 from experiments._config import Images, Options
 from experiments._evidence.read import is_old, read_data, write_data
 from experiments._presets import LONG
@@ -27,7 +25,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     """Run one experiment: parse, train or resume, write data and figure, print what came out.
 
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
-    which says what the data file keeps of them, and so what they must measure; `figure.plot(data)`, which draws it; and
+    which says what the data file keeps of them, and so what they must measure; `figure.plot(data)`, which lays it out; and
     `table.summarise(data)`, which puts it into words. One that measures in its own way has `runs.nets(config, options,
     with_data)` in place of `groups`.
 
@@ -216,81 +214,15 @@ def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) ->
     """Write data and figure into each file; print the table, and where they are."""
     for file in files:
         write_data(file, data)
-    written = draw(experiment, files[0])
-    pictures = {part: picture.read_bytes() for part, picture in written.items()}
-    for file in files[1:]:
-        _write_pictures(file, pictures)
+    drawn = pictures.draw_data(experiment, read_data(files[0]))
+    for file in files:
+        pictures.write(file, drawn)
     say(f"{_part(experiment, 'table').summarise(data)}\n\nWritten:")
     for file in files:
-        for part in pictures:
-            say(f"  {picture_file(file, part)}    {'the figure' if not part else part.replace('_', ' ')}")
+        for part in drawn:
+            say(f"  {pictures.name_of(file, part)}    {'the figure' if not part else part.replace('_', ' ')}")
         say(f"  {file}   its data")
-
-
-def picture_file(data_file: Path, part: str, kind: str = "png") -> Path:
-    """Return the name of a picture: that of the data file, and, except for the first picture, its part."""
-    return data_file.with_name(f"{data_file.stem}{part and '-'}{part}.{kind}")
-
-
-def parts_of(data_file: Path, kind: str = "png") -> dict[str, Path]:
-    """List the further pictures of a data file in their order, by part."""
-    files = sorted(data_file.parent.glob(f"{glob.escape(data_file.stem)}-[1-9]-*.{kind}"))
-    return {file.stem.removeprefix(f"{data_file.stem}-"): file for file in files}
-
-
-def draw(experiment: ModuleType, data_file: Path, kind: str = "png") -> dict[str, Path]:
-    """Draw an experiment's pictures from its data file, beside it.
-
-    Args:
-        experiment: the package.
-        data_file: of the experiment.
-        kind: png, or svg for vector graphics.
-
-    Returns:
-        The files by part; that of the first picture is empty.
-    """
-    return _write_pictures(data_file, draw_data(experiment, read_data(data_file), kind), kind)
-
-
-def _write_pictures(data_file: Path, pictures: dict[str, bytes], kind: str = "png") -> dict[str, Path]:
-    """Write pictures beside a data file, and remove further ones of earlier data."""
-    from bnjax._host.files import write_whole
-
-    for part, picture in pictures.items():
-        write_whole(picture_file(data_file, part, kind), lambda file, picture=picture: file.write(picture))
-    for part, file in parts_of(data_file, kind).items():
-        if part not in pictures:
-            file.unlink()
-    return {part: picture_file(data_file, part, kind) for part in pictures}
-
-
-def draw_data(experiment: ModuleType, data: dict[str, Any], kind: str = "png") -> dict[str, bytes]:
-    """Draw an experiment's pictures; return their bytes by part.
-
-    A module `figure` has `plot(data)`, the first picture, and may have `more(data)`, which maps names to functions that draw
-    further ones. These are numbered, so that their files sort in this order.
-    """
-    figure = _part(experiment, "figure")
-    more = figure.more(data) if hasattr(figure, "more") else {}
-    drawn = {"": figure.plot, **{f"{i}-{name}": plot for i, (name, plot) in enumerate(more.items(), start=2)}}
-    return {part: _image(plot(data), kind) for part, plot in drawn.items()}
-
-
-def _image(figure: Any, kind: str) -> bytes:
-    """Save a figure as SVG, or as a PNG of at most 256 colours, which is a third as large as one of all colours."""
-    from PIL import Image
-
-    from bnjax.draw.style import own_style
-
-    image = io.BytesIO()
-    with own_style():
-        figure.savefig(image, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    if kind != "png":
-        return image.getvalue()
-    smaller = io.BytesIO()
-    with Image.open(image) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(smaller, format="png", optimize=True)
-    return smaller.getvalue()
+        say(f"  {pictures.name_of(file, '', narrow=True).parent}   figures for narrow screens")
 
 
 def _part(experiment: ModuleType, which: str) -> Any:

@@ -3,5 +3,7 @@
 captions   net, training, device and date of the runs
 panels     what a figure is made of
 landscape  panels that several figures show
+block      rows of panels under a heading
+narrow     the same panels one below the other, for a narrow screen
 figure     blocks of panels, a legend and a foot
 """

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from bnjax._host.output import one_line
 from bnjax.runs.json_files import finite
-from experiments._command import catalogue, cli, costs, packing
+from experiments._command import catalogue, costs, packing
+from experiments._command.pictures import Picture, draw_data, name_of, parts_of
 from experiments._evidence.claim import Claim
 from experiments._evidence.read import read_data
 from experiments._evidence.source import ORIGINS, Origin
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
         name: of its module.
         stem: of the names of its data file and its picture.
         data: of its figure; None if it has not been run.
-        pictures: the bytes of its figures, PNGs, by part; that of the first one is empty. None is there if it cannot be shown.
+        pictures: its figures, PNGs, by part; that of the first one is empty. None is there if it cannot be shown.
         findings: what the data show, in words; empty if that is not known.
         scaled_down: fields in which it differs from the published setting, in words; None if no preset has that setting.
         judged: its claims with their verdicts.
@@ -38,7 +39,7 @@ class Entry(NamedTuple):
     name: str
     stem: str
     data: dict[str, Any] | None
-    pictures: dict[str, bytes]
+    pictures: dict[str, Picture]
     findings: str
     scaled_down: list[str] | None
     judged: tuple[tuple[Claim, Judgement], ...]
@@ -161,7 +162,7 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     else:  # of other settings than a preset's
         file = next(iter(sorted(figures.glob(f"{name}-*.json"))), file)
     if data:
-        pictures = cli.draw_data(catalogue.module(name), data)
+        pictures = draw_data(catalogue.module(name), data)
     elif file.exists():
         try:
             data = _check(read_data(file) if file.is_file() else None, name)
@@ -179,18 +180,30 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     return Entry(name, file.stem, data, pictures, findings, scaled_down, judged)
 
 
-def _pictures(file: Path, problems: list[str]) -> dict[str, bytes]:
-    """Read the pictures of a data file by part; one that is not there or is not a PNG becomes a problem."""
+def _pictures(file: Path, problems: list[str]) -> dict[str, Picture]:
+    """Read the pictures of a data file by part; one that is not there or is not a PNG becomes a problem.
+
+    One for narrow screens need not be there.
+    """
     pictures = {}
-    for part, drawn in {"": cli.picture_file(file, ""), **cli.parts_of(file)}.items():
-        picture = b""
-        with contextlib.suppress(OSError, MemoryError):
-            picture = drawn.read_bytes() if drawn.is_file() else b""
-        if png_size(picture) is None:
-            problems.append(f"{drawn.name}, the picture of {file.name}, is not there or is not a PNG.")
-        else:
+    for part in ("", *parts_of(file)):
+        wide, narrow = name_of(file, part), name_of(file, part, narrow=True)
+        picture = Picture(_read_png(wide), _read_png(narrow))
+        if picture.wide:
             pictures[part] = picture
+        else:
+            problems.append(f"{wide.name}, the picture of {file.name}, is not there or is not a PNG.")
+        if narrow.exists() and not picture.narrow:
+            problems.append(f"{narrow.parent.name}/{narrow.name}, a picture of {file.name}, is not a PNG.")
     return pictures
+
+
+def _read_png(file: Path) -> bytes:
+    """Read a picture; nothing if it is not there or is not a PNG."""
+    with contextlib.suppress(OSError, MemoryError):
+        picture = file.read_bytes() if file.is_file() else b""
+        return picture if png_size(picture) else b""
+    return b""
 
 
 def _files(

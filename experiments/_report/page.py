@@ -14,7 +14,6 @@ from experiments._report.load import Entry, Report, by_origin, png_size, seeds, 
 from experiments._report.words import WHOSE
 
 _FOLDER = Path(__file__).parent / "templates"
-_NARROW = "narrow"  # the part of a picture that narrow screens show in place of the first one
 
 
 def render(report: Report) -> str:
@@ -78,7 +77,6 @@ def _by_origin(entries: list[Entry]) -> list[tuple[str, int, list[tuple[str, int
 def _experiment(entry: Entry) -> dict[str, Any]:
     """Return the view of an experiment."""
     claims = [table.row(claim, judgement) for claim, judgement in entry.judged]
-    parts = [part for part in entry.pictures if not part.endswith(f"-{_NARROW}")]
     is_main = entry.name == headlines.MAIN
     return {
         "name": entry.name,
@@ -89,7 +87,7 @@ def _experiment(entry: Entry) -> dict[str, Any]:
         "is_run": entry.data is not None,
         "is_above": is_main and "" in entry.pictures,  # its first picture is at the top of the page
         "is_missing": entry.data is not None and "" not in entry.pictures,
-        "pictures": [_picture(entry, part) for part in parts if part or not is_main],
+        "pictures": [_picture(entry, part) for part in entry.pictures if part or not is_main],
         "decided": [claim for claim in claims if claim["is_decided"]],
         "open": [claim for claim in claims if not claim["is_decided"]],
         "commands": _commands_of(entry) if entry.data else [],
@@ -99,22 +97,20 @@ def _experiment(entry: Entry) -> dict[str, Any]:
 
 
 def _picture(entry: Entry, part: str) -> dict[str, Any]:
-    """Return a picture and its size; of the first one, also that of narrow screens if there is one."""
-    width, height = png_size(entry.pictures[part]) or (0, 0)
-    narrow = next((name for name in entry.pictures if name.endswith(f"-{_NARROW}")), None)
-    words = part.partition("-")[2].replace("_", " ")
+    """Return the view of a picture, with the one that narrow screens show in its place if there is one."""
+    picture, words = entry.pictures[part], part.partition("-")[2].replace("_", " ")
     return {
-        "source": _source(entry.pictures[part]),
-        "narrow": _source(entry.pictures[narrow]) if narrow and not part else "",
-        "width": width,
-        "height": height,
+        "wide": _image(picture.wide),
+        "narrow": _image(picture.narrow) if picture.narrow else None,
         "alt": ": ".join(filter(None, ["Figure", catalogue.title(entry.name).rstrip("."), words])),
     }
 
 
-def _source(picture: bytes) -> str:
-    """Write a picture as an address."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+def _image(picture: bytes) -> dict[str, Any]:
+    """Return the address and the size of a PNG."""
+    width, height = png_size(picture) or (0, 0)
+    address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return {"address": address, "width": width, "height": height}
 
 
 def _commands_of(entry: Entry) -> list[str]:

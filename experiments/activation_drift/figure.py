@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bnjax.draw import style
 from experiments._evidence.drift import Moment, Since, drift, subject, typical
@@ -14,35 +13,35 @@ from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.run import Arms, Run, array, layer_number, recorded
 from experiments._evidence.table import written
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import BINS, Curves, Dots, Line, Panel, Percentiles, Ridges
 from experiments._figures.panels.panel import mark
 from experiments._nets import NETS
 from experiments.activation_drift.table import since
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw the distributions of a unit over training, a column per layer."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show the distributions of a unit over training, a column per layer."""
     ridges = [list(row) for row in zip(*(ridges for ridges, _ in _columns(data)), strict=True)]
     remark = f"ridges ({BINS} bins, rebuilt from 40 quantiles): one unit, first seed"
     return _figure(data, f"{subject(data['config'])}s over training", Block("", ridges, height=4.4), [remark])
 
 
-def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
-    """Name the functions that draw further figures."""
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Name the functions that lay out further figures."""
     return {"means": _means, "layers": _layers}
 
 
-def _means(data: dict[str, Any]) -> Figure:
-    """Draw percentiles, and how far the mean moves, a column per layer."""
+def _means(data: dict[str, Any]) -> Layout:
+    """Show percentiles, and how far the mean moves, a column per layer."""
     curves = [list(row) for row in zip(*(curves for _, curves in _columns(data)), strict=True)]
     units = f"drift: medians over {data['config']['probes']['drift']['units']} units, bands: range over seeds"
     remarks = ["percentiles: one unit, first seed", units]
     return _figure(data, f"how far {subject(data['config'])}s move", Block("", curves, height=3.3), remarks)
 
 
-def _layers(data: dict[str, Any]) -> Figure:
-    """Draw the typical drift of both moments by layer, a dot per seed."""
+def _layers(data: dict[str, Any]) -> Layout:
+    """Show the typical drift of both moments by layer, a dot per seed."""
     dot = mark("one seed", "o", markersize=6, alpha=0.6, markerfacecolor=style.INK)
     units = f"medians over {data['config']['probes']['drift']['units']} units and all steps"
     remarks = [units, "std, variance: the unit's own, before the change"]
@@ -50,8 +49,8 @@ def _layers(data: dict[str, Any]) -> Figure:
     return _figure(data, f"drift of {subject(data['config'])}s by layer", block, remarks, [dot])
 
 
-def _figure(data: dict[str, Any], title: str, block: Block, remarks: list[str], marks: Sequence[Any] = ()) -> Figure:
-    """Draw a block, and describe the nets."""
+def _figure(data: dict[str, Any], title: str, block: Block, remarks: list[str], marks: Sequence[Any] = ()) -> Layout:
+    """Show a block, and describe the nets."""
     arms, config = data["arms"], data["config"]
     tests = ", ".join(f"{NETS[net].label} {written(runs, TEST_ACCURACY.at_end())}" for net, runs in arms.items())
     normalised = ", normalised with BN" * (config["probes"]["drift"]["of"] != "unnormalised")

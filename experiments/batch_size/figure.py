@@ -2,20 +2,18 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Dots
 from experiments.batch_size import NETS
 from experiments.batch_size.table import GROUPS, by_batch, last_epoch
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw test accuracies of the VGG and the residual network by batch size; of the VGG, training accuracies as well."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show test accuracies of the VGG and the residual network by batch size; of the VGG, training accuracies as well."""
     config = data["config"]
     vgg, resnet = config["vgg"], config["resnet"]
     number, optimizer = vgg["data"]["subset"], vgg["optimizer"]

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.format import capital
 from experiments._evidence.quantities import TRAIN_LOSS
 from experiments._evidence.run import Arms, settings
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, Curves, Line, Panel
 from experiments._figures.panels.panel import mark
 from experiments._nets import describe
@@ -23,24 +21,24 @@ _AXES: dict[str, dict[str, Any]] = {name: {"ylabel": words, "xlabel": ""} for na
 _AXES["cosine"] = {"ylabel": "cosine", "scale": "linear", "ylim": (-1.08, 1.08), "line": 1}
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw the first setting: training, shift, relative shift and cosine, and the shift as Mameli's repository measures it."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show the first setting: training, shift, relative shift and cosine, and the shift as Mameli's repository measures it."""
     return next(iter(_figures(data).values()))(data)
 
 
-def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
-    """Name the functions that draw the other settings."""
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Name the functions that lay out the other settings."""
     return dict(list(_figures(data).items())[1:])
 
 
-def _figures(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
+def _figures(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
     """Name a function for each setting."""
     vgg = {name: partial(_vgg, setting=name) for name in settings(data["arms"])}
     return {**vgg, **{f"deep_linear_{name}": partial(_linear, setting=name) for name in settings(data["deep_linear"])}}
 
 
-def _vgg(data: dict[str, Any], setting: str) -> Figure:
-    """Draw a setting of the VGG."""
+def _vgg(data: dict[str, Any], setting: str) -> Layout:
+    """Show a setting of the VGG."""
     config, arms = data["config"]["vgg"], settings(data["arms"])[setting]
     return make_figure(
         f"{captions.network(config)}: {describe(setting)}",
@@ -54,8 +52,8 @@ def _vgg(data: dict[str, Any], setting: str) -> Figure:
     )
 
 
-def _linear(data: dict[str, Any], setting: str) -> Figure:
-    """Draw a setting of the deep linear network."""
+def _linear(data: dict[str, Any], setting: str) -> Layout:
+    """Show a setting of the deep linear network."""
     config, arms = data["config"]["deep_linear"], settings(data["deep_linear"])[setting]
     look: Any = {"title": "Training loss", "ylabel": "half the squared error, over all examples"}
     return make_figure(

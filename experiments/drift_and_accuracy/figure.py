@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Scatter
 from experiments.drift_and_accuracy.correlation import deepest_drift
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw each net's accuracy against how far its distributions move, a mark per seed."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show each net's accuracy against how far its distributions move, a mark per seed."""
     config, every = data["config"], data["config"]["schedule"]["probe_every"]
     panels = [
         Scatter(

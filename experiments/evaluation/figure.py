@@ -3,12 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._config.probes import CORRUPTIONS
 from experiments._evidence.run import Arms
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Dots
 from experiments.evaluation import by_size
 from experiments.evaluation.quantities import accuracy, changed, distance, growth
@@ -16,8 +14,8 @@ from experiments.evaluation.quantities import accuracy, changed, distance, growt
 _TWO = ("plain", "batch_norm")
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw accuracy on corrupted images above, and by the batches of the training below."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show accuracy on corrupted images above, and by the batches of the training below."""
     arms, names = {net: data["arms"][net] for net in _TWO}, _columns(data)
     shifted = {
         "running statistics": lambda column: accuracy(names[column], "running").at_end(),
@@ -52,13 +50,13 @@ def _by_mode() -> Mapping[str, Any]:
     return {"": lambda column: accuracy("clean", column).at_end()}
 
 
-def more(_data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
-    """Draw activations in a figure of their own."""
+def more(_data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Show activations in a figure of their own."""
     return {"activations": _activations}
 
 
-def _activations(data: dict[str, Any]) -> Figure:
-    """Draw how far means are from the running ones, how large activations are, and how far logits depend on the batch."""
+def _activations(data: dict[str, Any]) -> Layout:
+    """Show how far means are from the running ones, how large activations are, and how far logits depend on the batch."""
     arms: Arms = {"batch_norm": data["arms"]["batch_norm"]}
     names: dict[str, tuple[str, Arms]] = {label: (shift, arms) for label, shift in _columns(data).items()}
     names["held-out\nclasses"] = ("held_out", data["classes"])
@@ -100,7 +98,7 @@ def _columns(data: dict[str, Any]) -> dict[str, str]:
     return {"clean": "clean"} | {name.replace("_", "\n"): name for name in CORRUPTIONS if name in shifts}
 
 
-def _figure(data: dict[str, Any], title: str, rows: Any) -> Figure:
+def _figure(data: dict[str, Any], title: str, rows: Any) -> Layout:
     config = data["config"]
     vgg = config["vgg"]
     tiny = f"few: {config['tiny']['data']['subset']:,} training images"

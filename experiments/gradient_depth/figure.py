@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import ByLayer, Dots
 from experiments._figures.panels.panel import mark
 from experiments._nets import NETS
@@ -13,8 +11,8 @@ from experiments.gradient_depth import setting
 from experiments.gradient_depth.claims import GROWTH, by_setting, norms_at
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw the gradient by layer of the deepest nets, at initialisation and later, and its growth in nets of all depths."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show the gradient by layer of the deepest nets, at initialisation and later, and its growth in nets of all depths."""
     config, later = data["config"], data["config"]["schedule"]["probe_every"]
     scales = sorted(config["scales"], key=lambda scale: (scale != 1, scale))
     looks: dict[str, float] = dict(zip(("-", "--", ":", "-."), scales, strict=False))

@@ -6,19 +6,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments._evidence import quantities as q
 from experiments._evidence.curve import over_seeds
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, along_gradient
 from experiments._figures.panels import BySize, Panel, Window, Windows
 from experiments.landscape import published
 from experiments.landscape.further_figures import along_random, at_rates, deep_linear, successive
 
+_THEIRS = "a VGG of 13 or more layers, batch 128, one run"
 _EDGES = (
     (published.LOSS, (q.LOWEST_LOSS, q.HIGHEST_LOSS)),
     (published.CHANGE, (q.LEAST_CHANGE, q.GRADIENT_CHANGE)),
@@ -26,31 +26,33 @@ _EDGES = (
 )
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw loss, change of the gradient and effective smoothness along minus the gradient, published ones above."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show loss, change of the gradient and effective smoothness along minus the gradient, published ones above."""
     theirs, ours = _panels(data)
-    blocks = [Block(_here(data), [ours], height=2.9)]
-    if theirs:
-        blocks.insert(0, Block("Published: a VGG of 13 or more layers, batch 128, one run", [theirs], height=2.9))
-    return make_figure("The loss landscape along the gradient", blocks, *_foot(data))
-
-
-def _narrow(data: dict[str, Any]) -> Figure:
-    """Draw the same in a row per quantity, for a narrow screen."""
-    theirs, ours = _panels(data)
-    rows = [
-        [*([replace(pair[0], title=f"{name}, published")] if theirs else []), replace(pair[-1], title=f"{name}, here")]
-        for name, *pair in zip(
-            ("Loss", "Predictiveness (↓)", "Smoothness (↓)"), *filter(None, (theirs, ours)), strict=True
-        )
+    title, whose, foot = "The loss landscape along the gradient", _here(data), _foot(data)
+    blocks = [Block(f"Here: {whose}", [ours], height=2.9)]
+    if not theirs:
+        return make_figure(title, blocks, *foot)
+    pairs = [
+        [
+            replace(panel, title=f"{panel.title}, {where}")
+            for panel, where in zip(pair, ("published", "here"), strict=True)
+        ]
+        for pair in zip(theirs, ours, strict=True)
     ]
-    return make_figure("Along the gradient", [Block("", rows, height=3.3, share=True)], width=7.6)
+    sources = [[f"published: {_THEIRS}"], [f"here: {whose}"]]
+    return make_figure(
+        title,
+        [Block(f"Published: {_THEIRS}", [theirs], height=2.9), *blocks],
+        *foot,
+        # On a narrow screen, what is published of a quantity stands directly above what was measured.
+        narrow=make_figure(title, [Block("", pairs)], *sources, *foot),
+    )
 
 
-def more(data: dict[str, Any]) -> Mapping[str, Callable[[dict[str, Any]], Figure]]:
-    """Name the functions that draw further figures."""
+def more(data: dict[str, Any]) -> Mapping[str, Callable[[dict[str, Any]], Layout]]:
+    """Name the functions that lay out further figures."""
     return {
-        "narrow": _narrow,
         "step_sizes": _by_size,
         "random_direction": along_random,
         "successive_batches": successive,
@@ -91,7 +93,7 @@ def _limits(
 def _here(data: dict[str, Any]) -> str:
     config = data["config"]["vgg"]
     rate, batch = config["optimizer"]["learning_rate"], config["optimizer"]["batch_size"]
-    return f"Here: {captions.network(config)}, batch {batch}, learning rate {rate:g}, {captions.seeds(config)}"
+    return f"{captions.network(config)}, batch {batch}, learning rate {rate:g}, {captions.seeds(config)}"
 
 
 def _foot(data: dict[str, Any]) -> list[list[str]]:
@@ -102,8 +104,8 @@ def _foot(data: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _by_size(data: dict[str, Any]) -> Figure:
-    """Draw the change of the gradient against the step size, and what may set the level of the effective smoothness."""
+def _by_size(data: dict[str, Any]) -> Layout:
+    """Show the change of the gradient against the step size, and what may set the level of the effective smoothness."""
     config, short = data["config"]["vgg"], data["config"]["short_multiples"]
     rate, multiples = config["optimizer"]["learning_rate"], config["probes"]["landscape"]["step_multiples"]
     levels = {

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnjax.draw import style
@@ -14,7 +13,7 @@ from experiments._evidence.format import Format, plural
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names, recorded
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Band, Curves, Line
 from experiments.landscape.bands import band, bands
 from experiments.landscape.measures import LOSS_AND_CHANGE
@@ -22,8 +21,8 @@ from experiments.landscape.measures import LOSS_AND_CHANGE
 _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
 
 
-def along_random(data: dict[str, Any]) -> Figure:
-    """Draw how much loss and gradient vary along a random direction, beside the gradient's."""
+def along_random(data: dict[str, Any]) -> Layout:
+    """Show how much loss and gradient vary along a random direction, beside the gradient's."""
     vgg = data["config"]["vgg"]
     row = [
         _both(data["arms"], q.LOSS_RANGE, "Range of the loss", "largest - smallest (nats)"),
@@ -57,8 +56,8 @@ def _changes(arms: Arms, config: dict[str, Any], unit: str, **look: Any) -> list
     ]
 
 
-def successive(data: dict[str, Any]) -> Figure:
-    """Draw what Mameli measures of gradients and losses, and the same in units of their own lengths."""
+def successive(data: dict[str, Any]) -> Layout:
+    """Show what Mameli measures of gradients and losses, and the same in units of their own lengths."""
     arms = data["arms"]
     name = layer_names(arms["plain"], "successive_gradients")[0]
     titles = {
@@ -92,8 +91,8 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.nan], rolling_mean(values[1:], max(1, len(values) // 60))])
 
 
-def at_rates(data: dict[str, Any]) -> Figure:
-    """Draw bands over runs of several learning rates."""
+def at_rates(data: dict[str, Any]) -> Layout:
+    """Show bands over runs of several learning rates."""
     joined, sizes = bands(data), data["config"]["rates"]
     # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
     low, high = _ends(joined)
@@ -130,8 +129,8 @@ def _several_rates(data: dict[str, Any]) -> list[str]:
     ]
 
 
-def deep_linear(data: dict[str, Any]) -> Figure:
-    """Draw the deep linear network, whose scans span orders of magnitude."""
+def deep_linear(data: dict[str, Any]) -> Layout:
+    """Show the deep linear network, whose scans span orders of magnitude."""
     config = data["config"]["deep_linear"]
     edge = {"2 / learning rate": q.edge_of_stability(config)}
     row = [

@@ -3,23 +3,21 @@
 from collections.abc import Callable
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.drift import subject
 from experiments._evidence.format import capital
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_LOSS
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names, layer_number, recorded
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, PREDICTIVENESS, SMOOTHER
 from experiments._figures.panels import BINS, Accuracy, Curves, Dots, Line, Ridges, shared_limits
 from experiments._nets import NETS
 from experiments.lp_norms.quantities import FINAL_LOSS
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw accuracy and landscape of the VGGs."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show accuracy and landscape of the VGGs."""
     arms, vgg = data["arms"], data["config"]["vgg"]
     row = [
         Accuracy(arms),
@@ -30,8 +28,8 @@ def plot(data: dict[str, Any]) -> Figure:
     return make_figure(title, [Block("", [row])], *_foot(data), [ARROW, f"bands: {captions.bands(vgg)}"], _origin(data))
 
 
-def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
-    """Name the functions that draw further figures."""
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Name the functions that lay out further figures."""
     return {"distributions": _distributions, "deep_linear": _deep_linear}
 
 
@@ -48,8 +46,8 @@ def _origin(data: dict[str, Any]) -> list[str]:
     return captions.origin(data, "both kinds of net: training, measurements and tests")
 
 
-def _deep_linear(data: dict[str, Any]) -> Figure:
-    """Draw losses and landscape of the deep linear networks."""
+def _deep_linear(data: dict[str, Any]) -> Layout:
+    """Show losses and landscape of the deep linear networks."""
     deep, linear = data["deep_linear"], data["config"]["deep_linear"]
     draws, title = {NETS[net].short: {net: runs} for net, runs in deep.items()}, "Final loss, each draw"
     every = linear["schedule"]["probe_every"]
@@ -74,8 +72,8 @@ def _curves(arms: Arms, quantity: Quantity, title: str, ylabel: str) -> Curves:
     return Curves(arms, [Line(quantity)], title=title, ylabel=ylabel)
 
 
-def _distributions(data: dict[str, Any]) -> Figure:
-    """Draw a unit of the deepest layer over training for every net, on one axis, so that their widths compare."""
+def _distributions(data: dict[str, Any]) -> Layout:
+    """Show a unit of the deepest layer over training for every net, on one axis, so that their widths compare."""
     arms, config = data["arms"], data["config"]["vgg"]
     layer = (layer_names(all_runs(arms), "drift") or [""])[-1]
     found = {net: recorded(runs[0], "drift").get("layers", {}).get(layer, {}) for net, runs in arms.items()}

@@ -3,13 +3,11 @@
 from functools import partial
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Run, recorded
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Curves, Dots, Line, Percentiles, Published
 from experiments._nets import NETS
 from experiments.mnist_mlp import SETTINGS
@@ -33,8 +31,8 @@ _ROWS = {
 }
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw test error, percentiles over training, and how steady their medians are, in both settings."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show test error, percentiles over training, and how steady their medians are, in both settings."""
     config = data["config"]["ioffe"]
     widths = "-".join(map(str, config["model"]["hidden"]))
     recipes = [

@@ -3,20 +3,18 @@
 from functools import partial
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.drift import Moment, drift, subject, typical
 from experiments._evidence.format import plural
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, Dots
 from experiments.noisy_batchnorm import NOISY, by_strength
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw accuracy and what the strength of the noise does to it; below, how far means and variances move."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show accuracy and what the strength of the noise does to it; below, how far means and variances move."""
     arms, config, every = data["arms"], data["config"], data["config"]["schedule"]["probe_every"]
     drifts = [[_drift(data, moment, relative) for relative in (False, True)] for moment in ("mean", "variance")]
     return make_figure(

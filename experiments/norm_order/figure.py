@@ -3,18 +3,17 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.run import Arms, Run, array, layer_names, recorded
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, ByLayer, Dots, Panel
 from experiments.norm_order.table import PLACES, by_activation
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw test accuracies of the VGG and of the perceptron; of the VGG with ReLU, its training and its dead units."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show test accuracies of the VGG and of the perceptron; of the VGG with ReLU, its training and its dead units."""
     config = data["config"]
     vgg, mlp = config["vgg"], config["mlp"]
     hidden = mlp["model"]["hidden"]

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import along_gradient
 from experiments._figures.panels import Accuracy
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw accuracy, loss band, gradient predictiveness and effective smoothness over training."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show accuracy, loss band, gradient predictiveness and effective smoothness over training."""
     arms, config = data["arms"], data["config"]
     loss, predictiveness, smoothness = along_gradient(arms, config)
     return make_figure(

@@ -3,13 +3,12 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, Run, array, recorded
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import ByLayer, Curves, Dots, Line
 from experiments._figures.panels.panel import mark
 from experiments.recurrent import NORMS, setting
@@ -20,8 +19,8 @@ _ERROR = Quantity("test", lambda test: 100 - 100 * TEST_ACCURACY.values(test), "
 _LOOKS = ("-", "--", ":", "-.")
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw test error over training, the gradient by the hidden states, and accuracy and speed of all settings."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show test error over training, the gradient by the hidden states, and accuracy and speed of all settings."""
     config = data["config"]
     run = config["large"]
     looks: dict[str, float] = dict(zip(_LOOKS, config["scales"], strict=False))

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.quantities import CHANCE, SMOOTHNESS, TEST_ACCURACY, TEST_LOSS
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Dots
 from experiments.regularisation import NETS, by_dropout, by_size
 from experiments.regularisation.claims import BATCH_ERROR, GAP, INCONSISTENCY, POPULATION_ERROR, TRAIN_ERROR, gap_at
@@ -17,8 +15,8 @@ from experiments.regularisation.claims import BATCH_ERROR, GAP, INCONSISTENCY, P
 _SIZES = "examples that share statistics"
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw errors, gaps and smoothness by the number of examples that share statistics, and of the plain net."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show errors, gaps and smoothness by the number of examples that share statistics, and of the plain net."""
     config = data["config"]
     batch = config["optimizer"]["batch_size"]
     errors = {"training": TRAIN_ERROR.at_end(), "test": BATCH_ERROR.at_end()}
@@ -51,13 +49,13 @@ def plot(data: dict[str, Any]) -> Figure:
     )
 
 
-def more(_data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
-    """Draw dropout in a figure of its own."""
+def more(_data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Show dropout in a figure of its own."""
     return {"dropout": _dropout}
 
 
-def _dropout(data: dict[str, Any]) -> Figure:
-    """Draw test accuracy and test loss by the share that dropout drops."""
+def _dropout(data: dict[str, Any]) -> Layout:
+    """Show test accuracy and test loss by the share that dropout drops."""
     config = data["config"]
     columns = {f"{share:g}": arms for share, arms in by_dropout(data).items()}
 

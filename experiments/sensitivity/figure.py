@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnjax.draw import style
@@ -17,7 +16,7 @@ from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, all_runs
 from experiments._evidence.value import spread
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Dots, Panel
 from experiments._figures.panels.curves import draw_curve
 from experiments._figures.panels.panel import Scale, mark
@@ -60,8 +59,8 @@ class LineSearch(Panel):
         axes.xaxis.set_major_formatter(style.number)
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw tests and losses by learning rate, tests by initial weights, the line search, and tests by Adam's learning rate."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show tests and losses by learning rate, tests by initial weights, the line search, and tests by Adam's learning rate."""
     config = data["config"]
     vgg, adam = config["vgg"], by_rate(data.get("adam", {}))
     rates = _by_power(by_rate(data["arms"]))

@@ -4,22 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bnjax.draw import style
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, all_runs
 from experiments._evidence.value import spread
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Curves, Dots, Histogram, Line
 from experiments.theory_bounds import quantities as q
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw errors and shares per statement, the gradient that is removed, and shares and ratios over training."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show errors and shares per statement, the gradient that is removed, and shares and ratios over training."""
     config, arms = data["config"], q.shown(data)
     widths = "-".join(map(str, config["model"]["hidden"]))
     activation = {"relu": "ReLU", "elu": "ELU"}.get(config["model"]["activation"], config["model"]["activation"])

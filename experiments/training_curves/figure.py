@@ -2,18 +2,16 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import settings
 from experiments._figures import captions
-from experiments._figures.figure import Block, make_figure
+from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, Dots
 from experiments.training_curves import NETS
 
 
-def plot(data: dict[str, Any]) -> Figure:
-    """Draw a column per learning rate, and below how soon and how well each net has learnt."""
+def plot(data: dict[str, Any]) -> Layout:
+    """Show a column per learning rate, and below how soon and how well each net has learnt."""
     rates, config = settings(data["arms"], NETS), data["config"]
     known = [net for net in NETS if all(net in arms for arms in rates.values())]
     nets = {net: [run for arms in rates.values() for run in arms[net]] for net in known}

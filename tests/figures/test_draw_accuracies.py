@@ -19,7 +19,7 @@ def panel(figure, title):
 @pytest.mark.parametrize("diverged_at", [120, *(pytest.param(step, marks=pytest.mark.thorough) for step in (None, 3))])
 def test_training_curves(diverged_at):
     """A column per learning rate, with each net's training and tests, and two panels that sum up; divergence is marked."""
-    figure = training_curves.plot(training_curves_data(diverged_at=diverged_at))
+    figure = training_curves.plot(training_curves_data(diverged_at=diverged_at)).draw()
     assert_readable(figure)
     for rate in ("0.01", "0.1", "0.5"):
         lines = panel(figure, f"Learning rate {rate}").lines
@@ -38,13 +38,13 @@ def test_training_curves(diverged_at):
 @pytest.mark.thorough
 def test_one_learning_rate():
     """A single column is one that can be read."""
-    assert_readable(training_curves.plot(training_curves_data("mameli")))
+    assert_readable(training_curves.plot(training_curves_data("mameli")).draw())
 
 
 @pytest.mark.parametrize("diverged_at", [120, *(pytest.param(step, marks=pytest.mark.thorough) for step in (None, 3))])
 def test_noisy_batchnorm(diverged_at):
     """Accuracy, strength, and four panels of drift, with a mark for each net and layer."""
-    figure = noisy.plot(noisy_data(diverged_at=diverged_at))
+    figure = noisy.plot(noisy_data(diverged_at=diverged_at)).draw()
     assert_readable(figure)
     drifts = panel(figure, "Drift of the mean, relative")
     assert [label.get_text() for label in drifts.get_xticklabels()] == ["layer 3", "layer 8", "layer 10"]

@@ -27,8 +27,8 @@ def colours(axes):
 def test_covariate_shift(diverged_at):
     """A figure per setting, a column per layer; a run that diverged is marked in every panel over training."""
     data = covariate_shift_data("smoke", diverged_at)
-    figure = covariate_shift.plot(data)
-    others = {name: plot(data) for name, plot in covariate_shift.more(data).items()}
+    figure = covariate_shift.plot(data).draw()
+    others = {name: plot(data).draw() for name, plot in covariate_shift.more(data).items()}
     linear = next(drawn for name, drawn in others.items() if name.startswith("deep_linear"))
     for drawn in (figure, *others.values()):
         assert_readable(drawn)
@@ -49,7 +49,7 @@ def test_covariate_shift(diverged_at):
 def test_landscape(diverged_at):
     """Each figure can be read; random directions are beside the gradient, and levels of the smoothness have their names."""
     data = landscape_data("smoke", diverged_at)
-    drawn = {name: plot(data) for name, plot in {"": landscape.plot, **landscape.more(data)}.items()}
+    drawn = {name: plot(data).draw() for name, plot in {"": landscape.plot, **landscape.more(data)}.items()}
     for figure in drawn.values():
         assert_readable(figure)
     (beside,), (linear,) = (
@@ -68,14 +68,17 @@ def test_landscape(diverged_at):
 def test_what_is_published_is_beside_what_was_measured():
     """On the same axes, where data and learning rate are the published ones; scans are coloured by their step."""
     data = read_data(ROOT / "figures" / "landscape-cpu.json")
-    figure = landscape.plot(data)
+    layout = landscape.plot(data)
+    figure = layout.draw()
     assert_readable(figure)
     assert len(figure.axes) == 6
     for published, measured in zip(figure.axes[:3], figure.axes[3:], strict=True):
         assert published.get_ylim() == measured.get_ylim()
         assert published.get_xlim() == pytest.approx(measured.get_xlim())
         assert published.get_title() == measured.get_title()
-    (plain,) = panel(landscape.more(data)["step_sizes"](data), "Without BN")
+    below = [panel.title.rpartition(", ")[::2] for block in layout.narrow.blocks for _, panel in block.downwards()]
+    assert below == [(axes.get_title(), where) for axes in figure.axes[:3] for where in ("published", "here")]
+    (plain,) = panel(landscape.more(data)["step_sizes"](data).draw(), "Without BN")
     assert len(set(colours(plain)[:-1])) == len(data["arms"]["plain"][0]["landscape"]["step"])
     assert plain.lines[-1].get_marker() == "s"
 
@@ -84,7 +87,7 @@ def test_what_is_published_is_beside_what_was_measured():
 def test_landscape_of_several_learning_rates(diverged_at):
     """Each net is a band, losses share their limits, and a net that diverged is marked; without such runs nothing is drawn."""
     data = landscape_data("smoke", diverged_at)
-    figure = landscape.more(data)["rates"](data)
+    figure = landscape.more(data)["rates"](data).draw()
     assert_readable(figure)
     panels = [panel(figure, f"Losses at equal {which}")[0] for which in ("steps", "rate x steps")]
     panels += panel(figure, "Change from step to step")

@@ -21,7 +21,7 @@ def test_the_check_of_texts_sees_what_is_wrong():
 @pytest.mark.parametrize("experiment", ["quickstart", pytest.param("landscape", marks=pytest.mark.thorough)])
 def test_the_experiments_figure_is_readable(experiment):
     """What lines and colours mean stands above the axes, not in them."""
-    figure = catalogue.part(experiment, "figure").plot(read(experiment))
+    figure = catalogue.part(experiment, "figure").plot(read(experiment)).draw()
     assert_readable(figure)
     assert all(panel.get_legend() is None for panel in figure.axes)
     (legend,) = figure.legends
@@ -34,10 +34,12 @@ def test_the_experiments_figure_is_readable(experiment):
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in RUN if name != "quickstart"])
 def test_every_committed_picture_tells_one_story(name):
-    """Whatever is drawn of the committed data can be read, in at most nine panels."""
+    """Whatever is drawn of the committed data can be read, in at most nine panels, and on a narrow screen, too."""
     data = read(name)
     module = catalogue.part(name, "figure")
     for plot in (module.plot, *getattr(module, "more", lambda data: {})(data).values()):
-        figure = plot(data)
+        layout = plot(data)
+        assert_readable(layout.draw(narrow=True))
+        figure = layout.draw()
         assert_readable(figure)
         assert len([axes for axes in figure.axes if axes.get_label() != "<colorbar>"]) <= 9

@@ -58,6 +58,11 @@ class Dots(Panel):
         return "x" if self.horizontal else "y"
 
     @property
+    def height(self) -> float:
+        """The height on a narrow screen, with room for names of two lines beside the rows."""
+        return 1.2 + 0.45 * len(self.columns) if self.horizontal else super().height
+
+    @property
     def shown(self) -> list[Run]:
         """The runs of all columns."""
         return [run for arms in self.columns.values() for net in self.arms for run in arms.get(net, [])]

@@ -57,6 +57,11 @@ class Panel:
         return "y"
 
     @property
+    def height(self) -> float:
+        """The height on a narrow screen, in inches."""
+        return 3.0 if self.title else 2.5
+
+    @property
     def shown(self) -> list[Run]:
         """The runs that are shown."""
         return all_runs(self.nets)
@@ -98,15 +103,20 @@ class Panel:
         elif self.scale == "log" and self.axis == "y":
             if self.ylim:  # which decide what is labelled
                 axes.set(ylim=self.ylim)
-            style.log_scale(axes)
-            if self.labelled and axes.get_yscale() == "log":
-                style.label_between(axes, self.labelled)
+            self.label_values(axes)
         elif self.scale == "log" and axes.dataLim.x1 > 0:  # else there is nothing to draw
             axes.set_xscale("log")
             axes.margins(x=0.05)
             axes.xaxis.set_major_formatter(style.number)
         if self.ylim:
             axes.set(**{f"{self.axis}lim": self.ylim})
+
+    def label_values(self, axes: Axes) -> None:
+        """Label a logarithmic vertical axis at as many values as its limits have room for."""
+        if self.scale == "log" and self.axis == "y":
+            style.log_scale(axes)
+            if self.labelled and axes.get_yscale() == "log":
+                style.label_between(axes, self.labelled)
 
     def draw_data(self, axes: Axes) -> None:
         """Draw the data."""

@@ -17,14 +17,18 @@ dialog.addEventListener("click", (event) => {
 const search = document.getElementById("search");
 const rows = [...document.querySelectorAll("tr.claim")];
 const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+const parentOf = (row) => document.getElementById(row.dataset.parent);
 function select() {
   const chosen = document.querySelector(".filter input:checked").id.slice(5);
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (row) =>
     (chosen === "all" || row.classList.contains(chosen)) && words.every((word) => texts.get(row).includes(word));
   const found = new Set(rows.filter(fits));
-  // A counter-example is shown below the claim that it is about.
-  const parents = new Set([...found].map((row) => document.getElementById(row.dataset.parent)).filter(Boolean));
+  // A counter-example is shown below the claim that it is about, which may be one itself.
+  const parents = new Set();
+  for (const row of found) {
+    for (let above = parentOf(row); above; above = parentOf(above)) parents.add(above);
+  }
   for (const row of rows) {
     row.hidden = !found.has(row) && !parents.has(row);
     row.classList.toggle("context", !found.has(row) && parents.has(row));
