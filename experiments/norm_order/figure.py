@@ -47,7 +47,7 @@ def _accuracies(nets: dict[str, Arms], title: str) -> Dots:
         {"": TEST_ACCURACY.at_end()},
         title=f"{title}: test accuracy",
         ylabel="accuracy",
-        scale="linear",
+        scale="share",
         each=True,
     )
 
@@ -62,7 +62,7 @@ def _of_one(activation: str, arms: Arms) -> list[Panel]:
             {"o-": (known, dead_by_layer)},
             title=f"VGG, {activation}: dead units",
             ylabel="share of a layer's units",
-            scale="linear",
+            scale="share",
         ),
     ]
 

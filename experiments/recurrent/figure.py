@@ -100,5 +100,5 @@ def _dots(data: dict[str, Any], title: str) -> Dots:
         {"": ACCURACY.at_end() if is_accuracy else ACCURACY.steps_to(0.9, points=1)},
         title=title,
         ylabel="test accuracy" if is_accuracy else "steps",
-        scale="linear" if is_accuracy else "log",
+        scale="share" if is_accuracy else "log",
     )

@@ -13,7 +13,7 @@ from bnjax.draw import style
 from experiments._evidence.run import Arms, Run, all_runs
 from experiments._nets import NETS
 
-Scale = Literal["linear", "log", "percent", "points"]
+Scale = Literal["linear", "log", "percent", "share", "points"]
 
 
 class Published(NamedTuple):
@@ -28,7 +28,7 @@ class Panel:
     """What all panels have.
 
     Attributes:
-        scale: of the values: linear, log, percent, or points for differences of shares.
+        scale: of the values: linear, log, percent from 0, share for percent of any range, or points for differences of shares.
         ylim: limits of the axis of values: the vertical one, and the horizontal one where values lie along it.
         labelled: multiples of powers of ten that a logarithmic vertical axis labels besides the powers.
         levels: lines at some values by their words, which are written below the axis.
@@ -96,6 +96,8 @@ class Panel:
             top = min(1.02, max(0.3, 1.05 * getattr(axes.dataLim, f"{self.axis}1")))
             axes.set(**{f"{self.axis}lim": (0, top)})
             getattr(axes, f"{self.axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
+        elif self.scale == "share":
+            getattr(axes, f"{self.axis}axis").set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
         elif self.scale == "points":
             getattr(axes, f"{self.axis}axis").set_major_formatter(
                 lambda share, _: f"{100 * share:+.3g}" if share else "0"
