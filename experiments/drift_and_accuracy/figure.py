@@ -4,11 +4,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from experiments._evidence.drift import deepest_drift
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._figures import captions
 from experiments._figures.figure import Block, make_figure
 from experiments._figures.panels import Scatter
-from experiments.drift_and_accuracy.correlation import deepest_drift
 
 
 def plot(data: dict[str, Any]) -> Figure:
