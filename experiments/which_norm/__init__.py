@@ -105,7 +105,7 @@ PRESETS = {
     "cpu": Config(**fields_of(_measured(following(_CPU, 3, 8, 10)))),
     "smoke": Config(
         **fields_of(_measured(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES))),
-        nets=("plain", "batch_norm", "ghost_batch", "group_norm", "instance_norm", "dyt"),
+        nets=("plain", "batch_norm", "instance_norm", "dyt"),
         ghost_size=4,
         group_size=4,
     ),
