@@ -34,7 +34,7 @@ def drifting(size, steps):
 def net(place, seed, orders, num_steps=500, diverged_at=None):
     """Make a run whose accuracy falls with its place."""
     steps, sizes = [0, 50, 100], {name: 1.0 + order * place + 0.01 * seed for name, order in orders.items()}
-    accuracy = 0.6 - 0.02 * place
+    accuracy = 0.605 - 0.02 * place
     layer = {name: [99.0, sizes["shift"], sizes["shift"]] for name in ("difference", "relative_difference", "cosine")}
     # It rises to its end, so that a level is reached the later the lower that is.
     num_points = (diverged_at or num_steps) // 10
@@ -163,9 +163,9 @@ def test_what_a_data_file_keeps_is_enough():
     for runs, before in zip(kept["arms"].values(), data["arms"].values(), strict=True):
         for run, own in zip(runs, before, strict=True):
             run |= {name: own[name] for name in ("drift", "drift_after_activation")}
-    assert {name: found.values for name, found in verdicts(kept).items()} == {
-        name: found.values for name, found in verdicts(data).items()
-    }
+    before = verdicts(data)
+    for name, found in verdicts(kept).items():
+        assert found.values == pytest.approx(before[name].values, nan_ok=True), name
 
 
 def test_words():
@@ -175,10 +175,10 @@ def test_words():
     assert "dynamic tanh, seed 0: the loss stopped being finite at step 40." in written
     assert sum(line.startswith("group norm ") for line in written.splitlines()) == 2
     (line,) = [line for line in written.splitlines() if line.startswith("loss range ")]
-    assert line.split()[1:8] == ["-1.00", "-1.00", "to", "-1.00", "-1.00", "to", "-1.00"]
+    assert line.split()[2:9] == ["-1.00", "-1.00", "to", "-1.00", "-1.00", "to", "-1.00"]
     said = table.findings(made())
     assert said.startswith(
-        "Over 13 nets that differ in their normaliser alone, test accuracies go from without BN 60.0 % to "
+        "Over 13 nets that differ in their normaliser alone, test accuracies go from without BN 60.5 % to "
     )
     assert "gradient is -1.00, with covariate shift" in said
 
@@ -190,7 +190,7 @@ def test_every_net_is_named_in_the_picture(name):
     drawn = figure.more(data)[name](data) if name else figure.plot(data)
     assert_readable(drawn)
     for axes in drawn.axes:
-        assert len({text.get_text() for text in axes.texts}) == len(NETS)
+        assert len({text.get_text() for text in axes.texts if text.get_text()}) == len(NETS)
         low, high = axes.get_xlim()
         assert all(low < x < high for line in axes.lines for x in line.get_xdata())
 
