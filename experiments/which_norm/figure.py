@@ -33,11 +33,8 @@ _LESS = f"{_RANKS}; below 0, less goes with a higher accuracy"
 
 def plot(data: dict[str, Any]) -> Figure:
     """Draw the test accuracy of every net against each of the three."""
-    return make_figure(
-        _title(data, "accuracy"),
-        [Block("", [_panels(data, TEST, "test accuracy at the end")], height=5.2)],
-        *_foot(data),
-    )
+    panels = _panels(data, TEST, "test accuracy at the end")
+    return make_figure(_title(data, "accuracy"), [Block("", [panels], height=5.2)], [_LESS], *_foot(data))
 
 
 def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Figure]]:
