@@ -1,6 +1,7 @@
 """All normalisers: which nets there are, and tables, figures and claims on data made by hand."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +152,7 @@ def test_a_net_that_diverged_is_the_worst_of_all():
 
 def test_the_first_measurement_does_not_count():
     """At step 0 everything is 99 times as large in the data made by hand."""
-    run = net(3, 0, ORDERS)
+    run: Any = net(3, 0, ORDERS)
     data = {"arms": {"plain": [run]}}
     assert {round(compared.of(data).of(run), 9) for compared in COMPARED.values()} == {4.0}
 
@@ -192,7 +193,7 @@ def test_every_net_is_named_in_the_picture(name):
     for axes in drawn.axes:
         assert len({text.get_text() for text in axes.texts if text.get_text()}) == len(NETS)
         low, high = axes.get_xlim()
-        assert all(low < x < high for line in axes.lines for x in line.get_xdata())
+        assert all(low < x < high for line in axes.lines for x in np.asarray(line.get_xdata(), float))
 
 
 def test_names_stay_in_order_and_apart():
