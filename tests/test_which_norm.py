@@ -135,6 +135,9 @@ def test_all_nets_are_needed():
     some = made(which_norm.PRESETS["smoke"].nets)
     assert judge(CLAIMS[0], some).reason == "these data have no runs of noisy batch"
     assert table.over_nets(some, "loss range", TEST) == -1
+    assert "from with BN 58.5 % to dynamic tanh 36.5 %, and with" not in table.findings(
+        made(("batch_norm", "l1", "dyt"))
+    )
     assert_readable(figure.plot(some))
 
 
@@ -178,9 +181,7 @@ def test_words():
     (line,) = [line for line in written.splitlines() if line.startswith("loss range ")]
     assert line.split()[2:9] == ["-1.00", "-1.00", "to", "-1.00", "-1.00", "to", "-1.00"]
     said = table.findings(made())
-    assert said.startswith(
-        "Over 13 nets that differ in their normaliser alone, test accuracies go from without BN 60.5 % to "
-    )
+    assert "the highest and the lowest test accuracy are 60.5 % (without BN) and 36.5 % (dynamic tanh)." in said
     assert "gradient is -1.00, with covariate shift" in said
 
 

@@ -52,11 +52,11 @@ def findings(data: dict[str, Any]) -> str:
     """Describe what goes with performance over the normalisers."""
     arms = data["arms"]
     ordered = sorted(arms, key=lambda net: -middle(arms[net], TEST))
-    best, worst, plain = (f"{NETS[net].label} {written(arms[net], TEST)}" for net in (ordered[0], ordered[-1], "plain"))
+    said = {net: f"{written(runs, TEST)} ({NETS[net].label})" for net, runs in arms.items()}
     ranks = {name: _RANKS.number(over_nets(data, name, TEST)) for name in ("loss range", "relative shift", "drift")}
-    ends = f"from {best} to {worst}" if ordered[-1] == "plain" else f"from {best} to {worst}, and {plain}"
     return (
-        f"Over {len(arms)} nets that differ in their normaliser alone, test accuracies go {ends}. Their rank correlation with "
+        f"Over {len(arms)} nets that differ in their normaliser alone, the highest and the lowest test accuracy are "
+        f"{said[ordered[0]]} and {said[ordered[-1]]}. The accuracies' rank correlation with "
         f"the range of the loss along the gradient is {ranks['loss range']}, with covariate shift relative to the gradient "
         f"{ranks['relative shift']}, and with the drift of distributions in the deepest layer followed {ranks['drift']}: below "
         "0, less of it goes with a higher accuracy."
