@@ -40,7 +40,7 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (
             ["--norm", "ghost"],
             "norm must be one of none, batch, noisy_batch, noise, relative_noise, lp, ghost_batch, renorm, huber, layer, "
-            "group, instance, got 'ghost'.",
+            "group, instance, dyt, got 'ghost'.",
         ),
         (["--norm"], "argument --norm: expected one argument"),
         (

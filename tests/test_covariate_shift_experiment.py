@@ -6,11 +6,12 @@ import pytest
 from runs import covariate_shift_data
 
 from experiments._evidence.keep import keep
+from experiments._evidence.quantities import shift
 from experiments._evidence.verdict import judge
 from experiments._training.probes.probe import by_layer
 from experiments.covariate_shift import KEEP
 from experiments.covariate_shift.claims import CLAIMS
-from experiments.covariate_shift.quantities import FLOOR, shift
+from experiments.covariate_shift.quantities import FLOOR
 from experiments.covariate_shift.table import findings, summarise
 
 

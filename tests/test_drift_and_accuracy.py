@@ -8,12 +8,12 @@ import pytest
 from conftest import ROOT
 from drawn import assert_readable
 
+from experiments._evidence.correlation import rank_correlation
 from experiments._evidence.read import read_data
 from experiments._evidence.verdict import judge
 from experiments._report.known import identities
 from experiments.drift_and_accuracy import NETS, figure, table
 from experiments.drift_and_accuracy.claims import CLAIMS
-from experiments.drift_and_accuracy.correlation import rank_correlation
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ _ORDER = (
     "norm_order",
     "batch_size",
     "sensitivity",
+    "which_norm",
 )
 
 

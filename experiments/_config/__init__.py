@@ -15,6 +15,7 @@ from experiments._config.check import change as change
 from experiments._config.check import check as check
 from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
+from experiments._config.example_norms import DyT as DyT
 from experiments._config.example_norms import GroupNorm as GroupNorm
 from experiments._config.example_norms import InstanceNorm as InstanceNorm
 from experiments._config.example_norms import LayerNorm as LayerNorm

@@ -1,12 +1,16 @@
-"""The normalisers of single examples, one class each: its settings, and the layer that it makes."""
+"""The normalisers of single examples, one class each: its settings, and the layer that it makes.
 
+Dynamic tanh, which takes the place of one, is among them: it is a function of each entry.
+"""
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 from experiments._config.check import check, check_numbers
-from experiments._config.norms import Dividing
+from experiments._config.norms import Dividing, Placed
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,26 @@ class InstanceNorm(Dividing):
         from bnjax import linen
 
         return partial(linen.InstanceNorm, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class DyT(Placed):
+    """Dynamic tanh in the place of a normaliser: scale * tanh(alpha x) + bias, without statistics.
+
+    Attributes:
+        alpha: with which the learned factor of all features begins.
+    """
+
+    alpha: float = 0.5
+
+    kind: ClassVar[str] = "dyt"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "alpha")
+
+    def make(self) -> Callable[..., Any]:
+        """Return the factory of dynamic tanhs."""
+        from bnjax import linen
+
+        return partial(linen.DyT, alpha_init=self.alpha)

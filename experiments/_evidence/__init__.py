@@ -6,6 +6,7 @@ format      numbers and units in print
 quantity    what is recorded over training, and the number per run that a measure makes of it
 quantities  the quantities that several experiments share, each defined once
 drift       how far the distributions of activations move
+correlation rank correlations of two numbers over nets
 statistic   one number per seed or draw: of one net, or of two compared
 claim       a statistic, and the range in which a source's statement holds
 verdict     whether the data lie in that range

@@ -22,7 +22,9 @@ _UNITS = {"mean": "its standard deviation", "variance": "the variance", "wassers
 _SINCE = {"successive": "between measurements", "cumulative": "since the first measurement"}
 
 
-def drift(layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False) -> Quantity:
+def drift(
+    layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False, kind: str = "drift"
+) -> Quantity:
     """Return how far the units of a layer have moved at each step: the median over units of the absolute change.
 
     Args:
@@ -30,6 +32,7 @@ def drift(layer: str, moment: Moment, since: Since = "successive", *, relative: 
         moment: the mean, the variance, or the distance W1 of the whole distributions.
         since: since the measurement before, or since the first one.
         relative: in units of what the unit's standard deviation, or its variance, was then; W1 always is relative.
+        kind: of the probe, which says where the distributions are taken.
     """
     name = f"relative_{moment}" if relative or moment == "wasserstein" else moment
 
@@ -40,13 +43,29 @@ def drift(layer: str, moment: Moment, since: Since = "successive", *, relative: 
 
     subject = "distance W1" if moment == "wasserstein" else f"|change of a unit's {moment}|"
     unit = f" / {_UNITS[moment]}" * name.startswith("relative")
-    return Quantity("drift", value, f"{subject} {_SINCE[since]}{unit}")
+    return Quantity(kind, value, f"{subject} {_SINCE[since]}{unit}")
 
 
-def typical(layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False) -> Measure:
+def typical(
+    layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False, kind: str = "drift"
+) -> Measure:
     """Return the median of a drift over all measurements but the first, which has moved from nothing."""
-    moved = drift(layer, moment, since, relative=relative)
+    moved = drift(layer, moment, since, relative=relative, kind=kind)
     return replace(moved.median(first=1), words=f"{moved.words}, medians over units and steps")
+
+
+def deepest_drift(
+    data: Data, moment: Moment = "wasserstein", *, relative: bool = False, kind: str = "drift"
+) -> Measure:
+    """Return how far distributions of the deepest layer that is followed typically move between measurements.
+
+    Raises:
+        NotInDataError: if none is followed.
+    """
+    layers = layer_names(all_runs(data.get("arms", {})), kind)
+    if not layers:
+        raise NotInDataError("these data have no drift")
+    return typical(layers[-1], moment, relative=relative, kind=kind)
 
 
 def over_layers(

@@ -53,6 +53,22 @@ def of_layer(kind: str, layer: str, name: str, words: str, **fields: Any) -> Qua
     return Quantity(kind, lambda record: array(record["layers"][layer][name]), words, **fields)
 
 
+# Definition 2.1 of Santurkar et al. 2018: G is the gradient by a layer's weights, and G' the one after the layers before it
+# have taken their step.
+SHIFT: Mapping[str, str] = {
+    "difference": "|G - G'|",
+    "relative_difference": "|G - G'| / |G|",
+    "cosine": "cosine of G and G'",
+}
+# The cosine of a run that diverged is not known.
+SHIFT_FIELDS: Mapping[str, dict[str, Any]] = {"cosine": {"format": Format("+z.3f"), "if_diverged": math.nan}}
+
+
+def shift(layer: int, name: str = "difference", **fields: Any) -> Quantity:
+    """Return a quantity of one layer's covariate shift; `fields` are others of `Quantity`."""
+    return of_layer("shift", f"layer_{layer}", name, SHIFT[name], **SHIFT_FIELDS.get(name, {}) | fields)
+
+
 # The gradients g' and g of successive batches, as Mameli compares them, and the same in units of their lengths.
 SUCCESSIVE: Mapping[str, str] = {
     "step_sum": "|g + g'|",

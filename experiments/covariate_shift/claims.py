@@ -5,12 +5,12 @@ from dataclasses import replace
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.compare import share_above
 from experiments._evidence.format import Format
-from experiments._evidence.quantities import TRAIN_ACCURACY, TRAIN_LOSS
+from experiments._evidence.quantities import TRAIN_ACCURACY, TRAIN_LOSS, shift
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.source import ALEXEYGB, IOFFE, MAMELI, SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import largest, smallest
 from experiments._nets import learning_rate
-from experiments.covariate_shift.quantities import FLOOR, second_net, shift, size
+from experiments.covariate_shift.quantities import FLOOR, second_net, size
 
 _FIG_3, _FIG_3A = SANTURKAR.at("Sec. 2.2, Fig. 3"), SANTURKAR.at("Fig. 3a, read off")
 _FIG_3B, _READ_3B = SANTURKAR_LINEAR.at("Sec. 2.2, Fig. 3b"), SANTURKAR_LINEAR.at("Fig. 3b, read off")

@@ -1,25 +1,13 @@
 """A layer's covariate shift, by Definition 2.1 of Santurkar et al. 2018 and as Mameli's repository measures it.
 
-G is the gradient by the layer's weights, and G' the one after the layers before it have taken their step.
+G and G' are as in `experiments._evidence.quantities.SHIFT`.
 """
 
-import math
 from dataclasses import replace
-from typing import Any
 
-from experiments._evidence.format import Format
-from experiments._evidence.quantities import TRAIN_LOSS, of_layer
+from experiments._evidence.quantities import SHIFT, SHIFT_FIELDS, TRAIN_LOSS, shift
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
-
-SHIFT = {"difference": "|G - G'|", "relative_difference": "|G - G'| / |G|", "cosine": "cosine of G and G'"}
-# The cosine of a run that diverged is not known.
-_FIELDS: dict[str, dict[str, Any]] = {"cosine": {"format": Format("+z.3f"), "if_diverged": math.nan}}
-
-
-def shift(layer: int, name: str = "difference", **fields: Any) -> Quantity:
-    """Return a quantity of one layer; `fields` are others of `Quantity`."""
-    return of_layer("shift", f"layer_{layer}", name, SHIFT[name], **_FIELDS.get(name, {}) | fields)
 
 
 def second_net(name: str = "difference", which: str = "step") -> Quantity:
@@ -28,7 +16,7 @@ def second_net(name: str = "difference", which: str = "step") -> Quantity:
     It is measured of the first layer of `shift_layers`, 5 in all presets.
     """
     words = f"{SHIFT[name]}, layer 5, G' of a second net{' without the step' * (which == 'zero_step')}"
-    return Quantity("dummy_shift", f"{which}_{name}", words, **_FIELDS.get(name, {}))
+    return Quantity("dummy_shift", f"{which}_{name}", words, **SHIFT_FIELDS.get(name, {}))
 
 
 # How much of it is there before any layer has moved.

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from experiments._evidence.drift import deepest_drift
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Scatter
-from experiments.drift_and_accuracy.correlation import deepest_drift
 
 
 def plot(data: dict[str, Any]) -> Layout:

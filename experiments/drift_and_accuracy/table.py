@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from experiments._evidence.drift import deepest_drift
 from experiments._evidence.format import PERCENT
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.table import by_net, divergences, middle, seeds
 from experiments._evidence.verdict import judge
 from experiments._nets import NETS
 from experiments.drift_and_accuracy.claims import CLAIMS
-from experiments.drift_and_accuracy.correlation import deepest_drift
 
 _TRAINING = TRAIN_ACCURACY.at_end(50)
 

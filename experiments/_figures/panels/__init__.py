@@ -5,7 +5,7 @@ curves         Accuracy, Curves, Band over training; ByLayer
 distributions  Percentiles, Ridges, Histogram
 dots           Dots: numbers per net, in columns or rows
 published      Windows: ranges that a source shows; BySize: scans by their step sizes
-scatter        Scatter: one number of each run against another
+scatter        Scatter: one number of each run against another; Named: of each net, with its name
 """
 
 from experiments._figures.panels.curves import Accuracy as Accuracy
@@ -24,4 +24,5 @@ from experiments._figures.panels.panel import Published as Published
 from experiments._figures.panels.published import BySize as BySize
 from experiments._figures.panels.published import Window as Window
 from experiments._figures.panels.published import Windows as Windows
+from experiments._figures.panels.scatter import Named as Named
 from experiments._figures.panels.scatter import Scatter as Scatter

@@ -1,19 +1,26 @@
-"""The panel of one number of each run against another."""
+"""The panels of one number of each run, or of each net, against another."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, PercentFormatter
 
 from bnjax.draw import style
 from experiments._evidence.format import listing
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms
+from experiments._evidence.value import Spread, spread
 from experiments._figures.panels.panel import Panel, mark
 from experiments._nets import NETS
 
 _MARKERS = "osD^"  # of the first, second ... net of a colour
+_NAMES = 0.72  # where names begin, as a share of the axis
+_FOR_NAMES = 0.65  # room for them, as a share of the range of the points
+_MARGIN = 0.06  # above and below the points, likewise
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,94 @@ class Scatter(Panel):
     def _markers(self) -> dict[str, str]:
         colours = [NETS[net].colour for net in self.arms]
         return {net: _MARKERS[colours[:place].count(colours[place])] for place, net in enumerate(self.arms)}
+
+
+@dataclass(frozen=True)
+class Named(Panel):
+    """One number of each net against another, medians over seeds, each with its name; faint lines are ranges over seeds.
+
+    Names stand beside the points, one below another in their order, with a line to each. A triangle at the edge is infinite; a
+    net of which one of the numbers is missing is left out.
+
+    Attributes:
+        runs: the nets.
+        across: the number along the horizontal axis, which is logarithmic.
+        up: the number along the vertical axis.
+        families: nets of one colour, by the words of the legend.
+    """
+
+    runs: Arms
+    across: Measure
+    up: Measure
+    families: Mapping[str, Sequence[str]]
+
+    @property
+    def marks(self) -> list[Line2D]:
+        """The families of nets that are shown, and what is infinite."""
+        looks = zip(self.families.items(), style.CYCLE, strict=False)
+        found = [
+            mark(words, "o", color=look, markerfacecolor=look)
+            for (words, nets), look in looks
+            if {*nets} & {*self.runs}
+        ]
+        is_infinite = any(math.isinf(x.middle) or math.isinf(y.middle) for x, y in self._points().values())
+        return [*found, *[mark("diverged in most seeds", ">", markerfacecolor=style.INK)] * is_infinite]
+
+    def draw_data(self, axes: Axes) -> None:
+        """Draw a point for each net, and its name."""
+        points = self._points()
+        left, right = _ends(math.log10(x) for across, _ in points.values() for x in across if 0 < x < math.inf)
+        bottom, top = _ends(y for _, up in points.values() for y in up if math.isfinite(y))
+        width, height = right - left, top - bottom
+        edge = 10 ** (right + 0.12 * width)
+        axes.set_xscale("log")
+        axes.set_xlim(10 ** (left - 0.08 * width), 10 ** (right + _FOR_NAMES * width))
+        axes.set_ylim(bottom - _MARGIN * height, top + _MARGIN * height)
+        ordered = sorted(points, key=lambda net: points[net][1].middle)
+        shares = [(min(points[net][1].middle, top) - bottom) / height for net in ordered]
+        colours = dict(zip(self.families, style.CYCLE, strict=False))
+        for net, share in zip(
+            ordered, _apart([(share + _MARGIN) / (1 + 2 * _MARGIN) for share in shares]), strict=True
+        ):
+            (x_low, x, x_high), (y_low, y, y_high) = points[net]
+            colour: Any = {"color": next(colours[words] for words, nets in self.families.items() if net in nets)}
+            place, marker = (min(x, edge), min(y, top)), ">" if math.inf in (x, y) else "o"
+            axes.plot([min(x_low, edge), min(x_high, edge)], [place[1]] * 2, alpha=0.35, linewidth=1.4, **colour)
+            axes.plot([place[0]] * 2, [min(y_low, top), min(y_high, top)], alpha=0.35, linewidth=1.4, **colour)
+            axes.plot(*place, marker, markersize=9, markeredgecolor="white", zorder=3, **colour)
+            line = {"arrowstyle": "-", "linewidth": 0.7, "alpha": 0.6, "shrinkA": 0, "shrinkB": 4, **colour}
+            axes.annotate("", place, (_NAMES - 0.015, share), "data", "axes fraction", arrowprops=line)
+            look: Any = {"transform": axes.transAxes, "fontsize": 11, "va": "center_baseline", **colour}
+            axes.text(_NAMES, share, NETS[net].short, **look)
+        if self.up.format.unit == "%":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter(style.number)
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.xaxis.set_minor_formatter(style.number if width < 1.3 else "")
+
+    def _points(self) -> dict[str, tuple[Spread, Spread]]:
+        """Return both numbers of each net of which neither is missing."""
+        found = {
+            net: [spread(map(each.of, runs)) for each in (self.across, self.up)] for net, runs in self.runs.items()
+        }
+        return {net: (x, y) for net, (x, y) in found.items() if x.middle > 0 and not math.isnan(y.middle)}
+
+
+def _ends(values: Iterable[float]) -> tuple[float, float]:
+    """Return the ends of the axis of some values; of equal ones, or none, they are apart all the same."""
+    values = [*values] or [0.0]
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.1, high + 0.1)
+
+
+def _apart(shares: Sequence[float], gap: float = 0.068) -> list[float]:
+    """Move ascending places on the axis as little as puts them so far apart, and inside of it where there is room."""
+    gap = min(gap, 0.96 / max(1, len(shares) - 1))
+    placed: list[float] = []
+    for share in shares:
+        placed.append(max(share, placed[-1] + gap if placed else 0.02))
+    limit = 0.98
+    for i in reversed(range(len(placed))):
+        placed[i] = min(placed[i], limit)
+        limit = placed[i] - gap
+    return placed

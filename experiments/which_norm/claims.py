@@ -1,0 +1,156 @@
+"""Claims about which of smoothness, covariate shift and drift goes with performance, over all normalisers."""
+
+from typing import NamedTuple
+
+from experiments._evidence.claim import Claim, Hypothesis, claims
+from experiments._evidence.source import IOFFE, IOFFE_RENORM, SANTURKAR, VERSUS, Source, ours
+from experiments._evidence.statistic import smallest
+from experiments.which_norm import NETS, NO_STATISTICS
+from experiments.which_norm.quantities import BAND, EARLY_LEVEL, LATE_LEVEL, LATE_STEPS, STEPS, TEST, ranked
+
+NORMALISERS = tuple(net for net in NETS if net not in NO_STATISTICS)
+_NETS = "Over 13 nets, plain, with dynamic tanh and with each of 11 normalisers,"
+_LAYERS = "covariate shift relative to the gradient, as in Definition 2.1 of Santurkar et al. 2018,"
+_STRONG = "a rank correlation beyond 0.5 counts as going together"
+_WEAK = "a rank correlation above -0.5 counts as none"
+_ONLY_REASONED = f"the source compares no normalisers; {_STRONG}"
+_ZHU = Source("Zhu et al. 2025", "paper", "arxiv.org/abs/2503.10622", "ResNet-50 and VGG-19 on ImageNet")
+
+
+class _Explanation(NamedTuple):
+    """What may go with performance.
+
+    Attributes:
+        less: of what there is less the better, in words.
+        source: who explains performance with it.
+        hypothesis: that it is.
+        name: in `COMPARED`.
+    """
+
+    less: str
+    source: Source
+    hypothesis: Hypothesis
+    name: str
+
+
+_BAND = _Explanation(
+    "a smaller range of the loss along the gradient", SANTURKAR.at("Sec. 3"), "smoothness", "loss range"
+)
+_SHIFT = _Explanation(f"less {_LAYERS}", IOFFE.at("Sec. 2"), "covariate shift", "relative shift")
+_DRIFT = _Explanation(
+    "less drift of the distributions in the deepest layer followed", IOFFE.at("Sec. 2"), "distributions", "drift"
+)
+
+
+def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
+    """Claim that less of something goes with a higher test accuracy, and with fewer steps to a training accuracy."""
+    made = {
+        f"which_{name}": Claim(
+            f"{_NETS} {of.less} goes with a higher test accuracy at the end.",
+            of.source,
+            ranked(of.name, TEST).below(-0.5),
+            remark=_ONLY_REASONED,
+            hypothesis=of.hypothesis,
+        )
+    }
+    for part, level, steps in (("steps", EARLY_LEVEL, STEPS), ("late_steps", LATE_LEVEL, LATE_STEPS)):
+        made[f"which_{name}_{part}"] = Claim(
+            f"{_NETS} {of.less} goes with fewer steps to a training accuracy of {100 * level:g} %.",
+            of.source,
+            ranked(of.name, steps).above(0.5),
+            remark=_ONLY_REASONED,
+            hypothesis=of.hypothesis,
+        )
+    return made
+
+
+def _other(of: _Explanation, less: str, name: str) -> Claim:
+    """Claim that another measure of the same goes with the test accuracy."""
+    statement = f"{_NETS} {less} goes with a higher test accuracy at the end."
+    return Claim(statement, of.source, ranked(name, TEST).below(-0.5), remark=_ONLY_REASONED, hypothesis=of.hypothesis)
+
+
+def _without(of: _Explanation, caveat_of: str, source: Source) -> Claim:
+    """Claim that less of something does not go with a higher test accuracy."""
+    return Claim(
+        f"{_NETS} {of.less} does not go with a higher test accuracy at the end.",
+        source,
+        ranked(of.name, TEST).above(-0.5),
+        remark=_WEAK,
+        caveat_of=caveat_of,
+        hypothesis=of.hypothesis,
+    )
+
+
+CLAIMS = claims(
+    "smoothness",
+    "2026-11-29",
+    **_performing("smooth", _BAND),
+    which_smooth_normalisers=Claim(
+        "Over 11 normalisers alone, without the plain net and the one with dynamic tanh, a smaller range of the loss along the "
+        "gradient does not go with a higher test accuracy at the end.",
+        ours("a control: whether the nets without a normaliser alone make the correlation"),
+        ranked(_BAND.name, TEST, NORMALISERS).above(-0.5),
+        remark=_WEAK,
+        caveat_of="which_smooth",
+    ),
+    which_predictive=_other(_BAND, "a smaller change of the gradient along itself", "gradient change"),
+    which_effective=_other(_BAND, "a smaller change of the gradient per distance along itself", "smoothness"),
+    **_performing("shift", _SHIFT),
+    which_shift_none=_without(_SHIFT, "which_shift", VERSUS),
+    **_performing("drift", _DRIFT),
+    which_drift_none=_without(_DRIFT, "which_drift", VERSUS),
+    which_drift_active=Claim(
+        f"{_NETS} less drift of what the activations of the deepest layer followed put out does not go with a higher test "
+        "accuracy at the end.",
+        ours("a control: after its normaliser, a unit's first two moments are those of its scale and bias"),
+        ranked("after ReLU", TEST).above(-0.5),
+        remark=_WEAK,
+        caveat_of="which_drift",
+        hypothesis="distributions",
+    ),
+    which_mean=_other(_DRIFT, "less drift of the units' means, in the deepest layer followed,", "of means"),
+    which_variance=_other(_DRIFT, "less drift of the units' variances, in the deepest layer followed,", "of variances"),
+    which_smooth_or_shift=Claim(
+        f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
+        f"than does less {_LAYERS.removesuffix(',')}.",
+        SANTURKAR.at("Sec. 2.2 and 3"),
+        (ranked(_SHIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
+        remark="the source compares no normalisers by both; the lower of two rank correlations is the closer one",
+    ),
+    which_smooth_or_drift=Claim(
+        f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
+        "than does less drift of the distributions in the deepest layer followed.",
+        SANTURKAR.at("Sec. 2.1 and 3"),
+        (ranked(_DRIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
+        remark="the source compares no normalisers by both; the lower of two rank correlations is the closer one",
+    ),
+    which_faster=Claim(
+        "With each of 11 normalisers, the net reaches a training accuracy of 40 % in fewer steps than the plain one.",
+        ours("whether any normaliser does without the help that the others give"),
+        smallest(*(STEPS.over("plain", net) for net in NORMALISERS)).above(1),
+        hypothesis="none",
+    ),
+    which_smoother=Claim(
+        "With each of 11 normalisers, the loss has a smaller range along the gradient than in the plain net, in the median "
+        "over the training after step 0.",
+        ours("whether the claim of Santurkar et al. 2018 on norms of the batch is one on all normalisers"),
+        smallest(*(BAND.over("plain", net) for net in NORMALISERS)).above(1),
+    ),
+    which_renorm=Claim(
+        "The nets with batch renorm and with batch norm end within 3 points of test accuracy of each other.",
+        IOFFE_RENORM.at("Sec. 4.1"),
+        TEST.minus("renorm", "batch_norm").within(0.03),
+        "78.5 % and 78.3 %, or +0.2 points",
+        hypothesis="none",
+        differs="here with fixed bounds of the correction, from the first step on",
+    ),
+    which_tanh=Claim(
+        "The net with dynamic tanh in the place of batch norm ends more than 1 point of test accuracy below the one with batch "
+        "norm.",
+        _ZHU,
+        TEST.minus("dyt", "batch_norm").below(-0.01),
+        hypothesis="none",
+        remark="the source says that it cannot take the place of batch norm in such nets",
+    ),
+)
