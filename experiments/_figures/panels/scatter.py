@@ -85,6 +85,11 @@ class Named(Panel):
     families: Mapping[str, Sequence[str]]
 
     @property
+    def height(self) -> float:
+        """The height on a narrow screen, with room for the names, one below another."""
+        return 1.5 + 0.26 * len(self.runs)
+
+    @property
     def marks(self) -> list[Line2D]:
         """The families of nets that are shown, and what is infinite."""
         looks = zip(self.families.items(), style.CYCLE, strict=False)
