@@ -1,7 +1,9 @@
 """Losses and accuracy, of each example or of each of its tokens; and their mean over those that count."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -11,6 +13,9 @@ from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from bnjax._host.arguments import checked
 from bnjax._host.trees import common_type, is_known
+from bnjax.types import OR_A_FUNCTION, Batch, count_examples
+
+Loss = str | Callable[[Any, Any], Array]
 
 
 @checked()
@@ -48,7 +53,13 @@ def cross_entropy(
 def squared_error(
     outputs: Float[Array, "*examples outputs"], targets: Float[Array, "*examples outputs"]
 ) -> Float[Array, "*examples"]:
-    """Compute half the squared distance between output and target, for each example, or each token of each example."""
+    """Compute half the squared distance between output and target, for each example, or each token of each example.
+
+    Example:
+        >>> from bnjax import losses
+        >>> print(losses.squared_error(jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 4.0]])))
+        [2.]
+    """
     if targets.shape != outputs.shape:
         raise ValueError(f"labels must have the shape of the outputs, {_got(outputs, targets)}.")
     return 0.5 * jnp.sum(jnp.square(outputs - targets), axis=-1)
@@ -61,6 +72,11 @@ def is_correct(
     """Tell for each example or token whether the largest logit is the label's; a non-finite logit is never correct.
 
     Where the labels are numbers to approximate, nothing is correct or wrong: all is NaN.
+
+    Example:
+        >>> from bnjax import losses
+        >>> print(losses.is_correct(jnp.array([[2.0, 1.0], [0.0, 5.0]]), jnp.array([0, 0])))
+        [ True False]
     """
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return jnp.full(labels.shape[:-1], jnp.nan)
@@ -85,6 +101,12 @@ def count_only(
 
     Raises:
         ValueError: if the mask does not fit the outputs.
+
+    Example:
+        >>> from bnjax import losses
+        >>> outputs, labels = losses.count_only(jnp.ones((2, 1)), jnp.array([3, -1]), jnp.array([True, False]))
+        >>> print(outputs.ravel(), labels)
+        [1. 0.] [3 0]
     """
     if mask is None:
         return outputs, labels
@@ -105,6 +127,11 @@ def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | No
 
     Returns:
         (sum, count), each (), in float32 or better.
+
+    Example:
+        >>> from bnjax import losses
+        >>> print(*losses.total(jnp.array([1.0, 2.0, 4.0]), jnp.array([True, False, True])))
+        5.0 2.0
     """
     values = values.astype(common_type(values.dtype, jnp.float32))
     if mask is None:
@@ -123,6 +150,11 @@ def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | 
 
     Returns:
         The mean, ().
+
+    Example:
+        >>> from bnjax import losses
+        >>> print(losses.average(jnp.array([1.0, 2.0, 5.0]), jnp.array([True, False, True])))
+        3.0
     """
     if mask is None:
         return jnp.mean(values, dtype=common_type(values.dtype, jnp.float32))
@@ -132,7 +164,16 @@ def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | 
 
 @checked()
 def check_classes(labels: ArrayLike, num_classes: int | None, mask: ArrayLike | None = None) -> None:
-    """Raise where a label that counts, and whose value is known, is no class from 0 to num_classes - 1."""
+    """Raise where a label that counts, and whose value is known, is no class from 0 to num_classes - 1.
+
+    Example:
+        >>> from bnjax import losses
+        >>> losses.check_classes(jnp.array([0, 2]), 3)
+        >>> losses.check_classes(jnp.array([0, 3]), 3)
+        Traceback (most recent call last):
+            ...
+        ValueError: labels must be classes from 0 to 2, got 3; where an example or token does not count, the mask says so.
+    """
     if not all(is_known(value) and getattr(value, "is_fully_addressable", True) for value in (labels, mask)):
         return
     labels = np.asarray(labels)
@@ -173,7 +214,69 @@ def get_loss(name: str):
 
     Raises:
         ValueError: if there is none.
+
+    Example:
+        >>> from bnjax import losses
+        >>> losses.get_loss("squared_error") is losses.squared_error
+        True
     """
     if name not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {name!r}.")
     return LOSSES[name]
+
+
+@checked()
+def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = False) -> Array:
+    """Compute the loss of each example of a batch, or of each of its tokens, by a loss's name or by a function.
+
+    Args:
+        loss: name of a loss in this module, which takes an array of outputs, with zeros where the batch's mask leaves them out;
+            or a function of outputs and labels, each of any structure, which gets them as they are.
+        outputs: of a model.
+        batch: whose labels and mask they are compared by.
+        or_mean: a function may return the mean over the examples instead, where the batch has no mask.
+
+    Returns:
+        Losses, (examples,) or (examples, tokens), or a mean, ().
+
+    Raises:
+        ValueError: if there is no such loss, or it does not fit the outputs, or returns something else.
+
+    Example:
+        >>> from bnjax import Batch, losses
+        >>> batch = Batch(jnp.ones((2, 3)), {"low": jnp.array([1.0, 2.0])})
+        >>> losses.loss_of_each(lambda outputs, labels: outputs - labels["low"], jnp.array([4.0, 4.0]), batch).tolist()
+        [3.0, 2.0]
+    """
+    if not callable(loss):
+        own = get_loss(loss)
+        if not isinstance(outputs, jax.Array):
+            raise ValueError(
+                f"outputs must be an array for the loss {loss!r}, got {type(outputs).__name__}: give loss=lambda outputs, "
+                f"labels: ..., which returns the loss of each example, {OR_A_FUNCTION}."
+            )
+        return own(*count_only(outputs, batch.labels, batch.mask))
+    values, num = jnp.asarray(loss(outputs, batch.labels)), count_examples(batch.inputs)
+    if values.shape[:1] == (num,) or (or_mean and not values.shape and batch.mask is None):
+        return values
+    needs = "each example"
+    if batch.mask is not None:
+        needs += ", since the batch has a mask" * (not values.shape)
+    elif or_mean or not values.shape:
+        needs += ", or one number, their mean" if or_mean else ", not their mean"
+    raise ValueError(f"loss must return the loss of {needs}, got shape {values.shape} for {num} examples.")
+
+
+@checked()
+def have_classes(outputs: Any, labels: Any) -> bool:
+    """Return whether labels are numbers of classes, one for each row of outputs, so that answers are correct or wrong.
+
+    Example:
+        >>> from bnjax import losses
+        >>> print(losses.have_classes(jnp.ones((4, 10)), jnp.arange(4)), losses.have_classes({"mean": 1.0}, jnp.arange(4)))
+        True False
+    """
+    if not all(hasattr(value, "dtype") for value in (outputs, labels)):
+        return False
+    is_whole = jnp.issubdtype(labels.dtype, jnp.integer)
+    return bool(is_whole and outputs.shape[-1:] > (0,) and outputs.shape[:-1] == labels.shape)

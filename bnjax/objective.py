@@ -16,12 +16,11 @@ from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule, holds_arrays
 from bnjax._host.programs import Bound, bound, run
 from bnjax._host.trees import common_type, dot, is_known, linear_part
-from bnjax.losses import check_classes, count_only, get_loss, total
+from bnjax.losses import Loss, check_classes, get_loss, loss_of_each, total
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import OR_A_FUNCTION, Batch, LossFn, Model, ObjectiveInfo, Params, Rngs, Variables, count_examples
 
 Statistics = Literal["batch", "running", "recalibrated"]
-Loss = str | Callable[[Any, Any], Array]
 
 
 class Objective(struct.PyTreeNode):
@@ -87,23 +86,10 @@ class Objective(struct.PyTreeNode):
 
 def _add_losses(loss: Loss, outputs: Any, batch: Batch) -> tuple[Array, Array]:
     """Sum the losses of a batch, and count what they are of."""
-    if isinstance(loss, str):
-        if not isinstance(outputs, jax.Array):
-            raise ValueError(
-                f"outputs must be an array for the loss {loss!r}, got {type(outputs).__name__}: give loss=lambda outputs, "
-                f"labels: ..., which returns the loss of each example, {OR_A_FUNCTION}."
-            )
-        return total(get_loss(loss)(*count_only(outputs, batch.labels, batch.mask)), batch.mask)
-    losses, num = jnp.asarray(loss(outputs, batch.labels)), count_examples(batch.inputs)
-    if losses.shape[:1] == (num,):
+    losses = loss_of_each(loss, outputs, batch, or_mean=True)
+    if losses.shape:
         return total(losses, batch.mask)
-    if losses.shape or batch.mask is not None:
-        needs = (
-            "each example, since the batch has a mask"
-            if not losses.shape
-            else "each example, or one number, their mean"
-        )
-        raise ValueError(f"loss must return the loss of {needs}, got shape {losses.shape} for {num} examples.")
+    num = count_examples(batch.inputs)
     return total(losses[None] * num, None)[0], jnp.asarray(num, common_type(losses.dtype, jnp.float32))
 
 

@@ -196,9 +196,9 @@ RECORDED = {"experiments.theory_bounds.runs": ["np.quantile"]}
 # What takes training steps, and who may name it: the function itself, its form for many runs, the one loop, and a probe that
 # looks one step ahead. Benchmarks, which time single programs, are left out.
 STEPPING = {
-    "run_steps": {"bnjax.train", "bnjax.sweep.steps", "bnjax.sweep.loop", "bnjax.sweep"},
-    "train_step": {"bnjax.train", "experiments._training.probes.probe"},
-    "apply_updates": {"bnjax.train"},
+    "run_steps": {"bnjax.train", "bnjax.train.steps", "bnjax.sweep.steps", "bnjax.sweep.loop", "bnjax.sweep"},
+    "train_step": {"bnjax.train", "bnjax.train.steps", "experiments._training.probes.probe"},
+    "apply_updates": {"bnjax.train.steps"},
 }
 
 

@@ -21,16 +21,18 @@ def nan_is_a_value() -> Iterator[None]:
 
 
 def watch_loss(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function of a `split` that returns Metrics, last, so that jax_debug_nans looks at the loss alone.
+    """Decorate a function of a `trainer` and a `split` that returns Metrics, last: jax_debug_nans looks at the loss alone.
 
-    That is where labels are numbers to approximate, whose accuracy is NaN. Elsewhere JAX looks at everything.
+    That is where labels are numbers to approximate, whose accuracy is NaN, or the loss of the `trainer` is a function, with
+    which it may be. Elsewhere JAX looks at everything.
     """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        split: Any = signature.bind(*args, **kwargs).arguments["split"]
-        has_classes = jnp.issubdtype(split.labels.dtype, jnp.integer)
+        given: Any = signature.bind(*args, **kwargs).arguments
+        dtype = getattr(given["split"].labels, "dtype", float)
+        has_classes = not callable(given["trainer"].loss) and jnp.issubdtype(dtype, jnp.integer)
         is_watching: bool = jax.config.jax_debug_nans  # pyright: ignore[reportAttributeAccessIssue]
         if has_classes or not is_watching or is_compiling():
             return function(*args, **kwargs)

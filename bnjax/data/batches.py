@@ -1,17 +1,18 @@
 """A data set on the device, and the batches of any step."""
 
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
 from bnjax._host import digest as digests
 from bnjax._host.arguments import checked, whole
+from bnjax._host.kinds import Rule, holds_arrays
 from bnjax._host.programs import compiled_once
 from bnjax._host.trees import common_type, is_known
 from bnjax.types import Batch
@@ -25,14 +26,15 @@ class Split(NamedTuple):
 
     Attributes:
         images: with examples along axis 0.
-        labels: a class per example or token, or numbers to approximate.
+        labels: a class per example or token, or numbers to approximate; or any pytree of arrays with an entry per example, for
+            a loss of one's own.
         scale: factor of each channel.
         offset: added to each channel after that.
         mask: True for the examples or tokens that count in losses and accuracies; None is all.
     """
 
     images: Shaped[Array, "examples *positions channels"]
-    labels: Int[Array, "examples *tokens"] | Float[Array, "examples *outputs"]
+    labels: PyTree
     scale: Float[Array, " channels"]
     offset: Float[Array, " channels"]
     mask: Bool[Array, "examples *tokens"] | None = None
@@ -74,13 +76,14 @@ def digest(dataset: Dataset | Split) -> str:
     return _DIGESTS[key]
 
 
-@checked()
-def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = None) -> Split:
+@checked(labels=Rule("numbers, or arrays in dictionaries or tuples", holds_arrays))
+def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | None = None) -> Split:
     """Make a split of arrays as they are: nothing is preprocessed.
 
     Args:
         inputs: (examples, *positions, channels), numbers of any type.
-        labels: (examples,) or (examples, tokens) classes, or (examples, outputs) numbers.
+        labels: (examples,) or (examples, tokens) classes, or (examples, outputs) numbers; or a pytree of arrays, each with an
+            entry per example, for a loss of one's own.
         mask: booleans, (examples,) or (examples, tokens), True for those that count in losses and accuracies; None is all.
 
     Returns:
@@ -88,23 +91,48 @@ def from_arrays(inputs: ArrayLike, labels: ArrayLike, mask: ArrayLike | None = N
 
     Raises:
         ValueError: if there are not as many labels as inputs, or the mask is not of the labels.
+
+    Example:
+        >>> from bnjax import data
+        >>> split = data.from_arrays(jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), [0, 1, 0])
+        >>> print(split.images.shape, split.labels)
+        (3, 2) [0 1 0]
     """
-    images, targets = jnp.asarray(inputs), jnp.asarray(labels)
-    if images.ndim < 2 or targets.ndim < 1 or len(images) != len(targets):
+    images, targets = jnp.asarray(inputs), _as_arrays(labels)
+    leaves = jax.tree.leaves(targets)
+    if images.ndim < 2 or not leaves or any(leaf.shape[:1] != images.shape[:1] for leaf in leaves):
         rule = "labels must have one entry for each of the inputs (examples, ..., channels)"
-        raise ValueError(f"{rule}, got labels {targets.shape} and inputs {images.shape}.")
+        shapes = ", ".join(str(leaf.shape) for leaf in leaves) or "of no array"
+        raise ValueError(f"{rule}, got labels {shapes} and inputs {images.shape}.")
     counted = None if mask is None else jnp.asarray(mask)
     if counted is not None and (
-        counted.dtype != bool or counted.shape != targets.shape[: counted.ndim] or not counted.ndim
+        counted.dtype != bool or counted.shape != leaves[0].shape[: counted.ndim] or not counted.ndim
     ):
         rule = "mask must hold booleans, one for each example or token of the labels"
-        raise ValueError(f"{rule}, {targets.shape}, got {counted.dtype} of shape {counted.shape}.")
+        raise ValueError(f"{rule}, {leaves[0].shape}, got {counted.dtype} of shape {counted.shape}.")
     return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]), counted)
+
+
+def _as_arrays(labels: PyTree) -> PyTree[Array]:
+    """Make arrays of labels: lists are arrays, and so is a tuple of numbers; dictionaries and tuples of arrays stay."""
+
+    def is_list(node: Any) -> bool:
+        return isinstance(node, list)
+
+    leaves = jax.tree.leaves(labels, is_leaf=is_list)
+    are_numbers = leaves and not any(map(np.ndim, leaves))
+    return jnp.asarray(labels) if are_numbers else jax.tree.map(jnp.asarray, labels, is_leaf=is_list)
 
 
 @checked()
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
-    """Count the whole batches in an epoch; what remains is left out of it."""
+    """Count the whole batches in an epoch; what remains is left out of it.
+
+    Example:
+        >>> from bnjax import data
+        >>> data.steps_per_epoch(100, 32)
+        3
+    """
     if not 1 <= batch_size <= num_examples:
         raise ValueError(f"batch_size must lie between 1 and the {num_examples} examples there are, got {batch_size}.")
     return num_examples // batch_size
@@ -129,6 +157,12 @@ def draw_indices(
 
     Returns:
         Indices into the split.
+
+    Example:
+        >>> from bnjax import data
+        >>> indices = data.draw_indices(jax.random.key(0), 0, num_steps=2, num_examples=6, batch_size=3)
+        >>> print(indices.shape, sorted(indices.ravel().tolist()))  # an epoch, each example once
+        (2, 3) [0, 1, 2, 3, 4, 5]
     """
     per_epoch = steps_per_epoch(num_examples, batch_size)
     num_epochs = (num_steps + per_epoch - 2) // per_epoch + 1  # that a run of num_steps can touch
@@ -152,8 +186,15 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
 
     Raises:
         ValueError: if an index leads to no example and is known without waiting for it; else it leads to the nearest one.
+
+    Example:
+        >>> from bnjax import data
+        >>> split = data.from_arrays(jnp.array([[1.0], [3.0], [5.0]]), [0, 1, 2])
+        >>> batch = data.take_batch(split, jnp.array([2, 0]))
+        >>> print(batch.inputs.ravel(), batch.labels)
+        [5. 1.] [2 0]
     """
-    num = len(split.labels)
+    num = len(split.images)
     is_at_hand = is_known(indices) and getattr(indices, "is_fully_addressable", True)
     if is_at_hand and getattr(indices, "is_ready", lambda: True)():
         wrong = [i for i in np.asarray(indices).tolist() if not -num <= i < num]
@@ -163,4 +204,5 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     mask = None if split.mask is None else split.mask[indices]
     images = split.images[indices]
-    return Batch(images.astype(common_type(images, scale)) * scale + offset, split.labels[indices], mask)
+    labels = jax.tree.map(lambda leaf: leaf[indices], split.labels)
+    return Batch(images.astype(common_type(images, scale)) * scale + offset, labels, mask)

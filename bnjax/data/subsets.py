@@ -38,7 +38,7 @@ def take_subset(split: Split, num_examples: int) -> Split:
         >>> print(data.take_subset(digits, 100).images.shape)
         (100, 8, 8, 1)
     """
-    num = len(split.labels)
+    num = len(split.images)
     if num_examples > num:
         raise ValueError(f"num_examples must be at most {num:,}, the examples there are, got {num_examples:,}.")
     return take_examples(split, np.random.default_rng(_ORDER).permutation(num)[:num_examples])
@@ -77,7 +77,9 @@ def take_examples(split: Split, indices: ArrayLike) -> Split:
     """Take the examples at some places."""
     rows = jnp.asarray(indices)
     mask = None if split.mask is None else split.mask[rows]
-    return split._replace(images=split.images[rows], labels=split.labels[rows], mask=mask)
+    return split._replace(
+        images=split.images[rows], labels=jax.tree.map(lambda leaf: leaf[rows], split.labels), mask=mask
+    )
 
 
 @checked(num_steps=whole(0), per_label=whole(1))

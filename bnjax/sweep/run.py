@@ -160,7 +160,7 @@ class Run:
         """
         with run_errors():
             self.dataset = everywhere(self.member.load(), self.make_trainer().mesh)
-            steps_per_epoch(len(self.dataset.train.labels), self.make_trainer().batch_size)
+            steps_per_epoch(len(self.dataset.train.images), self.make_trainer().batch_size)
         self.state = self.member.start(jnp.zeros((1, *self.dataset.train.images.shape[1:])))
         with contextlib.ExitStack() as stack:
             if self.member.folder is not None:

@@ -35,6 +35,14 @@ def init_states(program: Program, x: Float[Array, "batch *features"]) -> TrainSt
 
     Returns:
         TrainState whose leaves have an entry per run.
+
+    Example:
+        >>> from bnjax import adapters, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=range(3)))
+        >>> print(sweep.init_states(program, jnp.ones((1, 4))).params["kernel"].shape)
+        (3, 4, 2)
     """
     return for_each(_init, (program.make_trainer,), (program.numbers, program.keys), x, Way("map"))
 
@@ -63,6 +71,16 @@ def run_steps(
 
     Returns:
         (states, metrics): the states after the steps, and metrics of each step, (runs, num_steps).
+
+    Example:
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=range(3)))
+        >>> states, split = sweep.init_states(program, jnp.ones((1, 4))), data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> states, metrics = sweep.run_steps(program, states, split, num_steps=5)
+        >>> print(states.step, metrics.loss.shape)
+        [5 5 5] (3, 5)
     """
     runs = (program.numbers, states, _all(states, active), split if own_split else None)
     return for_each(_steps, (program.make_trainer, num_steps), runs, None if own_split else split, way)
@@ -94,6 +112,15 @@ def evaluate(
 
     Returns:
         Metrics, each (runs,).
+
+    Example:
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=range(3)))
+        >>> states, split = sweep.init_states(program, jnp.ones((1, 4))), data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> print(sweep.evaluate(program, states, split).loss.shape)
+        (3,)
     """
     return measure(average_state, program, states, split, active=active, way=way)
 
@@ -123,6 +150,15 @@ def measure(
 
     Returns:
         What `probe` returns, with an entry per run.
+
+    Example:
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=range(3)))
+        >>> states, split = sweep.init_states(program, jnp.ones((1, 4))), data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> print(sweep.measure(lambda trainer, state, split: state.step, program, states, split))
+        [0 0 0]
     """
     runs = (program.numbers, states, _all(states, active), split if own_split else None)
     return for_each(_measure, (program.make_trainer, probe), runs, None if own_split else split, way)
@@ -188,7 +224,7 @@ def average_state(trainer: Trainer, state: TrainState, split: Split) -> Metrics:
 
 def recalibrated_state(trainer: Trainer, state: TrainState, dataset: Dataset) -> Metrics:
     """Evaluate one run with the pooled statistics of the first training examples, in batches of its own size."""
-    num = min(_MAX_EXAMPLES, len(dataset.train.labels))
+    num = min(_MAX_EXAMPLES, len(dataset.train.images))
     size = min(trainer.batch_size, num)
     cuts = [jnp.arange(num - num % size).reshape(-1, size)]
     cuts += [jnp.arange(num - num % size, num)[None]] if num % size else []

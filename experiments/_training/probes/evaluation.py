@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from bnjax import data, norms, probes, train
 from bnjax._host.programs import compiled_once
-from bnjax.losses import get_loss, is_correct
+from bnjax.losses import Loss, is_correct, loss_of_each
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, BatchStats, Model, Rngs, Variables
 from experiments._config import Evaluation, Images, RunConfig
@@ -123,7 +123,7 @@ def _pooled(model: Model, variables: Variables, inputs: Array, rngs: Rngs) -> Py
     return pooled_statistics(model, variables, [inputs], rngs)
 
 
-def _metrics(loss: str, net: _Net, batches: Batch, rngs: Rngs) -> dict[str, train.Metrics]:
+def _metrics(loss: Loss, net: _Net, batches: Batch, rngs: Rngs) -> dict[str, train.Metrics]:
     """Average loss and accuracy with each kind of statistics."""
     adapted = _pooled(net.model, net.variables, batches.inputs, rngs)
     return {
@@ -138,13 +138,13 @@ def _metrics(loss: str, net: _Net, batches: Batch, rngs: Rngs) -> dict[str, trai
 
 @compiled_once("model", "loss", "in_training")
 def _average(
-    model: Model, variables: Variables, batches: Batch, rngs: Rngs, loss: str, in_training: bool
+    model: Model, variables: Variables, batches: Batch, rngs: Rngs, loss: Loss, in_training: bool
 ) -> train.Metrics:
     """Average loss and accuracy over stacked batches."""
 
     def of_batch(batch: Batch) -> train.Metrics:
         outputs, _ = model.apply(variables, batch.inputs, train=in_training, rngs=rngs)
-        losses = get_loss(loss)(outputs, batch.labels)
+        losses = loss_of_each(loss, outputs, batch)
         return train.Metrics(jnp.mean(losses), jnp.mean(is_correct(outputs, batch.labels)))
 
     return jax.tree.map(jnp.mean, jax.lax.map(of_batch, batches))

@@ -10,7 +10,7 @@ from flax import linen as nn
 from bnjax import train
 from bnjax._host.programs import compiled_once
 from bnjax.data import Dataset, Split, take_batch
-from bnjax.losses import get_loss, is_correct
+from bnjax.losses import is_correct, loss_of_each
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Variables
 from experiments._config import Generalisation, RunConfig
@@ -50,7 +50,7 @@ def _measure(
         def of_batch(batch: Batch) -> train.Metrics:
             with nn.intercept_methods(_without_dropout):
                 outputs, _ = trainer.model.apply(variables, batch.inputs, train=in_training, rngs=rngs)
-            losses = get_loss(trainer.loss)(outputs, batch.labels)
+            losses = loss_of_each(trainer.loss, outputs, batch)
             return train.Metrics(jnp.mean(losses), jnp.mean(is_correct(outputs, batch.labels)))
 
         return jax.tree.map(jnp.mean, jax.lax.map(of_batch, batches))

@@ -1,0 +1,102 @@
+"""What a run is made of: its constant part, the state that moves, and what is measured of a step."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import Array
+from jax.sharding import Mesh
+from jaxtyping import Float, PyTree
+
+from bnjax._host.precision import products_in
+from bnjax.losses import Loss, have_classes, is_correct, loss_of_each
+from bnjax.types import Batch, Model, Variables
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything that a run carries from step to step; equal states continue to equal bits.
+
+    Attributes:
+        step: how many steps have been taken, ().
+        params: what the optimiser changes.
+        batch_stats: what the normalisers remember.
+        opt_state: what the optimiser remembers, its learning rate included.
+        key: from which parameters, data order and random layers follow; it never changes.
+    """
+
+    step: PyTree
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    key: PyTree
+
+    @property
+    def variables(self) -> Variables:
+        """The model's side of the state."""
+        return Variables(self.params, self.batch_stats)
+
+
+class Metrics(NamedTuple):
+    """Loss in the loss's units, and share of correct answers: means over a batch, or the sums that `eval_step` says.
+
+    Where labels are (examples, tokens), they are means over tokens with equal weights; a mask leaves tokens out. Accuracy is
+    NaN where nothing is correct or wrong: for labels that are numbers to approximate, and for a loss that is a function of
+    anything except an array of outputs and a class for each of its rows.
+    """
+
+    loss: Float[Array, "*steps"]
+    accuracy: Float[Array, "*steps"]
+
+
+class Trainer(NamedTuple):
+    """The constant part of a run; its compiled programs are freed with its model.
+
+    Attributes:
+        model: to train.
+        optimizer: makes steps of gradients.
+        batch_size: examples per step.
+        loss: name of a loss in `losses`, or a function of outputs and labels, each of any structure, which returns the loss of
+            each example, (examples,), or of each token, (examples, tokens), not their mean.
+        mesh: devices that share each batch, and take the steps that one device would, except for rounding: statistics are
+            those of the whole batch. None is the device where the state is.
+        axis: of the mesh, along which the examples of a batch go.
+        precision: of products and convolutions in steps and tests, as `jax.default_matmul_precision` takes it: accelerators
+            round operands to 7 or 10 bits by "default"; on a CPU all are the same. None is JAX's state where they are compiled.
+        per_label: sort batches by label, so many of each, as `data.draw_by_label`; None draws from all examples.
+
+    Example:
+        >>> from bnjax import adapters, data, train
+        >>> from flax import linen as nn
+        >>> def loss(outputs, labels):
+        ...     return abs(outputs[:, 0] - labels["low"]) + abs(outputs[:, 1] - labels["high"])
+        >>> optimizer = train.make_optimizer("sgd", 0.1)
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), optimizer, batch_size=4, loss=loss)
+        >>> split = data.from_arrays(jnp.eye(4), {"low": jnp.zeros(4), "high": jnp.ones(4)})
+        >>> state = train.init_state(trainer, jax.random.key(0), split.images)
+        >>> state, metrics = train.run_steps(trainer, state, split, num_steps=20)
+        >>> print(metrics.loss[-1] < metrics.loss[0], metrics.accuracy[0])
+        True nan
+    """
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    loss: Loss = "cross_entropy"
+    mesh: Mesh | None = None
+    axis: str = "batch"
+    precision: str | None = None
+    per_label: int | None = None
+
+    def products(self) -> AbstractContextManager[object]:
+        """Return the context in which its products are traced."""
+        return nullcontext() if self.precision is None else products_in(self.precision)
+
+
+def judge(trainer: Trainer, outputs: Any, batch: Batch) -> tuple[Array, Array]:
+    """Compute the loss of each example or token, and whether each answer is correct; NaN where none is correct or wrong."""
+    losses = loss_of_each(trainer.loss, outputs, batch)
+    if isinstance(trainer.loss, str) or have_classes(outputs, batch.labels):
+        return losses, is_correct(outputs, batch.labels)
+    return losses, jnp.full(losses.shape, jnp.nan)

@@ -1,0 +1,217 @@
+"""Training steps as pure functions, and what they follow from: states, batches and keys."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Float, Int, PyTree
+
+from bnjax._host.arguments import NOT_EMPTY, checked, whole
+from bnjax._host.debugging import watch_loss
+from bnjax._host.programs import compiled_once
+from bnjax._host.sharding import everywhere, spread
+from bnjax._host.trees import is_known
+from bnjax.data import Split, draw_by_label, draw_indices, take_batch
+from bnjax.losses import average
+from bnjax.objective import make_loss_fn
+from bnjax.train.state import Metrics, Trainer, TrainState, judge
+from bnjax.types import Batch, LossFn, Number, Params, Rngs, Variables
+
+DRAWING = 2  # grows when equal keys give other weights, batches, masks or noise
+
+
+@checked(x=NOT_EMPTY)
+@compiled_once("trainer")
+def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
+    """Make the state before the first step; parameters, data order and random layers all follow from `key`.
+
+    Args:
+        trainer: whose model and optimiser are to be started.
+        key: of everything random in the run.
+        x: inputs of the shape that the model will get; their values do not matter.
+
+    Returns:
+        TrainState at step 0, on all devices of the trainer's mesh.
+
+    Example:
+        >>> from bnjax import adapters, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> state = train.init_state(trainer, jax.random.key(0), jnp.ones((1, 3)))
+        >>> print(state.step, state.params["kernel"].shape)
+        0 (3, 2)
+    """
+    params, batch_stats = trainer.model.init(jax.random.fold_in(key, 0), x)
+    state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
+    return everywhere(state, trainer.mesh)
+
+
+def _draw_steps(
+    trainer: Trainer, state: TrainState, split: Split, *, num_steps: int
+) -> Int[Array, "num_steps batch_size"]:
+    """Draw the examples of the state's next steps, in the run's own data order."""
+    key = jax.random.fold_in(state.key, 1)
+    if trainer.per_label is not None:
+        sizes = {"batch_size": trainer.batch_size, "per_label": trainer.per_label}
+        return draw_by_label(key, state.step, split.labels, num_steps=num_steps, **sizes)
+    return draw_indices(
+        key,
+        state.step,
+        num_steps=num_steps,
+        num_examples=len(split.images),
+        batch_size=trainer.batch_size,
+    )
+
+
+@checked()
+def step_rngs(state: TrainState) -> Rngs:
+    """Derive the keys of the random layers at the state's step.
+
+    Example:
+        >>> from bnjax import adapters, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> print(sorted(train.step_rngs(train.init_state(trainer, jax.random.key(0), jnp.ones((1, 3))))))
+        ['dropout', 'noise']
+    """
+    streams = {"dropout": 2, "noise": 3}
+    return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in streams.items()}
+
+
+@checked()
+@compiled_once("trainer")
+def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
+    """Draw the batch that the state's next step trains on.
+
+    Args:
+        trainer: whose batch size it has.
+        state: which knows the step and the data order.
+        split: the training data.
+
+    Returns:
+        Batch of trainer.batch_size examples.
+
+    Example:
+        >>> from bnjax import adapters, data, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> split = data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> state = train.init_state(trainer, jax.random.key(0), split.images)
+        >>> print(sorted(train.current_batch(trainer, state, split).labels.tolist()))
+        [0, 0, 1, 1]
+    """
+    batch = take_batch(split, _draw_steps(trainer, state, split, num_steps=1)[0])
+    return spread(batch, trainer.mesh, trainer.axis)
+
+
+@checked()
+def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Number = 0.0) -> LossFn:
+    """Make the loss that the state's next step descends, as a function of the parameters: what a probe scans on the way.
+
+    Args:
+        trainer: model and loss.
+        state: which knows the step, the data order and the random masks.
+        split: the training data.
+        l2: adds l2 / 2 * |params|².
+
+    Returns:
+        The loss of the next batch in training mode; a new batch does not compile again.
+
+    Example:
+        >>> from bnjax import adapters, data, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> split = data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> state = train.init_state(trainer, jax.random.key(0), split.images)
+        >>> loss_fn = train.current_loss_fn(trainer, state, split)
+        >>> print(loss_fn(jax.tree.map(jnp.zeros_like, state.params)).round(3))  # log 2: both classes are as likely
+        0.693
+    """
+    # NOTE: inside a grid's program the trainer may hold traced numbers, and is no constant for compiled code.
+    draw = current_batch if is_known(state.step) else inspect.unwrap(current_batch)
+    batch = draw(trainer, state, split)
+    return make_loss_fn(trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=step_rngs(state), l2=l2)
+
+
+@checked()
+def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """Take one optimiser step.
+
+    Args:
+        trainer: model, optimiser and loss.
+        state: where to start.
+        batch: what to train on.
+
+    Returns:
+        (state, metrics): the state after the step, its batch_stats moved; means over the batch before it, in training mode.
+
+    Example:
+        >>> from bnjax import Batch, adapters, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> state = train.init_state(trainer, jax.random.key(0), jnp.ones((1, 4)))
+        >>> state, metrics = train.train_step(trainer, state, Batch(jnp.eye(4), jnp.arange(4) % 2))
+        >>> print(state.step, metrics.loss.shape)
+        1 ()
+    """
+    batch = spread(batch, trainer.mesh, trainer.axis)
+
+    def loss_fn(params: Params) -> tuple[Array, tuple[Array, PyTree]]:
+        outputs, batch_stats = trainer.model.apply(
+            Variables(params, state.batch_stats), batch.inputs, train=True, rngs=step_rngs(state)
+        )
+        losses, correct = judge(trainer, outputs, batch)
+        return average(losses, batch.mask), (correct, batch_stats)
+
+    with trainer.products():
+        (loss, (correct, batch_stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    updates, opt_state = trainer.optimizer.update(gradient, state.opt_state, state.params)
+    new_state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return new_state, Metrics(loss, average(correct, batch.mask))
+
+
+@checked(num_steps=whole(0))
+@watch_loss
+@compiled_once("trainer", "num_steps", donated="state")
+def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
+    """Take `num_steps` steps as one compiled program, drawing batches on the device.
+
+    Args:
+        trainer: model, optimiser, batch size and loss.
+        state: where to start; its buffers are given away.
+        split: the training data, whole.
+        num_steps: how many steps; each number compiles once, and the steps have the same bits however they are cut.
+
+    Returns:
+        (state, metrics): the state after them, and metrics of each step, (num_steps,).
+
+    Example:
+        >>> from bnjax import adapters, data, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 1.0), batch_size=4)
+        >>> split = data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> state = train.init_state(trainer, jax.random.key(0), split.images)
+        >>> state, metrics = train.run_steps(trainer, state, split, num_steps=20)
+        >>> print(state.step, metrics.loss.shape, metrics.accuracy[-1])
+        20 (20,) 1.0
+    """
+    indices = _draw_steps(trainer, state, split, num_steps=num_steps)
+
+    def step(state: TrainState, indices: Array) -> tuple[TrainState, Metrics]:
+        return train_step(trainer, state, take_batch(split, indices))
+
+    if num_steps != 1:
+        return jax.lax.scan(step, state, indices)
+    # NOTE: XLA would take a loop of one step apart, and round that step otherwise; how long this one is, it cannot know.
+    stop = jax.lax.optimization_barrier(jnp.int32(1))
+    shapes = jax.eval_shape(step, state, indices[0])[1]
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    state, metrics = jax.lax.fori_loop(0, stop, lambda _, x: step(x[0], indices[0]), (state, nothing))
+    return state, jax.tree.map(lambda leaf: leaf[None], metrics)
