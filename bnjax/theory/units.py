@@ -51,6 +51,12 @@ def normalise_unit(
 
     Raises:
         ValueError: if the arrays are not two vectors of one length.
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0]), 3.0)
+        >>> print(unit.normalised, unit.std, unit.scale)
+        [-1.  1.] 2.0 3.0
     """
     if pre_activation.ndim != 1 or gradient.shape != pre_activation.shape:
         shapes = f"{pre_activation.shape} and {gradient.shape}"
@@ -65,6 +71,12 @@ def normalisation_jacobian(unit: Unit) -> Float[Array, "examples examples"]:
     """Return d yh_b / d y_k = ([b = k] - 1/m - yh_b yh_k / m) / std, (examples, examples), in units of 1/y.
 
     Source: Santurkar et al. 2018, Fact C.1. Holds with any epsilon.
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0]))
+        >>> print(abs(theory.normalisation_jacobian(unit)).max())  # two examples become -1 and 1, wherever they are
+        0.0
     """
     m = unit.normalised.size
     return (jnp.eye(m, dtype=unit.std.dtype) - 1 / m - jnp.outer(unit.normalised, unit.normalised) / m) / unit.std
@@ -75,6 +87,12 @@ def pre_activation_gradient(unit: Unit) -> Vector:
     """Return gh = (scale / std) P g, the gradient of the loss by y, (examples,).
 
     Source: Santurkar et al. 2018, Fact C.2. Holds with any epsilon; P is a projection only with 0.
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([-1.0, -1.0, 1.0, 1.0]), jnp.array([2.0, 0.0, 0.0, 0.0]))
+        >>> print(theory.pre_activation_gradient(unit))
+        [ 1. -1.  0.  0.]
     """
     return unit.scale / unit.std * _project(unit, unit.gradient)
 
@@ -94,6 +112,12 @@ def pre_activation_hessian_product(unit: Unit, hessian: Operator, vector: Vector
 
     Returns:
         The product, (examples,).
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([-1.0, -1.0, 1.0, 1.0]), jnp.zeros(4))
+        >>> print(theory.pre_activation_hessian_product(unit, lambda v: 2 * v, jnp.array([1.0, 0.0, 0.0, 0.0])))
+        [ 1. -1.  0.  0.]
     """
     if vector.shape != unit.normalised.shape:
         raise ValueError(f"vector must have the unit's shape, {unit.normalised.shape}, got {vector.shape}.")

@@ -15,6 +15,12 @@ def plain_weight_gradient_bound(unit: Unit, input_norm: float | Scalar) -> Scala
 
     The maximum of |X' g|² over all inputs X, (examples, inputs), with spectral norm up to lambda, `input_norm`. Source:
     Santurkar et al. 2018, Theorem 4.4, where it is g_j.
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([-1.0, 1.0]), jnp.array([3.0, 4.0]))
+        >>> print(theory.plain_weight_gradient_bound(unit, 2.0))
+        100.0
     """
     return input_norm**2 * vdot(unit.gradient, unit.gradient)
 
@@ -37,6 +43,12 @@ def weight_gradient_bound(unit: Unit, input_norm: float | Scalar, *, as_printed:
 
     Returns:
         The right-hand side.
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([-1.0, -1.0, 1.0, 1.0]), jnp.array([2.0, 0.0, 0.0, 0.0]))
+        >>> print(theory.weight_gradient_bound(unit, 3.0), theory.plain_weight_gradient_bound(unit, 3.0))
+        18.0 36.0
     """
     if not as_printed:
         return input_norm**2 * gradient_bound(unit)
@@ -62,6 +74,12 @@ def weight_curvature_bound(unit: Unit, hessian: Operator, input_norm: float | Sc
 
     Returns:
         The right-hand side.
+
+    Example:
+        >>> from bnjax import theory
+        >>> unit = theory.normalise_unit(jnp.array([-1.0, -1.0, 1.0, 1.0]), jnp.array([0.0, 0.0, 0.0, 2.0]))
+        >>> print(theory.curvature_bound(unit, lambda v: v), theory.weight_curvature_bound(unit, lambda v: v, 2.0))
+        1.0 16.0
     """
     return input_norm**4 * curvature_bound(unit, hessian)
 
@@ -81,6 +99,11 @@ def nearest_scaled_optimum(start: Float[Array, "*shape"], optimum: Float[Array, 
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> from bnjax import theory
+        >>> print(theory.nearest_scaled_optimum(jnp.array([3.0, 1.0]), jnp.array([1.0, 0.0])))
+        [3. 0.]
     """
     inner, square = _products(start, optimum)
     share = inner / square
@@ -95,6 +118,12 @@ def optimum_distance_bound(start: Float[Array, "*shape"], optimum: Float[Array, 
 
     Source: Santurkar et al. 2018, Lemma 4.5. An equality for `nearest_scaled_optimum`, whose arguments it has; NaN where
     that is.
+
+    Example:
+        >>> from bnjax import theory
+        >>> start, optimum = jnp.array([3.0, 1.0]), jnp.array([1.0, 0.0])
+        >>> print(theory.optimum_distance_bound(start, optimum), jnp.sum((start - optimum) ** 2))
+        1.0 5.0
     """
     inner, square = _products(start, optimum)
     bound = jnp.sum((start - optimum) ** 2) - (square - inner) ** 2 / square
@@ -107,6 +136,11 @@ def rescaled_gradient(gradient: Float[Array, "*shape"], factor: float | Scalar) 
 
     As BN((a W) u) = BN(W u) with epsilon 0, while the gradient by u is the same at both. Source: Ioffe & Szegedy 2015,
     Sec. 3.3.
+
+    Example:
+        >>> from bnjax import theory
+        >>> print(theory.rescaled_gradient(jnp.array([1.0, 4.0]), 2.0))
+        [0.5 2. ]
     """
     return gradient / factor
 
