@@ -67,6 +67,13 @@ def ghost_batch_norm(
 
     Raises:
         ValueError: if `ghost_size` does not divide, `running_var` is unknown, or as in `batch_norm`.
+
+    Example:
+        >>> from bnjax import norms
+        >>> x = jnp.array([[1.0], [3.0], [20.0], [60.0]])
+        >>> y, _ = norms.ghost_batch_norm(x, norms.init_batch_stats(1), ghost_size=2, train=True)
+        >>> print(y.ravel().round(3))
+        [-1.  1. -1.  1.]
     """
     if running_var not in _RUNNING_VARS:
         raise ValueError(f"running_var must be one of {', '.join(_RUNNING_VARS)}, got {running_var!r}.")

@@ -70,6 +70,12 @@ def lp_norm(
 
     Raises:
         ValueError: if p is none of the three, or as in `batch_norm`.
+
+    Example:
+        >>> from bnjax import norms
+        >>> y, stats = norms.lp_norm(jnp.array([[2.0], [6.0]]), norms.init_batch_stats(1), p=1, train=True, momentum=0.0)
+        >>> print(y.ravel().round(3), stats.mean, stats.var)
+        [-0.5  0.5] [4.] [16.]
     """
     if p not in _ORDERS or isinstance(p, bool):
         raise ValueError(f"p must be 1, 2 or 'inf', got {p!r}.")

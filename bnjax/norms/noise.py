@@ -54,6 +54,13 @@ def noisy_batch_norm(
 
     Raises:
         ValueError: if `noise` is unknown, the key is missing, or as in `batch_norm`.
+
+    Example:
+        >>> from bnjax import norms
+        >>> x, stats = jnp.array([[1.0], [5.0]]), norms.init_batch_stats(1)
+        >>> y, _ = norms.noisy_batch_norm(x, stats, key=jax.random.key(0), train=True, strength=0.0)
+        >>> print(y.ravel().round(3))  # without noise it is batch norm
+        [-1.  1.]
     """
     _check_noise(noise)
     y, new = batch_norm(x, stats, scale, bias, train=train, **options)
@@ -98,6 +105,12 @@ def add_noise(
 
     Raises:
         ValueError: if `noise` is unknown or the key is missing.
+
+    Example:
+        >>> from bnjax import norms
+        >>> y = norms.add_noise(jnp.zeros((1000, 1)), jax.random.key(0), noise="stationary")
+        >>> print(abs(y.mean() - 0.15) < 0.05, abs(y.std() - 0.3) < 0.05)
+        True True
     """
     _check_noise(noise)
     if not isinstance(key, jax.Array):

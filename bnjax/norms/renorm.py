@@ -60,6 +60,14 @@ def batch_renorm(
 
     Raises:
         ValueError: if a bound is out of its range, or as in `batch_norm`.
+
+    Example:
+        >>> from bnjax import norms
+        >>> x, stats = jnp.array([[1.0], [5.0]]), norms.init_batch_stats(1)
+        >>> loose, _ = norms.batch_renorm(x, stats, train=True, r_max=100.0, d_max=100.0)
+        >>> tight, _ = norms.batch_renorm(x, stats, train=True, r_max=1.0, d_max=0.0)
+        >>> print(loose.ravel().round(3), tight.ravel().round(3))
+        [1. 5.] [-1.  1.]
     """
     for name, value, lowest in (("r_max", r_max, 1), ("d_max", d_max, 0)):
         if is_below(value, lowest):
@@ -105,6 +113,11 @@ def renorm_bounds(num_batches: Int[Array, ""] | int) -> tuple[Float[Array, ""], 
 
     Returns:
         (r_max, d_max), each ().
+
+    Example:
+        >>> from bnjax import norms
+        >>> print(*norms.renorm_bounds(0), *norms.renorm_bounds(40_000))
+        1.0 0.0 3.0 5.0
     """
     batches = jnp.asarray(num_batches, jnp.float32)
     r_max = jnp.interp(batches, jnp.array([5_000.0, 40_000.0]), jnp.array([1.0, 3.0]))

@@ -176,6 +176,12 @@ def moments(
 
     Raises:
         ValueError: if `axis_name` is not bound.
+
+    Example:
+        >>> from bnjax import norms
+        >>> batch = norms.moments(jnp.array([[1.0], [5.0]]), (0,))
+        >>> print(batch.mean, batch.var, batch.num_valid)
+        [[3.]] [[4.]] 2.0
     """
     over = make_reduction(axes, axis_name, axis_index_groups)
     x = readable(x, mask)
