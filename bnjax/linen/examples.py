@@ -61,6 +61,12 @@ class LayerNorm(_ExampleNorm, nn.LayerNorm):
         axis_index_groups: groups of devices along them that share an example.
         use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
         force_float32_reductions: compute statistics of half-precision inputs in float32; here they always are.
+
+    Example:
+        >>> from bnjax import linen
+        >>> y, _ = linen.LayerNorm().init_with_output(jax.random.key(0), jnp.array([[1.0, 5.0], [10.0, 50.0]]))
+        >>> print(y.round(3).tolist())
+        [[-1.0, 1.0], [-1.0, 1.0]]
     """
 
     epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -77,6 +83,12 @@ class InstanceNorm(_ExampleNorm, nn.InstanceNorm):
 
     The fields are the same as in `LayerNorm`, without `reduction_axes`: it averages over all axes but the first and
     `feature_axes`.
+
+    Example:
+        >>> from bnjax import linen
+        >>> y, _ = linen.InstanceNorm().init_with_output(jax.random.key(0), jnp.array([[[1.0], [5.0]], [[10.0], [50.0]]]))
+        >>> print(y.round(3)[..., 0].tolist())
+        [[-1.0, 1.0], [-1.0, 1.0]]
     """
 
     epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -97,6 +109,12 @@ class GroupNorm(_ExampleNorm, nn.GroupNorm):
         num_groups: groups of neighbouring features; it divides their number. None takes `group_size`.
         group_size: features per group.
         reduction_axes: axes to average over, the last among them; None is all but the first.
+
+    Example:
+        >>> from bnjax import linen
+        >>> x = jnp.array([[1.0, 5.0, 10.0, 50.0]])
+        >>> print(*(linen.GroupNorm(n).init_with_output(jax.random.key(0), x)[0].round(1) for n in (1, 2)))
+        [[-0.8 -0.6 -0.3  1.7]] [[-1.  1. -1.  1.]]
     """
 
     epsilon: Number = 1e-6  # pyright: ignore[reportIncompatibleVariableOverride]

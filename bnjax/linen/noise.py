@@ -22,6 +22,13 @@ class Noise(nn.Module):
         strength: factor of the noise.
         relative: scale the noise with each feature's own standard deviation.
         noise_in_evaluation: add noise in evaluation too.
+
+    Example:
+        >>> from bnjax import linen
+        >>> noise, x = linen.Noise(noise="stationary", use_running_average=False), jnp.zeros((1000, 1))
+        >>> y = noise.apply({}, x, rngs={"noise": jax.random.key(0)})
+        >>> print(abs(y.mean() - 0.15) < 0.05, abs(y.std() - 0.3) < 0.05)
+        True True
     """
 
     use_running_average: bool | None = None

@@ -38,6 +38,14 @@ class BatchNorm(RunningNorm, nn.BatchNorm):  # pyright: ignore[reportIncompatibl
         use_fast_variance: compute the variance in one pass, as Flax does: in float32, without mask and axis_name, to the bit.
         force_float32_reductions: compute statistics of half-precision inputs in float32; here they always are.
         unbiased_running_var: record the variance with the estimator 1/(m-1), as PyTorch does.
+
+    Example:
+        >>> from bnjax import linen
+        >>> norm, x = linen.BatchNorm(use_running_average=False), jnp.array([[1.0], [5.0]])
+        >>> variables = norm.init(jax.random.key(0), x)
+        >>> y, new = norm.apply(variables, x, mutable=["batch_stats"])
+        >>> print(y.ravel().round(3), new["batch_stats"]["mean"].round(3))
+        [-1.  1.] [0.03]
     """
 
     use_fast_variance: bool = False
@@ -65,6 +73,13 @@ class LpNorm(RunningNorm):
     Attributes:
         p: 1, 2 or "inf".
         center_first: take the norm after the mean has been taken off; then p = 2 is batch norm.
+
+    Example:
+        >>> from bnjax import linen
+        >>> norm = linen.LpNorm(p=1, use_running_average=False)
+        >>> y, variables = norm.init_with_output(jax.random.key(0), jnp.array([[2.0], [6.0]]))
+        >>> print(y.ravel().round(3), sorted(variables["batch_stats"]))
+        [-0.5  0.5] ['mean', 'norm_squared']
     """
 
     p: Any = 2
@@ -85,6 +100,13 @@ class GhostBatchNorm(RunningNorm):
     Attributes:
         ghost_size: examples per ghost; it divides the batch.
         running_var: "mean_of_ghosts" or "whole_batch".
+
+    Example:
+        >>> from bnjax import linen
+        >>> norm, x = linen.GhostBatchNorm(ghost_size=2, use_running_average=False), jnp.array([[1.0], [3.0], [20.0], [60.0]])
+        >>> y, _ = norm.apply(norm.init(jax.random.key(0), x), x, mutable=["batch_stats"])
+        >>> print(y.ravel().round(3))
+        [-1.  1. -1.  1.]
     """
 
     ghost_size: int = 32
@@ -104,6 +126,13 @@ class BatchRenorm(RunningNorm):
         d_max: bound of the correction of location.
         bounds: gives (r_max, d_max) from the number of batches trained on, in place of the two, as `norms.renorm_bounds`
             does; `num_batches` in `batch_stats` counts.
+
+    Example:
+        >>> from bnjax import linen
+        >>> norm, x = linen.BatchRenorm(use_running_average=False), jnp.array([[1.0], [5.0]])
+        >>> y, _ = norm.apply(norm.init(jax.random.key(0), x), x, mutable=["batch_stats"])
+        >>> print(y.ravel().round(3))
+        [1. 5.]
     """
 
     r_max: float = 3.0
@@ -129,6 +158,13 @@ class NoisyBatchNorm(RunningNorm):
         noise: kind of noise, see `norms.add_noise`.
         strength: factor of the noise.
         noise_in_evaluation: add noise in evaluation too.
+
+    Example:
+        >>> from bnjax import linen
+        >>> norm, x, key = linen.NoisyBatchNorm(use_running_average=False), jnp.ones((4, 1)), jax.random.key(0)
+        >>> y, _ = norm.apply(norm.init(key, x), x, mutable=["batch_stats"], rngs={"noise": key})
+        >>> print(y.std() > 0)  # equal examples become unequal
+        True
     """
 
     noise: Any = "santurkar"
