@@ -58,6 +58,12 @@ class LayerNorm(_ExampleNorm, nnx.LayerNorm):
         rngs: `rngs.params()` is drawn once for the scale, then once for the bias.
         bias_metadata: of the bias, as `nnx.Param` takes them.
         scale_metadata: of the scale.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> print(nnx.LayerNorm(2, rngs=flax_nnx.Rngs(0))(jnp.array([[1.0, 5.0], [10.0, 50.0]])).round(3).tolist())
+        [[-1.0, 1.0], [-1.0, 1.0]]
     """
 
     @checked(rngs=RNGS)
@@ -94,6 +100,13 @@ class InstanceNorm(_ExampleNorm, nnx.InstanceNorm):
 
     The arguments are the same as in `LayerNorm`, without `reduction_axes`: it averages over all axes but the first and
     `feature_axes`.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> norm = nnx.InstanceNorm(1, rngs=flax_nnx.Rngs(0))
+        >>> print(norm(jnp.array([[[1.0], [5.0]], [[10.0], [50.0]]])).round(3)[..., 0].tolist())
+        [[-1.0, 1.0], [-1.0, 1.0]]
     """
 
     @checked(rngs=RNGS)
@@ -135,6 +148,13 @@ class GroupNorm(_ExampleNorm, nnx.GroupNorm):
         num_groups: groups of neighbouring features; it divides their number. None takes `group_size`.
         group_size: features per group.
         reduction_axes: axes to average over, the last among them; None is all but the first.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> x = jnp.array([[1.0, 5.0, 10.0, 50.0]])
+        >>> print(*(nnx.GroupNorm(4, n, rngs=flax_nnx.Rngs(0))(x).round(1) for n in (1, 2)))
+        [[-0.8 -0.6 -0.3  1.7]] [[-1.  1. -1.  1.]]
     """
 
     @checked(rngs=RNGS)

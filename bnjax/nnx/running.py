@@ -42,6 +42,13 @@ class BatchNorm(RunningNorm, nnx.BatchNorm):
         bias_metadata: of the bias, as `nnx.Param` takes them.
         scale_metadata: of the scale.
         unbiased_running_var: record the variance with the estimator 1/(m-1), as PyTorch does.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> norm = nnx.BatchNorm(1, momentum=0.5, rngs=flax_nnx.Rngs(0))
+        >>> print(norm(jnp.array([[1.0], [5.0]])).ravel().round(3), norm.mean[...])
+        [-1.  1.] [1.5]
     """
 
     def __init__(
@@ -110,6 +117,13 @@ class LpNorm(RunningNorm):
         num_features: length of the feature axis.
         p: 1, 2 or "inf".
         center_first: take the norm after the mean has been taken off; then p = 2 is batch norm.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> norm = nnx.LpNorm(1, p=1, momentum=0.5, rngs=flax_nnx.Rngs(0))
+        >>> print(norm(jnp.array([[2.0], [6.0]])).ravel().round(3), norm.norm_squared[...])
+        [-0.5  0.5] [8.5]
     """
 
     norm_squared: nnx.BatchStat[Array]
@@ -139,6 +153,13 @@ class GhostBatchNorm(RunningNorm):
         num_features: length of the feature axis.
         ghost_size: examples per ghost; it divides the batch.
         running_var: "mean_of_ghosts" or "whole_batch".
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> norm = nnx.GhostBatchNorm(1, ghost_size=2, rngs=flax_nnx.Rngs(0))
+        >>> print(norm(jnp.array([[1.0], [3.0], [20.0], [60.0]])).ravel().round(3))
+        [-1.  1. -1.  1.]
     """
 
     var: nnx.BatchStat[Array]
@@ -170,6 +191,13 @@ class BatchRenorm(RunningNorm):
         d_max: bound of the correction of location.
         bounds: gives (r_max, d_max) from the number of batches trained on, in place of the two, as `norms.renorm_bounds`
             does; `num_batches` counts.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> norm = nnx.BatchRenorm(1, rngs=flax_nnx.Rngs(0))
+        >>> print(norm(jnp.array([[1.0], [5.0]])).ravel().round(3))
+        [1. 5.]
     """
 
     var: nnx.BatchStat[Array]
@@ -207,6 +235,13 @@ class NoisyBatchNorm(RunningNorm):
         strength: factor of the noise.
         noise_in_evaluation: add noise in evaluation too.
         rngs: with the streams "params" and "noise", or a default one.
+
+    Example:
+        >>> from flax import nnx as flax_nnx
+        >>> from bnjax import nnx
+        >>> norm = nnx.NoisyBatchNorm(1, rngs=flax_nnx.Rngs(0))
+        >>> print(norm(jnp.ones((4, 1))).std() > 0)  # equal examples become unequal
+        True
     """
 
     var: nnx.BatchStat[Array]
