@@ -56,6 +56,13 @@ def conv_general_dilated(
 
     Returns:
         Array of shape (batch, out_height, out_width, out_channels).
+
+    Example:
+        >>> from bnjax import ops
+        >>> images, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
+        >>> y = ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        >>> print(y[0, :2, :, 0].round().tolist())
+        [[4.0, 6.0, 6.0, 4.0], [6.0, 9.0, 9.0, 6.0]]
     """
     num = jnp.ndim(lhs) - 2
     spatial = {

@@ -19,6 +19,11 @@ def max_pool_2x2(
     """Take the maximum of each 2x2 window, stride 2; an odd last row or column is left out.
 
     Of equal maxima the first, row by row, has the gradient, as in `flax.linen.max_pool`.
+
+    Example:
+        >>> from bnjax import ops
+        >>> print(ops.max_pool_2x2(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, ..., 0].tolist())
+        [[5.0, 7.0], [13.0, 15.0]]
     """
     h, w = x.shape[1:3]
     if any(jax.typeof(x).sharding.spec):  # over an explicit mesh, whose axes no reshape may divide
