@@ -41,6 +41,19 @@ def from_equinox(
 
     Raises:
         ValueError: if an array belongs to no layer that Flax has, or a name does not fit; it names the array.
+
+    Example:
+        >>> from dataclasses import dataclass, field
+        >>> from bnjax import convert
+        >>> @jax.tree_util.register_dataclass
+        ... @dataclass
+        ... class Linear:  # has the fields of Equinox's
+        ...     weight: jax.Array
+        ...     bias: jax.Array
+        ...     in_features: int = field(default=3, metadata={"static": True})
+        >>> variables = convert.from_equinox({"head": Linear(jnp.ones((4, 3)), jnp.zeros(4))})
+        >>> print(variables.params["head"]["kernel"].shape)
+        (3, 4)
     """
     modules, flattened = _find_layers(model), flattened or {}
     check_exist("flattened", flattened, modules)
@@ -82,6 +95,19 @@ def to_equinox(
 
     Raises:
         ValueError: if variables and template differ in layers, shapes or types, or a name does not fit.
+
+    Example:
+        >>> from dataclasses import dataclass, field
+        >>> from bnjax import Variables, convert
+        >>> @jax.tree_util.register_dataclass
+        ... @dataclass
+        ... class Linear:  # has the fields of Equinox's
+        ...     weight: jax.Array
+        ...     in_features: int = field(default=1, metadata={"static": True})
+        >>> template = {"head": Linear(jnp.zeros((2, 1)))}
+        >>> model, _ = convert.to_equinox(Variables({"head": {"kernel": jnp.array([[3.0, 4.0]])}}, {}), template)
+        >>> print(model["head"].weight.tolist())
+        [[3.0], [4.0]]
     """
     flattened = flattened or {}
     check_like(variables, from_equinox(model, state, names=names, flattened=flattened))

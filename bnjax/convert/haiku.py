@@ -36,6 +36,12 @@ def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] 
     Raises:
         ValueError: if an array is of an unknown kind or cannot be read, a batch norm lacks its mean or variance, or a name does
             not fit; it names the array or module.
+
+    Example:
+        >>> from bnjax import convert
+        >>> variables = convert.from_haiku({"net/~/head": {"w": jnp.ones((3, 4)), "b": jnp.zeros(4)}}, {})
+        >>> print(variables.params["net"]["head"]["kernel"].shape)
+        (3, 4)
     """
     layers = {module: Layer(_read_params(module, arrays), {}) for module, arrays in params.items()}
     for ema, arrays in state.items():
@@ -67,6 +73,13 @@ def to_haiku(
 
     Raises:
         ValueError: if variables and template differ in layers, shapes or types, or a name does not fit.
+
+    Example:
+        >>> from bnjax import convert
+        >>> template = {"head": {"w": jnp.zeros((3, 4)), "b": jnp.zeros(4)}}
+        >>> params, state = convert.to_haiku(convert.from_haiku(template, {}), template, {})
+        >>> print(params["head"]["w"].shape, state)
+        (3, 4) {}
     """
     check_like(variables, from_haiku(like_params, like_state, names=names))
     layers = collect(variables)

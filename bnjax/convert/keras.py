@@ -34,6 +34,12 @@ def from_keras(
     Raises:
         ValueError: if an array is of an unknown kind or cannot be read, a layer lacks its kernel, mean or variance, or a name
             does not fit; it names the array or layer.
+
+    Example:
+        >>> from bnjax import convert
+        >>> variables = convert.from_keras({"norm/gamma": jnp.ones(2), "norm/beta": jnp.zeros(2)})
+        >>> print(variables.params)
+        {'norm': {'scale': Array([1., 1.], dtype=float32), 'bias': Array([0., 0.], dtype=float32)}}
     """
     modules = group(weights, "/", (*_PARAMS, *_STATS))
     depthwise = depthwise or {}
@@ -68,6 +74,12 @@ def to_keras(
 
     Raises:
         ValueError: if a layer has no counterpart, or a name does not fit.
+
+    Example:
+        >>> from bnjax import Variables, convert
+        >>> params = {"head": {"kernel": jnp.ones((3, 4)), "bias": jnp.zeros(4)}}
+        >>> print(sorted(convert.to_keras(Variables(params, {}))))
+        ['head/bias', 'head/kernel']
     """
     layers, depthwise = collect(variables), depthwise or {}
     modules = match(invert(names), layers, lambda path: path)

@@ -46,6 +46,13 @@ def from_torch(
     Raises:
         ValueError: if an array is of no kind above or cannot be read, a module lacks its weight, mean or variance, or a name
             does not fit; it names the array or module.
+
+    Example:
+        >>> from bnjax import convert
+        >>> state_dict = {"head.weight": jnp.ones((4, 3)), "head.bias": jnp.zeros(4)}
+        >>> variables = convert.from_torch(state_dict, names={"head": "dense_1"})
+        >>> print(variables.params["dense_1"]["kernel"].shape)
+        (3, 4)
     """
     modules = group(state_dict, ".", (*_LEAVES, _COUNT))
     flattened = flattened or {}
@@ -86,6 +93,12 @@ def to_torch(
 
     Raises:
         ValueError: if a layer has no counterpart, or a name does not fit.
+
+    Example:
+        >>> from bnjax import Variables, convert
+        >>> params = {"head": {"kernel": jnp.ones((3, 4)), "bias": jnp.zeros(4)}}
+        >>> print({name: array.shape for name, array in convert.to_torch(Variables(params, {})).items()})
+        {'head.weight': (4, 3), 'head.bias': (4,)}
     """
     layers, flattened = collect(variables), flattened or {}
     modules = match(invert(names), layers, lambda path: path.replace("/", "."))
