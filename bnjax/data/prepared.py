@@ -52,6 +52,16 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
     Raises:
         MissingDataError: at once, without the network, if it is not. The message names the files, their place and a command.
         DamagedDataError: if some of its files are gone or empty.
+
+    Example:
+        >>> import tempfile
+        >>> from bnjax import data
+        >>> with tempfile.TemporaryDirectory() as empty:
+        ...     try:
+        ...         data.check_prepared("cifar10", empty)
+        ...     except data.MissingDataError as error:
+        ...         print(str(error)[:29])
+        cifar10 3.0.2 is not prepared
     """
     folder = data_folder(data_dir)
     prepared = folder / name / VERSIONS[name]

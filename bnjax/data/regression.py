@@ -32,6 +32,13 @@ def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10, in
 
     Raises:
         ValueError: if a size is below 1, or there are no such inputs.
+
+    Example:
+        >>> from bnjax import data
+        >>> train, _ = data.draw_linear_map(jax.random.key(0), num_examples=100, width=3)
+        >>> matrix, *_ = jnp.linalg.lstsq(train.images, train.labels)
+        >>> print(train.labels.shape, bool(jnp.allclose(train.images @ matrix, train.labels, atol=1e-4)))
+        (100, 3) True
     """
     if inputs not in ("samples", "moments"):
         raise ValueError(f"inputs must be samples or moments, got {inputs!r}.")

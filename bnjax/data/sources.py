@@ -67,6 +67,12 @@ def load(
         DamagedDataError: if files of the set are gone or hold something else.
         DataError: if they cannot be read for a reason that may pass, such as want of memory.
         ValueError: if `name` or `preprocessing` is unknown, or the images are larger than `image_size`.
+
+    Example:
+        >>> from bnjax import data
+        >>> train, test = data.load("digits")
+        >>> print(train.images.shape, len(test.labels), train.images.dtype)
+        (1500, 8, 8, 1) 297 uint8
     """
     if name not in _SOURCES:
         raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}.")
