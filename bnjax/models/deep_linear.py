@@ -13,7 +13,14 @@ from bnjax.models.weights import make_kernel_init
 
 @dataclass(frozen=True)
 class DeepLinearConfig(Normalised, DeepLinearShape):
-    """A deep linear network: its shape and its normaliser."""
+    """A deep linear network: its shape and its normaliser.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> config = models.DeepLinearConfig(depth=3, width=2, norm=linen.BatchNorm)
+        >>> print(config.num_normalised)
+        3
+    """
 
 
 class DeepLinear(nn.Module):
@@ -21,6 +28,13 @@ class DeepLinear(nn.Module):
 
     NOTE: the last output is normalised too, which the paper does not say: its losses before training are higher with batch norm
     by half an output's variance of 1 per number.
+
+    Example:
+        >>> from bnjax import models
+        >>> net = models.DeepLinear(models.DeepLinearConfig(depth=3, width=2))
+        >>> variables = net.init(jax.random.key(0), jnp.zeros((1, 2)), train=False)
+        >>> print(sorted(variables["params"]), net.apply(variables, jnp.zeros((1, 2)), train=False).shape)
+        ['dense_1', 'dense_2', 'dense_3'] (1, 2)
     """
 
     config: DeepLinearConfig

@@ -17,6 +17,13 @@ class HuberBatchNorm(linen.BatchNorm):
     Attributes:
         evaluation_interval: training steps from one evaluation to the next.
         evaluation_calls: calls per evaluation; 10,000 examples in batches of 60 make 167.
+
+    Example:
+        >>> from bnjax import models
+        >>> norm, x = models.HuberBatchNorm(use_running_average=False, epsilon=0.0), jnp.array([[0.0]] * 2 + [[4.0]] * 3)
+        >>> y, _ = norm.apply(norm.init(jax.random.key(0), x), x, mutable=["batch_stats"])
+        >>> print(y.std().round(3))  # sqrt(5 - 1)
+        2.0
     """
 
     epsilon: Number = 1e-3

@@ -26,6 +26,12 @@ class LSTMConfig(Normalised, LSTMShape):
 
     Attributes:
         num_classes: length of the logits.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> config = models.LSTMConfig(features=3, norm=linen.BatchNorm, num_classes=4)
+        >>> print(config.num_layers, config.num_normalised)
+        3 2
     """
 
     num_classes: int = 10
@@ -72,6 +78,13 @@ class LSTM(nn.Module):
 
     Source: Cooijmans et al. 2016, arXiv 1603.09025, Eq. 6 to 8; with layer norm, Ba, Kiros & Hinton 2016, Eq. 20 to 22.
     Deviation: the noise on the initial hidden state is left out in evaluation, so that equal inputs have equal outputs.
+
+    Example:
+        >>> from bnjax import models
+        >>> net = models.LSTM(models.LSTMConfig(features=3, num_classes=4))
+        >>> shapes = jax.eval_shape(lambda key: net.init(key, jnp.ones((2, 5, 6)), train=False), jax.random.key(0))
+        >>> print(shapes["params"]["dense_1"]["kernel"].shape, shapes["params"]["dense_3"]["kernel"].shape)
+        (6, 12) (3, 4)
     """
 
     config: LSTMConfig

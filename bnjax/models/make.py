@@ -28,6 +28,14 @@ def make_model(config: Config) -> Model:
 
     Raises:
         ValueError: if `config` describes none.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> model = models.make_model(models.MLPConfig(hidden=(8,), norm=linen.BatchNorm, num_classes=3))
+        >>> variables = model.init(jax.random.key(0), jnp.ones((2, 4)))
+        >>> logits, batch_stats = model.apply(variables, jnp.ones((2, 4)), train=True)
+        >>> print(logits.shape, sorted(batch_stats["norm_1"]))
+        (2, 3) ['mean', 'var']
     """
     if type(config) not in _MODULES:
         names = ", ".join(kind.__name__ for kind in _MODULES)

@@ -17,6 +17,12 @@ class MLPConfig(Normalised, MLPShape):
 
     Attributes:
         num_classes: length of the logits.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> config = models.MLPConfig(hidden=(8, 4), norm=linen.BatchNorm, num_classes=3)
+        >>> print(config.num_layers, config.num_normalised)
+        3 2
     """
 
     num_classes: int = 10
@@ -30,6 +36,13 @@ class MLP(nn.Module):
     """Dense layers on the flattened input; a hidden one is weights, normaliser, activation, or normaliser last.
 
     Weight layer number n is called `dense_n`, its normaliser `norm_n`.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> net = models.MLP(models.MLPConfig(hidden=(8,), norm=linen.BatchNorm, num_classes=3))
+        >>> variables = net.init(jax.random.key(0), jnp.ones((2, 4)), train=False)
+        >>> print(sorted(variables["params"]), net.apply(variables, jnp.ones((2, 4)), train=False).shape)
+        ['dense_1', 'dense_2', 'norm_1'] (2, 3)
     """
 
     config: MLPConfig

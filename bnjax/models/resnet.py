@@ -19,6 +19,12 @@ class ResNetConfig(Normalised, ResNetShape):
 
     Attributes:
         num_classes: length of the logits.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> config = models.ResNetConfig(num_blocks=1, width=2, norm=linen.BatchNorm)
+        >>> print(config.features)
+        (2, 2, 2, 4, 4, 8, 8)
     """
 
     num_classes: int = 10
@@ -36,6 +42,13 @@ class ResNet(nn.Module):
     Weight layer number n is called `conv_n` or `dense_n`, and what follows it, also the sum of branch and shortcut, is
     normalised by `norm_n`. The shortcut is the identity; into a stage of more features it takes every second pixel, and adds
     features that are 0 (option A of He et al. 2016, arXiv 1512.03385), so that it has no parameters.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> net = models.ResNet(models.ResNetConfig(num_blocks=1, width=2, norm=linen.BatchNorm))
+        >>> shapes = jax.eval_shape(lambda key: net.init(key, jnp.ones((2, 8, 8, 3)), train=False), jax.random.key(0))
+        >>> print(shapes["params"]["conv_1"]["kernel"].shape, len(shapes["batch_stats"]))
+        (3, 3, 3, 2) 7
     """
 
     config: ResNetConfig

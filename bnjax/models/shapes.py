@@ -42,6 +42,12 @@ class VGGShape:
             otherwise see another variance in training than in evaluation; 0.5 belongs to the head "mameli".
         activation: of all layers except the last.
         norm_position: whether normalisers stand "before" or "after" the activation; max-pooling follows both.
+
+    Example:
+        >>> from bnjax import models
+        >>> shape = models.VGGShape(depth="16", width=0.5)
+        >>> print(shape.num_convolutions, shape.num_layers, shape.features[:3])
+        13 16 (32, 32, 64)
     """
 
     depth: Depth = "A"
@@ -112,6 +118,11 @@ class MLPShape:
         kernel_scale: multiplies the initial weights; with "normal", it is their standard deviation.
         use_bias: give the hidden layers biases, from 0, which batch norm before the activation makes redundant; the last
             layer always has them.
+
+    Example:
+        >>> from bnjax import models
+        >>> print(models.MLPShape().num_layers, models.MLPShape(hidden=(8, 4)).features)
+        4 (8, 4)
     """
 
     hidden: tuple[int, ...] = (100, 100, 100)
@@ -156,6 +167,11 @@ class ResNetShape:
         skip_init: multiply each residual branch by a learned number, from 0, so that all blocks begin as the identity
             (De & Smith 2020, arXiv 2002.10444). A last normaliser's scale of 0, which does the same for other residual
             networks, would stop here, where a ReLU follows it, every gradient of its branch.
+
+    Example:
+        >>> from bnjax import models
+        >>> print(models.ResNetShape().num_layers, models.ResNetShape(num_blocks=18).num_layers)
+        20 110
     """
 
     num_blocks: int = 3
@@ -207,6 +223,11 @@ class DeepLinearShape:
         width: length of an input, of an output and of everything between.
         kernel_init: initialisation of the matrices; there are no biases except the normaliser's.
         kernel_scale: multiplies the initial matrices.
+
+    Example:
+        >>> from bnjax import models
+        >>> print(models.DeepLinearShape(depth=3, width=2).features)
+        (2, 2, 2)
     """
 
     depth: int = 25
@@ -254,6 +275,11 @@ class LSTMShape:
         recurrent_init: initial weights from the hidden state to the candidate, "identity" or "orthogonal" as to the gates.
         initial_noise: standard deviation of what training adds to the initial hidden state. Pixels that are the same in all
             images have variance 0; what batch norm makes of that state varies from image to image.
+
+    Example:
+        >>> from bnjax import models
+        >>> print(models.LSTMShape().features, models.LSTMShape(features=8).num_layers)
+        100 3
     """
 
     features: int = 100

@@ -20,6 +20,12 @@ class VGGConfig(Normalised, VGGShape):
 
     Attributes:
         num_classes: length of the logits.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> config = models.VGGConfig(width=1 / 64, norm=linen.BatchNorm, num_classes=5)
+        >>> print(config.features)
+        (1, 2, 4, 4, 8, 8, 8, 8, 8, 8)
     """
 
     num_classes: int = 10
@@ -35,6 +41,13 @@ class VGG(nn.Module):
     A layer is weights, normaliser, activation, or weights, activation, normaliser; the last of a stage is then max-pooled.
     Weight layer number n is called `conv_n` or `dense_n`, its normaliser `norm_n`.
     Deviation: a map of one pixel is not pooled further, so that images smaller than 32x32 pass.
+
+    Example:
+        >>> from bnjax import linen, models
+        >>> net = models.VGG(models.VGGConfig(width=1 / 64, norm=linen.BatchNorm))
+        >>> shapes = jax.eval_shape(lambda key: net.init(key, jnp.ones((2, 32, 32, 3)), train=False), jax.random.key(0))
+        >>> print(shapes["params"]["conv_1"]["kernel"].shape, len(shapes["batch_stats"]))
+        (3, 3, 3, 1) 10
     """
 
     config: VGGConfig
