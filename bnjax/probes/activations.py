@@ -146,6 +146,12 @@ def activation_statistics(
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Example:
+        >>> from bnjax import probes
+        >>> found = probes.activation_statistics(jnp.array([[0.0], [1.0], [2.0], [3.0]]), percentiles=(50.0,))
+        >>> print(found.mean, found.variance, found.percentiles[0])
+        [1.5] [1.25] [1.5]
     """
     _check_options(activations, units, percentiles, limits)
     numbers = jnp.arange(activations.shape[-1]) if units is None else jnp.asarray(units)
@@ -163,6 +169,13 @@ def shift(before: ActivationStatistics, after: ActivationStatistics) -> Shift:
     Returns:
         Shift. Its W1 = integral over p of |F⁻¹(p) - G⁻¹(p)| is a sum over `num_quantiles` midpoints: exact for a distribution
         that moves as a whole, and blind to what happens within the outermost 1 / (2 num_quantiles) of its values.
+
+    Example:
+        >>> from bnjax import probes
+        >>> x = jnp.array([[0.0], [2.0]])
+        >>> moved = probes.shift(probes.activation_statistics(x), probes.activation_statistics(x + 3))
+        >>> print(moved.mean, moved.variance, moved.wasserstein)
+        [3.] [0.] [3.]
     """
     mean, variance = after.mean - before.mean, after.variance - before.variance
     wasserstein = jnp.mean(jnp.abs(after.quantiles - before.quantiles), axis=-1)
@@ -184,6 +197,14 @@ def drift(statistics: ActivationStatistics) -> Drift:
 
     Raises:
         ValueError: if the statistics are of a single time.
+
+    Example:
+        >>> from bnjax import probes
+        >>> x = jnp.array([[0.0], [2.0]])
+        >>> steps = [probes.activation_statistics(x + moved) for moved in (0, 1, 3)]
+        >>> found = probes.drift(probes.ActivationStatistics.stack(steps))
+        >>> print(found.successive.mean.ravel(), found.cumulative.mean.ravel())
+        [1. 2.] [0. 1. 3.]
     """
     if statistics.mean.ndim < 2:
         raise ValueError(f"statistics must be stacked, steps first, got means of shape {statistics.mean.shape}.")
@@ -216,6 +237,12 @@ def wasserstein_distance(
 
     Returns:
         W1, in units of the activations or of the pooled standard deviation.
+
+    Example:
+        >>> from bnjax import probes
+        >>> x = jnp.array([[0.0], [1.0], [2.0]])
+        >>> print(probes.wasserstein_distance(x, x + 5))
+        [5.]
     """
     if x.shape[-1] != y.shape[-1] or not x.size or not y.size:
         raise ValueError(

@@ -58,6 +58,12 @@ def principal(trajectory: Sequence[Params]) -> PrincipalAxes:
     Raises:
         ValueError: if there are fewer than three, they differ in structure, are not finite, or lie on a line up to
             rounding.
+
+    Example:
+        >>> from bnjax.probes import directions
+        >>> axes = directions.principal([jnp.array(point) for point in ([0.0, 4.0, 1.0], [0.0, -4.0, 1.0], [3.0, 0.0, 1.0])])
+        >>> print(abs(axes.direction_x).round(3), axes.explained.round(2))  # the last number never moves
+        [0. 1. 0.] [0.84 0.16]
     """
     if len(trajectory) < 3:
         raise ValueError(f"trajectory must have at least three points, got {len(trajectory)}.")

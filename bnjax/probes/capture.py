@@ -61,6 +61,14 @@ def capture(
         ValueError: if `where` or a layer is unknown, or a layer's value cannot be read: it is not one array, or the layer runs
             inside a JAX transformation such as `nn.scan` or `nn.remat`; or if a module's flag of training has another name,
             or, in training, it moves no statistic.
+
+    Example:
+        >>> from bnjax import linen, models, probes
+        >>> model = models.make_model(models.MLPConfig(hidden=(4,), norm=linen.BatchNorm, num_classes=3))
+        >>> x = jax.random.normal(jax.random.key(1), (8, 5))
+        >>> found = probes.capture(model, model.init(jax.random.key(0), x), x)
+        >>> print({name: value.shape for name, value in found.items()})
+        {'dense_1': (8, 4), 'norm_1': (8, 4), 'dense_2': (8, 3)}
     """
     if where not in get_args(Where):
         raise ValueError(f"where must be one of {', '.join(get_args(Where))}, got {where!r}.")

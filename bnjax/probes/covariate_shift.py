@@ -107,6 +107,15 @@ def covariate_shift(
     Raises:
         ValueError: if a pattern matches nothing, a parameter is in two layers or not floating-point, `update` is not like
             `params`, `of` holds an unknown name, or the loss is not a scalar.
+
+    Example:
+        >>> from bnjax import probes
+        >>> def loss_fn(params):  # its gradient by b is a
+        ...     return params["a"] * params["b"]
+        >>> params, update = {"a": jnp.float32(1), "b": jnp.float32(1)}, {"a": jnp.float32(2), "b": jnp.float32(0)}
+        >>> found = probes.covariate_shift(loss_fn, params, update, ["a", "b"])
+        >>> print(found.layers, found.difference)
+        ('a', 'b') [0. 2.]
     """
     check_params(params)
     check_alike("update", update, params)

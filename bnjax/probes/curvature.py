@@ -79,6 +79,14 @@ def top_eigenpairs(
     Raises:
         ValueError: if an argument is out of its range or `which` unknown, `num` is larger than the dimension, the pattern
             matches nothing, there are no parameters, or the loss is not a scalar.
+
+    Example:
+        >>> from bnjax.probes import curvature
+        >>> def loss_fn(w):
+        ...     return jnp.sum(jnp.arange(1.0, 4.0) * w**2) / 2
+        >>> pairs = curvature.top_eigenpairs(loss_fn, jnp.ones(3), key=jax.random.key(0))
+        >>> print(f"{pairs.eigenvalues[0]:.3f}", pairs.converged)
+        3.000 [ True]
     """
     dimension = _dimension(params, pattern)
     if which not in get_args(Which):
@@ -128,6 +136,12 @@ def trace(
 
     Raises:
         ValueError: if there is no probe, the pattern matches nothing, there are no parameters, or the loss is not a scalar.
+
+    Example:
+        >>> from bnjax.probes import curvature
+        >>> found = curvature.trace(lambda w: jnp.sum(jnp.arange(1.0, 4.0) * w**2) / 2, jnp.ones(3), key=jax.random.key(0))
+        >>> print(found.trace, found.standard_error)  # exact for a Hessian that is diagonal
+        6.0 0.0
     """
     dimension = _dimension(params, pattern)
     _check_counts(num_probes=num_probes)
@@ -180,6 +194,12 @@ def spectral_density(
     Raises:
         ValueError: if a count is < 1, the grid or the width is not as described, the pattern matches nothing, there are no
             parameters, or the loss is not a scalar.
+
+    Example:
+        >>> from bnjax.probes import curvature
+        >>> found = curvature.spectral_density(lambda w: 1.5 * jnp.sum(w**2), jnp.ones(4), key=jax.random.key(0), num_points=64)
+        >>> print(f"{found.grid[found.density.argmax()]:.1f}")
+        3.0
     """
     dimension = _dimension(params, pattern)
     _check_counts(num_matvecs=num_matvecs, num_probes=num_probes, num_points=num_points)

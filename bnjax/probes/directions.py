@@ -29,6 +29,11 @@ def gradient(loss_fn: LossFn, params: Params, *, precision: str | None = None) -
 
     Raises:
         ValueError: if the loss is not a floating-point scalar, or a parameter is not floating-point.
+
+    Example:
+        >>> from bnjax.probes import directions
+        >>> print(directions.gradient(lambda w: jnp.sum(w**2), jnp.array([1.0, -2.0])))
+        [-2.  4.]
     """
     check_params(params)
     return compiled(_minus_gradient, loss_fn)(params)
@@ -41,7 +46,14 @@ def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
 
 @checked()
 def random(key: Array, params: Params) -> Params:
-    """Draw every entry from a standard normal distribution, each leaf from a key of its own."""
+    """Draw every entry from a standard normal distribution, each leaf from a key of its own.
+
+    Example:
+        >>> from bnjax.probes import directions
+        >>> direction = directions.random(jax.random.key(0), {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)})
+        >>> print({name: leaf.shape for name, leaf in direction.items()})
+        {'bias': (2,), 'kernel': (3, 2)}
+    """
     check_inexact("params", params)
     leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
     keys = jax.random.split(key, max(len(leaves), 1))
@@ -152,6 +164,11 @@ def toward(params: Params, target: Params) -> Params:
 
     Raises:
         ValueError: if the two differ in structure; it names the path.
+
+    Example:
+        >>> from bnjax.probes import directions
+        >>> print(directions.toward(jnp.array([1.0, 2.0]), jnp.array([4.0, 2.0])))
+        [3. 0.]
     """
     check_alike("target", target, params)
     return optax.tree.sub(target, params)

@@ -91,6 +91,13 @@ def gradient_statistics(
 
     Raises:
         ValueError: if trees differ in structure, or a layer matches no parameter.
+
+    Example:
+        >>> from bnjax import probes
+        >>> gradient, params = {"dense": {"kernel": jnp.array([3.0, 4.0])}}, {"dense": {"kernel": jnp.array([0.0, 10.0])}}
+        >>> found = probes.gradient_statistics(gradient, params=params)
+        >>> print(found.layers, found.norm, found.param_norm)
+        ('dense/kernel',) [5.] [10.]
     """
     for name, tree in (("previous", previous), ("params", params), ("update", update)):
         if tree is not None:

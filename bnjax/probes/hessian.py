@@ -41,6 +41,11 @@ def hvp(loss_fn: LossFn, params: Params, vector: Params, *, precision: str | Non
     Raises:
         ValueError: if the loss is not a floating-point scalar, there are no parameters, one is not floating-point, or the
             vector is not like them.
+
+    Example:
+        >>> from bnjax.probes import curvature
+        >>> print(curvature.hvp(lambda w: w[0] * w[1], jnp.zeros(2), jnp.array([3.0, 5.0])))  # H is [[0, 1], [1, 0]]
+        [5. 3.]
     """
     check_params(params)
     check_alike("vector", vector, params)

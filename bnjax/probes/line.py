@@ -221,6 +221,13 @@ def stack_lines(scans: Sequence[LineScan]) -> LineScan:
 
     Raises:
         ValueError: if there are none, their points differ in number, or they were made in different ways.
+
+    Example:
+        >>> from bnjax import probes
+        >>> scans = [probes.scan_line(lambda w: jnp.sum(w**2), start * jnp.ones(2), step_sizes=(0.25, 0.5)) for start in (1, 2)]
+        >>> print(probes.stack_lines(scans).loss)
+        [[0.5 0. ]
+         [2.  0. ]]
     """
     if not scans:
         raise ValueError("scans must hold at least one scan, got none.")

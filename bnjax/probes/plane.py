@@ -94,6 +94,13 @@ def scan_plane(
 
     Raises:
         ValueError: if coordinates are missing or not finite, or a direction is zero or not like `params`.
+
+    Example:
+        >>> from bnjax import probes
+        >>> x, y = jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
+        >>> scan = probes.scan_plane(lambda w: w[0] ** 2 + w[1], jnp.zeros(2), x, y, (-1.0, 0.0, 2.0), (0.0, 5.0))
+        >>> print(scan.loss.tolist())
+        [[1.0, 6.0], [0.0, 5.0], [4.0, 9.0]]
     """
     check_params(params)
     for name, coordinates in (("xs", xs), ("ys", ys)):

@@ -84,6 +84,13 @@ def evaluate_points(
         ValueError: if shapes do not fit, `base` holds whole numbers, `batching` or `precision` is unknown, or `resume`
             belongs to another scan.
         MemoryError: if not even one point fits into memory.
+
+    Example:
+        >>> from bnjax import probes
+        >>> directions = [jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])]
+        >>> coordinates = jnp.array([[0.0, 0.0], [3.0, 4.0]])
+        >>> print(probes.evaluate_points(jnp.linalg.norm, jnp.zeros(2), directions, coordinates))
+        [0. 5.]
     """
     check_batching(batching)
     _check_trees(base, directions)

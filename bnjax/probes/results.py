@@ -36,7 +36,14 @@ class Word(str):
 
 @jax.tree_util.register_static
 class LayerNames(tuple):
-    """Names of layers: a tuple of strings, and a pytree without leaves, so that results under jit can carry it."""
+    """Names of layers: a tuple of strings, and a pytree without leaves, so that results under jit can carry it.
+
+    Example:
+        >>> from bnjax import probes
+        >>> names = probes.LayerNames(("dense_1", "dense_2"))
+        >>> print(names[1], jax.tree.leaves(names))
+        dense_2 []
+    """
 
 
 class Band(NamedTuple):
@@ -67,6 +74,12 @@ def band(values: Array, axis: int = 0) -> Band:
 
     Returns:
         Band, whose arrays lack that axis.
+
+    Example:
+        >>> from bnjax import probes
+        >>> found = probes.band(jnp.array([[1.0, 5.0], [3.0, 5.0]]))
+        >>> print(found.low, found.mean, found.high, found.num)
+        [1. 5.] [2. 5.] [3. 5.] 2
     """
     if not -values.ndim <= axis < values.ndim:
         raise ValueError(f"axis must be one of the {values.ndim} of values, got {axis}.")
@@ -149,6 +162,14 @@ def load(path: str | os.PathLike) -> Any:
         ValueError: if the file holds no result, or does not say which, as those from before classes were recorded: these
             are read by the class's own `load`; if its arrays have shapes that do not fit together, or the file declares
             more than its size allows.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import probes
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "line.npz"
+        >>> probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(3), step_sizes=(0.25, 0.5)).save(path)
+        >>> print(type(probes.load(path)).__name__, probes.load(path).loss)
+        LineScan [0.75 0.  ]
     """
     name, fields = _read(path)
     if name is None:

@@ -26,6 +26,12 @@ class Sanity(NamedTuple):
         predicted_change: the same by the slopes <g, d> alone.
         misfit: between the two, from point to point, absolute values added up; NaN where fewer than two points are known.
         uncertainty: of the prediction, by the changes of the slope from point to point, and by rounding.
+
+    Example:
+        >>> from bnjax import probes
+        >>> scan = probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(2), step_sizes=(0.1, 0.2))
+        >>> print(scan.check().agrees, scan._replace(loss=scan.loss + jnp.array([0.0, 9.0])).check().agrees)
+        True False
     """
 
     start_loss: Float[np.ndarray, "*scans"]
