@@ -33,7 +33,17 @@ _PATIENCE = 2.0  # seconds for the threads of a save that failed to end
 
 
 class Restored(NamedTuple):
-    """A state from disk, the step it was saved at, and the record saved with it."""
+    """A state from disk, the step it was saved at, and the record saved with it.
+
+    Example:
+        >>> import tempfile
+        >>> from bnjax import runs
+        >>> with tempfile.TemporaryDirectory() as folder, runs.Checkpoints(folder) as checkpoints:
+        ...     checkpoints.save(10, {"w": jnp.zeros(2)})
+        ...     state, step, meta = checkpoints.restore(like={"w": jnp.zeros(2)})
+        >>> print(state, step, meta)
+        {'w': Array([0., 0.], dtype=float32)} 10 {}
+    """
 
     state: Any
     step: int
@@ -58,6 +68,16 @@ class Checkpoints:
 
     Raises:
         CheckpointError: if a link stands where a checkpoint should, or the folder has checkpoints of an older version.
+
+    Example:
+        >>> import tempfile
+        >>> from bnjax import runs
+        >>> state = {"w": jnp.array([1.0, 2.0])}
+        >>> with tempfile.TemporaryDirectory() as folder, runs.Checkpoints(folder) as checkpoints:
+        ...     checkpoints.save(10, state, {"seed": 0})
+        ...     restored = checkpoints.restore(like=state)
+        >>> print(restored.state["w"], restored.step, restored.meta)
+        [1. 2.] 10 {'seed': 0}
     """
 
     def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = say):

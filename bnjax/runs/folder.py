@@ -38,6 +38,15 @@ def config_hash(config: Any) -> str:
 
     Fields that are added later with a default leave the hash, and so the folder of older runs, as it was; so they do in
     dataclasses that are fields.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from bnjax import runs
+        >>> @dataclass(frozen=True)
+        ... class Config:
+        ...     seed: int = 0
+        >>> print(runs.config_hash(Config()) == runs.config_hash(Config(seed=0)), len(runs.config_hash(Config(seed=1))))
+        True 10
     """
     return hashlib.sha256(json.dumps(_changed(config), sort_keys=True).encode()).hexdigest()[:10]
 
@@ -46,6 +55,11 @@ def config_dict(config: Any) -> dict[str, Any]:
     """Return a configuration (a dataclass) as a dictionary, and so the dataclasses in its fields.
 
     A class that is one of several choices is named by its attribute `kind`, if it has one: that is added to its fields.
+
+    Example:
+        >>> from bnjax import models, runs
+        >>> print(runs.config_dict(models.DeepLinearShape(depth=3)))
+        {'depth': 3, 'width': 10, 'kernel_init': 'xavier_uniform', 'kernel_scale': 1.0}
     """
     named = {"kind": config.kind} if isinstance(getattr(config, "kind", None), str) else {}
     values = {field.name: getattr(config, field.name) for field in fields(config)}
@@ -57,6 +71,11 @@ def folder_name(experiment: str, config: Any) -> str:
 
     Raises:
         ValueError: if the name is a path.
+
+    Example:
+        >>> from bnjax import models, runs
+        >>> runs.folder_name("demo", models.MLPShape()).startswith("demo-")
+        True
     """
     if Path(experiment).name != experiment:
         raise ValueError(f"experiment must be a name, not a path, got {experiment!r}.")
@@ -69,6 +88,14 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     Raises:
         ValueError: if the folder holds runs of another configuration: a default has changed since; or if it is a link; or if
             the name is a path. The root may be a link, to a scratch disk for example.
+
+    Example:
+        >>> import tempfile
+        >>> from bnjax import models, runs
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = runs.run_folder(root, "demo", models.DeepLinearShape(depth=3))
+        ...     print(runs.read_json(folder / "config.json")["depth"])
+        3
     """
     folder = Path(root) / folder_name(experiment, config)
     check_no_link(folder)
@@ -89,7 +116,16 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
 
 
 def latest_step(checkpoints: Path) -> int | None:
-    """Return the step of the newest checkpoint in a folder, whole or not; None if there is none."""
+    """Return the step of the newest checkpoint in a folder, whole or not; None if there is none.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> with tempfile.TemporaryDirectory() as root, runs.Checkpoints(root) as checkpoints:
+        ...     checkpoints.save(100, {"w": jnp.zeros(2)})
+        ...     print(runs.latest_step(pathlib.Path(root)))
+        100
+    """
     return max(list_steps(checkpoints), default=None)
 
 
@@ -101,7 +137,20 @@ def list_steps(checkpoints: Path) -> list[int]:
 
 
 def check_no_link(path: Path) -> None:
-    """Raise a ValueError if a folder or file of a run is a link: what it leads to is somebody else's."""
+    """Raise a ValueError if a folder or file of a run is a link: what it leads to is somebody else's.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     link = pathlib.Path(root) / "link"
+        ...     link.symlink_to(root)
+        ...     try:
+        ...         runs.check_no_link(link)
+        ...     except ValueError as error:
+        ...         print(str(error).removeprefix(root))
+        /link is a link, which a folder of results must not hold. Move it away.
+    """
     if path.is_symlink():
         raise ValueError(f"{path} is a link, which a folder of results must not hold. Move it away.")
 
@@ -120,6 +169,13 @@ def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
 
     Raises:
         LockedError: if another process has it.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> with tempfile.TemporaryDirectory() as root, runs.lock(pathlib.Path(root)):
+        ...     print(runs.is_locked(pathlib.Path(root)))
+        True
     """
     with contextlib.ExitStack() as stack:
         if any(largest(is_first() and not _take(folder, stack))) if joined else not _take(folder, stack):
@@ -128,7 +184,15 @@ def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether another process is at work in a folder, which need not be there."""
+    """Return whether another process is at work in a folder, which need not be there.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     print(runs.is_locked(pathlib.Path(root)))
+        False
+    """
     with contextlib.ExitStack() as stack:
         return any(largest(is_first() and (folder / "lock").exists() and not _take(folder, stack)))
 

@@ -14,7 +14,19 @@ from bnjax._host.processes import is_first
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON in one move; numbers that are not finite become null."""
+    """Write JSON in one move; numbers that are not finite become null.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "demo.json"
+        >>> runs.write_json(path, {"loss": float("nan"), "steps": [1, 2]})
+        >>> print(path.read_text(), end="")
+        {
+         "loss": null,
+         "steps": [1, 2]
+        }
+    """
     text = _written(finite(value)) + "\n"
     if is_first():
         write_whole(path, lambda file: file.write(text.encode()))
@@ -37,6 +49,14 @@ def read_json(path: Path) -> Any:
 
     Raises:
         ValueError: naming the file, if it is none.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "demo.json"
+        >>> runs.write_json(path, {"loss": float("nan")})
+        >>> print(runs.read_json(path))
+        {'loss': None}
     """
     return parse(path.read_text, path)
 

@@ -21,7 +21,14 @@ class LostLogError(ValueError):
 
 
 class Pin(NamedTuple):
-    """How far a log goes: its length in bytes, and the SHA-256 of them; None where that was not kept."""
+    r"""How far a log goes: its length in bytes, and the SHA-256 of them; None where that was not kept.
+
+    Example:
+        >>> import hashlib
+        >>> from bnjax import runs
+        >>> print(runs.Pin(4, hashlib.sha256(b"{}\n{").hexdigest()).length, runs.Pin())
+        4 Pin(length=0, sha256=None)
+    """
 
     length: int = 0
     sha256: str | None = None
@@ -41,6 +48,18 @@ class MetricsLog:
 
     Raises:
         ValueError: if the file does not hold that.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
+        >>> log = runs.MetricsLog(path)
+        >>> log.append(step=0, loss=2.5)
+        >>> pin = log.sync()
+        >>> log.append(step=1, loss=2.0)
+        >>> log.close()
+        >>> print(len(runs.read_metrics(path)), runs.read_metrics(path, pin))
+        2 [{'step': 0, 'loss': 2.5}]
     """
 
     def __init__(self, path: Path, pin: Pin = _START):
@@ -86,19 +105,35 @@ class MetricsLog:
 
 
 def read_metrics(path: Path, pin: Pin | None = None) -> list[dict[str, Any]]:
-    """Read the lines of a metrics log, or those that a pin holds; null stays None.
+    r"""Read the lines of a metrics log, or those that a pin holds; null stays None.
 
     Raises:
         ValueError: naming the file, if a line is no JSON, or the file does not hold what the pin says.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
+        >>> _ = path.write_text('{"step": 0, "loss": 2.5}\n{"step": 1, "loss": null}\n')
+        >>> print(runs.read_metrics(path))
+        [{'step': 0, 'loss': 2.5}, {'step': 1, 'loss': None}]
     """
     return parse_lines(read_pinned(path, pin) if pin else path.read_bytes(), path)
 
 
 def read_pinned(path: Path, pin: Pin) -> bytes:
-    """Read what a pin holds of a log.
+    r"""Read what a pin holds of a log.
 
     Raises:
         ValueError: naming the file, if it is shorter, or its digest is another.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "metrics.jsonl"
+        >>> _ = path.write_text('{"step": 0}\n{"step": 1}\n')
+        >>> print(runs.read_pinned(path, runs.Pin(12)))
+        b'{"step": 0}\n'
     """
     found = path.read_bytes() if path.exists() else b""
     if len(found) < pin.length:
@@ -110,7 +145,14 @@ def read_pinned(path: Path, pin: Pin) -> bytes:
 
 
 def parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
-    """Parse the lines of a log, which is at this path."""
+    r"""Parse the lines of a log, which is at this path.
+
+    Example:
+        >>> import pathlib
+        >>> from bnjax import runs
+        >>> print(runs.parse_lines(b'{"step": 0}\n{"step": 1}\n', pathlib.Path("metrics.jsonl")))
+        [{'step': 0}, {'step': 1}]
+    """
     return [parse(lambda line=line: line, path) for line in lines.splitlines()]
 
 

@@ -57,6 +57,14 @@ def read_packed(path: Path) -> Packed:
     Raises:
         ValueError: naming the file, if it is damaged or none.
         OSError: if it cannot be read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "demo.run"
+        >>> runs.pack(path, {"seed": 0}, b"{}")
+        >>> print(runs.read_packed(path).log)
+        b'{}'
     """
     with path.open("rb") as file:
         head, packed = _read_head(file.readline(_MAX_HEAD), path), file.read()
@@ -78,6 +86,14 @@ def read_about(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: naming the file, if it is none.
         OSError: if it cannot be read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from bnjax import runs
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "demo.run"
+        >>> runs.pack(path, {"seed": 0}, b"{}")
+        >>> print(runs.read_about(path))
+        {'seed': 0}
     """
     with path.open("rb") as file:
         return _read_head(file.readline(_MAX_HEAD), path)["about"]

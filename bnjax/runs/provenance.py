@@ -12,7 +12,13 @@ from bnjax._host.cores import count_cores
 
 
 def provenance() -> dict[str, Any]:
-    """Describe where results come from: commit, command, versions, hardware, date."""
+    """Describe where results come from: commit, command, versions, hardware, date.
+
+    Example:
+        >>> from bnjax import runs
+        >>> print(*runs.provenance())
+        commit command python versions device cpu_cores date
+    """
     import jax  # here alone: what only reads records answers at once
 
     devices = jax.devices()
