@@ -50,7 +50,7 @@ def only(program: Program, i: int) -> Program:
 
 @checked()
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
-    """List every combination of the values of some fields, the last field varying fastest.
+    r"""List every combination of the values of some fields, the last field varying fastest.
 
     Args:
         values: those of each field; `seed`, from which everything random in a run follows, is one of them.
@@ -60,6 +60,14 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
 
     Raises:
         ValueError: if `seed` is missing, a field has no values, or one of them is there twice.
+
+    Example:
+        >>> from bnjax import sweep
+        >>> print(*sweep.grid(learning_rate=[0.1, 0.2], seed=range(2)), sep="\n")
+        {'learning_rate': 0.1, 'seed': 0}
+        {'learning_rate': 0.1, 'seed': 1}
+        {'learning_rate': 0.2, 'seed': 0}
+        {'learning_rate': 0.2, 'seed': 1}
     """
     for name, column in values.items():
         if not isinstance(column, Iterable) or isinstance(column, str):
@@ -91,6 +99,16 @@ def programs(
     Raises:
         ValueError: if runs have different fields, no seed, or one that is no whole number >= 0; or if a number is out of the
             range of the argument of its name, such as `learning_rate`.
+
+    Example:
+        >>> from bnjax import adapters, sweep, train
+        >>> from flax import linen as nn
+        >>> def make_trainer(width, learning_rate):
+        ...     model, optimizer = adapters.from_linen(nn.Dense(width)), train.make_optimizer("sgd", learning_rate)
+        ...     return train.Trainer(model, optimizer, batch_size=4)
+        >>> runs = sweep.grid(width=[2, 3], learning_rate=[0.1, 0.2], seed=[0])
+        >>> print(*(program.rows for program in sweep.programs(make_trainer, runs)))  # a program for each width
+        (0, 1) (2, 3)
     """
     _check(runs)
     names = [name for name in runs[0] if name not in fixed and all(isinstance(run[name], float) for run in runs)]

@@ -68,6 +68,19 @@ def train_groups(
         Interrupted: after a signal, once the runs are saved.
         SaveError: if the last save of a run has failed.
         BusyError: once all other runs are trained, if another process is at work in the folder of one.
+
+    Example:
+        >>> from functools import partial
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=[0]))
+        >>> split = data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+        >>> start, load = partial(train.init_state, trainer, jax.random.key(0)), lambda: data.Dataset(split, split)
+        >>> members = [sweep.Member("run 0", "run0", None, load, start, {}, {})]
+        >>> ((run,),) = sweep.train_groups([sweep.Group(program, sweep.make_plan(4, 2), members)], keep_states=True)
+        >>> print(run.step, run.state.step)
+        4 4
     """
     batching = resolve(way)
     members = [member for group in groups for member in group.members]

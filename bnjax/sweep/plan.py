@@ -46,6 +46,12 @@ def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) ->
 
     Raises:
         ValueError: if a number is less than 1, or test_every is not a multiple of chunk_size.
+
+    Example:
+        >>> from bnjax import sweep
+        >>> plan = sweep.make_plan(100, 25, test_every=50)
+        >>> print([*plan.probe_steps], plan.test_steps, plan.end_of_chunk(0))
+        [0, 25, 50, 75] (50, 100) 25
     """
     test_every = num_steps if test_every is None else test_every
     num_steps, chunk_size, test_every = int(num_steps), int(chunk_size), int(test_every)
@@ -61,6 +67,12 @@ class HostProbe(NamedTuple):
         measure: maps (trainer, state, split) to numbers, arrays or lists by name.
         split: of the data set that it gets; None is the whole data set.
         steps: at which it is measured, of those of the plan; None is all of them.
+
+    Example:
+        >>> from bnjax import sweep
+        >>> probe = sweep.HostProbe(lambda trainer, state, split: {"step": int(state.step)}, steps=(0, 100))
+        >>> print(probe.split, probe.steps)
+        train (0, 100)
     """
 
     measure: Callable[[Any, TrainState, Any], Mapping[str, Any]]
@@ -82,6 +94,16 @@ class Member(NamedTuple):
         start: makes its first state, given inputs of the model's shape.
         probes: measurements before chunks, by name. A HostProbe may be this member's own; other probes are the group's.
         tests: measurements after chunks, by name; probes here get the test split.
+
+    Example:
+        >>> from functools import partial
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> start, load = partial(train.init_state, trainer, jax.random.key(0)), partial(data.load, "digits")
+        >>> member = sweep.Member("run 0", "run0", None, load, start, {}, {})
+        >>> print(len(member.load().test.labels), member.start(jnp.ones((1, 4))).step)
+        297 0
     """
 
     label: str
@@ -103,6 +125,18 @@ class Group(NamedTuple):
         own_data: each run has training data of its own.
         loss_scale: factor of the losses on the progress bar.
         way: how its runs share the machine; None is the way of the call.
+
+    Example:
+        >>> from functools import partial
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+        >>> (program,), load = sweep.programs(lambda: trainer, sweep.grid(seed=range(2))), partial(data.load, "digits")
+        >>> starts = [partial(train.init_state, trainer, key) for key in program.keys]
+        >>> members = [sweep.Member(f"run {i}", f"run{i}", None, load, start, {}, {}) for i, start in enumerate(starts)]
+        >>> group = sweep.Group(program, sweep.make_plan(4, 2), members)
+        >>> print(group.alone(1).program.rows, group.alone(1).members[0].label)
+        (1,) run 1
     """
 
     program: Program

@@ -113,6 +113,16 @@ def train_grid(
             RunError, if what a run has saved there is damaged or cannot be continued.
         Interrupted: after Ctrl-C or SIGTERM, once the runs are saved, where there is a folder.
         SaveError: if the last checkpoint of a run could not be written; before that, training goes on with a warning.
+
+    Example:
+        >>> from bnjax import adapters, data, sweep, train
+        >>> from flax import linen as nn
+        >>> def make_trainer(learning_rate):
+        ...     return train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", learning_rate), batch_size=4)
+        >>> split, runs = data.from_arrays(jnp.eye(4), [0, 1, 0, 1]), sweep.grid(learning_rate=[0.1, 1.0], seed=[0])
+        >>> result = sweep.train_grid(make_trainer, runs, data.Dataset(split, split), num_steps=4)
+        >>> print(result.loss.shape, result.test_accuracy.shape, bool(result.loss[1, -1] < result.loss[0, -1]))
+        (2, 4) (2, 1) True
     """
     plan = make_plan(num_steps, chunk_size, test_every)
     folder = None if folder is None else Path(folder)

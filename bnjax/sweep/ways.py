@@ -31,6 +31,11 @@ class Way(NamedTuple):
             "vmap". "auto" is "threads" on CPU, "map" on several CPU devices, and "measured" on accelerators.
         mesh: devices over which whole runs are spread.
         axis: of the mesh, along which they are.
+
+    Example:
+        >>> from bnjax import sweep
+        >>> print(sweep.Way("vmap").batching, sweep.Way().batching)
+        vmap auto
     """
 
     batching: Batching = "auto"
