@@ -111,6 +111,15 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     Raises:
         ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
             moves no statistic.
+
+    Example:
+        >>> from bnjax import adapters
+        >>> from flax import nnx
+        >>> module = nnx.Sequential(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.BatchNorm(2, rngs=nnx.Rngs(0)))
+        >>> model, variables = adapters.from_nnx(module), adapters.variables_of(module)
+        >>> outputs, batch_stats = model.apply(variables, jnp.ones((4, 3)), train=True)
+        >>> print(outputs.shape, sorted(batch_stats["layers"][1]))
+        (4, 2) ['mean', 'var']
     """
     if call is None:
         check_flag(module)

@@ -55,7 +55,13 @@ class Batch(NamedTuple):
 
 
 def count_examples(inputs: PyTree) -> int:
-    """Return how many examples stand along axis 0 of the arrays of a batch's inputs or labels; 0 where there are none."""
+    """Return how many examples stand along axis 0 of the arrays of a batch's inputs or labels; 0 where there are none.
+
+    Example:
+        >>> from bnjax import types
+        >>> types.count_examples({"tokens": jnp.ones((4, 7)), "lengths": jnp.ones(4)})
+        4
+    """
     return next((len(leaf) for leaf in jax.tree.leaves(inputs) if np.ndim(leaf)), 0)
 
 
@@ -112,12 +118,27 @@ class ObjectiveInfo:
 
 
 def objective_info(loss_fn: Any) -> ObjectiveInfo:
-    """Return the `info` that `objective.make_loss_fn` leaves on its loss functions, or unknown for any other."""
+    """Return the `info` that `objective.make_loss_fn` leaves on its loss functions, or unknown for any other.
+
+    Example:
+        >>> from bnjax import Batch, adapters, objective, types
+        >>> from flax import linen as nn
+        >>> loss_fn = objective.make_loss_fn(adapters.from_linen(nn.Dense(2)), {}, Batch(jnp.ones((4, 3)), jnp.zeros(4, int)))
+        >>> print(types.objective_info(loss_fn).num_examples, types.objective_info(jnp.sum).statistics)
+        4 unknown
+    """
     return getattr(loss_fn, "info", ObjectiveInfo())
 
 
 def training_flag(module: Any, train: bool) -> dict[str, Any]:
-    """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides."""
+    """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides.
+
+    Example:
+        >>> from bnjax import models, types
+        >>> from flax import linen as nn
+        >>> print(types.training_flag(models.MLP(models.MLPConfig()), True), types.training_flag(nn.Dense(2), True))
+        {'train': True} {}
+    """
     if not callable(module):
         raise ValueError(f"module must be a Flax module, got {type(module).__name__}.")
     parameters = inspect.signature(module).parameters
@@ -132,12 +153,32 @@ def training_flag(module: Any, train: bool) -> dict[str, Any]:
 def linen_arguments(
     module: nn.Module, call: Call | None, x: PyTree, train: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return with which arguments and options a linen module is initialised or applied, as it is or by a call."""
+    """Return with which arguments and options a linen module is initialised or applied, as it is or by a call.
+
+    Example:
+        >>> from bnjax import types
+        >>> from flax import linen as nn
+        >>> types.linen_arguments(nn.Dense(2), None, "x", True)
+        (('x',), {})
+    """
     return ((x,), training_flag(module, train)) if call is None else ((x, train), {"method": call})
 
 
 def check_flag(module: Any) -> None:
-    """Raise where a call's flag of training has another name than `train`: what it says in training cannot be guessed."""
+    """Raise where a call's flag of training has another name than `train`: what it says in training cannot be guessed.
+
+    Example:
+        >>> from bnjax import types
+        >>> from flax import linen as nn
+        >>> class Net(nn.Module):
+        ...     def __call__(self, x, is_training=False):
+        ...         return x
+        >>> try:
+        ...     types.check_flag(Net())
+        ... except ValueError as error:
+        ...     print(str(error)[:69])
+        module must call its flag of training train, got Net with is_training
+    """
     parameters = inspect.signature(module).parameters
     if "train" in parameters:
         return
@@ -160,7 +201,19 @@ def check_flag(module: Any) -> None:
 
 
 def check_moved(module: Any, old: PyTree[Array], new: PyTree[Array], otherwise: str = "frozen=True") -> None:
-    """Raise where training has given back every statistic as the same object: the module did not get the training flag."""
+    """Raise where training has given back every statistic as the same object: the module did not get the training flag.
+
+    Example:
+        >>> from bnjax import types
+        >>> from flax import linen as nn
+        >>> stats = {"mean": jnp.zeros(2)}
+        >>> types.check_moved(nn.Dense(2), stats, {"mean": jnp.ones(2)})
+        >>> try:
+        ...     types.check_moved(nn.Dense(2), stats, stats)
+        ... except ValueError as error:
+        ...     print(str(error)[:43])
+        module must move its statistics in training
+    """
     before, after = jax.tree.leaves(old), jax.tree.leaves(new)
     if before and len(before) == len(after) and all(map(operator.is_, before, after)):
         raise ValueError(
