@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from bnjax import data, train
 from bnjax._host.digest import digest
 from bnjax._host.processes import first, is_first, largest
 from bnjax.runs import Checkpoints
+from experiments._training import processes
+from experiments._training.quiet_libraries import LOST, NOT_THERE
 
 pytestmark = pytest.mark.thorough
 COMMAND = "import sys, pathlib, tiny; sys.exit(tiny.call(pathlib.Path(sys.argv[1]), *sys.argv[2:]))"
@@ -126,6 +129,37 @@ def test_a_signal_to_one_process_stops_both(whole, tmp_path):
     assert not list(tmp_path.glob("*/finished.json"))
     finish(launch(tmp_path))
     assert log(tmp_path) == log(whole[0])
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_where_one_dies_the_other_ends_in_one_line(killed, tmp_path):
+    """It does not wait, and the same command continues."""
+    both = launch(tmp_path, "--checkpoint-seconds", "0")
+    while not list(tmp_path.glob("mlp-*/seed0/checkpoints/bnjax_20")):
+        assert all(process.poll() is None for process in both), [process.communicate() for process in both]
+        time.sleep(0.01)
+    both[killed].kill()
+    _, said = both[1 - killed].communicate(timeout=90)
+    assert both[1 - killed].returncode in (1, -signal.SIGABRT)
+    is_bar = re.compile(r"\|.*\d/\d+ \[")
+    assert [line for line in said.splitlines() if line.strip() and not is_bar.search(line)] == [LOST]
+    both[killed].communicate()
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_one_that_never_comes_is_said(there, tmp_path, monkeypatch):
+    """First that it is missing, within a minute; then this process ends."""
+    assert processes._QUIET < 60
+    settings = "from experiments._training import processes; processes._QUIET, processes._PATIENCE = 1, 8; "
+    monkeypatch.setattr(sys.modules[__name__], "COMMAND", settings + COMMAND)
+    both = launch(tmp_path)
+    both[1 - there].kill()
+    _, said = both[there].communicate(timeout=300)
+    assert both[there].returncode == -signal.SIGABRT
+    first, last = said.splitlines()
+    assert first == "note: Not all processes of this job are there after 1 s; they have 8 s to come."
+    assert last == NOT_THERE
+    both[1 - there].communicate()
 
 
 def test_without_a_launcher_processes_are_not_joined(tmp_path):

@@ -77,7 +77,8 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
         _fail(f"{error.strerror}: {error.filename}{then}")
     except MemoryError as error:
         _fail(str(error) or "There is not enough memory. The same command continues from what is saved.", 1)
-    except RuntimeError as error:  # of JAX, where a device has not enough
+    except (RuntimeError, ValueError) as error:  # of JAX, where a device has not enough, or a process has ended
+        processes.check_lost(error)
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail(f"One run must fit into the device's memory: {str(error).splitlines()[0]}", 1)
@@ -232,5 +233,6 @@ def _part(experiment: ModuleType, which: str) -> Any:
 
 def _fail(message: str, status: int = 2) -> NoReturn:
     """End with one line on standard error."""
+    processes.check_lost(message)
     say(f"error: {message}", sys.stderr)
     processes.leave(status)

@@ -15,6 +15,7 @@ from bnjax._host.output import printable, unfailing
 from bnjax._host.processes import is_first
 from experiments._config import Options
 from experiments._training.errors import config_errors
+from experiments._training.processes import check_lost
 
 _QUIET_SECONDS = 2.0  # before the bar appears: what is refused at once is answered in one line
 
@@ -51,7 +52,11 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
 
 
 def _tell(stream: Any, line: str) -> None:
-    """Print a line above the bar; that it cannot be printed never matters."""
+    """Print a line above the bar; that it cannot be printed never matters.
+
+    What could not be saved because another process has ended ends this one.
+    """
+    check_lost(line)
     tqdm.write(printable(line), file=unfailing(stream))
 
 
