@@ -4,7 +4,7 @@ from typing import Any
 
 BATCH_SIZE = 128
 # Features of its convolutions, and whether a 2x2 pooling follows; two hidden dense layers.
-_CONVOLUTIONS = (
+CONVOLUTIONS = (
     (64, True),
     (128, True),
     (256, False),
@@ -14,17 +14,17 @@ _CONVOLUTIONS = (
     (512, False),
     (512, True),
 )
-_HIDDEN = 512
+HIDDEN = 512
 
 
 def useful_operations(width: float, gradients: bool) -> float:
     """Count the multiplications and additions of convolutions and dense layers for a batch."""
     side, total, channels = 32, 0.0, 3
-    for features, is_pooled in _CONVOLUTIONS:
+    for features, is_pooled in CONVOLUTIONS:
         features = int(features * width)
         total += 2 * side**2 * 9 * channels * features
         channels, side = features, side // 2 if is_pooled else side
-    hidden = int(_HIDDEN * width)
+    hidden = int(HIDDEN * width)
     total += 2 * (channels * hidden + hidden * hidden + hidden * 10)
     return BATCH_SIZE * total * (3 if gradients else 1)
 
@@ -34,13 +34,13 @@ def torch_vgg(width: float, *, remembers: bool = False) -> Any:
     from torch import nn  # pyright: ignore[reportMissingImports]
 
     layers, channels = [], 3
-    for features, is_pooled in _CONVOLUTIONS:
+    for features, is_pooled in CONVOLUTIONS:
         features = int(features * width)
         norm = nn.BatchNorm2d(features, track_running_stats=remembers)
         layers += [nn.Conv2d(channels, features, 3, padding=1), norm, nn.ReLU()]
         layers += [nn.MaxPool2d(2)] if is_pooled else []
         channels = features
-    hidden = int(_HIDDEN * width)
+    hidden = int(HIDDEN * width)
     layers.append(nn.Flatten())
     for _ in range(2):
         layers += [nn.Linear(channels, hidden), nn.BatchNorm1d(hidden, track_running_stats=remembers), nn.ReLU()]

@@ -1,0 +1,94 @@
+"""The table of what compilers of accelerators make of bnjax, here for the CPU that is at hand."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.benchmarks import _ahead, ahead
+from experiments.benchmarks.accelerator import Rows
+
+
+@pytest.fixture
+def compile_for_cpu(monkeypatch, tmp_path, capsys):
+    """Return a function that runs the command on a perceptron, and returns its rows and what it printed."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+    def run(*programs):
+        small = ["--nets", "mlp", "--batch", "4", "--points", "4", "--output", str(tmp_path)]
+        ahead.main(["cpu", *small, "--programs", *programs])
+        return Rows(tmp_path / "rows-cpu.jsonl").read(), capsys.readouterr()
+
+    return run
+
+
+def test_every_program_has_a_row_and_is_compiled_once(compile_for_cpu):
+    """Programs are asked for by the beginning of their names; what is in the file is not compiled again."""
+    rows, printed = compile_for_cpu("gradient")
+    assert [(row["net"], row["program"]) for row in rows] == [("mlp", "gradient")]
+    assert rows[0]["temporaries_mb"] > 0
+    assert rows[0]["versions"]["jax"] == jax.__version__
+    assert "| mlp | gradient |" in printed.out
+    rows, printed = compile_for_cpu("gradient", "line, map")
+    assert [row["program"] for row in rows] == ["gradient", "line, map"]
+    assert printed.err.splitlines() == ["mlp: line, map"]
+    # A scan asks for full precision in all of its products.
+    assert {*rows[1]["precision"]} == {"highest"}
+
+
+def test_what_does_not_compile_is_a_row(compile_for_cpu, monkeypatch):
+    """It says why, and the next program is compiled."""
+
+    def fails(*_, **__):
+        raise NotImplementedError("no such kernel")
+
+    monkeypatch.setattr(_ahead.probes.curvature, "trace", fails)
+    rows, printed = compile_for_cpu("trace", "gradient")
+    assert [row.get("error") for row in rows] == [None, "no such kernel"]
+    assert "| no such kernel |" in printed.out
+
+
+@pytest.mark.thorough
+def test_every_program_compiles(compile_for_cpu):
+    """A scan that is spread over devices exchanges nothing between them but its start and its end."""
+    rows, _ = compile_for_cpu("")
+    assert [row["program"] for row in rows if "error" in row] == []
+    by_name = {row["program"]: row for row in rows}
+    assert by_name["line, vmap"]["temporaries_mb"] > by_name["line, map"]["temporaries_mb"]
+
+
+def test_bytes_are_those_of_operands_and_results():
+    """A sum of two vectors reads both and writes one."""
+    x = jnp.ones(1000)
+    text = jax.jit(lambda x, y: x + y).lower(x, x).compile().as_text()
+    assert _ahead.moved_bytes(text) == 3 * 4000
+    text = "HloModule m\n\nENTRY e {\n  %a = bf16[2,3] parameter(0)\n  ROOT %t = (f32[], bf16[6]) fusion(%a), kind=kLoop\n}"
+    assert _ahead.moved_bytes(text) == 12 + 4 + 12
+
+
+def test_grouped_convolutions_precisions_and_collectives_are_counted():
+    """They are read off the compiled text, in which groups of one are none."""
+
+    class Compiled:
+        def as_text(self):
+            return (
+                "HloModule m\n\nENTRY e {\n"
+                "  %a = f32[4] convolution(%x, %k), feature_group_count=1, operand_precision={highest,highest}\n"
+                "  %b = f32[4] convolution(%x, %k), feature_group_count=4\n"
+                "  %c = f32[4] all-reduce(%b), to_apply=%sum\n}"
+            )
+
+        def memory_analysis(self):
+            return type("Memory", (), {"temp_size_in_bytes": 2e6})
+
+    found = _ahead.report(Compiled())
+    assert found["grouped"] == 1
+    assert found["precision"] == {"highest": 1, "default": 1}
+    assert found["collectives"] == {"all-reduce": 1}
+    assert found["temporaries_mb"] == 2
+
+
+def test_nothing_compiled_is_said():
+    """An empty file of rows has no table."""
+    assert ahead.table([]) == "Nothing was compiled."
