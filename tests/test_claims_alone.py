@@ -1,5 +1,6 @@
 """Every claim on its own: a sentence that needs no other one, a source that can be looked up, and a range with a day."""
 
+import math
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import ROOT
 
 from experiments import _report
 from experiments._command import catalogue
-from experiments._evidence.claim import HYPOTHESES
+from experiments._evidence.claim import HYPOTHESES, SPEAKS
 from experiments._evidence.source import ORIGINS
 from experiments._report import known, words
 from experiments._report.load import by_origin
@@ -109,6 +110,22 @@ def test_every_claim_has_a_source_a_day_and_a_hypothesis(name):
     assert "seed repository" not in words.source(claim)
     if claim.published != "-" and claim.source.setup:
         assert claim.source.setup in words.published(claim)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_claim_of_a_hypothesis_says_what_it_speaks_for(name):
+    """A claim of no hypothesis says nothing; one that speaks the other way if contradicted has a range for which that is so."""
+    claim = CLAIMS[name]
+    assert (claim.speaks is None) == (claim.hypothesis == "none"), (
+        f"{name} tests {claim.hypothesis!r} and has speaks={claim.speaks!r}: give one of {', '.join(map(repr, SPEAKS))}, "
+        "or None if it tests none"
+    )
+    if claim.side(holds=False):
+        low, high = claim.holds
+        least = 0 if claim.statistic.format.is_ratio else -math.inf
+        assert low <= least or high == math.inf, f"{name} has a range with two ends: contradicted, it says nothing"
+        middle = claim.statistic.format.no_difference
+        assert middle is None or low <= middle <= high, f"{name} bounds an amount: contradicted, it says nothing"
 
 
 def test_the_record_of_what_was_known_agrees_with_the_claims():

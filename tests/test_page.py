@@ -83,6 +83,24 @@ def test_the_first_screen_answers(width, height, show):
     assert bad(show.complaints) == []
 
 
+@pytest.mark.parametrize(("width", "num_columns"), [(1280, 3), (390, 1)])
+def test_the_scoreboard_fits(width, num_columns, show):
+    """Its columns are beside each other where there is room, else below; its links lead to claims."""
+    page = show(width)
+    page.evaluate("document.querySelector('nav a[href=\"#scoreboard\"]').click()")
+    rows = "[...document.querySelectorAll('.board > .row')]"
+    lefts = "new Set([...x.children].map(y => Math.round(y.getBoundingClientRect().left))).size"
+    assert page.evaluate(f"{rows}.map(x => {lefts})") == [num_columns] * page.evaluate(f"{rows}.length")
+    assert page.evaluate(f"{rows}.every(x => x.scrollWidth <= x.clientWidth)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.board li a')].every(x => document.querySelector(x.hash + '.claim'))"
+    )
+    page.emulate_media(media="print")
+    assert page.evaluate("document.querySelector('#scoreboard').getClientRects().length")
+    assert page.evaluate(f"{rows}.every(x => getComputedStyle(x).breakInside === 'avoid')")
+    assert bad(show.complaints) == []
+
+
 def test_claims_are_filtered_and_found(show):
     """Each verdict, and words; a counter-example is shown with the claim that it is about."""
     page = show()

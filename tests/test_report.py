@@ -209,6 +209,7 @@ def test_ranges_in_words_and_pictures():
     [
         ("README.md", markdown.BEGIN_HEADLINES, markdown.END_HEADLINES, markdown.headline_table),
         ("figures/README.md", markdown.BEGIN, markdown.END, markdown.claim_table),
+        ("figures/README.md", markdown.BEGIN_SCOREBOARD, markdown.END_SCOREBOARD, markdown.scoreboard_table),
     ],
 )
 def test_the_readmes_have_the_tables_of_the_committed_data(file, begin, end, write):

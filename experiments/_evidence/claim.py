@@ -12,6 +12,9 @@ Hypothesis = Literal[
     "covariate shift", "distributions", "interdependence", "smoothness", "learning rates", "regularisation", "none"
 ]
 HYPOTHESES: tuple[Hypothesis, ...] = get_args(Hypothesis)
+Side = Literal["for", "against"]
+Speaks = Literal["for", "against", "for, else against", "against, else for", "neither"]
+SPEAKS: tuple[Speaks, ...] = get_args(Speaks)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Claim:
         remark: why the statistic, or its range, is what it is.
         since: the day on which range and statistic were fixed, as in 2026-11-21.
         hypothesis: the explanation of batch norm's effect that it tests; "none" where it tests none of them.
+        speaks: for or against its hypothesis, if it holds; see `side`.
         differs: how the set-up differs from the source's, apart from width, batch and number of steps.
         in_doubt: why values outside the range do not contradict it; the verdict then is inconclusive, for this reason.
         name: lower-case words joined by underscores; `claims` gives it.
@@ -43,6 +47,7 @@ class Claim:
     remark: str = ""
     since: str = ""
     hypothesis: Hypothesis | None = None
+    speaks: Speaks | None = None
     differs: str = ""
     in_doubt: str = ""
     name: str = ""
@@ -57,6 +62,9 @@ class Claim:
             date.fromisoformat(self.since)
         if self.hypothesis not in (None, *HYPOTHESES):
             raise ValueError(f"hypothesis must be one of {', '.join(HYPOTHESES)}, got {self.hypothesis!r}.")
+        if self.speaks not in (None, *SPEAKS):
+            allowed = "; ".join(SPEAKS)
+            raise ValueError(f"speaks of {self.name or 'a claim'} must be one of {allowed}, got {self.speaks!r}.")
         if isinstance(self.source, str):
             object.__setattr__(self, "source", ours(self.source))
 
@@ -75,15 +83,37 @@ class Claim:
         """The range in which it holds."""
         return self.criterion.holds
 
+    def side(self, holds: bool) -> Side | None:
+        """Return for which side of its hypothesis the claim speaks if it holds, or if it is contradicted; None for neither.
 
-def claims(hypothesis: Hypothesis = "none", since: str = "", /, **by_name: Claim) -> tuple[Claim, ...]:
-    """Give claims their names, and those that name neither a hypothesis nor a day the ones of their subject."""
+        A claim that holds speaks as `speaks` says. A contradicted one speaks the other way only where `speaks` says so ("for,
+        else against"): if every value outside the range is evidence for the other side. That is so of "the loss varies less
+        with batch norm". It is not so of a bound on an amount ("more than ten times less"), of a range with two ends, or of a
+        sentence about every layer or every net, whose failure in one of them says little: contradicted, they count for
+        neither.
+
+        NOTE: that nets train better with batch norm is the fact to be explained, so it counts for neither. Nor do a control of
+        a measure, a proved identity, or a measure that its source uses but that is not of what the hypothesis is about.
+        """
+        own, _, other = (self.speaks or "neither").partition(", else ")
+        sides: dict[str, Side] = {"for": "for", "against": "against"}
+        return sides.get(own if holds else other)
+
+
+def claims(
+    hypothesis: Hypothesis = "none", since: str = "", speaks: Speaks | None = None, /, **by_name: Claim
+) -> tuple[Claim, ...]:
+    """Give claims their names, and what they leave out the hypothesis and the day of their subject.
+
+    A claim of the subject's hypothesis that does not say what it speaks for speaks as the subject does.
+    """
     return tuple(
         replace(
             claim,
             name=name,
             since=claim.since or since,
             hypothesis=claim.hypothesis or hypothesis,
+            speaks=claim.speaks or (None if claim.hypothesis else speaks),
         )
         for name, claim in by_name.items()
     )

@@ -29,6 +29,11 @@ class Format(NamedTuple):
         """The format of a difference of two such numbers: percentages differ by points."""
         return self._replace(spec=f"+{self.spec.removeprefix('+')}", unit="points" if self.unit == "%" else self.unit)
 
+    @property
+    def no_difference(self) -> float | None:
+        """The number that means no difference: 1 of a ratio, 0 of points; None where no number does."""
+        return 1.0 if self.is_ratio else 0.0 if self.unit == "points" else None
+
     def number(self, value: float) -> str:
         """Print a number without its unit; powers of ten where it would be long."""
         text = "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")

@@ -1,19 +1,21 @@
-"""Headlines, findings and claim tables in Markdown, and their places in README files."""
+"""Headlines, scoreboard, findings and claim tables in Markdown, and their places in README files."""
 
 import math
 from pathlib import Path
 
 from bnjax._host.files import write_whole
 from bnjax._host.output import printable
-from experiments._evidence.claim import Claim
-from experiments._evidence.format import plural
+from experiments._evidence.claim import Claim, Side
+from experiments._evidence.format import capital, plural
 from experiments._evidence.verdict import VERDICTS, Judgement
-from experiments._report import headlines, words
+from experiments._report import headlines, scoreboard, words
 from experiments._report.load import Entry, Report, by_origin, showable
 
 BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "<!-- end of claims -->\n"
 BEGIN_HEADLINES = "<!-- headlines: written by `report --readme`, from figures/ -->\n"
 END_HEADLINES = "<!-- end of headlines -->\n"
+BEGIN_SCOREBOARD = "<!-- scoreboard: written by `report --readme`, from figures/ -->\n"
+END_SCOREBOARD = "<!-- end of scoreboard -->\n"
 
 
 def claim_table(report: Report) -> str:
@@ -32,6 +34,42 @@ def headline_table(report: Report) -> str:
     rows = "".join(f"{_headline(claim, judgement)}\n" for claim, judgement in pairs)
     head = "| claim | published | here | verdict |\n|---|---|---|---|\n"
     return printable(f"{' '.join(filter(None, answer[1:]))}\n\n{head}{rows}")
+
+
+def scoreboard_table(report: Report) -> str:
+    """Write a row per explanation of batch norm's effect, and the strongest claims on either side of each."""
+    rows = scoreboard.rows(report.entries)
+    cells = [
+        (
+            f"**{capital(row.hypothesis)}.** {row.explanation}",
+            *(_side(row, side) for side in scoreboard.SIDES),
+            scoreboard.verdict(row),
+        )
+        for row in rows
+    ]
+    lines = [("explanation", *scoreboard.SIDES, "in words"), ("---",) * 4, *(tuple(map(_text, line)) for line in cells)]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return printable(
+        f"{table}\n<details><summary>The strongest claims</summary>\n\n{''.join(map(_strongest, rows))}</details>\n"
+    )
+
+
+def _side(row: scoreboard.Row, side: Side) -> str:
+    """Write how many claims speak for a side, and from whom they are."""
+    judged = row.sides[side]
+    return f"{len(judged)}: {scoreboard.split(judged)}" if judged else "none"
+
+
+def _strongest(row: scoreboard.Row) -> str:
+    """Write a list of the strongest claims on either side of an explanation; nothing where it has none."""
+    lines = [
+        f"- {side}: {_text(words.statement(claim, judgement))} {words.rounded(claim, judgement)} "
+        f"{claim.statistic.format.unit}".rstrip()
+        + f", **{words.outcome(claim, judgement)}**: {words.verdict(claim, judgement)}\n"
+        for side in scoreboard.SIDES
+        for claim, judgement in scoreboard.strongest(row, side)
+    ]
+    return f"{capital(row.hypothesis)}:\n\n{''.join(lines)}\n" if lines else ""
 
 
 def _headline(claim: Claim, judgement: Judgement) -> str:
@@ -79,13 +117,17 @@ def _row(claim: Claim, judgement: Judgement) -> str:
 
 
 def replace_tables(readme: Path, report: Report) -> None:
-    """Put headlines, or findings and tables, or both, between their markers in a file.
+    """Put headlines, scoreboard, findings and tables between their markers in a file, those of them that it has.
 
     Raises:
         ValueError: if it has none of the markers, or not both of a pair, once each and in this order.
     """
     text = readme.read_text(encoding="utf-8")
-    pairs = ((BEGIN, END, claim_table), (BEGIN_HEADLINES, END_HEADLINES, headline_table))
+    pairs = (
+        (BEGIN, END, claim_table),
+        (BEGIN_HEADLINES, END_HEADLINES, headline_table),
+        (BEGIN_SCOREBOARD, END_SCOREBOARD, scoreboard_table),
+    )
     present = [pair for pair in pairs if pair[0] in text or pair[1] in text]
     for begin, end, write in present or pairs[:1]:
         before, found_begin, rest = text.partition(begin)

@@ -7,8 +7,9 @@ from typing import Any
 
 from bnjax._host.output import printable
 from experiments._command import catalogue, costs
+from experiments._evidence.format import capital
 from experiments._evidence.verdict import VERDICTS
-from experiments._report import headlines, table
+from experiments._report import headlines, scoreboard, table
 from experiments._report.forest import ratios
 from experiments._report.load import Entry, Report, by_origin, png_size, seeds, showable
 from experiments._report.words import WHOSE
@@ -24,7 +25,7 @@ def render(report: Report) -> str:
     # The command line is imported where Jinja2 need not be installed.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    report = showable(report, lambda entry: (_experiment(entry), table.group(entry), _foot([entry]), ratios([entry])))
+    report = showable(report, _show)
     entries = report.entries
     options: dict[str, Any] = {
         "autoescape": True,
@@ -52,6 +53,7 @@ def render(report: Report) -> str:
         verdicts=VERDICTS,
         origins=_by_origin(entries),
         experiments=[_experiment(entry) for entry in entries],
+        scoreboard=[_explanation(row) for row in scoreboard.rows(entries)],
         groups=[table.group(entry) for entry in entries if entry.judged],
         choices=table.choices(entries),
         worth=table.worth(entries),
@@ -59,6 +61,15 @@ def render(report: Report) -> str:
         foot=_foot(entries),
     )
     return printable(page)
+
+
+def _show(entry: Entry) -> None:
+    """Write every view of an experiment, so that one that cannot be written is found."""
+    _experiment(entry)
+    table.group(entry)
+    _foot([entry])
+    ratios([entry])
+    scoreboard.rows([entry])
 
 
 def _hash(text: str) -> str:
@@ -72,6 +83,28 @@ def _by_origin(entries: list[Entry]) -> list[tuple[str, int, list[tuple[str, int
         (WHOSE[origin], counts.total(), [(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]])
         for origin, counts in by_origin(entries).items()
     ]
+
+
+def _explanation(row: scoreboard.Row) -> dict[str, Any]:
+    """Return the view of a row of the scoreboard."""
+    sides = [
+        {
+            "name": side,
+            "number": len(judged),
+            "split": scoreboard.split(judged),
+            "num_exploratory": scoreboard.num_exploratory(judged),
+            "strongest": [table.row(*pair) for pair in scoreboard.strongest(row, side)],
+        }
+        for side, judged in row.sides.items()
+    ]
+    return {
+        "name": capital(row.hypothesis),
+        "explanation": row.explanation,
+        "verdict": scoreboard.verdict(row),
+        "sides": sides,
+        "unknown": scoreboard.unknown(row),
+        "num_neither": row.num_neither,
+    }
 
 
 def _experiment(entry: Entry) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def row(claim: Claim, judgement: Judgement) -> dict[str, Any]:
         "why": words.verdict(claim, judgement),
         "statement": words.statement(claim, judgement),
         "short": claim.statement,
+        "setup": judgement.setup.words if judgement.setup else "",
         "source": words.source(claim),
         "statistic": words.statistic(claim),
         "holds": words.holds(claim),

@@ -41,12 +41,14 @@ def _by_depth(net: str) -> Statistic:
 CLAIMS = claims(
     "distributions",
     "2026-11-21",
+    "for",
     drift_hardly_differs=Claim(
         "Over the training, the units' distributions move as far with batch norm as in the plain net, to within a factor "
         "of two, in the median layer.",
         SANTURKAR.at("Sec. 2.1, Fig. 1c, by eye"),
         over_layers(median, "plain", "batch_norm", "wasserstein", "cumulative").between(0.5, 2),
         remark="the text calls the difference marginal; a factor of two counts as that",
+        speaks="against",
     ),
     drift_stabilised=Claim(
         f"Over the training, the units' distributions move less far with batch norm than in the plain net, {_EVERY}.",
@@ -95,6 +97,7 @@ CLAIMS = claims(
         _by_depth("plain").above(1),
         since="2026-11-29",
         differs="here a VGG",
+        speaks="for, else against",
     ),
     drift_amplifies_less=Claim(
         "With batch norm, changes do not amplify with depth: between measurements, the units' distributions move less far "
@@ -102,5 +105,6 @@ CLAIMS = claims(
         ours("what should hold if batch norm works as Ioffe & Szegedy 2015 intend"),
         _by_depth("batch_norm").below(1),
         since="2026-11-29",
+        speaks="for, else against",
     ),
 )

@@ -48,6 +48,7 @@ def _cosine(layer: int, digits: str = "+z.2f") -> Quantity:
 _TURN = size(second_net("cosine")).median() / size(shift(5, "cosine")).median()
 _EITHER = f"both nets, {_SLOW.words}"
 
+# Mameli's measure compares the gradients of two nets, so it is not the shift by an update, and speaks for neither side.
 CLAIMS = claims(
     "covariate shift",
     "2026-11-21",
@@ -58,6 +59,7 @@ CLAIMS = claims(
         shift(5).median(50).over(*_BOTH, _FAST).above(0.5),
         "1.00 / 0.067 in steps 0 to 300, 0.88 / 0.50 around 1,000, 1.06 / 1.01 around 3,000, or 15, 1.8, 1.05 times",
         remark=_AS_MUCH,
+        speaks="against, else for",
     ),
     shift_start=Claim(
         "At learning rate 0.1, over steps 0 to 300, layer 5 has at least half as much internal covariate shift with batch "
@@ -67,6 +69,7 @@ CLAIMS = claims(
         "1.00 / 0.067, or 15 times",
         remark=_AS_MUCH,
         since=_LATER,
+        speaks="against, else for",
     ),
     shift_not_less_relative=Claim(
         "At learning rate 0.1, from step 50 on, layer 5 has at least half as much internal covariate shift, relative to the "
@@ -75,6 +78,7 @@ CLAIMS = claims(
         shift(5, "relative_difference").median(50).over(*_BOTH, _FAST).above(0.5),
         caveat_of="shift_not_less",
         remark="half is the tolerance; this first range stands again, after one below 1 had replaced it for a while",
+        speaks="against, else for",
     ),
     shift_not_less_deeper=Claim(
         "At learning rate 0.1, from step 50 on, layer 10 has between half and twice as much internal covariate shift with "
@@ -83,12 +87,14 @@ CLAIMS = claims(
         shift(10).median(50).over(*_BOTH, _FAST).between(0.5, 2),
         "both curves overlap",
         since=_LATE,
+        speaks="against",
     ),
     shift_and_yet_better=Claim(
         "At learning rate 0.1, the net with batch norm ends at a higher training accuracy than the plain one.",
         _FIG_3,
         TRAIN_ACCURACY.at_end(50).minus(*_BOTH, _FAST).above(0),
         "81.4 - 51.9 % around step 1,000, or 29.5 points",
+        speaks="neither",
     ),
     shift_almost_always=Claim(
         f"At learning rate 0.01, {_MEASURE} is larger with batch norm than in the plain net at more than 90 % of the "
@@ -98,6 +104,7 @@ CLAIMS = claims(
         "higher in about 70 % of the run, until step 8,000",
         since=_LATER,
         differs=_MAM_DIFFERS,
+        speaks="neither",
     ),
     shift_almost_always_defined=Claim(
         "At learning rate 0.1, the internal covariate shift of layer 5 is larger with batch norm than in the plain net at "
@@ -106,6 +113,7 @@ CLAIMS = claims(
         share_above(shift(5), *_BOTH, _FAST).above(0.9),
         caveat_of="shift_almost_always",
         since=_LATER,
+        speaks="against",
     ),
     shift_later=Claim(
         "At learning rate 0.1, from step 2,000 on, layer 5 has between half and three times as much internal covariate shift "
@@ -113,6 +121,7 @@ CLAIMS = claims(
         _FIG_3A,
         shift(5).median(2000).over(*_BOTH, _FAST).between(0.5, 3),
         "1.06 / 1.01, 0.65 / 0.94, 0.88 / 0.70, 0.68 / 0.47, or 0.7 to 1.4 times",
+        speaks="against",
     ),
     shift_at_start=Claim(
         "At learning rate 0.1, in the first step, layer 5 has more than ten times as much internal covariate shift with "
@@ -120,6 +129,7 @@ CLAIMS = claims(
         _FIG_3A,
         shift(5).median(0, 0).over(*_BOTH, _FAST).above(10),
         "14.7 / 0.067, the latter a median up to step 300, or 219 times",
+        speaks="against",
     ),
     shift_slow_rate=Claim(
         "At learning rate 0.01, over steps 50 to 3,500, layer 5 has more internal covariate shift with batch norm than in "
@@ -127,6 +137,7 @@ CLAIMS = claims(
         _FIG_3A,
         shift(5).median(50, 3500).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11, 2.7 / 0.58 and 2.7 / 1.20, or 37, 4.7 and 2.3 times",
+        speaks="against, else for",
     ),
     shift_slow_rate_start=Claim(
         "At learning rate 0.01, over steps 0 to 300, layer 5 has more internal covariate shift with batch norm than in the "
@@ -135,6 +146,7 @@ CLAIMS = claims(
         shift(5).median(0, 300).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11, or 37 times",
         since=_LATER,
+        speaks="against, else for",
     ),
     shift_slow_rate_relative=Claim(
         "At learning rate 0.01, over steps 50 to 3,500, layer 5 has more internal covariate shift, relative to the norm of "
@@ -142,6 +154,7 @@ CLAIMS = claims(
         _RELATIVE,
         shift(5, "relative_difference").median(50, 3500).over(*_BOTH, _SLOW).above(1),
         since=_LATE,
+        speaks="against, else for",
     ),
     shift_slow_rate_later=Claim(
         "At learning rate 0.01, over steps 4,500 to 11,000, layer 5 has less internal covariate shift with batch norm than "
@@ -151,6 +164,7 @@ CLAIMS = claims(
         "0.048 / 1.43 and 0.005 / 0.94, or 0.03 and 0.005 times",
         caveat_of="shift_slow_rate",
         remark="the published net with batch norm fits all training images by then",
+        speaks="for, else against",
     ),
     shift_adam=Claim(
         "With Adam at learning rate 0.001, from step 100 on, layer 5, a convolution, has less internal covariate shift with "
@@ -159,6 +173,7 @@ CLAIMS = claims(
         shift(5).median(100).over(*_BOTH, _ADAM).between(0, 1),
         "0.08 to 0.15 / 0.2 to 1.0, or 0.1 to 0.7 times",
         caveat_of="shift_not_less",
+        speaks="for, else against",
     ),
     shift_adam_dense=Claim(
         "With Adam at learning rate 0.001, from step 100 on, layer 10, a dense layer, has less internal covariate shift with "
@@ -167,6 +182,7 @@ CLAIMS = claims(
         shift(10).median(100).over(*_BOTH, _ADAM).between(0, 1),
         "0.02 to 0.06 / 0.06 to 0.15, or 0.1 to 1 times",
         caveat_of="shift_not_less",
+        speaks="for, else against",
     ),
     shift_adam_relative=Claim(
         "With Adam at learning rate 0.001, from step 100 on, layer 5 has less internal covariate shift, relative to the norm "
@@ -175,12 +191,14 @@ CLAIMS = claims(
         shift(5, "relative_difference").median(100).over(*_BOTH, _ADAM).between(0, 1),
         caveat_of="shift_not_less",
         since=_LATE,
+        speaks="for, else against",
     ),
     shift_gradients_alike=Claim(
         f"At learning rate 0.1, from step 50 on, {_TURNS}.",
         _IOFFE,
         _cosine(5).median(50).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86 in steps 0 to 300, 0.75 - 0.76 around 1,000, or -0.19 and -0.01",
+        speaks="for, else against",
     ),
     shift_gradients_alike_start=Claim(
         f"At learning rate 0.1, over steps 0 to 300, {_TURNS}.",
@@ -188,6 +206,7 @@ CLAIMS = claims(
         _cosine(5).median(0, 300).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86, or -0.19",
         since=_LATER,
+        speaks="for, else against",
     ),
     shift_gradients_alike_slow=Claim(
         f"At learning rate 0.01, over steps 50 to 3,500, {_TURNS}.",
@@ -195,6 +214,7 @@ CLAIMS = claims(
         _cosine(5).median(50, 3500).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98, 0.72 - 0.91 and 0.61 - 0.84, or -0.41, -0.19 and -0.23",
         since=_LATE,
+        speaks="for, else against",
     ),
     shift_gradients_alike_slow_start=Claim(
         f"At learning rate 0.01, over steps 0 to 300, {_TURNS}.",
@@ -202,6 +222,7 @@ CLAIMS = claims(
         _cosine(5).median(0, 300).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98, or -0.41",
         since=_LATER,
+        speaks="for, else against",
     ),
     shift_second_net=Claim(
         f"At learning rate 0.01, over steps 0 to 7,000, {_MEASURE} is larger with batch norm than in the plain net.",
@@ -209,6 +230,7 @@ CLAIMS = claims(
         second_net().median(last=7000).over(*_BOTH, _SLOW).above(1),
         "3.7 / 1.0 at step 1,000, 4.2 / 1.9 at 3,000, or 3.7 and 2.2 times",
         differs=_MAM_DIFFERS,
+        speaks="neither",
     ),
     shift_second_net_start=Claim(
         f"At learning rate 0.01, over steps 0 to 1,000, {_MEASURE} is larger with batch norm than in the plain net.",
@@ -217,6 +239,7 @@ CLAIMS = claims(
         "3.0 / 0.1 at step 200, 3.5 / 0.1 at 800, 3.7 / 1.0 at 1,000, or 30, 35 and 3.7 times",
         since=_LATER,
         differs=_MAM_DIFFERS,
+        speaks="neither",
     ),
     shift_second_net_floor=Claim(
         f"At learning rate 0.01, {_MEASURE} is more than half as large before any layer is updated, both with batch norm and "
@@ -224,6 +247,7 @@ CLAIMS = claims(
         ours("a control: the same comparison without an update"),
         smallest(*(FLOOR.each(net, _SLOW) for net in _BOTH), who=_EITHER).above(0.5),
         caveat_of="shift_second_net",
+        speaks="neither",
     ),
     shift_second_net_cosine=Claim(
         "At learning rate 0.01, the cosine of layer 5's gradients in the net and in Mameli's second net, with a random "
@@ -234,6 +258,7 @@ CLAIMS = claims(
         "0.02 to 0.21 / 0.57 to 0.98, or below 0.4 times",
         caveat_of="shift_second_net",
         differs=_MAM_DIFFERS,
+        speaks="neither",
     ),
     shift_second_net_later=Claim(
         f"At learning rate 0.01, from step 9,000 on, {_MEASURE} is smaller with batch norm than in the plain net.",
@@ -242,6 +267,7 @@ CLAIMS = claims(
         "1.6 / 3.8 at step 10,000, or 0.42 times",
         caveat_of="shift_second_net",
         differs=_MAM_DIFFERS,
+        speaks="neither",
     ),
     shift_deep_linear_plain=Claim(
         "At learning rate 1e-7, from step 1,000 on, updating the preceding layers hardly turns the gradients of layers 9 "
@@ -249,6 +275,7 @@ CLAIMS = claims(
         _FIG_3B,
         smallest(*(_cosine(layer, "z.4f").median(1000).each("plain", *_LINEAR_SLOW) for layer in (9, 17))).above(0.99),
         "1.00 and 1.00",
+        speaks="against",
     ),
     shift_deep_linear_fast=Claim(
         "At learning rate 1e-6, from step 1,000 on, updating the preceding layers reverses the gradient of layer 17 without "
@@ -258,6 +285,7 @@ CLAIMS = claims(
         "-0.89 to -0.98",
         caveat_of="shift_deep_linear_plain",
         in_doubt=_UNFITTING,
+        speaks="for",
     ),
     shift_deep_linear=Claim(
         "At learning rate 1e-7, from step 1,000 on, updating the preceding layers turns the gradient of layer 17 with "
@@ -266,6 +294,7 @@ CLAIMS = claims(
         _cosine(17).mean(1000).each("batch_norm", *_LINEAR_SLOW).below(0.9),
         "-0.96, -0.33, 0.57, -0.05, the medians of four windows",
         in_doubt=_UNFITTING,
+        speaks="against",
     ),
     shift_deep_linear_more=Claim(
         "At learning rate 1e-7, from step 1,000 on, layer 9 has more than ten times as much internal covariate shift with "
@@ -274,6 +303,7 @@ CLAIMS = claims(
         shift(9).median(1000).over(*_BOTH, *_LINEAR_SLOW).above(10),
         "6870 / 4.0, 5990 / 0.92, 2200 / 1.5, 3050 / 1.2, or 1,500 times and more",
         in_doubt=_UNFITTING,
+        speaks="against",
     ),
     shift_deep_linear_fast_more=Claim(
         "At learning rate 1e-6, layer 9 has at least half as much internal covariate shift with batch norm as in the plain "
@@ -283,11 +313,13 @@ CLAIMS = claims(
         "11100 / 19400, 3570 / 7720, 2540 / 2270, 767 / 675, 617 / 2330, 535 / 93, or 0.26 to 5.8 times",
         remark=_AS_MUCH,
         in_doubt=_UNFITTING,
+        speaks="against, else for",
     ),
     shift_deep_linear_loss=Claim(
         "At learning rate 1e-6, the net with batch norm ends at a smaller training loss than the plain one.",
         _READ_3B,
         TRAIN_LOSS.at_end(100).over("plain", "batch_norm", *_LINEAR_FAST).above(1),
         "1660 / 480, or 3.5 times",
+        speaks="neither",
     ),
 )

@@ -14,6 +14,7 @@ _WEAK = "a rank correlation above -0.5 counts as none"
 CLAIMS = claims(
     "covariate shift",
     "2026-11-29",
+    "against, else for",
     headline_training=Claim(
         f"{_NETS} less drift of the deepest layer followed, Ioffe & Szegedy's covariate shift, does not go with a higher "
         "training accuracy.",

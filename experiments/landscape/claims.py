@@ -39,6 +39,7 @@ CLAIMS = claims(
         _SEC,
         rougher(RANGE).above(1),
         "1.5 / 0.66 to 3.0 / 0.38, or 2.3 to 7.9 times",
+        speaks="for, else against",
     ),
     landscape_loss_range_start=Claim(
         "Over steps 80 to 1,000, the loss varies less along the gradient with batch norm than in the plain net.",
@@ -46,6 +47,7 @@ CLAIMS = claims(
         rougher(q.LOSS_RANGE.median(*START)).above(1),
         "1.5 / 0.66, or 2.3 times",
         since=_LATER,
+        speaks="for, else against",
     ),
     landscape_loss_range_twofold=Claim(
         "Over steps 1,000 to 5,000, the loss varies more than twice as much along the gradient in the plain net as with "
@@ -53,6 +55,7 @@ CLAIMS = claims(
         _FIG_4A,
         rougher(q.LOSS_RANGE.median(1000, 5000)).above(2),
         "2.2 / 0.40, 3.0 / 0.38, 2.1 / 0.05, or 5.5 times and more",
+        speaks="for",
     ),
     landscape_loss_range_twofold_part=Claim(
         "Over steps 1,000 to 1,500, the loss varies more than twice as much along the gradient in the plain net as with "
@@ -61,6 +64,7 @@ CLAIMS = claims(
         rougher(q.LOSS_RANGE.median(1000, 1500)).above(2),
         "2.2 / 0.40, or 5.5 times, over steps 1,000 to 2,500",
         since=_LATER,
+        speaks="for",
     ),
     landscape_loss_range_late=Claim(
         "From step 9,000 on, the loss varies less than 1.5 times as much along the gradient in the plain net as with batch "
@@ -70,12 +74,14 @@ CLAIMS = claims(
         "0.15 / 0.11 and 0.07 / 0.12, or 1.4 and 0.6 times",
         caveat_of="landscape_loss_range",
         remark="a net that fits all training images has a flat loss",
+        speaks="against, else for",
     ),
     landscape_predictiveness=Claim(
         "Over steps 80 to 3,500, the gradient changes less along its own direction with batch norm than in the plain net.",
         _SEC,
         rougher(CHANGE).above(1),
         "53 / 29 to 104 / 27, or 1.8 to 3.9 times",
+        speaks="for, else against",
     ),
     landscape_predictiveness_start=Claim(
         "Over steps 80 to 1,000, the gradient changes less along its own direction with batch norm than in the plain net.",
@@ -83,6 +89,7 @@ CLAIMS = claims(
         rougher(q.GRADIENT_CHANGE.median(*START)).above(1),
         "53 / 29, or 1.8 times",
         since=_LATER,
+        speaks="for, else against",
     ),
     landscape_predictiveness_hundredfold=Claim(
         "Over steps 80 to 3,500, the largest change of the gradient along its own direction is more than ten times smaller "
@@ -92,6 +99,7 @@ CLAIMS = claims(
         "231 / 38 and 255 / 34, or 6.1 and 7.5 times",
         since=_LATER,
         remark="the source says close to two orders of magnitude; ten times is half of that on a logarithmic axis",
+        speaks="for",
     ),
     landscape_predictiveness_hundredfold_part=Claim(
         "Over steps 80 to 1,000, the largest change of the gradient along its own direction is more than ten times smaller "
@@ -101,6 +109,7 @@ CLAIMS = claims(
         "110 / 38, or 2.9 times",
         since=_LATER,
         remark="the source says close to two orders of magnitude; ten times is half of that on a logarithmic axis",
+        speaks="for",
     ),
     landscape_rough_start=Claim(
         "At initialisation, the gradient changes more along its own direction with batch norm than in the plain net.",
@@ -108,12 +117,14 @@ CLAIMS = claims(
         larger(q.GRADIENT_CHANGE.median(last=0)).above(1),
         "125 to 145 against 1.2 to 2.4, or 52 times and more",
         caveat_of="landscape_predictiveness",
+        speaks="against, else for",
     ),
     landscape_shorter_gradient=Claim(
         "Over steps 80 to 3,500, the norm of the gradient of the loss is smaller with batch norm than in the plain net.",
         _TEXT,
         rougher(q.GRADIENT_NORM.median(*EARLY)).above(1),
         remark=_LIPSCHITZ,
+        speaks="for, else against",
     ),
     landscape_shorter_gradient_part=Claim(
         "Over steps 80 to 1,500, the norm of the gradient of the loss is smaller with batch norm than in the plain net.",
@@ -121,6 +132,7 @@ CLAIMS = claims(
         rougher(q.GRADIENT_NORM.median(*COVERED)).above(1),
         remark=_LIPSCHITZ,
         since=_LATER,
+        speaks="for, else against",
     ),
     landscape_smoothness=Claim(
         "Over steps 80 to 3,500, the gradient changes less per unit distance along its own direction with batch norm than in "
@@ -128,6 +140,7 @@ CLAIMS = claims(
         _SEC,
         rougher(SMOOTHNESS).above(1),
         "22 / 16.8 to 21 / 19.9, or 1.3 to 1.06 times",
+        speaks="for, else against",
     ),
     landscape_smoothness_start=Claim(
         "Over steps 80 to 1,000, the gradient changes less per unit distance along its own direction with batch norm than in "
@@ -136,6 +149,7 @@ CLAIMS = claims(
         rougher(q.SMOOTHNESS.median(*START)).above(1),
         "22 / 16.8, or 1.3 times",
         since=_LATER,
+        speaks="for, else against",
     ),
     landscape_smoothness_late=Claim(
         "From step 9,000 on, the effective smoothness of the plain net is within 10 % of that with batch norm.",
@@ -144,6 +158,7 @@ CLAIMS = claims(
         "20 / 20, or 1.0 times",
         caveat_of="landscape_smoothness",
         since=_LATE,
+        speaks="against",
     ),
     landscape_smoothness_plateau=Claim(
         "From step 1,000 on, the effective smoothness with batch norm is within 10 % of 2 / learning rate, which is also 1 / "
@@ -152,6 +167,7 @@ CLAIMS = claims(
         in_edges(q.SMOOTHNESS.median(first=PLATEAU).each("batch_norm"), "vgg").between(0.9, 1.1),
         "19.4 at steps 1,000 to 2,500, then 19.9 to 20.0, at a learning rate of 0.1, or 0.97 to 1.00 times",
         caveat_of="landscape_smoothness",
+        speaks="neither",
     ),
     landscape_smoothness_saturates=Claim(
         "With batch norm, halving the smallest step of the scan raises the plateau of the effective smoothness by more than "
@@ -161,6 +177,7 @@ CLAIMS = claims(
         caveat_of="landscape_smoothness",
         since=_LATE,
         remark="it doubles if the smallest step sets it, not if the learning rate does; 1.41 is halfway on a logarithmic axis",
+        speaks="neither",
     ),
     landscape_smoothness_falls=Claim(
         "With batch norm, the gradient changes by more than a factor of 1.41 less per unit distance at twice the smallest "
@@ -171,11 +188,13 @@ CLAIMS = claims(
         caveat_of="landscape_smoothness",
         since=_LATE,
         remark="2 if the gradient changes no further, 1 at the edge of stability; 1.41 is halfway on a logarithmic axis",
+        speaks="neither",
     ),
     landscape_random_direction=Claim(
         "Over steps 80 to 3,500, the loss varies less along a random direction with batch norm than in the plain net.",
         SANTURKAR.at("Sec. 3.1, text, without a figure"),
         rougher(q.along_random(q.LOSS_RANGE).median(*EARLY)).above(1),
+        speaks="for, else against",
     ),
     **{
         f"landscape_random_direction_{name}": Claim(
@@ -183,6 +202,7 @@ CLAIMS = claims(
             SANTURKAR.at("Sec. 3.1, text, without a figure"),
             rougher(q.along_random(quantity).median(*COVERED)).above(1),
             since=_LATER,
+            speaks="for, else against",
         )
         for name, what, quantity in (
             ("loss", "the loss varies less", q.LOSS_RANGE),

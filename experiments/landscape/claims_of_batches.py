@@ -26,6 +26,7 @@ CLAIMS_OF_BATCHES = {
         larger(q.successive("step_sum", "layer_5").median(*EARLY)).above(1),
         "3.3 / 0.65 at step 1,000, or 5.1 times",
         differs=_GRADIENTS_DIFFER,
+        speaks="neither",
     ),
     "landscape_successive_sum_part": Claim(
         f"Over steps 80 to 1,500, {_SUM} is longer with batch norm than in the plain net.",
@@ -34,6 +35,7 @@ CLAIMS_OF_BATCHES = {
         "2.9 / 0.10 at step 500, 3.3 / 0.65 at 1,000, 3.9 / 0.69 at 1,500, or 29, 5.1 and 5.7 times",
         since=_LATER,
         differs=_GRADIENTS_DIFFER,
+        speaks="neither",
     ),
     "landscape_successive_sum_early": Claim(
         "Batch norm lengthens the sum of layer 5's gradients on successive batches by a larger factor over steps 50 to 500 "
@@ -46,6 +48,7 @@ CLAIMS_OF_BATCHES = {
         "36 times at step 250, 5.1 times at 1,000, or 7 times as large a factor",
         since=_LATER,
         differs=_GRADIENTS_DIFFER,
+        speaks="neither",
     ),
     "landscape_predictiveness_early": Claim(
         "Batch norm reduces the change of the gradient along its own direction by a larger factor over steps 50 to 500 than "
@@ -54,6 +57,7 @@ CLAIMS_OF_BATCHES = {
         (rougher(q.GRADIENT_CHANGE.median(50, 500)) / rougher(q.GRADIENT_CHANGE.median(1000, 1500))).above(1),
         caveat_of="landscape_successive_sum_early",
         since=_LATER,
+        speaks="neither",
     ),
     "landscape_successive_relative": Claim(
         "Over steps 80 to 3,500, the sum of layer 5's gradients on successive batches is shorter, relative to the sum of "
@@ -61,6 +65,7 @@ CLAIMS_OF_BATCHES = {
         ours("the measure of Mameli's repository, relative to the norms of the gradients"),
         larger(q.successive("relative_sum", "layer_5").median(*EARLY)).between(0, 1),
         caveat_of="landscape_successive_sum",
+        speaks="against, else for",
     ),
     "landscape_successive_cosine": Claim(
         "Over steps 80 to 1,500, the cosine of layer 5's gradients on successive batches is larger with batch norm than in "
@@ -69,6 +74,7 @@ CLAIMS_OF_BATCHES = {
         q.successive("step_cosine", "layer_5").median(*COVERED).minus("batch_norm", "plain").above(0),
         since=_LATER,
         differs=_GRADIENTS_DIFFER,
+        speaks="for, else against",
     ),
     "landscape_successive_distance": Claim(
         "Over steps 80 to 3,500, layer 5's gradients on successive batches are further apart with batch norm than in the "
@@ -76,6 +82,7 @@ CLAIMS_OF_BATCHES = {
         ours("the distance of Santurkar et al. 2018, between the gradients of Mameli's repository"),
         larger(q.successive("step_distance", "layer_5").median(*EARLY)).above(1),
         caveat_of="landscape_successive_sum",
+        speaks="against, else for",
     ),
     "landscape_step_smoothness": Claim(
         "From one training step to the next, the gradient of layer 5 changes per unit distance by the same amount with batch "
@@ -86,6 +93,7 @@ CLAIMS_OF_BATCHES = {
         caveat_of="landscape_smoothness",
         since=_LATER,
         differs="here the weights of layer 5 only",
+        speaks="against",
     ),
     "landscape_step_smoothness_largest": Claim(
         "From one training step to the next, the largest change of layer 5's gradient per unit distance is smaller with "
@@ -95,6 +103,7 @@ CLAIMS_OF_BATCHES = {
         "half as large",
         since=_LATER,
         differs="here the weights of layer 5 only",
+        speaks="for, else against",
     ),
     "landscape_loss_change": Claim(
         f"Over steps 80 to 3,500, {_LOSS} is lower with batch norm than in the plain net.",
@@ -103,6 +112,7 @@ CLAIMS_OF_BATCHES = {
         "1.34 / 2.25 at step 1,000, 0.87 / 1.74 at 3,000, or 0.60 and 0.50 times",
         since=_LATE,
         differs=_GRADIENTS_DIFFER,
+        speaks="neither",
     ),
     "landscape_loss_change_part": Claim(
         f"Over steps 80 to 1,500, {_LOSS} is lower with batch norm than in the plain net.",
@@ -111,6 +121,7 @@ CLAIMS_OF_BATCHES = {
         "1.61 / 2.31 at step 500, 1.34 / 2.25 at 1,000, 1.23 / 2.11 at 1,500, or 0.70, 0.60 and 0.58 times",
         since=_LATER,
         differs=_GRADIENTS_DIFFER,
+        speaks="neither",
     ),
     "landscape_loss_change_relative": Claim(
         "Over steps 80 to 3,500, the loss changes more from batch to batch, relative to its size, with batch norm than in "
@@ -121,5 +132,6 @@ CLAIMS_OF_BATCHES = {
         caveat_of="landscape_loss_change",
         since=_LATE,
         differs=f"{_GRADIENTS_DIFFER}, and the median relative change replaces the variance",
+        speaks="against, else for",
     ),
 }

@@ -32,7 +32,7 @@ def _rates_parts() -> dict[str, Claim]:
     start = (80, 1000)
     width, high = band("same_step", "width").median(*start), band("gradient", "high").median(*start)
     progress = band("same_progress", "width").median(*start) / width
-    claim = partial(Claim, since=_LATER, differs=_RATES_DIFFER)
+    claim = partial(Claim, since=_LATER, differs=_RATES_DIFFER, speaks="neither")
     return {
         "landscape_rates_loss": claim(
             "Over steps 80 to 1,000, the losses of runs that differ only in learning rate lie closer together with batch "
@@ -67,6 +67,7 @@ CLAIMS_OF_LINEAR_NETS = {
         "1.9e16 / 3e6 or less at the start, or 6e9 times",
         since=_LATER,
         in_doubt=_UNFITTING,
+        speaks="for",
     ),
     "landscape_deep_linear_loss": Claim(
         "Over steps 150 to 700, the largest loss along the gradient is more than a hundred times larger in the plain net "
@@ -76,6 +77,7 @@ CLAIMS_OF_LINEAR_NETS = {
         "2.7e10 / 1e5 or less, or 270,000 times and more",
         since=_LATER,
         in_doubt=_UNFITTING,
+        speaks="for",
     ),
     "landscape_deep_linear_smoothness": Claim(
         "Over steps 150 to 700, the gradient changes less per unit distance along its own direction with batch norm than in "
@@ -84,6 +86,7 @@ CLAIMS_OF_LINEAR_NETS = {
         rougher(q.SMOOTHNESS.median(150, 700), **DEEP).above(1),
         "1.4e11 / 2.1e6 or less, or 67,000 times and more",
         in_doubt=_UNFITTING,
+        speaks="for, else against",
     ),
     "landscape_deep_linear_end": Claim(
         "Over the last 5 % of the measurements, the effective smoothness of the plain net is within 10 % of 2 / learning "
@@ -94,6 +97,7 @@ CLAIMS_OF_LINEAR_NETS = {
         caveat_of="landscape_deep_linear_smoothness",
         remark="this first statistic stands again, after a ratio to batch norm had replaced it for a while",
         in_doubt=_UNFITTING,
+        speaks="neither",
     ),
     "landscape_deep_linear_edge": Claim(
         "From step 1,000 on, the effective smoothness with batch norm is within 10 % of 2 / learning rate.",
@@ -101,8 +105,10 @@ CLAIMS_OF_LINEAR_NETS = {
         in_edges(q.SMOOTHNESS.median(first=PLATEAU).each("batch_norm", **DEEP), "deep_linear").within(0.1, of=1),
         "1.8e6 to 2.1e6 at a learning rate of 1e-6, or 0.9 to 1.05 times",
         caveat_of="landscape_deep_linear_smoothness",
+        speaks="neither",
     ),
 }
+# Each run of a band has its own weights, so bands compare trainings, not the landscape along the gradient.
 CLAIMS_OF_RATES = dict(
     landscape_rates_loss=Claim(
         "Over steps 80 to 3,500, the losses of runs that differ only in learning rate lie closer together with batch norm "
@@ -111,6 +117,7 @@ CLAIMS_OF_RATES = dict(
         of_bands(rougher(EQUAL_STEPS)).above(1),
         "0.5 to 1.0 / 0.2 to 0.35 at step 2,000, or 3.3 times; 0.03 to 0.35 / 0.01 to 0.03 at 8,000, or 16 times",
         differs=_RATES_DIFFER,
+        speaks="neither",
     ),
     landscape_rates_progress=Claim(
         "Over steps 80 to 3,500, the losses of runs that differ only in learning rate lie closer together at equal learning "
@@ -118,6 +125,7 @@ CLAIMS_OF_RATES = dict(
         ours("a control: how much of the spread of losses is unequal progress"),
         of_bands(largest(*((EQUAL_PROGRESS / EQUAL_STEPS).each(net) for net in NETS))).between(0, 1),
         caveat_of="landscape_rates_loss",
+        speaks="neither",
     ),
     landscape_rates_predictiveness=Claim(
         "Over steps 80 to 3,500, the largest change of the last layer's gradient from step to step, in runs that differ only "
@@ -126,6 +134,7 @@ CLAIMS_OF_RATES = dict(
         of_bands(rougher(band("gradient", "high").median(*EARLY))).above(1),
         "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one",
         differs=_RATES_DIFFER,
+        speaks="neither",
     ),
     **{f"{name}_part": claim for name, claim in _rates_parts().items()},
 )

@@ -41,6 +41,7 @@ def _accuracies(norm: str, early: str, late: str) -> dict[str, Claim]:
             _FIG_5A,
             EARLY_ACCURACY.minus(norm, "batch_norm").above(-0.03),
             early,
+            speaks="against, else for",
         ),
     }
 
@@ -56,6 +57,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             smallest(*(loss.over("plain", norm) for norm in NORMS)).above(1),
             since=since,
             hypothesis="smoothness",
+            speaks="for",
         ),
         f"lp_norms_predictiveness{name}": Claim(
             f"{when}, the gradient changes less along its own direction {_THREE} than in the plain net.",
@@ -64,6 +66,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             f"57 / 30 to 86 / 29, or 1.9 to 3.0 times{part}",
             since=since,
             hypothesis="smoothness",
+            speaks="for",
         ),
         f"lp_norms_as_smooth{name}": Claim(
             f"{when}, the gradient changes less than 1.5 times as much along its own direction {_THREE} as with batch norm.",
@@ -72,6 +75,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             f"30 / 26 to 29 / 28, or 1.2 to 1.0 times{part}",
             since=since,
             hypothesis="smoothness",
+            speaks="for",
         ),
     }
 
@@ -79,6 +83,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
 CLAIMS = claims(
     "distributions",
     "2026-11-21",
+    "against",
     **_accuracies("l1", "74 % - 70 %, or +4 points", "98.4 % - 98.4 %, or 0 points"),
     **_accuracies("l2", "72 % - 70 %, or +2 points", "97.1 % - 98.4 %, or -1.3 points"),
     **_accuracies("linf", "72 % - 70 %, or +2 points", "98.7 % - 98.4 %, or +0.3 points"),
@@ -107,6 +112,7 @@ CLAIMS = claims(
         remark="after the activation: before it, the mean is the bias of the normaliser",
         caveat_of="lp_norms_variance_uncontrolled",
         since=_LATER,
+        speaks="for",
     ),
     lp_norms_shift=Claim(
         f"In absolute units, the units' variances change more between measurements {_THREE} than in the plain net, "
@@ -120,6 +126,7 @@ CLAIMS = claims(
         ours("absolute changes depend on the scale of the units"),
         _drift(lambda norm: over_layers(min, "plain", norm, "wasserstein", relative=True), "plain / norm").above(1),
         caveat_of="lp_norms_shift",
+        speaks="for",
     ),
     lp_norms_deep_linear=Claim(
         "The nets with the l1 and l2 norms both end at a smaller training loss than the plain one.",
@@ -156,6 +163,7 @@ CLAIMS = claims(
         smallest(*(SMOOTHNESS.median().over("plain", norm, group="deep_linear") for norm in NORMS)).above(1),
         "1.4e11 / 2e7 early, 2e6 / 2e6 at the end, or 7,000 to 1 times",
         hypothesis="smoothness",
+        speaks="for",
         in_doubt=_UNFITTING,
     ),
 )

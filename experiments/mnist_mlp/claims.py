@@ -22,6 +22,7 @@ def _in_evaluation(name: str, moves: str, statistic: str) -> Claim:
         steadiness(statistic, "running").over("plain", "batch_norm", group="ioffe").above(1),
         caveat_of=name,
         hypothesis=_STABLE,
+        speaks="neither",
     )
 
 
@@ -52,6 +53,7 @@ CLAIMS = claims(
         steadiness("range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.34 / 0.33, or 4 times, of one unit",
         hypothesis=_STABLE,
+        speaks="for, else against",
     ),
     mnist_stable_range_running=_in_evaluation("mnist_stable_range", "covers a smaller range", "range"),
     mnist_stable_relative=Claim(
@@ -60,12 +62,14 @@ CLAIMS = claims(
         steadiness("relative_range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.1 / 0.20, or 6 times, of one unit",
         hypothesis=_STABLE,
+        speaks="for, else against",
     ),
     mnist_stable_variation=Claim(
         f"The median of {_UNIT} has a smaller total variation {_IN_BATCHES}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and 1c"),
         steadiness("variation").over("plain", "batch_norm", group="ioffe").above(1),
         hypothesis=_STABLE,
+        speaks="for, else against",
     ),
     mnist_stable_variation_running=_in_evaluation(
         "mnist_stable_variation", "has a smaller total variation", "variation"
@@ -75,6 +79,7 @@ CLAIMS = claims(
         HUBER.at("on Fig. 1 of Ioffe & Szegedy 2015"),
         steadiness("roughness").over("plain", "batch_norm", group="ioffe").above(1),
         hypothesis=_STABLE,
+        speaks="for, else against",
     ),
     mnist_smooth_running=_in_evaluation("mnist_smooth", "fluctuates less around its moving average", "roughness"),
     mnist_huber_early_accuracy=Claim(
@@ -98,6 +103,7 @@ CLAIMS = claims(
         caveat_of="mnist_huber_accuracy",
         remark="within 10 % of 1.04 x sqrt(59), the value for normally distributed inputs",
         hypothesis=_STABLE,
+        speaks="neither",
     ),
     mnist_huber_mended=Claim(
         f"{_HIS} the test accuracy after 10,000 steps is higher with correct batch norm than without.",
@@ -111,6 +117,7 @@ CLAIMS = claims(
         HUBER.at("Fig. 3 and 4"),
         steadiness("roughness", "running", "of_layer").over("plain", "huber", group="huber").above(1),
         hypothesis=_STABLE,
+        speaks="neither",
     ),
     mnist_huber_moves=Claim(
         f"{_HIS} the width of all inputs of the last hidden layer's sigmoids changes more over the training with {_HIS_NORM} "
@@ -120,5 +127,6 @@ CLAIMS = claims(
         "from 7.9 to 1.9, against almost constant 9.4",
         caveat_of="mnist_huber_smooth",
         hypothesis=_STABLE,
+        speaks="neither",
     ),
 )

@@ -19,12 +19,14 @@ CLAIMS = claims(
         _PAPER,
         TRAIN_ACCURACY.median(80, 1000).minus("noisy_batch", "batch_norm").within(0.03),
         "69 % and 70 %, or -1 point",
+        speaks="against",
     ),
     noisy_late=Claim(
         "Over steps 4,501 to 5,500, noise after batch norm changes the training accuracy by less than 3 points.",
         _PAPER,
         TRAIN_ACCURACY.at(5500, average=1000).minus("noisy_batch", "batch_norm").within(0.03),
         "97.1 % and 98.4 %, or -1.3 points",
+        speaks="against",
     ),
     noisy_test=Claim(
         "Tested without the noise, with running statistics of noisy training, the net with noisy batch norm ends more than 3 "
@@ -32,6 +34,7 @@ CLAIMS = claims(
         ours("Santurkar et al. 2018 show training accuracy only"),
         TEST_ACCURACY.at_end().minus("noisy_batch", "batch_norm").below(-0.03),
         caveat_of="noisy_early",
+        speaks="neither",
     ),
     noisy_test_recalibrated=Claim(
         "Tested without the noise, with statistics recomputed without it, the net with noisy batch norm ends within 3 points "
@@ -40,12 +43,14 @@ CLAIMS = claims(
         RECALIBRATED_ACCURACY.at_end().minus("noisy_batch", "batch_norm").within(0.03),
         caveat_of="noisy_early",
         since=_LATER,
+        speaks="against",
     ),
     noisy_above_plain=Claim(
         "Over steps 80 to 3,000, the training accuracy is higher with noisy batch norm than in the plain, noise-free net.",
         _PAPER,
         TRAIN_ACCURACY.median(80, 3000).minus("noisy_batch", "plain").above(0),
         "69 % and 40 % before step 1,000, 85 % and 64 % from 1,000 to 2,500, or +29 and +21 points",
+        speaks="against, else for",
     ),
     noisy_above_plain_part=Claim(
         "Over steps 80 to 1,000, the training accuracy is higher with noisy batch norm than in the plain, noise-free net.",
@@ -53,6 +58,7 @@ CLAIMS = claims(
         TRAIN_ACCURACY.median(80, 1000).minus("noisy_batch", "plain").above(0),
         "69 % and 40 %, or +29 points",
         since=_LATER,
+        speaks="against, else for",
     ),
     noisy_plain_stops=Claim(
         "With the noise of noisy batch norm added after each of its layers, the plain net ends at less than twice the training "
@@ -60,6 +66,7 @@ CLAIMS = claims(
         SANTURKAR.at("Sec. 2.1, text"),
         _END.each("noise").below(2 * CHANCE),
         "'prevents it from training entirely'",
+        speaks="neither",
     ),
     noisy_plain_scaled=Claim(
         "With noise scaled by each unit's standard deviation, as it is after batch norm, the plain net ends at more than "
@@ -67,12 +74,14 @@ CLAIMS = claims(
         _OURS,
         _END.each("relative_noise").above(2 * CHANCE),
         caveat_of="noisy_plain_stops",
+        speaks="neither",
     ),
     noisy_plain_scaled_cost=Claim(
         "Noise scaled by each unit's standard deviation costs the plain net more training accuracy by the end than noise "
         "costs the net with batch norm.",
         _OURS,
         (_END.minus("plain", "relative_noise") - _END.minus("batch_norm", "noisy_batch")).above(0),
+        speaks="neither",
     ),
     noisy_mean=Claim(
         "In absolute units, the units' means change more between measurements with noisy batch norm than in the plain "
@@ -80,6 +89,7 @@ CLAIMS = claims(
         _FIG_8,
         over_layers(min, "noisy_batch", "plain", "mean").above(1),
         "0.27 / 0.032, 0.27 / 0.065 and 0.35 / 0.014, or 4 times and more",
+        speaks="against",
     ),
     noisy_mean_relative=Claim(
         "Relative to each unit's standard deviation, the units' means change less between measurements with noisy batch "
@@ -87,6 +97,7 @@ CLAIMS = claims(
         _SCALED,
         over_layers(max, "noisy_batch", "plain", "mean", relative=True).between(0, 1),
         caveat_of="noisy_mean",
+        speaks="for",
     ),
     noisy_variance=Claim(
         "In absolute units, the units' variances change more between measurements with noisy batch norm than in the plain "
@@ -94,6 +105,7 @@ CLAIMS = claims(
         _FIG_8,
         over_layers(min, "noisy_batch", "plain", "variance").above(1),
         "0.17 / 0.015, 0.18 / 0.021 and 0.20 / 0.007, or 9 times and more",
+        speaks="against",
     ),
     noisy_variance_relative=Claim(
         "Relative to their size, the units' variances change less between measurements with noisy batch norm than in the "
@@ -101,6 +113,7 @@ CLAIMS = claims(
         _SCALED,
         over_layers(max, "noisy_batch", "plain", "variance", relative=True).between(0, 1),
         caveat_of="noisy_variance",
+        speaks="for",
     ),
     noisy_distance=Claim(
         "Relative to their standard deviation, the units' distributions move further between measurements with noisy "
@@ -109,5 +122,6 @@ CLAIMS = claims(
         over_layers(min, "noisy_batch", "plain", "wasserstein").above(1),
         caveat_of="noisy_mean",
         since=_LATER,
+        speaks="against",
     ),
 )

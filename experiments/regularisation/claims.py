@@ -177,6 +177,7 @@ CLAIMS = claims(
         _SIZE,
         _WHOLE(GAP.at_end()).above(0),
         "15.9 and 10.4 points with batches of 256 and 4, 16.4 and 9.5 with 1,024 and 2",
+        speaks="for, else against",
     ),
     ghost_gap_each=Claim(
         "At the end of training, the gap between test and training error, both with the statistics of batches, shrinks with "
@@ -184,6 +185,7 @@ CLAIMS = claims(
         _SIZE,
         _EACH(GAP.at_end()).above(0),
         "15.9, 15.0, 12.7 and 10.4 points with batches of 256, 64, 16 and 4",
+        speaks="for",
     ),
     ghost_gap_half=Claim(
         "Where the training loss first is 0.5, the gap between test and training error is larger with batch norm over the "
@@ -191,6 +193,7 @@ CLAIMS = claims(
         ours("a control: whether the gap is smaller because the net has learnt less"),
         _WHOLE(gap_at(0.5)).above(0),
         caveat_of="ghost_gap",
+        speaks="for, else against",
     ),
     ghost_gap_tenth=Claim(
         "Where the training loss first is 0.1, the gap between test and training error is larger with batch norm over the "
@@ -198,6 +201,7 @@ CLAIMS = claims(
         ours("a control: whether the gap is smaller because the net has learnt less"),
         _WHOLE(gap_at(0.1)).above(0),
         caveat_of="ghost_gap",
+        speaks="for, else against",
     ),
     ghost_train=Claim(
         "At the end of training, the training error is lower with batch norm over the whole batch than in the smallest ghost "
@@ -205,6 +209,7 @@ CLAIMS = claims(
         _SIZE,
         _WHOLE(TRAIN_ERROR.at_end()).below(0),
         "8.8 % and 15.1 % with batches of 256 and 4, or -6.3 points",
+        speaks="neither",
     ),
     ghost_best=Claim(
         "At the end of training, the lowest test error with the statistics of the population is that of batch norm in ghost "
@@ -218,6 +223,7 @@ CLAIMS = claims(
             least=3,
         ).above(0),
         "lowest with batches of 64: 23.2 %; 23.6 % with 256, 23.5 % with 16, 26.4 % with 4 and 32.5 % with 2",
+        speaks="for",
     ),
     ghost_inconsistent=Claim(
         "At the end of training, the statistics of the population in place of those of batches cost more test accuracy with "
@@ -225,6 +231,7 @@ CLAIMS = claims(
         _SIZE,
         _WHOLE(INCONSISTENCY.at_end()).below(0),
         "-1.1 and +0.9 points with batches of 256 and 4, +6.5 with 2",
+        speaks="neither",
     ),
     ghost_rough=Claim(
         "Over the training, the landscape is less smooth along the gradient with batch norm in ghost batches of every size "
@@ -236,6 +243,7 @@ CLAIMS = claims(
         "a less smooth landscape",
         remark="a challenge to smoothness as the reason why batch norm helps, together with the test accuracy",
         hypothesis="smoothness",
+        speaks="against",
     ),
     ghost_generalises=Claim(
         "At the end of training, the test accuracy with the statistics of the population is at most half a point lower with "
@@ -249,6 +257,7 @@ CLAIMS = claims(
         ).above(-0.005),
         "at least as good",
         caveat_of="ghost_rough",
+        speaks="for, else against",
     ),
     dropout_less=Claim(
         "The share of dropout with which test accuracy is highest is smaller with batch norm than in the plain net.",
@@ -256,6 +265,7 @@ CLAIMS = claims(
         replace(_BEST["batch_norm"] - _BEST["plain"], who="BN - plain").below(0),
         "with batch norm, dropout can be removed or reduced",
         remark=_FAIR,
+        speaks="for, else against",
     ),
     dropout_optimum=Claim(
         "The share of dropout with which test accuracy is highest is smaller with batch norm than in the plain net by less "
@@ -265,12 +275,14 @@ CLAIMS = claims(
         "best at 20 % with batch norm and at 30 % without, or -10 points",
         caveat_of="dropout_less",
         remark=_FAIR,
+        speaks="neither",
     ),
     dropout_removed=Claim(
         "With batch norm, the best dropout raises the test accuracy by less than half a point.",
         replace(IOFFE.at("Sec. 4.2.1"), setup=""),
         _GAIN["batch_norm"].below(0.005),
         "removing dropout does not increase overfitting",
+        speaks="for",
     ),
     dropout_gains=Claim(
         "With batch norm, the best dropout raises the test accuracy by more than half a point.",
@@ -278,12 +290,14 @@ CLAIMS = claims(
         _GAIN["batch_norm"].above(0.005),
         "52.7 % with 20 % dropout and 51.3 % without, or +1.4 points",
         caveat_of="dropout_removed",
+        speaks="against",
     ),
     dropout_costs=Claim(
         "With batch norm, dropout of one half lowers the test accuracy by 2.5 to 4.1 points.",
         GARBIN,
         _half("batch_norm").between(-0.041, -0.025),
         "-2.5 to -4.1 points; the share dropped is not known to us",
+        speaks="neither",
     ),
     regularised_loss=Claim(
         "At the end of training, the test loss is higher with batch norm than without.",
@@ -292,6 +306,7 @@ CLAIMS = claims(
         "1.405 and 0.864, or +0.541 nats",
         exists=True,
         remark="that of a net which is surer of its wrong answers",
+        speaks="against",
     ),
     regularised_accuracy=Claim(
         "At the end of training on few images, the test accuracy is higher with batch norm than without.",
@@ -299,5 +314,6 @@ CLAIMS = claims(
         TEST_ACCURACY.at_end().minus("batch_norm", "plain").above(0),
         "79.2 % and 72.5 %, or +6.7 points",
         caveat_of="regularised_loss",
+        speaks="for, else against",
     ),
 )

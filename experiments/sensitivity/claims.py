@@ -78,6 +78,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             VERSUS,
             (ranges[0] - ranges[1]).above(_HALF),
             hypothesis=_RATES,
+            speaks="for",
             remark=f"{window.remark}; learning rates are half a decade apart",
         ),
         f"sensitivity_largest{part}": Claim(
@@ -86,6 +87,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             (largest[0] / largest[1]).above(1),
             "without batch norm, Inception does not train at five times its learning rate",
             hypothesis=_RATES,
+            speaks="for, else against",
             remark=window.remark,
         ),
         f"sensitivity_gain{part}": Claim(
@@ -94,6 +96,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             (best("batch_norm", accuracy) - best("plain", accuracy)).above(0),
             "93.3 % and about 82 %, or +11 points",
             hypothesis=_RATES,
+            speaks="neither",
             differs=_RESNET,
         ),
         f"sensitivity_smallest{part}": Claim(
@@ -104,6 +107,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             "81.3 % with batch norm and about 82 % without, or -0.7 points",
             caveat_of=f"sensitivity_gain{part}",
             hypothesis=_RATES,
+            speaks="for, else against",
             differs=_RESNET,
         ),
         f"sensitivity_last{part}": Claim(
@@ -170,6 +174,7 @@ def _of_adam() -> dict[str, Claim]:
             _adam(rate).between(low, high),
             f"+{100 * low:g} to +{100 * high:g} points",
             hypothesis=_RATES,
+            speaks="neither",
         )
         for rate, (low, high) in _GAINS.items()
     }
@@ -191,6 +196,7 @@ CLAIMS = claims(
         LARGEST_PUBLISHED.each("plain", group="line").above(EXPLODED),
         "beyond steps of about 0.002",
         hypothesis=_SMOOTHNESS,
+        speaks="for",
         differs=_RESNET,
     ),
     sensitivity_line=Claim(
@@ -200,6 +206,7 @@ CLAIMS = claims(
         gains_where_plain_explodes().above(1),
         "steps between about 0.002 and 0.1",
         hypothesis=_SMOOTHNESS,
+        speaks="for",
         remark="step sizes go beyond the published 0.1, to which a VGG-A need not explode",
         differs=_RESNET,
     ),
@@ -210,6 +217,7 @@ CLAIMS = claims(
         LOWEST.each("batch_norm", group="line").between(0.02, 0.1),
         "0.02 to 0.1",
         hypothesis=_SMOOTHNESS,
+        speaks="neither",
         remark="of the three minibatches looked at, the median",
         differs=_RESNET,
     ),
@@ -220,6 +228,7 @@ CLAIMS = claims(
         GAINING.over(*_PAIR, group="line").above(1),
         "with batch norm it is smallest at steps of 0.02 to 0.1, without it explodes beyond about 0.002",
         hypothesis=_SMOOTHNESS,
+        speaks="for, else against",
         differs=_RESNET,
     ),
     **_of_adam(),
@@ -230,6 +239,7 @@ CLAIMS = claims(
         smallest(*_GROWTH).above(0),
         "+0.8 to +1.7, +1.8 to +5, +4.1 to +6.8 and +9.6 to +10.8 points",
         hypothesis=_RATES,
+        speaks="for",
     ),
     sensitivity_adam_nothing=Claim(
         "With Adam at learning rate 0.0001, batch norm raises the test accuracy by less than half a point.",
@@ -238,6 +248,7 @@ CLAIMS = claims(
         "81.3 % with batch norm and about 82 % without, with SGD at 0.0001, or -0.7 points",
         caveat_of="sensitivity_adam_grows",
         hypothesis=_RATES,
+        speaks="for, else against",
         differs="here a VGG-A and Adam",
     ),
 )

@@ -43,9 +43,11 @@ def _bound(
     return Claim(statement, source, _in(arm, share(measured, of)).above(0.9999), published, **more)
 
 
+# An equality that is checked, or a bound whose factor scale / deviation may exceed 1, does not say that anything is smoother.
 CLAIMS = claims(
     "smoothness",
     "2026-11-21",
+    "neither",
     theory_theorem_4_1=_equality(
         "theorem_4_1",
         f"With batch norm, the bound of Theorem 4.1 on the norm of a unit's gradient is an equality, {_EVERY}.",
@@ -69,6 +71,7 @@ CLAIMS = claims(
         "-",
         caveat_of="theory_theorem_4_2",
         remark="the paper states it for Hessians that preserve relative norms",
+        speaks="for",
     ),
     theory_preserved_outputs=_equality(
         "preserved_outputs",
@@ -82,6 +85,7 @@ CLAIMS = claims(
         f"{_EVERY}.",
         SANTURKAR_THEORY.at("Observation 4.3 with Theorem 4.1"),
         ("plain", "gradient_not_larger"),
+        speaks="for",
     ),
     theory_gradient_not_larger_trained=_bound(
         "In a net trained with batch norm, no unit's gradient is longer at the input of batch norm than at its output, "
@@ -90,6 +94,7 @@ CLAIMS = claims(
         ("batch_norm", "gradient_not_larger"),
         "-",
         caveat_of="theory_gradient_not_larger",
+        speaks="for",
     ),
     theory_theorem_4_4=_bound(
         "With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds in the form of its proof, "
@@ -145,5 +150,6 @@ CLAIMS = claims(
             "inner product of gradient and normalised activations"
         ),
         _in("batch_norm", share("smoother")).above(0.5),
+        speaks="for, else against",
     ),
 )

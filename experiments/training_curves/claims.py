@@ -128,6 +128,7 @@ CLAIMS = claims(
         "60 points - 28 points, or +32 points",
         caveat_of="curves_speed",
         hypothesis=_RATES,
+        speaks="for, else against",
     ),
     curves_speed_tolerance_part=Claim(
         "Over steps 800 to 1,000, batch norm raises the training accuracy by more points at learning rate 0.5 than at 0.01.",
@@ -137,6 +138,7 @@ CLAIMS = claims(
         caveat_of="curves_speed",
         since=_LATER,
         hypothesis=_RATES,
+        speaks="for, else against",
     ),
     curves_speed_best_rate=Claim(
         "Over steps 800 to 1,200, the best learning rate for training accuracy, of those tried, is larger with batch norm "
@@ -147,6 +149,7 @@ CLAIMS = claims(
         caveat_of="curves_speed",
         since=_LATER,
         hypothesis=_RATES,
+        speaks="for, else against",
     ),
     curves_speed_best_rate_part=Claim(
         "Over steps 800 to 1,000, the best learning rate for training accuracy, of those tried, is larger with batch norm "
@@ -157,6 +160,7 @@ CLAIMS = claims(
         caveat_of="curves_speed",
         since=_LATER,
         hypothesis=_RATES,
+        speaks="for, else against",
     ),
     curves_speed_late=Claim(
         "Over the last 1,000 of 15,000 steps at learning rate 0.1, the training accuracies with and without batch norm are "
@@ -204,11 +208,16 @@ CLAIMS = claims(
         ),
         since=_LATER,
     ),
-    curves_high_rate=_over(_EARLY, "0.5", _FAST, "67.8 % and 8.2 %, or +60 points", _FIG_1A, "800 to 1,200"),
+    curves_high_rate=replace(
+        _over(_EARLY, "0.5", _FAST, "67.8 % and 8.2 %, or +60 points", _FIG_1A, "800 to 1,200"),
+        hypothesis=_RATES,
+        speaks="for, else against",
+    ),
     curves_high_rate_part=replace(
         _over(_PART, "0.5", _FAST, f"67.8 % and 8.2 %, or +60 points, {_AT_1000}", _FIG_1A, "800 to 1,000"),
         since=_LATER,
         hypothesis=_RATES,
+        speaks="for, else against",
     ),
     curves_high_rate_plain=Claim(
         "At learning rate 0.5, the plain net ends at less than twice the training accuracy of chance, 10 %.",
@@ -217,6 +226,7 @@ CLAIMS = claims(
         "8 % to 10 % throughout",
         remark="the source reports chance",
         hypothesis=_RATES,
+        speaks="for",
     ),
     curves_high_rate_batch_norm=_accepted("batch_norm", 15_000, (0.75, math.inf), "80.2 %", rate=0.5),
     curves_test=Claim(
@@ -225,6 +235,7 @@ CLAIMS = claims(
         _TEST.minus(*_NETS, _USUAL).above(0),
         "82.9 % and 80.0 % after 15,000 steps, or +3 points; 75.7 % and 51.1 % after 1,000, or +25 points",
         hypothesis=_REGULAR,
+        speaks="neither",
     ),
     curves_test_recalibrated=Claim(
         "At learning rate 0.1, the test accuracy at the end is higher with batch norm than without, if its statistics are "
@@ -234,6 +245,7 @@ CLAIMS = claims(
         caveat_of="curves_test",
         since=_LATER,
         hypothesis=_REGULAR,
+        speaks="neither",
     ),
     curves_test_low_rate=Claim(
         "After 15,000 steps at learning rate 0.01, the test accuracy with batch norm is at most 1 point higher than without.",
@@ -243,6 +255,7 @@ CLAIMS = claims(
         caveat_of="curves_test",
         remark="the source reports no gain; up to a point counts as none",
         hypothesis=_RATES,
+        speaks="for, else against",
         differs="here a VGG, at a hundred times the learning rate, without momentum and augmentation",
     ),
     curves_test_gap=Claim(
@@ -254,6 +267,7 @@ CLAIMS = claims(
         remark="Santurkar et al. 2018, Fig. 1, after 15,000 steps: 82.9 - 98.8 % and 80.0 - 99.6 %, or +3.7 points",
         since="2026-11-22",
         hypothesis=_REGULAR,
+        speaks="against, else for",
     ),
     curves_test_batch_norm=_accepted("batch_norm", 15_000, (0.81, 0.85), "82.9 %"),
     curves_test_plain=_accepted("plain", 15_000, (0.77, 0.82), "80.0 %"),
@@ -302,5 +316,6 @@ CLAIMS = claims(
         "10.0 %, against 84.3 % with batch norm, after 50 epochs",
         remark="the source reports chance",
         hypothesis=_RATES,
+        speaks="for",
     ),
 )

@@ -152,6 +152,22 @@ def test_share_of_measurements():
         share_above(TRAIN_ACCURACY, "batch_norm", "plain").of({"arms": {}})
 
 
+def test_claims_speak_as_their_subject_does():
+    """Unless they say it themselves, or name a hypothesis of their own, for which they have to say it."""
+    own = claims(
+        "smoothness",
+        "2026-11-21",
+        "for, else against",
+        usual=Claim("S.", "s", END.above(0)),
+        other=Claim("S.", "s", END.above(0), speaks="against"),
+        control=Claim("S.", "s", END.above(0), speaks="neither"),
+        elsewhere=Claim("S.", "s", END.above(0), hypothesis="distributions"),
+    )
+    assert [claim.speaks for claim in own] == ["for, else against", "against", "neither", None]
+    assert [claim.side(holds=True) for claim in own] == ["for", "against", None, None]
+    assert [claim.side(holds=False) for claim in own] == ["against", None, None, None]
+
+
 def test_sources_and_fields():
     """A string is a comparison of ours; wrong origins, hypotheses and days are refused, each in one line."""
     assert Claim("S.", "s", END.above(0)).origin == "ours"
@@ -163,5 +179,7 @@ def test_sources_and_fields():
         Source("s", "rumour")
     with pytest.raises(ValueError, match=r"hypothesis must be one of .* got 'luck'"):
         Claim("S.", "s", END.above(0), hypothesis="luck")
+    with pytest.raises(ValueError, match=r"speaks of one must be one of .* got 'maybe'"):
+        Claim("S.", "s", END.above(0), speaks="maybe", name="one")
     with pytest.raises(ValueError, match="isoformat"):
         Claim("S.", "s", END.above(0), since="yesterday")

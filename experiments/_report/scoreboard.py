@@ -1,0 +1,185 @@
+"""The scoreboard: which explanations of batch norm's effect the judged claims speak for, and which against."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from experiments._evidence.claim import HYPOTHESES, Claim, Hypothesis, Side
+from experiments._evidence.format import plural
+from experiments._evidence.source import Origin
+from experiments._evidence.verdict import Judgement
+from experiments._report.load import Entry
+
+EXPLANATIONS: dict[Hypothesis, str] = {
+    "covariate shift": "Batch norm helps because it reduces internal covariate shift: a layer's inputs, and with them its "
+    "gradient, change less when the layers before it are updated.",
+    "distributions": "Batch norm helps because it keeps the distributions of activations stable during training.",
+    "interdependence": "Batch norm helps because the updates of different layers interact less.",
+    "smoothness": "Batch norm helps because it makes the loss landscape smoother: the loss and its gradient vary less along "
+    "the gradient.",
+    "learning rates": "Batch norm helps because it permits larger learning rates.",
+    "regularisation": "Batch norm helps because the noise of its mini-batch statistics regularises.",
+}
+SIDES: tuple[Side, Side] = ("for", "against")
+# How the counts of a side are split.
+FROM: dict[str, tuple[Origin, ...]] = {
+    "from papers and articles": ("paper", "article or repository"),
+    "from replications": ("replication",),
+    "of our own": ("ours",),
+}
+_NUM_STRONGEST = 3
+
+Judged = tuple[Claim, Judgement]
+
+
+class Row(NamedTuple):
+    """An explanation, and the claims that test it.
+
+    Attributes:
+        hypothesis: the explanation.
+        sides: the decided claims that speak for it, and those that speak against it, the strongest first.
+        num_neither: claims that would count for neither side whatever came out, or do as it came out.
+        num_unknown: claims that would count, and that the data do not decide, by the reason.
+    """
+
+    hypothesis: Hypothesis
+    sides: dict[Side, list[Judged]]
+    num_neither: int
+    num_unknown: Counter
+
+    @property
+    def explanation(self) -> str:
+        """The hypothesis in one sentence."""
+        return EXPLANATIONS[self.hypothesis]
+
+
+def rows(entries: Sequence[Entry]) -> list[Row]:
+    """Sort the claims by what they test, and by the side for which they speak."""
+    pairs = [pair for entry in entries for pair in entry.judged]
+    return [_row(name, [pair for pair in pairs if pair[0].hypothesis == name]) for name in HYPOTHESES if name != "none"]
+
+
+def side(claim: Claim, judgement: Judgement) -> Side | None:
+    """Return for which side of its hypothesis a judged claim counts; None if it is not decided, or counts for neither.
+
+    A claim that holds only thanks to a tolerance counts for neither: "at least half as much", with a median of 0.8 times.
+    """
+    if judgement.verdict == "supported" and not _needs_tolerance(claim, judgement):
+        return claim.side(holds=True)
+    return claim.side(holds=False) if judgement.verdict == "contradicted" else None
+
+
+def strength(claim: Claim, judgement: Judgement) -> tuple[bool, int, float]:
+    """Return what claims are sorted by: not exploratory, then the number of values, then the distance from what would undo it.
+
+    The distance is that of the interval of values from the nearest end of the claim's range, in units of the interval's width.
+    It has no unit, so that claims about different quantities can be compared; ratios are measured by their logarithms.
+    """
+    ends = [_place(claim, end) for end in claim.holds]
+    low, high = (_place(claim, end) for end in (judgement.low, judgement.high))
+    gaps = [max(low - end, end - high) for end in ends if math.isfinite(end)]
+    width = high - low
+    distance = min(gaps, default=math.inf) / width if width > 0 else math.inf
+    return not judgement.is_exploratory, len(judgement.values), -math.inf if math.isnan(distance) else distance
+
+
+def strongest(row: Row, side: Side) -> list[Judged]:
+    """List the few claims that speak the most strongly for a side."""
+    return row.sides[side][:_NUM_STRONGEST]
+
+
+def split(judged: Sequence[Judged]) -> str:
+    """Write from whom claims are, and how many of them are exploratory."""
+    counts = {words: sum(claim.origin in origins for claim, _ in judged) for words, origins in FROM.items()}
+    words = ", ".join(f"{count} {whose}" for whose, count in counts.items() if count)
+    exploratory = num_exploratory(judged)
+    return f"{words}; {exploratory or 'none'} exploratory" if words else ""
+
+
+def num_exploratory(judged: Sequence[Judged]) -> int:
+    """Count the claims whose range or statistic was fixed when their runs were known."""
+    return sum(judgement.is_exploratory for _, judgement in judged)
+
+
+def unknown(row: Row) -> str:
+    """Write how many claims are undecided, and why."""
+    total = row.num_unknown.total()
+    reasons = ", ".join(f"{count} {reason}" for reason, count in row.num_unknown.items())
+    return f"{total} ({reasons})" if total else "none"
+
+
+def verdict(row: Row) -> str:
+    """Write how many claims speak for each side, how many of them are not exploratory, and how many are undecided."""
+    num_decided, num_open = sum(map(len, row.sides.values())), row.num_unknown.total()
+    if not num_decided + num_open + row.num_neither:
+        return "No claim tests it yet."
+    sentences = [f"Of {plural(num_decided, 'decided claim')}, {_counts(row)}."] if num_decided else []
+    sentences += [] if num_decided else ["No decided claim speaks for it or against it."]
+    dropped = sum(map(num_exploratory, row.sides.values()))
+    if dropped:
+        sentences.append(_without_exploratory(row, dropped, num_decided - dropped))
+    if num_open:
+        more = f"{num_open}{' more' if num_decided else ''}"
+        sentences.append(f"{more} {'is' if num_open == 1 else 'are'} undecided.")
+    return " ".join(sentences)
+
+
+def _row(hypothesis: Hypothesis, pairs: list[Judged]) -> Row:
+    sides: dict[Side, list[Judged]] = {
+        own: sorted((pair for pair in pairs if side(*pair) == own), key=lambda pair: strength(*pair), reverse=True)
+        for own in SIDES
+    }
+    could = [pair for pair in pairs if pair[0].side(holds=True) and pair[1].verdict in ("inconclusive", "not run")]
+    num_neither = len(pairs) - len(could) - sum(map(len, sides.values()))
+    return Row(hypothesis, sides, num_neither, Counter(_reason(judgement) for _, judgement in could))
+
+
+def _reason(judgement: Judgement) -> str:
+    """Write why a claim is not decided, in few kinds."""
+    if judgement.verdict == "not run":
+        return "not run yet"
+    return "need longer or other runs" if judgement.reason.startswith("needs ") else "inconclusive"
+
+
+def _place(claim: Claim, value: float) -> float:
+    """Put a value on the axis on which distances are compared."""
+    if not claim.statistic.format.is_ratio:
+        return float(value)
+    return math.log(value) if value > 0 else -math.inf
+
+
+def _needs_tolerance(claim: Claim, judgement: Judgement) -> bool:
+    """Return whether a claim's range has one end, beyond no difference, and the median lies between the two."""
+    middle, (low, high) = claim.statistic.format.no_difference, claim.holds
+    if middle is None:
+        return False
+    is_above, is_below = math.isinf(high), math.isinf(low) or (claim.statistic.format.is_ratio and low == 0)
+    return (is_above and low < judgement.median < middle) or (is_below and middle < judgement.median < high)
+
+
+def _without_exploratory(row: Row, dropped: int, num_left: int) -> str:
+    """Write how many claims are exploratory, and for which side the others speak."""
+    if not num_left:
+        return "All of them are exploratory." if dropped > 1 else "It is exploratory."
+    left = {own: [pair for pair in pairs if not pair[1].is_exploratory] for own, pairs in row.sides.items()}
+    rest = _counts(row._replace(sides=left), with_origin=False)
+    others = f"of the other {num_left}, {rest}" if num_left > 1 else f"the other{rest.removeprefix('1')}"
+    return f"{dropped} of them {'is' if dropped == 1 else 'are'} exploratory; {others}."
+
+
+def _counts(row: Row, with_origin: bool = True) -> str:
+    """Write how many claims speak for either side, the larger number first."""
+    first, second = sorted(SIDES, key=lambda own: -len(row.sides[own]))
+    numbers = {own: len(row.sides[own]) for own in SIDES}
+    origin = {own: _published(row.sides[own]) * with_origin for own in SIDES}
+    every = "all " * (numbers[first] > 1 and not numbers[second])
+    verb = "speaks" if numbers[first] == 1 else "speak"
+    rest = f" and {numbers[second]} {second} it{origin[second]}" if numbers[second] else ""
+    return f"{every}{numbers[first]} {verb} {first} it{origin[first]}{rest}"
+
+
+def _published(judged: Sequence[Judged]) -> str:
+    """Write how many claims are from papers and articles."""
+    number = sum(claim.origin in FROM["from papers and articles"] for claim, _ in judged)
+    return f" ({number} from papers and articles)" if number else ""
