@@ -51,6 +51,7 @@ def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
             ranked(of.name, TEST).below(-0.5),
             remark=_ONLY_REASONED,
             hypothesis=of.hypothesis,
+            speaks="for",
         )
     }
     for part, level, steps in (("steps", EARLY_LEVEL, STEPS), ("late_steps", LATE_LEVEL, LATE_STEPS)):
@@ -60,6 +61,7 @@ def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
             ranked(of.name, steps).above(0.5),
             remark=_ONLY_REASONED,
             hypothesis=of.hypothesis,
+            speaks="for",
         )
     return made
 
@@ -67,7 +69,14 @@ def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
 def _other(of: _Explanation, less: str, name: str) -> Claim:
     """Claim that another measure of the same goes with the test accuracy."""
     statement = f"{_NETS} {less} goes with a higher test accuracy at the end."
-    return Claim(statement, of.source, ranked(name, TEST).below(-0.5), remark=_ONLY_REASONED, hypothesis=of.hypothesis)
+    return Claim(
+        statement,
+        of.source,
+        ranked(name, TEST).below(-0.5),
+        remark=_ONLY_REASONED,
+        hypothesis=of.hypothesis,
+        speaks="for",
+    )
 
 
 def _without(of: _Explanation, caveat_of: str, source: Source) -> Claim:
@@ -79,12 +88,14 @@ def _without(of: _Explanation, caveat_of: str, source: Source) -> Claim:
         remark=_WEAK,
         caveat_of=caveat_of,
         hypothesis=of.hypothesis,
+        speaks="against",
     )
 
 
 CLAIMS = claims(
     "smoothness",
     "2026-11-29",
+    "for, else against",
     **_performing("smooth", _BAND),
     which_smooth_normalisers=Claim(
         "Over 11 normalisers alone, without the plain net and the one with dynamic tanh, a smaller range of the loss along the "
@@ -93,6 +104,7 @@ CLAIMS = claims(
         ranked(_BAND.name, TEST, NORMALISERS).above(-0.5),
         remark=_WEAK,
         caveat_of="which_smooth",
+        speaks="against",
     ),
     which_predictive=_other(_BAND, "a smaller change of the gradient along itself", "gradient change"),
     which_effective=_other(_BAND, "a smaller change of the gradient per distance along itself", "smoothness"),
@@ -108,6 +120,7 @@ CLAIMS = claims(
         remark=_WEAK,
         caveat_of="which_drift",
         hypothesis="distributions",
+        speaks="against",
     ),
     which_mean=_other(_DRIFT, "less drift of the units' means, in the deepest layer followed,", "of means"),
     which_variance=_other(_DRIFT, "less drift of the units' variances, in the deepest layer followed,", "of variances"),
@@ -136,6 +149,7 @@ CLAIMS = claims(
         "over the training after step 0.",
         ours("whether the claim of Santurkar et al. 2018 on norms of the batch is one on all normalisers"),
         smallest(*(BAND.over("plain", net) for net in NORMALISERS)).above(1),
+        speaks="for",
     ),
     which_renorm=Claim(
         "The nets with batch renorm and with batch norm end within 3 points of test accuracy of each other.",
