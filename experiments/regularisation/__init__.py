@@ -5,9 +5,9 @@ training and test error shrinks with the normalisation batch; a net with batch n
 Source: Ioffe & Szegedy 2015, Sec. 3.4 and 4.2.1; Wu & Johnson 2021, Sec. 3 for the sizes. Counter-examples: Dimitriou &
 Arandjelovic 2020, whose ghost batch norm generalises as well on a less smooth landscape; caffenet-benchmark for dropout.
 Command: TFDS_DATA_DIR=... python -m experiments regularisation --preset cpu
-Measured: preset cpu, three seeds, two cores beside much other work, 90 minutes, 2,500 images, 450 steps of 256: test error with
-population statistics 57.3 / 62.3 / 62.3 / 63.7 % where 4 / 16 / 64 / 256 examples share statistics, 64.8 % without batch norm;
-effective smoothness 22.6 / 20.8 / 16.7 / 10.7, and 23.9 without. Presets overnight and paper have not been run.
+Measured: preset cpu, three seeds, two cores beside much other work, 90 minutes, 2,500 images, 450 steps of 256: test error
+with population statistics 57.3 / 62.3 / 62.3 / 63.7 % where 4 / 16 / 64 / 256 examples share statistics, 64.8 % without batch
+norm; effective smoothness 22.6 / 20.8 / 16.7 / 10.7, and 23.9 without. Presets overnight and paper have not been run.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,10 @@ do the better the smoother their landscapes, and not the steadier their distribu
 Source: Santurkar et al. 2018, Sec. 3, for smoothness; Ioffe & Szegedy 2015 for covariate shift; the article "Batch
 normalization vs internal covariate shift" against that. None of them ranks normalisers, which Huber's article asks for.
 Command: TFDS_DATA_DIR=... python -m experiments which_norm --preset cpu
-Measured: not run yet. Instance norm follows convolutions alone, since it leaves nothing of a dense layer.
+Measured: preset cpu, three seeds, 500 steps, two cores beside much other work, 69 minutes: over the 13 nets, the rank
+correlation of test accuracy with the range of the loss along the gradient is +0.09, with relative covariate shift -0.21, with
+drift -0.58. The net with dynamic tanh learns nothing at this learning rate. Instance norm follows convolutions alone, since
+it leaves nothing of a dense layer. Presets overnight and paper have not been run.
 """
 
 from collections.abc import Mapping

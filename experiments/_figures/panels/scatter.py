@@ -99,7 +99,7 @@ class Named(Panel):
             if {*nets} & {*self.runs}
         ]
         is_infinite = any(math.isinf(x.middle) or math.isinf(y.middle) for x, y in self._points().values())
-        return [*found, *[mark("diverged in most seeds", ">", markerfacecolor=style.INK)] * is_infinite]
+        return [*found, *[mark("infinite in most seeds", ">", markerfacecolor=style.INK)] * is_infinite]
 
     def draw_data(self, axes: Axes) -> None:
         """Draw a point for each net, and its name."""
