@@ -47,11 +47,26 @@ from experiments._presets import (
     following_everywhere,
 )
 
+Net = Literal[
+    "plain",
+    "batch_norm",
+    "noisy_batch",
+    "ghost_batch",
+    "renorm",
+    "l1",
+    "l2",
+    "linf",
+    "layer_norm",
+    "group_norm",
+    "one_group",
+    "instance_norm",
+    "dyt",
+]
 # What the statistics of each net's normaliser are taken of.
-NO_STATISTICS = ("plain", "dyt")
-OF_BATCHES = ("batch_norm", "noisy_batch", "ghost_batch", "renorm", "l1", "l2", "linf")
-OF_EXAMPLES = ("layer_norm", "group_norm", "one_group", "instance_norm")
-NETS = ("plain", *OF_BATCHES, *OF_EXAMPLES, "dyt")
+NO_STATISTICS: tuple[Net, ...] = ("plain", "dyt")
+OF_BATCHES: tuple[Net, ...] = ("batch_norm", "noisy_batch", "ghost_batch", "renorm", "l1", "l2", "linf")
+OF_EXAMPLES: tuple[Net, ...] = ("layer_norm", "group_norm", "one_group", "instance_norm")
+NETS: tuple[Net, ...] = ("plain", *OF_BATCHES, *OF_EXAMPLES, "dyt")
 _LP: dict[str, Literal[1, 2, "inf"]] = {"l1": 1, "l2": 2, "linf": "inf"}
 
 
@@ -68,7 +83,7 @@ class Config(VGGRun):
         alpha: with which dynamic tanh begins.
     """
 
-    nets: tuple[str, ...] = NETS
+    nets: tuple[Net, ...] = NETS
     noise: Noise = Noise()
     renorm: BatchRenorm = BatchRenorm(r_max=1.5, d_max=0.5)
     ghost_size: int = 16
