@@ -43,7 +43,8 @@ def drift(
 
     subject = "distance W1" if moment == "wasserstein" else f"|change of a unit's {moment}|"
     unit = f" / {_UNITS[moment]}" * name.startswith("relative")
-    return Quantity(kind, value, f"{subject} {_SINCE[since]}{unit}")
+    where = kind.removeprefix("drift").replace("_", " ")  # as in "drift_after_activation"
+    return Quantity(kind, value, f"{subject} {_SINCE[since]}{unit}{where}")
 
 
 def typical(
