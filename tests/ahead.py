@@ -9,46 +9,15 @@ if __name__ == "__main__":
     os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
 
 import json
-import re
-from collections import Counter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from bnjax import Batch, Variables, adapters, objective, probes
-
-# Published properties of an H100 SXM.
-_H100 = """
-gpu_device_info {
-  cuda_compute_capability { major: 9 } core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98
-  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
-  shared_memory_per_block: 49152 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
-  registers_per_core_limit: 65536 registers_per_block_limit: 65536
-  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 device_memory_size: 84929347584
-}
-platform_name: "CUDA" device_description_str: "NVIDIA H100 80GB HBM3"
-dnn_version_info { major: 9 minor: 10 } runtime_version { major: 12 minor: 9 patch: 0 }
-"""
-
-
-def h100():
-    """Describe a device that is not here."""
-    from jax._src import xla_bridge
-    from jax.experimental import topologies
-
-    known = xla_bridge.canonicalize_platform
-
-    def with_cuda(platform):
-        # NOTE: jax looks for a backend of that name, of which only the compiler is needed.
-        return platform if platform == "cuda" else known(platform)
-
-    xla_bridge.canonicalize_platform = with_cuda
-    described = topologies.get_topology_desc("h100", "cuda", target_config=_H100, topology="1x1x1")
-    return described.devices[0]
+from experiments.benchmarks._ahead import devices, place, report
 
 
 class Net(nn.Module):
@@ -86,18 +55,13 @@ def make_programs(**options):
 
 
 def precisions(program, params, device):
-    """Count the precisions of the operands of a compiled program's calls of cuDNN and cuBLAS, and of its own products."""
-    where = NamedSharding(Mesh(np.array([device]), ("device",)), PartitionSpec())
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), params)
-    text = jax.jit(program).lower(shapes).compile().as_text()
-    products = re.findall(r".*(?:__cudnn\$conv|__cublas\$|__triton_gemm| dot\().*", text)
-    return Counter(
-        "".join(re.findall(r"operand_precision\W+(\w+)", line)[:1]).lower() or "default" for line in products
-    )
+    """Count the precisions of the operands of a compiled program's products."""
+    shapes = place(params, Mesh(np.array([device]), ("device",)))
+    return report(jax.jit(program).lower(shapes).compile())["precision"]
 
 
 if __name__ == "__main__":
-    chip = h100()
+    (chip,) = devices("h100", 1)
     found = {}
     for options in ({}, {"precision": "default"}):
         programs, params = make_programs(**options)

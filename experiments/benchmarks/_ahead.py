@@ -45,7 +45,7 @@ _MOVES_NOTHING = ("parameter", "get-tuple-element", "tuple", "bitcast", "constan
 
 
 class Net(NamedTuple):
-    """A net, and the same one written in plain Flax, with its own batch norm and with bnjax's; a perceptron has none."""
+    """A net, its shape and two of its layers; a VGG is also written in plain Flax, with Flax's batch norm and with bnjax's."""
 
     ours: Model
     plain: dict[str, Model]
@@ -84,7 +84,7 @@ def make_net(name: str) -> Net:
         return _vgg(1 / int(name.partition("/")[2] or 1))
     if name == "resnet":
         resnet = models.make_model(models.ResNetConfig(norm=linen.BatchNorm))
-        return Net(resnet, {}, (32, 32, 3), ("stage_1", "stage_2"))
+        return Net(resnet, {}, (32, 32, 3), ("conv_10", "dense_20"))
     mlp = models.make_model(models.MLPConfig(hidden=(256, 256), norm=linen.BatchNorm))
     return Net(mlp, {}, (28, 28, 1), ("dense_1", "dense_2"))
 
@@ -253,7 +253,7 @@ def _wanted(net: Net, arguments: Any, mesh: Mesh) -> Iterator[tuple[str, tuple[C
 
 
 def place(arrays: Any, mesh: Mesh) -> Any:
-    """Say of shapes that the arrays are on devices, whole on each."""
+    """Place each shape on the devices of a mesh, a whole copy on every one."""
     where = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), arrays)
 

@@ -9,7 +9,7 @@ Counter-example: at the smallest learning rates batch norm gains nothing (Bjorck
 Command: TFDS_DATA_DIR=... python -m experiments sensitivity --preset cpu
 Measured: not run yet. All nets but those with Adam start from He weights, from which the plain net learns at once. Preset cpu
 takes 300 steps at eight of the ten learning rates, three for the single batch norm, 150 steps from other initial weights, and
-leaves Adam out, whose nets at overnight are those of training_curves and landscape at overnight_alx.
+leaves Adam out. At overnight, Adam trains the same nets as training_curves and landscape do at overnight_alx.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class Config:
 
     Attributes:
         vgg: the net with batch norm; its learning rate is that of the nets from other initial weights, and of the steps
-            between the scans of the line search; its initial weights are those of all nets except these and those with Adam.
+            between the scans of the line search. All other nets that SGD trains start from its initial weights.
         adam: the net that Adam trains; its learning rate is not used.
         learning_rates: of SGD.
         last_rates: those of them with which the net is also trained that has one batch norm, after the last hidden layer.

@@ -97,7 +97,7 @@ def gain_at_smallest_rate(loss: Measure, accuracy: Measure, level: float) -> Sta
 def share_of_last(accuracy: Measure) -> Statistic:
     """Return the gain of one batch norm after the last hidden layer, as a share of that of batch norm after every one.
 
-    Gains are those of test accuracies over the plain net, each at the net's best of the rates that all three have.
+    A gain is a net's test accuracy minus the plain net's, each at its best of the learning rates that all three nets have.
     """
 
     def share(last: float, batch_norm: float, plain: float) -> float:

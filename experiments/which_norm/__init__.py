@@ -144,7 +144,7 @@ KEEP: dict[str, Any] = {
 
 
 def norms(config: Config) -> Mapping[str, Norm]:
-    """Return the normaliser of each net; settings that one has in common with batch norm are those of the batch norm."""
+    """Return the normaliser of each net; it takes over the settings that it shares with batch norm."""
     own, renorm = config.norm, config.renorm
     return {
         "plain": NoNorm(),

@@ -115,7 +115,7 @@ CLAIMS = claims(
     which_drift_active=Claim(
         f"{_NETS} less drift of what the activations of the deepest layer followed put out does not go with a higher test "
         "accuracy at the end.",
-        ours("a control: after its normaliser, a unit's first two moments are those of its scale and bias"),
+        ours("a control: after the normaliser, scale and bias set a unit's first two moments"),
         ranked("after ReLU", TEST).above(-0.5),
         remark=_WEAK,
         caveat_of="which_drift",
