@@ -20,7 +20,7 @@ from conftest import ROOT
 from flax import linen as nn
 from jax import lax
 
-from bnjax import adapters, data, linen, models, objective, probes, train
+from bnjax import Batch, adapters, data, linen, models, objective, probes, train
 from bnjax._host.precision import product_rounding
 from bnjax.draw.style import describe_objective
 from bnjax.probes import points
@@ -261,6 +261,22 @@ def test_a_scan_is_not_resumed_in_another_precision(tmp_path, monkeypatch):
     assert run().objective.platform == "gpu"
     with pytest.raises(ValueError, match="resume must be a file of the same scan"):
         run(precision="default")
+
+
+def test_convolutions_of_our_own_nets_are_asked_for_full_precision():
+    """They are primitives, which are lowered outside of the probe; a training has the device's own precision."""
+    model = models.make_model(models.VGGConfig(width=1 / 64, norm=linen.BatchNorm))
+    x = jnp.ones((2, 8, 8, 3))
+    params, stats = model.init(jax.random.key(0), x)
+    loss_fn = objective.make_loss_fn(model, stats, Batch(x, jnp.arange(2)))
+
+    def asked(program):
+        text = jax.jit(program).trace(params).lower(lowering_platforms=("cuda",)).as_text()
+        lines = [line for line in text.splitlines() if "stablehlo.convolution" in line]
+        return {*re.findall(r"precision (\w+)>", "\n".join(lines))}
+
+    assert asked(lambda w: probes.directions.gradient(loss_fn, w)) == {"HIGHEST"}
+    assert asked(lambda w: probes.directions.gradient(loss_fn, w, precision="default")) == {"DEFAULT"}
 
 
 @pytest.mark.thorough
