@@ -76,11 +76,11 @@ def test_all_runs_each_experiment(capsys, smoke_results, monkeypatch):
     "name",
     [name if name == "quickstart" else pytest.param(name, marks=pytest.mark.thorough) for name in command_line.names()],
 )
-def test_a_run_leaves_its_table_figure_and_data(name, capsys, smoke_results, monkeypatch):
+def test_a_run_leaves_its_table_figure_and_data(name, capsys, tmp_path, monkeypatch):
     """Every experiment's smoke preset writes figure and data, says what it found, and running again trains nothing."""
     experiment = importlib.import_module(f"experiments.{name}")
-    figures = smoke_results / "figures"
-    arguments = [*SMOKE, "--results", str(smoke_results), "--figures", str(figures)]
+    figures = tmp_path / "figures"
+    arguments = [*SMOKE, "--results", str(tmp_path), "--figures", str(figures)]
     status, output, _ = run(capsys, experiment, *arguments)
     assert status == 0
     data = read_json(figures / f"{name}-smoke.json")
@@ -88,7 +88,7 @@ def test_a_run_leaves_its_table_figure_and_data(name, capsys, smoke_results, mon
     assert data["preset"] == "smoke"
     assert data["provenance"][0]["versions"]["jax"]
     assert arms_of(data)
-    (folder,) = smoke_results.glob(f"{name}-*")
+    (folder,) = tmp_path.glob(f"{name}-*")
     for target in (folder, figures):
         assert (target / f"{name}-smoke.png").read_bytes().startswith(b"\x89PNG")
         assert str(target / f"{name}-smoke.png") in output
