@@ -44,6 +44,8 @@ ALX: VGGRun = change(
 )
 # As published in everything but the width: hours on two CPU cores. All experiments measure the same runs, at the same steps.
 OVERNIGHT: VGGRun = change(VGGRun(seeds=(0, 1, 2)), model={"width": 0.25}, schedule=Schedule(recalibrated_tests=True))
+# The first third of that: an hour or two.
+EVENING: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5000})
 # What is compared in the first thousands of steps alone.
 OVERNIGHT_SHORT: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5500})
 # Three measurements an epoch; of the replication with Adam, its own 20 epochs.
@@ -59,7 +61,7 @@ OVERNIGHT_ALX: VGGRun = change(
 # The net of the articles as it is: hours for each run on two CPU cores.
 FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True))
 # Presets whose runs take hours: whichever experiment trains one, it measures what all of them ask for.
-LONG = ("overnight", "overnight_mameli", "overnight_alx", "full_width")
+LONG = ("evening", "overnight", "overnight_mameli", "overnight_alx", "full_width")
 # Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
 # 64 draws, each trained on as many points as have the moments of its inputs.

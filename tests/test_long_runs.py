@@ -85,6 +85,8 @@ def test_each_preset_is_where_it_belongs():
     """Overnight of the experiments on trained nets, the setting of Mameli and that with Adam where they have claims."""
     assert {name for name, preset in PRESETS if preset == "overnight"} == {*OVERNIGHT, *OTHERS}
     assert {name for name, preset in PRESETS if preset == "full_width"} == {"training_curves", "landscape"}
+    of_first_steps = {name for name, preset in PRESETS if preset == "evening"}
+    assert of_first_steps == {"training_curves", "activation_drift", "covariate_shift", "landscape"}
     of_others = {"training_curves", "covariate_shift", "landscape"}
     for preset in ("overnight_mameli", "overnight_alx"):
         assert {name for name, other in PRESETS if other == preset} == of_others
@@ -95,7 +97,7 @@ def test_long_runs_are_as_published_but_for_the_width(preset):
     """VGG-A, batches of 128, the sources' steps, and measurements about every hundred; tests have both statistics."""
     vggs = [run for run in runs(preset) if isinstance(run, VGGRun)]
     width, seeds = (1.0, (0,)) if preset == "full_width" else (0.25, (0, 1, 2))
-    steps = {"overnight_mameli": {30 * 390}, "overnight_alx": {20 * 390}, "full_width": {15_000}}
+    steps = {"evening": {5_000}, "overnight_mameli": {30 * 390}, "overnight_alx": {20 * 390}, "full_width": {15_000}}
     assert {run.schedule.num_steps for run in vggs} == steps.get(preset, {5_500, 15_000})
     for run in vggs:
         assert (run.model.depth, run.model.width, run.optimizer.batch_size) == ("A", width, 128)
@@ -122,6 +124,20 @@ def test_experiments_share_the_runs_that_are_measured_most():
             assert len({getattr(run.probes, kind) for run in same if kind in run.probes}) == num, kind
     names = {run.norm.kind for run in runs("overnight") if isinstance(run, VGGRun)}
     assert names == {"none", "batch", "noisy_batch", "noise", "relative_noise", "lp"}
+
+
+def test_an_evening_trains_the_first_steps_of_a_night():
+    """Two nets in three seeds, each once for all experiments, and the night goes on with them."""
+    vggs = [run for run in runs("evening") if isinstance(run, VGGRun)]
+    nets = {run.net() for run in vggs}
+    assert len(nets) == 2
+    assert nets <= {run.net() for run in runs("overnight")}
+    assert {kind for run in vggs for kind in run.probes.kinds} == {*EVERYTHING}
+    for name in ("landscape", "covariate_shift", "activation_drift", "training_curves"):
+        night = groups(name, "overnight")
+        for group, arms in groups(name, "evening").items():
+            for arm, run in arms.items():
+                assert change(run, schedule=night[group][arm].schedule) == night[group][arm], (name, arm)
 
 
 def test_mamelis_setting_has_his_definitions():

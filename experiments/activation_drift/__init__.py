@@ -12,6 +12,7 @@ from experiments._config import RunConfig, VGGRun, change
 from experiments._evidence.keep import IfMeasured, drift, training
 from experiments._presets import (
     CPU,
+    EVENING,
     OVERNIGHT,
     PAPER,
     SMOKE,
@@ -24,6 +25,7 @@ from experiments._presets import (
 PRESETS = {
     "cpu": following(CPU, 3, 8, 10),
     "smoke": following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES),
+    "evening": following_everywhere(EVENING, 2, 3, 8, 10),
     "overnight": following_everywhere(OVERNIGHT, 2, 3, 8, 10),
     "paper": following(change(PAPER, seeds=(0, 1, 2)), 2, 3, 9, 11, penalty=True),
 }

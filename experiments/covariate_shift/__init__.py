@@ -19,6 +19,7 @@ from experiments._nets import learning_rate
 from experiments._presets import (
     CPU,
     DEEP_LINEAR,
+    EVENING,
     MAMELI,
     MANY_DRAWS,
     OVERNIGHT,
@@ -65,6 +66,7 @@ PRESETS = {
     "cpu": Config(_vgg(CPU), DEEP_LINEAR),
     "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
     "mameli": Config(_vgg(MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
+    "evening": Config(_vgg(EVENING), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)),
     "overnight": Config(_vgg(OVERNIGHT), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
     "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
     "overnight_alx": Config(_vgg(OVERNIGHT_ALX), MANY_DRAWS, vgg_optimizers=(("adam", 1e-3),)),

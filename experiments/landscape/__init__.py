@@ -22,6 +22,7 @@ from experiments._presets import (
     ALX,
     CPU,
     DEEP_LINEAR,
+    EVENING,
     FULL_WIDTH,
     MAMELI,
     MANY_DRAWS,
@@ -47,7 +48,7 @@ class Config:
         deep_linear: the deep linear network.
         short_multiples: step sizes of the runs that distinguish the edge of stability from a saturated metric: the smallest
             one is half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it
-            doubles; where it is two over the learning rate, it stays.
+            doubles; where it is two over the learning rate, it stays. Without any, there are no such runs.
         short_every: steps between these scans; by default, as between all others.
         rates: learning rates of further VGGs, with the same weights at the start and the same batches; at each step, their
             losses span a band. Without any, there are none of them.
@@ -62,8 +63,9 @@ class Config:
     rates_steps: int = 20 * 390
 
     def __post_init__(self):
-        rule = "one or more different numbers > 0 and finite"
-        check_numbers(self, rule, lambda x: 0 < x < float("inf"), "short_multiples")
+        if self.short_multiples:
+            rule = "one or more different numbers > 0 and finite, or none"
+            check_numbers(self, rule, lambda x: 0 < x < float("inf"), "short_multiples")
         is_band = len(set(self.rates)) == len(self.rates) != 1
         is_usable = all(0 < rate < float("inf") for rate in self.rates)
         check(is_band and is_usable, "rates", "none, or two or more different numbers > 0 and finite", self.rates)
@@ -107,6 +109,7 @@ PRESETS = {
         rates=_ADAM_RATES,
         rates_steps=ALX.schedule.num_steps,
     ),
+    "evening": Config(_long(EVENING), MANY_DRAWS, short_multiples=()),
     "overnight": Config(_long(OVERNIGHT), MANY_DRAWS, short_every=500),
     "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), MANY_DRAWS, short_every=390),
     "overnight_alx": Config(
@@ -146,7 +149,7 @@ KEEP = {
         "successive_gradients": _first_and_all,
         "batch_sharpness": IfMeasured(whole),
     },
-    "short": {"landscape": scans("smoothness")},
+    "short": IfMeasured({"landscape": scans("smoothness")}),
     "deep_linear": Draws({"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)}, _read),
     "multirun": IfMeasured(
         {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)}
@@ -167,15 +170,21 @@ def rate_arms(config: Config) -> dict[str, RunConfig]:
     }
 
 
+def short_arms(config: Config) -> dict[str, RunConfig]:
+    """Name the nets that are scanned from a smaller step on; none without such steps."""
+    if not config.short_multiples:
+        return {}
+    short = scanning(config.vgg.measuring("landscape"), step_multiples=config.short_multiples)
+    return with_and_without(
+        change(short, schedule={"probe_every": config.short_every}) if config.short_every else short
+    )
+
+
 def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
     """Name all nets."""
-    # Scanned from a smaller step on.
-    short = scanning(config.vgg.measuring("landscape"), step_multiples=config.short_multiples)
-    if config.short_every:
-        short = change(short, schedule={"probe_every": config.short_every})
     return {
         "arms": with_and_without(config.vgg),
-        "short": with_and_without(short),
+        "short": short_arms(config),
         "deep_linear": with_and_without(config.deep_linear),
         "multirun": rate_arms(config),
     }

@@ -111,9 +111,9 @@ def _by_size(data: dict[str, Any]) -> Layout:
     levels = {
         "2 / learning rate": q.edge_of_stability(config),
         "1 / smallest step": 1 / (rate * min(multiples)),
-        "1 / smallest step of dotted scans": 1 / (rate * min(short)),
+        **({"1 / smallest step of dotted scans": 1 / (rate * min(short))} if short else {}),
     }
-    smoothness = along_gradient(data["arms"], config, data["short"], levels)[2]
+    smoothness = along_gradient(data["arms"], config, data.get("short", {}), levels)[2]
     has_source, _ = _panels(data)
     by_size = partial(
         BySize, sizes=[rate * multiple for multiple in multiples], ylabel="change of the gradient, l2 (nats/unit)"

@@ -39,7 +39,14 @@ def saturation() -> Statistic:
         return ratio if abs(in_edges - 1) < 0.1 else Missing("no plateau at 2 / learning rate")
 
     who = "BN with the smallest step halved / BN with it as it was, of runs on a plateau at 2 / learning rate"
-    return replace(join((in_edges(usual, "vgg"), short / usual), ratio), what=late.words, who=who)
+    joined = join((in_edges(usual, "vgg"), short / usual), ratio)
+
+    def of(data: Data) -> BySeed:
+        if not data.get("short"):
+            raise NotInDataError("needs scans from half the smallest step on")
+        return joined.of(data)
+
+    return replace(joined, of=of, what=late.words, who=who)
 
 
 def of_bands(statistic: Statistic) -> Statistic:

@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments._evidence import quantities as q
 from experiments._evidence.format import TIMES, listing
+from experiments._evidence.quantity import Measure
 from experiments._evidence.run import all_runs, layer_names
 from experiments._evidence.table import by_measure, divergences, landscape, seeds
 from experiments._evidence.verdict import decided, judge
@@ -38,15 +39,21 @@ def summarise(data: dict[str, Any]) -> str:
             "VGG, further; g', g: gradients of successive batches",
             *by_measure(arms, further, _RATIO),
             "",
-            "VGG, scanned from a smaller smallest step",
-            *by_measure(data["short"], {"smoothness, last quarter": late}, _RATIO),
-            "",
+            *_short(data, late),
             f"Deep linear network, {draws}, scans along the gradient",
             *by_measure(data["deep_linear"], deep, _RATIO),
             *divergences(data["deep_linear"]),
             *_rates(data),
         ]
     )
+
+
+def _short(data: dict[str, Any], late: Measure) -> list[str]:
+    """Put the runs with a smaller smallest step into a table; nothing where there are none."""
+    if not data.get("short"):
+        return []
+    rows = {"smoothness, last quarter": late}
+    return ["VGG, scanned from a smaller smallest step", *by_measure(data["short"], rows, _RATIO), ""]
 
 
 def _rates(data: dict[str, Any]) -> list[str]:

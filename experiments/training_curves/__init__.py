@@ -17,6 +17,7 @@ from experiments._evidence.keep import whole
 from experiments._presets import (
     ALX,
     CPU,
+    EVENING,
     FULL_WIDTH,
     MAMELI,
     OVERNIGHT,
@@ -56,6 +57,7 @@ PRESETS = {
     "smoke": Config(**fields_of(SMOKE), learning_rates=(0.1, 0.5)),
     "mameli": Config(**fields_of(_MAMELI), learning_rates=(0.01,)),
     "alx": Config(**fields_of(change(ALX, schedule=_TWICE)), learning_rates=(5e-4, 1e-3, 3e-3)),
+    "evening": Config(**fields_of(EVENING), learning_rates=(0.1,), once=False),
     "overnight": Config(**fields_of(OVERNIGHT)),
     "overnight_mameli": Config(**fields_of(change(OVERNIGHT_MAMELI, norm={"layers": "all"})), learning_rates=(0.01,)),
     "overnight_alx": Config(**fields_of(OVERNIGHT_ALX), learning_rates=_ALX_RATES, once=False),
