@@ -180,6 +180,9 @@ NOISY_SPEEDS = {"plain": 1.0, "batch_norm": 4.0, "noisy_batch": 3.9, "noise": 0.
 NOISY_MOVES = {"plain": (0.1, 0.2), "batch_norm": (0.01, 1), "noisy_batch": (0.3, 1), "noise": (0.3, 0.4)}
 
 
+_SHAPES = {"quantiles": 40, "percentiles": 3}  # how many are recorded of a unit
+
+
 def make_drift(layers, move, std):
     """Make what is recorded of activations whose means move to and fro, and whose variances grow by a tenth of the move."""
 
@@ -188,7 +191,8 @@ def make_drift(layers, move, std):
         moves = {"mean": move * signs, "variance": 0.1 * move * abs(signs), "wasserstein": move * abs(signs)}
         scales = {"mean": std, "variance": std**2, "wasserstein": std}
         relative = {f"relative_{moment}": values / scales[moment] for moment, values in moves.items()}
-        return {"layers": {f"layer_{layer}": {"successive": {**moves, **relative}} for layer in layers}}
+        shapes = {name: np.linspace(-1, 1, num) + np.zeros((len(steps), 1)) for name, num in _SHAPES.items()}
+        return {"layers": {f"layer_{layer}": {"successive": {**moves, **relative}, **shapes} for layer in layers}}
 
     return probe
 

@@ -10,7 +10,7 @@ from experiments._command.catalogue import claims_of
 from experiments._evidence.keep import keep
 from experiments._evidence.run import layer_names
 from experiments._evidence.verdict import judge
-from experiments.noisy_batchnorm import KEEP, NOISY, by_strength, table
+from experiments.noisy_batchnorm import KEEP, NOISY, by_strength, figure, table
 
 NOT_MEASURED = {"late", "above_plain", "test_recalibrated"}  # in runs of 1,000 steps that are tested once
 
@@ -113,3 +113,13 @@ def test_layers_follow_the_network():
     data = noisy_data("paper", num_steps=1000)
     assert layer_names(data["arms"]["plain"], "drift") == ["layer_2", "layer_9", "layer_12"]
     assert judged(data)["mean"].verdict == "supported"
+
+
+def test_distributions_of_every_net_stand_on_one_axis():
+    """A panel per net, where the data keep shapes; data from before they were kept have no such figure."""
+    data = noisy_data()
+    assert figure.more(data) == {}
+    published = keep(data, KEEP)
+    panels = figure.more(published)["distributions"](published).draw().axes
+    assert len(panels) == len(data["arms"]) == 5
+    assert len({panel.get_xlim() for panel in panels}) == 1

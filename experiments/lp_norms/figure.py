@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments._evidence.drift import subject
 from experiments._evidence.format import capital
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_LOSS
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.run import Arms, all_runs, layer_names, layer_number, recorded
-from experiments._figures import captions
+from experiments._evidence.run import Arms
+from experiments._figures import captions, distributions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, PREDICTIVENESS, SMOOTHER
-from experiments._figures.panels import BINS, Accuracy, Curves, Dots, Line, Ridges, shared_limits
+from experiments._figures.panels import Accuracy, Curves, Dots, Line
 from experiments._nets import NETS
 from experiments.lp_norms.quantities import FINAL_LOSS
 
@@ -73,14 +72,6 @@ def _curves(arms: Arms, quantity: Quantity, title: str, ylabel: str) -> Curves:
 
 
 def _distributions(data: dict[str, Any]) -> Layout:
-    """Show a unit of the deepest layer over training for every net, on one axis, so that their widths compare."""
-    arms, config = data["arms"], data["config"]["vgg"]
-    layer = (layer_names(all_runs(arms), "drift") or [""])[-1]
-    found = {net: recorded(runs[0], "drift").get("layers", {}).get(layer, {}) for net, runs in arms.items()}
-    limits = shared_limits(unit.get("shapes") for unit in found.values())
-    xlabel = f"{subject(config)}, layer {layer_number(layer)}" if layer else ""
-    axes: Any = {"xlabel": xlabel, "ylabel": "training step"}
-    row = [Ridges(net, unit.get("shapes"), limits, title=NETS[net].label, **axes) for net, unit in found.items()]
-    title = f"{captions.network(config)}: distributions of a unit, dividing by an lp norm of the batch"
-    foot = [f"ridges: {BINS} bins, one unit, first seed"]
-    return make_figure(title, [Block("", [row], height=5, share=True)], *_foot(data), foot, _origin(data))
+    """Show a unit of the deepest layer over training for every net."""
+    arms, vgg, title = data["arms"], data["config"]["vgg"], "dividing by an lp norm of the batch"
+    return distributions.of_deepest_layer(arms, vgg, title, *_foot(data), _origin(data))

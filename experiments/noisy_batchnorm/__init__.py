@@ -60,7 +60,7 @@ PRESETS = {
 NOISY = ("noisy_batch", "noise", "relative_noise")
 
 KEEP = {
-    "arms": {"train": training(250, "loss", "accuracy"), "drift": drift("successive")},
+    "arms": {"train": training(250, "loss", "accuracy"), "drift": drift("successive", shapes=20)},
     "sweep": {"train": training(100, "loss", "accuracy")},
 }
 

@@ -1,5 +1,6 @@
 """The figure of batch norm with noise: accuracy, the strength of the noise, and the stability of activations."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ from experiments._evidence.drift import Moment, drift, subject, typical
 from experiments._evidence.format import plural
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
-from experiments._figures import captions
+from experiments._figures import captions, distributions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, Dots
 from experiments.noisy_batchnorm import NOISY, by_strength
@@ -37,6 +38,18 @@ def plot(data: dict[str, Any]) -> Layout:
         ],
         captions.origin(data),
     )
+
+
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Name the functions that lay out further figures; data from before shapes were kept have none."""
+    return {"distributions": _distributions} if distributions.has_shapes(data["arms"]) else {}
+
+
+def _distributions(data: dict[str, Any]) -> Layout:
+    """Show a unit of the deepest layer over training for every net."""
+    arms, config, title = data["arms"], data["config"], "with noise at every step and without"
+    foot = [captions.recipe(config, data["preset"]), [captions.images(config)], captions.origin(data)]
+    return distributions.of_deepest_layer(arms, config, title, *foot)
 
 
 def _strengths(data: dict[str, Any]) -> Dots:

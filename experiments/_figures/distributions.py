@@ -1,0 +1,37 @@
+"""The figure of a unit's distributions over training, net by net, which several subjects show."""
+
+from typing import Any
+
+from experiments._evidence.drift import subject
+from experiments._evidence.run import Arms, all_runs, layer_names, layer_number, recorded
+from experiments._figures import captions
+from experiments._figures.figure import Block, Layout, make_figure
+from experiments._figures.panels import BINS, Ridges, shared_limits
+from experiments._nets import NETS
+
+
+def of_deepest_layer(arms: Arms, config: dict[str, Any], title: str, *foot: list[str]) -> Layout:
+    """Show a unit of the deepest layer over training for every net, on one axis, so that their widths compare.
+
+    Args:
+        arms: the nets, of which runs recorded the drift.
+        config: of the nets.
+        title: what the nets are; the network's name and "distributions of a unit" come before it.
+        foot: lines about the runs.
+    """
+    layer = (layer_names(all_runs(arms), "drift") or [""])[-1]
+    found = {net: recorded(runs[0], "drift").get("layers", {}).get(layer, {}) for net, runs in arms.items()}
+    limits = shared_limits(unit.get("shapes") for unit in found.values())
+    xlabel = f"{subject(config)}, layer {layer_number(layer)}" if layer else ""
+    axes: Any = {"xlabel": xlabel, "ylabel": "training step"}
+    row = [Ridges(net, unit.get("shapes"), limits, title=NETS[net].label, **axes) for net, unit in found.items()]
+    block, ridges = Block("", [row], height=5, share=True), [f"ridges: {BINS} bins, one unit, first seed"]
+    return make_figure(
+        f"{captions.network(config)}: distributions of a unit, {title}", [block], *foot[:-1], ridges, foot[-1]
+    )
+
+
+def has_shapes(arms: Arms) -> bool:
+    """Whether the data keep what a unit's distributions looked like."""
+    layers = recorded(next(iter(arms.values()))[0], "drift").get("layers", {})
+    return any("shapes" in layer for layer in layers.values())
