@@ -78,7 +78,8 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
 def config_of(data: Data, group: str) -> Mapping[str, Any]:
     """Return the configuration of a group's runs: the field of its name, else that of the VGG, else all of it."""
     config = data.get("config", {})
-    found = config.get(group) or (config if "model" in config else config.get("vgg")) or config
+    own = config.get(group)
+    found = own if isinstance(own, Mapping) and own else (config if "model" in config else config.get("vgg")) or config
     return found if isinstance(found, Mapping) else {}
 
 

@@ -119,6 +119,9 @@ def spread_over(starts: Sequence[Start], net: str, accuracy: Measure) -> Statist
     return Statistic(found.of, what, NETS[net].short, found.arms, found.format, accuracy.until)
 
 
+_SIZE = Format(unit="unit²/nat")  # times a gradient, it is a step of the weights
+
+
 def relative_losses(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Return the step sizes of the line search, and L(w - eta g) / L(w), (minibatches, points); infinity if not finite."""
     scans = recorded(run, "landscape")
@@ -151,13 +154,14 @@ def _smallest_that_explodes(sizes: np.ndarray, ratios: np.ndarray) -> float:
     return float(explodes[0]) if explodes.size else AtLeast(sizes[-1])
 
 
-GAINING = _of_line(_largest_that_gains, "largest step size that lowers the loss of minibatches 1, 4 and 7")
+GAINING = _of_line(_largest_that_gains, "largest step size that lowers the loss of minibatches 1, 4 and 7", _SIZE)
 EXPLODING = _of_line(
-    _smallest_that_explodes, "smallest step size that multiplies the loss of minibatches 1, 4 and 7 by 1,000"
+    _smallest_that_explodes, "smallest step size that multiplies the loss of minibatches 1, 4 and 7 by 1,000", _SIZE
 )
 LOWEST = _of_line(
     lambda sizes, ratios: median(sizes[ratios.argmin(axis=1)].tolist()),
     "step size with the smallest loss, median of minibatches 1, 4 and 7",
+    _SIZE,
 )
 LARGEST_PUBLISHED = _of_line(
     lambda sizes, ratios: float(ratios[:, sizes < _PUBLISHED].max()),

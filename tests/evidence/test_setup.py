@@ -10,7 +10,7 @@ from experiments._evidence.claim import Claim, claims
 from experiments._evidence.compare import share_above
 from experiments._evidence.drift import over_layers
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
-from experiments._evidence.setup import setup
+from experiments._evidence.setup import config_of, setup
 from experiments._evidence.source import SANTURKAR, Source
 from experiments._evidence.statistic import NotInDataError
 from experiments._evidence.value import Missing
@@ -62,6 +62,13 @@ def test_training_in_words():
     at_rate = TEST_ACCURACY.at_end().each("plain", learning_rate(0.1))
     data["arms"] = {"plain_0.1": data["arms"]["plain"]}
     assert setup(at_rate, data, 3).training == "batch 1,000"
+
+
+def test_a_field_of_a_groups_name_that_is_no_run():
+    """A list of settings may be called as the group is that they make: the nets are the experiment's VGGs."""
+    vgg = {"model": {"depth": "A", "width": 0.125}, "data": {"dataset": "cifar10"}}
+    assert config_of({"config": {"vgg": vgg, "starts": ["x1", "x10"]}}, "starts") == vgg
+    assert config_of({"config": {"vgg": {}, "line": vgg}}, "line") == vgg
 
 
 def test_what_nets_differ_in_is_left_out():
