@@ -5,9 +5,9 @@ independent of the scale of the weights, and to let it grow by a fifth per layer
 Source: the article "Batch normalization vs internal covariate shift" for the claim; Yang et al. 2019, in mean-field theory, for
 its counter-example.
 Command: TFDS_DATA_DIR=... python -m experiments gradient_depth --preset cpu
-Measured: preset cpu, three seeds, two cores, 4 minutes: with BN the gradient grows 1.20 times per layer at initialisation, from
-weights of any scale, and 1.07 times after 100 steps. The nets after one step, those of orthogonal weights, and preset paper
-have not been run.
+Measured: preset cpu, three seeds, two cores beside much other work, 22 minutes: with BN the gradient grows 1.20 times per
+layer at initialisation, from weights of any scale and from orthogonal ones, 1.15 times after one step, so that layer 2's is
+720 in place of 6,900 times the last one's, and 1.05 times after 100 steps. Preset paper has not been run.
 """
 
 import itertools
