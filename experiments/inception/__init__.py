@@ -6,7 +6,7 @@ Source: Ioffe & Szegedy 2015, Sec. 4.2, on ImageNet; Huber's article shows their
 Counter-example: a GoogLeNet loses accuracy by batch norm, or gains some, as its recipe has it (caffenet-benchmark).
 Command: TFDS_DATA_DIR=... python -m experiments inception --preset cpu
 Measured: not run yet. This is an analogue on CIFAR-10: orderings and ratios can be compared with the published ones, levels
-cannot. Learning rate x1 is the plain net's best of a grid, which is trained first, by itself: `--arms`, without any, trains the
+cannot. Learning rate x1 is the plain net's best of a grid, which is trained first, by itself: `--nets`, without any, trains the
 grid alone, and `--optimizer.learning-rate` then sets x1; the table says whether it is the best of the grid. The paper states
 neither momentum nor L2 penalty nor how fast the learning rate falls: 0.9, 1e-4, and half in as many steps as preset cpu has, or
 in a fifth of preset paper, are choices of ours. Of its changes beside batch norm (Sec. 4.2.1) the nets at 5 and 30 times x1
@@ -80,13 +80,13 @@ class Recipe(NamedTuple):
 
 # By what the name of an arm has after the net's. Nets without batch norm are trained without the changes.
 RECIPES = {
-    "x1": Recipe(1, "x1"),
-    "x5": Recipe(5, "x5", is_changed=True),
-    "x30": Recipe(30, "x30", is_changed=True),
-    "x5_alone": Recipe(5, "x5, recipe of x1"),
-    "x30_alone": Recipe(30, "x30, recipe of x1"),
-    "sigmoid": Recipe(1, "x1, sigmoid units", activation="sigmoid"),
-    "x5_sigmoid": Recipe(5, "x5, sigmoid units", is_changed=True, activation="sigmoid"),
+    "x1": Recipe(1, "rate x1"),
+    "x5": Recipe(5, "rate x5", is_changed=True),
+    "x30": Recipe(30, "rate x30", is_changed=True),
+    "x5_alone": Recipe(5, "rate x5, recipe of x1"),
+    "x30_alone": Recipe(30, "rate x30, recipe of x1"),
+    "sigmoid": Recipe(1, "rate x1, sigmoid units", activation="sigmoid"),
+    "x5_sigmoid": Recipe(5, "rate x5, sigmoid units", is_changed=True, activation="sigmoid"),
 }
 GRID = (0.001, 0.003, 0.01, 0.03, 0.1)
 _WEAKER, _FASTER = 5, 6  # Ioffe & Szegedy 2015, Sec. 4.2.1: parts of the L2 penalty, and times as fast a decay
@@ -98,20 +98,20 @@ class Config(InceptionRun):
 
     Attributes:
         optimizer: of the plain net; its learning rate is x1, which is to be the best of the grid.
-        grid: learning rates of the plain net, each trained with the first seed alone.
-        arms: nets, by name; without any, the grid is trained alone.
+        grid_rates: learning rates of the plain net, each trained with the first seed alone.
+        nets: those compared, by name; without any, the grid is trained alone.
     """
 
-    grid: tuple[float, ...] = GRID
-    arms: tuple[Arm, ...] = ARMS
+    grid_rates: tuple[float, ...] = GRID
+    nets: tuple[Arm, ...] = ARMS
 
     def __post_init__(self):
         super().__post_init__()
         rule = "one or more different numbers > 0 and finite"
-        check_numbers(self, rule, lambda x: 0 < x < float("inf"), "grid")
-        check_arms(self, "grid")
+        check_numbers(self, rule, lambda x: 0 < x < float("inf"), "grid_rates")
+        check_arms(self, "grid_rates")
         rule = f"none, or different ones of {', '.join(ARMS)}"
-        check(len({*self.arms}) == len(self.arms) and {*self.arms} <= {*ARMS}, "arms", rule, self.arms)
+        check(len({*self.nets}) == len(self.nets) and {*self.nets} <= {*ARMS}, "nets", rule, self.nets)
         check(type(self.norm) is BatchNorm, "norm", "batch", self.norm.kind)
         check(self.optimizer.name == "sgd", "optimizer.name", "sgd", self.optimizer.name)
 
@@ -124,15 +124,15 @@ PRESETS = {
         optimizer=Optimizer(learning_rate=0.01, momentum=0.9, weight_decay=1e-4, batch_size=32, half_life=1_000.0),
         schedule=Schedule(num_steps=1_000, eval_every=100, probe_every=100),
         seeds=(0, 1, 2),
-        arms=FEW,
+        nets=FEW,
     ),
     "smoke": Config(
         model=InceptionShape(width=1 / 32, dropout=0.4),
         data=Images("digits"),
         optimizer=Optimizer(learning_rate=0.01, momentum=0.9, weight_decay=1e-4, batch_size=16, half_life=40.0),
         schedule=Schedule(num_steps=40, eval_every=20, probe_every=10),
-        grid=(0.003, 0.01),
-        arms=("plain_x1", "plain_x5", "batch_norm_x1", "batch_norm_x5"),
+        grid_rates=(0.003, 0.01),
+        nets=("plain_x1", "plain_x5", "batch_norm_x1", "batch_norm_x5"),
     ),
     "paper": Config(
         model=InceptionShape(dropout=0.4),
@@ -155,13 +155,13 @@ def recipe(name: str) -> Setting:
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the plain nets of the grid after their learning rates, and the others after their recipes."""
-    arms = {name: _arm(config, name) for name in config.arms}
+    arms = {name: _arm(config, name) for name in config.nets}
     schedule, seeds = change(config.schedule, eval_every=config.schedule.num_steps), config.seeds[:1]
     grid = {
         learning_rate(rate).arm("plain"): arm(
             config, norm=NoNorm(), optimizer={"learning_rate": rate}, schedule=schedule, seeds=seeds
         )
-        for rate in config.grid
+        for rate in config.grid_rates
     }
     return {"grid": grid, **({"arms": arms} if arms else {})}
 
