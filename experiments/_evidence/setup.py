@@ -27,7 +27,7 @@ class Setup(NamedTuple):
 
     Attributes:
         net: kind, depth and width of the net, and the data.
-        width: of a VGG or BN-Inception as a share of the published one; of any other net 1 or more.
+        width: of a VGG or BN-Inception as a share of the published one; of most other nets 1.
         steps: that the shortest and the longest run took, of those that did not diverge.
         seeds: how many there are, of what they are.
         training: optimiser, learning rate and batch size; what differs between the nets that are counted is left out.
