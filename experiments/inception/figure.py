@@ -35,8 +35,8 @@ def plot(data: dict[str, Any]) -> Layout:
         captions.recipe(config, data["preset"], learning_rate=False),
         [
             choice(data),
-            f"rates halve in {optimizer['half_life']:g} steps; with BN at rates x5 and x30 six times as fast, with a fifth of the "
-            "L2 penalty and no dropout",
+            f"rates halve in {optimizer['half_life']:g} steps; at rates x5 and x30 with BN six times as fast, with a fifth of "
+            "the L2 penalty and no dropout",
         ],
         ["medians over seeds, bands and lines from smallest to largest", "the grid: one seed", captions.images(config)],
         captions.origin(data, "training and tests"),
