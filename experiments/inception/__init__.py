@@ -122,7 +122,7 @@ PRESETS = {
     "cpu": Config(
         model=InceptionShape(width=1 / 8, stem_stride=2, dropout=0.4),
         optimizer=Optimizer(learning_rate=0.01, momentum=0.9, weight_decay=1e-4, batch_size=32, half_life=1_000.0),
-        schedule=Schedule(num_steps=1_000, eval_every=100, probe_every=100),
+        schedule=Schedule(num_steps=1_000, eval_every=125, probe_every=125),
         seeds=(0, 1, 2),
         nets=FEW,
     ),
