@@ -13,8 +13,9 @@ _TEXT = replace(IOFFE.at("Sec. 4.2.2"), setup=_ON_IMAGENET)
 _GOOGLENET = replace(CAFFENET, setup="GoogLeNet on ImageNet of 128 pixels, one run")
 _CIFAR = "here small images"
 _RATES = "learning rates"
-_CHANGES = "no dropout, a fifth of the L2 penalty, and a rate that falls six times as fast"
-_TARGET = "the plain net's best test accuracy at learning rate x1"
+_CHANGES = "no dropout, a fifth of the L2 penalty, and a learning rate that falls six times as fast"
+_RATE = "the plain net's best learning rate"
+_TARGET = "the plain net's best test accuracy"
 _GUESS = "a guess has 10 %; half as many correct answers again do not count as learning"
 
 
@@ -35,15 +36,15 @@ CLAIMS = claims(
     "none",
     "2026-11-29",
     inception_steps=Claim(
-        f"At learning rate x1, batch norm alone reaches {_TARGET} in fewer steps than the plain net.",
+        f"At {_RATE}, the net with batch norm reaches {_TARGET} in fewer steps than the plain net itself.",
         _TABLE,
         _faster(_X1, _PLAIN).above(1),
         "13.3 and 31.0 million steps, or 2.3 times as many without",
         differs=_CIFAR,
     ),
     inception_steps_x5=Claim(
-        f"At five times the learning rate, with {_CHANGES}, the net with batch norm reaches {_TARGET} in fewer steps than at "
-        "x1.",
+        f"At five times {_RATE}, with {_CHANGES}, the net with batch norm reaches {_TARGET} in fewer steps than at once that "
+        "rate, without these changes.",
         _TABLE,
         _faster(_X5, _X1).above(1),
         "2.1 and 13.3 million steps: 14.8 and 2.3 times as fast as the plain net",
@@ -53,8 +54,8 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_steps_x30=Claim(
-        f"At 30 times the learning rate, with {_CHANGES}, the net with batch norm reaches {_TARGET} in fewer steps than at "
-        "x1.",
+        f"At 30 times {_RATE}, with {_CHANGES}, the net with batch norm reaches {_TARGET} in fewer steps than at once that "
+        "rate, without these changes.",
         _TABLE,
         _faster(_X30, _X1).above(1),
         "2.7 and 13.3 million steps: 11.5 and 2.3 times as fast as the plain net",
@@ -64,7 +65,7 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_steps_slower=Claim(
-        f"The net with batch norm reaches {_TARGET} in more steps at 30 times that learning rate than at five times.",
+        f"The net with batch norm reaches {_TARGET} in more steps at 30 times {_RATE} than at five times.",
         _TABLE,
         _faster(_X5, _X30).above(1),
         "2.7 and 2.1 million steps, or 1.3 times as many",
@@ -74,22 +75,22 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_steps_alone=Claim(
-        f"With all else equal, the net with batch norm reaches {_TARGET} in fewer steps at five times that rate than at the "
-        "rate itself.",
+        f"With all else equal, the net with batch norm reaches {_TARGET} in fewer steps at five times {_RATE} than at once that "
+        "rate.",
         ours("whether the larger learning rate, or what was changed with it, makes batch norm fast"),
         _faster(_X5_ALONE, _X1).above(1),
         hypothesis=_RATES,
         speaks="for, else against",
     ),
     inception_best=Claim(
-        "At learning rate x1, the best test accuracy is higher with batch norm than without.",
+        f"At {_RATE}, the best test accuracy is higher with batch norm than without.",
         _TABLE,
         _better(_X1, _PLAIN).above(0),
         "72.7 % and 72.2 %, or +0.5 points",
         differs=_CIFAR,
     ),
     inception_best_googlenet=Claim(
-        "At learning rate x1, the best test accuracy is lower with batch norm than without.",
+        f"At {_RATE}, the best test accuracy is lower with batch norm than without.",
         _GOOGLENET,
         _better(_X1, _PLAIN).below(0),
         "59.6 to 60.7 % with and 61.9 % without, or -2.3 to -1.2 points; under another schedule 64.5 % with",
@@ -97,7 +98,8 @@ CLAIMS = claims(
         differs="here BN-Inception, on small images",
     ),
     inception_best_x5=Claim(
-        f"With batch norm, the best test accuracy is higher at five times the learning rate, with {_CHANGES}, than at x1.",
+        f"With batch norm, the best test accuracy is higher at five times {_RATE}, with {_CHANGES}, than at once that rate, "
+        "without these changes.",
         _TABLE,
         _better(_X5, _X1).above(0),
         "73.0 % and 72.7 %, or +0.3 points",
@@ -107,8 +109,7 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_best_x30=Claim(
-        "With batch norm and a recipe of less regularisation, the best test accuracy is higher at 30 times the plain net's "
-        "learning rate than at five times.",
+        f"With batch norm and {_CHANGES}, the best test accuracy is higher at 30 times {_RATE} than at five times.",
         _TABLE,
         _better(_X30, _X5).above(0),
         "74.8 % and 73.0 %, or +1.8 points",
@@ -117,12 +118,12 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_best_alone=Claim(
-        f"With batch norm at five times the learning rate, the best test accuracy is higher with {_CHANGES} than without.",
+        f"With batch norm at five times {_RATE}, the best test accuracy is higher with {_CHANGES} than without these changes.",
         ours("what the changes of the recipe add, apart from the larger learning rate"),
         _better(_X5, _X5_ALONE).above(0),
     ),
     inception_plain_x5=Claim(
-        "At five times the learning rate that suits it best, the plain net diverges, or ends as a guess.",
+        f"At five times {_RATE}, the plain net diverges, or ends as a guess.",
         _TEXT,
         accuracy(LAST, "plain", "x5").below(GUESSING),
         "parameters overflow",
@@ -132,7 +133,7 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_plain_x30=Claim(
-        "At 30 times the learning rate that suits it best, the plain net diverges, or ends as a guess.",
+        f"At 30 times {_RATE}, the plain net diverges, or ends as a guess.",
         ours("the learning rate at which batch norm does best"),
         accuracy(LAST, "plain", "x30").below(GUESSING),
         hypothesis=_RATES,
@@ -140,7 +141,7 @@ CLAIMS = claims(
         remark=_GUESS,
     ),
     inception_plain_sigmoid=Claim(
-        "With sigmoid units, the plain net never answers better than a guess.",
+        f"With sigmoid units, at {_RATE}, the plain net never answers better than a guess.",
         _TEXT,
         accuracy(BEST, "plain", "sigmoid").below(GUESSING),
         "never above one in a thousand, which is a guess",
@@ -148,7 +149,7 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_sigmoid=Claim(
-        "With sigmoid units and batch norm, at five times the plain net's learning rate, the net learns.",
+        f"With sigmoid units and batch norm, at five times {_RATE}, the net answers better than a guess.",
         _TABLE,
         accuracy(BEST, *_SIGMOID).above(GUESSING),
         "69.8 %",
@@ -156,8 +157,8 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_sigmoid_below=Claim(
-        "With sigmoid units and batch norm, at five times the plain net's learning rate, the best test accuracy is lower than "
-        "that of the plain net of ReLU units.",
+        f"With sigmoid units and batch norm, at five times {_RATE}, the best test accuracy is lower than that of the plain net "
+        "of ReLU units.",
         _TABLE,
         _better(_SIGMOID, _PLAIN).below(0),
         "69.8 % and 72.2 %, or -2.4 points",
