@@ -195,7 +195,7 @@ class InceptionRun(_ImageRun):
     model: InceptionShape = InceptionShape()  # pyright: ignore[reportIncompatibleVariableOverride]
     data: Images = Images()  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    kind: ClassVar[str] = "inception"
+    kind: ClassVar[str] = "bn_inception"
     # The last convolution of the third branch of 3c and of 4e, after which the map is smaller.
     usual: ClassVar[tuple[Probe, ...]] = (
         SuccessiveGradients(layers=(20, 53)),

@@ -132,7 +132,7 @@ PRESETS = {
         optimizer=Optimizer(learning_rate=0.01, momentum=0.9, weight_decay=1e-4, batch_size=16, half_life=40.0),
         schedule=Schedule(num_steps=40, eval_every=20, probe_every=10),
         grid_rates=(0.003, 0.01),
-        nets=("plain_x1", "plain_x5", "batch_norm_x1", "batch_norm_x5"),
+        nets=("plain_x1", "plain_x5", "batch_norm_x1"),
     ),
     "paper": Config(
         model=InceptionShape(dropout=0.4),

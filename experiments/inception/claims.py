@@ -75,8 +75,8 @@ CLAIMS = claims(
         differs=_CIFAR,
     ),
     inception_steps_alone=Claim(
-        f"With all else equal, the net with batch norm reaches {_TARGET} in fewer steps at five times {_RATE} than at once that "
-        "rate.",
+        f"With all else equal, the net with batch norm reaches {_TARGET} in fewer steps at five times {_RATE} than at once "
+        "that rate.",
         ours("whether the larger learning rate, or what was changed with it, makes batch norm fast"),
         _faster(_X5_ALONE, _X1).above(1),
         hypothesis=_RATES,
