@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments._evidence.quantities import TEST_ACCURACY
+from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
 from experiments._evidence.run import Arms, all_runs
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
@@ -38,7 +38,12 @@ def plot(data: dict[str, Any]) -> Layout:
             f"rates halve in {optimizer['half_life']:g} steps; at rates x5 and x30 with BN six times as fast, with a fifth of "
             "the L2 penalty and no dropout",
         ],
-        ["medians over seeds, bands and lines from smallest to largest", "the grid: one seed", captions.images(config)],
+        [
+            "medians over seeds, bands and lines from smallest to largest",
+            "dotted: guessing",
+            "the grid: one seed",
+            captions.images(config),
+        ],
         captions.origin(data, "training and tests"),
     )
 
@@ -51,6 +56,7 @@ def _training(name: str, nets: Arms) -> Curves:
         title=f"Test accuracy, {RECIPES[name].words}",
         ylabel="accuracy",
         scale="percent",
+        line=CHANCE,
     )
 
 
