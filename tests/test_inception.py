@@ -167,8 +167,12 @@ def test_impossible_configurations(config, message, as_a_user):
         models.InceptionConfig(**config)
 
 
-def test_an_image_that_is_none(as_a_user):
-    """An input without height and width is named."""
-    model = models.make_model(models.InceptionConfig(width=1 / 32))
-    with pytest.raises(ValueError, match=r"."):
-        model.init(jax.random.key(0), jnp.zeros((2, 12)))
+@pytest.mark.parametrize(
+    "config",
+    [models.InceptionConfig(width=1 / 32), models.VGGConfig(width=1 / 32), models.ResNetConfig(num_blocks=1, width=2)],
+    ids=lambda config: type(config).__name__,
+)
+def test_inputs_that_are_no_images(config, as_a_user):
+    """An input without height and width is named, in all nets for images."""
+    with pytest.raises(ValueError, match=r"x must have shape \(batch, height, width, channels\), got \(2, 12\)"):
+        models.make_model(config).init(jax.random.key(0), jnp.zeros((2, 12)))

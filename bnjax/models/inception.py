@@ -9,7 +9,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from bnjax.models.inception_shape import INCEPTION_MODULES, STEM_FEATURES, InceptionModule, InceptionShape, Pool
-from bnjax.models.shared import Normalised, activate, check_classes
+from bnjax.models.shared import Normalised, activate, check_classes, check_images
 from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated
 
@@ -64,6 +64,7 @@ class Inception(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], *, train: bool) -> Float[Array, "batch classes"]:
         """Compute the logits."""
+        check_images(x)
         config, layer = self.config, 0
         init = make_kernel_init(config.kernel_init, config.kernel_scale)
 
