@@ -1,5 +1,6 @@
 """Optimisers whose learning rate is part of their state."""
 
+import jax.numpy as jnp
 import optax
 from jax import Array
 
@@ -72,7 +73,7 @@ def make_optimizer(
             "rmsprop": lambda: optax.rmsprop(learning_rate, decay=_DECAY, momentum=share),
         }
         before = [optax.clip_by_global_norm(clip)] * clips + [optax.add_decayed_weights(weight_decay)] * decays
-        after = [optax.scale_by_schedule(lambda step: 2.0 ** (-step / half_life))] * falls
+        after = [optax.scale_by_schedule(lambda step: 2.0 ** (-jnp.asarray(step) / half_life))] * falls
         return optax.chain(*before, steps[name](), *after) if before or after else steps[name]()
 
     return make(learning_rate=learning_rate)
