@@ -156,7 +156,8 @@ def test_one_make_model_for_all(as_a_user):
     """What is no configuration is named, with those that there are."""
     with pytest.raises(
         ValueError,
-        match="config must be one of VGGConfig, MLPConfig, ResNetConfig, DeepLinearConfig, LSTMConfig, got 'mlp'",
+        match="config must be one of VGGConfig, MLPConfig, ResNetConfig, InceptionConfig, DeepLinearConfig, LSTMConfig, "
+        "got 'mlp'",
     ):
         models.make_model("mlp")
 

@@ -86,6 +86,22 @@ def test_optimizers_follow_their_definitions():
     np.testing.assert_allclose(run(clipped), w, rtol=1e-4)
 
 
+@pytest.mark.parametrize("more", [{}, {"momentum": 0.9, "weight_decay": 0.01}])
+def test_a_learning_rate_that_falls_halves_in_its_half_life(more):
+    """Step t is 2^(-t / half_life) times as long as without, from the same gradients and momentum, and compiles once."""
+    params, gradient = jnp.array([1.0, -2.0]), jnp.array([0.5, 3.0])
+    constant, falling = (train.make_optimizer("sgd", 0.1, half_life=half_life, **more) for half_life in (0.0, 4.0))
+    states = [optimizer.init(params) for optimizer in (constant, falling)]
+    update = jax.jit(falling.update)
+    for step in range(9):
+        usual, states[0] = constant.update(gradient, states[0], params)
+        found, states[1] = update(gradient, states[1], params)
+        np.testing.assert_allclose(found, usual * 2 ** (-step / 4), rtol=1e-5)
+    assert jax.tree.structure(constant.init(params)) == jax.tree.structure(
+        train.make_optimizer("sgd", 0.1, **more).init(params)
+    )
+
+
 def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):
     """The rate is part of the state: setting it changes the step, not the program."""
     batch = train.current_batch(trainer, state, synthetic.train)

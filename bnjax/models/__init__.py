@@ -1,8 +1,10 @@
 """Models that take their normaliser as an argument: `make_model(config)` is the Model of any of the configurations.
 
 shapes       what each network is without its normaliser: the fields of the configurations
+choices      what fields of several of them can hold
 vgg          VGG networks, for images
 resnet       pre-activation residual networks, for images
+inception    BN-Inception, for images; inception_shape has the table of its modules
 mlp          multilayer perceptrons, for whatever can be flattened
 huber        the batch norm of a replication of theirs
 deep_linear  products of square matrices, for vectors
@@ -18,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bnjax.models.shapes import DeepLinearShape as DeepLinearShape
+from bnjax.models.shapes import InceptionShape as InceptionShape
 from bnjax.models.shapes import LSTMShape as LSTMShape
 from bnjax.models.shapes import MLPShape as MLPShape
 from bnjax.models.shapes import ResNetShape as ResNetShape
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from bnjax.models.deep_linear import DeepLinear as DeepLinear
     from bnjax.models.deep_linear import DeepLinearConfig as DeepLinearConfig
     from bnjax.models.huber import HuberBatchNorm as HuberBatchNorm
+    from bnjax.models.inception import Inception as Inception
+    from bnjax.models.inception import InceptionConfig as InceptionConfig
     from bnjax.models.lstm import LSTM as LSTM
     from bnjax.models.lstm import LSTMConfig as LSTMConfig
     from bnjax.models.lstm import hidden_gradients as hidden_gradients
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     **dict.fromkeys(("DeepLinear", "DeepLinearConfig"), "deep_linear"),
+    **dict.fromkeys(("Inception", "InceptionConfig"), "inception"),
     **dict.fromkeys(("LSTM", "LSTMConfig", "hidden_gradients"), "lstm"),
     **dict.fromkeys(("MLP", "MLPConfig"), "mlp"),
     **dict.fromkeys(("ResNet", "ResNetConfig"), "resnet"),

@@ -7,6 +7,7 @@ from jax import Array
 from bnjax import adapters
 from bnjax._host.programs import compiled_once, remembered
 from bnjax.models.deep_linear import DeepLinear, DeepLinearConfig
+from bnjax.models.inception import Inception, InceptionConfig
 from bnjax.models.lstm import LSTM, LSTMConfig
 from bnjax.models.mlp import MLP, MLPConfig
 from bnjax.models.resnet import ResNet, ResNetConfig
@@ -14,9 +15,16 @@ from bnjax.models.vgg import VGG, VGGConfig
 from bnjax.models.weights import redraw_kernels
 from bnjax.types import Model, Variables
 
-_MODULES = {VGGConfig: VGG, MLPConfig: MLP, ResNetConfig: ResNet, DeepLinearConfig: DeepLinear, LSTMConfig: LSTM}
+_MODULES = {
+    VGGConfig: VGG,
+    MLPConfig: MLP,
+    ResNetConfig: ResNet,
+    InceptionConfig: Inception,
+    DeepLinearConfig: DeepLinear,
+    LSTMConfig: LSTM,
+}
 
-Config = VGGConfig | MLPConfig | ResNetConfig | DeepLinearConfig | LSTMConfig
+Config = VGGConfig | MLPConfig | ResNetConfig | InceptionConfig | DeepLinearConfig | LSTMConfig
 
 
 @remembered

@@ -8,7 +8,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import ResNetShape
-from bnjax.models.shared import Normalised, check_classes, normalise
+from bnjax.models.shared import Normalised, check_classes, check_images, normalise
 from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated
 
@@ -56,6 +56,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], *, train: bool) -> Float[Array, "batch classes"]:
         """Compute the logits."""
+        check_images(x)
         config, layer = self.config, 1
         x = self._conv(layer, config.stage_features[0], x)
         for stage, features in enumerate(config.stage_features):

@@ -5,13 +5,16 @@ Imports nothing heavy, so that a command line answers at once.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
-KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
-XavierInit = Literal["xavier_uniform", "xavier_normal"]
-VGGInit = Literal[XavierInit, "he_normal"]
-Activation = Literal["sigmoid", "relu", "tanh", "elu"]
-NormPosition = Literal["before", "after"]
+from bnjax.models.choices import Activation as Activation
+from bnjax.models.choices import KernelInit as KernelInit
+from bnjax.models.choices import NormPosition as NormPosition
+from bnjax.models.choices import VGGInit as VGGInit
+from bnjax.models.choices import XavierInit as XavierInit
+from bnjax.models.choices import check_choices, check_kernel_scale, check_weights
+from bnjax.models.inception_shape import InceptionShape as InceptionShape
+
 RecurrentInit = Literal["identity", "orthogonal"]
 StatisticsOverTime = Literal["per_step", "shared"]
 Depth = Literal["A", "13", "16"]
@@ -22,7 +25,6 @@ STAGES: dict[Depth, tuple[int, ...]] = {"A": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2,
 # Features of the convolutions of each stage, and of the hidden dense layers, at width 1.
 STAGE_FEATURES = (64, 128, 256, 512, 512)
 HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096}
-_MOST_WEIGHTS = 2**31 - 1  # int32 numbers the entries of an array
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class VGGShape:
             activation=Activation,
             norm_position=NormPosition,
         )
-        _check_kernel_scale(self.kernel_scale)
+        check_kernel_scale(self.kernel_scale)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
         if self.dropout and self.head == "mameli":
@@ -78,7 +80,7 @@ class VGGShape:
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."
             )
         conv, dense = STAGE_FEATURES[-1] * self.width, HIDDEN_FEATURES[self.head] * self.width
-        _check_weights("width", self.width, max(9 * conv * conv, conv * dense, dense * dense))
+        check_weights("width", self.width, max(9 * conv * conv, conv * dense, dense * dense))
 
     @property
     def num_convolutions(self) -> int:
@@ -135,9 +137,9 @@ class MLPShape:
     def __post_init__(self):
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must hold one number of at least 1 per hidden layer, got {self.hidden}.")
-        _check_weights("hidden", self.hidden, max(a * b for a, b in zip((1, *self.hidden), self.hidden, strict=False)))
+        check_weights("hidden", self.hidden, max(a * b for a, b in zip((1, *self.hidden), self.hidden, strict=False)))
         check_choices(self, activation=Activation, norm_position=NormPosition, kernel_init=KernelInit)
-        _check_kernel_scale(self.kernel_scale)
+        check_kernel_scale(self.kernel_scale)
 
     @property
     def num_layers(self) -> int:
@@ -184,7 +186,7 @@ class ResNetShape:
         for name in ("num_blocks", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        _check_weights("width", self.width, 9 * (4 * self.width) ** 2)
+        check_weights("width", self.width, 9 * (4 * self.width) ** 2)
         check_choices(self, kernel_init=VGGInit)
 
     @property
@@ -239,10 +241,10 @@ class DeepLinearShape:
         for name in ("depth", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        _check_weights("width", self.width, self.width**2)
-        _check_weights("depth", self.depth, self.depth * self.width**2)
+        check_weights("width", self.width, self.width**2)
+        check_weights("depth", self.depth, self.depth * self.width**2)
         check_choices(self, kernel_init=XavierInit)
-        _check_kernel_scale(self.kernel_scale)
+        check_kernel_scale(self.kernel_scale)
 
     @property
     def num_layers(self) -> int:
@@ -293,7 +295,7 @@ class LSTMShape:
         for name in ("features", "recorded_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        _check_weights("features", self.features, 4 * self.features**2)
+        check_weights("features", self.features, 4 * self.features**2)
         check_choices(self, statistics=StatisticsOverTime, recurrent_init=RecurrentInit)
         if not 0 < self.norm_scale < math.inf:
             raise ValueError(f"norm_scale must be > 0 and finite, got {self.norm_scale}.")
@@ -311,25 +313,4 @@ class LSTMShape:
         return 2
 
 
-Shape = VGGShape | MLPShape | ResNetShape | DeepLinearShape | LSTMShape
-
-
-def check_choices(config: Any, **choices: Any) -> None:
-    """Raise a ValueError if a field is none of the choices of its Literal."""
-    for name, allowed in choices.items():
-        if getattr(config, name) not in get_args(allowed):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(config, name)!r}.")
-
-
-def _check_kernel_scale(value: float) -> None:
-    """Raise a ValueError unless initial weights can be multiplied by a number."""
-    if 3.4028234e38 < value < math.inf:
-        raise ValueError(f"kernel_scale must be at most 3.4e38, float32's largest number, got {value}.")
-    if not 0 < value < math.inf:
-        raise ValueError(f"kernel_scale must be > 0 and finite, got {value}.")
-
-
-def _check_weights(name: str, value: Any, num: float | int) -> None:
-    """Raise a ValueError where a field leads to more weights than an array can hold."""
-    if num > _MOST_WEIGHTS:
-        raise ValueError(f"{name} must lead to at most {_MOST_WEIGHTS} weights in an array, got {value}.")
+Shape = VGGShape | MLPShape | ResNetShape | InceptionShape | DeepLinearShape | LSTMShape

@@ -47,6 +47,12 @@ def check_classes(num_classes: int) -> None:
         raise ValueError(f"num_classes must be at least 2, got {num_classes}.")
 
 
+def check_images(x: Array) -> None:
+    """Raise a ValueError unless inputs are images."""
+    if x.ndim != 4:
+        raise ValueError(f"x must have shape (batch, height, width, channels), got {x.shape}.")
+
+
 def normalise(config: Any, layer: int, x: Array, *, train: bool) -> Array:
     """Apply the normaliser of a weight layer, `norm_n`, if it has one, in the type of x; for use inside a compact call."""
     if config.norm is None or (config.norm_layers != "all" and layer not in config.norm_layers):

@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax.models.shapes import HIDDEN_FEATURES, STAGE_FEATURES, STAGES, VGGShape
-from bnjax.models.shared import Normalised, activate, check_classes
+from bnjax.models.shared import Normalised, activate, check_classes, check_images
 from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated, max_pool_2x2
 
@@ -55,6 +55,7 @@ class VGG(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], *, train: bool) -> Float[Array, "batch classes"]:
         """Compute the logits."""
+        check_images(x)
         config, layer = self.config, 0
         init = make_kernel_init(config.kernel_init, config.kernel_scale)
         for num_convs, features in zip(STAGES[config.depth], STAGE_FEATURES, strict=True):

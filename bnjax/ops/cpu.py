@@ -41,12 +41,14 @@ def _widened(compute: Callable[..., Array]) -> Callable[..., Array]:
 
 @_widened
 def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
-    """Convolve by matrix products where the map or the kernel is small, by Winograd's algorithm or a canonical convolution."""
+    """Convolve by matrix products where map or kernel is small, else by Winograd's algorithm or a canonical convolution."""
     (h, w), (c, f) = geometry.output, k.shape[2:]
     is_smaller = any(n < size for n, size in zip(geometry.image, geometry.kernel, strict=True))
     is_wide = min(c, f) >= _WINOGRAD_WIDE_MIN_CHANNELS
     if _is_tiny(geometry):
         y = _flat(x) @ _kernel_matrix(k, geometry)
+    elif _is_of_pixels(geometry):
+        y = x.reshape(-1, c) @ k[0, 0]
     elif is_smaller or (c <= _IMAGE_MAX_CHANNELS and x.shape[0] * h * w * k[..., 0].size <= _PATCHES_MAX_ENTRIES):
         y = _patches(x, geometry) @ k.reshape(-1, f)
     elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and _is_tiled(x, f, geometry):
@@ -70,6 +72,8 @@ def input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
 def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     """Multiply, for each tap of the kernel, the pixels it reads by the gradients it writes to, or use fewer multiplications."""
     (kh, kw), c, f = geometry.kernel, x.shape[3], dy.shape[3]
+    if _is_of_pixels(geometry):
+        return (x.reshape(-1, c).T @ dy.reshape(-1, f))[None, None]
     if c <= _IMAGE_MAX_CHANNELS or dy.size * c < _FEW_PRODUCTS:
         return _exchanged(x, dy, geometry)
     if _is_tiled(x, f, geometry):
@@ -90,6 +94,11 @@ def _exchanged(x: Array, dy: Array, geometry: Geometry) -> Array:
 def _is_tiny(geometry: Geometry) -> bool:
     """Return whether image and result are so small that the convolution is best written out as one matrix."""
     return max(math.prod(geometry.image), math.prod(geometry.output)) <= _DENSE_MAX_PIXELS
+
+
+def _is_of_pixels(geometry: Geometry) -> bool:
+    """Return whether each pixel of the result depends on one pixel of the image: one matrix product for all pixels."""
+    return geometry.kernel == (1, 1) and geometry.image == geometry.output
 
 
 def _is_tiled(x: Array, num_features: int, geometry: Geometry) -> bool:

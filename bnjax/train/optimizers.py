@@ -1,5 +1,6 @@
 """Optimisers whose learning rate is part of their state."""
 
+import jax.numpy as jnp
 import optax
 from jax import Array
 
@@ -11,9 +12,20 @@ OPTIMIZERS = ("sgd", "adam", "rmsprop")
 _DECAY = 0.9  # of RMSProp's mean square
 
 
-@checked("learning_rate", "momentum", "weight_decay", "clip", momentum=between(0, 1, below=True), clip=between(0))
+@checked(
+    *("learning_rate", "momentum", "weight_decay", "clip", "half_life"),
+    momentum=between(0, 1, below=True),
+    clip=between(0),
+    half_life=between(0),
+)
 def make_optimizer(
-    name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0, clip: Number = 0.0
+    name: str,
+    learning_rate: Number,
+    *,
+    momentum: Number = 0.0,
+    weight_decay: Number = 0.0,
+    clip: Number = 0.0,
+    half_life: Number = 0.0,
 ) -> optax.GradientTransformation:
     """Make SGD, Adam or RMSProp; the learning rate is part of its state, so that a new one does not compile again.
 
@@ -28,6 +40,8 @@ def make_optimizer(
         momentum: share of the last update that SGD and RMSProp repeat; 0 for Adam, which has its own.
         weight_decay: strength of the L2 penalty.
         clip: largest l2 norm of the loss's gradient by all parameters; 0 leaves it as it is.
+        half_life: steps after which the learning rate has halved, which falls exponentially: step t, from 0, is multiplied by
+            2^(-t / half_life). The learning rate in the state is the first one. 0 keeps it as it is.
 
     Returns:
         An optax transformation.
@@ -44,7 +58,9 @@ def make_optimizer(
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"name must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
-    has_momentum, decays, clips = (not is_known(value) or value > 0 for value in (momentum, weight_decay, clip))
+    has_momentum, decays, clips, falls = (
+        not is_known(value) or value > 0 for value in (momentum, weight_decay, clip, half_life)
+    )
     if name == "adam" and has_momentum:
         raise ValueError(f"momentum must be 0 for adam, which has its own, got {momentum}.")
 
@@ -57,6 +73,7 @@ def make_optimizer(
             "rmsprop": lambda: optax.rmsprop(learning_rate, decay=_DECAY, momentum=share),
         }
         before = [optax.clip_by_global_norm(clip)] * clips + [optax.add_decayed_weights(weight_decay)] * decays
-        return optax.chain(*before, steps[name]()) if before else steps[name]()
+        after = [optax.scale_by_schedule(lambda step: 2.0 ** (-jnp.asarray(step) / half_life))] * falls
+        return optax.chain(*before, steps[name](), *after) if before or after else steps[name]()
 
     return make(learning_rate=learning_rate)

@@ -28,6 +28,7 @@ _ORDER = (
     "evaluation",
     "norm_order",
     "batch_size",
+    "inception",
     "sensitivity",
     "which_norm",
 )

@@ -6,20 +6,24 @@ in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a st
 batch, but no less than that of 8 images, and residual networks take as long as a VGG with as many products.
 Other nets take what they take in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of
 mnist_mlp, 390,000 steps in 311 s. Of the LSTM with batch norm over 28 rows, 300 steps of 4 images took 1.1 s of a core, and 20
-steps of 128 images 1.7 s, without tests; other sizes of mini-batches lie on the line through these two.
+steps of 128 images 1.7 s, without tests; other sizes of mini-batches lie on the line through these two. Of BN-Inception at an
+eighth of the width, with a stem of stride 2, a step of 32 images took 0.08 s of a core, beside much other work, and a test as
+long as 100 steps; other sizes take as long as their products.
 """
 
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, ResNetShape, VGGShape
+from bnjax.models.shapes import DeepLinearShape, InceptionShape, LSTMShape, MLPShape, ResNetShape, VGGShape
 from experiments._config import NoNorm, RunConfig
 
 ESTIMATED = "estimated for two idle CPU cores, not measured"
 _PROBED, _TESTED, _DISTURBED = (3600 * hours / steps for hours, steps in ((1.8, 9e4), (4.5, 2.7e5), (2.8, 9.9e4)))
 _FULL, _DEEP_LINEAR, _PERCEPTRON = 0.5, 1702 / 7e5, 311 / 3.9e5
 _LSTM, _LSTM_IMAGE = 0.00042, 0.000333  # of a step, and of each image in it
+_INCEPTION, _INCEPTION_BATCH = 0.06, 32  # of a step, and of how many images
+_FEW_PRODUCTS = 0.2  # as a share of that step's, with fewer of which a step takes no less time
 _BATCH, _PERCEPTRON_BATCH = 128, 60  # examples of the VGGs' and the perceptron's steps
 _SMALL_BATCH = 8  # of which a step takes no less time than one of fewer examples
 _AS_LARGE = (
@@ -57,6 +61,9 @@ def _step_seconds(net: RunConfig, is_probed: bool) -> float | None:
             return _PERCEPTRON * batch_size / _PERCEPTRON_BATCH
         case ResNetShape(num_blocks=num_blocks, width=width):
             return _TESTED * num_blocks * width**2 / _AS_LARGE * max(batch_size, _SMALL_BATCH) / _BATCH
+        case InceptionShape(width=width, stem_stride=stem_stride):
+            products = (8 * width) ** 2 * (2 / stem_stride) ** 2 * batch_size / _INCEPTION_BATCH
+            return _INCEPTION * max(products, _FEW_PRODUCTS)
         case LSTMShape(features=100):
             return _LSTM + _LSTM_IMAGE * batch_size
         case VGGShape(depth="A", width=1.0, head="512"):

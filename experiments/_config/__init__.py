@@ -48,6 +48,7 @@ from experiments._config.probes import Shift as Shift
 from experiments._config.probes import SuccessiveGradients as SuccessiveGradients
 from experiments._config.probes import ZeroUnits as ZeroUnits
 from experiments._config.runs import DeepLinearRun as DeepLinearRun
+from experiments._config.runs import InceptionRun as InceptionRun
 from experiments._config.runs import LSTMRun as LSTMRun
 from experiments._config.runs import MLPRun as MLPRun
 from experiments._config.runs import ResNetRun as ResNetRun

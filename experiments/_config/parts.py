@@ -104,6 +104,8 @@ class Optimizer:
         precision: of float32 products in training and tests: by default, a GPU rounds their operands to 10 bits, a TPU to 7; on
             a CPU all are the same. Probes have their own, the highest.
         clip: largest l2 norm of the loss's gradient, to which a longer one is shortened; 0 leaves it as it is.
+        half_life: steps after which the learning rate has halved, which falls exponentially; 0 keeps it. Probes scan in units
+            of the first one.
     """
 
     name: Literal["sgd", "adam", "rmsprop"] = "sgd"
@@ -114,12 +116,13 @@ class Optimizer:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     precision: Literal["default", "high", "highest"] = "default"
     clip: float = 0.0
+    half_life: float = 0.0
 
     def __post_init__(self):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")
         check_numbers(self, "in [0, 1)", lambda x: 0 <= x < 1, "momentum")
         check(self.name != "adam" or self.momentum == 0, "momentum", "0 for adam, which has its own", self.momentum)
-        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay", "clip")
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay", "clip", "half_life")
         check_numbers(self, "at least 1", lambda x: x >= 1, "batch_size")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
-from bnjax.models.shapes import DeepLinearShape, LSTMShape, MLPShape, ResNetShape, VGGShape
+from bnjax.models.shapes import DeepLinearShape, InceptionShape, LSTMShape, MLPShape, ResNetShape, VGGShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.norms import BatchNorm, Norm
 from experiments._config.parts import Images, Optimizer, Schedule
@@ -180,6 +180,29 @@ class ResNetRun(_ImageRun):
         Drift(layers=(3, 6)),
         DriftBeforeNorm(layers=(3, 6)),
         DriftAfterActivation(layers=(3, 6)),
+    )
+
+
+@dataclass(frozen=True)
+class InceptionRun(_ImageRun):
+    """BN-Inception on images.
+
+    Attributes:
+        model: the network.
+        data: the images, of any size.
+    """
+
+    model: InceptionShape = InceptionShape()  # pyright: ignore[reportIncompatibleVariableOverride]
+    data: Images = Images()  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    kind: ClassVar[str] = "bn_inception"
+    # The last convolution of the third branch of 3c and of 4e, after which the map is smaller.
+    usual: ClassVar[tuple[Probe, ...]] = (
+        SuccessiveGradients(layers=(20, 53)),
+        Shift(layers=(20, 53)),
+        Drift(layers=(20, 53)),
+        DriftBeforeNorm(layers=(20, 53)),
+        DriftAfterActivation(layers=(20, 53)),
     )
 
 

@@ -12,7 +12,11 @@ from experiments._evidence.statistic import NotInDataError, Statistic
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
 # Fields of an experiment's configuration over which its nets differ, and what of a run's configuration it takes the place of.
-_VARIED = {"activations": ("model", ("activation",)), "batch_sizes": ("optimizer", ("batch_size", "learning_rate"))}
+_VARIED = {
+    "activations": ("model", ("activation",)),
+    "batch_sizes": ("optimizer", ("batch_size", "learning_rate")),
+    "grid_rates": ("optimizer", ("learning_rate", "weight_decay")),
+}
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _BATCH = r"_batch_\d+$"  # at the end of the name of an arm that has a batch size of its own
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
@@ -23,7 +27,7 @@ class Setup(NamedTuple):
 
     Attributes:
         net: kind, depth and width of the net, and the data.
-        width: of a VGG as a share of the published one; of any other net 1.
+        width: of a VGG or BN-Inception as a share of the published one; of most other nets 1.
         steps: that the shortest and the longest run took, of those that did not diverge.
         seeds: how many there are, of what they are.
         training: optimiser, learning rate and batch size; what differs between the nets that are counted is left out.
@@ -118,6 +122,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
     kind = "LSTM" if "recorded_steps" in model else kind
     kind = "ResNet" if model.get("num_blocks") else kind
+    kind = "BN-Inception" if "stem_stride" in model else kind
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
 
@@ -142,6 +147,9 @@ def _net(config: Mapping[str, Any]) -> str:
         return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))
     if model.get("num_blocks"):
         return ", ".join(filter(None, [f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}", images]))
+    if "stem_stride" in model:
+        width = Fraction(model["width"]).limit_denominator(64)
+        return ", ".join(filter(None, [f"BN-Inception, width {width}, stem of stride {model['stem_stride']}", images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

@@ -24,7 +24,8 @@ def network(config: dict[str, Any]) -> str:
             f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}, on {DATASETS[config['data']['dataset']]}"
         )
     width = "" if model["width"] == 1 else f", width {Fraction(model['width']).limit_denominator(64)}"
-    return f"VGG-{model['depth']}{width}, on {DATASETS[config['data']['dataset']]}"
+    name = "BN-Inception" if "stem_stride" in model else f"VGG-{model['depth']}"
+    return f"{name}{width}, on {DATASETS[config['data']['dataset']]}"
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:
@@ -34,7 +35,7 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
     rate = [f"learning rate {optimizer['learning_rate']:g}"] if learning_rate else []
     extras = [
         f"{name.replace('_', ' ')} {optimizer[name]:g}"
-        for name in ("momentum", "weight_decay", "clip")
+        for name in ("momentum", "weight_decay", "clip", "half_life")
         if optimizer.get(name)
     ]
     return [

@@ -3,13 +3,14 @@
 from typing import Any
 
 from bnjax import models
-from experiments._config import DeepLinearRun, LSTMRun, MLPRun, ResNetRun, RunConfig, VGGRun
+from experiments._config import DeepLinearRun, InceptionRun, LSTMRun, MLPRun, ResNetRun, RunConfig, VGGRun
 
 _MODELS: dict[str, Any] = {
     VGGRun.kind: models.VGGConfig,
     DeepLinearRun.kind: models.DeepLinearConfig,
     MLPRun.kind: models.MLPConfig,
     ResNetRun.kind: models.ResNetConfig,
+    InceptionRun.kind: models.InceptionConfig,
     LSTMRun.kind: models.LSTMConfig,
 }
 

@@ -1,0 +1,91 @@
+"""The figure of BN-Inception: test accuracy over training by recipe, the grid, best accuracies, and steps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
+from experiments._evidence.run import Arms, all_runs
+from experiments._figures import captions
+from experiments._figures.figure import Block, Layout, make_figure
+from experiments._figures.panels import Curves, Dots, Line, Panel
+from experiments._nets import NETS
+from experiments.inception import RECIPES
+from experiments.inception.quantities import BASE, BEST, LAST, steps_to_plain
+from experiments.inception.table import by_rate, by_recipe, choice
+
+_IN_A_ROW = 2  # panels of training
+
+
+def plot(data: dict[str, Any]) -> Layout:
+    """Show test accuracies over training, then the grid, and the best accuracies and steps of every recipe."""
+    config, arms = data["config"], data.get("arms", {})
+    recipes = by_recipe(arms)
+    panels: list[Panel | None] = [_training(name, nets) for name, nets in recipes.items()]
+    panels += [None] * (len(panels) % _IN_A_ROW)
+    rows = [panels[i : i + _IN_A_ROW] for i in range(0, len(panels), _IN_A_ROW)]
+    columns = {RECIPES[name].words.replace(", ", ",\n"): nets for name, nets in recipes.items()}
+    blocks = [Block("", [row]) for row in rows]
+    if recipes:
+        blocks.append(Block("", [_results(data, columns)]))
+    blocks.append(Block("", [[_grid(data)]]))
+    optimizer = config["optimizer"]
+    return make_figure(
+        f"Larger learning rates: {captions.network(config)}",
+        blocks,
+        captions.recipe(config, data["preset"], learning_rate=False),
+        [
+            choice(data),
+            f"rates halve in {optimizer['half_life']:g} steps; at rates x5 and x30 with BN six times as fast, with a fifth of "
+            "the L2 penalty and no dropout",
+        ],
+        [
+            "medians over seeds, bands and lines from smallest to largest",
+            "dotted: guessing",
+            "the grid: one seed",
+            captions.images(config),
+        ],
+        captions.origin(data, "training and tests"),
+    )
+
+
+def _training(name: str, nets: Arms) -> Curves:
+    """Show the test accuracy over training with one recipe."""
+    return Curves(
+        nets,
+        [Line(TEST_ACCURACY, look="o-")],
+        title=f"Test accuracy, {RECIPES[name].words}",
+        ylabel="accuracy",
+        scale="percent",
+        line=CHANCE,
+    )
+
+
+def _results(data: dict[str, Any], columns: Mapping[str, Arms]) -> list[Panel | None]:
+    """Show the best test accuracy with each recipe, and the steps to the plain net's."""
+    nets = {net: all_runs({name: arms.get(net, []) for name, arms in columns.items()}) for net in NETS}
+    shown = {net: runs for net, runs in nets.items() if runs}
+    found: list[Panel | None] = [
+        Dots(
+            shown, columns, {"": BEST}, title="Best test accuracy", xlabel="accuracy", scale="percent", horizontal=True
+        )
+    ]
+    if BASE.arm("plain") in data["arms"]:
+        measure = steps_to_plain(data)
+        title = "Steps to the plain net's best"
+        found.append(Dots(shown, columns, {"": measure}, title=title, xlabel="steps", scale="log", horizontal=True))
+    return found
+
+
+def _grid(data: dict[str, Any]) -> Dots:
+    """Show the test accuracy of the plain net at the end, by learning rate."""
+    columns = {f"{rate:g}": nets for rate, nets in by_rate(data).items()}
+    return Dots(
+        {"plain": all_runs(data["grid"])},
+        columns,
+        {"": LAST},
+        title="The grid that finds x1: test accuracy of the plain net",
+        xlabel="learning rate",
+        ylabel="accuracy",
+        scale="percent",
+        joined=True,
+    )

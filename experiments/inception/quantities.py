@@ -1,0 +1,83 @@
+"""How soon a net reaches the plain net's best test accuracy, and how well it does itself."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from experiments._evidence.format import STEPS
+from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
+from experiments._evidence.quantity import Measure
+from experiments._evidence.run import Data, Run, num_steps
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
+from experiments._evidence.value import AtLeast, Missing
+from experiments._nets import NETS
+from experiments.inception import RECIPES, recipe
+
+BASE = recipe("x1")
+BEST = TEST_ACCURACY.highest()
+LAST = TEST_ACCURACY.at_end()
+# Test accuracy below which a net counts as guessing, of ten classes: half as many correct answers again as a guess has.
+GUESSING = 0.15
+_STEPS = "steps to the plain net's best test accuracy at rate x1"
+
+
+def steps_to_plain(data: Data) -> Measure:
+    """Return the steps until a test accuracy reaches the plain net's best one, at rate x1 and from the same seed.
+
+    Between two tests the accuracy counts as a straight line, from a guess at step 0 on. It is `AtLeast` the steps of a run that
+    has not reached it, and infinity of one that diverged before.
+    """
+    targets = BEST.each("plain", BASE).of(data)
+
+    def of(run: Run) -> float:
+        target = targets.get(run["seed"], Missing("the plain net has no run of that seed"))
+        if math.isnan(target):
+            return target
+        if target < GUESSING:
+            return Missing("the plain net does not learn")
+        tested, values = TEST_ACCURACY.curve(run)
+        steps, accuracies = np.append(0, tested), np.append(CHANCE, values)
+        reached = np.flatnonzero(accuracies >= target)
+        if not reached.size:
+            return math.inf if run["diverged_at"] is not None else AtLeast(num_steps(run))
+        ends = [reached[0] - 1, reached[0]]
+        return float(np.interp(target, accuracies[ends], steps[ends]))
+
+    return Measure(of, _STEPS, STEPS)
+
+
+def steps(net: str, name: str) -> Statistic:
+    """Count the steps of a net by its recipe until it reaches the plain net's best test accuracy."""
+    at = recipe(name)
+
+    def of(data: Data) -> BySeed:
+        return steps_to_plain(data).each(net, at).of(data)
+
+    arms = tuple(dict.fromkeys((f"arms/{BASE.arm('plain')}", f"arms/{at.arm(net)}")))
+    return trained(Statistic(of, _STEPS, at.name(NETS[net].short), arms, STEPS), BASE.arm("plain"), at.arm(net))
+
+
+def accuracy(measure: Measure, net: str, name: str) -> Statistic:
+    """Measure a test accuracy of a net by its recipe."""
+    at = recipe(name)
+    return trained(measure.each(net, at), at.arm(net))
+
+
+def trained(statistic: Statistic, *arms: str) -> Statistic:
+    """Have no number in data of fewer nets, such as those of preset cpu."""
+
+    def of(data: Data) -> BySeed:
+        ran = data.get("arms", {})
+        for arm in arms:
+            if arm not in ran:
+                raise NotInDataError(f"needs {_words(arm)}, as preset paper has, ran {len(ran)} other nets")
+        return statistic.of(data)
+
+    return replace(statistic, of=of)
+
+
+def _words(arm: str) -> str:
+    """Name a net by the name of its arm."""
+    net = "plain" if arm.startswith("plain_") else "batch_norm"
+    return f"the net {NETS[net].label} ({RECIPES[arm.removeprefix(f'{net}_')].words})"
