@@ -1,19 +1,29 @@
 """Optimisers whose learning rate is part of their state."""
 
+import jax
 import optax
 from jax import Array
+from jaxtyping import PyTree
 
 from bnjax._host.arguments import between, checked
 from bnjax._host.trees import is_known
-from bnjax.types import Number
+from bnjax.probes.paths import select
+from bnjax.types import Number, Params
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 _DECAY = 0.9  # of RMSProp's mean square
+_TRAINED, _FROZEN = "trained", "frozen"
 
 
 @checked("learning_rate", "momentum", "weight_decay", "clip", momentum=between(0, 1, below=True), clip=between(0))
 def make_optimizer(
-    name: str, learning_rate: Number, *, momentum: Number = 0.0, weight_decay: Number = 0.0, clip: Number = 0.0
+    name: str,
+    learning_rate: Number,
+    *,
+    momentum: Number = 0.0,
+    weight_decay: Number = 0.0,
+    clip: Number = 0.0,
+    trained: str | None = None,
 ) -> optax.GradientTransformation:
     """Make SGD, Adam or RMSProp; the learning rate is part of its state, so that a new one does not compile again.
 
@@ -28,12 +38,14 @@ def make_optimizer(
         momentum: share of the last update that SGD and RMSProp repeat; 0 for Adam, which has its own.
         weight_decay: strength of the L2 penalty.
         clip: largest l2 norm of the loss's gradient by all parameters; 0 leaves it as it is.
+        trained: regular expression that matches anywhere in the path of each parameter that is trained, such as "^norm_" for
+            "norm_3/scale"; the others keep their bits, and neither the penalty nor `clip` counts them. None trains all.
 
     Returns:
         An optax transformation.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or, once there are parameters, if `trained` matches none.
 
     Example:
         >>> from bnjax import train
@@ -41,6 +53,10 @@ def make_optimizer(
         >>> w = jnp.array([10.0])
         >>> print(optimizer.update(jnp.array([1.0]), optimizer.init(w), w)[0])  # -0.5 (1 + 0.1 * 10)
         [-1.]
+        >>> params = {"kernel": jnp.array([10.0]), "bias": jnp.array([2.0])}
+        >>> optimizer = train.make_optimizer("sgd", 0.5, trained="bias")
+        >>> print(optimizer.update(params, optimizer.init(params), params)[0])
+        {'bias': Array([-1.], dtype=float32), 'kernel': Array([0.], dtype=float32)}
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"name must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
@@ -57,6 +73,16 @@ def make_optimizer(
             "rmsprop": lambda: optax.rmsprop(learning_rate, decay=_DECAY, momentum=share),
         }
         before = [optax.clip_by_global_norm(clip)] * clips + [optax.add_decayed_weights(weight_decay)] * decays
-        return optax.chain(*before, steps[name]()) if before else steps[name]()
+        whole = optax.chain(*before, steps[name]()) if before else steps[name]()
+        return whole if trained is None else _only(trained, whole)
 
     return make(learning_rate=learning_rate)
+
+
+def _only(pattern: str, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Let an optimiser change the parameters whose path a regular expression matches; others have updates of 0."""
+
+    def kinds(params: Params) -> PyTree[str]:
+        return jax.tree.map(lambda is_trained: _TRAINED if is_trained else _FROZEN, select(params, pattern, "trained"))
+
+    return optax.multi_transform({_TRAINED: optimizer, _FROZEN: optax.set_to_zero()}, kinds)

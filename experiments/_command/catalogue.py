@@ -29,6 +29,7 @@ _ORDER = (
     "norm_order",
     "batch_size",
     "sensitivity",
+    "scale_and_bias",
     "which_norm",
 )
 

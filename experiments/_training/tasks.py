@@ -117,7 +117,7 @@ def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTran
     # Steps of Adam and RMSProp do not grow with the gradient.
     rate = config.learning_rate * (scale if config.name == "sgd" else 1.0)
     options = {"momentum": config.momentum, "weight_decay": config.weight_decay, "clip": config.clip / scale}
-    return train.make_optimizer(config.name, rate, **options)
+    return train.make_optimizer(config.name, rate, **options, trained=config.trained or None)
 
 
 _LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait
