@@ -1,6 +1,7 @@
 """What is read of scales and biases: how large scales are, by themselves and in units of sigma, and gains by depth."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,5 +113,5 @@ def at_scale(measure: Measure, scale: float, net: str = "batch_norm") -> Statist
 
 def order_of_scales(measure: Measure, *scales: float) -> Statistic:
     """Return the smallest ratio of a measure between an initial scale and the next smaller one."""
-    pairs = zip(scales, scales[1:], strict=False)
+    pairs = pairwise(scales)
     return smallest(*(at_scale(measure, high) / at_scale(measure, low) for low, high in pairs))

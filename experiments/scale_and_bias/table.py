@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments._evidence.quantities import RECALIBRATED_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import Arms, Runs, all_runs
+from experiments._evidence.run import Runs, all_runs
 from experiments._evidence.table import by_net, divergences, seeds, written
 from experiments._nets import NETS
 from experiments.scale_and_bias import USUAL, depth, initial
@@ -53,12 +53,12 @@ def summarise(data: dict[str, Any]) -> str:
             "Train: mean of the last 50 batches. Recalibrated: tested with statistics of training examples.",
             "",
             *by_net({**normalised, **others}, sizes),
-            "Sigma: standard deviation of what is normalised, over a batch. Medians over units, then over layers; the share is one",
-            "of all units. At 0: before the first step; the others are of the last measurement.",
+            "Sigma: standard deviation of what is normalised, over a batch. Medians over units, then over layers; the share is",
+            "one of all units. At 0: before the first step; the others are of the last measurement.",
             "",
             *by_net(nets, scans),
-            "Along the gradient: largest - smallest loss, largest change of the gradient, and the same per distance; before the",
-            f"first step (0), and the median over the later ones. All: medians over {seeds(data['config']['vgg'])}.",
+            "Along the gradient: largest - smallest loss, largest change of the gradient, and the same per distance; before",
+            f"the first step (0), and the median over the later ones. All: medians over {seeds(data['config']['vgg'])}.",
             *divergences({**nets, **others}),
         ]
     )
@@ -92,8 +92,3 @@ def _scans() -> list[tuple[str, Measure, str]]:
 
 def _listed(parts: Sequence[str]) -> str:
     return ", ".join(parts)
-
-
-def named(arms: Arms) -> dict[str, Arms]:
-    """Return arms as columns of one net each."""
-    return {name: {"batch_norm": runs} for name, runs in arms.items()}
