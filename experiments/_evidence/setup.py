@@ -12,7 +12,11 @@ from experiments._evidence.statistic import NotInDataError, Statistic
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
 # Fields of an experiment's configuration over which its nets differ, and what of a run's configuration it takes the place of.
-_VARIED = {"activations": ("model", ("activation",)), "batch_sizes": ("optimizer", ("batch_size", "learning_rate"))}
+_VARIED = {
+    "activations": ("model", ("activation",)),
+    "batch_sizes": ("optimizer", ("batch_size", "learning_rate")),
+    "blocks": ("model", ("num_blocks",)),
+}
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _BATCH = r"_batch_\d+$"  # at the end of the name of an arm that has a batch size of its own
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
@@ -117,7 +121,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     images = _images(config.get("data", {}))
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
     kind = "LSTM" if "recorded_steps" in model else kind
-    kind = "ResNet" if model.get("num_blocks") else kind
+    kind = "ResNet" if {"num_blocks", "skip_init"} & {*model} else kind
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
 
@@ -140,8 +144,9 @@ def _net(config: Mapping[str, Any]) -> str:
         return ", ".join(filter(None, [net, images]))
     if "recorded_steps" in model:
         return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))
-    if model.get("num_blocks"):
-        return ", ".join(filter(None, [f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}", images]))
+    if {"num_blocks", "skip_init"} & {*model}:
+        depth = f"-{6 * model['num_blocks'] + 2}" if "num_blocks" in model else ""
+        return ", ".join(filter(None, [f"ResNet{depth} of width {model['width']}", images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

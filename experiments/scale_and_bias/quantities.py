@@ -10,7 +10,8 @@ from experiments._evidence.format import PERCENT, TIMES, Format
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TEST_ACCURACY
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, Recorded, Run, array, layer_number, recorded
-from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join, smallest
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join, largest, smallest
+from experiments._nets import NETS
 from experiments.scale_and_bias import depth, initial
 
 TEST = TEST_ACCURACY.at_end()
@@ -115,3 +116,11 @@ def order_of_scales(measure: Measure, *scales: float) -> Statistic:
     """Return the smallest ratio of a measure between an initial scale and the next smaller one."""
     pairs = pairwise(scales)
     return smallest(*(at_scale(measure, high) / at_scale(measure, low) for low, high in pairs))
+
+
+def spread_of_scales(measure: Measure, net: str, *scales: float) -> Statistic:
+    """Return the largest minus the smallest of a measure over nets of several scales."""
+    each = [at_scale(measure, scale, net) for scale in scales]
+    found = largest(*each) - smallest(*each)
+    what = f"largest - smallest {measure.words}, scales {', '.join(f'{scale:g}' for scale in scales)}"
+    return Statistic(found.of, what, NETS[net].short, found.arms, found.format, found.until)
