@@ -145,8 +145,8 @@ def _net(config: Mapping[str, Any]) -> str:
     if "recorded_steps" in model:
         return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))
     if {"num_blocks", "skip_init"} & {*model}:
-        depth = f"-{6 * model['num_blocks'] + 2}" if "num_blocks" in model else ""
-        return ", ".join(filter(None, [f"ResNet{depth} of width {model['width']}", images]))
+        number = f"ResNet-{6 * model['num_blocks'] + 2} of" if "num_blocks" in model else "ResNet,"
+        return ", ".join(filter(None, [f"{number} width {model['width']}", images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

@@ -34,7 +34,7 @@ def plot(data: dict[str, Any]) -> Layout:
             ),
         ],
         [
-            _of_layers(data, "Scales by layer, at the end", "scale", "median |scale|"),
+            _of_layers(data, "Scales by layer", "scale", "median |scale|", scale="linear"),
             _of_layers(data, "Scales in units of sigma", "ratio", "median |scale| / sigma"),
         ],
         [
@@ -45,6 +45,7 @@ def plot(data: dict[str, Any]) -> Layout:
                 title="VGG: scales close to 0",
                 ylabel="units with |scale| < 0.01",
                 scale="share",
+                ylim=(0, None),
             ),
         ],
     ]
@@ -56,7 +57,7 @@ def plot(data: dict[str, Any]) -> Layout:
         [
             "range of the loss: median over the measurements after step 0",
             "sigma: of what is normalised, over a batch",
-            "by layer: hollow before the first step, full at the last measurement",
+            "by layer: dotted before the first step, solid at the last measurement",
         ],
         [
             f"ResNets of width {resnet['model']['width']}: {resnet['schedule']['num_steps']:,} steps, learning rate "
@@ -74,7 +75,7 @@ def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
 
 
 def _landscape(data: dict[str, Any]) -> Layout:
-    """Show the three measures of the landscape before the first step, and after it."""
+    """Show the three measures of the landscape before the first step, and later."""
     vgg = data["config"]["vgg"]
     units = {
         "loss range": "range of the loss (nats)",
@@ -83,8 +84,8 @@ def _landscape(data: dict[str, Any]) -> Layout:
     }
     rows: list[list[Panel | None]] = [
         [
-            _rows(data, f"{name.capitalize()}, before the first step", quantity.median(0, 0), units[name]),
-            _rows(data, "After it", quantity.median(first=1), units[name]),
+            _rows(data, f"{name.capitalize()} at step 0", quantity.median(0, 0), units[name]),
+            _rows(data, "Later", quantity.median(first=1), units[name]),
         ]
         for name, quantity in LANDSCAPE.items()
     ]
@@ -93,7 +94,7 @@ def _landscape(data: dict[str, Any]) -> Layout:
         [Block("", [row]) for row in rows],
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg)],
-        ["medians over seeds, lines from smallest to largest", "after it: median over the later measurements"],
+        ["medians over seeds, lines from smallest to largest", "later: median over the measurements after step 0"],
         captions.origin(data),
     )
 
@@ -124,12 +125,12 @@ def _dots(rows: Mapping[str, Arms], title: str, measure: Measure, xlabel: str, *
     return Dots(nets, rows, {"": measure}, title=title, xlabel=xlabel, horizontal=True, **look)
 
 
-def _of_layers(data: Mapping[str, Any], title: str, name: str, ylabel: str) -> ByLayer:
+def _of_layers(data: Mapping[str, Any], title: str, name: str, ylabel: str, **look: Any) -> ByLayer:
     """Show a median over the units of each layer, where everything is trained and where scale and bias alone are."""
     nets = {"batch_norm": _usual(data), "norms_only": data["alone"]["norms_only"]}
     return ByLayer(
-        {"o:": (nets, by_layer(name, 0)), "o-": (nets, by_layer(name, -1))},
+        {":": (nets, by_layer(name, 0)), "o-": (nets, by_layer(name, -1))},
         title=title,
         ylabel=ylabel,
-        xlabel="layer",
+        **look,
     )
