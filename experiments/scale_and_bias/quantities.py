@@ -11,6 +11,7 @@ from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTH
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, Recorded, Run, array, layer_number, recorded
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join, largest, smallest
+from experiments._evidence.value import median
 from experiments._nets import NETS
 from experiments.scale_and_bias import depth, initial
 
@@ -41,7 +42,7 @@ def _mean_over_units(rows: np.ndarray, units: np.ndarray) -> np.ndarray:
 
 
 def _median_of_layers(rows: np.ndarray, _units: np.ndarray) -> np.ndarray:
-    return np.median(rows, axis=0)
+    return np.array([median(column) for column in rows.T.tolist()])
 
 
 SMALL = _over_layers("small", _mean_over_units, "share of units with |scale| < 0.01", PERCENT)
