@@ -189,7 +189,7 @@ def test_pictures_can_be_read(preset, is_narrow):
 def test_presets_can_be_trained(preset):
     """Everything that claims and pictures need is measured, of nets that differ in their scales and biases alone."""
     config = scale_and_bias.PRESETS[preset]
-    groups = scale_and_bias.groups(config)
+    groups: Any = scale_and_bias.groups(config)
     check_needs(config, groups, scale_and_bias.KEEP)
     for run in (run for arms in groups.values() for run in arms.values()):
         run.check_layers()
@@ -216,7 +216,8 @@ def test_older_runs_keep_their_folders():
 @pytest.mark.parametrize("group", ["arms", "resnet"])
 def test_paths_of_what_is_trained(group):
     """Patterns tell scales and biases of the normalisers from the biases of weight layers."""
-    run = next(run for name, run in scale_and_bias.groups(SMOKE)[group].items() if name != "plain" and run.norm.affine)
+    nets: Any = scale_and_bias.groups(SMOKE)[group]
+    run = next(run for name, run in nets.items() if name != "plain" and run.norm.affine)
     paths = {*named_leaves(started(run)[2].params)}
     scales, biases = ({path for path in paths if re.fullmatch(rf"norm_\d+/{name}", path)} for name in ("scale", "bias"))
     assert len(scales) == len(biases) == run.model.num_normalised
@@ -260,7 +261,7 @@ def test_scales_are_measured_by_their_definition(has_scale):
     shape = {"hidden": (5, 3), "kernel_init": "xavier_normal", "kernel_scale": 1.0}
     run = change(MLPRun(), data={"dataset": "digits"}, model=shape, norm={"affine": has_scale})
     task, split, state = started(change(run, optimizer={"batch_size": 32}))
-    scale = np.float32([0.001, -0.5, 2.0, -0.02, 0.3])
+    scale = np.array([0.001, -0.5, 2.0, -0.02, 0.3], np.float32)
     if has_scale:
         params = state.params | {"norm_1": {**state.params["norm_1"], "scale": jnp.asarray(scale)}}
         state = state.replace(params=params)

@@ -67,7 +67,7 @@ class Config:
         check_numbers(self, "two or more different numbers from 1", lambda x: x >= 1, "blocks")
         check(len(self.blocks) > 1, "blocks", "two or more different numbers from 1", self.blocks)
         for name, run in (("vgg", self.vgg), ("resnet", self.resnet)):
-            norm = run.norm
+            norm: Any = run.norm
             check(type(norm) is BatchNorm, f"{name}.norm", "batch, whose scales and biases are compared", norm.kind)
             check(norm.affine, f"{name}.norm.affine", "True: nets without scale and bias are among them", norm.affine)
             check(norm.initial_scale == USUAL, f"{name}.norm.initial_scale", "1; see scales", norm.initial_scale)
