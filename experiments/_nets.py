@@ -36,6 +36,10 @@ NETS = {
     "layer_norm": Net("with layer norm", "LN", "#009e73"),
     "dyt": Net("dynamic tanh", "DyT", "#d55e00"),
     "shared_batch": Net("BN, running statistics shared over time", "BN shared over time", "#cc79a7"),
+    "fixed_scale": Net("scale fixed, bias trained", "fixed scale", "#009e73"),
+    "fixed_bias": Net("bias fixed at 0, scale trained", "fixed bias", "#56b4e9"),
+    "no_affine": Net("without scale and bias", "no affine", "#e69f00"),
+    "norms_only": Net("scale and bias alone trained", "scale and bias alone", "#cc79a7"),
     "inserted": Net("BN inserted into a plain net", "inserted BN", "#d55e00"),
     "trained": Net("net trained with BN", "trained with BN", "#0072b2"),
 }

@@ -112,6 +112,13 @@ def _zero_units(_settings, net, draw):
     return {"layers": layers, "units": [8] * len(layers), "dead": [1] * len(layers), "zero": draw(len(layers)) / 8}
 
 
+def _scales(_settings, net, draw):
+    config = net.config
+    layers = [f"layer_{n}" for n in range(1, config.model.num_normalised + 1) if config.norm.follows(n)]
+    values = {name: draw(len(layers)) for name in ("scale", "ratio")}
+    return {"layers": layers, "units": [8] * len(layers), **values, "small": draw(len(layers)) / 8}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -125,6 +132,7 @@ RECORDS = {
     "percentiles": _percentiles,
     "hidden_gradients": _hidden_gradients,
     "zero_units": _zero_units,
+    "scales": _scales,
     "checks": _checks,
     "generalisation": _generalisation,
     "evaluation": _evaluation,

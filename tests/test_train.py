@@ -1,6 +1,7 @@
 """Training steps are pure, compose, and follow their optimiser."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from bnjax import data, train
+from bnjax import data, probes, train
 from bnjax._host.digest import digest
+from bnjax.probes.paths import named_leaves, path_name
+from bnjax.types import Variables
 
 
 def test_chunks_compose(trainer, state, synthetic):
@@ -100,6 +103,53 @@ def test_a_learning_rate_that_falls_halves_in_its_half_life(more):
     assert jax.tree.structure(constant.init(params)) == jax.tree.structure(
         train.make_optimizer("sgd", 0.1, **more).init(params)
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "pattern"),
+    [
+        ("sgd", {"momentum": 0.9, "weight_decay": 0.01}, "^logits/"),
+        ("sgd", {"clip": 0.1}, "^(?!dense/bias$)"),
+        ("adam", {"weight_decay": 0.01}, "(scale|kernel)$"),
+        ("rmsprop", {"clip": 0.1}, "^logits/bias$"),
+    ],
+)
+def test_only_the_chosen_parameters_are_trained(name, options, pattern, trainer, state, synthetic):
+    """The others keep their bits; these take the steps of a loop over them alone, which the others enter as constants."""
+    only = trainer._replace(optimizer=train.make_optimizer(name, 0.1, **options, trained=pattern))
+    start = state.replace(opt_state=only.optimizer.init(state.params))
+    end, _ = train.run_steps(only, jax.tree.map(jnp.copy, start), synthetic.train, num_steps=4)
+
+    alone: Any = train.make_optimizer(name, 0.1, **options)
+    _, chosen = probes.restrict(train.current_loss_fn(trainer, start, synthetic.train), start.params, pattern)
+    opt_state, batch_stats = alone.init(chosen), start.batch_stats
+    for step in range(4):
+        at = start.replace(step=start.step + step, batch_stats=batch_stats)
+        batch = train.current_batch(trainer, at, synthetic.train)
+        loss_fn, _ = probes.restrict(train.current_loss_fn(trainer, at, synthetic.train), start.params, pattern)
+        whole = jax.tree_util.tree_map_with_path(
+            lambda path, leaf, chosen=chosen: chosen.get(path_name(path), leaf), start.params
+        )
+        _, batch_stats = trainer.model.apply(Variables(whole, batch_stats), batch.inputs, train=True)
+        updates, opt_state = alone.update(jax.grad(loss_fn)(chosen), opt_state, chosen)
+        chosen = {path: leaf + updates[path] for path, leaf in chosen.items()}
+
+    before, after = named_leaves(start.params), named_leaves(end.params)
+    assert 0 < len(chosen) < len(after)
+    for path, leaf in after.items():
+        if path in chosen:
+            assert not np.array_equal(leaf, before[path]), path
+            np.testing.assert_allclose(leaf, chosen[path], rtol=2e-5, atol=2e-6, err_msg=path)
+        else:
+            np.testing.assert_array_equal(leaf, before[path], err_msg=path)
+
+
+def test_what_is_trained_has_to_be_there(trainer, state):
+    """A pattern that matches nothing is refused when the parameters are known, and names some of their paths."""
+    with pytest.raises(ValueError, match=r"trained must match a path of the parameters, .*/.*; got '\^gamma'"):
+        train.make_optimizer("sgd", 0.1, trained="^gamma").init(state.params)
+    with pytest.raises(ValueError, match=r"trained must be a regular expression, got '\('"):
+        train.make_optimizer("sgd", 0.1, trained="(").init(state.params)
 
 
 def test_a_new_learning_rate_does_not_compile_anew(trainer, state, synthetic):

@@ -161,16 +161,24 @@ def log_scale(ax: Axes) -> None:
     in_data = [line for line in ax.lines if line.get_transform() == ax.transData]
     if any(np.any(np.asarray(line.get_ydata(), float) > 0) for line in in_data):
         ax.set_yscale("log")
-        low, high = ax.get_ylim()
-        powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
-        between = (2, 4, 6) if high < 50 * low else (2, 5) if powers < 2 else ()
-        ax.yaxis.set_major_formatter(number)
-        label_between(ax, between)
+        label_powers(ax, "y")
 
 
-def label_between(ax: Axes, factors: Sequence[int]) -> None:
-    """Label the logarithmic vertical axis at these multiples of powers of ten as well."""
-    ax.yaxis.set_minor_formatter(lambda y, _: number(y) if round(y / 10 ** np.floor(np.log10(y))) in factors else "")
+def label_powers(ax: Axes, axis: str) -> None:
+    """Label a logarithmic axis, x or y, at powers of ten, and at a few multiples of them where these are few."""
+    low, high = getattr(ax, f"get_{axis}lim")()
+    powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+    # Labels beside each other take more room than those above each other.
+    between = (2, 4, 6) if high < 50 * low and axis == "y" else (2, 5) if high < 50 * low or powers < 2 else ()
+    getattr(ax, f"{axis}axis").set_major_formatter(number)
+    label_between(ax, between, axis)
+
+
+def label_between(ax: Axes, factors: Sequence[int], axis: str = "y") -> None:
+    """Label a logarithmic axis, x or y, at these multiples of powers of ten as well."""
+    getattr(ax, f"{axis}axis").set_minor_formatter(
+        lambda value, _: number(value) if round(value / 10 ** np.floor(np.log10(value))) in factors else ""
+    )
 
 
 def label_steps(ax: Axes, num: int, steps: Sequence[int] | None, num_ticks: int = 5) -> np.ndarray:

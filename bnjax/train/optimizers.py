@@ -1,15 +1,19 @@
 """Optimisers whose learning rate is part of their state."""
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jaxtyping import PyTree
 
 from bnjax._host.arguments import between, checked
 from bnjax._host.trees import is_known
-from bnjax.types import Number
+from bnjax.probes.paths import select
+from bnjax.types import Number, Params
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 _DECAY = 0.9  # of RMSProp's mean square
+_TRAINED, _FROZEN = "trained", "frozen"
 
 
 @checked(
@@ -26,6 +30,7 @@ def make_optimizer(
     weight_decay: Number = 0.0,
     clip: Number = 0.0,
     half_life: Number = 0.0,
+    trained: str | None = None,
 ) -> optax.GradientTransformation:
     """Make SGD, Adam or RMSProp; the learning rate is part of its state, so that a new one does not compile again.
 
@@ -42,12 +47,14 @@ def make_optimizer(
         clip: largest l2 norm of the loss's gradient by all parameters; 0 leaves it as it is.
         half_life: steps after which the learning rate has halved, which falls exponentially: step t, from 0, is multiplied by
             2^(-t / half_life). The learning rate in the state is the first one. 0 keeps it as it is.
+        trained: regular expression that matches anywhere in the path of each parameter that is trained, such as "^norm_" for
+            "norm_3/scale"; the others keep their bits, and neither the penalty nor `clip` counts them. None trains all.
 
     Returns:
         An optax transformation.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or, once there are parameters, if `trained` matches none.
 
     Example:
         >>> from bnjax import train
@@ -55,6 +62,10 @@ def make_optimizer(
         >>> w = jnp.array([10.0])
         >>> print(optimizer.update(jnp.array([1.0]), optimizer.init(w), w)[0])  # -0.5 (1 + 0.1 * 10)
         [-1.]
+        >>> params = {"kernel": jnp.array([10.0]), "bias": jnp.array([2.0])}
+        >>> optimizer = train.make_optimizer("sgd", 0.5, trained="bias")
+        >>> print(optimizer.update(params, optimizer.init(params), params)[0])
+        {'bias': Array([-1.], dtype=float32), 'kernel': Array([0.], dtype=float32)}
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"name must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
@@ -74,6 +85,16 @@ def make_optimizer(
         }
         before = [optax.clip_by_global_norm(clip)] * clips + [optax.add_decayed_weights(weight_decay)] * decays
         after = [optax.scale_by_schedule(lambda step: 2.0 ** (-jnp.asarray(step) / half_life))] * falls
-        return optax.chain(*before, steps[name](), *after) if before or after else steps[name]()
+        whole = optax.chain(*before, steps[name](), *after) if before or after else steps[name]()
+        return whole if trained is None else _only(trained, whole)
 
     return make(learning_rate=learning_rate)
+
+
+def _only(pattern: str, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Let an optimiser change the parameters whose path a regular expression matches; others have updates of 0."""
+
+    def kinds(params: Params) -> PyTree[str]:
+        return jax.tree.map(lambda is_trained: _TRAINED if is_trained else _FROZEN, select(params, pattern, "trained"))
+
+    return optax.multi_transform({_TRAINED: optimizer, _FROZEN: optax.set_to_zero()}, kinds)

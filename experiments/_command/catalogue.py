@@ -30,6 +30,7 @@ _ORDER = (
     "batch_size",
     "inception",
     "sensitivity",
+    "scale_and_bias",
     "which_norm",
 )
 

@@ -44,6 +44,7 @@ from experiments._config.probes import Landscape as Landscape
 from experiments._config.probes import Percentiles as Percentiles
 from experiments._config.probes import Probes as Probes
 from experiments._config.probes import RandomDirection as RandomDirection
+from experiments._config.probes import Scales as Scales
 from experiments._config.probes import Shift as Shift
 from experiments._config.probes import SuccessiveGradients as SuccessiveGradients
 from experiments._config.probes import ZeroUnits as ZeroUnits

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, Literal, Self
 
 from experiments._config.check import DIFFERENT, check, check_numbers
@@ -90,11 +90,13 @@ class BatchNorm(Placed):
         momentum: share of the running statistics that is kept at each step.
         epsilon: added to the variance.
         affine: multiply by a learned scale and add a learned bias.
+        initial_scale: with which the scale of each feature begins; biases begin at 0.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
     affine: bool = True
+    initial_scale: float = 1.0
 
     kind: ClassVar[str] = "batch"
     is_recalibrated: ClassVar[bool] = True
@@ -103,7 +105,8 @@ class BatchNorm(Placed):
     def __post_init__(self):
         super().__post_init__()
         check_numbers(self, "in [0, 1)", lambda x: 0 <= x < 1, "momentum")
-        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon")
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "epsilon", "initial_scale")
+        check(self.affine or self.initial_scale == 1, "initial_scale", "1 without a scale", self.initial_scale)
 
     def make(self) -> Callable[..., Any]:
         """Return the factory of batch norms."""
@@ -112,7 +115,9 @@ class BatchNorm(Placed):
         return partial(linen.BatchNorm, **self._statistics())
 
     def _statistics(self) -> dict[str, Any]:
-        learned = {} if self.affine else {"use_scale": False, "use_bias": False}
+        learned: dict[str, Any] = {} if self.affine else {"use_scale": False, "use_bias": False}
+        if self.initial_scale != 1:
+            learned["scale_init"] = _constant(self.initial_scale)
         return {"momentum": self.momentum, "epsilon": self.epsilon, **learned}
 
 
@@ -276,6 +281,14 @@ class HuberNorm(Dividing):
         from bnjax import models
 
         return partial(models.HuberBatchNorm, epsilon=self.epsilon)
+
+
+@cache
+def _constant(value: float) -> Callable[..., Any]:
+    """Return the initialiser of a constant, the same one for equal constants: models that have it are then equal."""
+    from flax import linen as nn
+
+    return nn.initializers.constant(value)
 
 
 def _fields_of(noise: Noise) -> dict[str, Any]:

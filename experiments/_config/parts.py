@@ -1,6 +1,7 @@
 """Parts of a run besides its model, normaliser and probes: data, noise, optimiser and schedule."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,6 +107,8 @@ class Optimizer:
         clip: largest l2 norm of the loss's gradient, to which a longer one is shortened; 0 leaves it as it is.
         half_life: steps after which the learning rate has halved, which falls exponentially; 0 keeps it. Probes scan in units
             of the first one.
+        trained: regular expression, found in the path of each parameter that is trained, such as "^norm_" in norm_3/scale; the
+            others stay as they were drawn. An empty one trains all.
     """
 
     name: Literal["sgd", "adam", "rmsprop"] = "sgd"
@@ -117,6 +120,7 @@ class Optimizer:
     precision: Literal["default", "high", "highest"] = "default"
     clip: float = 0.0
     half_life: float = 0.0
+    trained: str = ""
 
     def __post_init__(self):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")
@@ -124,6 +128,16 @@ class Optimizer:
         check(self.name != "adam" or self.momentum == 0, "momentum", "0 for adam, which has its own", self.momentum)
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay", "clip", "half_life")
         check_numbers(self, "at least 1", lambda x: x >= 1, "batch_size")
+        check(_is_expression(self.trained), "trained", "a regular expression", self.trained)
+
+
+def _is_expression(pattern: str) -> bool:
+    """Return whether a text is a regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

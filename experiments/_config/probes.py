@@ -267,6 +267,26 @@ class ZeroUnits(Probe):
         check(hasattr(model, "activation"), name, "left out of nets without activations of their own", self.kind)
 
 
+@dataclass(frozen=True)
+class Scales(Probe):
+    """The scales of the normalisers, and their ratios to the standard deviations of what is normalised.
+
+    Attributes:
+        threshold: the share of scales is measured whose absolute value is smaller.
+    """
+
+    threshold: float = 0.01
+
+    kind: ClassVar[str] = "scales"
+
+    def __post_init__(self):
+        check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "threshold")
+
+    def check(self, model: Any, name: str) -> None:
+        """An LSTM has several normalisers in a layer, inside a loop."""
+        check(not isinstance(model, LSTMShape), name, "left out of an LSTM", self.kind)
+
+
 CHOICES: dict[str, type[Probe]] = {
     choice.kind: choice
     for choice in (
@@ -283,6 +303,7 @@ CHOICES: dict[str, type[Probe]] = {
         Generalisation,
         Percentiles,
         HiddenGradients,
+        Scales,
         ZeroUnits,
     )
 }

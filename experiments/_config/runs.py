@@ -294,6 +294,8 @@ class LSTMRun(_ImageRun):
     def check_layers(self, prefix: str = "") -> None:
         norm, model, rows = self.norm, self.model, self.data.num_rows
         check(norm.kind in _OVER_TIME, f"{prefix}norm", f"one of {', '.join(_OVER_TIME)} for an LSTM", norm.kind)
+        scale = getattr(norm, "initial_scale", 1.0)
+        check(scale == 1, f"{prefix}norm.initial_scale", "1 for an LSTM, which has model.norm_scale", scale)
         for kind in self.probes.kinds:
             rule = "without kinds that read inside the loop of an LSTM over time"
             check(kind not in _INSIDE, f"{prefix}probes", rule, kind)

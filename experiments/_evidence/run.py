@@ -24,6 +24,7 @@ class Run(TypedDict):
         measured: of one of many draws, the numbers that are read of it by their measures' words, in place of curves.
         quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
         zero_units: layers, {layer: {units, dead, zero: (measurements,)}}.
+        scales: layers, {layer: {units, scale, ratio, small: (measurements,)}}.
     """
 
     seed: int
@@ -42,6 +43,7 @@ class Run(TypedDict):
     measured: NotRequired[Mapping[str, float | None]]
     quartiles: NotRequired[Mapping[str, Mapping[str, Sequence[float]]]]
     zero_units: NotRequired[Recorded]
+    scales: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

@@ -16,6 +16,7 @@ _VARIED = {
     "activations": ("model", ("activation",)),
     "batch_sizes": ("optimizer", ("batch_size", "learning_rate")),
     "grid_rates": ("optimizer", ("learning_rate", "weight_decay")),
+    "blocks": ("model", ("num_blocks",)),
 }
 _SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
 _BATCH = r"_batch_\d+$"  # at the end of the name of an arm that has a batch size of its own
@@ -121,7 +122,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     images = _images(config.get("data", {}))
     kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
     kind = "LSTM" if "recorded_steps" in model else kind
-    kind = "ResNet" if model.get("num_blocks") else kind
+    kind = "ResNet" if {"num_blocks", "skip_init"} & {*model} else kind
     kind = "BN-Inception" if "stem_stride" in model else kind
     kind = "Deep linear network" if isinstance(model.get("depth"), int) else kind
     return ", ".join(filter(None, [kind, images]))
@@ -145,8 +146,9 @@ def _net(config: Mapping[str, Any]) -> str:
         return ", ".join(filter(None, [net, images]))
     if "recorded_steps" in model:
         return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))
-    if model.get("num_blocks"):
-        return ", ".join(filter(None, [f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}", images]))
+    if {"num_blocks", "skip_init"} & {*model}:
+        number = f"ResNet-{6 * model['num_blocks'] + 2} of" if "num_blocks" in model else "ResNet,"
+        return ", ".join(filter(None, [f"{number} width {model['width']}", images]))
     if "stem_stride" in model:
         width = Fraction(model["width"]).limit_denominator(64)
         return ", ".join(filter(None, [f"BN-Inception, width {width}, stem of stride {model['stem_stride']}", images]))

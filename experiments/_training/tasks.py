@@ -116,8 +116,10 @@ def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTran
     """Make the optimiser; its learning rate is that of the mean over a batch."""
     # Steps of Adam and RMSProp do not grow with the gradient.
     rate = config.learning_rate * (scale if config.name == "sgd" else 1.0)
-    options = {"momentum": config.momentum, "weight_decay": config.weight_decay, "half_life": config.half_life}
-    return train.make_optimizer(config.name, rate, clip=config.clip / scale, **options)
+    options = {"momentum": config.momentum, "weight_decay": config.weight_decay, "clip": config.clip / scale}
+    return train.make_optimizer(
+        config.name, rate, **options, half_life=config.half_life, trained=config.trained or None
+    )
 
 
 _LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait

@@ -106,6 +106,8 @@ class Dots(Panel):
             return 0.07 * (rank - (len(self.arms) - 1) / 2)
         if self.linked:
             return 0.0
+        if all(len(arms) < 2 for arms in self.columns.values()):  # colours name what a column is
+            return 0.09 * (side - (len(self.measures) - 1) / 2)
         distance = min(0.28, 0.8 / len(self.arms))
         return distance * (rank - (len(self.arms) - 1) / 2) + 0.09 * (side - (len(self.measures) - 1) / 2)
 

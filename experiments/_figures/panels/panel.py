@@ -109,7 +109,7 @@ class Panel:
         elif self.scale == "log" and axes.dataLim.x1 > 0:  # else there is nothing to draw
             axes.set_xscale("log")
             axes.margins(x=0.05)
-            axes.xaxis.set_major_formatter(style.number)
+            style.label_powers(axes, "x")
         if self.ylim:
             axes.set(**{f"{self.axis}lim": self.ylim})
 

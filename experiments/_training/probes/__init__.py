@@ -10,6 +10,7 @@ generalisation  loss and accuracy on training and test images, by the statistics
 recurrent       gradients by the hidden states of an LSTM
 percentiles     those of the last hidden layer, on the same test images throughout
 zeros           units that are zero
+scales          scales of the normalisers, and the standard deviations that they multiply
 probe           what a probe is, and what all of them need
 """
 
@@ -23,6 +24,7 @@ from experiments._training.probes import (
     landscape,
     percentiles,
     recurrent,
+    scales,
     sharpness,
     shift,
     zeros,
@@ -43,6 +45,7 @@ PROBES = {
     "hidden_gradients": recurrent.make_hidden_gradients,
     "generalisation": generalisation.make_generalisation,
     "percentiles": percentiles.make_percentiles,
+    "scales": scales.make_scales,
     "zero_units": zeros.make_zeros,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.

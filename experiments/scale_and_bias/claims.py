@@ -1,0 +1,208 @@
+"""Claims about initial scales, about what is not trained, about the landscape, and about scale and bias alone."""
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.quantities import TEST_ACCURACY
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.source import COOIJMANS, IOFFE, SANTURKAR, SANTURKAR_THEORY, Source, ours
+from experiments._evidence.statistic import Statistic
+from experiments.scale_and_bias import SCALES, USUAL, depth
+from experiments.scale_and_bias.quantities import (
+    LANDSCAPE,
+    RATIO,
+    SMALL,
+    TEST,
+    at_scale,
+    gain_by_depth,
+    of_shallowest,
+    order_of_scales,
+    smallest_gain_by_depth,
+    spread_of_scales,
+)
+
+_FRANKLE = Source("Frankle, Schwab & Morcos 2021", "paper", "arxiv.org/abs/2003.00152", "ResNets on CIFAR-10")
+_RE_RUN = Source(
+    "a public re-run, whose address is not known, of Frankle, Schwab & Morcos 2021",
+    "replication",
+    setup="ResNets of 14 to 218 layers on CIFAR-10, one run each",
+)
+_AIRBENCH = Source(
+    "a public re-run, whose address is not known, of airbench",
+    "replication",
+    setup="a fast net of convolutions on CIFAR-10 with augmentation, 50 runs",
+)
+_IOFFE, _THEOREM = Source(IOFFE.title, IOFFE.origin, IOFFE.address).at("Sec. 3"), SANTURKAR_THEORY.at("Theorem 4.1")
+_LONG = 160 * 390  # steps, as published
+_LEVELS = {2: 0.476, 18: 0.692}  # test accuracy by residual blocks in a stage
+_PRE_ACTIVATION = "here normalisers before the convolutions, and a learning rate that stays"
+_FEW = "after as many steps as overnight takes: scales start at 1, and come near 0 late"
+_ABSORBED = "a positive scale before a ReLU is one after it, which the next layer's batch norm undoes"
+
+
+def _of_landscape() -> dict[str, Claim]:
+    """Make the claims about the landscape without scale and bias, in three measures."""
+    words = {
+        "loss range": ("range", "the loss has a smaller range along the gradient"),
+        "gradient change": ("gradient", "the gradient changes less along itself"),
+        "smoothness": ("smoothness", "the gradient changes less per distance along itself"),
+    }
+    made = {}
+    for name, quantity in LANDSCAPE.items():
+        part, less = words[name]
+        later = quantity.median(first=1)
+        made[f"affine_{part}"] = Claim(
+            f"With batch norm without scale and bias, {less} than in the net without batch norm, in the median over the "
+            "training after step 0.",
+            SANTURKAR.at("Sec. 3 and 4"),
+            later.over("plain", "no_affine").above(1),
+            hypothesis="smoothness",
+            speaks="for, else against",
+            differs="the source's batch norm has scale and bias; its theorems are on the normalisation",
+        )
+    return made
+
+
+def _ordered(quantity: Quantity) -> Statistic:
+    return order_of_scales(quantity.median(0, 0), *SCALES)
+
+
+CLAIMS = claims(
+    "none",
+    "2026-11-29",
+    affine_gain=Claim(
+        "The net with batch norm ends with a higher test accuracy with scale and bias than without both.",
+        _IOFFE,
+        (at_scale(TEST, USUAL) - TEST.each("no_affine")).above(0),
+        remark="the source says that they restore what a layer can represent, and gives no numbers",
+    ),
+    affine_bias=Claim(
+        "The net with batch norm ends with a higher test accuracy with trained biases of the normalisers than with biases that "
+        "stay at 0, scales being trained.",
+        _AIRBENCH,
+        (at_scale(TEST, USUAL) - TEST.each("fixed_bias")).above(0),
+        "94.07 % and 93.41 %, or +0.66 points",
+        differs="the source does not say whether its scales are trained",
+    ),
+    affine_scale=Claim(
+        "The net with batch norm ends within 2 points of the same test accuracy with trained scales as with scales that stay "
+        "at 1, biases being trained.",
+        ours(f"a control: {_ABSORBED}"),
+        (at_scale(TEST, USUAL) - at_scale(TEST, USUAL, "fixed_scale")).within(0.02),
+        remark="2 points, since seeds of short runs differ by about one",
+    ),
+    affine_fixed=Claim(
+        "The test accuracies of the nets whose scales stay at 0.1, 0.5, 1 and 2, biases being trained, lie less than 5 points "
+        "apart.",
+        ours(f"a control: {_ABSORBED}"),
+        spread_of_scales(TEST, "fixed_scale", *SCALES).below(0.05),
+        remark="the last scale multiplies the logits, so they are not the same function",
+    ),
+    affine_initial=Claim(
+        "The test accuracies from initial scales of 0.1, 0.5, 1 and 2 lie less than 5 points apart, scales and biases being "
+        "trained.",
+        ours(f"a control: {_ABSORBED}"),
+        spread_of_scales(TEST, "batch_norm", *SCALES).below(0.05),
+        remark="the last scale multiplies the logits, so they are not the same function",
+    ),
+    affine_small=Claim(
+        "The net with batch norm ends with a higher test accuracy from an initial scale of 0.1 than of 1.",
+        COOIJMANS.at("Sec. 4"),
+        (at_scale(TEST, 0.1) - at_scale(TEST, USUAL)).above(0),
+        differs="there in an LSTM, where a scale of 1 saturates the units",
+    ),
+    **_of_landscape(),
+    affine_same_range=Claim(
+        "With batch norm, the ranges of the loss along the gradient with and without scale and bias differ by a factor of less "
+        "than 1.5, in the median over the training after step 0.",
+        ours("a question of Huber's article: what scale and bias have to do with smoothness"),
+        (
+            at_scale(LANDSCAPE["loss range"].median(first=1), USUAL)
+            / LANDSCAPE["loss range"].median(first=1).each("no_affine")
+        ).between(1 / 1.5, 1.5),
+        remark="less than the factor of 2 that is asked for between the nets without and with batch norm",
+    ),
+    affine_start=Claim(
+        "Before the first step, the range of the loss along the gradient is larger from each of the initial scales 0.5, 1 and "
+        "2 than from the next smaller one, beginning at 0.1.",
+        _THEOREM,
+        _ordered(LANDSCAPE["loss range"]).above(1),
+        remark="in the theorem, batch norm multiplies gradients by scale / sigma; a step is a learning rate times the gradient",
+    ),
+    affine_later=Claim(
+        "In the median over the training after step 0, the range of the loss along the gradient is larger from an initial "
+        "scale of 2 than from one of 0.1.",
+        _THEOREM,
+        order_of_scales(LANDSCAPE["loss range"].median(first=1), 0.1, 2.0).above(1),
+        remark="in the theorem, batch norm multiplies gradients by scale / sigma; nothing says that training keeps the order",
+    ),
+    affine_factor=Claim(
+        "At the end, |scale| / sigma is below 1 in the net with batch norm, in the median over units and then over layers.",
+        _THEOREM,
+        at_scale(RATIO.at_end(), USUAL).below(1),
+        hypothesis="smoothness",
+        speaks="for",
+        remark="below 1 it makes gradients smaller; the source gives no value",
+    ),
+    affine_alone=Claim(
+        "The VGG of which scale and bias alone are trained answers more than 20 % of the test images correctly, twice as many "
+        "as a guess.",
+        _FRANKLE,
+        TEST.each("norms_only", group="alone").above(0.2),
+        differs="there ResNets, and VGGs of full width, trained to the end",
+    ),
+    affine_alone_resnet=Claim(
+        "The shallowest residual network of which scale and bias alone are trained answers more than 20 % of the test images "
+        "correctly, twice as many as a guess.",
+        _RE_RUN,
+        of_shallowest(TEST).above(0.2),
+        "47.6 % at 14 layers",
+        differs=_PRE_ACTIVATION,
+    ),
+    affine_alone_depth=Claim(
+        "Of residual networks of which scale and bias alone are trained, the deepest ends with a higher test accuracy than the "
+        "shallowest.",
+        _RE_RUN,
+        gain_by_depth(TEST).above(0),
+        "76.3 % at 218 layers and 47.6 % at 14, or +28.7 points",
+        differs=_PRE_ACTIVATION,
+    ),
+    affine_alone_each=Claim(
+        "Of residual networks of which scale and bias alone are trained, each ends with a higher test accuracy than the next "
+        "shallower one.",
+        _RE_RUN,
+        smallest_gain_by_depth(TEST).above(0),
+        "47.6, 57.3, 62.0, 69.2 and 76.3 % at 14, 32, 56, 110 and 218 layers, or +4.7 points or more",
+        differs=_PRE_ACTIVATION,
+    ),
+    **{
+        f"affine_alone_{depth(blocks).suffix}": Claim(
+            f"After 62,400 steps, a residual network of {6 * blocks + 2} layers and width 16, of which scale and bias alone "
+            f"are trained, has a test accuracy within 5 points of {100 * level:g} %.",
+            _RE_RUN,
+            TEST_ACCURACY.at(_LONG)
+            .each("norms_only", depth(blocks), "resnet")
+            .where("resnet.model.width", 16, "a ResNet of width 16, as preset paper has")
+            .within(0.05, of=level),
+            f"{100 * level:g} %",
+            remark="5 points: neighbouring depths of the source differ by as much",
+            differs=_PRE_ACTIVATION,
+        )
+        for blocks, level in _LEVELS.items()
+    },
+    affine_alone_small=Claim(
+        "After 5,000 steps, more of the VGG's scales are below 0.01 where scale and bias alone are trained than where "
+        "everything is.",
+        _FRANKLE,
+        (SMALL.first(after=5000).each("norms_only", group="alone") - at_scale(SMALL.first(after=5000), USUAL)).above(0),
+        "around a third where they alone are trained",
+        remark=_FEW,
+    ),
+    affine_alone_third=Claim(
+        "After 61,000 steps, between 20 % and 50 % of the scales of the shallowest residual network are below 0.01, where "
+        "scale and bias alone are trained.",
+        _FRANKLE,
+        of_shallowest(SMALL.first(after=61_000)).between(0.2, 0.5),
+        "around a third",
+        remark="around a third: between a fifth and a half",
+        differs=_PRE_ACTIVATION,
+    ),
+)
