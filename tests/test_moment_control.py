@@ -96,14 +96,38 @@ def test_some_layers_after_each_other_and_images(x64):
     np.testing.assert_allclose(mapped.earlier[0], all_of_them.earlier, rtol=1e-10)
 
 
+def test_several_outputs_of_one_layer(x64):
+    """Before its normaliser and after it, a layer is moved by the same parameters, and the order is that of `of`."""
+    params, update = net(1), net(2)
+
+    def both(p):
+        plain, normalised = outputs(False, X, p), outputs(True, X, p)
+        return {"after": normalised["two"], "before": plain["two"], "first": plain["one"]}
+
+    of = {"before": "two", "after": "two", "first": "one"}
+    found = probes.moment_control(both, params, update, LAYERS, of=of)
+    plain, normalised = (
+        probes.moment_control(lambda p, n=n: outputs(n, X, p), params, update, LAYERS) for n in (False, True)
+    )
+    assert found.layers == ("before", "after", "first")
+    for name in ("earlier", "own", "together", "moments", "earlier_update", "own_update", "earlier_params"):
+        a, b, c = getattr(plain, name)[1], getattr(normalised, name)[1], getattr(plain, name)[0]
+        np.testing.assert_allclose(getattr(found, name), jnp.stack([a, b, c]), rtol=1e-10, atol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
             {"outputs_fn": lambda _: {}},
-            r"outputs_fn must name activations after layers, one or more of one, .*; got none\.",
+            r"outputs must be of one or more of the layers, one, .*; got none\.",
         ),
-        ({"outputs_fn": lambda _: {"four": jnp.ones(2)}}, r"one or more of one, two, three; got 'four'\."),
+        (
+            {"outputs_fn": lambda _: {"four": jnp.ones(2)}},
+            r"outputs must be of the layers, one, .*; got 'four'\.",
+        ),
+        ({"of": {"five": "one"}}, r"of must name outputs, of one, three, two; got 'five'\."),
+        ({"of": {"two": "five"}}, r"outputs must be of one or more of the layers, one, two, three; got 'five'\."),
         ({"update": {}}, r"update must be like params"),
         ({"layers": {"one": "^one/", "two": "kernel"}}, r"layers must not overlap"),
     ],

@@ -26,7 +26,7 @@ class MomentControl(NamedTuple):
     deviations of the units of layer l.
 
     Attributes:
-        layers: names of the measured layers.
+        layers: names of the measured outputs, by default those of their layers.
         earlier: change of m_l by the update of the layers before it, in units of the activations.
         own: change of m_l by the update of layer l itself.
         together: change of m_l by both.
@@ -83,6 +83,7 @@ def moment_control(
     update: Params,
     layers: Layers,
     *,
+    of: Mapping[str, str] | None = None,
     precision: str | None = None,
 ) -> MomentControl:
     """Measure how far an update of earlier layers, and a layer's own, moves the mean and standard deviation of its units.
@@ -98,20 +99,22 @@ def moment_control(
     the hypothesis; the measure is this library's. Nothing is changed.
 
     Args:
-        outputs_fn: maps parameters to activations by the name of their layer, each (examples, ..., units), such as what
-            `capture` reads; its names say which layers are measured. As a pytree it is compiled once per shape, any other
-            function is compiled at every call.
+        outputs_fn: maps parameters to activations by name, each (examples, ..., units), such as what `capture` reads. As a
+            pytree it is compiled once per shape, any other function is compiled at every call.
         params: w, before the update.
         update: u, a tree like `params`: what the optimiser adds to them.
         layers: paths or regular expressions as in `layer_leaves`, input side first. Parameters of no layer stay where they are.
+        of: the layer of each of the outputs, by their names, where there are several of one layer, such as before its
+            normaliser and after it; None is that outputs have the names of their layers. It says what is measured, in which
+            order.
         precision: of products, as in `evaluate_points`.
 
     Returns:
-        MomentControl, of the layers that `outputs_fn` names, in the order of `layers`.
+        MomentControl, of the outputs in `of`, or else of all, in the order of `layers`.
 
     Raises:
         ValueError: if a pattern matches nothing, a parameter is in two layers or not floating-point, `update` is not like
-            `params`, or `outputs_fn` names no layer, or another one.
+            `params`, there is no output, or one is missing or of an unknown layer.
 
     Example:
         >>> from bnjax import probes
@@ -126,17 +129,17 @@ def moment_control(
     check_alike("update", update, params)
     leaves = layer_leaves(params, layers)
     numbers = layer_numbers(params, leaves)
-    outputs = jax.eval_shape(lambda at: dict(outputs_fn(at)), params)
-    unknown = [name for name in outputs if name not in leaves]
-    if unknown or not outputs:
+    names = [*jax.eval_shape(lambda at: dict(outputs_fn(at)), params)]
+    of = {name: name for name in sorted(names, key=[*leaves, *names].index)} if of is None else of
+    missing, unknown = [name for name in of if name not in names], [name for name in of.values() if name not in leaves]
+    if missing:
+        raise ValueError(f"of must name outputs, of {', '.join(names)}; got {missing[0]!r}.")
+    if unknown or not of:
         got = repr(unknown[0]) if unknown else "none"
-        raise ValueError(
-            f"outputs_fn must name activations after layers, one or more of {', '.join(leaves)}; got {got}."
-        )
-    measured = tuple(name for name in leaves if name in outputs)
-    places = tuple(list(leaves).index(name) for name in measured)
-    found = compiled(_measure, outputs_fn, measured=measured, places=places, numbers=numbers)(params, update)
-    return MomentControl(LayerNames(measured), *found)
+        raise ValueError(f"outputs must be of one or more of the layers, {', '.join(leaves)}; got {got}.")
+    places = tuple((name, [*leaves].index(layer)) for name, layer in of.items())
+    found = compiled(_measure, outputs_fn, places=places, numbers=numbers)(params, update)
+    return MomentControl(LayerNames(of), *found)
 
 
 def _measure(
@@ -144,35 +147,34 @@ def _measure(
     params: Params,
     update: Params,
     *,
-    measured: tuple[str, ...],
-    places: tuple[int, ...],
+    places: tuple[tuple[str, int], ...],
     numbers: tuple[int, ...],
 ) -> tuple[Array, ...]:
-    """Measure changes of the moments, and lengths, of each layer."""
+    """Measure changes of the moments, and lengths, of each output; `places` are their names and the numbers of layers."""
 
-    def moved(first: Array, last: Array) -> dict[str, Array]:
-        """Return moments once the layers from `first` to `last` have moved."""
-        step = _between(update, first, last, numbers)
+    def moved(ends: tuple[Array, Array]) -> dict[str, Array]:
+        """Return moments once the layers from the first to the last have moved."""
+        step = _between(update, *ends, numbers)
         outputs = outputs_fn(jax.tree.map(lambda w, u: (w + u).astype(w.dtype), params, step))
-        return {name: _moments(outputs[name]) for name in measured}
+        return {name: _moments(outputs[name]) for name, _ in places}
 
     # NOTE: the start is a turn of the same loop, in which nothing moves: what does not depend on a layer differs by no bit.
-    place = jnp.asarray(places)
-    zero = jnp.zeros_like(place)
-    moves = [(zero[:1], zero[:1] - 1), (zero, place - 1), (place, place), (zero, place)]
-    found = jax.lax.map(lambda ends: moved(*ends), tuple(jnp.concatenate(ends) for ends in zip(*moves, strict=True)))
+    layers = sorted({number for _, number in places})
+    moves = [(0, -1), *((0, n - 1) for n in layers), *((n, n) for n in layers), *((0, n) for n in layers)]
+    first, last = jnp.asarray(moves).T
+    found = jax.lax.map(moved, (first, last))
 
     def changes(kind: int) -> Array:
-        turns = {name: 1 + kind * len(measured) + i for i, name in enumerate(measured)}
+        turns = {name: 1 + kind * len(layers) + layers.index(number) for name, number in places}
         return jnp.stack([norm(found[name][turn] - found[name][0]) for name, turn in turns.items()])
 
-    def lengths(tree: Params, first: int, last: int) -> Array:
-        ends = zip(moves[first][0], moves[last][1], strict=True)
+    def lengths(tree: Params, is_own: bool) -> Array:
+        ends = [(n, n) if is_own else (0, n - 1) for _, n in places]
         return jnp.stack([norm(_between(tree, *pair, numbers)) for pair in ends])
 
-    moments = jnp.stack([norm(found[name][0]) for name in measured])
-    updates = lengths(update, 1, 1), lengths(update, 2, 2)
-    return changes(0), changes(1), changes(2), moments, *updates, lengths(params, 1, 1)
+    moments = jnp.stack([norm(found[name][0]) for name, _ in places])
+    updates = lengths(update, is_own=False), lengths(update, is_own=True)
+    return changes(0), changes(1), changes(2), moments, *updates, lengths(params, is_own=False)
 
 
 def _moments(values: Array) -> Float[Array, "two units"]:
@@ -181,7 +183,7 @@ def _moments(values: Array) -> Float[Array, "two units"]:
     return jnp.stack([values.mean(0), values.std(0)])
 
 
-def _between(tree: Params, first: Array, last: Array, numbers: tuple[int, ...]) -> Params:
+def _between(tree: Params, first: Array | int, last: Array | int, numbers: tuple[int, ...]) -> Params:
     """Keep the layers from `first` to `last`, and set the rest to 0."""
     leaves, form = jax.tree.flatten(tree)
     return form.unflatten(

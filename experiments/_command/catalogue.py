@@ -29,6 +29,7 @@ _ORDER = (
     "norm_order",
     "batch_size",
     "sensitivity",
+    "layer_dependence",
     "which_norm",
 )
 
