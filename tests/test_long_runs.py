@@ -30,7 +30,16 @@ OVERNIGHT = (
     "drift_and_accuracy",
 )
 # The subjects of the articles, whose settings are their own.
-OTHERS = ("recurrent", "regularisation", "evaluation", "norm_order", "batch_size", "sensitivity", "which_norm")
+OTHERS = (
+    "recurrent",
+    "regularisation",
+    "evaluation",
+    "norm_order",
+    "batch_size",
+    "sensitivity",
+    "which_norm",
+    "layer_dependence",
+)
 PRESETS = [(name, preset) for preset in LONG for name in catalogue.names() if preset in catalogue.module(name).PRESETS]
 EVERYTHING = (
     "landscape",

@@ -24,6 +24,8 @@ class Run(TypedDict):
         measured: of one of many draws, the numbers that are read of it by their measures' words, in place of curves.
         quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
         zero_units: layers, {layer: {units, dead, zero: (measurements,)}}.
+        layer_dependence: layers, a list; ratio, (measurements, step sizes); share, (measurements,); split, a few matrices.
+        moment_control: layers, a list; gains at three places, (measurements, layers).
     """
 
     seed: int
@@ -42,6 +44,8 @@ class Run(TypedDict):
     measured: NotRequired[Mapping[str, float | None]]
     quartiles: NotRequired[Mapping[str, Mapping[str, Sequence[float]]]]
     zero_units: NotRequired[Recorded]
+    layer_dependence: NotRequired[Recorded]
+    moment_control: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

@@ -25,7 +25,7 @@ from experiments._training.probes.probe import (
 )
 
 PLACES = ("unnormalised", "preactivations", "activations")
-_GAINS = ("earlier_gain", "own_gain", "relative_gain", "earlier_share")
+GAINS = ("earlier_gain", "own_gain", "relative_gain", "earlier_share")
 _PROBE_KEY = 6  # folded into a run's key, so that random vectors are its own
 
 
@@ -134,7 +134,7 @@ def _control(
 
     of = {output.name: output.layer for output in plan}
     found = probes.moment_control(outputs, state.params, update, _layers(state.params), of=of)
-    return {name: getattr(found, name) for name in _GAINS}
+    return {name: getattr(found, name) for name in GAINS}
 
 
 def _collect(records: list[Record]) -> Record:
