@@ -18,13 +18,10 @@ _WORDS = {"-": "before the normaliser", "--": "after the activation"}
 def plot(data: dict[str, Any]) -> Layout:
     """Show the second order between layers of both nets; R and the off-diagonal share over training; control by layer."""
     config, settings = data["config"], data["config"]["probes"]["layer_dependence"]
-    num = len(settings["step_multiples"])
-    rate = (num - 1, "step_multiples", settings["step_multiples"][-1])
-    relative = (
-        num + len(settings["relative_steps"]) // 2,
-        "relative_steps",
-        settings["relative_steps"][len(settings["relative_steps"]) // 2],
-    )
+    multiples, lengths = settings["step_multiples"], settings["relative_steps"]
+    rate = (len(multiples) - 1, "step_multiples", multiples[-1])
+    middle = len(lengths) // 2
+    relative = (len(multiples) + middle, "relative_steps", lengths[middle])
     return make_figure(
         f"{captions.network(config)}: how much the steps of layers depend on each other",
         [
@@ -38,7 +35,7 @@ def plot(data: dict[str, Any]) -> Layout:
             "solid: measured, dashed: to the second order",
         ],
         [
-            f"heat maps: Q of the step of a batch, median over {captions.seeds(config)}",
+            f"heat maps: second-order terms Q of a step, over the sum of their sizes, median over {captions.seeds(config)}",
             f"bands: {captions.bands(config)}",
             "by layer: medians over the training",
         ],
@@ -51,18 +48,18 @@ def _matrix(data: dict[str, Any], net: str) -> Matrix:
     runs = data["arms"][net]
     kept = runs[0]["layer_dependence"]["split"]["step"] if runs else []
     when = f", step {kept[min(_SHOWN, len(kept) - 1)]:,}" if kept else ""
-    return Matrix(runs, partial(split, place=_SHOWN), title=f"Second order between layers, {NETS[net].label}{when}")
+    return Matrix(runs, partial(split, place=_SHOWN), title=f"Layer by layer, {NETS[net].label}{when}")
 
 
 def _ratio(data: dict[str, Any], place: int, kind: str, size: float) -> Curves:
     """Show |R| over training at one step size, and what it is to the second order."""
     lines = [Line(interaction(place, kind, size)), Line(interaction(place, kind, size, "second_order_ratio"), "--")]
-    at = f"eta = {size:g} x learning rate" if kind == "step_multiples" else f"step of {size:g} x weights' length"
+    at = f"eta = {size:g} x rate" if kind == "step_multiples" else f"|step| = {size:g} |w|"
     return Curves(data["arms"], lines, title=f"Interaction, {at}", ylabel="|R|")
 
 
 def _share(data: dict[str, Any]) -> Curves:
-    title, ylabel = "Second order between layers", "share of Σ |Q|"
+    title, ylabel = "Terms between layers", "share of Σ |Q|"
     return Curves(data["arms"], [Line(SHARE)], title=title, ylabel=ylabel, scale="share")
 
 

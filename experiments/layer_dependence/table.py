@@ -36,7 +36,7 @@ def summarise(data: dict[str, Any]) -> str:
             "",
             *by_measure(arms, rows, ("plain", "batch_norm")),
             "R: change of the loss by the joint step along minus the gradient, less those by each layer alone, over eta |g|²;",
-            "at multiples of the learning rate, and at steps of a length in units of the weights'. Between layers: share of the",
+            "at multiples of the learning rate, and at steps of a length in units of the weights'. Between layers: share of",
             "second-order terms |Q|; blocks: of the Frobenius norms of the Hessian's blocks in that layer's row. Gain: change",
             "of means and standard deviations of units per length of the earlier layers' step; relative: both as shares;",
             "earlier part: beside that of the layer's own step. Medians over hidden layers and the training, then over",
