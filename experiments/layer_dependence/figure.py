@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from experiments._evidence.format import capital
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import ByLayer, Curves, Line, Matrix
@@ -48,7 +49,7 @@ def _matrix(data: dict[str, Any], net: str) -> Matrix:
     runs = data["arms"][net]
     kept = runs[0]["layer_dependence"]["split"]["step"] if runs else []
     when = f", step {kept[min(_SHOWN, len(kept) - 1)]:,}" if kept else ""
-    return Matrix(runs, partial(split, place=_SHOWN), title=f"Layer by layer, {NETS[net].label}{when}")
+    return Matrix(runs, partial(split, place=_SHOWN), title=f"{capital(NETS[net].label)}{when}")
 
 
 def _ratio(data: dict[str, Any], place: int, kind: str, size: float) -> Curves:

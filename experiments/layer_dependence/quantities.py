@@ -47,7 +47,7 @@ def interaction(place: int, kind: str, size: float, name: str = "ratio") -> Quan
         return np.where(rounding < UNRESOLVED, found, np.nan)
 
     words = f"|R|{' to the second order' * (name != 'ratio')} {STEPS[kind].format(size)}"
-    return Quantity("layer_dependence", values, words, if_diverged=math.nan)
+    return Quantity("layer_dependence", values, words, Format(unit="of the first-order change"), math.nan)
 
 
 def at_step(build: Callable[[Quantity], Statistic], kind: str, size: float, name: str = "ratio") -> Statistic:
@@ -96,7 +96,7 @@ def control(place: str, name: str) -> Quantity:
     return Quantity(
         "moment_control",
         lambda record: np.median(array(record[f"{place}_{name}"]), axis=1),
-        f"{words}, {PLACES[place]}",
+        f"{words}, {PLACES[place]}, median over hidden layers",
         form,
         math.nan,
     )
