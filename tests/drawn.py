@@ -112,7 +112,7 @@ def dependence():
 def control():
     """What moves the moments of two layers."""
     x = jnp.arange(6.0).reshape(3, 2)
-    outputs = lambda w: {"a": x * w["a"][None], "b": x * w["a"][None] * w["b"]}  # noqa: E731
+    outputs = lambda w: {"a": x * w["a"][None], "b": x * w["a"][None] * w["b"][None]}  # noqa: E731
     return probes.moment_control(outputs, W, W, ["a", "b"])
 
 

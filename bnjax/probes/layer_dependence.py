@@ -156,8 +156,8 @@ def layer_dependence(
         >>> loss_fn = lambda params: params["a"] * params["b"]
         >>> params, d = {"a": jnp.float32(1), "b": jnp.float32(2)}, {"a": jnp.float32(-2), "b": jnp.float32(-1)}
         >>> found = probes.layer_dependence(loss_fn, params, ["a", "b"], d, step_sizes=[0.5])
-        >>> print(found.interaction_ratio, found.second_order[0].tolist())  # 0.5² * 2 over 0.5 * 5; Q_ab is eta² d_a d_b
-        [0.2] [[0.0, 0.5], [0.5, 0.0]]
+        >>> print(found.interaction_ratio, found.off_diagonal_share)  # 0.5² d_a d_b over 0.5 * 5; H_aa and H_bb are 0
+        [0.2] 1.0
     """
     check_params(params)
     if direction is not None:
@@ -206,8 +206,9 @@ def hessian_blocks(
 
     Example:
         >>> from bnjax import probes
-        >>> loss_fn, w = lambda params: params["a"] * params["b"] + params["b"] ** 2, {"a": 1.0, "b": 1.0}
-        >>> print(probes.hessian_blocks(loss_fn, w, ["a", "b"], "b", key=jax.random.key(0)).mean)  # H_ba is 1, H_bb is 2
+        >>> loss_fn = lambda params: params["a"] * params["b"] + params["b"] ** 2  # H_ba is 1, H_bb is 2
+        >>> w = {"a": jnp.float32(1), "b": jnp.float32(1)}
+        >>> print(probes.hessian_blocks(loss_fn, w, ["a", "b"], "b", key=jax.random.key(0)).mean)
         [1. 4.]
     """
     check_params(params)

@@ -12,6 +12,7 @@ from experiments._evidence.format import PERCENT, TIMES, Format
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Data, Recorded, Run, array, recorded
 from experiments._evidence.statistic import NotInDataError, Statistic
+from experiments._evidence.value import median
 
 RATE, RELATIVE = 1.0, 3e-3  # steps that claims are about: as a multiple of the learning rate, and beside the weights
 UNRESOLVED = 0.1  # rounding of R beyond which it counts as not known
@@ -95,7 +96,7 @@ def control(place: str, name: str) -> Quantity:
     }[name]
     return Quantity(
         "moment_control",
-        lambda record: np.median(array(record[f"{place}_{name}"]), axis=1),
+        lambda record: np.array([median(row) for row in array(record[f"{place}_{name}"])]),
         f"{words}, {PLACES[place]}, median over hidden layers",
         form,
         math.nan,
@@ -105,7 +106,7 @@ def control(place: str, name: str) -> Quantity:
 def by_layer(run: Run, name: str) -> np.ndarray:
     """Return the median over the training of a gain, (layers,) from layer 1, of which it is not known."""
     values = array(recorded(run, "moment_control").get(name, []))
-    return np.concatenate([[np.nan], np.median(values, axis=0)]) if values.size else np.array([])
+    return np.array([math.nan, *map(median, values.T)]) if values.size else np.array([])
 
 
 def split(run: Run, place: int) -> np.ndarray:

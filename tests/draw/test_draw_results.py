@@ -73,7 +73,18 @@ RESULTS = {
     "moved once": lambda: first(probes.drift(activations()).successive),
     "activations of one step": lambda: first(activations()),
 }
-QUICK = ("drift", "planes", "traces", "sharpness", "lines", "plane with a wall", "pairs", "gradients")
+QUICK = (
+    "drift",
+    "planes",
+    "traces",
+    "sharpness",
+    "lines",
+    "plane with a wall",
+    "pairs",
+    "gradients",
+    "dependence",
+    "control",
+)
 
 
 @pytest.mark.sampled

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from bnjax.draw.dependence import draw_shares
 from experiments._evidence.run import Run, Runs
+from experiments._evidence.value import median
 from experiments._figures.panels.panel import Panel
 
 _EXTENT = 0.1  # share whose colour is at the end of the scale
@@ -42,4 +43,4 @@ class Matrix(Panel):
         found = [matrix for matrix in map(self.of, self.runs) if matrix.size]
         if found:
             layers = [str(number) for number in range(1, len(found[0]) + 1)]
-            draw_shares(axes, np.median(found, axis=0), layers, _EXTENT)
+            draw_shares(axes, np.apply_along_axis(median, 0, found), layers, _EXTENT)
