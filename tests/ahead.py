@@ -44,6 +44,7 @@ def make_programs(**options):
         "gradient": lambda w: probes.directions.gradient(loss_fn, w, **options),
         "barrier": lambda w: probes.barrier(loss_fn, w, jax.tree.map(jnp.zeros_like, w), num_points=3, **options),
         "shift": lambda w: probes.covariate_shift(loss_fn, w, w, layers, first_order=True, **options),
+        "dependence": lambda w: probes.layer_dependence(loss_fn, w, layers, step_sizes=(0.1, 0.2), **options),
         "hvp": lambda w: probes.curvature.hvp(loss_fn, w, w, **options),
         "eigenpairs": lambda w: probes.curvature.top_eigenpairs(loss_fn, w, key=key, **options),
         "trace": lambda w: probes.curvature.trace(loss_fn, w, key=key, **options),

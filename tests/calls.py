@@ -115,6 +115,16 @@ def loss(i, batches=1, **options):
     return objective.make_loss_fn(MODEL, variables().batch_stats, one if batches == 1 else [one] * batches, **options)
 
 
+def _outputs(inputs, at):
+    """Read the outputs of the net's dense layers."""
+    return probes.capture(MODEL, types.Variables(at, variables().batch_stats), inputs, ["Dense_0", "Dense_1"])
+
+
+def outputs(i):
+    """Make the function of its outputs on another batch."""
+    return jax.tree_util.Partial(_outputs, (i + 1) * X)
+
+
 def states():
     """Make the states of two runs."""
     return sweep.init_states(PROGRAM, X[:1])
@@ -257,6 +267,13 @@ CALLS = {
     "probes.restrict": lambda i: probes.scan_line(*probes.restrict(loss(i), params(), "Dense_1")),
     "probes.barrier": lambda i: probes.barrier(loss(i), params(), direction(), num_points=3),
     "probes.covariate_shift": lambda i: probes.covariate_shift(loss(i), params(), direction(), ["Dense_0", "Dense_1"]),
+    "probes.layer_dependence": lambda i: probes.layer_dependence(
+        loss(i), params(), ["Dense_0", "Dense_1"], step_sizes=[0.1 * (i + 1)]
+    ),
+    "probes.hessian_blocks": lambda i: probes.hessian_blocks(
+        loss(i), params(), ["Dense_0", "Dense_1"], "Dense_0", key=jax.random.key(i), num_probes=2
+    ),
+    "probes.moment_control": lambda i: probes.moment_control(outputs(i), params(), direction(), ["Dense_0", "Dense_1"]),
     "probes.gradient_statistics": lambda i: probes.gradient_statistics(params(), params=direction()),
     "probes.activation_statistics": lambda i: probes.activation_statistics(X * i),
     "probes.shift": lambda i: probes.shift(*[stacked(result("activation_statistics"))] * 2),
@@ -317,6 +334,9 @@ CALLS = {
     "draw.draw_plane": lambda i: drawn("draw_plane", "scan_plane"),
     "draw.draw_surface": lambda i: drawn("draw_surface", "scan_plane", projection="3d"),
     "draw.draw_path": lambda i: drawn("draw_path", "directions.principal"),
+    "draw.draw_split": lambda i: drawn("draw_split", "layer_dependence"),
+    "draw.draw_interaction": lambda i: drawn("draw_interaction", "layer_dependence"),
+    "draw.draw_control": lambda i: drawn("draw_control", "moment_control", many=True),
     "draw.draw_layers": lambda i: drawn("draw_layers", "gradient_statistics", many=True),
     "draw.draw_percentiles": lambda i: drawn("draw_percentiles", "activation_statistics", many=True),
     "draw.draw_shift": lambda i: drawn("draw_shift", "shift"),

@@ -99,6 +99,24 @@ def sharpness():
 
 
 @functools.cache
+def dependence():
+    """The dependence of two coupled layers on each other, at two places."""
+    places = jax.tree.map(lambda w: jnp.stack([w, 2 * w + 1]), W)
+    loss_fn = lambda w: quadratic(w) * jnp.sum(w["b"])  # noqa: E731
+    return jax.vmap(lambda w: probes.layer_dependence(loss_fn, w, ["a", "b"], step_sizes=jnp.array([0.01, 0.02])))(
+        places
+    )
+
+
+@functools.cache
+def control():
+    """What moves the moments of two layers."""
+    x = jnp.arange(6.0).reshape(3, 2)
+    outputs = lambda w: {"a": x * w["a"][None], "b": x * w["a"][None] * w["b"][None]}  # noqa: E731
+    return probes.moment_control(outputs, W, W, ["a", "b"])
+
+
+@functools.cache
 def gradients(num=5):
     """Gradient statistics over the first steps of gradient descent; the first has none before it."""
     points = [W]

@@ -16,6 +16,7 @@ from experiments._config import Options
 from experiments._evidence.keep import keep
 from experiments._training.asked import log_name
 from experiments._training.experiment import collect
+from experiments._training.probes.dependence import GAINS, PLACES
 from experiments._training.store import Found
 from experiments.theory_bounds.quantities import EDGES, EQUALITIES, RATIOS, STATEMENTS
 
@@ -119,6 +120,21 @@ def _scales(_settings, net, draw):
     return {"layers": layers, "units": [8] * len(layers), **values, "small": draw(len(layers)) / 8}
 
 
+def _layer_dependence(settings, net, draw):
+    layers = [f"layer_{n}" for n in range(1, net.config.model.num_layers + 1)]
+    num = len(settings.step_multiples) + len(settings.relative_steps)
+    sizes = {name: draw(num) for name in ("step_sizes", "ratio", "second_order_ratio", "relative_distance")}
+    blocks = {name: draw(len(layers)) for name in ("block_squares", "block_errors")}
+    curvature = draw(len(layers), len(layers))
+    return {"layers": layers, **sizes, "rounding": [1e-6] * num, "share": draw(), "curvature": curvature, **blocks}
+
+
+def _moment_control(_settings, net, draw):
+    layers = [f"layer_{n}" for n in range(2, net.config.model.num_normalised + 1)]
+    names = [f"{place}_{gain}" for place in PLACES for gain in GAINS]
+    return {"layers": layers, **{name: draw(len(layers)) for name in names}}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -136,6 +152,8 @@ RECORDS = {
     "checks": _checks,
     "generalisation": _generalisation,
     "evaluation": _evaluation,
+    "layer_dependence": _layer_dependence,
+    "moment_control": _moment_control,
 }
 
 

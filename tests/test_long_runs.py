@@ -39,6 +39,7 @@ OTHERS = (
     "sensitivity",
     "which_norm",
     "scale_and_bias",
+    "layer_dependence",
 )
 PRESETS = [(name, preset) for preset in LONG for name in catalogue.names() if preset in catalogue.module(name).PRESETS]
 EVERYTHING = (

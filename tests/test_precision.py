@@ -109,6 +109,9 @@ RESULTS = {
     "shift": lambda **options: probes.covariate_shift(
         lambda w: loss_fn(w["a"] + w["b"]), {"a": W, "b": W}, {"a": W, "b": W}, ("a", "b"), **options
     ),
+    "dependence": lambda **options: probes.layer_dependence(
+        lambda w: loss_fn(w["a"] + w["b"]), {"a": W, "b": W}, ("a", "b"), step_sizes=(0.1,), **options
+    ),
     "sharpness": lambda **options: probes.batch_sharpness([loss_fn], W, **options),
     "trace": lambda **options: probes.curvature.trace(loss_fn, W, key=KEY, num_probes=2, **options),
     "eigenpairs": lambda **options: probes.curvature.top_eigenpairs(loss_fn, W, key=KEY, **options),

@@ -30,6 +30,10 @@ EXAMPLES = (
     EigenPairs(ROW, {"a/b": TABLE, "c": ROW}, ROW, ROW > 0, jnp.array(7), 5, Word("top"), None, KEY, INFO),
     Trace(ROW[0], ROW[1], ROW, 5, Word("kernel|b"), KEY, INFO),
     probes.BatchSharpness(ROW[0], ROW[1], ROW, ROW, INFO),
+    probes.LayerDependence(
+        LayerNames(("a", "b")), ROW[:1], ROW[:1], ROW[None], ROW, jnp.eye(2), ROW[0], ROW[1], ROW[0], INFO
+    ),
+    probes.MomentControl(LayerNames(("a", "b")), *(ROW,) * 7),
     SpectralDensity(ROW, ROW, ROW, ROW[0], TABLE, TABLE, 5, None, KEY, INFO),
     probes.Shift(*(TABLE,) * 5, 2 * TABLE),
     probes.Drift(probes.Shift(*(ROW,) * 6), probes.Shift(*(TABLE,) * 5, 2 * TABLE)),

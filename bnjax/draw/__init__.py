@@ -12,6 +12,8 @@ draw_density      density of a Hessian's eigenvalues
 draw_eigenvalues  extreme eigenvalues; draw_residuals shows how exact they are
 draw_trace        trace of a Hessian
 draw_sharpness    curvature of mini-batches along their own gradients
+draw_split        second order between layers; draw_interaction shows what their joint step adds to single ones
+draw_control      what moves means and standard deviations of a layer's units
 draw_layers       gradients or covariate shift, layer by layer
 draw_percentiles  activations of one unit
 draw_shift        how far the activations of a layer have moved
@@ -27,6 +29,9 @@ Example:
     >>> draw.figure(scan).savefig("line.png")
 """
 
+from bnjax.draw.dependence import draw_control as draw_control
+from bnjax.draw.dependence import draw_interaction as draw_interaction
+from bnjax.draw.dependence import draw_split as draw_split
 from bnjax.draw.drift import draw_shift as draw_shift
 from bnjax.draw.layers import draw_layers as draw_layers
 from bnjax.draw.layers import draw_percentiles as draw_percentiles

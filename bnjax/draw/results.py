@@ -10,6 +10,7 @@ from bnjax import probes
 from bnjax._host.arguments import checked
 from bnjax._host.files import write_whole
 from bnjax._host.output import one_line, say
+from bnjax.draw.dependence import control_figure, dependence_figure
 from bnjax.draw.drift import drift_figure
 from bnjax.draw.layers import activations_figure, layers_figure
 from bnjax.draw.line import barrier_figure, line_figure
@@ -30,6 +31,8 @@ _FIGURES: dict[type, Any] = {
     probes.BatchSharpness: sharpness_figure,
     probes.GradientStatistics: layers_figure,
     probes.CovariateShift: layers_figure,
+    probes.LayerDependence: dependence_figure,
+    probes.MomentControl: control_figure,
     probes.ActivationStatistics: activations_figure,
     probes.Shift: drift_figure,
     probes.Drift: drift_figure,

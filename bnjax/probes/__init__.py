@@ -15,6 +15,8 @@ results     what probes return, on disk; `load` reads any of it; bands over repe
 shown       how results look, printed and in notebooks
 
 covariate_shift  how far a layer's gradient moves when the layers before it are updated
+layer_dependence how much the steps of different layers depend on each other
+moment_control   what moves means and standard deviations of units: earlier layers, or a layer's own parameters
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer
 activations      distributions of activations, and how they drift over training
 capture          activations of any model's layers
@@ -46,9 +48,14 @@ from bnjax.probes.covariate_shift import CovariateShift as CovariateShift
 from bnjax.probes.covariate_shift import covariate_shift as covariate_shift
 from bnjax.probes.gradients import GradientStatistics as GradientStatistics
 from bnjax.probes.gradients import gradient_statistics as gradient_statistics
+from bnjax.probes.layer_dependence import LayerDependence as LayerDependence
+from bnjax.probes.layer_dependence import hessian_blocks as hessian_blocks
+from bnjax.probes.layer_dependence import layer_dependence as layer_dependence
 from bnjax.probes.line import LineScan as LineScan
 from bnjax.probes.line import scan_line as scan_line
 from bnjax.probes.line import stack_lines as stack_lines
+from bnjax.probes.moment_control import MomentControl as MomentControl
+from bnjax.probes.moment_control import moment_control as moment_control
 from bnjax.probes.plane import PlaneScan as PlaneScan
 from bnjax.probes.plane import scan_plane as scan_plane
 from bnjax.probes.points import Batching as Batching

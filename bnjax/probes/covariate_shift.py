@@ -14,7 +14,7 @@ from bnjax._host import trees
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import Scaled, ratio
-from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, named_leaves, select
+from bnjax.probes.paths import Layers, check_alike, check_params, layer_leaves, layer_numbers, select
 from bnjax.probes.points import compiled, probed_info, scalar_loss
 from bnjax.probes.results import LayerNames, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
@@ -122,7 +122,7 @@ def covariate_shift(
     leaves = layer_leaves(params, layers)
     measured = _measured(tuple(leaves), of)
     plan = _Plan(
-        _depths(params, leaves),
+        layer_numbers(params, leaves),
         _selected(params, "moved", moved),
         _selected(params, "compared", compared),
         tuple(list(leaves).index(name) for name in measured),
@@ -187,19 +187,6 @@ def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tupl
 def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Scaled:
     """Return the inner product over the compared arrays of one layer; NaNs of other layers do not propagate."""
     return trees.scaled_dots(a, b).total((jnp.asarray(plan.depths) == layer) & jnp.asarray(plan.compared))
-
-
-def _depths(params: Params, leaves: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Number the layer of each array, from 0 at the input; -1 is none."""
-    owners: dict[int, str] = {}
-    for name, positions in leaves.items():
-        for i in positions:
-            if i in owners:
-                path = list(named_leaves(params))[i]
-                raise ValueError(f"layers must not overlap, but {path} is in both {owners[i]!r} and {name!r}.")
-            owners[i] = name
-    numbers = {name: number for number, name in enumerate(leaves)}
-    return tuple(numbers[owners[i]] if i in owners else -1 for i in range(len(jax.tree.leaves(params))))
 
 
 def _selected(params: Params, name: str, pattern: str | None) -> tuple[bool, ...]:

@@ -93,6 +93,27 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
     return {name: _matches(params, paths, pattern) for name, pattern in layers.items()}
 
 
+def layer_numbers(params: Params, leaves: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Number the layer of each array, from 0 at the first one; -1 is none.
+
+    Args:
+        params: any tree.
+        leaves: positions among its arrays by layer, as `layer_leaves` returns them.
+
+    Raises:
+        ValueError: if an array is in two layers.
+    """
+    owners: dict[int, str] = {}
+    for name, positions in leaves.items():
+        for i in positions:
+            if i in owners:
+                path = list(named_leaves(params))[i]
+                raise ValueError(f"layers must not overlap, but {path} is in both {owners[i]!r} and {name!r}.")
+            owners[i] = name
+    numbers = {name: number for number, name in enumerate(leaves)}
+    return tuple(numbers[owners[i]] if i in owners else -1 for i in range(len(jax.tree.leaves(params))))
+
+
 def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params") -> None:
     """Raise at the first path where a tree's leaves do not have the shapes of another's, or where its containers differ."""
     expected, found = _shapes(like), _shapes(tree)

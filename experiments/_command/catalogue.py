@@ -31,6 +31,7 @@ _ORDER = (
     "inception",
     "sensitivity",
     "scale_and_bias",
+    "layer_dependence",
     "which_norm",
 )
 

@@ -2,7 +2,9 @@
 
 check    rules that fields keep, and configurations with a few fields changed
 norms    the normalisers, one class each
+probe    what the settings of all probes have
 probes   the settings of the probes, one class each
+dependence those of the probes of how much layers depend on each other
 parts    data, optimiser, noise and schedule
 runs     what a run is made of: a model, its data, a normaliser, an optimiser, a schedule, probes
 options  what does not change a result
@@ -41,6 +43,8 @@ from experiments._config.probes import Evaluation as Evaluation
 from experiments._config.probes import Generalisation as Generalisation
 from experiments._config.probes import HiddenGradients as HiddenGradients
 from experiments._config.probes import Landscape as Landscape
+from experiments._config.probes import LayerDependence as LayerDependence
+from experiments._config.probes import MomentControl as MomentControl
 from experiments._config.probes import Percentiles as Percentiles
 from experiments._config.probes import Probes as Probes
 from experiments._config.probes import RandomDirection as RandomDirection

@@ -8,24 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from bnjax.models.shapes import DeepLinearShape, LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The settings of a probe."""
-
-    kind: ClassVar[str]
-    # Whether it looks at single examples, beyond the loss and its gradients.
-    needs_samples: ClassVar[bool] = False
-    # Measured whenever the net is tested, in place of every `probe_every` steps: so there is a measurement of the final state.
-    at_tests: ClassVar[bool] = False
-
-    def check(self, model: Any, name: str) -> None:
-        """Raise a ValueError, which calls the probe `name`, if it cannot be measured on a model of this shape."""
-
-    def used(self, run: Any) -> Self:
-        """Return the settings with their defaults in place of those that make no difference to a run."""
-        return self
+from experiments._config.dependence import LayerDependence, MomentControl
+from experiments._config.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -305,6 +289,8 @@ CHOICES: dict[str, type[Probe]] = {
         HiddenGradients,
         Scales,
         ZeroUnits,
+        LayerDependence,
+        MomentControl,
     )
 }
 

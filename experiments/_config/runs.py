@@ -306,7 +306,7 @@ class LSTMRun(_ImageRun):
 
 # Normalisers that an LSTM takes, and probes that it does not.
 _OVER_TIME = ("none", "batch", "lp", "layer")
-_INSIDE = ("drift", "drift_before_norm", "drift_after_activation", "percentiles")
+_INSIDE = ("drift", "drift_before_norm", "drift_after_activation", "percentiles", "moment_control")
 
 
 def runs_of(config: Any, prefix: str = "") -> Iterator[tuple[str, RunConfig]]:

@@ -25,6 +25,8 @@ class Run(TypedDict):
         quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
         zero_units: layers, {layer: {units, dead, zero: (measurements,)}}.
         scales: layers, {layer: {units, scale, ratio, small: (measurements,)}}.
+        layer_dependence: layers, a list; ratio, (measurements, step sizes); share, (measurements,); split, a few matrices.
+        moment_control: layers, a list; gains at three places, (measurements, layers).
     """
 
     seed: int
@@ -44,6 +46,8 @@ class Run(TypedDict):
     quartiles: NotRequired[Mapping[str, Mapping[str, Sequence[float]]]]
     zero_units: NotRequired[Recorded]
     scales: NotRequired[Recorded]
+    layer_dependence: NotRequired[Recorded]
+    moment_control: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

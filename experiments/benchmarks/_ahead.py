@@ -155,6 +155,9 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
         "eigenpairs": on_loss(partial(probes.curvature.top_eigenpairs, key=key(), max_matvecs=20)),
         "density": on_loss(partial(probes.curvature.spectral_density, key=key(), num_matvecs=16)),
         "covariate shift": on_loss(lambda loss_fn, w: probes.covariate_shift(loss_fn, w, w, net.layers)),
+        "layer dependence": on_loss(
+            lambda loss_fn, w: probes.layer_dependence(loss_fn, w, net.layers, step_sizes=(0.01, 0.1))
+        ),
         "batch sharpness": on_loss(lambda loss_fn, w: probes.batch_sharpness([loss_fn], w)),
         "activations": (captured, (*variables(net.ours), batch)),
     }

@@ -10,8 +10,10 @@ from drawn import (
     Y,
     activations,
     assert_readable,
+    control,
     dead_activations,
     density,
+    dependence,
     first,
     gradients,
     lines,
@@ -58,6 +60,8 @@ RESULTS = {
     "trace": lambda: curvature.trace(quadratic, W, key=jax.random.key(0), num_probes=5),
     "traces": traces,
     "sharpness": sharpness,
+    "dependence": dependence,
+    "control": control,
     "gradients": gradients,
     "gradients of one step": lambda: first(gradients()),
     "shift": shift,
@@ -69,7 +73,18 @@ RESULTS = {
     "moved once": lambda: first(probes.drift(activations()).successive),
     "activations of one step": lambda: first(activations()),
 }
-QUICK = ("drift", "planes", "traces", "sharpness", "lines", "plane with a wall", "pairs", "gradients")
+QUICK = (
+    "drift",
+    "planes",
+    "traces",
+    "sharpness",
+    "lines",
+    "plane with a wall",
+    "pairs",
+    "gradients",
+    "dependence",
+    "control",
+)
 
 
 @pytest.mark.sampled

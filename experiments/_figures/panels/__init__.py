@@ -3,6 +3,7 @@
 panel          what all panels have
 curves         Accuracy, Curves, Band over training; ByLayer
 distributions  Percentiles, Ridges, Histogram
+matrix         Matrix: shares between layers
 dots           Dots: numbers per net, in columns or rows
 published      Windows: ranges that a source shows; BySize: scans by their step sizes
 scatter        Scatter: one number of each run against another; Named: of each net, with its name
@@ -19,6 +20,7 @@ from experiments._figures.panels.distributions import Percentiles as Percentiles
 from experiments._figures.panels.distributions import Ridges as Ridges
 from experiments._figures.panels.distributions import shared_limits as shared_limits
 from experiments._figures.panels.dots import Dots as Dots
+from experiments._figures.panels.matrix import Matrix as Matrix
 from experiments._figures.panels.panel import Panel as Panel
 from experiments._figures.panels.panel import Published as Published
 from experiments._figures.panels.published import BySize as BySize

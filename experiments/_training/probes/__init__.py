@@ -4,6 +4,7 @@ landscape       loss and gradients along minus the gradient, and along a random 
 gradients       how the gradient turns from one step to the next
 sharpness       the curvature of mini-batches along their own gradients
 shift           internal covariate shift, by definition and as Mameli's repository measures it
+dependence      how much the steps of layers depend on each other, and what moves moments of units
 drift           the distributions of activations
 evaluation      accuracy and activations by statistics, on images unlike those of the training
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
@@ -17,6 +18,7 @@ probe           what a probe is, and what all of them need
 from typing import Any
 
 from experiments._training.probes import (
+    dependence,
     drift,
     evaluation,
     generalisation,
@@ -47,6 +49,8 @@ PROBES = {
     "percentiles": percentiles.make_percentiles,
     "scales": scales.make_scales,
     "zero_units": zeros.make_zeros,
+    "layer_dependence": dependence.make_dependence,
+    "moment_control": dependence.make_control,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}

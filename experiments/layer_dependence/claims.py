@@ -1,0 +1,130 @@
+"""Claims about the dependence between layers; nobody has published numbers, so all are what the hypothesis predicts."""
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.source import VERSUS, Source, ours
+from experiments._evidence.statistic import Statistic
+from experiments.layer_dependence.quantities import RATE, RELATIVE, SHARE, at_step, control, of_blocks
+
+_GOODFELLOW = Source(
+    "Goodfellow, Bengio & Courville 2016, Deep Learning, Sec. 8.7.1",
+    "paper",
+    "www.deeplearningbook.org/contents/optimization.html",
+)
+_R = (
+    "R, the change of the loss by the joint step along minus the gradient less the changes by each layer's part alone, over "
+    "the first-order change,"
+)
+_ONLY_REASONED = "the source measures nothing; the ratio and the range, no difference, are ours"
+_ELSEWHERE = "the source measures nothing; the measure and the range, no difference, are ours"
+_MOMENTS = "the means and standard deviations of a hidden layer's units"
+_MEDIAN = "in the median over the layers and over the training"
+
+
+def _over(quantity: Quantity) -> Statistic:
+    """Compare the medians over the training of the nets with batch norm and without."""
+    return quantity.median().over("batch_norm", "plain")
+
+
+def _minus(quantity: Quantity) -> Statistic:
+    return quantity.median().minus("batch_norm", "plain")
+
+
+CLAIMS = claims(
+    "interdependence",
+    "2026-11-29",
+    "for, else against",
+    dependence_rate=Claim(
+        f"{_R} is smaller in absolute value with batch norm than without at the learning rate of the training, in the median "
+        "over the training.",
+        VERSUS,
+        at_step(_over, "step_multiples", RATE).below(1),
+        remark=_ONLY_REASONED,
+    ),
+    dependence_small=Claim(
+        f"{_R} is smaller in absolute value with batch norm than without at a tenth of the learning rate of the training, in "
+        "the median over the training.",
+        ours("a control: whether the comparison at equal step sizes depends on their length"),
+        at_step(_over, "step_multiples", 0.1).below(1),
+    ),
+    dependence_relative=Claim(
+        f"{_R} is smaller in absolute value with batch norm than without at a step of 0.3 % of the weights' length, in the "
+        "median over the training.",
+        VERSUS,
+        at_step(_over, "relative_steps", RELATIVE).below(1),
+        remark=_ONLY_REASONED,
+    ),
+    dependence_share=Claim(
+        "The share of the second-order terms of a gradient step that is between layers, of the sum of absolute values, is "
+        "smaller with batch norm than without, in the median over the training.",
+        VERSUS,
+        _minus(SHARE).below(0),
+        remark=_ELSEWHERE,
+    ),
+    dependence_second=Claim(
+        f"{_R} is to the second order in the step smaller in absolute value with batch norm than without at a step of 0.3 % "
+        "of the weights' length, in the median over the training.",
+        VERSUS,
+        at_step(_over, "relative_steps", RELATIVE, "second_order_ratio").below(1),
+        remark=_ONLY_REASONED,
+    ),
+    dependence_blocks=Claim(
+        "Of the Frobenius norms of the Hessian's blocks in the row of a middle layer, a smaller share is that of blocks with "
+        "other layers with batch norm than without, in the median over the training.",
+        VERSUS,
+        of_blocks(_minus).below(0),
+        remark=_ELSEWHERE,
+    ),
+    dependence_matters=Claim(
+        f"{_R} is above 0.1 in absolute value without batch norm at the learning rate of the training, in the median over the "
+        "training: layers interact.",
+        _GOODFELLOW,
+        at_step(lambda quantity: quantity.median().each("plain"), "step_multiples", RATE).above(0.1),
+        remark="the source says that higher orders can matter, not how much; a tenth of the first order is our limit",
+        speaks="for",
+    ),
+    dependence_negligible=Claim(
+        f"{_R} is below 0.1 in absolute value with batch norm at the learning rate of the training, in the median over the "
+        "training: layers hardly interact.",
+        VERSUS,
+        at_step(lambda quantity: quantity.median().each("batch_norm"), "step_multiples", RATE).below(0.1),
+        remark="the source measures nothing; a tenth of the first order is our limit",
+        speaks="for",
+    ),
+    dependence_control=Claim(
+        f"A step of the earlier layers changes {_MOMENTS}, normalised ones if they are normalised, less than a tenth as much "
+        f"per unit of the step with batch norm as without, {_MEDIAN}.",
+        _GOODFELLOW,
+        _over(control("preactivations", "earlier_gain")).below(0.1),
+        remark="so by construction, except for epsilon: a check of the measure",
+        speaks="neither",
+    ),
+    dependence_control_before=Claim(
+        f"A step of the earlier layers changes {_MOMENTS} before the normaliser less per unit of the step with batch norm than "
+        f"without, relative to these moments and to the weights, {_MEDIAN}.",
+        ours("a control: whether the moments are steadier even where nothing sets them"),
+        _over(control("unnormalised", "relative_gain")).below(1),
+        speaks="neither",
+    ),
+    dependence_control_after=Claim(
+        f"A step of the earlier layers changes {_MOMENTS} after the activation, of which two parameters do not set the "
+        f"moments, less per unit of the step with batch norm than without, {_MEDIAN}.",
+        VERSUS,
+        _over(control("activations", "earlier_gain")).below(1),
+        remark=_ELSEWHERE,
+    ),
+    dependence_control_relative=Claim(
+        f"A step of the earlier layers changes {_MOMENTS} after the activation less with batch norm than without, relative to "
+        f"these moments and to the weights, {_MEDIAN}.",
+        VERSUS,
+        _over(control("activations", "relative_gain")).below(1),
+        remark=_ELSEWHERE,
+    ),
+    dependence_control_share=Claim(
+        f"Of the changes of {_MOMENTS} after the activation by a gradient step, the earlier layers' part beside that of the "
+        f"layer's own parameters is smaller with batch norm than without, {_MEDIAN}.",
+        VERSUS,
+        _minus(control("activations", "earlier_share")).below(0),
+        remark=_ELSEWHERE,
+    ),
+)
