@@ -39,8 +39,8 @@ NETS = {
     "inserted": Net("BN inserted into a plain net", "inserted BN", "#d55e00"),
     "trained": Net("net trained with BN", "trained with BN", "#0072b2"),
     "rescaled": Net("BN that does not centre", "BN, not centred", "#009e73"),
-    "batch_norm_output": Net("BN in every layer, the last one too", "BN, last layer too", "#009e73"),
-    "skip_init": Net("SkipInit, without BN", "SkipInit", "#cc79a7"),
+    "batch_norm_output": Net("BN in every layer, the last one too", "BN, last layer too", "#cc79a7"),
+    "skip_init": Net("SkipInit, without BN", "SkipInit", "#e69f00"),
 }
 
 

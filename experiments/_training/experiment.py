@@ -73,14 +73,11 @@ def measure_all(measured: Iterable[tuple[str, Any]], report: Callable[[str], obj
     Returns:
         As `collect`.
     """
-    start = before = time.perf_counter()
-    groups = {}
+    start, groups = time.perf_counter(), {}
     for group, arms in measured:
         groups[group] = arms
-        now = time.perf_counter()
-        report(f"Measured: {group} ({now - before:.0f} s)")
-        before = now
-    return {**groups, "provenance": [provenance()], "seconds": round(before - start, 1)}
+        report(f"Measured: {group}")
+    return {**groups, "provenance": [provenance()], "seconds": round(time.perf_counter() - start, 1)}
 
 
 def _read(net: Net, run: Found) -> dict[str, Any]:

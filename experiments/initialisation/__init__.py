@@ -15,6 +15,7 @@ from bnjax.models.shapes import ResNetShape
 from experiments._config import Images, change, check, check_numbers
 from experiments._config.check import DIFFERENT
 from experiments._config.runs import check_batch
+from experiments._evidence.keep import whole
 
 _RULE = f"{DIFFERENT} from 2"
 
@@ -125,7 +126,12 @@ class Config:
         check_numbers(self, f"{DIFFERENT} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
 
 
-KEEP: dict[str, Any] = {name: {} for name in ("representations", "orthogonality", "fisher", "residual")}
+KEEP: dict[str, Any] = {
+    "representations": {"widths": whole, "layers": whole},
+    "orthogonality": {"widths": whole},
+    "fisher": {"widths": whole},
+    "residual": {"blocks": whole},
+}
 _PAPER = change(
     Config(),
     orthogonality={"widths": (16, 32, 64, 128, 256, 512)},

@@ -1,7 +1,6 @@
 """What is measured of networks at initialisation: activations by layer, the Fisher matrix, and residual branches."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -23,6 +22,8 @@ _FIRST, _OTHERS = 1.0, 1e-6  # entries of the inputs of Daneshmand et al. 2021, 
 _TOLERANCE = 1e-2  # of the Fisher matrix's largest eigenvalue, relative
 
 Arms = dict[str, list[dict[str, Any]]]
+Load = Callable[[Images, int, Array], Array]  # so many images, drawn with a key
+Nets = tuple[tuple[str, str], ...]  # normaliser and activation
 
 
 def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
@@ -35,84 +36,88 @@ def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
     if options.distributed:
         raise ValueError("distributed must be left out: these nets are measured on one device.")
     load = partial(_images, options.data_dir)
-    yield "representations", _draw(representations(config.representations, load), config.seeds)
-    yield "orthogonality", _draw(orthogonality(config.orthogonality), config.seeds)
-    yield "fisher", _draw(fisher(config.fisher), config.seeds)
-    yield "residual", _draw(residual(config.residual, load), config.seeds)
+    yield "representations", _draw(partial(representations, config.representations, load), config.seeds)
+    yield "orthogonality", _draw(partial(orthogonality, config.orthogonality), config.seeds)
+    yield "fisher", _draw(partial(fisher, config.fisher), config.seeds)
+    yield "residual", _draw(partial(residual, config.residual, load), config.seeds)
 
 
-def _draw(arms: Mapping[str, Callable[[Array], dict[str, Any]]], seeds: tuple[int, ...]) -> Arms:
-    """Measure every net once for each seed."""
+def _draw(of_key: Callable[[Array], dict[str, Any]], seeds: tuple[int, ...]) -> Arms:
+    """Measure the nets of a group once for each seed."""
     found: Arms = {}
-    for arm, of_draw in arms.items():
-        for seed in seeds:
-            start = time.perf_counter()
-            record = of_draw(jax.random.key(seed))
-            took = {"seconds": round(time.perf_counter() - start, 3)}
-            found.setdefault(arm, []).append({"seed": seed, "diverged_at": None, **record, **took})
+    for seed in seeds:
+        for arm, record in of_key(jax.random.key(seed)).items():
+            found.setdefault(arm, []).append({"seed": seed, "diverged_at": None, **record})
     return found
 
 
-def representations(config: Representations, load: Callable[[Images, int, Array], Array]) -> dict[str, Any]:
-    """Return what measures the deep nets of images, by net, activation and width."""
+def representations(config: Representations, load: Load, key: Array) -> dict[str, Any]:
+    """Measure deep nets of images, by net and activation: the last layer at every width, and layers of the narrowest net."""
+    nets = tuple((net, activation) for activation in ("linear", "relu") for net in ("plain", "batch_norm"))
+    measured = {}
+    for width in config.widths:
+        inputs = load(config.data, width, jax.random.fold_in(key, 0)).reshape(width, -1)
+        measured[width] = by_layer(key, inputs, nets=nets, width=width, depth=config.depth)
+    kept = np.unique(np.geomspace(1, config.depth, min(config.depth, _SHOWN)).round().astype(int))
+    found = {}
+    for rank, (net, activation) in enumerate(nets):
+        narrowest = {name: np.asarray(x)[kept - 1] for name, x in measured[min(config.widths)][rank].items()}
+        ends = [{name: x[-1] for name, x in measured[width][rank].items()} for width in config.widths]
+        found[f"{net}_{activation}"] = {
+            "widths": _columns(config.widths, ends),
+            "layers": {"layer": kept.tolist(), **{name: _rounded(x) for name, x in narrowest.items()}},
+        }
+    return found
 
-    def of_draw(net: str, activation: str, width: int, key: Array) -> dict[str, Any]:
-        images = load(config.data, width, jax.random.fold_in(key, 0))
-        inputs = images.reshape(width, -1)
-        return describe(by_layer(key, inputs, net=net, activation=activation, width=width, depth=config.depth))
 
-    return {
-        f"{net}_{activation}_{width}": partial(of_draw, net, activation, width)
-        for activation in ("linear", "relu")
-        for width in config.widths
-        for net in ("plain", "batch_norm")
-    }
-
-
-def orthogonality(config: Orthogonality) -> dict[str, Any]:
-    """Return what measures the deep linear nets of inputs that are close to one line, by net and width."""
-
-    def of_draw(net: str, width: int, key: Array) -> dict[str, Any]:
-        entries = jnp.full(config.batch_size, _OTHERS).at[0].set(_FIRST)
+def orthogonality(config: Orthogonality, key: Array) -> dict[str, Any]:
+    """Measure deep linear nets of inputs that are close to one line, by net: means of the gap over layers at every width."""
+    nets = tuple((net, "linear") for net in ("plain", "batch_norm", "rescaled"))
+    entries = jnp.full(config.batch_size, _OTHERS).at[0].set(_FIRST)
+    found: dict[str, list[Any]] = {net: [] for net, _ in nets}
+    for width in config.widths:
         inputs = jnp.eye(config.batch_size, width) * entries[:, None]
-        return describe(by_layer(key, inputs, net=net, activation="linear", width=width, depth=config.depth))
+        measured = by_layer(key, inputs, nets=nets, width=width, depth=config.depth)
+        for (net, _), layers in zip(nets, measured, strict=True):
+            gap = np.asarray(layers["gap"])
+            settled = gap[SETTLED:].mean() if config.depth > SETTLED else np.nan
+            found[net].append({"mean_gap": gap.mean(), "first_gap": gap[0], "settled_gap": settled})
+    return {net: {"widths": _columns(config.widths, rows)} for net, rows in found.items()}
 
-    return {
-        f"{net}_{width}": partial(of_draw, net, width)
-        for width in config.widths
-        for net in ("plain", "batch_norm", "rescaled")
-    }
 
-
-@partial(jax.jit, static_argnames=("net", "activation", "width", "depth"))
-def by_layer(key: Array, inputs: Array, *, net: str, activation: str, width: int, depth: int) -> dict[str, Array]:
-    """Pass a batch through a deep net of random weights, and measure its activations in every layer.
+@partial(jax.jit, static_argnames=("nets", "width", "depth"))
+def by_layer(key: Array, inputs: Array, *, nets: Nets, width: int, depth: int) -> list[dict[str, Array]]:
+    """Pass a batch through deep nets of the same random weights, and measure its activations in every layer.
 
     Args:
         key: of the weights, which are normal with mean 0 and variance 1 / fan-in, or 2 / fan-in before a ReLU.
         inputs: (examples, features).
-        net: "plain", "batch_norm", or "rescaled" where batch norm does not subtract the mean.
-        activation: "linear" or "relu".
+        nets: their normaliser, "plain", "batch_norm", or "rescaled" where batch norm does not subtract the mean, and their
+            activation, "linear" or "relu".
         width: units of each layer.
         depth: layers.
 
     Returns:
-        `rank`, `gap`, `others` and `odd`, each (depth,), see `_measured`.
+        For each net `rank`, `gap`, `others` and `odd`, each (depth,), see `_measured`.
     """
-    gain = 2.0 if activation == "relu" else 1.0
 
-    def layer(h: Array, key: Array) -> tuple[Array, dict[str, Array]]:
-        kernel = jax.random.normal(key, (h.shape[-1], width)) * jnp.sqrt(gain / h.shape[-1])
-        z = _normalised(net, jnp.matmul(h, kernel, precision="highest"))
-        h = jax.nn.relu(z) if activation == "relu" else z
-        if net == "plain":  # one factor for all, which no measure sees, keeps the products of many matrices in range
-            h = h / jnp.sqrt(jnp.mean(h**2))
-        return h, _measured(h)
+    def layer(each: list[Array], key: Array) -> tuple[list[Array], list[dict[str, Array]]]:
+        kernel = jax.random.normal(key, (each[0].shape[-1], width)) / jnp.sqrt(each[0].shape[-1])
+        found = [_layer(net, activation, h, kernel) for (net, activation), h in zip(nets, each, strict=True)]
+        return found, [_measured(h) for h in found]
 
     first, *others = jax.random.split(jax.random.fold_in(key, 1), depth)
-    h, start = layer(inputs, first)
-    _, rest = lax.scan(layer, h, jnp.stack(others))
+    each, start = layer([inputs] * len(nets), first)
+    _, rest = lax.scan(layer, each, jnp.stack(others))
     return jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), start, rest)
+
+
+def _layer(net: str, activation: str, h: Array, kernel: Array) -> Array:
+    """Compute a layer's activations."""
+    z = _normalised(net, jnp.matmul(h, kernel, precision="highest"))
+    h = jnp.sqrt(2.0) * jax.nn.relu(z) if activation == "relu" else z
+    # One factor for all, which no measure sees, keeps the products of many matrices in range.
+    return h / jnp.sqrt(jnp.mean(h**2)) if net == "plain" else h
 
 
 def _normalised(net: str, z: Array) -> Array:
@@ -120,7 +125,7 @@ def _normalised(net: str, z: Array) -> Array:
     if net == "batch_norm":
         return norms.batch_norm(z, norms.init_batch_stats(z.shape[-1]), train=True, epsilon=0.0)[0]
     # z / (mean over the batch of z²)^(1/2)
-    return z * lax.rsqrt(jnp.mean(z**2, axis=0)) if net == "rescaled" else z
+    return z * lax.rsqrt(jnp.mean(z**2, axis=0, keepdims=True)) if net == "rescaled" else z
 
 
 def _measured(h: Array) -> dict[str, Array]:
@@ -142,31 +147,19 @@ def _measured(h: Array) -> dict[str, Array]:
     }
 
 
-def describe(found: Mapping[str, Array]) -> dict[str, Any]:
-    """Keep some layers of what was measured in all, and means of the orthogonality gap over all, and over those after 20."""
-    depth = len(found["rank"])
-    layers = np.unique(np.geomspace(1, depth, min(depth, _SHOWN)).round().astype(int))
-    kept = {name: _rounded(np.asarray(values)[layers - 1]) for name, values in found.items()}
-    gap = np.asarray(found["gap"])
-    means = {"mean_gap": gap.mean(), "settled_gap": gap[SETTLED:].mean() if depth > SETTLED else np.nan}
-    return {"layers": {"layer": layers.tolist(), **kept, **{name: _rounded(x) for name, x in means.items()}}}
-
-
-def fisher(config: Fisher) -> dict[str, Any]:
-    """Return what measures the Fisher matrix, by net and width, with as many examples as units, and with a fixed number."""
-
-    def of_draw(net: str, width: int, examples: int, key: Array) -> dict[str, Any]:
-        inputs = jax.random.normal(jax.random.fold_in(key, 0), (examples, width))
-        model = make_perceptron(net, width, config.num_hidden, config.num_outputs)
-        return {"fisher": {"eigenvalue": _rounded(largest_eigenvalue(model, inputs, config.num_outputs, key))}}
-
-    sizes = {"": lambda width: width, "_fixed": lambda _: config.fixed_batch}
-    return {
-        f"{net}_{width}{suffix}": partial(of_draw, net, width, examples(width))
-        for suffix, examples in sizes.items()
-        for width in config.widths
-        for net in (("plain", "batch_norm", "batch_norm_output") if not suffix else ("batch_norm_output",))
+def fisher(config: Fisher, key: Array) -> dict[str, Any]:
+    """Measure the Fisher matrix by net, with as many examples as units, and with a fixed number of them."""
+    nets = {net: net for net in ("plain", "batch_norm", "batch_norm_output")} | {
+        "batch_norm_output_fixed": "batch_norm_output"
     }
+    found: dict[str, list[Any]] = {arm: [] for arm in nets}
+    for width in config.widths:
+        for arm, net in nets.items():
+            examples = config.fixed_batch if arm.endswith("_fixed") else width
+            inputs = jax.random.normal(jax.random.fold_in(key, 0), (examples, width))
+            model = make_perceptron(net, width, config.num_hidden, config.num_outputs)
+            found[arm].append({"eigenvalue": largest_eigenvalue(model, inputs, config.num_outputs, key)})
+    return {arm: {"widths": _columns(config.widths, rows)} for arm, rows in found.items()}
 
 
 @cache
@@ -200,18 +193,15 @@ def largest_eigenvalue(model: Model, inputs: Array, num_outputs: int, key: Array
     return float(pairs.eigenvalues[0]) if pairs.converged[0] else float("nan")
 
 
-def residual(config: Residual, load: Callable[[Images, int, Array], Array]) -> dict[str, Any]:
-    """Return what measures the residual branches, by net."""
-
-    def of_draw(net: str, key: Array) -> dict[str, Any]:
-        images = load(config.data, config.batch_size, jax.random.fold_in(key, 0))
+def residual(config: Residual, load: Load, key: Array) -> dict[str, Any]:
+    """Measure residual branches, by net."""
+    images, found = load(config.data, config.batch_size, jax.random.fold_in(key, 0)), {}
+    for net in ("plain", "batch_norm", "skip_init"):
         shape = {**vars(config.model), "skip_init": net == "skip_init"}
-        norm = linen.BatchNorm if net == "batch_norm" else None
-        net_config = models.ResNetConfig(**shape, norm=norm)
+        net_config = models.ResNetConfig(**shape, norm=linen.BatchNorm if net == "batch_norm" else None)
         skip, branch = branch_sizes(net_config, models.make_model(net_config).init(key, images), images)
-        return {"blocks": {"skip": _rounded(skip), "ratio": _rounded(branch / skip)}}
-
-    return {net: partial(of_draw, net) for net in ("plain", "batch_norm", "skip_init")}
+        found[net] = {"blocks": {"skip": _rounded(skip), "ratio": _rounded(branch / skip)}}
+    return found
 
 
 @partial(jax.jit, static_argnums=0)
@@ -240,6 +230,11 @@ def _images(data_dir: str | None, images: Images, num: int, key: Array) -> Array
     split = load_images(images, data_dir)(0).train
     indices = jax.random.choice(key, len(split.images), (num,), replace=False)
     return data.take_batch(split, indices).inputs
+
+
+def _columns(widths: tuple[int, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Turn what was measured at each width into lists over widths."""
+    return {"width": list(widths), **{name: _rounded([row[name] for row in rows]) for name in rows[0]}}
 
 
 def _rounded(values: Any) -> Any:
