@@ -96,6 +96,7 @@ CLAIMS = claims(
         _deep(OTHERS, RELU).above(0.9),
         "the batch converges to a single cluster, except for an odd data point",
         caveat_of="init_rank_relu",
+        differs="its abstract names no width, batch or depth",
     ),
     init_odd=Claim(
         "With batch norm, at initialisation, the odd example is orthogonal to the others in the last layer of the narrowest "
@@ -104,6 +105,7 @@ CLAIMS = claims(
         _deep(ODD, RELU).below(0.1),
         "it breaks away in an orthogonal direction",
         caveat_of="init_rank_relu",
+        differs="its abstract names no width, batch or depth",
     ),
     init_gap_depth=Claim(
         "With batch norm that does not centre, at initialisation, the orthogonality gap of the widest deep linear net falls to "
