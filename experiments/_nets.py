@@ -42,6 +42,9 @@ NETS = {
     "norms_only": Net("scale and bias alone trained", "scale and bias alone", "#cc79a7"),
     "inserted": Net("BN inserted into a plain net", "inserted BN", "#d55e00"),
     "trained": Net("net trained with BN", "trained with BN", "#0072b2"),
+    "rescaled": Net("BN that does not centre", "BN, not centred", "#009e73"),
+    "batch_norm_output": Net("BN in every layer, the last one too", "BN, last layer too", "#cc79a7"),
+    "skip_init": Net("SkipInit, without BN", "SkipInit", "#e69f00"),
 }
 
 

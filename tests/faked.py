@@ -15,7 +15,7 @@ from experiments._command.arguments import parse
 from experiments._config import Options
 from experiments._evidence.keep import keep
 from experiments._training.asked import log_name
-from experiments._training.experiment import collect
+from experiments._training.experiment import collect, measure_all
 from experiments._training.probes.dependence import GAINS, PLACES
 from experiments._training.store import Found
 from experiments.theory_bounds.quantities import EDGES, EQUALITIES, RATIOS, STATEMENTS
@@ -194,9 +194,19 @@ def nets_of(name, *arguments):
     return {key: net._replace(folder=net.folder / str(key)) for key, net in nets.items()}, head  # nothing is shared
 
 
+@cache
+def measured_of(name):
+    """Measure what an experiment that trains nothing does, in preset smoke."""
+    config = catalogue.module(name).PRESETS["smoke"]
+    found = measure_all(catalogue.part(name, "runs").measure(config, Options()), lambda line: None)
+    return json.loads(json.dumps(finite({**keep(found, catalogue.module(name).KEEP), "provenance": [ORIGIN]})))
+
+
 def data_of(name, *arguments, diverged_at=None):
-    """Make the data of an experiment, as they are read; see `nets_of`."""
+    """Make the data of an experiment, as they are read; see `nets_of`. One that trains nothing measures."""
     nets, head = nets_of(name, *arguments)
+    if not nets:
+        return {**head, **measured_of(name)}
     everything = {net.folder: found(net, diverged_at) for net in nets.values()}
     data = keep(collect(nets, everything), catalogue.module(name).KEEP)
     return json.loads(json.dumps(finite({**head, **data})))

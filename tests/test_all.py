@@ -75,7 +75,11 @@ def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tm
 
 
 @pytest.mark.parametrize(
-    ("preset", "left"), [("overnight", ["theory_bounds", "gradient_depth", "inception", "quickstart"]), ("cpu", [])]
+    ("preset", "left"),
+    [
+        ("overnight", ["theory_bounds", "gradient_depth", "initialisation", "inception", "quickstart"]),
+        ("cpu", []),
+    ],
 )
 def test_all_says_first_what_is_left_out_and_how_long_it_takes(preset, left, stages, capsys, tmp_path):
     """Experiments without the preset are named in one line, then the hours of all others, before any of them starts."""

@@ -113,7 +113,10 @@ def test_runs_that_diverge_come_to_an_end_too(name, diverged_at):
     use(name, data_of(name, diverged_at=diverged_at))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "theory_bounds"])  # has probes of its own
+OWN_WAY = ("theory_bounds", "initialisation")  # which measure in their own way
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OWN_WAY])
 def test_every_kind_that_is_kept_is_needed(name):
     """Without one of them, no run of the configuration is accepted, unless `KEEP` says that it need not be there."""
     module = catalogue.module(name)

@@ -68,7 +68,7 @@ class ResNet(nn.Module):
                     branch = self._conv(layer, features, branch)[:, ::step, ::step]
                 if config.skip_init:
                     branch = branch * self.param(f"scale_{layer}", nn.initializers.zeros, ()).astype(branch.dtype)
-                x = _shortcut(x, features, stride) + branch
+                x = shortcut(x, features, stride) + branch
         x = nn.relu(normalise(config, layer, x, train=train)).mean(axis=(1, 2))
         init = make_kernel_init(config.kernel_init)
         return nn.Dense(config.num_classes, kernel_init=init, name=f"dense_{layer + 1}")(x)
@@ -91,6 +91,19 @@ class ResNet(nn.Module):
         )(x)
 
 
-def _shortcut(x: Array, features: int, stride: int) -> Array:
-    """Take every `stride`-th pixel, and add features that are 0."""
+def shortcut(
+    x: Float[Array, "batch height width channels"], features: int, stride: int
+) -> Float[Array, "batch rows columns features"]:
+    """Take every `stride`-th pixel, and add features that are 0: what a block adds its branch to.
+
+    Args:
+        x: input of the block.
+        features: of its output, at least those of its input.
+        stride: of its first convolution.
+
+    Example:
+        >>> from bnjax.models import resnet
+        >>> print(resnet.shortcut(jnp.ones((1, 8, 8, 2)), 4, 2).shape)
+        (1, 4, 4, 4)
+    """
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))

@@ -20,6 +20,7 @@ moment_control   what moves means and standard deviations of units: earlier laye
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer
 activations      distributions of activations, and how they drift over training
 capture          activations of any model's layers
+gram             rank, orthogonality and cosines of a layer's activations over a batch
 sharpness        curvature of mini-batches along their own gradients
 
 curvature   Hessian products, eigenpairs, trace and spectral density
@@ -48,6 +49,9 @@ from bnjax.probes.covariate_shift import CovariateShift as CovariateShift
 from bnjax.probes.covariate_shift import covariate_shift as covariate_shift
 from bnjax.probes.gradients import GradientStatistics as GradientStatistics
 from bnjax.probes.gradients import gradient_statistics as gradient_statistics
+from bnjax.probes.gram import cosines as cosines
+from bnjax.probes.gram import orthogonality_gap as orthogonality_gap
+from bnjax.probes.gram import soft_rank as soft_rank
 from bnjax.probes.layer_dependence import LayerDependence as LayerDependence
 from bnjax.probes.layer_dependence import hessian_blocks as hessian_blocks
 from bnjax.probes.layer_dependence import layer_dependence as layer_dependence

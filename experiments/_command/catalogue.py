@@ -23,6 +23,7 @@ _ORDER = (
     "theory_bounds",
     "mnist_mlp",
     "gradient_depth",
+    "initialisation",
     "recurrent",
     "regularisation",
     "evaluation",

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
     which says what the data file keeps of them, and so what they must measure; `figure.plot(data)`, which lays it out; and
     `table.summarise(data)`, which puts it into words. One that measures in its own way has `runs.nets(config, options,
-    with_data)` in place of `groups`.
+    with_data)` in place of `groups`; one that trains nothing has `runs.measure(config, options)`, see `measure_all`.
 
     Args:
         experiment: the package.
@@ -137,6 +138,9 @@ def _run(
     except Interrupted as stop:
         say(f"Stopped; {stop.where()}. The same command continues.")
         sys.exit(128 + stop.signal_number)
+    except KeyboardInterrupt:  # while nothing is trained, which would save its state
+        say("Stopped; nothing was saved. The same command starts again.")
+        sys.exit(128 + signal.SIGINT)
 
 
 def _name_old_runs(results: Path) -> None:
@@ -161,10 +165,14 @@ def _collect(experiment: ModuleType, config: Any, options: Options, later: Seque
     from bnjax.data import DataError
     from experiments._evidence.keep import keep
     from experiments._training.errors import ConfigError, config_errors
-    from experiments._training.experiment import collect
+    from experiments._training.experiment import collect, measure_all
     from experiments._training.nets import train_nets
     from experiments._training.packing import find_packed
 
+    runs = _part(experiment, "runs")
+    if hasattr(runs, "measure"):
+        with config_errors():
+            return keep(measure_all(runs.measure(config, options), say), experiment.KEEP)
     nets, beside, packed = nets_of(experiment, config, options), [], {}
     for name, preset in later:
         with contextlib.suppress(ConfigError, DataError):  # which end that experiment, not this one
@@ -193,6 +201,8 @@ def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data:
     from experiments._training.experiment import list_nets
 
     runs = _part(experiment, "runs")
+    if hasattr(runs, "measure"):  # nothing is trained
+        return {}
     if runs:  # of a kind of its own, which measures what it needs by itself
         return runs.nets(config, options, with_data=with_data)
     with config_errors():

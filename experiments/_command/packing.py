@@ -38,6 +38,11 @@ def data_of(name: str, preset: str, packed: Path, report: Callable[[str], object
     config = experiment.PRESETS[preset]
     try:
         nets = cli.nets_of(experiment, config, Options(), with_data=False)
+        if not nets:
+            raise MissingRunsError(
+                f"Nothing of {name} is packed, since it trains nothing. "
+                f"To measure it: python -m experiments {name} --preset {preset}"
+            )
         found = find_packed(nets.values(), packed, report)
         missing = sorted(
             {

@@ -51,6 +51,16 @@ IOFFE = Source(
 )
 BJORCK = Source("Bjorck et al. 2018", "paper", "arxiv.org/abs/1806.02375", "their ResNet of 110 layers")
 YANG = Source("Yang et al. 2019", "paper", "arxiv.org/abs/1902.08129", "theory of wide networks")
+DANESHMAND_RANK = Source("Daneshmand et al. 2020", "paper", "arxiv.org/abs/2003.01652")
+DANESHMAND = Source(
+    "Daneshmand et al. 2021",
+    "paper",
+    "arxiv.org/abs/2106.03970",
+    "linear nets of width 16 to 512, 4 inputs close to one line, BN that does not centre, 500 layers, 20 draws",
+)
+NACHUM = Source("Nachum et al. 2024", "paper", "arxiv.org/abs/2412.02843")
+KARAKIDA = Source("Karakida et al. 2019", "paper", "arxiv.org/abs/1906.02926", "theory of wide networks")
+DE = Source("De & Smith 2020", "paper", "arxiv.org/abs/2002.10444")
 BA = Source("Ba, Kiros & Hinton 2016", "paper", "arxiv.org/abs/1607.06450", "their attentive reader")
 COOIJMANS = Source(
     "Cooijmans et al. 2016",

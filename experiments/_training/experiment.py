@@ -3,7 +3,8 @@
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax
 
 from bnjax import train
 from bnjax._host.output import say
-from bnjax.runs import config_dict, folder_name, read_json, run_folder
+from bnjax.runs import config_dict, folder_name, provenance, read_json, run_folder
 from experiments._config import Options, RunConfig
 from experiments._training.asked import Asked
 from experiments._training.errors import config_errors, unreadable
@@ -60,6 +61,23 @@ def list_nets(groups: Mapping[str, Arms], options: Options, *, with_data: bool =
                 label, place = f"{arm.replace('_', ' ')}, seed {seed}", folder / f"seed{seed}"
                 nets[group, arm, seed] = Net(config, task, Asked.of(config), seed, label, place)
     return nets
+
+
+def measure_all(measured: Iterable[tuple[str, Any]], report: Callable[[str], object]) -> dict[str, Any]:
+    """Measure the nets of an experiment that trains none, group by group.
+
+    Args:
+        measured: name and arms of each group, made when it is asked for.
+        report: called with one line for each group.
+
+    Returns:
+        As `collect`.
+    """
+    start, groups = time.perf_counter(), {}
+    for group, arms in measured:
+        groups[group] = arms
+        report(f"Measured: {group}")
+    return {**groups, "provenance": [provenance()], "seconds": round(time.perf_counter() - start, 1)}
 
 
 def _read(net: Net, run: Found) -> dict[str, Any]:

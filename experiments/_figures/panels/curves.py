@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from bnjax.draw import style
 from experiments._evidence import curve
@@ -17,6 +18,8 @@ from experiments._evidence.run import Arms, Run, all_runs, num_steps
 from experiments._evidence.value import spread
 from experiments._figures.panels.panel import Panel, Scale, mark, mark_diverged
 from experiments._nets import NETS
+
+_MOST_LABELS = 8  # of numbers that have a label each, along a panel
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,11 @@ class ByLayer(Panel):
 
     Attributes:
         lines: by format of the line, nets and a function that maps a run to an array (layers,).
+        places: numbers of the layers, or other numbers in their place, on a logarithmic axis; none is 1, 2, 3 ...
     """
 
     lines: Mapping[str, tuple[Arms, Callable[[Run], np.ndarray]]]
+    places: Sequence[float] = ()
     xlabel: str = field(default="layer", kw_only=True)
     scale: Scale = field(default="log", kw_only=True)
 
@@ -146,8 +151,17 @@ class ByLayer(Panel):
                 known = np.isfinite(rows).all(axis=0)
                 if rows.size and known.any():
                     levels = np.transpose([spread(column) for column in rows[:, known].T])
-                    found = curve.Curve(1 + np.flatnonzero(known), *levels)
+                    found = curve.Curve(np.array(self.places or 1 + np.arange(len(known)))[known], *levels)
                     draw_curve(axes, found, NETS[net].colour, look, width=2.2)
+        if self.places:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(style.number)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if 0 < len(self.places) <= _MOST_LABELS:
+            axes.margins(x=0.05)
+            axes.set_xticks(self.places, [f"{place:,}" for place in self.places])
+            axes.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", width: float = 1.8) -> None:

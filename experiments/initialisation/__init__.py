@@ -1,0 +1,152 @@
+"""What batch norm does to networks of random weights, before their first step.
+
+Claim: without batch norm all examples come to lie on one line in a deep net, with it they stay apart, and in linear nets become
+orthogonal; in ReLU nets all examples except one gather all the same. The Fisher matrix's largest eigenvalue grows with
+the width, unless the last layer is normalised. Batch norm makes the l-th residual branch smaller by the square root of l.
+Source: Daneshmand et al. 2020 and 2021, Nachum et al. 2024, Karakida et al. 2019, De & Smith 2020.
+Command: TFDS_DATA_DIR=... python -m experiments initialisation --preset cpu
+Measured: not run yet.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bnjax.models.shapes import ResNetShape
+from experiments._config import Images, change, check, check_numbers
+from experiments._config.check import DIFFERENT
+from experiments._config.runs import check_batch
+from experiments._evidence.keep import whole
+
+_RULE = f"{DIFFERENT} from 2"
+
+
+@dataclass(frozen=True)
+class Representations:
+    """Deep linear nets and ReLU nets, of which images are the inputs.
+
+    Attributes:
+        data: the images; a net has as many in its batch as units in a layer.
+        widths: units of every layer, net by net.
+        depth: layers of every net.
+    """
+
+    data: Images = Images("cifar10", "meanstd")
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    depth: int = 500
+
+    def __post_init__(self):
+        check_numbers(self, _RULE, lambda x: x >= 2, "widths")
+        check(self.depth >= 2, "depth", "at least 2", self.depth)
+        check_batch(self.data, max(self.widths), "widths")
+
+
+@dataclass(frozen=True)
+class Orthogonality:
+    """Deep linear nets, of which inputs close to one line are the inputs, as in Daneshmand et al. 2021.
+
+    Attributes:
+        batch_size: inputs.
+        widths: units of every layer, and length of an input, net by net.
+        depth: layers of every net.
+    """
+
+    batch_size: int = 4
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    depth: int = 500
+
+    def __post_init__(self):
+        check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
+        rule = f"{DIFFERENT} from {self.batch_size}, the batch size"
+        check_numbers(self, rule, lambda x: x >= self.batch_size, "widths")
+        check(self.depth >= 2, "depth", "at least 2", self.depth)
+
+
+@dataclass(frozen=True)
+class Fisher:
+    """Perceptrons of rectified linear units, of which normal noise is the input, as long as a layer is wide.
+
+    Attributes:
+        widths: units of every hidden layer, net by net; they are the number of examples, too.
+        num_hidden: hidden layers.
+        num_outputs: of the last layer.
+        fixed_batch: examples of the nets that all have the same number of them.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    num_hidden: int = 3
+    num_outputs: int = 10
+    fixed_batch: int = 32
+
+    def __post_init__(self):
+        check_numbers(self, _RULE, lambda x: x >= 2, "widths")
+        for name in ("num_hidden", "num_outputs"):
+            check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        check(self.fixed_batch >= 2, "fixed_batch", "at least 2", self.fixed_batch)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A pre-activation residual network, of which images are the inputs.
+
+    Attributes:
+        model: the network; with SkipInit, it has no normaliser and a scale of 0 after each branch.
+        data: the images.
+        batch_size: images whose statistics batch norm uses.
+    """
+
+    model: ResNetShape = ResNetShape(num_blocks=9)
+    data: Images = Images("cifar10", "meanstd")
+    batch_size: int = 32
+
+    def __post_init__(self):
+        check(not self.model.skip_init, "model.skip_init", "False, since a net of its own has it", True)
+        check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
+        check_batch(self.data, self.batch_size, "batch_size")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Four measurements on networks that nobody trains.
+
+    Attributes:
+        representations: rank of the layers' activations, and cosines between examples.
+        orthogonality: how close examples come to being orthogonal.
+        fisher: the largest eigenvalue of the Fisher matrix.
+        residual: size of the residual branches.
+        seeds: each is one draw of weights and inputs.
+    """
+
+    representations: Representations = Representations()
+    orthogonality: Orthogonality = Orthogonality()
+    fisher: Fisher = Fisher()
+    residual: Residual = Residual()
+    seeds: tuple[int, ...] = tuple(range(10))
+
+    def __post_init__(self):
+        check_numbers(self, f"{DIFFERENT} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
+
+
+KEEP: dict[str, Any] = {
+    "representations": {"widths": whole, "layers": whole},
+    "orthogonality": {"widths": whole},
+    "fisher": {"widths": whole},
+    "residual": {"blocks": whole},
+}
+_PAPER = change(
+    Config(),
+    orthogonality={"widths": (16, 32, 64, 128, 256, 512)},
+    fisher={"widths": (64, 128, 256, 512, 1024)},
+    residual={"model": ResNetShape(num_blocks=18), "batch_size": 128},
+    seeds=tuple(range(20)),
+)
+PRESETS = {
+    "cpu": Config(),
+    "smoke": change(
+        Config(seeds=(0, 1, 2)),
+        representations={"data": Images("digits"), "widths": (8, 16), "depth": 40},
+        orthogonality={"widths": (8, 16), "depth": 40},
+        fisher={"widths": (8, 16), "num_hidden": 2, "fixed_batch": 8},
+        residual={"model": ResNetShape(num_blocks=1, width=4), "data": Images("digits"), "batch_size": 8},
+    ),
+    "paper": _PAPER,
+}

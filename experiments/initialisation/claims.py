@@ -1,0 +1,195 @@
+"""Claims about networks of random weights, before their first step."""
+
+from dataclasses import replace
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.source import DANESHMAND, DANESHMAND_RANK, DE, KARAKIDA, NACHUM, ours
+from experiments._evidence.statistic import Statistic, largest
+from experiments._nets import UNNAMED, Setting
+from experiments.initialisation.quantities import (
+    BRANCH,
+    DIRECTIONS,
+    EIGENVALUE,
+    FIRST_GAP,
+    FIXED,
+    GAP,
+    LARGEST_BRANCH,
+    LINEAR,
+    MEAN_BRANCH,
+    ODD,
+    OTHERS,
+    RANK,
+    RELU,
+    SETTLED_GAP,
+    each,
+    of_width,
+    per_doubling,
+)
+
+_ROOT = "a square root is 1.41 times per doubling; its range is that of the powers 0.4 to 0.6"
+_LINEAR = "growth in proportion is 2 times per doubling; its range is that of the powers 0.8 to 1.2"
+_BOUNDED = "a bounded number is 1 time per doubling; growth of a power below 0.2 counts as none"
+_SOFT = "soft rank: (sum of the Gram matrix's eigenvalues)² / sum of their squares"
+_ORDER = "the source gives an order: a factor of two either way counts as that order"
+_FISHER = "Fisher matrix of squared error, whose batch is the whole sample, in proportion to the width"
+
+
+def _deep(words: str, at: Setting, net: str = "batch_norm") -> Statistic:
+    form = {"form": DIRECTIONS} if words == RANK else {}
+    return each(of_width(words, min, **form), net, "representations", at)
+
+
+def _rank(at: Setting) -> Statistic:
+    return each(per_doubling(RANK), "batch_norm", "representations", at)
+
+
+def _gap(net: str) -> Statistic:
+    return each(per_doubling(GAP), net, "orthogonality")
+
+
+def _widest(words: str) -> Statistic:
+    return each(of_width(words, max), "rescaled", "orthogonality")
+
+
+def _fisher(net: str, at: Setting = UNNAMED) -> Statistic:
+    return each(per_doubling(EIGENVALUE), net, "fisher", at)
+
+
+CLAIMS = claims(
+    "none",
+    "2026-11-29",
+    init_rank_plain=Claim(
+        "Without batch norm, at initialisation, the activations of all examples lie close to one line in the last layer of the "
+        "narrowest deep net, linear or ReLU: their soft rank is below 1.1.",
+        replace(DANESHMAND.at("Sec. 3.2, of Daneshmand et al. 2020"), setup=""),
+        largest(_deep(RANK, LINEAR, "plain"), _deep(RANK, RELU, "plain")).below(1.1),
+        "representations converge to a rank-one matrix",
+        remark=_SOFT,
+    ),
+    init_rank=Claim(
+        "With batch norm, at initialisation, the soft rank of the last layer of deep linear nets grows at least as the square "
+        "root of the width, with as many examples as units.",
+        DANESHMAND_RANK,
+        _rank(LINEAR).above(1.3),
+        remark=f"{_SOFT}; {_ROOT}",
+    ),
+    init_rank_root=Claim(
+        "With batch norm, at initialisation, the soft rank of the last layer of deep linear nets grows no faster than the "
+        "square root of the width, with as many examples as units.",
+        ours("whether the bound of Daneshmand et al. 2020 is the rank itself"),
+        _rank(LINEAR).below(1.5),
+        caveat_of="init_rank",
+        remark=f"{_SOFT}; {_ROOT}",
+    ),
+    init_rank_relu=Claim(
+        "With batch norm, at initialisation, the soft rank of the last layer of deep ReLU nets, after the ReLU, grows at least "
+        "as the square root of the width, with as many examples as units.",
+        DANESHMAND_RANK.at("abstract, which says so of experiments"),
+        _rank(RELU).above(1.3),
+        "rank robustness generalises to ReLU nets",
+        remark=f"{_SOFT}; {_ROOT}",
+    ),
+    init_cluster=Claim(
+        "With batch norm, at initialisation, all examples except an odd one point in one direction in the last layer of the "
+        "narrowest deep ReLU net: their mean cosine is above 0.9.",
+        NACHUM,
+        _deep(OTHERS, RELU).above(0.9),
+        "the batch converges to a single cluster, except for an odd data point",
+        caveat_of="init_rank_relu",
+        differs="its abstract names no width, batch or depth",
+    ),
+    init_odd=Claim(
+        "With batch norm, at initialisation, the odd example is orthogonal to the others in the last layer of the narrowest "
+        "deep ReLU net: its mean |cosine| is below 0.1.",
+        NACHUM,
+        _deep(ODD, RELU).below(0.1),
+        "it breaks away in an orthogonal direction",
+        caveat_of="init_rank_relu",
+        differs="its abstract names no width, batch or depth",
+    ),
+    init_gap_depth=Claim(
+        "With batch norm that does not centre, at initialisation, the orthogonality gap of the widest deep linear net falls to "
+        "less than half that of the first layer within 20 layers, and stays there.",
+        replace(DANESHMAND.at("Fig. 2a"), setup=""),
+        (_widest(SETTLED_GAP) / _widest(FIRST_GAP)).below(0.5),
+        "its logarithm falls linearly over layers 1 to 20, then stays near a small number",
+    ),
+    init_gap_width=Claim(
+        "With batch norm that does not centre, at initialisation, the orthogonality gap of deep linear nets, averaged over all "
+        "layers, falls as 1 / the square root of the width: 0.66 to 0.76 times per doubling.",
+        DANESHMAND.at("Fig. 2b"),
+        _gap("rescaled").between(0.66, 0.76),
+        "power -0.46, or 0.73 times per doubling",
+        remark="the range is that of the powers -0.6 to -0.4; -0.5, or 0.71 times, is proved as a bound",
+    ),
+    init_gap_centred=Claim(
+        "With batch norm as it is used, which centres, at initialisation, the orthogonality gap of deep linear nets, averaged "
+        "over all layers, falls as much: 0.66 to 0.76 times per doubling of the width.",
+        replace(DANESHMAND.at("Sec. 2.1"), setup=""),
+        _gap("batch_norm").between(0.66, 0.76),
+        "the difference does not change the network's properties qualitatively",
+        caveat_of="init_gap_width",
+        remark="examples whose mean is 0 cannot be orthogonal: of n of them the gap is at least 1 / (n (n - 1))^(1/2)",
+    ),
+    init_fisher_plain=Claim(
+        "Without batch norm, at initialisation, the largest eigenvalue of the Fisher matrix grows in proportion to the width: "
+        "1.7 to 2.3 times per doubling.",
+        KARAKIDA,
+        _fisher("plain").between(1.7, 2.3),
+        "the landscape is pathologically sharp when the network is wide",
+        remark=f"{_FISHER}; {_LINEAR}",
+        hypothesis="smoothness",
+        speaks="neither",
+    ),
+    init_fisher_hidden=Claim(
+        "With batch norm in the hidden layers alone, at initialisation, the largest eigenvalue of the Fisher matrix grows in "
+        "proportion to the width all the same: at least 1.7 times per doubling.",
+        KARAKIDA,
+        _fisher("batch_norm").above(1.7),
+        "batch norm in the middle layers hardly alleviates the sharpness",
+        remark=f"{_FISHER}; {_LINEAR}",
+        hypothesis="smoothness",
+        speaks="against",
+    ),
+    init_fisher_last=Claim(
+        "With batch norm in the last layer, too, at initialisation, the largest eigenvalue of the Fisher matrix does not grow "
+        "with the width, if the number of examples does: less than 1.15 times per doubling.",
+        KARAKIDA,
+        _fisher("batch_norm_output").below(1.15),
+        "batch norm in the last layer drastically decreases the sharpness",
+        remark=f"{_FISHER}; {_BOUNDED}",
+        hypothesis="smoothness",
+        speaks="for",
+    ),
+    init_fisher_fixed=Claim(
+        "With batch norm in the last layer, too, at initialisation, the largest eigenvalue of the Fisher matrix grows in "
+        "proportion to the width if the number of examples stays the same: at least 1.7 times per doubling.",
+        ours("whether the condition of Karakida et al. 2019 on width and number of examples is needed"),
+        _fisher("batch_norm_output", FIXED).above(1.7),
+        caveat_of="init_fisher_last",
+        remark=_LINEAR,
+        hypothesis="smoothness",
+        speaks="against",
+    ),
+    init_branch=Claim(
+        "With batch norm, at initialisation, the variance of residual branch l is about 1 / l of that of its shortcut: l times "
+        "their ratio lies between 0.5 and 2 at the last block of the first stage.",
+        DE.at("abstract"),
+        each(BRANCH, "batch_norm", "residual").between(0.5, 2),
+        "the branch is smaller by a factor on the order of the square root of the depth",
+        remark=f"{_ORDER}; over random weights, mean squares are variances",
+    ),
+    init_branch_plain=Claim(
+        "Without batch norm, at initialisation, the variance of a residual branch is about that of its shortcut: between 0.5 "
+        "and 2 times in the geometric mean over the blocks of the first stage.",
+        DE,
+        each(MEAN_BRANCH, "plain", "residual").between(0.5, 2),
+        remark=f"{_ORDER}; over random weights, mean squares are variances",
+    ),
+    init_skip_init=Claim(
+        "With SkipInit in place of batch norm, at initialisation, every residual branch is 0.",
+        DE.at("SkipInit"),
+        each(LARGEST_BRANCH, "skip_init", "residual").below(1e-12),
+        "a number that starts from 0 multiplies each branch",
+    ),
+)

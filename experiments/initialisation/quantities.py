@@ -1,0 +1,156 @@
+"""The numbers that are measured of each net at initialisation, and how they change with its width.
+
+A run is one draw. Its `widths` are lists over the widths of a net, its `layers` lists over the layers that are kept of the
+narrowest one, and its `blocks` lists over residual blocks.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from experiments._evidence.format import TIMES, Format, listing
+from experiments._evidence.quantity import Measure
+from experiments._evidence.run import Data, Run, array, recorded
+from experiments._evidence.statistic import Statistic
+from experiments._evidence.value import Missing
+from experiments._nets import UNNAMED, Setting
+
+DIRECTIONS = Format("z#.3g", "directions")
+PLAIN = Format("z.3g")
+LINEAR, RELU = Setting("linear", "linear"), Setting("relu", "ReLU")
+FIXED = Setting("fixed", "fixed number of examples")
+
+RANK, OTHERS, ODD = (
+    "soft rank of the last layer",
+    "mean cosine of two examples in the last layer, without the odd one",
+    "mean |cosine| of the odd example and another one in the last layer",
+)
+GAP, FIRST_GAP, SETTLED_GAP = (
+    "orthogonality gap, mean of all layers",
+    "orthogonality gap of the first layer",
+    "orthogonality gap, mean of the layers after 20",
+)
+EIGENVALUE = "largest eigenvalue of the Fisher matrix"
+_NAMES = {RANK: "rank", OTHERS: "others", ODD: "odd", EIGENVALUE: "eigenvalue"} | {
+    GAP: "mean_gap",
+    FIRST_GAP: "first_gap",
+    SETTLED_GAP: "settled_gap",
+}
+
+
+def values(run: Run, kind: str, name: str) -> np.ndarray:
+    """Return what was measured at a run's widths, layers or blocks; empty where it was not."""
+    return array(recorded(run, kind).get(name, []))
+
+
+def by_width(words: str) -> Callable[[Run], np.ndarray]:
+    """Return what gives a quantity of a run at each width."""
+    return lambda run: values(run, "widths", _NAMES[words])
+
+
+def at_width(words: str, width: int, form: Format = PLAIN) -> Measure:
+    """Measure the net of one width."""
+
+    def of(run: Run) -> float:
+        widths = recorded(run, "widths").get("width", [])
+        return _number(by_width(words)(run)[widths.index(width)], words) if width in widths else _missing(words)
+
+    return Measure(of, f"{words}, {width:,} units", form)
+
+
+def of_width(words: str, choose: Callable[[Sequence[int]], int], form: Format = PLAIN) -> Measure:
+    """Measure the narrowest net, chosen by `min`, or the widest one, by `max`."""
+
+    def of(run: Run) -> float:
+        widths = recorded(run, "widths").get("width", [])
+        return at_width(words, choose(widths)).of(run) if widths else _missing(words)
+
+    return Measure(of, f"{words}, {'narrowest' if choose is min else 'widest'} net", form)
+
+
+def per_doubling(words: str) -> Measure:
+    """Measure by what factor a quantity changes if the width doubles: 2 to the power of its slope between logarithms."""
+
+    def of(run: Run) -> float:
+        widths, found = values(run, "widths", "width"), by_width(words)(run)
+        if len(widths) < 2:
+            return Missing("needs nets of two widths")
+        return _number(growth(widths, found), words)
+
+    return Measure(of, f"{words}, factor per doubling of the width", TIMES)
+
+
+def growth(widths: np.ndarray, found: np.ndarray) -> float:
+    """Return the factor per doubling of the width, by least squares between logarithms; NaN unless all values are > 0."""
+    if not np.all(found > 0):
+        return math.nan
+    x, y = np.log(widths), np.log(found)
+    return float(2 ** (np.sum((x - x.mean()) * (y - y.mean())) / np.sum((x - x.mean()) ** 2)))
+
+
+def _of_blocks(of: Callable[[np.ndarray], Any]) -> Callable[[Run], float]:
+    """Return what reduces the ratios of branch to shortcut to a number."""
+
+    def number(run: Run) -> float:
+        ratios = values(run, "blocks", "ratio")
+        return _number(of(ratios), "ratio of branch to shortcut") if ratios.size else _missing("blocks")
+
+    return number
+
+
+def _first_stage(ratios: np.ndarray) -> np.ndarray:
+    """Return the blocks of the first of three stages, at whose end features are added that are 0."""
+    return ratios[: len(ratios) // 3]
+
+
+_BRANCH = "variance of the residual branch / of its shortcut"
+BRANCH = Measure(
+    _of_blocks(lambda ratios: len(_first_stage(ratios)) * _first_stage(ratios)[-1]),
+    f"{_BRANCH}, times the number of the block, last block of the first stage",
+    TIMES,
+)
+MEAN_BRANCH = Measure(
+    _of_blocks(lambda ratios: _geometric_mean(_first_stage(ratios))),
+    f"{_BRANCH}, geometric mean of the first stage's blocks",
+    TIMES,
+)
+LARGEST_BRANCH = Measure(_of_blocks(np.max), f"{_BRANCH}, largest of all blocks", TIMES)
+
+
+def _geometric_mean(ratios: np.ndarray) -> float:
+    """Return the geometric mean; 0 if one of the numbers is."""
+    return float(np.exp(np.mean(np.log(ratios)))) if np.all(ratios > 0) else 0.0
+
+
+def each(measure: Measure, net: str, group: str, at: Setting = UNNAMED) -> Statistic:
+    """Measure every draw of a net; its set-up names widths and depth, which the data decide."""
+    return replace(measure.each(net, at, group), part=lambda data: described(data, group))
+
+
+def described(data: Data, group: str) -> str:
+    """Name the nets of a group, and their examples."""
+    config = data["config"][group]
+    return _DESCRIBED[group](config, listing(f"{width:,}" for width in config.get("widths", [0])))
+
+
+_DESCRIBED: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
+    "representations": lambda config, units: f"{config['depth']:,} layers of {units} units, as many examples as units",
+    "orthogonality": lambda config, units: (
+        f"{config['depth']:,} linear layers of {units} units, {config['batch_size']} examples close to one line"
+    ),
+    "fisher": lambda config, units: (
+        f"{config['num_hidden']} hidden layers of {units} ReLU units, normal inputs as long as a layer is wide"
+    ),
+    "residual": lambda config, _: f"batch {config['batch_size']}",
+}
+
+
+def _number(value: Any, words: str) -> float:
+    return float(value) if np.isfinite(value) else Missing(f"not finite: {words}")
+
+
+def _missing(words: str) -> Missing:
+    return Missing(f"not measured: {words}")

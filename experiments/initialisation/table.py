@@ -1,0 +1,107 @@
+"""The table and the findings of what batch norm does to networks of random weights."""
+
+from typing import Any
+
+from experiments._evidence.format import Format, plural
+from experiments._evidence.table import cell, grid, middle
+from experiments._evidence.verdict import decided
+from experiments._nets import NETS, UNNAMED, Setting
+from experiments.initialisation.claims import CLAIMS
+from experiments.initialisation.quantities import (
+    BRANCH,
+    DIRECTIONS,
+    EIGENVALUE,
+    FIXED,
+    GAP,
+    LARGEST_BRANCH,
+    LINEAR,
+    MEAN_BRANCH,
+    ODD,
+    OTHERS,
+    PLAIN,
+    RANK,
+    RELU,
+    at_width,
+)
+
+_BRANCHES = {"l x ratio, block l": BRANCH, "mean ratio": MEAN_BRANCH, "largest ratio": LARGEST_BRANCH}
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put what depends on the width into a table for each group of nets, and the residual branches into another."""
+    rank, gap = {"soft rank": (RANK, DIRECTIONS)}, {"orthogonality gap": (GAP, PLAIN)}
+    angles = {"cosine of the others": (OTHERS, PLAIN), "|cosine| of the odd one": (ODD, PLAIN)}
+    eigenvalue = {"largest eigenvalue": (EIGENVALUE, PLAIN)}
+    nets = ("plain", "batch_norm")
+    deep = [
+        *_rows(data, "representations", nets, rank, LINEAR),
+        *_rows(data, "representations", nets, rank, RELU),
+        *_rows(data, "representations", ("batch_norm",), angles, RELU),
+    ]
+    fisher = [
+        *_rows(data, "fisher", (*nets, "batch_norm_output"), eigenvalue),
+        *_rows(data, "fisher", ("batch_norm_output",), eigenvalue, FIXED),
+    ]
+    tables = {
+        "representations": deep,
+        "orthogonality": _rows(data, "orthogonality", (*nets, "rescaled"), gap),
+        "fisher": fisher,
+    }
+    lines: list[str] = []
+    for group, rows in tables.items():
+        heads = [plural(width, "unit") for width in data["config"][group]["widths"]]
+        lines += ["", *grid(heads, dict(rows))]
+    blocks = {
+        NETS[net].label: [cell(middle(runs, measure), measure.format) for measure in _BRANCHES.values()]
+        for net, runs in data["residual"].items()
+    }
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *grid(list(_BRANCHES), blocks),
+            "Soft rank and cosines of the last layer, orthogonality gap as a mean of all. Ratio: variance of a residual branch",
+            f"over that of its shortcut; l is the last block of the first stage. Medians over {plural(_draws(data), 'draw')}.",
+        ]
+    )
+
+
+def _draws(data: dict[str, Any]) -> int:
+    return len(data["config"]["seeds"])
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Describe what becomes of a batch, of the Fisher matrix and of residual branches."""
+
+    def said(name: str) -> str:
+        return decided(CLAIMS, data, name, unknown="an unknown number of")
+
+    return (
+        f"Before the first step, without batch norm, the soft rank of a batch in the last layer of the narrowest deep net is "
+        f"{said('init_rank_plain')}; with batch norm it grows {said('init_rank')} per doubling of the width in linear nets and "
+        f"{said('init_rank_relu')} in ReLU nets, in which the mean cosine of all examples except an odd one is "
+        f"{said('init_cluster')}. Linear nets make four examples orthogonal up to a gap that changes {said('init_gap_width')} "
+        f"per doubling of the width with batch norm that does not centre, and {said('init_gap_centred')} with one that does. "
+        f"The Fisher matrix's largest eigenvalue changes {said('init_fisher_plain')} per doubling of the width without batch "
+        f"norm, {said('init_fisher_hidden')} with batch norm in the hidden layers, and {said('init_fisher_last')} with batch "
+        f"norm in the last layer, too, if there are as many examples as units. At the last block of a residual net's first "
+        f"stage, the variance of the branch times the number of the block is {said('init_branch')} that of the shortcut with "
+        f"batch norm; without it, a branch has {said('init_branch_plain')} the variance of its shortcut."
+    )
+
+
+def _rows(
+    data: dict[str, Any],
+    group: str,
+    nets: tuple[str, ...],
+    quantities: dict[str, tuple[str, Format]],
+    at: Setting = UNNAMED,
+) -> list[tuple[str, list[str]]]:
+    """Write a row for each net and quantity of a group in a setting, with a cell for each width."""
+    rows = []
+    for net in nets:
+        runs = data[group].get(at.arm(net), [])
+        for name, (words, form) in quantities.items():
+            cells = [cell(middle(runs, at_width(words, width)), form) for width in data["config"][group]["widths"]]
+            rows.append((f"{at.name(NETS[net].label)}: {name}", cells))
+    return rows
