@@ -3,6 +3,7 @@
 import re
 import shlex
 import signal
+import tomllib
 from pathlib import Path
 
 import jax
@@ -35,6 +36,18 @@ def test_the_two_commands_are_there():
     setup = "python3 -m venv .venv && . .venv/bin/activate && pip install -e '.[{}]' && {}"
     assert setup.format("experiments", "python -m experiments quickstart") in commands()
     assert setup.format("test", "pytest") in commands()
+
+
+def test_installed_users_are_told_what_to_install():
+    """Messages name an extra of the package, which a wheel has too, and not a folder that it has not."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    files = [*ROOT.glob("bnjax/**/*.py"), *ROOT.glob("experiments/_command/*.py")]
+    told = [command for file in files for command in re.findall(r"pip install [^:,`]*", file.read_text())]
+    assert len(told) >= 5
+    for command in told:
+        named = re.match(r"pip install 'bnjax\[(\w+)\]'", command)
+        assert named, command
+        assert named[1] in extras, command
 
 
 def test_every_experiment_command_parses():
