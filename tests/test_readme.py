@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import sys
 import tomllib
 from pathlib import Path
 
@@ -122,7 +123,15 @@ def python_blocks(names=FILES):
     return [block for name in names for block in re.findall(r"```python\n(.*?)```", TEXTS[name], flags=re.DOTALL)]
 
 
-@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.split("\n\n")[-1].split("\n")[0])
+# The pages of probes train a net each: those after the first are thorough.
+SLOW = python_blocks([name for name in FILES if name.startswith("bnjax/guide/")][1:])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(block, marks=pytest.mark.thorough if block in SLOW else ()) for block in python_blocks()],
+    ids=lambda block: block.split("\n\n")[-1].split("\n")[0],
+)
 def test_python_blocks_run(block, capsys, tmp_path, monkeypatch):
     """Every Python block runs as it stands; what it saves is that of the committed figure, and can be drawn."""
     monkeypatch.chdir(tmp_path)
@@ -178,14 +187,14 @@ def imported_by(block):
 def test_the_library_guide_names_what_its_blocks_need():
     """What `pip install bnjax` does not bring is in the command at its top."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extra, *more = re.search(r"`pip install 'bnjax\[(\w+)\]' (.*?)`", LIBRARY)[1:]
+    extra, *more = re.search(r"`pip install 'bnjax\[(\w+)\]' (.*?)`", LIBRARY).groups()
     required = [*project["dependencies"], *project["optional-dependencies"][extra], *more]
     installed = {re.match(r"[\w-]+", name)[0] for name in required}
     packages = {"bnjax", *installed} | ({"sklearn"} if "scikit-learn" in installed else set())
     blocks = python_blocks([name for name in FILES if name.startswith("bnjax")])
     imported = {package for block in blocks for package in imported_by(block)}
     assert {"sklearn", "matplotlib", "jax"} <= imported
-    assert imported <= packages
+    assert imported - sys.stdlib_module_names <= packages
 
 
 def test_each_kind_of_probe_has_a_page():
