@@ -41,7 +41,9 @@ def cross_entropy(
         (2, 3)
     """
     if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
+        way_out = ": give labels.argmax(axis=-1), or a loss of your own" if labels.shape == logits.shape else ""
+        rule = "labels must be numbers of classes, one per example or token"
+        raise ValueError(f"{rule}, {_got(logits, labels)}{way_out}.")
     num_classes = logits.shape[-1]
     check_classes(labels, num_classes)
     is_class = (labels >= 0) & (labels < num_classes)
