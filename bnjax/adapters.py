@@ -1,18 +1,30 @@
 """A `Model`, a pair of pure functions, from a Flax module, linen or nnx."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 from flax import linen as nn
 from flax import nnx
+from flax.errors import InvalidRngError
 from jax import Array
 from jaxtyping import PyTree
 
 from bnjax._host.arguments import checked
 from bnjax._host.axes import with_axes
 from bnjax._host.programs import Bound, remembered
-from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
+from bnjax.types import (
+    OR_A_FUNCTION,
+    Call,
+    Model,
+    Rngs,
+    Variables,
+    check_flag,
+    check_moved,
+    linen_arguments,
+    training_flag,
+)
 
 
 @checked("call")
@@ -38,7 +50,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
 
     Raises:
         ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
-            moves no statistic.
+            moves no statistic; when it is applied, if a random layer such as dropout has no key in `rngs`.
 
     Example:
         >>> import jax
@@ -73,9 +85,12 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         args, options = linen_arguments(module, call, x, train)
 
         def run() -> tuple[Any, PyTree[Array]]:
-            outputs, changed = module.apply(
-                {"params": variables.params, **rest}, *args, rngs=rngs, mutable=mutable, **options
-            )
+            try:
+                outputs, changed = module.apply(
+                    {"params": variables.params, **rest}, *args, rngs=rngs, mutable=mutable, **options
+                )
+            except InvalidRngError as error:
+                raise _missing_key(error) from None
             new = {name: changed.get(name, value) for name, value in rest.items()} if train else rest
             if train and not frozen:
                 check_moved(module, rest, new)
@@ -84,6 +99,17 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         return with_axes(run)
 
     return Model(init, apply)
+
+
+def _missing_key(error: InvalidRngError) -> ValueError:
+    """Name the argument that holds the keys of random layers, in the place of Flax's own."""
+    needed = re.search(r'(\w+) needs PRNG for "(.*?)"', str(error))
+    layer, name = needed.groups() if needed else ("None", "dropout")
+    layer = "the module" if layer == "None" else layer  # Flax names the outermost module None
+    return ValueError(
+        f"rngs must hold a key for {name!r}, from which {layer} draws: give rngs={{{name!r}: jax.random.key(0)}}, "
+        f"{OR_A_FUNCTION}."
+    )
 
 
 @checked("call")

@@ -1,6 +1,6 @@
 """Losses and accuracy, of each example or of each of its tokens; and their mean over those that count."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -41,7 +41,9 @@ def cross_entropy(
         (2, 3)
     """
     if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
+        way_out = ": give labels.argmax(axis=-1), or a loss of your own" if labels.shape == logits.shape else ""
+        rule = "labels must be numbers of classes, one per example or token"
+        raise ValueError(f"{rule}, {_got(logits, labels)}{way_out}.")
     num_classes = logits.shape[-1]
     check_classes(labels, num_classes)
     is_class = (labels >= 0) & (labels < num_classes)
@@ -255,6 +257,7 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
                 f"outputs must be an array for the loss {loss!r}, got {type(outputs).__name__}: give loss=lambda outputs, "
                 f"labels: ..., which returns the loss of each example, {OR_A_FUNCTION}."
             )
+        check_one_array(loss, batch.labels)
         return own(*count_only(outputs, batch.labels, batch.mask))
     values, num = jnp.asarray(loss(outputs, batch.labels)), count_examples(batch.inputs)
     if values.shape[:1] == (num,) or (or_mean and not values.shape and batch.mask is None):
@@ -265,6 +268,25 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
     elif or_mean or not values.shape:
         needs += ", or one number, their mean" if or_mean else ", not their mean"
     raise ValueError(f"loss must return the loss of {needs}, got shape {values.shape} for {num} examples.")
+
+
+def check_one_array(loss: str, labels: Any) -> None:
+    """Raise where the labels of a loss that has a name are several arrays, as those of a net with several heads.
+
+    Example:
+        >>> from bnjax import losses
+        >>> try:
+        ...     losses.check_one_array("cross_entropy", {"digit": jnp.arange(2), "is_even": jnp.ones(2)})
+        ... except ValueError as error:
+        ...     print(str(error)[:68])
+        labels must be one array for the loss 'cross_entropy', got dict: give
+    """
+    has_parts = isinstance(labels, Mapping) or any(np.ndim(leaf) for leaf in jax.tree.leaves(labels))
+    if has_parts and not hasattr(labels, "dtype"):
+        raise ValueError(
+            f"labels must be one array for the loss {loss!r}, got {type(labels).__name__}: give loss=lambda outputs, labels: "
+            f"..., which returns the loss of each example, {OR_A_FUNCTION}."
+        )
 
 
 @checked()

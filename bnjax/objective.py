@@ -16,7 +16,7 @@ from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule, holds_arrays
 from bnjax._host.programs import Bound, bound, run
 from bnjax._host.trees import common_type, dot, is_known, linear_part
-from bnjax.losses import Loss, check_classes, get_loss, loss_of_each, total
+from bnjax.losses import Loss, check_classes, check_one_array, get_loss, loss_of_each, total
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import OR_A_FUNCTION, Batch, LossFn, Model, ObjectiveInfo, Params, Rngs, Variables, count_examples
 
@@ -172,6 +172,8 @@ def make_loss_fn(
     if statistics not in get_args(Statistics):
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
     batches = _check_batches(batch)
+    for item in () if callable(loss) else batches:
+        check_one_array(loss, item.labels)
     for item in batches if loss == "cross_entropy" else ():
         check_classes(item.labels, None, item.mask)
     data = batch if isinstance(batch, Batch) else _stack(batches)

@@ -24,6 +24,18 @@ class Net(nn.Module):
         return nn.Dropout(0.5, deterministic=not train)(x)
 
 
+def test_a_layer_without_its_key_is_named(as_a_user):
+    """Dropout in training needs a key; in evaluation it needs none."""
+    model, x = adapters.from_linen(Net()), jnp.ones((8, 3))
+    variables = model.init(jax.random.key(0), x)
+    rule = (
+        r"^rngs must hold a key for 'dropout', from which Dropout_0 draws: give rngs=\{'dropout': jax.random.key\(0\)\}"
+    )
+    with pytest.raises(ValueError, match=rule):
+        model.apply(variables, x, train=True)
+    assert model.apply(variables, x, train=False)[0].shape == (8, 4)
+
+
 def test_equals_the_module():
     """Outputs and statistics are the module's, in training and in evaluation, and evaluation moves no statistics."""
     module, x = Net(), jax.random.normal(jax.random.key(0), (8, 3))

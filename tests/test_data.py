@@ -121,7 +121,7 @@ def test_preparing_without_tensorflow_says_what_to_install():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("Preparing cifar10 needs ")
-    assert "pip install -e '.[prepare]'" in done.stderr
+    assert "pip install 'bnjax[prepare]'" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Nets like Flax's examples are scanned as they are, or with `call=`, in all three modes of statistics."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from example_nets import CNN, KEY, NETS
+from example_nets import CLASSES, CNN, KEY, NETS
 from flax import linen as nn
 from flax import nnx
 
@@ -162,18 +164,23 @@ WAY_OUT = "or give the probe a function of the parameters"
             {"inputs": {"x": jnp.ones((6, 64)), "key": KEY}},
             "batch must have the examples along axis 0 of all its inputs",
         ),
+        (
+            {"loss": "cross_entropy", "labels": {"digit": CLASSES, "is_even": CLASSES % 2}},
+            "labels must be one array for the loss 'cross_entropy', got dict: give loss=lambda outputs, labels: ",
+        ),
+        ({"rngs": None}, "rngs must hold a key for 'noise', from which the module draws: give rngs={'noise': "),
     ],
 )
 def test_refusals_name_the_way_out(change, message, as_a_user):
     """In one line."""
     model, variables, batch, loss = made("vae")
-    with pytest.raises(ValueError, match=f"^{message}.*{WAY_OUT}"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.*{WAY_OUT}"):
         objective.make_loss_fn(
             model,
             variables.batch_stats,
-            batch._replace(inputs=change.get("inputs", batch.inputs)),
+            batch._replace(inputs=change.get("inputs", batch.inputs), labels=change.get("labels", batch.labels)),
             loss=change.get("loss", loss),
-            rngs=RNGS,
+            rngs=change.get("rngs", RNGS),
         )(variables.params)
 
 

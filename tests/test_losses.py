@@ -40,6 +40,11 @@ def test_unknown_loss():
             (4, 1),
             r"labels must be numbers of classes, one per example or token, got labels of shape \(4, 1\) and",
         ),
+        (
+            "cross_entropy",
+            (4, 1),
+            r"outputs of shape \(4, 1\): give labels.argmax\(axis=-1\), or a loss of your own\.$",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_the_outputs(loss, shape, message, as_a_user):

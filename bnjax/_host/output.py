@@ -42,6 +42,10 @@ class Unfailing:
             return self._stream.isatty()
         return False
 
+    def is_watched(self) -> bool:
+        """Return whether a person sees each line as it is rewritten: on a terminal, or in a notebook, which is none."""
+        return self.isatty() or type(self._stream).__module__.split(".")[0] == "ipykernel"
+
     def close_quietly(self) -> None:
         """Flush; if that fails, discard the rest, of which Python would complain at exit."""
         with contextlib.suppress(Exception):

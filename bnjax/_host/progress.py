@@ -17,7 +17,7 @@ _QUIET_SECONDS = 2.0
 
 
 def track(items: Iterable[Item], description: str, *, show: bool = True) -> Iterator[Item]:
-    """Pass items on; on a terminal, show a bar on stderr where that takes more than two seconds.
+    """Pass items on; on a terminal or in a notebook, show a bar on stderr where that takes more than two seconds.
 
     Args:
         items: to work on, one after another; their number is shown if it is known.
@@ -37,7 +37,7 @@ def progress_bar(
     """Show a bar, as `track` does, that is moved by hand.
 
     Args:
-        description: what the work is called.
+        description: what the work is made of, in the plural: the bar counts them, and how many there are per second.
         total: how much there is.
         done: how much of it was done before.
         show: False never shows a bar.
@@ -45,12 +45,12 @@ def progress_bar(
     Yields:
         A function that moves the bar on by a number.
     """
-    with _bar(None, description, show=show, total=total, initial=done) as bar:
+    with _bar(None, description, show=show, total=total, initial=done, unit=description.removesuffix("s")) as bar:
         yield bar.update
 
 
 def _bar(items: Any, description: str, *, show: bool, **options: Any) -> tqdm:
-    """Make a bar that appears on a terminal after a while and leaves no trace."""
+    """Make a bar that appears where a person looks on after a while, and leaves no trace."""
     file = unfailing(sys.stderr)
-    options |= {"file": file, "disable": not (show and file.isatty()), "delay": _QUIET_SECONDS}
+    options |= {"file": file, "disable": not (show and file.is_watched()), "delay": _QUIET_SECONDS}
     return tqdm(items, description, leave=False, dynamic_ncols=True, **options)

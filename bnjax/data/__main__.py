@@ -23,7 +23,7 @@ def main() -> None:
         importlib.import_module("tensorflow")
         import tensorflow_datasets as tfds
     except ImportError as error:
-        sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install -e '.[prepare]'")
+        sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install 'bnjax[prepare]'")
     folder = data_folder(arguments.data_dir)
     target = folder / arguments.name / VERSIONS[arguments.name]
     if target.exists():

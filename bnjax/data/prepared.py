@@ -69,7 +69,7 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
         raise MissingDataError(
             f"{name} {VERSIONS[name]} is not prepared in {folder} (array_record files in {prepared} are needed). "
             f"Set TFDS_DATA_DIR to the folder that holds it, or prepare it there on a machine with a network: "
-            f"pip install -e '.[prepare]' && python -m bnjax.data prepare {name} --data-dir {folder}"
+            f"pip install 'bnjax[prepare]' && python -m bnjax.data prepare {name} --data-dir {folder}"
         )
     for split in ("train", "test"):
         for file in split_files(name, split, folder):

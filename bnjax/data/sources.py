@@ -268,7 +268,7 @@ def _decode_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
 
 def _missing_package(name: str, package: str) -> MissingDataError:
     """Make the error for a set whose reader is not installed."""
-    return MissingDataError(f"{name} is read with {package}, not installed here: pip install -e '.[experiments]'")
+    return MissingDataError(f"{name} is read with {package}, not installed here: pip install 'bnjax[experiments]'")
 
 
 _SOURCES: dict[str, Callable[..., tuple[Images, Images]]] = {

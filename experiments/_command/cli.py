@@ -118,7 +118,7 @@ def _run(
         platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
         _fail(
             f"JAX finds no device for JAX_PLATFORMS={platforms} ({str(error) or type(error).__name__}). "
-            "Install what drives it: pip install -e '.[cuda12]', '.[cuda13]' or '.[tpu]'."
+            "Install what drives it: pip install 'bnjax[cuda12]', 'bnjax[cuda13]' or 'bnjax[tpu]'."
         )
     _name_old_runs(Path(options.results))
     known = set(Path(options.results).glob(f"{name}-*"))
