@@ -118,7 +118,8 @@ CLAIMS = claims(
             at_scale(LANDSCAPE["loss range"].median(first=1), USUAL)
             / LANDSCAPE["loss range"].median(first=1).each("no_affine")
         ).between(1 / 1.5, 1.5),
-        remark="less than the factor of 2 that is asked for between the nets without and with batch norm",
+        remark="less than the factor of 2 that is asked for between the nets without and with batch norm; steps along the "
+        "gradient move scale and bias, too, where they are",
     ),
     affine_start=Claim(
         "Before the first step, the range of the loss along the gradient is larger from each of the initial scales 0.5, 1 and "

@@ -17,6 +17,7 @@ _SHORT = {
     "bias fixed at 0, scale trained": "bias fixed at 0",
     "without scale and bias": "no scale, no bias",
 }
+_GRADIENT = "the gradient is one by all parameters, trained or not"
 
 
 def plot(data: dict[str, Any]) -> Layout:
@@ -53,7 +54,7 @@ def plot(data: dict[str, Any]) -> Layout:
         f"Scale and bias: {captions.network(vgg)}, and ResNets",
         [Block("", [row]) for row in rows],
         captions.recipe(vgg, data["preset"]),
-        [captions.images(vgg), captions.scans(vgg)],
+        [captions.images(vgg), captions.scans(vgg), _GRADIENT],
         [
             "range of the loss: median over the measurements after step 0",
             "sigma: of what is normalised, over a batch",
@@ -93,7 +94,7 @@ def _landscape(data: dict[str, Any]) -> Layout:
         f"Scale and bias, the landscape along the gradient: {captions.network(vgg)}",
         [Block("", [row]) for row in rows],
         captions.recipe(vgg, data["preset"]),
-        [captions.images(vgg), captions.scans(vgg)],
+        [captions.images(vgg), captions.scans(vgg), _GRADIENT],
         ["medians over seeds, lines from smallest to largest", "later: median over the measurements after step 0"],
         captions.origin(data),
     )
