@@ -123,7 +123,7 @@ def test_the_table_says_whether_x1_is_the_best_of_the_grid():
     assert all(words in text for words in ("with BN, rate x5, sigmoid units", "0 of 3", "without BN, rate x5"))
     found = table.findings(made())
     assert "42.0 % (without BN, rate x1)" in found
-    assert "1.60 times (rate x1); 4.00 times (rate x5)" in found
+    assert "1.60 times those at rate x1; 4.00 times those at rate x5" in found
 
 
 def test_data_of_the_grid_alone():

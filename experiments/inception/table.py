@@ -73,10 +73,12 @@ def findings(data: dict[str, Any]) -> str:
         found.append(f"The best test accuracy is {'; '.join(tests)}.")
     times = {name: _times(data, name) for name, nets in by_recipe(arms).items() if "batch_norm" in nets}
     ratios = [
-        f"{TIMES.written(value)} ({RECIPES[name].words})" for name, value in times.items() if not math.isnan(value)
+        f"{TIMES.written(value)} those at {RECIPES[name].words}"
+        for name, value in times.items()
+        if not math.isnan(value)
     ]
     if ratios:
-        found.append(f"To the plain net's best the plain net takes, of the steps with batch norm, {'; '.join(ratios)}.")
+        found.append(f"Steps of the plain net to its best, relative to those with batch norm: {'; '.join(ratios)}.")
     lost = sum(run["diverged_at"] is not None for runs in arms.values() for run in runs)
     return " ".join([*found, *([f"{plural(lost, 'run')} diverged."] if lost else [])])
 
