@@ -152,7 +152,7 @@ CLAIMS = claims(
         speaks="against",
     ),
     init_fisher_last=Claim(
-        "With batch norm in the last layer, too, at initialisation, the largest eigenvalue of the Fisher matrix does not grow "
+        "At initialisation, with batch norm in every layer, the largest eigenvalue of the Fisher matrix does not grow "
         "with the width, if the number of examples does: less than 1.15 times per doubling.",
         KARAKIDA,
         _fisher("batch_norm_output").below(1.15),
@@ -162,7 +162,7 @@ CLAIMS = claims(
         speaks="for",
     ),
     init_fisher_fixed=Claim(
-        "With batch norm in the last layer, too, at initialisation, the largest eigenvalue of the Fisher matrix grows in "
+        "At initialisation, with batch norm in every layer, the largest eigenvalue of the Fisher matrix grows in "
         "proportion to the width if the number of examples stays the same: at least 1.7 times per doubling.",
         ours("whether the condition of Karakida et al. 2019 on width and number of examples is needed"),
         _fisher("batch_norm_output", FIXED).above(1.7),
