@@ -167,7 +167,7 @@ def layer_dependence(
     numbers = layer_numbers(params, leaves)
     program = compiled(_measure, loss_fn, numbers=numbers, num_layers=len(leaves), second_order=second_order)
     found = program(params, direction, sizes)
-    return LayerDependence(LayerNames(leaves), sizes, *found, probed_info(loss_fn, params))
+    return LayerDependence(LayerNames(leaves), sizes, *found, objective=probed_info(loss_fn, params))
 
 
 @checked()
