@@ -237,3 +237,9 @@ def test_the_layer_of_the_blocks_must_be_one():
     """The names there are stand in the message."""
     with pytest.raises(ValueError, match=r"of must be the name of a layer, one of w0, w1, w2, w3, w4; got 'b'\."):
         probes.hessian_blocks(chain, weights(), LAYERS, "b", key=jax.random.key(0))
+
+
+def test_there_must_be_a_random_vector():
+    """None would be an average over nothing."""
+    with pytest.raises(ValueError, match=r"num_probes must be .* >= 1, got 0\."):
+        probes.hessian_blocks(chain, weights(), LAYERS, "w0", key=jax.random.key(0), num_probes=0)
