@@ -124,7 +124,7 @@ def test_several_outputs_of_one_layer(x64):
         ),
         (
             {"outputs_fn": lambda _: {"four": jnp.ones(2)}},
-            r"outputs must be of the layers, one, .*; got 'four'\.",
+            r"outputs must be of one or more of .*; got 'four'\.",
         ),
         ({"of": {"five": "one"}}, r"of must name outputs, of one, three, two; got 'five'\."),
         ({"of": {"two": "five"}}, r"outputs must be of one or more of the layers, one, two, three; got 'five'\."),

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from bnjax._host.arguments import checked
+from bnjax._host.arguments import checked, whole
 from bnjax._host.precision import with_precision
 from bnjax._host.trees import as_float, common_type, norm, ratio
 from bnjax.probes.hessian import hvp
@@ -167,10 +167,10 @@ def layer_dependence(
     numbers = layer_numbers(params, leaves)
     program = compiled(_measure, loss_fn, numbers=numbers, num_layers=len(leaves), second_order=second_order)
     found = program(params, direction, sizes)
-    return LayerDependence(LayerNames(leaves), sizes, *found, probed_info(loss_fn, params))
+    return LayerDependence(LayerNames(leaves), sizes, *found, objective=probed_info(loss_fn, params))
 
 
-@checked()
+@checked(num_probes=whole(1))
 @with_precision
 def hessian_blocks(
     loss_fn: LossFn,
@@ -202,7 +202,7 @@ def hessian_blocks(
         Band over the probes, whose arrays have an entry for each of the layers: `mean` estimates |H_cj|².
 
     Raises:
-        ValueError: as in `layer_dependence`, or if `of` is no layer's name.
+        ValueError: as in `layer_dependence`, or if `of` is no layer's name, or there is no probe.
 
     Example:
         >>> from bnjax import probes

@@ -98,7 +98,7 @@ def test_with_batch_norm_a_chain_is_a_matter_of_signs(x64):
 def test_layers_that_add_up_are_independent(x64):
     """Of a sum of losses R, the off-diagonal share and the second order between layers are 0, whatever each layer does."""
     found = probes.layer_dependence(
-        lambda p: sum(jnp.sum(w**4) for w in p.values()),
+        lambda p: jnp.sum(p["a"] ** 4) + jnp.sum(p["b"] ** 4),
         {"a": jnp.ones(2), "b": jnp.ones(3)},
         ["a", "b"],
         step_sizes=SIZES,
@@ -237,3 +237,9 @@ def test_the_layer_of_the_blocks_must_be_one():
     """The names there are stand in the message."""
     with pytest.raises(ValueError, match=r"of must be the name of a layer, one of w0, w1, w2, w3, w4; got 'b'\."):
         probes.hessian_blocks(chain, weights(), LAYERS, "b", key=jax.random.key(0))
+
+
+def test_there_must_be_a_random_vector():
+    """None would be an average over nothing."""
+    with pytest.raises(ValueError, match=r"num_probes must be .* >= 1, got 0\."):
+        probes.hessian_blocks(chain, weights(), LAYERS, "w0", key=jax.random.key(0), num_probes=0)
