@@ -188,12 +188,13 @@ def test_words_figure_and_claims(data, tmp_path):
 
 
 def test_the_set_up_names_the_nets(data):
-    """Widths, depth and examples are those of the data."""
+    """Widths, depth and examples are those of the data, and no step is taken."""
     words = {claim.name: judge(claim, data).setup.words for claim in CLAIMS}
-    assert "40 linear layers of 8 and 16 units, 4 examples close to one line" in words["init_gap_width"]
-    assert "2 hidden layers of 8 and 16 ReLU units" in words["init_fisher_plain"]
-    assert "40 layers of 8 and 16 units, as many examples as units" in words["init_rank"]
-    assert "ResNet-8" in words["init_branch"]
+    deep = "Perceptron of 40 hidden layers of 8 to 16 units"
+    assert words["init_gap_width"] == f"{deep}, 4 examples close to one line, 0 steps, 3 seeds"
+    assert words["init_rank"].startswith(f"{deep}, digits of 8 x 8 pixels, as many examples as units, 0 steps")
+    assert words["init_fisher_plain"].startswith("Perceptron of 2 hidden layers of 8 to 16 units, normal inputs")
+    assert words["init_branch"].startswith("ResNet-8 of width 4, digits of 8 x 8 pixels, batch 8, 0 steps")
 
 
 def test_nothing_is_trained_or_packed(tmp_path):

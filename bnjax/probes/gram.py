@@ -60,8 +60,8 @@ def orthogonality_gap(
 
     Example:
         >>> from bnjax import probes
-        >>> print(probes.orthogonality_gap(2 * jnp.eye(4)), probes.orthogonality_gap(jnp.ones((4, 2))).round(3))
-        0.0 0.866
+        >>> print(f"{probes.orthogonality_gap(2 * jnp.eye(4)):.3f}", f"{probes.orthogonality_gap(jnp.ones((4, 2))):.3f}")
+        0.000 0.866
     """
     gram = _gram(activations)
     num = len(gram)
@@ -86,8 +86,10 @@ def cosines(
 
     Example:
         >>> from bnjax import probes
-        >>> print(probes.cosines(jnp.array([[1.0, 0.0], [3.0, 4.0]])).round(2).tolist())
-        [[1.0, 0.6000000238418579], [0.6000000238418579, 1.0]]
+        >>> print(probes.cosines(jnp.array([[1.0, 0.0], [0.0, 3.0], [0.0, -2.0]])))
+        [[ 1.  0.  0.]
+         [ 0.  1. -1.]
+         [ 0. -1.  1.]]
     """
     gram = _gram(activations)
     lengths = jnp.sqrt(jnp.diagonal(gram))

@@ -33,6 +33,7 @@ class Setup(NamedTuple):
         seeds: how many there are, of what they are.
         training: optimiser, learning rate and batch size; what differs between the nets that are counted is left out.
         part: what of the net is measured, where the data decide that.
+        is_untrained: whether nobody trained the nets, so that it says so.
     """
 
     net: str
@@ -41,13 +42,16 @@ class Setup(NamedTuple):
     seeds: str
     training: str = ""
     part: str = ""
+    is_untrained: bool = False
 
     @property
     def words(self) -> str:
         """All in one line."""
         low, high = self.steps
         steps = plural(high, "step") if low == high else f"{low:,} to {high:,} steps"
-        return ", ".join(filter(None, (self.net, self.part, self.training, steps * (high > 0), self.seeds)))
+        return ", ".join(
+            filter(None, (self.net, self.part, self.training, steps * (high > 0 or self.is_untrained), self.seeds))
+        )
 
 
 def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
@@ -68,7 +72,8 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
     for group, _, arm in counted:
         nets = data.get(group, {})
         runs += [run for name, of_arm in nets.items() if arm in ("", name) for run in of_arm]
-    steps = sorted(num_steps(run) for run in runs if num_values and run.get("diverged_at") is None) or [0]
+    taken = sorted(num_steps(run) for run in runs if num_values and run.get("diverged_at") is None)
+    steps = taken or [0]
     width = config.get("model", {}).get("width", 1)
     return Setup(
         _net(config) if num_values else _kind(config),
@@ -77,6 +82,7 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
         plural(num_values, statistic.per) if num_values else "",
         _training(config, [arm for _, _, arm in counted]) if num_values else "",
         statistic.part(data) if num_values and statistic.part else "",
+        bool(taken) and steps[-1] == 0,
     )
 
 
@@ -120,7 +126,8 @@ def _kind(config: Mapping[str, Any]) -> str:
     """Name what kind of net it is, and its data."""
     model = config.get("model", {})
     images = _images(config.get("data", {}))
-    kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if model.get("hidden") else ""
+    is_perceptron = model.get("hidden") or config.get("widths")
+    kind = "VGG" if isinstance(model.get("depth"), str) else "Perceptron" if is_perceptron else ""
     kind = "LSTM" if "recorded_steps" in model else kind
     kind = "ResNet" if {"num_blocks", "skip_init"} & {*model} else kind
     kind = "BN-Inception" if "stem_stride" in model else kind
@@ -143,6 +150,13 @@ def _net(config: Mapping[str, Any]) -> str:
         layers = f"{min(depths)} to {max(depths)}" if depths else f"{len(hidden)}"
         units = _ACTIVATIONS.get(model.get("activation", ""), "units")
         net = f"Perceptron of {layers} hidden layers of {hidden[0]} {units}"
+        return ", ".join(filter(None, [net, images]))
+    if config.get("widths"):  # of nets that differ in it
+        layers, units = (
+            config.get("depth", config.get("num_hidden")),
+            [f"{width:,}" for width in sorted(config["widths"])],
+        )
+        net = f"Perceptron of {layers:,} hidden layers of {' to '.join(dict.fromkeys((units[0], units[-1])))} units"
         return ", ".join(filter(None, [net, images]))
     if "recorded_steps" in model:
         return ", ".join(filter(None, [f"LSTM of {model['features']} units", f"rows of {images}"]))

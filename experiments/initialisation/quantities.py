@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments._evidence.format import TIMES, Format, listing
+from experiments._evidence.format import TIMES, Format
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import Data, Run, array, recorded
+from experiments._evidence.run import Run, array, recorded
 from experiments._evidence.statistic import Statistic
 from experiments._evidence.value import Missing
 from experiments._nets import UNNAMED, Setting
@@ -126,25 +126,15 @@ def _geometric_mean(ratios: np.ndarray) -> float:
 
 
 def each(measure: Measure, net: str, group: str, at: Setting = UNNAMED) -> Statistic:
-    """Measure every draw of a net; its set-up names widths and depth, which the data decide."""
-    return replace(measure.each(net, at, group), part=lambda data: described(data, group))
+    """Measure every draw of a net; its set-up names the examples, which the data decide."""
+    return replace(measure.each(net, at, group), part=lambda data: _EXAMPLES[group](data["config"][group]))
 
 
-def described(data: Data, group: str) -> str:
-    """Name the nets of a group, and their examples."""
-    config = data["config"][group]
-    return _DESCRIBED[group](config, listing(f"{width:,}" for width in config.get("widths", [0])))
-
-
-_DESCRIBED: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
-    "representations": lambda config, units: f"{config['depth']:,} layers of {units} units, as many examples as units",
-    "orthogonality": lambda config, units: (
-        f"{config['depth']:,} linear layers of {units} units, {config['batch_size']} examples close to one line"
-    ),
-    "fisher": lambda config, units: (
-        f"{config['num_hidden']} hidden layers of {units} ReLU units, normal inputs as long as a layer is wide"
-    ),
-    "residual": lambda config, _: f"batch {config['batch_size']}",
+_EXAMPLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "representations": lambda config: "as many examples as units",
+    "orthogonality": lambda config: f"{config['batch_size']} examples close to one line",
+    "fisher": lambda config: "normal inputs as long as a layer is wide",
+    "residual": lambda config: f"batch {config['batch_size']}",
 }
 
 

@@ -80,7 +80,7 @@ def findings(data: dict[str, Any]) -> str:
         f"Before the first step, without batch norm, the soft rank of a batch in the last layer of the narrowest deep net is "
         f"{said('init_rank_plain')}; with batch norm it grows {said('init_rank')} per doubling of the width in linear nets and "
         f"{said('init_rank_relu')} in ReLU nets, in which the mean cosine of all examples except an odd one is "
-        f"{said('init_cluster')}. Linear nets make four examples orthogonal up to a gap that changes {said('init_gap_width')} "
+        f"{said('init_cluster')}. Linear nets make examples orthogonal up to a gap that changes {said('init_gap_width')} "
         f"per doubling of the width with batch norm that does not centre, and {said('init_gap_centred')} with one that does. "
         f"The Fisher matrix's largest eigenvalue changes {said('init_fisher_plain')} per doubling of the width without batch "
         f"norm, {said('init_fisher_hidden')} with batch norm in the hidden layers, and {said('init_fisher_last')} with batch "

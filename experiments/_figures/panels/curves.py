@@ -151,7 +151,7 @@ class ByLayer(Panel):
                 known = np.isfinite(rows).all(axis=0)
                 if rows.size and known.any():
                     levels = np.transpose([spread(column) for column in rows[:, known].T])
-                    found = curve.Curve(np.array(self.places or 1 + np.arange(len(known)))[known], *levels)
+                    found = curve.Curve(np.array(self.places or 1 + np.arange(rows.shape[1]))[known], *levels)
                     draw_curve(axes, found, NETS[net].colour, look, width=2.2)
         if self.places:
             axes.set_xscale("log")
