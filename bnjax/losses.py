@@ -278,7 +278,7 @@ def check_one_array(loss: str, labels: Any) -> None:
         >>> try:
         ...     losses.check_one_array("cross_entropy", {"digit": jnp.arange(2), "is_even": jnp.ones(2)})
         ... except ValueError as error:
-        ...     print(str(error)[:68])
+        ...     print(str(error)[:69])
         labels must be one array for the loss 'cross_entropy', got dict: give
     """
     has_parts = isinstance(labels, Mapping) or any(np.ndim(leaf) for leaf in jax.tree.leaves(labels))

@@ -205,6 +205,7 @@ CALLS = {
     "losses.total": lambda i: losses.total(X[:, 0] * i, LABELS > 0),
     "losses.average": lambda i: losses.average(X[:, 0] * i, LABELS > 0),
     "losses.check_classes": lambda i: losses.check_classes(LABELS, 3),
+    "losses.check_one_array": lambda i: losses.check_one_array("cross_entropy", LABELS),
     "losses.loss_of_each": lambda i: losses.loss_of_each("squared_error", X * i, Batch(X, X)),
     "losses.have_classes": lambda i: losses.have_classes(X * i, LABELS),
     "losses.get_loss": lambda i: losses.get_loss("squared_error")(X * i, X),
