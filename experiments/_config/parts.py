@@ -1,7 +1,6 @@
 """Parts of a run besides its model, normaliser and probes: data, noise, optimiser and schedule."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,6 +90,17 @@ class Noise:
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "strength")
 
 
+Trained = Literal["all", "norms", "all_but_norms", "all_but_scales", "all_but_biases"]
+# What is found in the path of each parameter that is trained, such as norm_3/scale.
+TRAINED: dict[Trained, str | None] = {
+    "all": None,
+    "norms": r"^norm_\d+/",
+    "all_but_norms": r"^(?!norm_\d+/)",
+    "all_but_scales": r"^(?!norm_\d+/scale$)",
+    "all_but_biases": r"^(?!norm_\d+/bias$)",
+}
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """How steps are taken.
@@ -107,8 +117,8 @@ class Optimizer:
         clip: largest l2 norm of the loss's gradient, to which a longer one is shortened; 0 leaves it as it is.
         half_life: steps after which the learning rate has halved, which falls exponentially; 0 keeps it. Probes scan in units
             of the first one.
-        trained: regular expression, found in the path of each parameter that is trained, such as "^norm_" in norm_3/scale; the
-            others stay as they were drawn. An empty one trains all.
+        trained: which parameters are trained, by what they belong to; the others stay as they were drawn. Scales and biases are
+            the normalisers'.
     """
 
     name: Literal["sgd", "adam", "rmsprop"] = "sgd"
@@ -120,7 +130,7 @@ class Optimizer:
     precision: Literal["default", "high", "highest"] = "default"
     clip: float = 0.0
     half_life: float = 0.0
-    trained: str = ""
+    trained: Trained = "all"
 
     def __post_init__(self):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")
@@ -128,16 +138,6 @@ class Optimizer:
         check(self.name != "adam" or self.momentum == 0, "momentum", "0 for adam, which has its own", self.momentum)
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay", "clip", "half_life")
         check_numbers(self, "at least 1", lambda x: x >= 1, "batch_size")
-        check(_is_expression(self.trained), "trained", "a regular expression", self.trained)
-
-
-def _is_expression(pattern: str) -> bool:
-    """Return whether a text is a regular expression."""
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from bnjax import data, models, train
 from bnjax._host.sharding import check_shares
 from bnjax.types import Model
 from experiments._config import DeepLinearRun, Images, Optimizer, RunConfig, change
+from experiments._config.parts import TRAINED
 from experiments._config.probes import CHOICES
 from experiments._config.probes import Probe as Settings
 from experiments._training.description import describe_model
@@ -118,7 +119,7 @@ def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTran
     rate = config.learning_rate * (scale if config.name == "sgd" else 1.0)
     options = {"momentum": config.momentum, "weight_decay": config.weight_decay, "clip": config.clip / scale}
     return train.make_optimizer(
-        config.name, rate, **options, half_life=config.half_life, trained=config.trained or None
+        config.name, rate, **options, half_life=config.half_life, trained=TRAINED[config.trained]
     )
 
 

@@ -34,10 +34,6 @@ from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SMOKE, SMOKE_MULTI
 
 SCALES = (0.1, 0.5, 1.0, 2.0)
 USUAL = 1.0  # initial scale
-# Paths of the parameters that are trained.
-NORMS_ONLY = r"^norm_\d+/"
-ALL_BUT_SCALES = r"^(?!norm_\d+/scale$)"
-ALL_BUT_BIASES = r"^(?!norm_\d+/bias$)"
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class Config:
             check(type(norm) is BatchNorm, f"{name}.norm", "batch, whose scales and biases are compared", norm.kind)
             check(norm.affine, f"{name}.norm.affine", "True: nets without scale and bias are among them", norm.affine)
             check(norm.initial_scale == USUAL, f"{name}.norm.initial_scale", "1; see scales", norm.initial_scale)
-            check(not run.optimizer.trained, f"{name}.optimizer.trained", "empty, all", run.optimizer.trained)
+            check(run.optimizer.trained == "all", f"{name}.optimizer.trained", "all", run.optimizer.trained)
 
 
 def _measured(run: VGGRun, **settings: Any) -> VGGRun:
@@ -155,16 +151,16 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the VGGs by initial scale and by what is fixed; that, and the residual networks, of which no weight is trained."""
     vgg, norm = config.vgg, config.vgg.norm
     arms = {"plain": arm(vgg, norm=NoNorm()), "no_affine": arm(vgg, norm={"affine": False})}
-    arms["fixed_bias"] = arm(vgg, optimizer={"trained": ALL_BUT_BIASES})
+    arms["fixed_bias"] = arm(vgg, optimizer={"trained": "all_but_biases"})
     for scale in config.scales:
         arms[initial(scale).arm("batch_norm")] = arm(vgg, norm=BatchNorm.like(norm, initial_scale=scale))
     for scale in config.fixed_scales:
         fixed = BatchNorm.like(norm, initial_scale=scale)
-        arms[initial(scale).arm("fixed_scale")] = arm(vgg, norm=fixed, optimizer={"trained": ALL_BUT_SCALES})
-    alone = arm(vgg.measuring("scales"), optimizer={"trained": NORMS_ONLY})
+        arms[initial(scale).arm("fixed_scale")] = arm(vgg, norm=fixed, optimizer={"trained": "all_but_scales"})
+    alone = arm(vgg.measuring("scales"), optimizer={"trained": "norms"})
     resnets = {
         depth(blocks).arm("norms_only"): arm(
-            config.resnet, model={"num_blocks": blocks}, optimizer={"trained": NORMS_ONLY}
+            config.resnet, model={"num_blocks": blocks}, optimizer={"trained": "norms"}
         )
         for blocks in config.blocks
     }
