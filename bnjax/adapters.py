@@ -1,6 +1,5 @@
 """A `Model`, a pair of pure functions, from a Flax module, linen or nnx."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from bnjax._host.arguments import checked
 from bnjax._host.axes import with_axes
 from bnjax._host.programs import Bound, remembered
 from bnjax.types import (
-    OR_A_FUNCTION,
     Call,
     Model,
     Rngs,
@@ -23,6 +21,7 @@ from bnjax.types import (
     check_flag,
     check_moved,
     linen_arguments,
+    missing_key,
     training_flag,
 )
 
@@ -90,7 +89,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
                     {"params": variables.params, **rest}, *args, rngs=rngs, mutable=mutable, **options
                 )
             except InvalidRngError as error:
-                raise _missing_key(error) from None
+                raise missing_key(error) from None
             new = {name: changed.get(name, value) for name, value in rest.items()} if train else rest
             if train and not frozen:
                 check_moved(module, rest, new)
@@ -99,17 +98,6 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         return with_axes(run)
 
     return Model(init, apply)
-
-
-def _missing_key(error: InvalidRngError) -> ValueError:
-    """Name the argument that holds the keys of random layers, in the place of Flax's own."""
-    needed = re.search(r'(\w+) needs PRNG for "(.*?)"', str(error))
-    layer, name = needed.groups() if needed else ("None", "dropout")
-    layer = "the module" if layer == "None" else layer  # Flax names the outermost module None
-    return ValueError(
-        f"rngs must hold a key for {name!r}, from which {layer} draws: give rngs={{{name!r}: jax.random.key(0)}}, "
-        f"{OR_A_FUNCTION}."
-    )
 
 
 @checked("call")

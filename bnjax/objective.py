@@ -172,8 +172,9 @@ def make_loss_fn(
     if statistics not in get_args(Statistics):
         raise ValueError(f"statistics must be one of {', '.join(get_args(Statistics))}, got {statistics!r}.")
     batches = _check_batches(batch)
-    for item in () if callable(loss) else batches:
-        check_one_array(loss, item.labels)
+    if not callable(loss):
+        for item in batches:
+            check_one_array(loss, item.labels)
     for item in batches if loss == "cross_entropy" else ():
         check_classes(item.labels, None, item.mask)
     data = batch if isinstance(batch, Batch) else _stack(batches)

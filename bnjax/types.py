@@ -2,6 +2,7 @@
 
 import inspect
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 from flax import nnx
+from flax.errors import InvalidRngError
 from jax import Array
 from jaxtyping import Bool, Float, Inexact, PyTree
 
@@ -162,6 +164,28 @@ def linen_arguments(
         (('x',), {})
     """
     return ((x,), training_flag(module, train)) if call is None else ((x, train), {"method": call})
+
+
+def missing_key(error: InvalidRngError) -> ValueError:
+    """Name the argument that holds the keys of random layers, in the place of Flax's own words.
+
+    Example:
+        >>> from bnjax import types
+        >>> from flax import errors
+        >>> from flax import linen as nn
+        >>> try:
+        ...     nn.Dropout(0.5, deterministic=False).apply({}, jnp.ones(2))
+        ... except errors.InvalidRngError as error:
+        ...     print(str(types.missing_key(error))[:62])
+        rngs must hold a key for 'dropout', from which the module draw
+    """
+    needed = re.search(r'(\w+) needs PRNG for "(.*?)"', str(error))
+    layer, name = needed.groups() if needed else ("None", "dropout")
+    layer = "the module" if layer == "None" else layer  # Flax names the outermost module None
+    return ValueError(
+        f"rngs must hold a key for {name!r}, from which {layer} draws: give rngs={{{name!r}: jax.random.key(0)}}, "
+        f"{OR_A_FUNCTION}."
+    )
 
 
 def check_flag(module: Any) -> None:

@@ -196,3 +196,11 @@ def test_models_without_layers_are_refused(as_a_user):
         capture(lambda v, x: x, {}, jnp.ones(2))
     with pytest.raises(ValueError, match="where must be one of inputs, outputs, got 'middle'"):
         capture(lambda v, x: x, {}, jnp.ones(2), where="middle")
+
+
+def test_a_random_layer_without_its_key_is_named(as_a_user):
+    """Of a module as of its Model."""
+    module, x = nn.Sequential([nn.Dense(3), nn.Dropout(0.5, deterministic=False)]), jnp.ones((4, 2))
+    variables = module.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, x)
+    with pytest.raises(ValueError, match=r"^rngs must hold a key for 'dropout', from which layers_1 draws: give rngs="):
+        capture(module, variables, x)

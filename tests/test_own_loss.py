@@ -220,3 +220,35 @@ def test_a_probe_scans_the_loss(start):
     batch, rngs = train.current_batch(TRAINER, start, split()), train.step_rngs(start)
     outputs, _ = MODEL.apply(start.variables, batch.inputs, train=True, rngs=rngs)
     np.testing.assert_allclose(scan.loss[0], losses.loss_of_each(elbo, outputs, batch).mean(), rtol=1e-5)
+
+
+class Sum(nn.Module):
+    """A net of two inputs and two outputs, with batch norm and dropout."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        """Compute a dictionary."""
+        y = nn.BatchNorm(use_running_average=not train)(nn.Dense(8)(x["a"] + x["b"]))
+        y = nn.Dropout(0.1, deterministic=not train)(y)
+        return {"class": nn.Dense(3)(y), "size": nn.Dense(1)(y)[:, 0]}
+
+
+def two_losses(outputs, labels):
+    """Return the loss of each example."""
+    of_class = optax.softmax_cross_entropy_with_integer_labels(outputs["class"], labels["class"])
+    return of_class + (outputs["size"] - labels["size"]) ** 2
+
+
+def test_several_inputs_train_step_by_step(as_a_user):
+    """A split has one array of inputs, and says how to train with more."""
+    inputs, labels = {"a": X, "b": X}, {"class": jnp.arange(24) % 3, "size": jnp.linspace(0.0, 1.0, 24)}
+    trainer = train.Trainer(
+        adapters.from_linen(Sum()), train.make_optimizer("sgd", 0.1), batch_size=24, loss=two_losses
+    )
+    state, found = train.init_state(trainer, jax.random.key(0), inputs), []
+    for _ in range(5):
+        state, metrics = train.train_step(trainer, state, Batch(inputs, labels))
+        found.append(float(metrics.loss))
+    assert found[-1] < found[0]
+    with pytest.raises(ValueError, match=r"^inputs must be one array, got dict: give Batch\(inputs, la"):
+        data.from_arrays(inputs, labels)

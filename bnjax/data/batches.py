@@ -1,6 +1,7 @@
 """A data set on the device, and the batches of any step."""
 
 import weakref
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -98,6 +99,10 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
         >>> print(split.images.shape, split.labels)
         (3, 2) [0 1 0]
     """
+    if isinstance(inputs, Mapping):
+        raise ValueError(
+            f"inputs must be one array, got {type(inputs).__name__}: give Batch(inputs, labels) to train.train_step."
+        )
     images, targets = jnp.asarray(inputs), _as_arrays(labels)
     leaves = jax.tree.leaves(targets)
     if images.ndim < 2 or not leaves or any(leaf.shape[:1] != images.shape[:1] for leaf in leaves):

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import jax
 from flax import linen as nn
 from flax import nnx
+from flax.errors import InvalidRngError
 from jax import Array
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import PyTree
@@ -17,7 +18,17 @@ from bnjax._host.arguments import checked, having, is_filled
 from bnjax._host.kinds import Rule
 from bnjax._host.precision import with_precision
 from bnjax.probes.paths import named_leaves
-from bnjax.types import Call, Model, Rngs, Variables, check_flag, check_moved, linen_arguments, training_flag
+from bnjax.types import (
+    Call,
+    Model,
+    Rngs,
+    Variables,
+    check_flag,
+    check_moved,
+    linen_arguments,
+    missing_key,
+    training_flag,
+)
 
 Where = Literal["inputs", "outputs"]
 
@@ -191,7 +202,10 @@ def _run(
     collections = variables._asdict() if isinstance(variables, Variables) else variables
     mutable = ["batch_stats"] if train else []
     args, options = linen_arguments(model, call, inputs, train)
-    outputs, changed = model.apply(collections, *args, rngs=rngs, mutable=mutable, **options)
+    try:
+        outputs, changed = model.apply(collections, *args, rngs=rngs, mutable=mutable, **options)
+    except InvalidRngError as error:
+        raise missing_key(error) from None
     if train:
         check_moved(model, collections.get("batch_stats"), changed.get("batch_stats"), "train=False")
     return outputs

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Int, PyTree
 
 from bnjax._host.arguments import NOT_EMPTY, checked, whole
 from bnjax._host.debugging import watch_loss
@@ -24,13 +24,13 @@ DRAWING = 2  # grows when equal keys give other weights, batches, masks or noise
 
 @checked(x=NOT_EMPTY)
 @compiled_once("trainer")
-def init_state(trainer: Trainer, key: Array, x: Float[Array, "batch *features"]) -> TrainState:
+def init_state(trainer: Trainer, key: Array, x: PyTree[Array]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`.
 
     Args:
         trainer: whose model and optimiser are to be started.
         key: of everything random in the run.
-        x: inputs of the shape that the model will get; their values do not matter.
+        x: inputs of the shapes that the model will get, an array or a pytree of them; their values do not matter.
 
     Returns:
         TrainState at step 0, on all devices of the trainer's mesh.
