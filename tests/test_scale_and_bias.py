@@ -194,7 +194,7 @@ def test_presets_can_be_trained(preset):
     check_needs(config, groups, scale_and_bias.KEEP)
     for run in (run for arms in groups.values() for run in arms.values()):
         run.check_layers()
-    same = {change(run, norm=NoNorm(), optimizer={"trained": "all"}).net() for run in groups["arms"].values()}
+    same = {change(run, norm=NoNorm(), optimizer={"trained": ""}).net() for run in groups["arms"].values()}
     assert len(same) == 1
     assert {run.optimizer.trained for run in [*groups["alone"].values(), *groups["resnet"].values()]} == {"norms"}
     assert len(groups["resnet"]) == len(config.blocks)
@@ -205,7 +205,7 @@ def test_presets_can_be_trained(preset):
 def test_older_runs_keep_their_folders():
     """A run that says nothing of initial scales and of what is trained is named as before these could be chosen."""
     assert folder_name("vgg", VGGRun().identity()) == "vgg-44136fa355"
-    usual = {"norm": BatchNorm(initial_scale=1.0), "optimizer": Optimizer(trained="all")}
+    usual = {"norm": BatchNorm(initial_scale=1.0), "optimizer": Optimizer(trained="")}
     assert folder_name("vgg", VGGRun(**usual).identity()) == "vgg-44136fa355"
     names = {
         folder_name("vgg", change(VGGRun(), **fields).identity())
@@ -296,7 +296,7 @@ def test_images_count_pixels_too():
     sigma = np.asarray(found, np.float64).reshape(-1, found.shape[-1]).std(axis=0)
     np.testing.assert_allclose(record["ratio"][0], np.median(1 / sigma), rtol=1e-5)
     assert len(record["layers"]) == run.model.num_normalised
-    plain = started(change(run, norm=NoNorm(), optimizer={"trained": "all"}))
+    plain = started(change(run, norm=NoNorm(), optimizer={"trained": ""}))
     assert plain[0].make_probe(Scales()).measure(plain[2], plain[1])["layers"] == []
 
 
@@ -324,7 +324,7 @@ def test_initial_scale_is_that_of_the_layer():
         ),
         ({"vgg": {"norm": {"affine": False}}}, "vgg.norm.affine must be True: .*, got False"),
         ({"vgg": {"norm": {"initial_scale": 0.5}}}, "vgg.norm.initial_scale must be 1; see scales, got 0.5"),
-        ({"vgg": {"optimizer": {"trained": "norms"}}}, "vgg.optimizer.trained must be all, got norms"),
+        ({"vgg": {"optimizer": {"trained": "norms"}}}, "vgg.optimizer.trained must be empty, all, got norms"),
         ({"vgg": {"norm": {"initial_scale": 0.0}}}, "initial_scale must be > 0 and finite, got 0.0"),
         (
             {"vgg": {"norm": {"initial_scale": 0.5, "affine": False}}},

@@ -90,10 +90,10 @@ class Noise:
         check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "strength")
 
 
-Trained = Literal["all", "norms", "all_but_norms", "all_but_scales", "all_but_biases"]
+Trained = Literal["", "norms", "all_but_norms", "all_but_scales", "all_but_biases"]
 # What is found in the path of each parameter that is trained, such as norm_3/scale.
 TRAINED: dict[Trained, str | None] = {
-    "all": None,
+    "": None,
     "norms": r"^norm_\d+/",
     "all_but_norms": r"^(?!norm_\d+/)",
     "all_but_scales": r"^(?!norm_\d+/scale$)",
@@ -117,8 +117,8 @@ class Optimizer:
         clip: largest l2 norm of the loss's gradient, to which a longer one is shortened; 0 leaves it as it is.
         half_life: steps after which the learning rate has halved, which falls exponentially; 0 keeps it. Probes scan in units
             of the first one.
-        trained: which parameters are trained, by what they belong to; the others stay as they were drawn. Scales and biases are
-            the normalisers'.
+        trained: which parameters are trained; the others stay as they were drawn. Scales and biases are the normalisers'. An
+            empty word stands for all parameters.
     """
 
     name: Literal["sgd", "adam", "rmsprop"] = "sgd"
@@ -130,7 +130,7 @@ class Optimizer:
     precision: Literal["default", "high", "highest"] = "default"
     clip: float = 0.0
     half_life: float = 0.0
-    trained: Trained = "all"
+    trained: Trained = ""
 
     def __post_init__(self):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "learning_rate")

@@ -67,7 +67,7 @@ class Config:
             check(type(norm) is BatchNorm, f"{name}.norm", "batch, whose scales and biases are compared", norm.kind)
             check(norm.affine, f"{name}.norm.affine", "True: nets without scale and bias are among them", norm.affine)
             check(norm.initial_scale == USUAL, f"{name}.norm.initial_scale", "1; see scales", norm.initial_scale)
-            check(run.optimizer.trained == "all", f"{name}.optimizer.trained", "all", run.optimizer.trained)
+            check(not run.optimizer.trained, f"{name}.optimizer.trained", "empty, all", run.optimizer.trained)
 
 
 def _measured(run: VGGRun, **settings: Any) -> VGGRun:
