@@ -117,6 +117,7 @@ class Plain(nn.Module):
         return nn.Dense(10, name="dense_68")(x.mean((1, 2)))
 
 
+@pytest.mark.thorough
 def test_equals_plain_flax_layers():
     """Loss and gradient, with equal weights, in training with batch norm."""
     model = models.make_model(models.InceptionConfig(width=1 / 32, norm=linen.BatchNorm))

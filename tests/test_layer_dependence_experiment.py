@@ -54,6 +54,7 @@ def start(run=TINY):
     )
 
 
+@pytest.mark.thorough
 def test_a_run_records_the_dependence_along_its_gradient():
     """At step 0 it is that of the initial weights on the first batch, at multiples of the rate and at relative steps."""
     loss_fn, state, _, _ = start()

@@ -202,6 +202,7 @@ def test_a_long_run_measures_what_the_other_experiments_ask_for():
     assert cli._beside("landscape", "full_width") == [("training_curves", "full_width")]  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.thorough
 def test_drift_at_three_places():
     """At the start a normaliser subtracts mean and divides by standard deviation, and ReLU cuts what is negative."""
     before, between, after = (trained()[place]["layers"]["layer_2"] for place in PLACES)
@@ -215,6 +216,7 @@ def test_drift_at_three_places():
     assert before["units"] == between["units"] == after["units"]
 
 
+@pytest.mark.thorough
 def test_without_a_normaliser_there_is_nothing_before_it():
     """Its drift is that of the outputs themselves."""
     found = trained(change(TINY, norm=NoNorm()))
@@ -246,6 +248,7 @@ def test_sharpness_of_the_next_batches():
     assert found.samples[0] != found.samples[1]
 
 
+@pytest.mark.thorough
 def test_probes_share_the_step_and_forget_it():
     """Step and gradient of a state are computed once, as they are by themselves; nothing is left when the state is gone."""
     task = make_task(TINY.net(), None)

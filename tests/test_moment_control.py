@@ -96,6 +96,7 @@ def test_some_layers_after_each_other_and_images(x64):
     np.testing.assert_allclose(mapped.earlier[0], all_of_them.earlier, rtol=1e-10)
 
 
+@pytest.mark.thorough
 def test_several_outputs_of_one_layer(x64):
     """Before its normaliser and after it, a layer is moved by the same parameters, and the order is that of `of`."""
     params, update = net(1), net(2)

@@ -39,6 +39,7 @@ def split(mask=None):
     return data.from_arrays(X, LABELS, mask)
 
 
+@pytest.mark.thorough
 def test_a_vae_trains_as_by_hand(start):
     """Steps, losses and the probe's loss are those of a loop that is written with optax."""
     params, optimizer = start.params, optax.adam(0.01)

@@ -50,6 +50,7 @@ def test_more_seeds_are_added_to_packed_runs(packed, tmp_path, monkeypatch):
     assert train_with(folder, tmp_path / "none", SHORT)[0][0]["train"] == curves["train"]
 
 
+@pytest.mark.thorough
 def test_a_packed_run_that_is_to_be_longer(packed, tmp_path, capsys):
     """It starts at step 0, says so, and stays until the longer one is packed, with everything that it had measured."""
     folder, _ = packed
@@ -128,6 +129,7 @@ def test_a_run_of_another_version_is_not_counted(packed, tmp_path):
     assert "is a run with optimizer.momentum 0.1, this one has 0.9: a default has changed since" in said[0]
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_packed_is_told_and_the_rest_is_packed(packed, tmp_path):
     """Runs of an older version, or of no experiment; the same run of another machine does not take the place."""
     folder, _ = packed

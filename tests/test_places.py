@@ -69,6 +69,7 @@ def test_the_cache_is_left_out_where_there_is_no_place_for_it(monkeypatch):
     assert str(cache_dir()) == "somewhere"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("backend", ["module://of_another_environment", "TkAgg"])
 def test_the_backend_of_a_notebook_is_not_needed(backend, tmp_path):
     """A command that gets MPLBACKEND from a notebook draws all the same."""
@@ -91,6 +92,7 @@ axes.prop_cycle: cycler('color', ['k'])
 """
 
 
+@pytest.mark.thorough
 def test_a_matplotlibrc_changes_no_picture(tmp_path):
     """Fonts, colours and resolution are ours, to the byte."""
     probes.scan_line(lambda p: jnp.sum(p**4), jnp.ones(3)).save(tmp_path / "line.npz")

@@ -168,6 +168,7 @@ def test_programs_go_with_their_model(use):
     assert is_there() is None
 
 
+@pytest.mark.thorough
 def test_the_least_recently_used_go_first(few):
     """In any number beyond the largest."""
     counts = dict.fromkeys("abcd", 0)

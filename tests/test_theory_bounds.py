@@ -123,6 +123,7 @@ def test_finished_runs_are_read_back(data, folder, monkeypatch):
     assert train(SMOKE, folder)["arms"] == again["arms"]
 
 
+@pytest.mark.thorough
 def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
     """A run that is asked to stop does no more than the chunk at hand; finished ones are kept, the others continue."""
     plain = run_of(folder, "plain").parent

@@ -44,6 +44,7 @@ def products(loss_fn, params, unravel):
     return columns(jnp.eye(len(ravel_pytree(params)[0])))
 
 
+@pytest.mark.thorough
 def test_the_fisher_matrix_of_a_softmax(net):
     """Jᵀ (diag(p) - p pᵀ) J, and the expected square of the gradient over labels that the net itself draws."""
     loss_fn, params, logits, flat, unravel = net
