@@ -196,7 +196,7 @@ def test_barriers_by_statistics():
 
     Steps are so long that the loss rises between the ends.
     """
-    run = change(TINY, optimizer={"learning_rate": 2.0})
+    run = change(TINY, optimizer={"learning_rate": 1.0})
     found, start, ends = record(run), later(run, 0), later(run, AHEAD[-1])
     shares = np.linspace(0, 1, 5)
 
