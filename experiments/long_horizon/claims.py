@@ -118,8 +118,8 @@ CLAIMS = claims(
         remark=_ASKED,
     ),
     horizon_path_mean=Claim(
-        f"At learning rate 0.1, {_STEADY} the gradient changes by the same amount {_PER}, to within 10 %, on average over these "
-        f"steps, {_OVER}.".replace("than without", "as without"),
+        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with batch norm "
+        f"as without, to within 10 %, {_OVER}.",
         _RE_RUN,
         at("mean", FAR, _over(_FAST)).between(0.9, 1.1),
         "61.9 / 63.0, or 0.98 times, of successive batches",

@@ -8,7 +8,6 @@ from experiments._evidence.run import Arms, settings
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, ByLayer, Curves, Line
-from experiments._figures.panels.panel import mark
 from experiments._nets import describe
 from experiments.long_horizon.quantities import by_steps, in_edges, steps_ahead
 
@@ -67,7 +66,6 @@ def _at_rate(data: dict[str, Any], setting: str) -> Layout:
             f"bands: {captions.bands(config)}",
         ],
         captions.origin(data),
-        marks=[mark("see below", "", "--")],
     )
 
 

@@ -67,8 +67,8 @@ def findings(data: dict[str, Any]) -> str:
     found = (
         f"At learning rate 0.1, the loss 10 learning rates along the frozen gradient, relative to the start, is {of('frozen')} "
         f"that without batch norm, and the cosine of the gradients now and 10 steps later differs by {of('gradient')}. From "
-        f"step to step the gradient changes by {of('path_mean')} as much per distance on average with batch norm, and at most "
-        f"by {of('path_largest')} as much. Fresh statistics remove {of('stale')} of the barrier to the weights 100 steps later. "
-        f"Batch sharpness is {of('sharpness_less')} that without batch norm."
+        f"step to step, the change of the gradient per distance is {of('path_mean')} that without batch norm on average, and "
+        f"{of('path_largest')} at its largest. Fresh statistics remove {of('stale')} of the barrier to the weights 100 steps "
+        f"later. Batch sharpness is {of('sharpness_less')} that without batch norm."
     )
     return " ".join([found, *divergences(data["arms"])])
