@@ -134,7 +134,7 @@ def test_claims_go_either_way():
     assert smoother["stale_start"].values == pytest.approx((0.25,) * 3)
     assert verdicts(made(barrier=0.1))["stale"].verdict == "supported"
     assert smoother["path_plain"].values == pytest.approx((0.5,) * 3)
-    assert smoother["path_batch_norm"].verdict == "contradicted"
+    assert verdicts(made(factor=0.25))["path_batch_norm"].verdict == "contradicted"
 
 
 def test_what_a_run_does_not_hold_is_named():

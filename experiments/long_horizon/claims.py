@@ -1,4 +1,4 @@
-"""Claims about what lies some steps ahead: along the frozen gradient, along the path of the training, and between its states."""
+"""Claims about what lies ahead: along the frozen gradient, along the path of the training, and between its states."""
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.quantity import Quantity
@@ -62,15 +62,15 @@ CLAIMS = claims(
     "2026-11-29",
     "for, else against",
     horizon_frozen=Claim(
-        "At learning rate 0.1, the loss 10 learning rates along minus the gradient, relative to that at the start, is smaller "
-        f"with batch norm than without, {_OVER}.",
+        "At learning rate 0.1, the loss 10 learning rates along minus the gradient, relative to that at the start, is "
+        f"smaller with batch norm than without, {_OVER}.",
         _SEC,
         at("frozen", MIDDLE, _over(_FAST)).below(1),
         remark=_FURTHER,
     ),
     horizon_frozen_slow=Claim(
-        "At learning rate 0.01, the loss 100 learning rates along minus the gradient, relative to that at the start, is smaller "
-        f"with batch norm than without, {_OVER}.",
+        "At learning rate 0.01, the loss 100 learning rates along minus the gradient, relative to that at the start, is "
+        f"smaller with batch norm than without, {_OVER}.",
         _SEC,
         at("frozen", FAR, _over(_SLOW)).below(1),
         remark=f"as long a step as 10 learning rates of 0.1; {_FURTHER}",
@@ -97,8 +97,8 @@ CLAIMS = claims(
         remark="the source looks along the gradient of the same batch; the range is no difference",
     ),
     horizon_gradient=Claim(
-        "At learning rate 0.1, the cosine between the gradients now and 10 training steps later, on the same images, is larger "
-        f"with batch norm than without, {_OVER}.",
+        "At learning rate 0.1, the cosine between the gradients now and 10 training steps later, on the same images, is "
+        f"larger with batch norm than without, {_OVER}.",
         _OPEN,
         at("cosine", MIDDLE, _minus(_FAST)).above(0),
         remark=_ASKED,
@@ -118,8 +118,8 @@ CLAIMS = claims(
         remark=_ASKED,
     ),
     horizon_path_mean=Claim(
-        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with batch norm "
-        f"as without, to within 10 %, {_OVER}.",
+        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with batch "
+        f"norm as without, to within 10 %, {_OVER}.",
         _RE_RUN,
         at("mean", FAR, _over(_FAST)).between(0.9, 1.1),
         "61.9 / 63.0, or 0.98 times, of successive batches",
@@ -148,8 +148,8 @@ CLAIMS = claims(
         speaks="for",
     ),
     horizon_stale=Claim(
-        "With batch norm at learning rate 0.1, fresh statistics remove more than 60 % of the loss barrier between the weights "
-        f"now and 100 steps later that there is with interpolated running statistics, {_OVER}.",
+        "With batch norm at learning rate 0.1, fresh statistics remove more than 60 % of the loss barrier between the "
+        f"weights now and 100 steps later that there is with interpolated running statistics, {_OVER}.",
         _REPAIR.at("abstract"),
         at("stale", FAR, _of("batch_norm")).above(0.6),
         "60 to 100 %",
@@ -158,8 +158,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     horizon_stale_start=Claim(
-        f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the start than with fresh "
-        f"ones, {_OVER}.",
+        f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the start than with "
+        f"fresh ones, {_OVER}.",
         _REPAIR,
         _kept("start").above(0),
         hypothesis="none",
@@ -176,8 +176,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     horizon_sharpness_less=Claim(
-        "At learning rate 0.1, the curvature of mini-batches along their own gradients, batch sharpness, is smaller with batch "
-        f"norm than without, {_OVER}.",
+        "At learning rate 0.1, the curvature of mini-batches along their own gradients, batch sharpness, is smaller with "
+        f"batch norm than without, {_OVER}.",
         "the smoothness of Santurkar et al. 2018, Sec. 3.1, by the measure of Andreyev & Beneventano 2024",
         _sharper(SHARPNESS, FIRST).below(1),
     ),

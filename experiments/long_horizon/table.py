@@ -48,10 +48,10 @@ def summarise(data: dict[str, Any]) -> str:
         [
             *lines,
             "",
-            "After the comma: how many steps ahead. Losses as multiples of the loss at the start: as many learning rates along",
-            "the gradient there, and after as many steps. Step to step: change of the gradient per distance, over the steps up",
-            "to there. Barrier between the weights now and then, by the statistics at each point: fresh, or running ones,",
-            "interpolated, of the start or of the end. Batch sharpness in units of 2 / learning rate. Medians over the",
+            "After the comma: how many steps ahead. Losses as multiples of the loss at the start: as many learning rates",
+            "along the gradient there, and after as many steps. Step to step: change of the gradient per distance, over the",
+            "steps up to there. Barrier between the weights now and then, by the statistics at each point: fresh, or running",
+            "ones, interpolated, of the start or of the end. Batch sharpness in units of 2 / learning rate. Medians over the",
             f"training after step 0, then over {seeds(data['config'])}.",
             *divergences(data["arms"]),
         ]
@@ -65,9 +65,9 @@ def findings(data: dict[str, Any]) -> str:
         return decided(CLAIMS, data, f"horizon_{name}", unknown="an unknown amount")
 
     found = (
-        f"At learning rate 0.1, the loss 10 learning rates along the frozen gradient, relative to the start, is {of('frozen')} "
-        f"that without batch norm, and the cosine of the gradients now and 10 steps later differs by {of('gradient')}. From "
-        f"step to step, the change of the gradient per distance is {of('path_mean')} that without batch norm on average, and "
+        f"At learning rate 0.1, the loss 10 learning rates along the frozen gradient, relative to the start, is "
+        f"{of('frozen')} that without batch norm, and the cosine of the gradients now and 10 steps later differs by "
+        f"{of('gradient')}. From step to step, the change of the gradient per distance is {of('path_mean')} that without batch norm on average, and "
         f"{of('path_largest')} at its largest. Fresh statistics remove {of('stale')} of the barrier to the weights 100 steps "
         f"later. Batch sharpness is {of('sharpness_less')} that without batch norm."
     )

@@ -45,9 +45,9 @@ def make_horizon(settings: Horizon, config: RunConfig, trainer: train.Trainer, l
 
     Losses and gradients are of the same images throughout, in training mode with the random masks of now. A record has, for
     each number of steps k: the loss k learning rates along minus the gradient, and that after k steps; the cosine of the
-    gradients; |w_{t+k} - w_t|; the largest and the mean change of the gradient per distance from step to step; and the barrier
-    on the segment from w_t to w_{t+k}, with each kind of statistics. Without a normaliser that has statistics of batches,
-    there is one barrier for all of them.
+    gradients; |w_{t+k} - w_t|; the largest and the mean change of the gradient per distance from step to step; and the
+    barrier on the segment from w_t to w_{t+k}, with each kind of statistics. Without a normaliser that has statistics of
+    batches, there is one barrier for all of them.
     """
     sizes = tuple(loss_scale * config.optimizer.learning_rate * ahead for ahead in settings.steps_ahead)
 
