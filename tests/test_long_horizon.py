@@ -157,8 +157,9 @@ def test_claims_count_for_the_hypothesis():
 
 def test_a_net_without_a_barrier_has_no_stale_part():
     """A share of nothing is not known; a run that was not measured after step 0 has no curves."""
-    record = {"step": [250], "start_loss": [1.0], "barrier_mixed": [[0.0, 2.0]], "barrier_recalibrated": [[0.0, 0.5]]}
-    np.testing.assert_array_equal(quantities.QUANTITIES["stale"].of(record), [[np.nan, 0.75]])
+    heights = {"barrier_mixed": [[0.0, 1e-4, 2.0]], "barrier_recalibrated": [[0.0, 1e-3, 0.5]]}
+    found = quantities.QUANTITIES["stale"].of({"step": [250], "start_loss": [1.0], **heights})
+    np.testing.assert_array_equal(found, [[np.nan, np.nan, 0.75]])
     data = made()
     run = data["arms"]["plain_0.1"][0]
     assert quantities.by_steps(run, "cosine").tolist() == [0.5] * 7

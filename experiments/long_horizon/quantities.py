@@ -14,6 +14,7 @@ from experiments._evidence.run import Data, Recorded, Run, array, recorded
 from experiments._evidence.statistic import NotInDataError, Statistic
 from experiments._evidence.value import median
 
+LEAST = 1e-3  # height beside the loss below which there is no barrier
 FIRST = 1  # step from which measurements count
 FAR, MIDDLE, NEXT = 100, 10, 1  # steps ahead that claims are about
 _AHEAD = "1 step ahead", "{} steps ahead"
@@ -42,8 +43,8 @@ def _relative(name: str) -> Callable[[Recorded], np.ndarray]:
 
 def _stale(record: Recorded) -> np.ndarray:
     """Return which share of a barrier fresh statistics remove; not known where there is none."""
-    mixed, fresh = (array(record[f"barrier_{name}"]) for name in ("mixed", "recalibrated"))
-    return 1 - fresh / np.where(mixed > 0, mixed, np.nan)
+    mixed, fresh = (_relative(f"barrier_{name}")(record) for name in ("mixed", "recalibrated"))
+    return 1 - fresh / np.where(mixed > LEAST, mixed, np.nan)
 
 
 _BARRIER = "loss barrier on the way to the weights ahead, in units of the loss,"

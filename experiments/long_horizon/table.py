@@ -65,10 +65,10 @@ def findings(data: dict[str, Any]) -> str:
         return decided(CLAIMS, data, f"horizon_{name}", unknown="an unknown amount")
 
     found = (
-        f"At learning rate 0.1, the loss 10 learning rates along the frozen gradient, relative to the start, is "
+        "At learning rate 0.1, the loss 10 learning rates along the frozen gradient, relative to the start, is "
         f"{of('frozen')} that without batch norm, and the cosine of the gradients now and 10 steps later differs by "
-        f"{of('gradient')}. From step to step, the change of the gradient per distance is {of('path_mean')} that without batch norm on average, and "
-        f"{of('path_largest')} at its largest. Fresh statistics remove {of('stale')} of the barrier to the weights 100 steps "
-        f"later. Batch sharpness is {of('sharpness_less')} that without batch norm."
+        f"{of('gradient')}. From step to step, the change of the gradient per distance is {of('path_mean')} that without "
+        f"batch norm on average, and {of('path_largest')} at its largest. Fresh statistics remove {of('stale')} of the "
+        f"barrier to the weights 100 steps later. Batch sharpness is {of('sharpness_less')} that without batch norm."
     )
     return " ".join([found, *divergences(data["arms"])])

@@ -143,29 +143,30 @@ def _barriers(
 ) -> dict[str, Float[Array, " ahead"]]:
     """Measure the barriers on the segments from one net to several others, in evaluation, by the kind of statistics."""
 
-    def make(batch_stats: PyTree, **kind: Any) -> LossFn:
-        return objective.make_loss_fn(trainer.model, batch_stats, batch, loss=trainer.loss, rngs=rngs, **kind)
+    def running(variables: Variables) -> Array:
+        options: Any = {"loss": trainer.loss, "statistics": "running", "rngs": rngs}
+        return objective.make_loss_fn(trainer.model, variables.batch_stats, batch, **options)(variables.params)
 
-    def height(loss_fn: LossFn, end: PyTree, begin: PyTree) -> Array:
-        options: Any = {"num_points": num_points, "batching": "loop", "show_progress": False}
-        return probes.barrier(loss_fn, begin, end, **options).height
+    fresh = objective.make_loss_fn(
+        trainer.model, start.batch_stats, batch, loss=trainer.loss, statistics="recalibrated", rngs=rngs
+    )
 
-    def of_mixed(variables: Variables) -> Array:
-        return make(variables.batch_stats, statistics="running")(variables.params)
+    def height(loss_fn: LossFn, begin: PyTree, end: PyTree) -> Array:
+        return probes.barrier(loss_fn, begin, end, num_points=num_points, show_progress=False).height
 
     def to(end: Variables) -> dict[str, Array]:
         if not has_statistics:
-            return dict.fromkeys(
-                STATISTICS, height(make(start.batch_stats, statistics="running"), end.params, start.params)
-            )
-        running = {"start": start.batch_stats, "end": end.batch_stats}
-        return {
-            "mixed": height(of_mixed, end, start),
-            **{
-                name: height(make(stats, statistics="running"), end.params, start.params)
-                for name, stats in running.items()
-            },
-            "recalibrated": height(make(start.batch_stats, statistics="recalibrated"), end.params, start.params),
-        }
+            return dict.fromkeys(STATISTICS, height(running, start, end))
+        pairs = {"mixed": (start, end), "start": (start, start), "end": (end, end)}
+        first, last = (
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *(pair[i].batch_stats for pair in pairs.values()))
+            for i in (0, 1)
+        )
+        heights = jax.lax.map(
+            lambda stats: height(running, Variables(start.params, stats[0]), Variables(end.params, stats[1])),
+            (first, last),
+        )
+        kept = dict(zip(pairs, heights, strict=True))
+        return {**kept, "recalibrated": height(fresh, start.params, end.params)}
 
     return jax.lax.map(to, ends)
