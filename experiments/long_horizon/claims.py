@@ -155,7 +155,6 @@ CLAIMS = claims(
         "60 to 100 %",
         hypothesis="none",
         differs="here the two nets are states of one run, and no units are permuted",
-        speaks="neither",
     ),
     horizon_stale_start=Claim(
         f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the start than with "
@@ -164,7 +163,6 @@ CLAIMS = claims(
         _kept("start").above(0),
         hypothesis="none",
         remark="the source interpolates statistics; kept ones and the range, no difference, are ours",
-        speaks="neither",
     ),
     horizon_stale_end=Claim(
         f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the end than with fresh "
@@ -173,7 +171,6 @@ CLAIMS = claims(
         _kept("end").above(0),
         hypothesis="none",
         remark="the source interpolates statistics; kept ones and the range, no difference, are ours",
-        speaks="neither",
     ),
     horizon_sharpness_less=Claim(
         "At learning rate 0.1, the curvature of mini-batches along their own gradients, batch sharpness, is smaller with "

@@ -15,7 +15,7 @@ from bnjax._host.trees import cosine, distance
 from bnjax.data import Split, take_batch
 from bnjax.types import Batch, LossFn, Rngs, Variables
 from experiments._config import Horizon, RunConfig
-from experiments._training.probes.probe import Probe, Record, as_lists, make_loss_fn
+from experiments._training.probes.probe import Probe, Record, advance, as_lists, make_loss_fn
 
 # Which statistics normalise the nets on a segment: running ones, mixed as the weights are, or of its start or its end; or
 # those of the measured batch, again at each point.
@@ -83,19 +83,15 @@ def look_ahead(
     trainer: train.Trainer, state: train.TrainState, split: Split, loss_fn: LossFn, steps_ahead: tuple[int, ...]
 ) -> Path:
     """Take the run's next steps, as `train.run_steps` does; the state stays as it is."""
-
-    def advance(state: train.TrainState) -> train.TrainState:
-        return train.train_step(trainer, state, train.current_batch(trainer, state, split))[0]
-
-    return follow(loss_fn, advance, state, steps_ahead)
+    return follow(loss_fn, lambda state: advance(trainer, state, split), state, steps_ahead)
 
 
-def follow(loss_fn: LossFn, advance: Callable[[Any], Any], state: Any, steps_ahead: Sequence[int]) -> Path:
+def follow(loss_fn: LossFn, move: Callable[[Any], Any], state: Any, steps_ahead: Sequence[int]) -> Path:
     """Take steps, one after another, and measure a loss on the way.
 
     Args:
         loss_fn: of the parameters.
-        advance: maps a state to the one after its next step.
+        move: maps a state to the one after its next step.
         state: with `params` and `variables`.
         steps_ahead: numbers of steps after which states are kept, in ascending order.
     """
@@ -110,7 +106,7 @@ def follow(loss_fn: LossFn, advance: Callable[[Any], Any], state: Any, steps_ahe
     def step(carry: tuple[Any, PyTree, Variables], ahead: Array) -> tuple[Any, tuple[Array, ...]]:
         before, gradient, kept = carry
         # NOTE: without the barrier, XLA could round the step otherwise than in the run, where nothing is measured beside it.
-        after = jax.lax.optimization_barrier(advance(before))
+        after = jax.lax.optimization_barrier(move(before))
         loss, new = measured(after.params)
         smoothness = distance(new, gradient) / distance(after.params, before.params)
         # The last one that is written at a place is the one that belongs there.
