@@ -17,6 +17,7 @@ from experiments._evidence.keep import keep
 from experiments._training.asked import log_name
 from experiments._training.experiment import collect, measure_all
 from experiments._training.probes.dependence import GAINS, PLACES
+from experiments._training.probes.horizon import STATISTICS
 from experiments._training.store import Found
 from experiments.theory_bounds.quantities import EDGES, EQUALITIES, RATIOS, STATEMENTS
 
@@ -135,6 +136,13 @@ def _moment_control(_settings, net, draw):
     return {"layers": layers, **{name: draw(len(layers)) for name in names}}
 
 
+def _horizon(settings, _net, draw):
+    barriers = [f"barrier_{name}" for name in STATISTICS]
+    names = ["frozen_loss", "path_loss", "cosine", "distance", "largest_smoothness", "mean_smoothness", *barriers]
+    ahead = {name: draw(len(settings.steps_ahead)) for name in names}
+    return {"start_loss": 1.0, "gradient_norm": draw(), **ahead}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -154,6 +162,7 @@ RECORDS = {
     "evaluation": _evaluation,
     "layer_dependence": _layer_dependence,
     "moment_control": _moment_control,
+    "horizon": _horizon,
 }
 
 

@@ -42,6 +42,7 @@ from experiments._config.probes import DummyShift as DummyShift
 from experiments._config.probes import Evaluation as Evaluation
 from experiments._config.probes import Generalisation as Generalisation
 from experiments._config.probes import HiddenGradients as HiddenGradients
+from experiments._config.probes import Horizon as Horizon
 from experiments._config.probes import Landscape as Landscape
 from experiments._config.probes import LayerDependence as LayerDependence
 from experiments._config.probes import MomentControl as MomentControl

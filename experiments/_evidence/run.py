@@ -27,6 +27,8 @@ class Run(TypedDict):
         scales: layers, {layer: {units, scale, ratio, small: (measurements,)}}.
         layer_dependence: layers, a list; ratio, (measurements, step sizes); share, (measurements,); split, a few matrices.
         moment_control: layers, a list; gains at three places, (measurements, layers).
+        horizon: start_loss, (measurements,); losses, cosine, smoothness and barriers, (measurements, numbers of steps ahead).
+        batch_sharpness: sharpness, (measurements,).
     """
 
     seed: int
@@ -48,6 +50,8 @@ class Run(TypedDict):
     scales: NotRequired[Recorded]
     layer_dependence: NotRequired[Recorded]
     moment_control: NotRequired[Recorded]
+    horizon: NotRequired[Recorded]
+    batch_sharpness: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

@@ -5,6 +5,7 @@ gradients       how the gradient turns from one step to the next
 sharpness       the curvature of mini-batches along their own gradients
 shift           internal covariate shift, by definition and as Mameli's repository measures it
 dependence      how much the steps of layers depend on each other, and what moves moments of units
+horizon         the run's own next steps, against the gradient of now
 drift           the distributions of activations
 evaluation      accuracy and activations by statistics, on images unlike those of the training
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
@@ -23,6 +24,7 @@ from experiments._training.probes import (
     evaluation,
     generalisation,
     gradients,
+    horizon,
     landscape,
     percentiles,
     recurrent,
@@ -51,6 +53,7 @@ PROBES = {
     "zero_units": zeros.make_zeros,
     "layer_dependence": dependence.make_dependence,
     "moment_control": dependence.make_control,
+    "horizon": horizon.make_horizon,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}

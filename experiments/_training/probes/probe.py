@@ -60,6 +60,11 @@ _take_step = compiled_once("trainer")(train.train_step)
 _SHARED: dict[int, tuple[weakref.ref, dict[Any, Any]]] = {}
 
 
+def advance(trainer: train.Trainer, state: train.TrainState, split: Split) -> train.TrainState:
+    """Take the step about to be taken, inside compiled code; the state stays as it is."""
+    return train.train_step(trainer, state, train.current_batch(trainer, state, split))[0]
+
+
 def next_step(trainer: train.Trainer, state: train.TrainState, split: Split) -> tuple[Batch, train.TrainState]:
     """Return the batch of the step about to be taken, and the state behind it; taken once for all probes."""
 

@@ -1,0 +1,86 @@
+"""How far ahead the gradient tells where a VGG's training goes, with batch norm and without: up to 100 steps.
+
+Claim: along the gradient the landscape is smoother with batch norm; the sources look a few learning rates ahead, and leave
+open whether that lasts over many steps, on the path that training takes.
+Source: Santurkar et al. 2018, Sec. 3.1; what is asked here stands open after Huber 2020, "Batch normalization in 3 levels of
+understanding". A public re-run for the path; Jordan et al. 2023 (REPAIR) for statistics that do not fit between two nets;
+Andreyev & Beneventano 2024 for the curvature of mini-batches, which sits at 2 / learning rate with batch norm and without.
+Command: TFDS_DATA_DIR=... python -m experiments long_horizon --preset cpu
+Measured: not run yet. All nets start from He weights, from which the plain net learns at once; those of layer_dependence at
+learning rate 0.1, and of sensitivity at both, are the same nets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments._config import BatchNorm, RunConfig, VGGRun, change, check, check_arms, check_numbers
+from experiments._evidence.keep import training
+from experiments._nets import learning_rate
+from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SMOKE, arm, fields_of, with_and_without
+
+
+@dataclass(frozen=True)
+class Config(VGGRun):
+    """A VGG with batch norm, and the same net without, at several learning rates.
+
+    Attributes:
+        learning_rates: of SGD; they take the place of the optimiser's.
+    """
+
+    learning_rates: tuple[float, ...] = (0.1, 0.01)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_numbers(self, "one or more different numbers > 0 and finite", lambda x: 0 < x < 1e30, "learning_rates")
+        check_arms(self, "learning_rates")
+        check(type(self.norm) is BatchNorm, "norm", "batch, whose effect is measured", self.norm.kind)
+        rule = "sgd, whose steps are learning rates along minus the gradient"
+        check(self.optimizer.name == "sgd", "optimizer.name", rule, self.optimizer.name)
+        check(not self.optimizer.momentum, "optimizer.momentum", f"0: {rule}", self.optimizer.momentum)
+
+
+def _measured(run: VGGRun, num_examples: int, batches: int, **settings: Any) -> Config:
+    """Start from He weights, look ahead on some images, and measure the sharpness of some mini-batches."""
+    measuring = change(run, model={"kernel_init": "he_normal"}).measuring("horizon", "batch_sharpness")
+    probes = {"horizon": {"num_examples": num_examples, **settings}, "batch_sharpness": {"batches": batches}}
+    return Config(**fields_of(change(measuring, probes=probes)))
+
+
+PRESETS = {
+    "cpu": _measured(change(CPU, schedule={"probe_every": 250}), 128, 8),
+    "smoke": _measured(SMOKE, 32, 1, steps_ahead=(1, 2, 5), num_points=3),
+    "overnight": _measured(change(OVERNIGHT_SHORT, schedule={"probe_every": 500}), 256, 8),
+    "paper": _measured(change(PAPER, seeds=(0, 1, 2), schedule={"probe_every": 500}), 2048, 8),
+}
+
+
+def _short(values: Any) -> Any:
+    """Round to five digits, at any depth."""
+    return [*map(_short, values)] if isinstance(values, list) else values and float(f"{values:.5g}")
+
+
+def _ahead(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
+    """Keep all of it, to five digits."""
+    return {name: values if name == "step" else _short(values) for name, values in record.items()}
+
+
+def _sharpness(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
+    """Keep the averages over batches alone."""
+    return {"step": record["step"], "sharpness": _short(record.get("sharpness", []))}
+
+
+KEEP: dict[str, Any] = {
+    "arms": {"train": training(250, "loss", "accuracy"), "horizon": _ahead, "batch_sharpness": _sharpness}
+}
+
+
+def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
+    """Name the nets by learning rate, with batch norm and without."""
+    return {
+        "arms": {
+            learning_rate(rate).arm(net): arm(run, optimizer={"learning_rate": rate})
+            for rate in config.learning_rates
+            for net, run in with_and_without(config).items()
+        }
+    }

@@ -1,0 +1,206 @@
+"""Claims about what lies ahead: along the frozen gradient, along the path of the training, and between its states."""
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.source import HUBER, SANTURKAR, Source
+from experiments._evidence.statistic import Statistic
+from experiments._nets import Setting, learning_rate
+from experiments.long_horizon.quantities import FAR, FIRST, MIDDLE, NEXT, SHARPNESS, at, in_edges
+
+_RE_RUN = Source("a public re-run, whose address is not known", "replication", setup="its VGG, all parameters, one run")
+_REPAIR = Source(
+    "Jordan et al. 2023",
+    "paper",
+    "arxiv.org/abs/2211.08403",
+    "pairs of trained nets whose units are permuted to match, several architectures and tasks",
+)
+_ANDREYEV = Source("Andreyev & Beneventano 2024", "paper", "arxiv.org/abs/2412.20553")
+_OPEN = HUBER.at("open questions")
+_SEC = SANTURKAR.at("Sec. 3.1, which looks up to four learning rates ahead")
+_BOTH = "batch_norm", "plain"
+_FAST, _SLOW = learning_rate(0.1), learning_rate(0.01)
+_LATE = 4000  # step from which the training counts as long
+_ASKED = "the source only asks; the measure and the range, no difference, are ours"
+_FURTHER = "the source looks at fewer learning rates; the range is no difference"
+_OVER = "in the median over the training after step 0"
+_STEADY = "from one training step to the next, over 100 steps,"
+_SEGMENT = "the loss barrier between the weights now and 100 steps later, in units of the loss"
+_PER = "per unit distance, with batch norm than without"
+
+
+def _over(at_rate: Setting, first: float = FIRST):
+    """Compare the medians over the training with batch norm and without, as a ratio."""
+    return lambda quantity: quantity.median(first).over(*_BOTH, at_rate)
+
+
+def _minus(at_rate: Setting):
+    """Compare them as a difference."""
+    return lambda quantity: quantity.median(FIRST).minus(*_BOTH, at_rate)
+
+
+def _of(net: str, at_rate: Setting = _FAST):
+    """Take the median over the training of a net."""
+    return lambda quantity: quantity.median(FIRST).each(net, at_rate)
+
+
+def _edges(net: str) -> Statistic:
+    """Measure the batch sharpness late in training, in units of 2 / learning rate."""
+    return in_edges(0.1).median(_LATE).each(net, _FAST)
+
+
+def _kept(name: str) -> Statistic:
+    """Compare a barrier with some statistics with that with fresh ones, with batch norm."""
+    return at(name, FAR, _of("batch_norm")) - at("recalibrated", FAR, _of("batch_norm"))
+
+
+def _sharper(quantity: Quantity, first: float) -> Statistic:
+    return quantity.median(first).over(*_BOTH, _FAST)
+
+
+CLAIMS = claims(
+    "smoothness",
+    "2026-11-29",
+    "for, else against",
+    horizon_frozen=Claim(
+        "At learning rate 0.1, the loss 10 learning rates along minus the gradient, relative to that at the start, is "
+        f"smaller with batch norm than without, {_OVER}.",
+        _SEC,
+        at("frozen", MIDDLE, _over(_FAST)).below(1),
+        remark=_FURTHER,
+    ),
+    horizon_frozen_slow=Claim(
+        "At learning rate 0.01, the loss 100 learning rates along minus the gradient, relative to that at the start, is "
+        f"smaller with batch norm than without, {_OVER}.",
+        _SEC,
+        at("frozen", FAR, _over(_SLOW)).below(1),
+        remark=f"as long a step as 10 learning rates of 0.1; {_FURTHER}",
+    ),
+    horizon_path_plain=Claim(
+        "Without batch norm at learning rate 0.1, 100 training steps end at a smaller loss than 100 learning rates along the "
+        f"first gradient, {_OVER}.",
+        "a control: whether training has to follow the gradient as it turns",
+        (at("path", FAR, _of("plain")) / at("frozen", FAR, _of("plain"))).below(1),
+        speaks="neither",
+    ),
+    horizon_path_batch_norm=Claim(
+        "With batch norm at learning rate 0.1, 100 training steps end at a smaller loss than 100 learning rates along the "
+        f"first gradient, {_OVER}.",
+        "a control: whether training has to follow the gradient as it turns",
+        (at("path", FAR, _of("batch_norm")) / at("frozen", FAR, _of("batch_norm"))).below(1),
+        speaks="neither",
+    ),
+    horizon_gradient_next=Claim(
+        "At learning rate 0.1, the cosine between the gradients before and after a training step, on the same images, is "
+        f"larger with batch norm than without, {_OVER}.",
+        _SEC,
+        at("cosine", NEXT, _minus(_FAST)).above(0),
+        remark="the source looks along the gradient of the same batch; the range is no difference",
+    ),
+    horizon_gradient=Claim(
+        "At learning rate 0.1, the cosine between the gradients now and 10 training steps later, on the same images, is "
+        f"larger with batch norm than without, {_OVER}.",
+        _OPEN,
+        at("cosine", MIDDLE, _minus(_FAST)).above(0),
+        remark=_ASKED,
+    ),
+    horizon_gradient_far=Claim(
+        "At learning rate 0.1, the cosine between the gradients now and 100 training steps later, on the same images, is "
+        f"larger with batch norm than without, {_OVER}.",
+        _OPEN,
+        at("cosine", FAR, _minus(_FAST)).above(0),
+        remark=_ASKED,
+    ),
+    horizon_gradient_slow=Claim(
+        "At learning rate 0.01, the cosine between the gradients now and 100 training steps later, on the same images, is "
+        f"larger with batch norm than without, {_OVER}.",
+        _OPEN,
+        at("cosine", FAR, _minus(_SLOW)).above(0),
+        remark=_ASKED,
+    ),
+    horizon_path_mean=Claim(
+        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with batch "
+        f"norm as without, to within 10 %, {_OVER}.",
+        _RE_RUN,
+        at("mean", FAR, _over(_FAST)).between(0.9, 1.1),
+        "61.9 / 63.0, or 0.98 times, of successive batches",
+        caveat_of="horizon_path_largest",
+        differs="here the gradients before and after a step are of the same images",
+        speaks="against",
+    ),
+    horizon_path_largest=Claim(
+        f"At learning rate 0.1, {_STEADY} the largest change of the gradient is smaller {_PER}, {_OVER}.",
+        _RE_RUN,
+        at("largest", FAR, _over(_FAST)).between(0, 1),
+        "half as large, of successive batches",
+        differs="here the gradients before and after a step are of the same images",
+    ),
+    horizon_path_slow=Claim(
+        f"At learning rate 0.01, {_STEADY} the largest change of the gradient is smaller {_PER}, {_OVER}.",
+        _OPEN,
+        at("largest", FAR, _over(_SLOW)).between(0, 1),
+        remark=_ASKED,
+    ),
+    horizon_barrier=Claim(
+        f"At learning rate 0.1, {_SEGMENT} and with fresh statistics, is lower with batch norm than without, {_OVER}.",
+        _OPEN,
+        at("recalibrated", FAR, _minus(_FAST)).below(0),
+        remark=f"{_ASKED}; where neither net has a barrier, the claim fails, which says nothing against smoothness",
+        speaks="for",
+    ),
+    horizon_stale=Claim(
+        "With batch norm at learning rate 0.1, fresh statistics remove more than 60 % of the loss barrier between the "
+        f"weights now and 100 steps later that there is with interpolated running statistics, {_OVER}.",
+        _REPAIR.at("abstract"),
+        at("stale", FAR, _of("batch_norm")).above(0.6),
+        "60 to 100 %",
+        hypothesis="none",
+        differs="here the two nets are states of one run, and no units are permuted",
+    ),
+    horizon_stale_start=Claim(
+        f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the start than with "
+        f"fresh ones, {_OVER}.",
+        _REPAIR,
+        _kept("start").above(0),
+        hypothesis="none",
+        remark="the source interpolates statistics; kept ones and the range, no difference, are ours",
+    ),
+    horizon_stale_end=Claim(
+        f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the end than with fresh "
+        f"ones, {_OVER}.",
+        _REPAIR,
+        _kept("end").above(0),
+        hypothesis="none",
+        remark="the source interpolates statistics; kept ones and the range, no difference, are ours",
+    ),
+    horizon_sharpness_less=Claim(
+        "At learning rate 0.1, the curvature of mini-batches along their own gradients, batch sharpness, is smaller with "
+        f"batch norm than without, {_OVER}.",
+        "the smoothness of Santurkar et al. 2018, Sec. 3.1, by the measure of Andreyev & Beneventano 2024",
+        _sharper(SHARPNESS, FIRST).below(1),
+    ),
+    horizon_sharpness_plain=Claim(
+        "Without batch norm at learning rate 0.1, batch sharpness is within 25 % of 2 / learning rate from step 4,000 on.",
+        _ANDREYEV,
+        _edges("plain").between(0.75, 1.25),
+        "1 times, at which it stabilises",
+        remark="the source gives no tolerance; a quarter is ours",
+        speaks="neither",
+    ),
+    horizon_sharpness_batch_norm=Claim(
+        "With batch norm at learning rate 0.1, batch sharpness is within 25 % of 2 / learning rate from step 4,000 on.",
+        _ANDREYEV,
+        _edges("batch_norm").between(0.75, 1.25),
+        "1 times, at which it stabilises",
+        remark="the source gives no tolerance; a quarter is ours",
+        speaks="neither",
+    ),
+    horizon_sharpness_same=Claim(
+        "At learning rate 0.1, batch sharpness with batch norm is within 25 % of that without from step 4,000 on.",
+        _ANDREYEV,
+        _sharper(SHARPNESS, _LATE).between(0.75, 1.25),
+        "2 / learning rate whatever the net, or 1 times",
+        caveat_of="horizon_sharpness_less",
+        remark="the learning rate sets it, not the landscape; the source gives no tolerance, a quarter is ours",
+        speaks="against",
+    ),
+)
