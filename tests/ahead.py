@@ -37,6 +37,10 @@ def make_programs(**options):
     params, batch_stats = model.init(jax.random.key(1), x)
     loss_fn = objective.make_loss_fn(model, batch_stats, Batch(x, jnp.arange(32) % 10))
     key, layers = jax.random.key(2), ("Conv_0", "Dense_0")
+
+    def outputs(w):
+        return {"Dense_0": model.apply(Variables(w, batch_stats), x, train=True)[0]}
+
     programs = {
         "line": lambda w: probes.scan_line(loss_fn, w, **options),
         "plane": lambda w: probes.scan_plane(loss_fn, w, w, w, (0.0, 0.1), (0.0, 0.1), **options),
@@ -45,6 +49,11 @@ def make_programs(**options):
         "barrier": lambda w: probes.barrier(loss_fn, w, jax.tree.map(jnp.zeros_like, w), num_points=3, **options),
         "shift": lambda w: probes.covariate_shift(loss_fn, w, w, layers, first_order=True, **options),
         "dependence": lambda w: probes.layer_dependence(loss_fn, w, layers, step_sizes=(0.1, 0.2), **options),
+        "blocks": lambda w: probes.hessian_blocks(loss_fn, w, layers, "Dense_0", key=key, **options),
+        "control": lambda w: probes.moment_control(outputs, w, w, layers, **options),
+        "rank": lambda w: probes.soft_rank(w["Dense_0"]["kernel"], **options),
+        "gap": lambda w: probes.orthogonality_gap(w["Dense_0"]["kernel"], **options),
+        "cosines": lambda w: probes.cosines(w["Dense_0"]["kernel"], **options),
         "hvp": lambda w: probes.curvature.hvp(loss_fn, w, w, **options),
         "eigenpairs": lambda w: probes.curvature.top_eigenpairs(loss_fn, w, key=key, **options),
         "trace": lambda w: probes.curvature.trace(loss_fn, w, key=key, **options),

@@ -134,5 +134,5 @@ def test_every_kind_that_is_kept_is_needed(name):
                     else pytest.raises(ValueError, match=r"probes must be at")
                 ):
                     check_needs(config, changed, kept)
-    with pytest.raises(ValueError, match=r"^arms must be one or more nets|^(ioffe|small) must be"):
+    with pytest.raises(ValueError, match=r"^(arms|grid) must be one or more nets|^(ioffe|small) must be"):
         check_needs(config, {}, kept)

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array, lax
 
 from bnjax import data, linen, models, norms, objective, probes
+from bnjax._host.programs import compiled_once
 from bnjax.models.resnet import shortcut
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Images, Options
@@ -85,7 +86,7 @@ def orthogonality(config: Orthogonality, key: Array) -> dict[str, Any]:
     return {net: {"widths": _columns(config.widths, rows)} for net, rows in found.items()}
 
 
-@partial(jax.jit, static_argnames=("nets", "width", "depth"))
+@compiled_once("nets", "width", "depth")
 def by_layer(key: Array, inputs: Array, *, nets: Nets, width: int, depth: int) -> list[dict[str, Array]]:
     """Pass a batch through deep nets of the same random weights, and measure its activations in every layer.
 
@@ -204,7 +205,7 @@ def residual(config: Residual, load: Load, key: Array) -> dict[str, Any]:
     return found
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled_once("config")
 def branch_sizes(config: models.ResNetConfig, variables: Variables, images: Array) -> tuple[Array, Array]:
     """Return the mean square of what enters each block by its shortcut, and of the branch that is added to it.
 
