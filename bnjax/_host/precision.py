@@ -28,7 +28,7 @@ _BITS_OF_TYPE = {"F64": 52, "F32": 23, "TF32": 10, "F16": 10, "BF16": 7}
 
 def current_precision() -> str:
     """Return JAX's state under one name for each precision, "default" if unset, "high" or "highest", or an algorithm."""
-    state = _state()
+    state = precision_state()
     try:
         return lax.Precision(state or "default").name.lower()
     except ValueError:
@@ -46,7 +46,7 @@ def products_in(precision: str | None) -> Iterator[None]:
         ValueError: if there is no such precision.
     """
     try:
-        state = jax.default_matmul_precision((_state() or "highest") if precision is None else precision)
+        state = jax.default_matmul_precision((precision_state() or "highest") if precision is None else precision)
     except (TypeError, ValueError):
         words = "default, high, highest or another name that jax.default_matmul_precision takes"
         raise ValueError(f"precision must be {words}, got {precision!r}.") from None
@@ -89,6 +89,6 @@ def product_rounding(precision: str, platform: str) -> float:
     return 0.0 if bits >= 23 else 2.0**-bits
 
 
-def _state() -> str | None:
+def precision_state() -> str | None:
     """Return JAX's state, None if unset."""
     return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]

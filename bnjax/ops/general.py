@@ -11,6 +11,7 @@ from jax.export import is_symbolic_dim
 
 from bnjax._host.arguments import checked
 from bnjax._host.kinds import Rule
+from bnjax._host.precision import precision_state
 from bnjax.ops.geometry import NHWC, Geometry
 from bnjax.ops.primitives import bind, conv_p
 
@@ -83,7 +84,7 @@ def conv_general_dilated(
         image, kernel = lhs.shape[1:3], rhs.shape[:2]
         pads = lax.padtype_to_pads(image, kernel, (1, 1), padding) if isinstance(padding, str) else padding
         # A primitive is lowered after JAX's state has been left, so that it carries the precision along.
-        state = jax.config.jax_default_matmul_precision if precision is None else precision
+        state = precision_state() if precision is None else precision
         geometry = Geometry(image, kernel, tuple((int(low), int(high)) for low, high in pads), state)
     if geometry is not None and geometry.is_canonical:
         return bind(conv_p, lhs, rhs, geometry=geometry)
