@@ -90,15 +90,15 @@ CLAIMS = claims(
         remark="2 points, since seeds of short runs differ by about one",
     ),
     affine_fixed=Claim(
-        "The test accuracies of the nets whose scales stay at 0.1, 0.5, 1 and 2, biases being trained, lie less than 5 points "
-        "apart.",
+        "With batch norm, the test accuracies of the nets whose scales stay at 0.1, 0.5, 1 and 2, biases being trained, "
+        "lie less than 5 points apart.",
         ours(f"a control: {_ABSORBED}"),
         spread_of_scales(TEST, "fixed_scale", *SCALES).below(0.05),
         remark="the last scale multiplies the logits, so they are not the same function",
     ),
     affine_initial=Claim(
-        "The test accuracies from initial scales of 0.1, 0.5, 1 and 2 lie less than 5 points apart, scales and biases being "
-        "trained.",
+        "With batch norm, the test accuracies from initial scales of 0.1, 0.5, 1 and 2 lie less than 5 points apart, "
+        "scales and biases being trained.",
         ours(f"a control: {_ABSORBED}"),
         spread_of_scales(TEST, "batch_norm", *SCALES).below(0.05),
         remark="the last scale multiplies the logits, so they are not the same function",
@@ -122,15 +122,15 @@ CLAIMS = claims(
         "gradient move scale and bias, too, where they are",
     ),
     affine_start=Claim(
-        "Before the first step, the range of the loss along the gradient is larger from each of the initial scales 0.5, 1 and "
-        "2 than from the next smaller one, beginning at 0.1.",
+        "Before the first step, with batch norm, the range of the loss along the gradient is larger from each of the "
+        "initial scales 0.5, 1 and 2 than from the next smaller one, beginning at 0.1.",
         _THEOREM,
         _ordered(LANDSCAPE["loss range"]).above(1),
         remark="in the theorem, batch norm multiplies gradients by scale / sigma; a step is a learning rate times the gradient",
     ),
     affine_later=Claim(
-        "In the median over the training after step 0, the range of the loss along the gradient is larger from an initial "
-        "scale of 2 than from one of 0.1.",
+        "With batch norm, in the median over the training after step 0, the range of the loss along the gradient is "
+        "larger from an initial scale of 2 than from one of 0.1.",
         _THEOREM,
         order_of_scales(LANDSCAPE["loss range"].median(first=1), 0.1, 2.0).above(1),
         remark="in the theorem, batch norm multiplies gradients by scale / sigma; nothing says that training keeps the order",
@@ -144,31 +144,31 @@ CLAIMS = claims(
         remark="below 1 it makes gradients smaller; the source gives no value",
     ),
     affine_alone=Claim(
-        "The VGG of which scale and bias alone are trained answers more than 20 % of the test images correctly, twice as many "
-        "as a guess.",
+        "The VGG of which batch norm's scale and bias alone are trained reaches a test accuracy above 20 %, twice that of"
+        " a guess.",
         _FRANKLE,
         TEST.each("norms_only", group="alone").above(0.2),
         differs="there ResNets, and VGGs of full width, trained to the end",
     ),
     affine_alone_resnet=Claim(
-        "The shallowest residual network of which scale and bias alone are trained answers more than 20 % of the test images "
-        "correctly, twice as many as a guess.",
+        "The shallowest residual network of which batch norm's scale and bias alone are trained reaches a test accuracy "
+        "above 20 %, twice that of a guess.",
         _RE_RUN,
         of_shallowest(TEST).above(0.2),
         "47.6 % at 14 layers",
         differs=_PRE_ACTIVATION,
     ),
     affine_alone_depth=Claim(
-        "Of residual networks of which scale and bias alone are trained, the deepest ends with a higher test accuracy than the "
-        "shallowest.",
+        "Of residual networks of which batch norm's scale and bias alone are trained, the deepest ends with a higher test"
+        " accuracy than the shallowest.",
         _RE_RUN,
         gain_by_depth(TEST).above(0),
         "76.3 % at 218 layers and 47.6 % at 14, or +28.7 points",
         differs=_PRE_ACTIVATION,
     ),
     affine_alone_each=Claim(
-        "Of residual networks of which scale and bias alone are trained, each ends with a higher test accuracy than the next "
-        "shallower one.",
+        "Of residual networks of which batch norm's scale and bias alone are trained, each ends with a higher test "
+        "accuracy than the next shallower one.",
         _RE_RUN,
         smallest_gain_by_depth(TEST).above(0),
         "47.6, 57.3, 62.0, 69.2 and 76.3 % at 14, 32, 56, 110 and 218 layers, or +4.7 points or more",
@@ -176,8 +176,8 @@ CLAIMS = claims(
     ),
     **{
         f"affine_alone_{depth(blocks).suffix}": Claim(
-            f"After 62,400 steps, a residual network of {6 * blocks + 2} layers and width 16, of which scale and bias alone "
-            f"are trained, has a test accuracy within 5 points of {100 * level:g} %.",
+            f"After 62,400 steps, a residual network of {6 * blocks + 2} layers and width 16, of which batch norm's scale "
+            f"and bias alone are trained, has a test accuracy within 5 points of {100 * level:g} %.",
             _RE_RUN,
             TEST_ACCURACY.at(_LONG)
             .each("norms_only", depth(blocks), "resnet")
@@ -190,8 +190,8 @@ CLAIMS = claims(
         for blocks, level in _LEVELS.items()
     },
     affine_alone_small=Claim(
-        "After 5,000 steps, more of the VGG's scales are below 0.01 where scale and bias alone are trained than where "
-        "everything is.",
+        "After 5,000 steps, more of the VGG's scales are below 0.01 where batch norm's scale and bias alone are trained "
+        "than where everything is.",
         _FRANKLE,
         (SMALL.first(after=5000).each("norms_only", group="alone") - at_scale(SMALL.first(after=5000), USUAL)).above(0),
         "around a third where they alone are trained",
@@ -199,7 +199,7 @@ CLAIMS = claims(
     ),
     affine_alone_third=Claim(
         "After 61,000 steps, between 20 % and 50 % of the scales of the shallowest residual network are below 0.01, where "
-        "scale and bias alone are trained.",
+        "batch norm's scale and bias alone are trained.",
         _FRANKLE,
         of_shallowest(SMALL.first(after=61_000)).between(0.2, 0.5),
         "around a third",

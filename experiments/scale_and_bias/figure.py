@@ -8,7 +8,7 @@ from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, Runs
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
-from experiments._figures.panels import ByLayer, Curves, Dots, Line, Panel
+from experiments._figures.panels import ByLayer, Dots, Panel
 from experiments.scale_and_bias import USUAL, initial
 from experiments.scale_and_bias.quantities import LANDSCAPE, SMALL, TEST, by_layer
 from experiments.scale_and_bias.table import alone, vggs
@@ -24,6 +24,7 @@ def plot(data: dict[str, Any]) -> Layout:
     """Show test accuracies and the landscape of all VGGs, their scales by layer, and nets with scale and bias alone trained."""
     vgg, resnet = data["config"]["vgg"], data["config"]["resnet"]
     others = _columns(alone(data), "norms_only")
+    scaled = {name: arms for name, arms in (_coloured(data) | others).items() if "plain" not in arms}
     rows: list[list[Panel | None]] = [
         [
             _rows(data, "Test accuracy", TEST, "accuracy at the end", scale="percent", line=CHANCE),
@@ -36,18 +37,11 @@ def plot(data: dict[str, Any]) -> Layout:
         ],
         [
             _of_layers(data, "Scales by layer", "scale", "median |scale|", scale="linear"),
-            _of_layers(data, "Scales in units of sigma", "ratio", "median |scale| / sigma"),
+            _of_layers(data, "Scales in units of sigma", "ratio", "median |scale| / sigma", scale="linear"),
         ],
         [
             _dots(others, "Scale and bias alone: test accuracy", TEST, "accuracy at the end", scale="percent"),
-            Curves(
-                {"batch_norm": _usual(data), "norms_only": data["alone"]["norms_only"]},
-                [Line(SMALL)],
-                title="VGG: scales close to 0",
-                ylabel="units with |scale| < 0.01",
-                scale="share",
-                ylim=(0, None),
-            ),
+            _dots(scaled, "Scales close to 0", SMALL.at_end(), "units with |scale| < 0.01 at the end", scale="percent"),
         ],
     ]
     return make_figure(
