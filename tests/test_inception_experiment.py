@@ -121,9 +121,11 @@ def test_the_table_says_whether_x1_is_the_best_of_the_grid():
     assert "x1 is 0.01, the best of the grid." in text
     assert "x1 is 0.03, not the best of the grid, which is 0.01." in table.summarise(made(rate=0.03))
     assert all(words in text for words in ("with BN, rate x5, sigmoid units", "0 of 3", "without BN, rate x5"))
+    reasons = {judge(claim, made(rate=0.03)).reason for claim in CLAIMS if "paper" not in judge(claim, made()).reason}
+    assert reasons == {"needs rate x1 to be the best of the grid, 0.01, ran 0.03"}
     found = table.findings(made())
     assert "42.0 % (without BN, rate x1)" in found
-    assert "1.60 times those at rate x1; 4.00 times those at rate x5" in found
+    assert "1.60 times at rate x1; 4.00 times at rate x5" in found
 
 
 def test_data_of_the_grid_alone():

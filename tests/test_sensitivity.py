@@ -85,7 +85,7 @@ def test_claims():
     assert found["smallest_part"].values == pytest.approx((0,) * 3)
     assert found["last_part"].values == pytest.approx(((0.5 - 0.42) / (0.56 - 0.42),) * 3)
     assert found["last_part"].verdict == "supported"
-    assert judged(made(last=0.45))["last_part"].verdict == "contradicted"
+    assert judged(made(last=0.45))["last_part"].reason.startswith("the net with one batch norm does best at")
     assert found["range"].reason == "needs 1,950 steps, ran 300"
     assert found["adam_grows"].reason == "needs nets trained with Adam, as preset overnight has, ran SGD alone"
     long = judged(made(1950, 1950))
@@ -99,7 +99,7 @@ def test_claims_on_initial_weights():
     assert found["scale_part"].values == pytest.approx((0.1 - 0.3,) * 3)
     assert found["scale_step_part"].verdict == "supported"
     assert judged(made(step=-0.1))["scale_step_part"].verdict == "contradicted"
-    assert judged(made(step=0.4))["starts_part"].verdict == "contradicted"
+    assert judged(made(step=0.4))["starts_part"].reason.startswith("a net that guesses")
 
 
 def test_claims_on_the_line_search():

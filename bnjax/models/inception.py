@@ -48,8 +48,8 @@ class Inception(nn.Module):
     Modules 3c and 4e have stride 2; they have no first branch, and pass the pooled map through. Every convolution is followed
     by normaliser and activation, or by activation and normaliser. Weight layer number n is called `conv_n` or `dense_n`, its
     normaliser `norm_n`; they are numbered module by module, and in a module branch by branch.
-    The mean of a pooling is that of the pixels in the map. Auxiliary classifiers and local response normalisation, which the
-    paper's baseline has, are left out.
+    The mean of a pooling is that of the pixels in the map. Local response normalisation, which the paper's baseline has, is
+    left out, and so are GoogLeNet's auxiliary classifiers, which the paper does not mention.
 
     Example:
         >>> from bnjax import linen, models

@@ -86,7 +86,7 @@ class LayerDependence(NamedTuple):
 
     @property
     def second_order_ratio(self) -> Float[Array, "*runs steps"]:
-        """What R is to the first order in eta: 1/2 sum over i != j of Q_ij, over |eta <g, d>|."""
+        """R of the second-order terms alone, its leading term in eta: 1/2 sum over i != j of Q_ij, over |eta <g, d>|."""
         between = self.curvature.sum((-2, -1)) - jnp.trace(self.curvature, axis1=-2, axis2=-1)
         return ratio(0.5 * self.distances * between[..., None], jnp.abs(self.slopes.sum(-1))[..., None])
 

@@ -8,8 +8,9 @@ import numpy as np
 from experiments._evidence.format import STEPS
 from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import Data, Run, num_steps
+from experiments._evidence.run import Arms, Data, Run, num_steps, settings
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
+from experiments._evidence.table import middle
 from experiments._evidence.value import AtLeast, Missing
 from experiments._nets import NETS
 from experiments.inception import RECIPES, recipe
@@ -17,9 +18,21 @@ from experiments.inception import RECIPES, recipe
 BASE = recipe("x1")
 BEST = TEST_ACCURACY.highest()
 LAST = TEST_ACCURACY.at_end()
-# Test accuracy below which a net counts as guessing, of ten classes: half as many correct answers again as a guess has.
+# Test accuracy below which a net of ten classes counts as guessing: 1.5 times that of a guess.
 GUESSING = 0.15
 _STEPS = "steps to the plain net's best test accuracy at rate x1"
+
+
+def by_rate(data: Data) -> dict[float, Arms]:
+    """Sort the plain nets of the grid by learning rate, ascending."""
+    return dict(sorted((float(rate), nets) for rate, nets in settings(data["grid"]).items()))
+
+
+def best_rate(data: Data) -> float:
+    """Return the learning rate of the grid with which the plain net ends best; NaN where none is known."""
+    tests = {rate: middle(nets["plain"], LAST) for rate, nets in by_rate(data).items()}
+    known = {rate: value for rate, value in tests.items() if not math.isnan(value)}
+    return max(known, key=lambda rate: known[rate], default=math.nan)
 
 
 def steps_to_plain(data: Data) -> Measure:
@@ -65,13 +78,16 @@ def accuracy(measure: Measure, net: str, name: str) -> Statistic:
 
 
 def trained(statistic: Statistic, *arms: str) -> Statistic:
-    """Have no number in data of fewer nets, such as those of preset cpu."""
+    """Have no number in data of fewer nets, such as preset cpu has, or where rate x1 is not the best of the grid."""
 
     def of(data: Data) -> BySeed:
         ran = data.get("arms", {})
         for arm in arms:
             if arm not in ran:
                 raise NotInDataError(f"needs {_words(arm)}, as preset paper has, ran {len(ran)} other nets")
+        rate, best = data["config"]["optimizer"]["learning_rate"], best_rate(data)
+        if not math.isclose(rate, best):
+            raise NotInDataError(f"needs rate x1 to be the best of the grid, {best:g}, ran {rate:g}")
         return statistic.of(data)
 
     return replace(statistic, of=of)

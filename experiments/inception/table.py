@@ -12,7 +12,7 @@ from experiments._evidence.table import by_net, cell, divergences, grid, middle,
 from experiments._evidence.value import median
 from experiments._nets import NETS
 from experiments.inception import RECIPES
-from experiments.inception.quantities import BASE, BEST, LAST, steps, steps_to_plain
+from experiments.inception.quantities import BASE, BEST, LAST, best_rate, by_rate, steps, steps_to_plain
 
 
 def by_recipe(arms: Arms) -> dict[str, Arms]:
@@ -29,18 +29,6 @@ def named(arms: Arms) -> Arms:
         for net in ("plain", "batch_norm")
         if net in nets
     }
-
-
-def by_rate(data: dict[str, Any]) -> dict[float, Arms]:
-    """Sort the plain nets of the grid by learning rate, ascending."""
-    return dict(sorted((float(rate), nets) for rate, nets in settings(data["grid"]).items()))
-
-
-def best_rate(data: dict[str, Any]) -> float:
-    """Return the learning rate of the grid with which the plain net ends best; NaN where none is known."""
-    tests = {rate: middle(nets["plain"], LAST) for rate, nets in by_rate(data).items()}
-    known = {rate: value for rate, value in tests.items() if not math.isnan(value)}
-    return max(known, key=lambda rate: known[rate], default=math.nan)
 
 
 def choice(data: dict[str, Any]) -> str:
@@ -73,12 +61,13 @@ def findings(data: dict[str, Any]) -> str:
         found.append(f"The best test accuracy is {'; '.join(tests)}.")
     times = {name: _times(data, name) for name, nets in by_recipe(arms).items() if "batch_norm" in nets}
     ratios = [
-        f"{TIMES.written(value)} those at {RECIPES[name].words}"
-        for name, value in times.items()
-        if not math.isnan(value)
+        f"{TIMES.written(value)} at {RECIPES[name].words}" for name, value in times.items() if not math.isnan(value)
     ]
     if ratios:
-        found.append(f"Steps of the plain net to its best, relative to those with batch norm: {'; '.join(ratios)}.")
+        found.append(
+            "To its best test accuracy the plain net takes, compared with the net with batch norm, this many times as many "
+            f"steps: {'; '.join(ratios)}."
+        )
     lost = sum(run["diverged_at"] is not None for runs in arms.values() for run in runs)
     return " ".join([*found, *([f"{plural(lost, 'run')} diverged."] if lost else [])])
 

@@ -55,13 +55,15 @@ def _fisher(net: str, at: Setting = UNNAMED) -> Statistic:
     return each(per_doubling(EIGENVALUE), net, "fisher", at)
 
 
+_RISING = "the theory is of wide nets, and the growth per doubling still rises with the width here"
+
 CLAIMS = claims(
     "none",
     "2026-11-29",
     init_rank_plain=Claim(
         "Without batch norm, at initialisation, the activations of all examples lie close to one line in the last layer of the "
         "narrowest deep net, linear or ReLU: their soft rank is below 1.1.",
-        replace(DANESHMAND.at("Sec. 3.2, of Daneshmand et al. 2020"), setup=""),
+        replace(DANESHMAND.at("Sec. 3.2, on the result of Daneshmand et al. 2020"), setup=""),
         largest(_deep(RANK, LINEAR, "plain"), _deep(RANK, RELU, "plain")).below(1.1),
         "representations converge to a rank-one matrix",
         remark=_SOFT,
@@ -108,8 +110,8 @@ CLAIMS = claims(
         differs="its abstract names no width, batch or depth",
     ),
     init_gap_depth=Claim(
-        "With batch norm that does not centre, at initialisation, the orthogonality gap of the widest deep linear net falls to "
-        "less than half that of the first layer within 20 layers, and stays there.",
+        "With batch norm that does not centre, at initialisation, the orthogonality gap of the widest deep linear net, "
+        "averaged over all layers after the 20th, is less than half that of the first layer.",
         replace(DANESHMAND.at("Fig. 2a"), setup=""),
         (_widest(SETTLED_GAP) / _widest(FIRST_GAP)).below(0.5),
         "its logarithm falls linearly over layers 1 to 20, then stays near a small number",
@@ -147,6 +149,7 @@ CLAIMS = claims(
         KARAKIDA,
         _fisher("batch_norm").above(1.7),
         "batch norm in the middle layers hardly alleviates the sharpness",
+        in_doubt=_RISING,
         remark=f"{_FISHER}; {_LINEAR}",
         hypothesis="smoothness",
         speaks="against",
@@ -166,6 +169,7 @@ CLAIMS = claims(
         "proportion to the width if the number of examples stays the same: at least 1.7 times per doubling.",
         ours("whether the condition of Karakida et al. 2019 on width and number of examples is needed"),
         _fisher("batch_norm_output", FIXED).above(1.7),
+        in_doubt=_RISING,
         caveat_of="init_fisher_last",
         remark=_LINEAR,
         hypothesis="smoothness",

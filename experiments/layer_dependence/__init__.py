@@ -5,7 +5,7 @@ other, since the optimiser sets mean and standard deviation of a unit by two par
 Source: the article "Batch normalization vs internal covariate shift", hypothesis 2, after Goodfellow, Bengio & Courville 2016,
 Sec. 8.7.1, which both call it a hypothesis. Nobody has published numbers; the measures are ours.
 Command: TFDS_DATA_DIR=... python -m experiments layer_dependence --preset cpu
-Measured: preset cpu, three seeds, 600 steps, two cores beside other work, 7 minutes: at a step of 0.3 % of the weights'
+Measured: preset cpu, three seeds, 600 steps, two cores beside other work, 7 minutes: at a step of 0.3 % of the parameters'
 length, interaction changes the loss by 0.24 times the first order without BN and 0.15 times with it, in every seed less; at
 the learning rate by 0.39 and 0.27 times, where seeds disagree. Between layers are 86 and 81 % of the second-order terms. A
 step of earlier layers changes means and standard deviations after the activation 15 times as much without BN. Both nets start

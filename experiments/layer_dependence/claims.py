@@ -12,8 +12,8 @@ _GOODFELLOW = Source(
     "www.deeplearningbook.org/contents/optimization.html",
 )
 _R = (
-    "R, the change of the loss by the joint step along minus the gradient less the changes by each layer's part alone, over "
-    "the first-order change,"
+    "R, the change of the loss by the joint step along minus the gradient less the sum of the changes by each layer's part "
+    "alone, over the first-order change,"
 )
 _ONLY_REASONED = "the source measures nothing; the ratio and the range, no difference, are ours"
 _ELSEWHERE = "the source measures nothing; the measure and the range, no difference, are ours"
@@ -48,8 +48,8 @@ CLAIMS = claims(
         at_step(_over, "step_multiples", 0.1).below(1),
     ),
     dependence_relative=Claim(
-        f"{_R} is smaller in absolute value with batch norm than without at a step of 0.3 % of the weights' length, in the "
-        "median over the training.",
+        f"{_R} is smaller in absolute value with batch norm than without at a step of 0.3 % of the length of all "
+        "parameters, in the median over the training.",
         VERSUS,
         at_step(_over, "relative_steps", RELATIVE).below(1),
         remark=_ONLY_REASONED,
@@ -62,15 +62,15 @@ CLAIMS = claims(
         remark=_ELSEWHERE,
     ),
     dependence_second=Claim(
-        f"{_R} is to the second order in the step smaller in absolute value with batch norm than without at a step of 0.3 % "
-        "of the weights' length, in the median over the training.",
+        f"To second order in the step, {_R} is smaller in absolute value with batch norm than without at a step of 0.3 % of "
+        "the length of all parameters, in the median over the training.",
         VERSUS,
         at_step(_over, "relative_steps", RELATIVE, "second_order_ratio").below(1),
         remark=_ONLY_REASONED,
     ),
     dependence_blocks=Claim(
-        "Of the Frobenius norms of the Hessian's blocks in the row of a middle layer, a smaller share is that of blocks with "
-        "other layers with batch norm than without, in the median over the training.",
+        "In the Hessian's row of a middle layer, the blocks with other layers have a smaller share of the sum of Frobenius "
+        "norms with batch norm than without, in the median over the training.",
         VERSUS,
         of_blocks(_minus).below(0),
         remark=_ELSEWHERE,
@@ -81,7 +81,7 @@ CLAIMS = claims(
         _GOODFELLOW,
         at_step(lambda quantity: quantity.median().each("plain"), "step_multiples", RATE).above(0.1),
         remark="the source says that higher orders can matter, not how much; a tenth of the first order is our limit",
-        speaks="for",
+        speaks="neither",
     ),
     dependence_negligible=Claim(
         f"{_R} is below 0.1 in absolute value with batch norm at the learning rate of the training, in the median over the "
@@ -89,10 +89,10 @@ CLAIMS = claims(
         VERSUS,
         at_step(lambda quantity: quantity.median().each("batch_norm"), "step_multiples", RATE).below(0.1),
         remark="the source measures nothing; a tenth of the first order is our limit",
-        speaks="for",
+        speaks="neither",
     ),
     dependence_control=Claim(
-        f"A step of the earlier layers changes {_MOMENTS}, normalised ones if they are normalised, less than a tenth as much "
+        f"A step of the earlier layers changes {_MOMENTS}, after the normaliser where there is one, less than a tenth as much "
         f"per unit of the step with batch norm as without, {_MEDIAN}.",
         _GOODFELLOW,
         _over(control("preactivations", "earlier_gain")).below(0.1),
@@ -101,7 +101,7 @@ CLAIMS = claims(
     ),
     dependence_control_before=Claim(
         f"A step of the earlier layers changes {_MOMENTS} before the normaliser less per unit of the step with batch norm than "
-        f"without, relative to these moments and to the weights, {_MEDIAN}.",
+        f"without, relative to these moments and to the parameters, {_MEDIAN}.",
         ours("a control: whether the moments are steadier even where nothing sets them"),
         _over(control("unnormalised", "relative_gain")).below(1),
         speaks="neither",
@@ -121,8 +121,8 @@ CLAIMS = claims(
         remark=_ELSEWHERE,
     ),
     dependence_control_share=Claim(
-        f"Of the changes of {_MOMENTS} after the activation by a gradient step, the earlier layers' part beside that of the "
-        f"layer's own parameters is smaller with batch norm than without, {_MEDIAN}.",
+        f"Of the change of {_MOMENTS} after the activation by a gradient step, the part that earlier layers cause, compared "
+        f"with that of the layer's own parameters, is smaller with batch norm than without, {_MEDIAN}.",
         VERSUS,
         _minus(control("activations", "earlier_share")).below(0),
         remark=_ELSEWHERE,

@@ -23,7 +23,7 @@ PLACES: Mapping[str, str] = {
 }
 STEPS: Mapping[str, str] = {
     "step_multiples": "at a step of {:g} times the learning rate",
-    "relative_steps": "at a step of {:g} times the weights' length",
+    "relative_steps": "at a step of {:g} times the length of all parameters",
 }
 
 

@@ -36,7 +36,7 @@ def summarise(data: dict[str, Any]) -> str:
             "",
             *by_measure(arms, rows, ("plain", "batch_norm")),
             "R: change of the loss by the joint step along minus the gradient, less those by each layer alone, over eta |g|²;",
-            "at multiples of the learning rate, and at steps of a length in units of the weights'. Between layers: share of",
+            "at multiples of the learning rate, and at steps of a length in units of the parameters'. Between layers: share of",
             "second-order terms |Q|; blocks: of the Frobenius norms of the Hessian's blocks in that layer's row. Gain: change",
             "of means and standard deviations of units per length of the earlier layers' step; relative: both as shares;",
             "earlier part: beside that of the layer's own step. Medians over hidden layers and the training, then over",
@@ -52,7 +52,7 @@ def findings(data: dict[str, Any]) -> str:
     found = (
         f"With batch norm the interaction of layers is {decided(CLAIMS, data, 'dependence_rate')} that without at the learning "
         f"rate of the training, and {decided(CLAIMS, data, 'dependence_relative')} that without at a step of 0.3 % of the "
-        f"weights' length. The share of the second-order terms that is between layers differs by "
+        f"parameters' length. The share of the second-order terms that is between layers differs by "
         f"{decided(CLAIMS, data, 'dependence_share')}. Per unit of a step, earlier layers change the moments of units after "
         f"the activation {decided(CLAIMS, data, 'dependence_control_after')} as much as without batch norm."
     )

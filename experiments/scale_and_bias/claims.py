@@ -126,7 +126,8 @@ CLAIMS = claims(
         "initial scales 0.5, 1 and 2 than from the next smaller one, beginning at 0.1.",
         _THEOREM,
         _ordered(LANDSCAPE["loss range"]).above(1),
-        remark="in the theorem, batch norm multiplies gradients by scale / sigma; a step is a learning rate times the gradient",
+        remark="in the theorem, batch norm multiplies gradients by scale / sigma; with one initial scale in every layer, that "
+        "differs in the first layer alone, and the last scale multiplies the logits",
     ),
     affine_later=Claim(
         "With batch norm, in the median over the training after step 0, the range of the loss along the gradient is "
@@ -139,9 +140,7 @@ CLAIMS = claims(
         "At the end, |scale| / sigma is below 1 in the net with batch norm, in the median over units and then over layers.",
         _THEOREM,
         at_scale(RATIO.at_end(), USUAL).below(1),
-        hypothesis="smoothness",
-        speaks="for",
-        remark="below 1 it makes gradients smaller; the source gives no value",
+        remark="the source gives no value; the length of the weights, on which batch norm's output does not depend, sets sigma",
     ),
     affine_alone=Claim(
         "The VGG of which batch norm's scale and bias alone are trained reaches a test accuracy above 20 %, twice that of"
