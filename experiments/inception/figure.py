@@ -1,5 +1,6 @@
 """The figure of BN-Inception: test accuracy over training by recipe, the grid, best accuracies, and steps."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,18 +14,20 @@ from experiments.inception import RECIPES
 from experiments.inception.quantities import BASE, BEST, LAST, steps_to_plain
 from experiments.inception.table import by_rate, by_recipe, choice
 
-_IN_A_ROW = 2  # panels of training
+_IN_A_ROW = 3  # panels of training
 
 
 def plot(data: dict[str, Any]) -> Layout:
     """Show test accuracies over training, then the grid, and the best accuracies and steps of every recipe."""
     config, arms = data["config"], data.get("arms", {})
     recipes = by_recipe(arms)
-    panels: list[Panel | None] = [_training(name, nets) for name, nets in recipes.items()]
-    panels += [None] * (len(panels) % _IN_A_ROW)
+    bests = [BEST.of(run) for run in all_runs(arms)]
+    top = 1.1 * max((best for best in bests if math.isfinite(best)), default=1.0)
+    panels: list[Panel | None] = [_training(name, nets, top) for name, nets in recipes.items()]
+    panels += [None] * (-len(panels) % _IN_A_ROW)
     rows = [panels[i : i + _IN_A_ROW] for i in range(0, len(panels), _IN_A_ROW)]
     columns = {RECIPES[name].words.replace(", ", ",\n"): nets for name, nets in recipes.items()}
-    blocks = [Block("", [row]) for row in rows]
+    blocks = [Block("", [row], height=3.6) for row in rows]
     if recipes:
         blocks.append(Block("", [_results(data, columns)]))
     blocks.append(Block("", [[_grid(data)]]))
@@ -48,15 +51,16 @@ def plot(data: dict[str, Any]) -> Layout:
     )
 
 
-def _training(name: str, nets: Arms) -> Curves:
+def _training(name: str, nets: Arms, top: float) -> Curves:
     """Show the test accuracy over training with one recipe."""
     return Curves(
         nets,
         [Line(TEST_ACCURACY, look="o-")],
-        title=f"Test accuracy, {RECIPES[name].words}",
-        ylabel="accuracy",
+        title=RECIPES[name].words[:1].upper() + RECIPES[name].words[1:],
+        ylabel="test accuracy",
         scale="percent",
         line=CHANCE,
+        ylim=(0, top),
     )
 
 
