@@ -88,7 +88,8 @@ def test_every_claim_says_what_it_is_about(name, rows):
         head = shown.removesuffix(claim.statement)
         assert re.search(
             r"^(VGG-A, width 1/\d|Perceptron of .+ units|Deep linear network of \d+ layers|LSTM of \d+ units|"
-            r"ResNet-\d+ of width \d+|BN-Inception, width 1/\d, stem of stride \d|BN-Inception|VGG|Perceptron|LSTM|ResNet)[:,] ",
+            r"ResNet-\d+ of width \d+|BN-Inception, width 1/\d, stem of stride \d|BN-Inception|VGG|Perceptron|LSTM|"
+            r"ResNet)[:,] ",
             head,
         )
         assert bool(re.search(r"\d steps?, \d+ (seeds|draws|seed pairs?): $", head)) == bool(judgement.setup.seeds)
