@@ -46,11 +46,13 @@ def identities(name: str, data: Data) -> dict[str, str]:
     experiment = catalogue.module(name)
     kind: Any = type(next(iter(experiment.PRESETS.values())))
     config = restored(kind, data["config"])
-    if hasattr(catalogue.part(name, "runs"), "measure"):  # nothing but the seeds leaves its numbers as they are
-        own = config_hash(replace(config, seeds=kind().seeds))
-        return {f"{group}/{arm}": f"{name}-{arm}-{own}" for group in experiment.KEEP for arm in data.get(group, {})}
     if not hasattr(experiment, "groups"):
         trained = ("model", "data", "norm", "optimizer")
+        if not {*trained} <= {
+            field.name for field in fields(kind)
+        }:  # nothing but the seeds leaves its numbers as they are
+            own = config_hash(replace(config, seeds=kind().seeds))
+            return {f"{group}/{arm}": f"{name}-{arm}-{own}" for group in experiment.KEEP for arm in data.get(group, {})}
         usual = {field.name: getattr(kind(), field.name) for field in fields(kind) if field.name not in trained}
         own = config_hash(replace(config, **usual))
         return {f"arms/{arm}": f"{name}-{arm}-{own}" for arm in data.get("arms", {})}

@@ -35,6 +35,11 @@ def best_rate(data: Data) -> float:
     return max(known, key=lambda rate: known[rate], default=math.nan)
 
 
+def is_best(data: Data) -> bool:
+    """Return whether rate x1 is the best of the grid."""
+    return math.isclose(data["config"]["optimizer"]["learning_rate"], best_rate(data))
+
+
 def steps_to_plain(data: Data) -> Measure:
     """Return the steps until a test accuracy reaches the plain net's best one, at rate x1 and from the same seed.
 
@@ -85,8 +90,8 @@ def trained(statistic: Statistic, *arms: str) -> Statistic:
         for arm in arms:
             if arm not in ran:
                 raise NotInDataError(f"needs {_words(arm)}, as preset paper has, ran {len(ran)} other nets")
-        rate, best = data["config"]["optimizer"]["learning_rate"], best_rate(data)
-        if not math.isclose(rate, best):
+        if not is_best(data):
+            rate, best = data["config"]["optimizer"]["learning_rate"], best_rate(data)
             raise NotInDataError(f"needs rate x1 to be the best of the grid, {best:g}, ran {rate:g}")
         return statistic.of(data)
 

@@ -12,7 +12,7 @@ from experiments._evidence.table import by_net, cell, divergences, grid, middle,
 from experiments._evidence.value import median
 from experiments._nets import NETS
 from experiments.inception import RECIPES
-from experiments.inception.quantities import BASE, BEST, LAST, best_rate, by_rate, steps, steps_to_plain
+from experiments.inception.quantities import BASE, BEST, LAST, best_rate, by_rate, is_best, steps, steps_to_plain
 
 
 def by_recipe(arms: Arms) -> dict[str, Arms]:
@@ -34,8 +34,9 @@ def named(arms: Arms) -> Arms:
 def choice(data: dict[str, Any]) -> str:
     """Write which learning rate x1 is, and whether the grid says that it is the one."""
     rate, best = data["config"]["optimizer"]["learning_rate"], best_rate(data)
-    is_best = "the best of the grid" if math.isclose(rate, best) else f"not the best of the grid, which is {best:g}"
-    return f"x1 is {rate:g}, {is_best}"
+    return (
+        f"x1 is {rate:g}, {'the best of the grid' if is_best(data) else f'not the best of the grid, which is {best:g}'}"
+    )
 
 
 def summarise(data: dict[str, Any]) -> str:
@@ -73,8 +74,8 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def _times(data: dict[str, Any], name: str) -> float:
-    """Return how many times as many steps the plain net takes at rate x1; NaN where that is not known."""
-    if BASE.arm("plain") not in data["arms"]:
+    """Return how many times as many steps the plain net takes at rate x1; NaN where that is not known, or x1 not the best."""
+    if BASE.arm("plain") not in data["arms"] or not is_best(data):
         return math.nan
     return median((steps("plain", "x1") / steps("batch_norm", name)).of(data).values())
 
