@@ -160,7 +160,8 @@ def recipe(name: str) -> Setting:
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the plain nets of the grid after their learning rates, and the others after their recipes."""
     arms = {name: _arm(config, name) for name in config.nets}
-    schedule, seeds = change(config.schedule, eval_every=config.schedule.num_steps), config.seeds[:1]
+    num_steps, seeds = config.schedule.num_steps, config.seeds[:1]
+    schedule = change(config.schedule, eval_every=num_steps, probe_every=num_steps)
     grid = {
         learning_rate(rate).arm("plain"): arm(
             config, norm=NoNorm(), optimizer={"learning_rate": rate}, schedule=schedule, seeds=seeds
