@@ -1,7 +1,6 @@
 """A call of every public function, by its name: `CALLS[name](i)` gives it other values of the same shapes for each i."""
 
-import functools
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +35,7 @@ from bnjax.probes import curvature, directions
 
 KEY = jax.random.key(0)
 X, FEATURES, LABELS = jax.random.normal(KEY, (8, 6)), jnp.ones(6), jnp.arange(8) % 3
+OF_A_BATCH = (probes.zero_share, probes.soft_rank, probes.orthogonality_gap, probes.cosines)
 ROWS, SEQUENCES = X.reshape(2, 4, 6), X.reshape(8, 2, 3)
 STATS, IMAGES, KERNEL = norms.init_batch_stats(6), jnp.ones((2, 6, 6, 3)), jnp.ones((3, 3, 3, 4))
 BATCH_NORMS = {
@@ -84,10 +84,10 @@ KERAS = {"head/kernel": np.ones((3, 4), np.float32), "head/bias": np.ones(4, np.
 HAIKU = {"head": {"w": np.ones((3, 4), np.float32), "b": np.ones(4, np.float32)}}
 (PROGRAM,) = sweep.programs(lambda: TRAINER, sweep.grid(seed=range(2)))
 
-module = functools.cache(NnxNet)
+module = cache(NnxNet)
 
 
-@functools.cache
+@cache
 def variables():
     """Draw the net's variables."""
     return MODEL.init(KEY, X)
@@ -98,7 +98,7 @@ def params():
     return variables().params
 
 
-@functools.cache
+@cache
 def direction(seed=1):
     """Draw a direction."""
     return directions.random(jax.random.key(seed), params())
@@ -135,13 +135,13 @@ def stacked(one):
     return jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), one)
 
 
-@functools.cache
+@cache
 def unit():
     """Normalise a unit."""
     return theory.normalise_unit(X[:, 0], X[:, 1])
 
 
-@functools.cache
+@cache
 def result(name):
     """Return what a probe of the table returns."""
     return CALLS[f"probes.{name}"](1)
@@ -280,10 +280,7 @@ CALLS = {
     "probes.shift": lambda i: probes.shift(*[stacked(result("activation_statistics"))] * 2),
     "probes.drift": lambda i: probes.drift(stacked(result("activation_statistics"))),
     "probes.wasserstein_distance": lambda i: probes.wasserstein_distance(X * i, X),
-    "probes.zero_share": lambda i: probes.zero_share(X * i),
-    "probes.soft_rank": lambda i: probes.soft_rank(X * i),
-    "probes.orthogonality_gap": lambda i: probes.orthogonality_gap(X * i),
-    "probes.cosines": lambda i: probes.cosines(X * i),
+    **{f"probes.{of.__name__}": lambda i, of=of: of(X * i) for of in OF_A_BATCH},
     "probes.capture": lambda i: probes.capture(MODEL, variables(), X * i, "Dense_0", train=True),
     "probes.band": lambda i: probes.band(X * i),
     "probes.load": lambda i: probes.load(ROOT / "figures" / "scan_plane.npz"),

@@ -129,7 +129,7 @@ def record(run=TINY):
 
 @pytest.mark.parametrize("norm", [TINY.norm, NoNorm()])
 def test_the_copy_is_the_run_itself(norm):
-    """Parameters and running statistics are those of the run's own later states, to the bit; the state stays as it was."""
+    """Parameters and running statistics equal the run's own later states, to the bit; the state stays as it was."""
     run = change(TINY, norm=norm)
     task, split, state = started(run)
     before = jax.tree.map(np.asarray, copied(state).variables)
@@ -193,7 +193,7 @@ def height(losses):
 
 
 def test_barriers_by_statistics():
-    """Kept statistics are those of one end at every point; mixed ones go with the weights.
+    """Kept statistics stay as they are at one end; mixed ones go with the weights.
 
     Steps are so long that the loss rises between the ends.
     """

@@ -188,7 +188,7 @@ def test_words_figure_and_claims(data, tmp_path):
 
 
 def test_the_set_up_names_the_nets(data):
-    """Widths, depth and examples are those of the data, and no step is taken."""
+    """Widths, depth and examples come from the data, and no step is taken."""
     words = {claim.name: judge(claim, data).setup.words for claim in CLAIMS}
     deep = "Perceptron of 40 hidden layers of 8 to 16 units"
     assert words["init_gap_width"] == f"{deep}, 4 examples close to one line, 0 steps, 3 seeds"

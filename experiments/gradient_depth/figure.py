@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from experiments._evidence.quantity import Measure
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import ByLayer, Dots
@@ -9,6 +10,8 @@ from experiments._figures.panels.panel import mark
 from experiments._nets import NETS
 from experiments.gradient_depth import setting
 from experiments.gradient_depth.claims import GROWTH, by_setting, norms_at
+
+_ONE_STEP = "1 step"
 
 
 def plot(data: dict[str, Any]) -> Layout:
@@ -47,11 +50,20 @@ def _by_layer(data: dict[str, Any], net: str, step: int, looks: dict[str, float]
 
 
 def _growth(data: dict[str, Any]) -> Dots:
-    columns = {at.words.replace(", weights", "\n"): arms for at, arms in by_setting(data["arms"]).items()}
+    """Show the growth of every net; of those with orthogonal weights at initialisation alone, of others after one step."""
+    columns = {at.words.replace(" layers, weights", "\n"): arms for at, arms in by_setting(data["arms"]).items()}
+    for group, words in {"orthogonal": "orthogonal", "first_step": _ONE_STEP}.items():
+        columns |= {f"{max(data['config']['depths'])}\n{words}": arms for arms in by_setting(data[group]).values()}
+    every = data["config"]["schedule"]["probe_every"]
+
+    def later(column: str) -> Measure:
+        step = 1 if column.endswith(_ONE_STEP) else every
+        return GROWTH.median(step, step)
+
     return Dots(
         next(iter(columns.values())),
         columns,
-        {_when(step): GROWTH.median(step, step) for step in (0, data["config"]["schedule"]["probe_every"])},
+        {_when(0): GROWTH.median(0, 0), f"{_when(every)}, or 1 where named": later},
         title="Growth per layer, towards the input",
         xlabel="hidden layers, and scale of the initial weights",
         ylabel="factor per layer",

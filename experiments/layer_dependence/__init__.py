@@ -33,7 +33,7 @@ class Config(VGGRun):
 
 
 def _measured(run: VGGRun, layer: int = 6, **settings: Any) -> Config:
-    """Start from He weights, and measure dependence and control; the blocks of the Hessian are those of a middle layer."""
+    """Start from He weights, and measure dependence and control; of the Hessian, the row of blocks of a middle layer."""
     measuring = change(run, model={"kernel_init": "he_normal"}).measuring("layer_dependence", "moment_control")
     return Config(**fields_of(change(measuring, probes={"layer_dependence": {"layer": layer, **settings}})))
 

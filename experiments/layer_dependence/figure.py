@@ -13,7 +13,7 @@ from experiments.layer_dependence.quantities import SHARE, by_layer, interaction
 
 _SHOWN = 1  # of the kept matrices, that in the middle of the training
 _LOOKS = {"-": "unnormalised", "--": "activations"}
-_WORDS = {"-": "before the normaliser", "--": "after the activation"}
+_WORDS = {"-": "R measured; control before the normaliser", "--": "R to second order; control after the activation"}
 
 
 def plot(data: dict[str, Any]) -> Layout:
@@ -33,7 +33,6 @@ def plot(data: dict[str, Any]) -> Layout:
         captions.recipe(config, data["preset"]),
         [
             "R: (change of the loss by the joint step - sum of those by each layer alone) / (eta |g|²)",
-            "solid: measured, dashed: to the second order",
         ],
         [
             f"heat maps: second-order terms Q of a step, over the sum of their sizes, median over {captions.seeds(config)}",
@@ -41,7 +40,7 @@ def plot(data: dict[str, Any]) -> Layout:
             "by layer: medians over the training",
         ],
         captions.origin(data),
-        marks=[mark(f"control {words}", "", look) for look, words in _WORDS.items()],
+        marks=[mark(words, "", look) for look, words in _WORDS.items()],
     )
 
 
@@ -53,7 +52,7 @@ def _matrix(data: dict[str, Any], net: str) -> Matrix:
 
 
 def _ratio(data: dict[str, Any], place: int, kind: str, size: float) -> Curves:
-    """Show |R| over training at one step size, and what it is to the second order."""
+    """Show |R| over training at one step size, and its second-order part."""
     lines = [Line(interaction(place, kind, size)), Line(interaction(place, kind, size, "second_order_ratio"), "--")]
     at = f"eta = {size:g} x rate" if kind == "step_multiples" else f"|step| = {size:g} |w|"
     return Curves(data["arms"], lines, title=f"Interaction, {at}", ylabel="|R|")

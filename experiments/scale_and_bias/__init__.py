@@ -79,7 +79,7 @@ def _measured(run: VGGRun, **settings: Any) -> VGGRun:
 
 
 _HE = {"kernel_init": "he_normal"}
-# As in the re-run, but for its lower rates at the end; the penalty is one on scales and biases, which alone are trained.
+# As in the re-run, without its lower learning rates at the end; the penalty acts on what is trained, scales and biases.
 _SGD = Optimizer(learning_rate=0.1, momentum=0.9, weight_decay=1e-4)
 _EPOCH = 390  # steps of 128 images
 _RESNET = ResNetRun(

@@ -190,7 +190,7 @@ def test_where_there_is_no_gradient_and_without_the_second_order():
 
 
 def test_under_vmap_everything_gains_an_axis():
-    """Results of several nets are those of each."""
+    """Several nets measured together give the results of each by itself."""
     many = jax.tree.map(lambda w: jnp.stack([w, 1.5 * w]), weights())
     measure = partial(probes.layer_dependence, chain, layers=LAYERS, step_sizes=jnp.asarray(SIZES[:2]))
     stacked = jax.vmap(lambda w: measure(w))(many)
