@@ -143,6 +143,13 @@ def _horizon(settings, _net, draw):
     return {"start_loss": 1.0, "gradient_norm": draw(), **ahead}
 
 
+def _plane(settings, _net, draw):
+    num = settings.num_points
+    grid = {"xs": np.linspace(-0.5, 1, num), "ys": np.linspace(-0.3, 1.2, num), "loss": draw(num, num)}
+    numbers = {"start_loss": 1.0, "distance": draw(), "cosine": 0.1, "step_length": 0.1}
+    return {**grid, **numbers, "path": [[0.0, 0.0], [0.2, 0.4], [0.1, 0.995]]}
+
+
 RECORDS = {
     "landscape": _scan,
     "random_direction": _scan,
@@ -163,6 +170,7 @@ RECORDS = {
     "layer_dependence": _layer_dependence,
     "moment_control": _moment_control,
     "horizon": _horizon,
+    "plane": _plane,
 }
 
 

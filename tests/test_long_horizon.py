@@ -27,7 +27,13 @@ def test_presets_can_be_trained(preset):
     assert [*groups["arms"]] == ["plain_0.1", "batch_norm_0.1", "plain_0.01", "batch_norm_0.01"]
     for run in groups["arms"].values():
         run.check_layers()
-    assert len({change(run, norm=NoNorm(), optimizer={"learning_rate": 1.0}) for run in groups["arms"].values()}) == 1
+    assert [name for name, run in groups["arms"].items() if "plane" in run.probes] == ["plain_0.1", "batch_norm_0.1"]
+    measured = {*config.measuring("horizon", "batch_sharpness").probes.kinds}
+    runs = {run.measuring(*measured) for run in groups["arms"].values()}
+    assert len({change(run, norm=NoNorm(), optimizer={"learning_rate": 1.0}) for run in runs}) == 1
+    early, late = config.probes.plane.steps
+    schedule = config.schedule
+    assert (early, late) == (schedule.probe_every, schedule.num_steps - schedule.probe_every)
     if preset != "smoke":
         assert {quantities.NEXT, quantities.MIDDLE, quantities.FAR} <= {*config.probes.horizon.steps_ahead}
         # After step 0 at least three measurements, and all that they need of the training's own steps.

@@ -47,6 +47,7 @@ from experiments._config.probes import Landscape as Landscape
 from experiments._config.probes import LayerDependence as LayerDependence
 from experiments._config.probes import MomentControl as MomentControl
 from experiments._config.probes import Percentiles as Percentiles
+from experiments._config.probes import Plane as Plane
 from experiments._config.probes import Probes as Probes
 from experiments._config.probes import RandomDirection as RandomDirection
 from experiments._config.probes import Scales as Scales

@@ -1,5 +1,6 @@
 """What the settings of all probes have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -20,3 +21,7 @@ class Probe:
     def used(self, run: Any) -> Self:
         """Return the settings with their defaults in place of those that make no difference to a run."""
         return self
+
+    def among(self, steps: Sequence[int]) -> tuple[int, ...]:
+        """Return those of the steps of a run's measurements before which this one is made."""
+        return tuple(steps)

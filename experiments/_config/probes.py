@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 from bnjax.models.shapes import DeepLinearShape, LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.dependence import LayerDependence, MomentControl
-from experiments._config.horizon import Horizon
+from experiments._config.horizon import Horizon, Plane
 from experiments._config.probe import Probe
 
 
@@ -293,6 +293,7 @@ CHOICES: dict[str, type[Probe]] = {
         LayerDependence,
         MomentControl,
         Horizon,
+        Plane,
     )
 }
 

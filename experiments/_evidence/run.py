@@ -29,6 +29,7 @@ class Run(TypedDict):
         moment_control: layers, a list; gains at three places, (measurements, layers).
         horizon: start_loss, (measurements,); losses, cosine, smoothness and barriers, (measurements, numbers of steps ahead).
         batch_sharpness: sharpness, (measurements,).
+        plane: xs, ys, (measurements, points); loss, (measurements, xs, ys); path, (measurements, points, 2).
     """
 
     seed: int
@@ -52,6 +53,7 @@ class Run(TypedDict):
     moment_control: NotRequired[Recorded]
     horizon: NotRequired[Recorded]
     batch_sharpness: NotRequired[Recorded]
+    plane: NotRequired[Recorded]
 
 
 Runs = Sequence[Run]

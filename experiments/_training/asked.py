@@ -46,7 +46,7 @@ class Asked:
         """Name in a log everything that is measured, with its steps."""
         tests = {TEST: self.test_steps} | ({RECALIBRATED_TEST: self.test_steps} if self.recalibrated_tests else {})
         steps = {True: self.test_steps, False: self.probe_steps}
-        return tests | {log_name(probe): steps[probe.at_tests] for probe in self.probes}
+        return tests | {log_name(probe): probe.among(steps[probe.at_tests]) for probe in self.probes}
 
     def clipped(self, num_steps: int) -> "Asked":
         """Return what is asked of a run that takes at most so many steps."""

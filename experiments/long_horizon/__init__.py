@@ -7,7 +7,8 @@ understanding". A public re-run for the path; Jordan et al. 2023 (REPAIR) for st
 Andreyev & Beneventano 2024 for the curvature of mini-batches, which sits at 2 / learning rate with batch norm and without.
 Command: TFDS_DATA_DIR=... python -m experiments long_horizon --preset cpu
 Measured: not run yet. All nets start from He weights, from which the plain net learns at once; those of layer_dependence at
-learning rate 0.1, and of sensitivity at both, are the same nets.
+learning rate 0.1, and of sensitivity at both, are the same nets. A picture, about which nothing is claimed, shows the loss on
+the plane of the gradient and the weights 100 steps later, early and late, at the first learning rate, on the same images.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments._config import BatchNorm, RunConfig, VGGRun, change, check, check_arms, check_numbers
-from experiments._evidence.keep import training
+from experiments._evidence.keep import IfMeasured, training
 from experiments._nets import learning_rate
 from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SMOKE, arm, fields_of, with_and_without
 
@@ -40,18 +41,29 @@ class Config(VGGRun):
         check(not self.optimizer.momentum, "optimizer.momentum", f"0: {rule}", self.optimizer.momentum)
 
 
-def _measured(run: VGGRun, num_examples: int, batches: int, **settings: Any) -> Config:
-    """Start from He weights, look ahead on some images, and measure the sharpness of some mini-batches."""
-    measuring = change(run, model={"kernel_init": "he_normal"}).measuring("horizon", "batch_sharpness")
-    probes = {"horizon": {"num_examples": num_examples, **settings}, "batch_sharpness": {"batches": batches}}
-    return Config(**fields_of(change(measuring, probes=probes)))
+def _measured(run: VGGRun, num_examples: int, batches: int, planes: tuple[int, ...], **further: Any) -> Config:
+    """Start from He weights, look ahead on some images, scan planes at some steps, and measure some batches' sharpness.
+
+    Further settings are named after their probe.
+    """
+    measuring = change(run, model={"kernel_init": "he_normal"}).measuring("horizon", "plane", "batch_sharpness")
+    probes = {
+        "horizon": {"num_examples": num_examples},
+        "plane": {"num_examples": num_examples, "steps": planes},
+        "batch_sharpness": {"batches": batches},
+    }
+    return Config(**fields_of(change(change(measuring, probes=probes), probes=further)))
 
 
+_FEW_AHEAD: dict[str, Any] = {
+    "horizon": {"steps_ahead": (1, 2, 5), "num_points": 3},
+    "plane": {"steps_ahead": 5, "num_points": 4},
+}
 PRESETS = {
-    "cpu": _measured(change(CPU, schedule={"probe_every": 250}), 128, 8),
-    "smoke": _measured(SMOKE, 32, 1, steps_ahead=(1, 2, 5), num_points=3),
-    "overnight": _measured(change(OVERNIGHT_SHORT, schedule={"probe_every": 500}), 256, 8),
-    "paper": _measured(change(PAPER, seeds=(0, 1, 2), schedule={"probe_every": 500}), 2048, 8),
+    "cpu": _measured(change(CPU, schedule={"probe_every": 250}), 128, 8, (250, 750)),
+    "smoke": _measured(SMOKE, 32, 1, (10, 30), **_FEW_AHEAD),
+    "overnight": _measured(change(OVERNIGHT_SHORT, schedule={"probe_every": 500}), 256, 8, (500, 5000)),
+    "paper": _measured(change(PAPER, seeds=(0, 1, 2), schedule={"probe_every": 500}), 2048, 8, (500, 14_500)),
 }
 
 
@@ -70,16 +82,32 @@ def _sharpness(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
     return {"step": record["step"], "sharpness": _short(record.get("sharpness", []))}
 
 
+def _plane(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    """Keep the planes of each net's first run alone, to five digits."""
+    return {"step": []} if rank else _ahead(record, rank)
+
+
 KEEP: dict[str, Any] = {
-    "arms": {"train": training(250, "loss", "accuracy"), "horizon": _ahead, "batch_sharpness": _sharpness}
+    "arms": {
+        "train": training(250, "loss", "accuracy"),
+        "horizon": _ahead,
+        "batch_sharpness": _sharpness,
+        "plane": IfMeasured(_plane),
+    }
 }
+
+
+def _planes_at(run: VGGRun, config: Config) -> VGGRun:
+    """Measure planes at the first of the learning rates alone."""
+    has_planes = run.optimizer.learning_rate == config.learning_rates[0]
+    return run.measuring(*(kind for kind in run.probes.kinds if kind != "plane" or has_planes))
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets by learning rate, with batch norm and without."""
     return {
         "arms": {
-            learning_rate(rate).arm(net): arm(run, optimizer={"learning_rate": rate})
+            learning_rate(rate).arm(net): _planes_at(arm(run, optimizer={"learning_rate": rate}), config)
             for rate in config.learning_rates
             for net, run in with_and_without(config).items()
         }

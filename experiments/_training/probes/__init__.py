@@ -6,6 +6,7 @@ sharpness       the curvature of mini-batches along their own gradients
 shift           internal covariate shift, by definition and as Mameli's repository measures it
 dependence      how much the steps of layers depend on each other, and what moves moments of units
 horizon         the run's own next steps, against the gradient of now
+plane           the loss on the plane of the gradient of now and the weights some steps ahead
 drift           the distributions of activations
 evaluation      accuracy and activations by statistics, on images unlike those of the training
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
@@ -27,6 +28,7 @@ from experiments._training.probes import (
     horizon,
     landscape,
     percentiles,
+    plane,
     recurrent,
     scales,
     sharpness,
@@ -54,6 +56,7 @@ PROBES = {
     "layer_dependence": dependence.make_dependence,
     "moment_control": dependence.make_control,
     "horizon": horizon.make_horizon,
+    "plane": plane.make_plane,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}
