@@ -109,12 +109,25 @@ def made(preset="cpu", factor=0.5, turn=0.1, barrier=0.5, edges=1.0, steps=1000)
                         "gradient_norm": [1.0],
                         **horizon,
                     },
+                    "plane": plane(size) if rate == config.learning_rates[0] else {},
                     "batch_sharpness": {"step": measured, "sharpness": sharpness, "samples": [], "gradient_norms": []},
                 }
                 for seed in (0, 1, 2)
             ]
     data = {"config": config_dict(config), "arms": arms, "preset": preset, "provenance": [ORIGIN], "seconds": 9.0}
     return keep(data, long_horizon.KEEP)
+
+
+def plane(factor, steps=(250, 750)):
+    """Make planes of a valley with walls of some steepness, at some steps; the last one holds a loss that is not finite."""
+    xs, ys = np.linspace(-0.5, 1, 16), np.linspace(-0.3, 1.2, 16)
+    losses = np.exp(factor * (6 * (xs[:, None] - 0.2) ** 2 - 0.3 * ys)).tolist()
+    walled = [[None, *losses[0][1:]], *losses[1:]]
+    numbers = {"start_loss": losses[5][3], "distance": 1.4, "cosine": 0.06, "step_length": 0.16}
+    path = [[0.0, 0.0], [0.2, 0.4], [0.06, 0.998]]
+    same = {"xs": xs.tolist(), "ys": ys.tolist(), **numbers, "path": path}
+    columns = {name: [value] * len(steps) for name, value in same.items()}
+    return {"step": [*steps], **columns, "loss": [*[losses] * (len(steps) - 1), walled]}
 
 
 def verdicts(data):
@@ -177,8 +190,17 @@ def test_a_net_without_a_barrier_has_no_stale_part():
 def test_words():
     """A table for each learning rate, and findings in the claims' numbers."""
     text = table.summarise(made())
-    for words in ("learning rate 0.1", "learning rate 0.01", "barrier, of the start, 100", "batch sharpness"):
+    for words in (
+        "learning rate 0.1",
+        "learning rate 0.01",
+        "barrier, of the start, 100",
+        "batch sharpness",
+        "upwards to the weights 100 steps",
+    ):
         assert words in text
+    data = made()
+    data["arms"]["plain_0.1"][0]["plane"] = {"step": []}
+    assert "planes" not in table.summarise(data)
     row = next(line.split() for line in text.splitlines() if line.startswith("loss, frozen gradient, 10"))
     assert row[-3:] == ["1.00", "0.500", "0.500"]
     assert "frozen gradient, relative to the start, is 0.500 times that without batch norm" in table.findings(made())
@@ -186,9 +208,40 @@ def test_words():
 
 @pytest.mark.parametrize("is_narrow", [False, True])
 def test_pictures_can_be_read(is_narrow):
-    """One for each learning rate."""
+    """One for each learning rate, and one of planes."""
     data = made()
-    layouts = [figure.plot(data), *(make(data) for make in figure.more(data).values())]
-    assert len(layouts) == 2
-    for layout in layouts:
+    more = figure.more(data)
+    assert [*more] == ["rate_0.01", "plane"]
+    for layout in [figure.plot(data), *(make(data) for make in more.values())]:
         assert_readable(layout.draw(narrow=is_narrow))
+
+
+def test_planes_are_drawn_alike():
+    """Those of the first run: a row for each step, the same axes and colours without batch norm and with."""
+    data = made(factor=0.2)
+    assert [run["plane"]["step"] for run in data["arms"]["plain_0.1"]] == [[250, 750], [], []]
+    panels = figure.more(data)["plane"](data).draw().axes
+    titles = [f"{net} BN, step {step}" for step in (250, 750) for net in ("without", "with")]
+    assert [panel.get_title() for panel in panels] == titles
+    assert {(*panel.get_xlim(), *panel.get_ylim()) for panel in panels} == {(-0.5, 1.0, -0.3, 1.2)}
+    filled = [panel.collections[0] for panel in panels]
+    known = [x for net in ("plain", "batch_norm") for x in np.ravel(data["arms"][f"{net}_0.1"][0]["plane"]["loss"][0])]
+    assert {(drawn.norm.vmin, drawn.norm.vmax) for drawn in filled} == {(min(known), figure.EXPLODED)}
+    path, *_ = panels[0].lines
+    np.testing.assert_allclose(path.get_xydata(), data["arms"]["plain_0.1"][0]["plane"]["path"][0])
+    steps = panels[0].lines[1].get_xdata()
+    np.testing.assert_allclose(steps, [0.16, 0.32, 0.8])
+
+
+def test_nets_without_planes_have_no_picture_of_them():
+    """Nor has one whose copy diverged any contours, or one that was stopped before the second plane a second row."""
+    data = made()
+    (run, *_) = data["arms"]["plain_0.1"]
+    run["plane"] = plane(1.0, (250,))
+    lost = {name: [None] for name in ("distance", "step_length", "cosine")}
+    run["plane"] |= lost | {"loss": [[[None] * 16] * 16], "path": [[[0.0, 0.0], [None, None]]]}
+    layout = figure.more(data)["plane"](data)
+    assert_readable(layout.draw())
+    assert len(layout.draw().axes) == 2
+    run["plane"] = {"step": []}
+    assert [*figure.more(data)] == ["rate_0.01"]

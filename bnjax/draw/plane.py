@@ -88,7 +88,7 @@ def draw_plane(ax: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None = No
     handles = [] if np.isfinite(grid.z).all() else [style.hatch_missing(ax)]
     path = np.zeros((1, 2)) if axes is None else np.asarray(axes.path, float)
     if min(grid.z.shape) > 1 and np.isfinite(grid.z).any():
-        _draw_contours(ax, grid, scale, avoid=path)
+        draw_contours(ax, grid, scale, avoid=path)
     else:
         x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
         ax.scatter(x, y, c=grid.z, cmap=style.sequential(), norm=scale.norm)
@@ -107,8 +107,8 @@ def draw_plane(ax: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None = No
     style.legend_above(ax, handles)
 
 
-def _draw_contours(ax: Axes, grid: Grid, scale: Scale, avoid: np.ndarray) -> None:
-    """Fill between many levels, and draw and label a few."""
+def draw_contours(ax: Axes, grid: Grid, scale: Scale, avoid: np.ndarray) -> Any:
+    """Fill between many levels, and draw and label a few, away from the places to avoid; return the colour bar beside it."""
     from matplotlib.cm import ScalarMappable
 
     x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
@@ -123,6 +123,7 @@ def _draw_contours(ax: Axes, grid: Grid, scale: Scale, avoid: np.ndarray) -> Non
         lines = ax.contour(x, y, grid.z, levels=scale.levels, colors="#222222", linewidths=0.9, alpha=0.75)
         _label_contours(ax, lines, grid, avoid)
         bar.set_ticks(scale.levels.tolist())
+    return bar
 
 
 def _label_contours(ax: Axes, lines: Any, grid: Grid, avoid: np.ndarray) -> None:

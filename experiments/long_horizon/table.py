@@ -4,7 +4,7 @@ from typing import Any
 
 from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import settings
+from experiments._evidence.run import recorded, settings
 from experiments._evidence.table import by_measure, divergences, seeds
 from experiments._evidence.verdict import decided
 from experiments._nets import describe
@@ -53,9 +53,23 @@ def summarise(data: dict[str, Any]) -> str:
             "steps up to there. Barrier between the weights now and then, by the statistics at each point: fresh, or running",
             "ones, interpolated, of the start or of the end. Batch sharpness in units of 2 / learning rate. Medians over the",
             f"training after step 0, then over {seeds(data['config'])}.",
+            *_about_planes(data),
             *divergences(data["arms"]),
         ]
     )
+
+
+def _about_planes(data: dict[str, Any]) -> list[str]:
+    """Describe the picture of planes, if there is one."""
+    arms = next(iter(settings(data["arms"]).values()))
+    if not all(recorded(runs[0], "plane").get("step") for runs in arms.values()):
+        return []
+    ahead = data["config"]["probes"]["plane"]["steps_ahead"]
+    return [
+        "",
+        "The picture of planes shows the loss of the same images, of the first seed: to the right along the gradient there,",
+        f"upwards to the weights {ahead} steps later. Both axes are in units of the distance to these.",
+    ]
 
 
 def findings(data: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ panel          what all panels have
 curves         Accuracy, Curves, Band over training; ByLayer
 distributions  Percentiles, Ridges, Histogram
 matrix         Matrix: shares between layers
+plane          Plane: the loss on a plane
 dots           Dots: numbers per net, in columns or rows
 published      Windows: ranges that a source shows; BySize: scans by their step sizes
 scatter        Scatter: one number of each run against another; Named: of each net, with its name
@@ -23,6 +24,7 @@ from experiments._figures.panels.dots import Dots as Dots
 from experiments._figures.panels.matrix import Matrix as Matrix
 from experiments._figures.panels.panel import Panel as Panel
 from experiments._figures.panels.panel import Published as Published
+from experiments._figures.panels.plane import Plane as Plane
 from experiments._figures.panels.published import BySize as BySize
 from experiments._figures.panels.published import Window as Window
 from experiments._figures.panels.published import Windows as Windows
