@@ -40,6 +40,7 @@ OTHERS = (
     "which_norm",
     "scale_and_bias",
     "layer_dependence",
+    "eigenvalues",
     "long_horizon",
 )
 PRESETS = [(name, preset) for preset in LONG for name in catalogue.names() if preset in catalogue.module(name).PRESETS]

@@ -33,6 +33,7 @@ _ORDER = (
     "sensitivity",
     "scale_and_bias",
     "layer_dependence",
+    "eigenvalues",
     "long_horizon",
     "which_norm",
 )

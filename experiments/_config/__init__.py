@@ -5,6 +5,7 @@ norms    the normalisers, one class each
 probe    what the settings of all probes have
 probes   the settings of the probes, one class each
 dependence those of the probes of how much layers depend on each other
+eigenvalues those of the probe of the Hessian's largest eigenvalues
 parts    data, optimiser, noise and schedule
 runs     what a run is made of: a model, its data, a normaliser, an optimiser, a schedule, probes
 options  what does not change a result
@@ -17,6 +18,7 @@ from experiments._config.check import change as change
 from experiments._config.check import check as check
 from experiments._config.check import check_arms as check_arms
 from experiments._config.check import check_numbers as check_numbers
+from experiments._config.eigenvalues import Eigenvalues as Eigenvalues
 from experiments._config.example_norms import DyT as DyT
 from experiments._config.example_norms import GroupNorm as GroupNorm
 from experiments._config.example_norms import InstanceNorm as InstanceNorm

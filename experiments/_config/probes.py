@@ -10,6 +10,8 @@ from bnjax.models.shapes import DeepLinearShape, LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.dependence import LayerDependence, MomentControl
 from experiments._config.horizon import Horizon, Plane
+from experiments._config.eigenvalues import Eigenvalues
+from experiments._config.horizon import Horizon
 from experiments._config.probe import Probe
 
 
@@ -294,6 +296,7 @@ CHOICES: dict[str, type[Probe]] = {
         MomentControl,
         Horizon,
         Plane,
+        Eigenvalues,
     )
 }
 

@@ -5,6 +5,7 @@ gradients       how the gradient turns from one step to the next
 sharpness       the curvature of mini-batches along their own gradients
 shift           internal covariate shift, by definition and as Mameli's repository measures it
 dependence      how much the steps of layers depend on each other, and what moves moments of units
+eigenvalues     the largest eigenvalues of the Hessian, and the gradient's share in their space
 horizon         the run's own next steps, against the gradient of now
 plane           the loss on the plane of the gradient of now and the weights some steps ahead
 drift           the distributions of activations
@@ -22,6 +23,7 @@ from typing import Any
 from experiments._training.probes import (
     dependence,
     drift,
+    eigenvalues,
     evaluation,
     generalisation,
     gradients,
@@ -57,6 +59,7 @@ PROBES = {
     "moment_control": dependence.make_control,
     "horizon": horizon.make_horizon,
     "plane": plane.make_plane,
+    "eigenvalues": eigenvalues.make_eigenvalues,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}

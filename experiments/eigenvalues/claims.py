@@ -1,0 +1,115 @@
+"""Claims about the largest eigenvalues of the Hessian, and about the gradient's share in their space."""
+
+from experiments._evidence.claim import Claim, claims
+from experiments._evidence.quantity import Quantity
+from experiments._evidence.source import SANTURKAR, Source, ours
+from experiments._evidence.statistic import Statistic
+from experiments.eigenvalues.quantities import FIRST, isolation, largest, share
+
+_GHORBANI = Source(
+    "Ghorbani et al. 2019", "paper", "arxiv.org/abs/1901.10159", "Hessian of the loss of the whole training set"
+)
+_ABSTRACT = _GHORBANI.at("abstract")
+_ONE_BATCH = "here the loss is of the first training images in one batch, normalised by its own statistics"
+_ISOLATED = "the source looks at the whole spectrum; the tenth eigenvalue, as many as classes, and the range are ours"
+_AFTER = "in the median over the training after step 0"
+_KEPT = "a control: whether it matters that the batch's statistics move with the weights"
+
+
+def _with_over_plain(quantity: Quantity) -> Statistic:
+    """Compare the medians over the training after step 0."""
+    return quantity.median(FIRST).over("batch_norm", "plain")
+
+
+def _kept(frozen: Quantity, usual: Quantity) -> Statistic:
+    """Compare kept statistics with the batch's own, with batch norm."""
+    return (frozen.median(FIRST) / usual.median(FIRST)).each("batch_norm")
+
+
+CLAIMS = claims(
+    "smoothness",
+    "2026-11-29",
+    "for, else against",
+    eigenvalues_isolated=Claim(
+        "The largest eigenvalue of the loss's Hessian is a smaller multiple of the tenth with batch norm than in the plain "
+        f"net, {_AFTER}.",
+        _ABSTRACT,
+        _with_over_plain(isolation()).below(1),
+        "large isolated eigenvalues without batch norm, almost absent with it",
+        remark=_ISOLATED,
+        differs=_ONE_BATCH,
+    ),
+    eigenvalues_gradient=Claim(
+        "The share of the gradient's squared norm along the ten first eigenvectors of the Hessian is smaller with batch "
+        f"norm than in the plain net, {_AFTER}.",
+        _ABSTRACT,
+        _with_over_plain(share()).below(1),
+        "the gradient is concentrated in the space of isolated eigenvalues without batch norm, hardly with it",
+        remark="ten are as many as classes; the range is no difference",
+        differs=_ONE_BATCH,
+    ),
+    eigenvalues_gradient_absent=Claim(
+        "With batch norm, the share of the gradient's squared norm along the ten first eigenvectors of the Hessian is less "
+        f"than half that of the plain net, {_AFTER}.",
+        _ABSTRACT,
+        _with_over_plain(share()).below(0.5),
+        "almost absent",
+        remark="the source gives no number in its abstract; a half is ours",
+        differs=_ONE_BATCH,
+        speaks="for",
+    ),
+    eigenvalues_concentrated=Claim(
+        "In the plain net, more than half of the gradient's squared norm lies along the ten first eigenvectors of the "
+        f"Hessian, {_AFTER}.",
+        _ABSTRACT,
+        share().median(FIRST).each("plain").above(0.5),
+        "surprisingly concentrated",
+        remark="the source gives no number in its abstract; a half is ours",
+        differs=_ONE_BATCH,
+        hypothesis="none",
+    ),
+    eigenvalues_rapid=Claim(
+        "In the plain net, the largest eigenvalue of the Hessian is a larger multiple of the tenth after the start of the "
+        "training than at step 0.",
+        _ABSTRACT,
+        replace(isolation().median(FIRST).each("plain") / isolation().median(last=0).each("plain"), who="plain").above(
+            1
+        ),
+        "they appear rapidly",
+        remark=_ISOLATED,
+        differs=_ONE_BATCH,
+        hypothesis="none",
+    ),
+    eigenvalues_largest=Claim(
+        f"The largest eigenvalue of the loss's Hessian is smaller with batch norm than in the plain net, {_AFTER}.",
+        "the smoothness of Santurkar et al. 2018, Sec. 3.1, in the direction in which the loss is curved most",
+        _with_over_plain(largest()).below(1),
+    ),
+    eigenvalues_start=Claim(
+        "At initialisation, the largest eigenvalue of the loss's Hessian is larger with batch norm than in the plain net.",
+        ours(
+            f"the curvature behind {SANTURKAR.title}, Fig. 4b at step 0, where the gradient changes more with batch norm"
+        ),
+        largest().median(last=0).over("batch_norm", "plain").above(1),
+        caveat_of="eigenvalues_largest",
+        speaks="against, else for",
+    ),
+    eigenvalues_kept=Claim(
+        "With batch norm, the largest eigenvalue of the Hessian is a larger multiple of the tenth if the running "
+        f"statistics are kept than if the batch's own ones normalise, {_AFTER}.",
+        _KEPT,
+        _kept(isolation(frozen=True), isolation()).above(1),
+        caveat_of="eigenvalues_isolated",
+        remark="of the same weights; the statistics that are kept do not move when the weights do",
+        speaks="neither",
+    ),
+    eigenvalues_kept_largest=Claim(
+        "With batch norm, the largest eigenvalue of the Hessian is larger if the running statistics are kept than if the "
+        f"batch's own ones normalise, {_AFTER}.",
+        _KEPT,
+        _kept(largest(frozen=True), largest()).above(1),
+        caveat_of="eigenvalues_largest",
+        remark="of the same weights; the statistics that are kept do not move when the weights do",
+        speaks="neither",
+    ),
+)

@@ -1,0 +1,41 @@
+"""The table and the findings of the largest eigenvalues of the Hessian."""
+
+from typing import Any
+
+from experiments._evidence.quantities import TEST_ACCURACY, TRAIN_ACCURACY
+from experiments._evidence.table import by_measure, divergences, seeds
+from experiments._evidence.verdict import decided
+from experiments.eigenvalues.claims import CLAIMS
+from experiments.eigenvalues.quantities import FIRST, isolation, largest, share
+
+
+def summarise(data: dict[str, Any]) -> str:
+    """Put what was measured at step 0 and after it into a table: a row per quantity, a column per net, and their ratio."""
+    rows: dict[str, Any] = {"training accuracy": TRAIN_ACCURACY.at_end(50), "test accuracy": TEST_ACCURACY.at_end()}
+    for name, make in {"largest": largest, "largest / tenth": isolation, "gradient's share": share}.items():
+        rows |= {f"{name}, step 0": make().median(last=0), f"{name}, later": make().median(FIRST)}
+        rows[f"{name}, kept statistics"] = make(frozen=True).median(FIRST)
+    return "\n".join(
+        [
+            *by_measure(data["arms"], rows, ("batch_norm", "plain")),
+            "Eigenvalues of the Hessian of the loss of the first training images in one batch, normalised by its own",
+            "statistics, or by the running ones, which are kept. Gradient's share: of its squared norm, along the ten first",
+            f"eigenvectors. Medians over the training after step 0, then over {seeds(data['config'])}.",
+            *divergences(data["arms"]),
+        ]
+    )
+
+
+def findings(data: dict[str, Any]) -> str:
+    """Describe how far the largest eigenvalue stands above the others, and what share of the gradient lies there."""
+
+    def of(name: str) -> str:
+        return decided(CLAIMS, data, f"eigenvalues_{name}", unknown="an unknown number of times")
+
+    found = (
+        "After the start of the training, the largest eigenvalue of the loss's Hessian, as a multiple of the tenth, is "
+        f"{of('isolated')} with batch norm what it is without, the largest eigenvalue itself is {of('largest')}, and the "
+        f"gradient's share along the ten first eigenvectors is {of('gradient')}; at initialisation, the largest eigenvalue "
+        f"is {of('start')} that of the plain net. If the running statistics are kept, the multiple is {of('kept')} as large."
+    )
+    return " ".join([found, *divergences(data["arms"])])
