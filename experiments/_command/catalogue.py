@@ -24,6 +24,8 @@ _ORDER = (
     "mnist_mlp",
     "gradient_depth",
     "initialisation",
+    "scale_invariance",
+    "shuffling",
     "recurrent",
     "regularisation",
     "evaluation",

@@ -72,9 +72,7 @@ CLAIMS = claims(
         "In the plain net, the largest eigenvalue of the Hessian is a larger multiple of the tenth after the start of the "
         "training than at step 0.",
         _ABSTRACT,
-        replace(isolation().median(FIRST).each("plain") / isolation().median(last=0).each("plain"), who="plain").above(
-            1
-        ),
+        (isolation().median(FIRST) / isolation().median(last=0)).each("plain").above(1),
         "they appear rapidly",
         remark=_ISOLATED,
         differs=_ONE_BATCH,
