@@ -61,6 +61,7 @@ DANESHMAND = Source(
 NACHUM = Source("Nachum et al. 2024", "paper", "arxiv.org/abs/2412.02843")
 KARAKIDA = Source("Karakida et al. 2019", "paper", "arxiv.org/abs/1906.02926", "theory of wide networks")
 DE = Source("De & Smith 2020", "paper", "arxiv.org/abs/2002.10444")
+ANDREYEV = Source("Andreyev & Beneventano 2024", "paper", "arxiv.org/abs/2412.20553")
 BA = Source("Ba, Kiros & Hinton 2016", "paper", "arxiv.org/abs/1607.06450", "their attentive reader")
 COOIJMANS = Source(
     "Cooijmans et al. 2016",

@@ -8,6 +8,7 @@ from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import Format
 from experiments._evidence.source import SANTURKAR, ours
 from experiments.landscape.claims_of_batches import CLAIMS_OF_BATCHES
+from experiments.landscape.claims_of_edges import CLAIMS_OF_EDGES
 from experiments.landscape.claims_of_others import CLAIMS_OF_LINEAR_NETS, CLAIMS_OF_RATES
 from experiments.landscape.measures import (
     CHANGE,
@@ -210,6 +211,7 @@ CLAIMS = claims(
             ("smoothness", "the gradient changes less per unit distance", q.SMOOTHNESS),
         )
     },
+    **CLAIMS_OF_EDGES,
     **CLAIMS_OF_BATCHES,
     landscape_penalty=Claim(
         "At initialisation, with an L2 penalty of 0.0005, the loss of the plain net is within 10 % of the published 4.27 "

@@ -30,6 +30,24 @@ def in_edges(statistic: Statistic, net: str) -> Statistic:
     return statistic.in_units_of(lambda data: q.edge_of_stability(data["config"][net]), "2 / learning rate")
 
 
+def in_grids(statistic: Statistic, group: str) -> Statistic:
+    """Measure in units of 1 / smallest step size of a group's scans."""
+
+    def unit(data: Data) -> float:
+        vgg = data["config"]["vgg"]
+        multiples = {"arms": vgg["probes"]["landscape"]["step_multiples"], "short": data["config"]["short_multiples"]}
+        return 1 / (vgg["optimizer"]["learning_rate"] * min(multiples[group]))
+
+    return statistic.in_units_of(unit, "1 / smallest step of the scan")
+
+
+def furthest_from_one(*statistics: Statistic) -> Statistic:
+    """Take, seed by seed, the number of several that is the furthest from 1."""
+    joined = join(statistics, lambda *values: max(values, key=lambda value: abs(value - 1)))
+    who = " and ".join(statistic.who for statistic in statistics)
+    return replace(joined, what=statistics[0].what, who=f"the further from 1 of {who}")
+
+
 def saturation() -> Statistic:
     """Divide where the smoothness ends with the smallest step halved by where it does with that step, if on a plateau."""
     late = q.SMOOTHNESS.late(0.25)
@@ -75,6 +93,7 @@ RELATIVE_CHANGE = Quantity(
     "|L - L before| / L of successive batches",
     if_diverged=math.nan,
 )
+BATCH_SHARPNESS = Quantity("batch_sharpness", "sharpness", "batch sharpness", if_diverged=math.nan)
 RANGE, CHANGE, SMOOTHNESS = (quantity.median(*EARLY) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE, q.SMOOTHNESS))
 # The learning rate, by which a step is shorter than the gradient, is the same in both nets.
 STEP_SMOOTHNESS = replace(

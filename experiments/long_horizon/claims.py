@@ -2,7 +2,7 @@
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.source import HUBER, SANTURKAR, Source
+from experiments._evidence.source import ANDREYEV, HUBER, SANTURKAR, Source
 from experiments._evidence.statistic import Statistic
 from experiments._nets import Setting, learning_rate
 from experiments.long_horizon.quantities import FAR, FIRST, MIDDLE, NEXT, SHARPNESS, at, in_edges
@@ -14,7 +14,6 @@ _REPAIR = Source(
     "arxiv.org/abs/2211.08403",
     "pairs of trained nets whose units are permuted to match, several architectures and tasks",
 )
-_ANDREYEV = Source("Andreyev & Beneventano 2024", "paper", "arxiv.org/abs/2412.20553")
 _OPEN = HUBER.at("open questions")
 _SEC = SANTURKAR.at("Sec. 3.1, which looks up to four learning rates ahead")
 _BOTH = "batch_norm", "plain"
@@ -181,7 +180,7 @@ CLAIMS = claims(
     ),
     horizon_sharpness_plain=Claim(
         "Without batch norm at learning rate 0.1, batch sharpness is within 25 % of 2 / learning rate from step 4,000 on.",
-        _ANDREYEV,
+        ANDREYEV,
         _edges("plain").between(0.75, 1.25),
         "1 times, at which it stabilises",
         remark="the source gives no tolerance; a quarter is ours",
@@ -189,7 +188,7 @@ CLAIMS = claims(
     ),
     horizon_sharpness_batch_norm=Claim(
         "With batch norm at learning rate 0.1, batch sharpness is within 25 % of 2 / learning rate from step 4,000 on.",
-        _ANDREYEV,
+        ANDREYEV,
         _edges("batch_norm").between(0.75, 1.25),
         "1 times, at which it stabilises",
         remark="the source gives no tolerance; a quarter is ours",
@@ -197,7 +196,7 @@ CLAIMS = claims(
     ),
     horizon_sharpness_same=Claim(
         "At learning rate 0.1, batch sharpness with batch norm is within 25 % of that without from step 4,000 on.",
-        _ANDREYEV,
+        ANDREYEV,
         _sharper(SHARPNESS, _LATE).between(0.75, 1.25),
         "2 / learning rate whatever the net, or 1 times",
         caveat_of="horizon_sharpness_less",

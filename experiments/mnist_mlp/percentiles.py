@@ -58,6 +58,16 @@ SPREAD = Quantity(
 )
 # Not at step 0, where running statistics are of no batch.
 FIRST_SPREAD, SPREAD_RANGE = SPREAD.first(after=0), SPREAD.range(first=1)
+# Of a typical unit, from the first measurement after step 0 to the last ones.
+UNIT_SPREAD = Quantity(
+    "percentiles",
+    lambda record: np.ptp(levels(record, "unit", "batch"), axis=1) / 2,
+    "half the distance of a unit's 15th and 85th percentiles, normalised in batches",
+    Format(unit="units"),
+)
+WIDENING = replace(
+    UNIT_SPREAD.late(0.1) / UNIT_SPREAD.first(after=0), words=f"{UNIT_SPREAD.words}, at the end / at the start"
+)
 
 
 def _normalised(record: Recorded, way: str) -> Recorded:
