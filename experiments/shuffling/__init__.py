@@ -45,9 +45,9 @@ class Config:
     def __post_init__(self):
         check_numbers(self, "at least 1", lambda x: x >= 1, "num_features", "num_shuffles", "num_averaged")
         check_numbers(self, "at least 2", lambda x: x >= 2, "num_epochs")
+        check_numbers(self, DIFFERENT, lambda x: x >= 1, "batch_sizes")
         fits = all(size >= 2 and self.num_examples % size == 0 for size in self.batch_sizes)
         check(fits, "batch_sizes", f"divisors of num_examples, {self.num_examples}, from 2", self.batch_sizes)
-        check_numbers(self, DIFFERENT, lambda x: x >= 2, "batch_sizes")
         # A batch of m normalised examples has m - 1 that are independent.
         known = min(self.num_examples // size * (size - 1) for size in self.batch_sizes)
         check(

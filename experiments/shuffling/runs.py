@@ -67,9 +67,9 @@ def of_net(config: Config, toy: Data, is_normalised: bool, keys: Array) -> dict[
         again = optimum(toy, shuffles(keys[1], config.num_averaged, config.num_examples, size), is_normalised)
         sizes.append(
             {
-                "fixed": jnp.median(jnp.linalg.norm(fixed - descent, axis=1)) / length,
+                "fixed": jnp.median(jnp.linalg.norm(fixed - descent[None], axis=1)) / length,
                 "again": jnp.linalg.norm(again - descent) / length,
-                "between": jnp.median(jnp.linalg.norm(fixed - again, axis=1)) / length,
+                "between": jnp.median(jnp.linalg.norm(fixed - again[None], axis=1)) / length,
                 "risk_fixed": jnp.median(jax.vmap(risk)(fixed)),
                 "risk_again": risk(again),
             }
@@ -86,7 +86,7 @@ def of_net(config: Config, toy: Data, is_normalised: bool, keys: Array) -> dict[
     ends = {name: jnp.mean(path[config.num_epochs // 2 :], axis=0) for name, path in paths.items()}
     kept = np.unique(np.geomspace(1, config.num_epochs, min(config.num_epochs, _KEPT)).round().astype(int))
     steps = kept * (config.num_examples // smallest)
-    away = {name: jnp.linalg.norm(path - descent, axis=1)[kept - 1] / length for name, path in paths.items()}
+    away = {name: jnp.linalg.norm(path - descent[None], axis=1)[kept - 1] / length for name, path in paths.items()}
     return {
         "sizes": {"batch_size": list(config.batch_sizes)}
         | {name: _rounded([row[name] for row in sizes]) for name in sizes[0]},
