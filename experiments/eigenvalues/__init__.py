@@ -33,7 +33,7 @@ def _measured(run: VGGRun, num_examples: int, **schedule: Any) -> Config:
 
 
 # The learning rate of preset cpu is one at which no other subject trains these nets, so that they measure nothing else.
-_CPU = change(CPU, optimizer={"learning_rate": 0.05}, schedule=Schedule(num_steps=400, eval_every=200, probe_every=200))
+_CPU = change(CPU, optimizer={"learning_rate": 0.05}, schedule=Schedule(num_steps=450, eval_every=150, probe_every=150))
 PRESETS = {
     "cpu": _measured(_CPU, 256),
     "smoke": _measured(SMOKE, 32, probe_every=20),
@@ -52,7 +52,7 @@ def _eigenvalues(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
     return {name: values if name == "step" else _short(values) for name, values in record.items()}
 
 
-KEEP: dict[str, Any] = {"arms": {"train": training(200, "loss", "accuracy"), "eigenvalues": _eigenvalues}}
+KEEP: dict[str, Any] = {"arms": {"train": training(225, "loss", "accuracy"), "eigenvalues": _eigenvalues}}
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:

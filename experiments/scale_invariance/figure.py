@@ -41,7 +41,7 @@ def plot(data: dict[str, Any]) -> Layout:
         [
             _layers(nets, COSINE, "Is the gradient orthogonal?", "|cosine| of gradient and weights"),
             _layers(nets, SCALING, "Gradient of longer weights", "|3 g(3 w) - g(w)| / |g(w)|"),
-            _layers(nets, GROWTH, "Do weights grow by Pythagoras?", "|growth / sum of rate² |g|² - 1|"),
+            _layers(nets, GROWTH, "Growth of the weights", "|growth / sum of rate² |g|² - 1|"),
         ],
     ]
     return make_figure(
@@ -69,7 +69,7 @@ def _variants(data: dict[str, Any]) -> Curves:
         Line(DIFFERENCE, look, {"batch_norm": data["arms"].get(at.arm("batch_norm"), [])}, label=words)
         for words, (at, look) in shown.items()
     ]
-    return Curves({"batch_norm": []}, lines, title="With BN, where they must part", ylabel="distance of the weights")
+    return Curves({"batch_norm": []}, lines, title="With BN, one thing changed", ylabel="distance of the weights")
 
 
 def _layers(nets: dict[str, Any], words: str, title: str, ylabel: str) -> ByLayer:
