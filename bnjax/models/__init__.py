@@ -11,6 +11,7 @@ deep_linear  products of square matrices, for vectors
 lstm         LSTMs, for sequences
 make         from a configuration to a Model
 weights      their initial weights
+repeated     a dense layer that reads one vector many times over
 shared       where normalisers stand
 
 The shapes are importable without jax; everything else is imported when it is first asked for.
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from bnjax.models.make import make_model as make_model
     from bnjax.models.mlp import MLP as MLP
     from bnjax.models.mlp import MLPConfig as MLPConfig
+    from bnjax.models.repeated import RepeatedDense as RepeatedDense
+    from bnjax.models.repeated import join_copies as join_copies
     from bnjax.models.resnet import ResNet as ResNet
     from bnjax.models.resnet import ResNetConfig as ResNetConfig
     from bnjax.models.vgg import VGG as VGG
@@ -48,6 +51,7 @@ _PLACES = {
     **dict.fromkeys(("Inception", "InceptionConfig"), "inception"),
     **dict.fromkeys(("LSTM", "LSTMConfig", "hidden_gradients"), "lstm"),
     **dict.fromkeys(("MLP", "MLPConfig"), "mlp"),
+    **dict.fromkeys(("RepeatedDense", "join_copies"), "repeated"),
     **dict.fromkeys(("ResNet", "ResNetConfig"), "resnet"),
     **dict.fromkeys(("VGG", "VGGConfig"), "vgg"),
     "HuberBatchNorm": "huber",

@@ -58,5 +58,6 @@ def _init(model: Model, config: Config, key: Array, x: Array) -> Variables:
     params, batch_stats = model.init(key, x)
     if isinstance(config, LSTMConfig):
         return Variables(params, batch_stats)
-    scale = getattr(config, "kernel_scale", 1.0)
-    return Variables(redraw_kernels(key, params, kernel_init=config.kernel_init, scale=scale), batch_stats)
+    scale, copies = getattr(config, "kernel_scale", 1.0), getattr(config, "copies", {})
+    redrawn = redraw_kernels(key, params, kernel_init=config.kernel_init, scale=scale, copies=copies)
+    return Variables(redrawn, batch_stats)

@@ -18,13 +18,15 @@ from bnjax.models.inception_shape import InceptionShape as InceptionShape
 RecurrentInit = Literal["identity", "orthogonal"]
 StatisticsOverTime = Literal["per_step", "shared"]
 Depth = Literal["A", "13", "16"]
-Head = Literal["512", "4096", "mameli"]
+Head = Literal["512", "4096", "mameli", "mameli_reduced"]
 
 # Convolutions per stage; a stage ends with 2x2 max-pooling.
 STAGES: dict[Depth, tuple[int, ...]] = {"A": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3)}
 # Features of the convolutions of each stage, and of the hidden dense layers, at width 1.
 STAGE_FEATURES = (64, 128, 256, 512, 512)
-HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096}
+HIDDEN_FEATURES: dict[Head, int] = {"512": 512, "4096": 4096, "mameli": 4096, "mameli_reduced": 4096}
+HAVE_DROPOUT: tuple[Head, ...] = ("mameli", "mameli_reduced")
+MAMELI_PIXELS = 7 * 7  # of the map that the head "mameli" reads
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,15 @@ class VGGShape:
     Attributes:
         depth: "A" has 8 convolutions, "13" has 10 and "16" has 13; three dense layers follow.
         head: hidden width of the dense layers, 512 or 4096, on the flattened map; "mameli" is 4096 on a map averaged or
-            copied to 7x7, with dropout 0.5 after both hidden layers.
+            copied to 7x7, with dropout 0.5 after both hidden layers; "mameli_reduced" is the same net on maps of one pixel,
+            which "mameli" copies 49 times, without the copies: see `RepeatedDense`.
         width: multiplies the number of features of every layer except the last.
         kernel_init: initialisation of convolutions and dense layers; biases start at 0. A deep VGG without a normaliser
             learns from "he_normal", whose kernels have twice the variance of Xavier's in layers of equal width; "normal" has
             standard deviation 1.
         kernel_scale: multiplies the initial weights; with "normal", it is their standard deviation.
         dropout: share of the last hidden layer's outputs that training drops, after the last normaliser, which would
-            otherwise see another variance in training than in evaluation; 0.5 belongs to the head "mameli".
+            otherwise see another variance in training than in evaluation; 0.5 belongs to the heads "mameli".
         activation: of all layers except the last.
         norm_position: whether normalisers stand "before" or "after" the activation; max-pooling follows both.
 
@@ -73,8 +76,8 @@ class VGGShape:
         check_kernel_scale(self.kernel_scale)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
-        if self.dropout and self.head == "mameli":
-            raise ValueError(f'dropout must be 0 with the head "mameli", which has its own, got {self.dropout}.')
+        if self.dropout and self.head in HAVE_DROPOUT:
+            raise ValueError(f'dropout must be 0 with the head "{self.head}", which has its own, got {self.dropout}.')
         if not 1 <= 64 * self.width < math.inf:
             raise ValueError(
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."
@@ -103,6 +106,17 @@ class VGGShape:
         stages = zip(STAGES[self.depth], STAGE_FEATURES, strict=True)
         convolutions = (int(features * self.width) for number, features in stages for _ in range(number))
         return *convolutions, *(2 * (int(HIDDEN_FEATURES[self.head] * self.width),))
+
+    @property
+    def copies(self) -> dict[str, int]:
+        """How many equal inputs a layer stands for, by its name: those of `RepeatedDense`."""
+        return {f"dense_{self.num_convolutions + 1}": MAMELI_PIXELS} if self.head == "mameli_reduced" else {}
+
+    @property
+    def null_sizes(self) -> dict[str, int]:
+        """How many numbers a parameter holds the length of, by its path: see `bnjax.probes.directions.random`."""
+        entries = self.features[self.num_convolutions - 1] * self.features[self.num_convolutions]
+        return {f"{layer}/null_norm": (copies - 1) * entries for layer, copies in self.copies.items()}
 
 
 @dataclass(frozen=True)

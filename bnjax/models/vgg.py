@@ -1,6 +1,7 @@
 """VGG networks (Simonyan & Zisserman 2015) in the forms in which the batch-norm papers and their replications train them."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from bnjax.models.shapes import HIDDEN_FEATURES, STAGE_FEATURES, STAGES, VGGShape
+from bnjax.models.repeated import RepeatedDense
+from bnjax.models.shapes import HAVE_DROPOUT, HIDDEN_FEATURES, STAGE_FEATURES, STAGES, VGGShape
 from bnjax.models.shared import Normalised, activate, check_classes, check_images
 from bnjax.models.weights import make_kernel_init
 from bnjax.ops import conv_general_dilated, max_pool_2x2
@@ -74,13 +76,17 @@ class VGG(nn.Module):
 
         if config.head == "mameli":
             x = _adaptive_average_pool(x, 7)
+        if config.copies and x.shape[1:3] != (1, 1):
+            raise ValueError(f'with head "{config.head}", the last map must have one pixel, got {x.shape[1:3]}.')
         x = x.reshape(x.shape[0], -1)
         for _ in range(2):
             layer += 1
-            features = int(HIDDEN_FEATURES[config.head] * config.width)
-            x = nn.Dense(features, kernel_init=init, dtype=config.dtype, name=f"dense_{layer}")(x)
+            features, name = int(HIDDEN_FEATURES[config.head] * config.width), f"dense_{layer}"
+            copies = config.copies.get(name, 1)
+            dense = nn.Dense if copies == 1 else partial(RepeatedDense, copies=copies)
+            x = dense(features, kernel_init=init, dtype=config.dtype, name=name)(x)
             x = activate(config, layer, x, train=train)
-            if config.head == "mameli":
+            if config.head in HAVE_DROPOUT:
                 x = nn.Dropout(0.5, deterministic=not train)(x)
         if config.dropout:
             x = nn.Dropout(config.dropout, deterministic=not train)(x)

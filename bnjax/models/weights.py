@@ -1,7 +1,7 @@
 """Initial weights. Those of all layers are one draw, since XLA compiles every draw for itself, for most of a second."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jaxtyping import PyTree
 
+from bnjax.models.repeated import join_copies
 from bnjax.models.shapes import KernelInit
 
 _CUT = 2.0  # standard deviations, beyond which Flax's normals are not drawn
@@ -49,16 +50,33 @@ def make_kernel_init(name: KernelInit, scale: float = 1.0) -> Callable[[Array, t
     return init
 
 
-def redraw_kernels(key: Array, params: PyTree[Array], *, kernel_init: KernelInit, scale: float = 1.0) -> PyTree[Array]:
-    """Replace the kernel of every weight layer, `conv_n` or `dense_n`, by one of a draw for all."""
+def redraw_kernels(
+    key: Array,
+    params: PyTree[Array],
+    *,
+    kernel_init: KernelInit,
+    scale: float = 1.0,
+    copies: Mapping[str, int] = {},
+) -> PyTree[Array]:
+    """Replace the kernel of every weight layer, `conv_n` or `dense_n`, by one of a draw for all.
+
+    Layers that `copies` names stand for so many equal inputs: their kernel is drawn for all of these, and then joined.
+    """
     flat, treedef = jax.tree_util.tree_flatten_with_path(params)
-    names = [[step.key for step in path] for path, _ in flat]
-    places = [i for i, name in enumerate(names) if name[0].startswith(("conv_", "dense_")) and name[1:] == ["kernel"]]
-    leaves = [leaf for _, leaf in flat]
-    shapes, dtype = [leaves[i].shape for i in places], leaves[places[0]].dtype
-    for i, kernel in zip(places, draw_kernels(key, shapes, dtype, kernel_init=kernel_init, scale=scale), strict=True):
-        leaves[i] = kernel
-    return treedef.unflatten(leaves)
+    leaves = {tuple(step.key for step in path): leaf for path, leaf in flat}
+    places = [name for name in leaves if name[0].startswith(("conv_", "dense_")) and name[1:] == ("kernel",)]
+    dtype = leaves[places[0]].dtype
+    shapes = [
+        (*window, copies.get(layer, 1) * features, out_features)
+        for layer, (*window, features, out_features) in ((name[0], leaves[name].shape) for name in places)
+    ]
+    for name, kernel in zip(
+        places, draw_kernels(key, shapes, dtype, kernel_init=kernel_init, scale=scale), strict=True
+    ):
+        leaves[name] = kernel
+    for layer, number in copies.items():
+        leaves[layer, "kernel"], leaves[layer, "null_norm"] = join_copies(leaves[layer, "kernel"], number)
+    return treedef.unflatten(leaves.values())
 
 
 def _draw(kernel_init: KernelInit, key: Array, number: int, dtype: Any) -> Array:

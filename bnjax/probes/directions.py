@@ -45,8 +45,17 @@ def _minus_gradient(loss_fn: LossFn, params: Params) -> Params:
 
 
 @checked()
-def random(key: Array, params: Params) -> Params:
+def random(key: Array, params: Params, *, null_sizes: Mapping[str, int] = {}) -> Params:
     """Draw every entry from a standard normal distribution, each leaf from a key of its own.
+
+    Args:
+        key: from which the direction follows.
+        params: whose shapes it has.
+        null_sizes: parameters that hold the length of some numbers on which no output depends, such as `null_norm` of
+            `models.RepeatedDense`: how many numbers, by path. Theirs is the length of so many draws, a chi distribution.
+
+    Raises:
+        ValueError: if a parameter is not floating-point, or a path in `null_sizes` is none of a number.
 
     Example:
         >>> from bnjax.probes import directions
@@ -55,11 +64,23 @@ def random(key: Array, params: Params) -> Params:
         {'bias': (2,), 'kernel': (3, 2)}
     """
     check_inexact("params", params)
-    leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
-    keys = jax.random.split(key, max(len(leaves), 1))
-    return treedef.unflatten(
-        [jax.random.normal(k, jnp.shape(leaf), leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)]
-    )
+    params = jax.tree.map(jnp.asarray, params)
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
+    named = [(path_name(path), leaf) for path, leaf in leaves]
+    numbers = {path for path, leaf in named if not leaf.ndim}
+    for path, size in null_sizes.items():
+        if path not in numbers or size < 1:
+            raise ValueError(
+                f"null_sizes must name numbers among the parameters, and sizes from 1, got {path}: {size}."
+            )
+    keys = jax.random.split(key, max(len(named), 1))
+
+    def draw(key: Array, path: str, leaf: Array) -> Array:
+        if path in null_sizes:
+            return jnp.sqrt(jax.random.chisquare(key, null_sizes[path], dtype=leaf.dtype))
+        return jax.random.normal(key, jnp.shape(leaf), leaf.dtype)
+
+    return treedef.unflatten([draw(key, path, leaf) for key, (path, leaf) in zip(keys, named, strict=False)])
 
 
 @checked()

@@ -160,6 +160,21 @@ class VGGRun(_ImageRun):
         DriftAfterActivation(layers=(3, 8)),
     )
 
+    def check_layers(self, prefix: str = "") -> None:
+        """Raise a ValueError unless layers are there, and a reduced head trains and is measured as the whole one."""
+        super().check_layers(prefix)
+        if not self.model.copies:
+            return
+        optimizer, scans = self.optimizer, [probe for probe in self.probes if isinstance(probe, Landscape)]
+        rule = f"sgd with model.head {self.model.head}, which other optimisers train in another way than the whole head"
+        check(optimizer.name == "sgd", f"{prefix}optimizer.name", rule, optimizer.name)
+        for probe in scans:
+            rule = f"global with model.head {self.model.head}, whose kernel is two arrays"
+            check(probe.norm == "global", f"{prefix}probes.{probe.kind}.norm", rule, probe.norm)
+            rule = f"False with model.head {self.model.head}, of whose kernel a random direction has but the length"
+            has_penalty = isinstance(probe, RandomDirection) and probe.penalty
+            check(not has_penalty, f"{prefix}probes.{probe.kind}.penalty", rule, probe.penalty)
+
 
 @dataclass(frozen=True)
 class ResNetRun(_ImageRun):

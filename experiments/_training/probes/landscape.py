@@ -32,7 +32,8 @@ def make_random_scan(settings: Landscape, config: RunConfig, trainer: train.Trai
         key = jax.random.fold_in(jax.random.fold_in(state.key, 4), state.step)
         has_penalty = settings.penalty and config.optimizer.weight_decay
         gradient = probes.directions.gradient(loss_fn, state.params) if has_penalty else descent(trainer, state, split)
-        direction = _as_long(probes.directions.random(key, state.params), gradient)
+        drawn = probes.directions.random(key, state.params, null_sizes=getattr(config.model, "null_sizes", {}))
+        direction = _as_long(drawn, gradient)
         scan = probes.scan_line(loss_fn, state.params, direction, step_sizes=sizes, norm=settings.norm)
         return _record(scan, loss_scale)
 

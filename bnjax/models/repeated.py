@@ -1,0 +1,88 @@
+"""A dense layer whose input is one vector, many times over, without the repetition."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
+
+
+class RepeatedDense(nn.Module):
+    """A dense layer on n equal vectors, as the layer on one vector that trains and is measured exactly as it.
+
+    Write W_i for the rows of the kernel W that see the i-th vector. All of them have the same gradient G, so
+
+        y = (x, ..., x) W + b = x (W_1 + ... + W_n) + b = sqrt(n) x u + b,    u = (W_1 + ... + W_n) / sqrt(n)
+
+    The parameter `kernel` is u: the coordinates of W along the orthonormal directions in which y changes. Hence lengths and
+    products of gradients and of steps are those of W, and a step of gradient descent on u is that on W. In terms of the sum
+    S = sqrt(n) u, that step is n times the rate times dL/dS; squared lengths of gradients by S count n times, and those of
+    steps of S 1/n times. What is left of W lies in the null space of the sum, has no gradient, and matters for lengths alone:
+    `null_norm` is its length, as u is a part of W.
+
+    NOTE: the equality needs an optimiser that does not depend on the basis, such as SGD with momentum, weight decay and
+    clipping by the global norm; Adam and RMSProp are others.
+
+    Attributes:
+        features: length of y.
+        copies: n.
+        kernel_init: draws W; biases start at 0. `init` alone draws it twice, independently, for u and for its length.
+        dtype: in which y is computed, as in Flax.
+
+    Example:
+        >>> import jax
+        >>> from bnjax.models import RepeatedDense
+        >>> layer = RepeatedDense(2, copies=49)
+        >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 3)))
+        >>> print({name: leaf.shape for name, leaf in sorted(variables["params"].items())})
+        {'bias': (2,), 'kernel': (3, 2), 'null_norm': ()}
+    """
+
+    features: int
+    copies: int
+    kernel_init: Callable[..., Array] = nn.initializers.xavier_uniform()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "*batch features"]) -> Float[Array, "*batch out_features"]:
+        """Compute the outputs for one of the vectors."""
+        shape = (self.copies * inputs.shape[-1], self.features)
+
+        def draw(key: Array) -> tuple[Array, Array]:
+            return join_copies(self.kernel_init(key, shape, jnp.float32), self.copies)
+
+        kernel = self.param("kernel", lambda key: draw(key)[0])
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        self.param("null_norm", lambda key: draw(key)[1])
+        x, kernel, bias = nn.dtypes.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        # y = sqrt(n) x u + b
+        y = math.sqrt(self.copies) * x @ kernel
+        return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+def join_copies(
+    kernel: Float[Array, "rows out_features"], copies: int
+) -> tuple[Float[Array, "features out_features"], Float[Array, ""]]:
+    """Split a kernel for n equal vectors into what changes the output, and the length of what does not.
+
+        u = (W_1 + ... + W_n) / sqrt(n),    |W|² = |u|² + null_norm²
+
+    Args:
+        kernel: W, or a gradient, step or direction of it: the rows of one vector after those of another.
+        copies: n.
+
+    Returns:
+        (u, null_norm).
+
+    Example:
+        >>> from bnjax.models import join_copies
+        >>> u, null_norm = join_copies(jnp.array([[3.0], [1.0]]), 2)
+        >>> print(u.round(3), null_norm.round(3))
+        [[2.828]] 1.414
+    """
+    blocks = kernel.reshape(copies, -1, kernel.shape[-1])
+    mean = blocks.mean(axis=0, keepdims=True)
+    return math.sqrt(copies) * mean[0], jnp.sqrt(jnp.sum((blocks - mean) ** 2))
