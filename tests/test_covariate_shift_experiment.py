@@ -6,12 +6,11 @@ import pytest
 from runs import covariate_shift_data
 
 from experiments._evidence.keep import keep
-from experiments._evidence.quantities import shift
+from experiments._evidence.quantities import SECOND_NET_FLOOR, shift
 from experiments._evidence.verdict import judge
 from experiments._training.probes.probe import by_layer
 from experiments.covariate_shift import KEEP
 from experiments.covariate_shift.claims import CLAIMS
-from experiments.covariate_shift.quantities import FLOOR
 from experiments.covariate_shift.table import findings, summarise
 
 
@@ -67,7 +66,7 @@ def test_claims_measure_what_they_say():
 def test_of_both_nets_the_one_that_speaks_against_a_claim_decides(data):
     """Of the floor the smaller one is taken, of cosines the larger one, and of two layers the smaller cosine."""
     claims = {claim.name: claim.statistic for claim in CLAIMS}
-    floors = [[FLOOR.of(run) for run in data["arms"][f"{net}_sgd_0.01"]] for net in ("batch_norm", "plain")]
+    floors = [[SECOND_NET_FLOOR.of(run) for run in data["arms"][f"{net}_sgd_0.01"]] for net in ("batch_norm", "plain")]
     found = claims["shift_second_net_floor"].of(data)
     assert list(found.values()) == [min(pair) for pair in zip(*floors, strict=True)]
     layers = [[shift(n, "cosine").median(1000).of(run) for run in data["deep_linear"]["plain_1e-07"]] for n in (9, 17)]

@@ -13,13 +13,19 @@ from experiments import covariate_shift, gradient_depth, landscape, noisy_batchn
 from experiments._command import cli
 from experiments._command.catalogue import claims_of
 from experiments._config import Schedule, VGGRun
-from experiments._evidence.quantities import GRADIENT_CHANGE, HIGHEST_LOSS, LOWEST_LOSS, SMOOTHNESS
+from experiments._evidence.quantities import (
+    GRADIENT_CHANGE,
+    HIGHEST_LOSS,
+    LOSS_AND_CHANGE,
+    LOWEST_LOSS,
+    RELATIVE_CHANGE,
+    SMOOTHNESS,
+)
 from experiments._evidence.verdict import judge
 from experiments._training.asked import Asked
 from experiments._training.log import curves as run_curves
 from experiments._training.tasks import make_task
 from experiments.landscape import table as tables
-from experiments.landscape.measures import LOSS_AND_CHANGE, RELATIVE_CHANGE
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ _ORDER = (
     "noisy_batchnorm",
     "drift_and_accuracy",
     "landscape",
+    "mameli",
     "lp_norms",
     "theory_bounds",
     "mnist_mlp",

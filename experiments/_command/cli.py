@@ -88,8 +88,20 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
 
 def _beside(name: str, preset: str) -> list[tuple[str, str]]:
     """List the other experiments that have a preset of long runs: what they ask of a run is measured while it is trained."""
-    others = [other for other in catalogue.names() if other != name and preset in LONG]
-    return [(other, preset) for other in others if preset in catalogue.module(other).PRESETS]
+
+    def shared(experiment: str, preset: str) -> str:
+        """Name the preset under which the other experiments train an experiment's nets."""
+        return getattr(catalogue.module(experiment), "SHARED_PRESETS", {}).get(preset, preset)
+
+    if preset not in LONG:
+        return []
+    return [
+        (other, own)
+        for other in catalogue.names()
+        if other != name
+        for own in catalogue.module(other).PRESETS
+        if shared(other, own) == shared(name, preset)
+    ]
 
 
 def _datasets(config: Any) -> set[str]:

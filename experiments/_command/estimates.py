@@ -2,8 +2,9 @@
 
 What a step takes is that of two CPU cores that do nothing else, two runs side by side. Of VGG-A with batches of 128, these are
 plans made from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
-in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step; the time is proportional to the
-batch, but no less than that of 8 images, and residual networks take as long as a VGG with as many products.
+in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step, and 0.6 s with the reduced head of Mameli's
+net, which has an eighth more products, and his measurements; the time is proportional to the batch, but no less than that of 8
+images, and residual networks take as long as a VGG with as many products.
 Other nets take what they take in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of
 mnist_mlp, 390,000 steps in 311 s. Of the LSTM with batch norm over 28 rows, 300 steps of 4 images took 1.1 s of a core, and 20
 steps of 128 images 1.7 s, without tests; other sizes of mini-batches lie on the line through these two. Of BN-Inception at an
@@ -20,7 +21,7 @@ from experiments._config import NoNorm, RunConfig
 
 ESTIMATED = "estimated for two idle CPU cores, not measured"
 _PROBED, _TESTED, _DISTURBED = (3600 * hours / steps for hours, steps in ((1.8, 9e4), (4.5, 2.7e5), (2.8, 9.9e4)))
-_FULL, _DEEP_LINEAR, _PERCEPTRON = 0.5, 1702 / 7e5, 311 / 3.9e5
+_FULL, _REDUCED, _DEEP_LINEAR, _PERCEPTRON = 0.5, 0.6, 1702 / 7e5, 311 / 3.9e5
 _LSTM, _LSTM_IMAGE = 0.00042, 0.000333  # of a step, and of each image in it
 _INCEPTION, _INCEPTION_BATCH = 0.06, 32  # of a step, and of how many images
 _FEW_PRODUCTS = 0.2  # as a share of that step's, with fewer of which a step takes no less time
@@ -68,6 +69,8 @@ def _step_seconds(net: RunConfig, is_probed: bool) -> float | None:
             return _LSTM + _LSTM_IMAGE * batch_size
         case VGGShape(depth="A", width=1.0, head="512"):
             return _FULL * max(batch_size, _SMALL_BATCH) / _BATCH
+        case VGGShape(depth="A", width=1.0, head="mameli_reduced"):
+            return _REDUCED * max(batch_size, _SMALL_BATCH) / _BATCH
         case VGGShape(depth="A", width=0.25):
             is_disturbed = net.norm.kind not in (NoNorm.kind, "batch")
             return (

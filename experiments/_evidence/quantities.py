@@ -69,6 +69,24 @@ def shift(layer: int, name: str = "difference", **fields: Any) -> Quantity:
     return of_layer("shift", f"layer_{layer}", name, SHIFT[name], **SHIFT_FIELDS.get(name, {}) | fields)
 
 
+def second_net(name: str = "difference", which: str = "step") -> Quantity:
+    """Compare with G' of a second net, whose classifier is random, after the step or, as a control, without it: zero_step.
+
+    That is how Mameli's repository measures covariate shift. G and G' are as in `SHIFT`; the layer is 5 in all presets.
+    """
+    words = f"{SHIFT[name]}, layer 5, G' of a second net{' without the step' * (which == 'zero_step')}"
+    return Quantity("dummy_shift", f"{which}_{name}", words, **SHIFT_FIELDS.get(name, {}))
+
+
+# How much of it is there before any layer has moved.
+SECOND_NET_FLOOR = second_net(which="zero_step").median() / second_net().median()
+
+
+def size(cosine: Quantity) -> Quantity:
+    """Return the absolute value of a cosine."""
+    return replace(cosine, value=lambda record: abs(cosine.values(record)), words=f"|{cosine.words}|")
+
+
 # The gradients g' and g of successive batches, as Mameli compares them, and the same in units of their lengths.
 SUCCESSIVE: Mapping[str, str] = {
     "step_sum": "|g + g'|",
@@ -85,6 +103,20 @@ def successive(name: str, layer: str) -> Quantity:
     if_diverged = math.nan if name in ("relative_sum", "step_cosine") else math.inf  # of a direction it says nothing
     words = f"{SUCCESSIVE[name]} of the gradients of successive batches"
     return of_layer("successive_gradients", layer, name, words, if_diverged=if_diverged)
+
+
+# What Mameli's repository calls its landscape, and the change of the loss in units of the loss.
+LOSS_AND_CHANGE = Quantity(
+    "train",
+    lambda train: array(train["loss"]) + array(train["loss_change"]),
+    "L + |L - L before| of successive batches",
+)
+RELATIVE_CHANGE = Quantity(
+    "train",
+    lambda train: array(train["loss_change"]) / array(train["loss"]),
+    "|L - L before| / L of successive batches",
+    if_diverged=math.nan,
+)
 
 
 def edge_of_stability(config: Mapping[str, Any]) -> float:

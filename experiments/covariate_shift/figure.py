@@ -5,14 +5,13 @@ from functools import partial
 from typing import Any
 
 from experiments._evidence.format import capital
-from experiments._evidence.quantities import SHIFT, TRAIN_LOSS, shift
+from experiments._evidence.quantities import SHIFT, TRAIN_LOSS, second_net, shift
 from experiments._evidence.run import Arms, settings
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, Curves, Line, Panel
 from experiments._figures.panels.panel import mark
 from experiments._nets import describe
-from experiments.covariate_shift.quantities import second_net
 
 _WHAT = (
     "G: a layer's gradient; G': after the layers before it have taken their step; |G - G'|: l2, loss per unit of weight"

@@ -1,31 +1,8 @@
-"""A layer's covariate shift, by Definition 2.1 of Santurkar et al. 2018 and as Mameli's repository measures it.
+"""What is read of the covariate shift of deep linear networks."""
 
-G and G' are as in `experiments._evidence.quantities.SHIFT`.
-"""
-
-from dataclasses import replace
-
-from experiments._evidence.quantities import SHIFT, SHIFT_FIELDS, TRAIN_LOSS, shift
+from experiments._evidence.quantities import SHIFT, TRAIN_LOSS, shift, size
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
-
-
-def second_net(name: str = "difference", which: str = "step") -> Quantity:
-    """Compare with G' of a second net, whose classifier is random, after the step or, as a control, without it: zero_step.
-
-    It is measured of the first layer of `shift_layers`, 5 in all presets.
-    """
-    words = f"{SHIFT[name]}, layer 5, G' of a second net{' without the step' * (which == 'zero_step')}"
-    return Quantity("dummy_shift", f"{which}_{name}", words, **SHIFT_FIELDS.get(name, {}))
-
-
-# How much of it is there before any layer has moved.
-FLOOR = second_net(which="zero_step").median() / second_net().median()
-
-
-def size(cosine: Quantity) -> Quantity:
-    """Return the absolute value of a cosine."""
-    return replace(cosine, value=lambda record: abs(cosine.values(record)), words=f"|{cosine.words}|")
 
 
 def of_linear_nets(arms: Arms) -> tuple[list[Measure], list[Quantity]]:

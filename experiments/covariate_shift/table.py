@@ -3,13 +3,12 @@
 from typing import Any
 
 from experiments._evidence.format import PERCENT, listing
-from experiments._evidence.quantities import SHIFT, TEST_ACCURACY, TRAIN_LOSS, shift
+from experiments._evidence.quantities import SHIFT, TEST_ACCURACY, TRAIN_LOSS, second_net, shift
 from experiments._evidence.run import settings
 from experiments._evidence.table import by_measure, divergences, seeds
 from experiments._evidence.verdict import decided, judge
 from experiments._nets import describe
 from experiments.covariate_shift.claims import CLAIMS
-from experiments.covariate_shift.quantities import second_net
 
 _BOTH = "batch_norm", "plain"
 

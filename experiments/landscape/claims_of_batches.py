@@ -6,8 +6,6 @@ from experiments._evidence.source import MAMELI_GRADIENTS, Source, ours
 from experiments.landscape.measures import (
     COVERED,
     EARLY,
-    LOSS_AND_CHANGE,
-    RELATIVE_CHANGE,
     STEP_SMOOTHNESS,
     larger,
     rougher,
@@ -108,7 +106,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_loss_change": Claim(
         f"Over steps 80 to 3,500, {_LOSS} is lower with batch norm than in the plain net.",
         MAMELI_GRADIENTS,
-        larger(LOSS_AND_CHANGE.median(*EARLY)).between(0, 1),
+        larger(q.LOSS_AND_CHANGE.median(*EARLY)).between(0, 1),
         "1.34 / 2.25 at step 1,000, 0.87 / 1.74 at 3,000, or 0.60 and 0.50 times",
         since=_LATE,
         differs=_GRADIENTS_DIFFER,
@@ -117,7 +115,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_loss_change_part": Claim(
         f"Over steps 80 to 1,500, {_LOSS} is lower with batch norm than in the plain net.",
         MAMELI_GRADIENTS,
-        larger(LOSS_AND_CHANGE.median(*COVERED)).between(0, 1),
+        larger(q.LOSS_AND_CHANGE.median(*COVERED)).between(0, 1),
         "1.61 / 2.31 at step 500, 1.34 / 2.25 at 1,000, 1.23 / 2.11 at 1,500, or 0.70, 0.60 and 0.58 times",
         since=_LATER,
         differs=_GRADIENTS_DIFFER,
@@ -127,7 +125,7 @@ CLAIMS_OF_BATCHES = {
         "Over steps 80 to 3,500, the loss changes more from batch to batch, relative to its size, with batch norm than in "
         "the plain net.",
         MAMELI_GRADIENTS.at("variance of the losses"),
-        larger(RELATIVE_CHANGE.median(*EARLY)).above(1),
+        larger(q.RELATIVE_CHANGE.median(*EARLY)).above(1),
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="landscape_loss_change",
         since=_LATE,

@@ -16,7 +16,6 @@ from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Band, Curves, Line
 from experiments.landscape.bands import band, bands
-from experiments.landscape.measures import LOSS_AND_CHANGE
 
 _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
 
@@ -79,7 +78,7 @@ def successive(data: dict[str, Any]) -> Layout:
         )
         for kind, title in titles.items()
     ]
-    lines = [Line(LOSS_AND_CHANGE, smooth=_smooth), Line(q.TRAIN_LOSS, ":", smooth=_smooth)]
+    lines = [Line(q.LOSS_AND_CHANGE, smooth=_smooth), Line(q.TRAIN_LOSS, ":", smooth=_smooth)]
     axis: Any = {"ylabel": "nats; dotted: the loss alone", "scale": "linear", "ylim": (0, None)}
     losses = Curves(arms, lines, title="Loss + its change", **axis)
     title = f"Mameli's landscape: gradients g', g of {name.replace('_', ' ')} for successive batches"

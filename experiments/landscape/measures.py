@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments._evidence import quantities as q
-from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Data, array
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join
 from experiments._evidence.value import Missing
@@ -80,17 +80,6 @@ def of_bands(statistic: Statistic) -> Statistic:
 
 FALL = replace(
     q.scan("smoothness", lambda rows, axis: rows[:, 0] / rows[:, 1], "smoothness at the smallest step / at the next"),
-    if_diverged=math.nan,
-)
-LOSS_AND_CHANGE = Quantity(
-    "train",
-    lambda train: array(train["loss"]) + array(train["loss_change"]),
-    "L + |L - L before| of successive batches",
-)
-RELATIVE_CHANGE = Quantity(
-    "train",
-    lambda train: array(train["loss_change"]) / array(train["loss"]),
-    "|L - L before| / L of successive batches",
     if_diverged=math.nan,
 )
 BATCH_SHARPNESS = Quantity("batch_sharpness", "sharpness", "batch sharpness", if_diverged=math.nan)

@@ -2,9 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.format import STEPS, TIMES
@@ -12,15 +9,12 @@ from experiments._evidence.quantities import (
     CHANCE,
     RECALIBRATED_ACCURACY,
     TEST_ACCURACY,
-    TEST_LOSS,
     TRAIN_ACCURACY,
-    TRAIN_LOSS,
 )
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import Data, Run, num_steps
-from experiments._evidence.source import ALEXEYGB, BJORCK, MAMELI, MAMELI_GRADIENTS, SANTURKAR, Source, ours
+from experiments._evidence.run import Data
+from experiments._evidence.source import ALEXEYGB, BJORCK, MAMELI, SANTURKAR, Source, ours
 from experiments._evidence.statistic import Criterion, Range, Statistic, join, smallest
-from experiments._evidence.value import AtLeast, Missing
 from experiments._nets import Setting, learning_rate
 
 _FIG_1, _FIG_1A, _FIG_3A = (SANTURKAR.at(f"Fig. {number}") for number in ("1", "1a", "3a"))
@@ -61,34 +55,14 @@ def _ratio_of_rates(measure: Measure) -> Statistic:
     return Statistic(of, what, "BN / plain", ("arms",), TIMES, measure.until)
 
 
-def _steps_of_plateau(run: Run) -> float:
-    """Count the steps until the loss first is more than 0.02 away from that of a guess, ln 10."""
-    steps, losses = TRAIN_LOSS.curve(run)
-    if not losses.size:
-        return Missing(f"not recorded: {TRAIN_LOSS.words}")
-    left = steps[~(np.abs(losses - math.log(10)) <= 0.02)]
-    if left.size:
-        return float(left[0] + run.get("train", {}).get("window", 1))
-    diverged_at = run["diverged_at"]
-    return AtLeast(num_steps(run)) if diverged_at is None else float(diverged_at)
-
-
-def _accepted(
-    net: str, step: int, holds: Range, published: str, rate: float = 0.1, head: str = "", source: Source = _FIG_1
-) -> Claim:
+def _accepted(net: str, step: int, holds: Range, published: str, rate: float = 0.1) -> Claim:
     """Claim that a net's test accuracy at a step lies where replications of it may; only a net of full width decides it."""
-    words = {
-        "plain": "without batch norm",
-        "batch_norm": "with batch norm",
-        "batch_norm_4": "with one batch norm, after layer 4,",
-    }
+    words = {"plain": "without batch norm", "batch_norm": "with batch norm"}
     statistic = TEST_ACCURACY.at(step).each(net, learning_rate(rate)).where("model.width", 1, "width 1")
-    statistic = statistic.where("model.head", head, f"head {head}") if head else statistic
     low, high = (f"{100 * end:g} %" for end in holds)
     where = f"above {low}" if math.isinf(holds[1]) else f"between {low} and {high}"
-    net_of = "in Mameli's VGG-A with dropout, " if head else ""
-    statement = f"After {step:,} steps at learning rate {rate:g}, {net_of}the test accuracy {words[net]} is {where}."
-    return Claim(statement, source, Criterion(statistic, holds), published)
+    statement = f"After {step:,} steps at learning rate {rate:g}, the test accuracy {words[net]} is {where}."
+    return Claim(statement, _FIG_1, Criterion(statistic, holds), published)
 
 
 def _over(measure: Measure, rate: str, setting: Setting, published: str, source: Source, steps: str) -> Claim:
@@ -99,10 +73,7 @@ def _over(measure: Measure, rate: str, setting: Setting, published: str, source:
     return Claim(statement, source, measure.minus(*_NETS, setting).above(0), published)
 
 
-_PLATEAU = Measure(_steps_of_plateau, "steps until the training loss first is 0.02 away from ln 10", STEPS)
-_MAMELI_HEAD, _ADAM = ("model.head", "mameli", "head mameli"), ("optimizer.name", "adam", "optimizer adam")
-_MAMELI_RUN: dict[str, Any] = {"rate": 0.01, "head": "mameli"}
-_TEN_EPOCHS, _THIRTY_EPOCHS = 10 * 390, 30 * 390
+_ADAM = ("optimizer.name", "adam", "optimizer adam")
 _AT_1000 = "over steps 800 to 1,200"
 
 CLAIMS = claims(
@@ -278,31 +249,6 @@ CLAIMS = claims(
         "79.2 % and 72.5 %, or +6.7 points",
         differs="here, except with preset mameli, inputs are standardised and there is no dropout",
     ),
-    curves_one_loss=Claim(
-        "In Mameli's VGG-A with dropout, after 30 epochs at learning rate 0.01, the test loss is larger with a single batch "
-        "norm, after layer 4, than without.",
-        MAMELI,
-        TEST_LOSS.at(_THIRTY_EPOCHS).minus("batch_norm_4", "plain", _SLOW).where(*_MAMELI_HEAD).above(0),
-        "1.405 and 0.864, or +0.54, while the test accuracy is 6.7 points higher",
-        caveat_of="curves_one",
-    ),
-    curves_one_plateau=Claim(
-        "In Mameli's VGG-A with dropout, at learning rate 0.01, the training loss without batch norm stays within 0.02 of "
-        "that of chance, ln 10, for more than 400 steps.",
-        MAMELI,
-        _PLATEAU.each("plain", _SLOW).where(*_MAMELI_HEAD).above(400),
-        "about 750 to 900",
-    ),
-    curves_one_10_epochs=_accepted(
-        "batch_norm_4", _TEN_EPOCHS, (0.6, 0.75), "72.4 %", source=MAMELI_GRADIENTS, **_MAMELI_RUN
-    ),
-    curves_none_10_epochs=_accepted(
-        "plain", _TEN_EPOCHS, (0.35, 0.5), "44.5 %", source=MAMELI_GRADIENTS, **_MAMELI_RUN
-    ),
-    curves_one_30_epochs=_accepted(
-        "batch_norm_4", _THIRTY_EPOCHS, (0.76, 0.81), "79.2 %", source=MAMELI, **_MAMELI_RUN
-    ),
-    curves_none_30_epochs=_accepted("plain", _THIRTY_EPOCHS, (0.68, 0.75), "72.5 %", source=MAMELI, **_MAMELI_RUN),
     curves_adam=Claim(
         "With Adam at learning rate 0.0005, the best test accuracy during training is higher with batch norm than without.",
         ALEXEYGB,
