@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from experiments._evidence.format import plural
 from experiments._evidence.run import Data, Run, num_steps
 from experiments._evidence.statistic import NotInDataError, Statistic
+from experiments._nets import NETS
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
@@ -113,13 +114,18 @@ def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
         return ""
     has_own = any(re.search(_BATCH, arm) for arm in arms)
     batch = f"batch {optimizer['batch_size']:,}" if "batch_size" in optimizer and not has_own else ""
-    if not {"name", "learning_rate"} <= {*optimizer} or any(not arm or re.search(_SETTING, arm) for arm in arms):
+    if not {"name", "learning_rate"} <= {*optimizer} or any(not arm or _has_setting(arm) for arm in arms):
         return batch
     momentum = f" with momentum {optimizer['momentum']:g}" if optimizer.get("momentum") else ""
     name = f"{OPTIMIZERS.get(optimizer['name'], optimizer['name'])}{momentum}"
     decay = f"weight decay {optimizer['weight_decay']:g}" if optimizer.get("weight_decay") else ""
     rate = f"learning rate {optimizer['learning_rate']:g}".replace("e-0", "e-")
     return ", ".join(filter(None, (name, rate, decay, batch)))
+
+
+def _has_setting(arm: str) -> bool:
+    """Return whether the name of an arm has a setting after the net's; the net of `batch_norm_4` is called so."""
+    return arm not in NETS and bool(re.search(_SETTING, arm))
 
 
 def _kind(config: Mapping[str, Any]) -> str:

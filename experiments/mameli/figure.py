@@ -18,7 +18,6 @@ from experiments._figures.panels.panel import mark
 from experiments.mameli import LAYER, published
 from experiments.mameli.quantities import SHIFT, successive
 
-_SHORTER = "in the source, batch norm follows the fourth convolution alone"
 DEPTH = "the VGG of Santurkar et al. 2018 has at least 13 weight layers, this one, a VGG-A as in the source, has 11"
 _GRADIENTS = f"G, g: of layer {LAYER}'s weights; G': after layers before it took their step; g': of the batch before"
 
@@ -44,32 +43,32 @@ def plot(data: dict[str, Any]) -> Layout:
             Curves(
                 arms,
                 [Line(q.second_net()), Line(q.second_net(which="zero_step"), "--")],
-                title="Covariate shift, his: from a second net",
+                title="Mameli's shift: from a second net",
                 ylabel=f"|G - G'|, {unit}",
                 published=_of(data, published.SECOND_NET),
             ),
-            Curves(arms, [Line(SHIFT)], title="Covariate shift, by definition", ylabel=f"|G - G'|, {unit}"),
+            Curves(arms, [Line(SHIFT)], title="Shift by Definition 2.1", ylabel=f"|G - G'|, {unit}"),
         ],
         [
             Curves(
                 arms,
                 [Line(successive("step_sum"))],
-                title="Predictiveness, his: larger is better",
+                title="Mameli's predictiveness (↑)",
                 ylabel=f"|g + g'|, {unit}",
                 published=_of(data, published.SUM),
             ),
-            _titled(change, "Predictiveness, by definition: smaller is better"),
+            change,
         ],
         [
             Curves(
                 arms,
                 [Line(q.LOSS_AND_CHANGE, smooth=_smooth), Line(q.TRAIN_LOSS, ":", smooth=_smooth)],
-                title="Landscape, his: loss + its change",
+                title="Mameli's landscape: loss + its change",
                 ylabel="nats; dotted: the loss alone",
                 scale="linear",
                 published=_of(data, published.LOSS_AND_CHANGE),
             ),
-            _titled(loss, "Landscape, by definition"),
+            loss,
         ],
     ]
     return make_figure(
@@ -150,23 +149,17 @@ def _foot(data: dict[str, Any]) -> list[list[str]]:
     is_reduced = config["model"]["head"] == "mameli_reduced"
     head = "the head's first dense layer, which reads one vector 49 times over, is trained as the equal single one"
     return [
-        [_GRADIENTS],
+        [_GRADIENTS, "↑: Mameli's repository calls larger better", "↓: smaller is more predictable"],
         captions.recipe(config, data["preset"]),
         [captions.images(config), captions.scans(config)],
         [DEPTH],
-        [head] if is_reduced else [_SHORTER],
+        *([[head]] if is_reduced else []),
         [
             few_seeds(data) or f"lines: medians over {captions.seeds(config)}, bands: {captions.bands(config)}",
             f"measured every {config['schedule']['probe_every']} steps",
         ],
         captions.origin(data),
     ]
-
-
-def _titled(panel: Panel, title: str) -> Panel:
-    from dataclasses import replace
-
-    return replace(panel, title=title)
 
 
 def _turn(arms: Arms, quantities: list[Quantity], title: str, look: dict[str, Any]) -> Curves:

@@ -18,26 +18,26 @@ _ROWS: dict[str, Measure] = {
     "test loss": q.TEST_LOSS.at_end(),
     "training accuracy": q.TRAIN_ACCURACY.at_end(50),
     "steps near the loss of chance": PLATEAU,
-    "shift, his": q.second_net().median(),
+    "Mameli's shift": q.second_net().median(),
     "  without any step": q.second_net(which="zero_step").median(),
     "shift, Definition 2.1": SHIFT.median(),
     "  relative to |G|": RELATIVE_SHIFT.median(),
-    "predictiveness, his": successive("step_sum").median(),
+    "Mameli's predictiveness": successive("step_sum").median(),
     "  relative to the lengths": successive("relative_sum").median(),
     "gradient predictiveness": q.GRADIENT_CHANGE.median(),
-    "landscape, his": q.LOSS_AND_CHANGE.median(1),
+    "Mameli's landscape": q.LOSS_AND_CHANGE.median(1),
     "loss range": q.LOSS_RANGE.median(),
     "effective smoothness": q.SMOOTHNESS.median(),
 }
 
 
 def summarise(data: dict[str, Any]) -> str:
-    """Put both nets into a table: a row per measure, his before that whose name it has, and the ratio of both nets."""
+    """Put both nets into a table: a row per measure, Mameli's before those of the same names, and their ratio."""
     return "\n".join(
         [
             "",
             *by_measure(data["arms"], _ROWS, ("batch_norm_4", "plain")),
-            "His: distance from the gradient in a second net, with a random classifier; length of the sum of two batches'",
+            "Mameli's: distance from the gradient in a second net, with a random classifier; length of the sum of two batches'",
             "gradients; loss plus its change since the last batch. Below each: what its name stands for, gradients of layer 5",
             "before and after the layers before it are updated, and scans along the gradient, of all parameters (smaller",
             f"predicts better, and is smoother). Medians over the training, then over {seeds(data['config'])}.",
@@ -47,7 +47,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe what one batch norm does, in his measures and in those whose names they have."""
+    """Describe what one batch norm does, in Mameli's measures and in those whose names they have."""
     arms = data["arms"]
 
     def of(*names: str) -> str:
@@ -61,10 +61,10 @@ def findings(data: dict[str, Any]) -> str:
         f"After {data['config']['schedule']['num_steps']:,} steps the net reaches {at_end('batch_norm_4')} test accuracy with "
         f"one batch norm, after layer 4, and {at_end('plain')} without, whose training loss stays near that of chance for "
         f"{plateau}. With it, Mameli's covariate shift is {of('shift', 'shift_start')} as large, that by Definition 2.1 "
-        f"{of('shift_defined')}, and relative to the gradient {of('shift_relative')}; his predictiveness is "
-        f"{of('sum', 'sum_part')} as large, the change of the gradient along itself {of('gradient_change')}; his landscape "
-        f"lies {of('loss_change', 'loss_change_part')} as high, and the loss varies {of('loss_range')} as much along the "
-        f"gradient. {DEPTH[0].upper()}{DEPTH[1:]}."
+        f"{of('shift_defined')}, and relative to the gradient {of('shift_relative')}; Mameli's predictiveness is "
+        f"{of('sum', 'sum_part')} as large, the change of the gradient along itself {of('gradient_change')}; Mameli's "
+        f"landscape lies {of('loss_change', 'loss_change_part')} as high, and the loss varies {of('loss_range')} as much along "
+        f"the gradient. {DEPTH[0].upper()}{DEPTH[1:]}."
     )
     few = few_seeds(data)
     return " ".join([found, *([f"{few[0].upper()}{few[1:]}."] if few else []), *divergences(arms)])
