@@ -42,6 +42,7 @@ OTHERS = (
     "layer_dependence",
     "eigenvalues",
     "long_horizon",
+    "mameli",
 )
 PRESETS = [(name, preset) for preset in LONG for name in catalogue.names() if preset in catalogue.module(name).PRESETS]
 EVERYTHING = (
@@ -96,7 +97,7 @@ def trained(run=TINY):
 def test_each_preset_is_where_it_belongs():
     """Overnight of the experiments on trained nets, the setting of Mameli and that with Adam where they have claims."""
     assert {name for name, preset in PRESETS if preset == "overnight"} == {*OVERNIGHT, *OTHERS}
-    assert {name for name, preset in PRESETS if preset == "full_width"} == {"training_curves", "landscape"}
+    assert {name for name, preset in PRESETS if preset == "full_width"} == {*("training_curves", "landscape", "mameli")}
     of_first_steps = {name for name, preset in PRESETS if preset == "evening"}
     assert of_first_steps == {"training_curves", "activation_drift", "covariate_shift", "landscape"}
     of_others = {"training_curves", "covariate_shift", "landscape"}
@@ -198,10 +199,12 @@ def test_estimates_are_steps_times_what_a_step_takes():
 
 def test_a_long_run_measures_what_the_other_experiments_ask_for():
     """Whichever experiment trains it; of short presets an experiment measures its own alone."""
+    others = ("landscape", "mameli")  # the latter trains with overnight_mameli
     beside = cli._beside("landscape", "overnight")  # pyright: ignore[reportPrivateUsage]
-    assert {*beside} == {(name, "overnight") for name in (*OVERNIGHT, *OTHERS) if name != "landscape"}
+    assert {*beside} == {(name, "overnight") for name in (*OVERNIGHT, *OTHERS) if name not in others}
     assert cli._beside("landscape", "cpu") == []  # pyright: ignore[reportPrivateUsage]
-    assert cli._beside("landscape", "full_width") == [("training_curves", "full_width")]  # pyright: ignore[reportPrivateUsage]
+    beside = [("training_curves", "full_width"), ("mameli", "full_width")]
+    assert cli._beside("landscape", "full_width") == beside  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.thorough
