@@ -9,6 +9,8 @@ import time
 import pytest
 from conftest import ROOT
 
+from experiments._command import catalogue
+from experiments._command.arguments import parse
 from experiments.benchmarks import _accelerator, accelerator
 
 TINY = ["--widths", "0.015625", "--dtypes", "float32", "--matrix-sizes", "32", "64", "--points", "4", "--runs", "2"]
@@ -105,14 +107,26 @@ def test_what_went_wrong_is_told(arguments, capsys):
 
 
 def test_short_experiments_come_first():
-    """Both at full width, of few steps and then of all, before the paper's own nets."""
+    """All at full width, of few steps and then of all, before the paper's own nets, which mameli does not have."""
     stages = [*accelerator._stages(accelerator.parse(["--lengths", "100"]))]
-    assert stages[:3] == [
+    assert stages[:4] == [
         ("training_curves", "full_width", 100),
         ("landscape", "full_width", 100),
+        ("mameli", "full_width", 100),
         ("training_curves", "full_width", None),
     ]
-    assert [preset for _, preset, _ in stages] == ["full_width"] * 4 + ["paper"] * 4
+    assert [preset for _, preset, _ in stages] == ["full_width"] * 6 + ["paper"] * 4
+    assert ("mameli", "paper") not in {stage[:2] for stage in stages}
+
+
+@pytest.mark.parametrize("name", accelerator._STEPS)
+def test_full_width_is_trained_as_long_as_asked(name):
+    """Each experiment has the preset, with nets of width 1, and its flag shortens them all."""
+    experiment = catalogue.module(name)
+    _, config, _ = parse(name, "", experiment.PRESETS, ["--preset", "full_width", accelerator._STEPS[name], "2000"])
+    vggs = [run for arms in experiment.groups(config).values() for run in arms.values() if run.kind == "vgg"]
+    assert {run.model.width for run in vggs} == {1.0}
+    assert {run.schedule.num_steps for run in vggs} == {2000}
 
 
 def test_what_matters_most_is_timed_first(arguments):

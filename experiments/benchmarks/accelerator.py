@@ -6,7 +6,8 @@ It has three sections, each in processes of its own that are stopped when their 
 
     rates        the device's matrix products and copies; whether it runs the convolutions of a VGG-A in bfloat16
     speed        scans, sweeps and trainings of VGG-As at full and a quarter of the width, in every way of batching
-    experiments  training_curves and landscape at full width, then as the paper has them: first of few steps, then of all
+    experiments  training_curves, landscape and mameli at full width, first of few steps and then of all, and after that
+                 training_curves and landscape as the paper has them
 
 Rows are written to `rows.jsonl` as they are measured, so that nothing is lost where the command is killed. Whenever an
 experiment ends, its figures are in `figures/` and its finished runs in `runs/`; one that was stopped is continued by the same
@@ -28,9 +29,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments._command import catalogue
+
 _GRACE = 60.0  # seconds in which a process that is stopped finishes its chunk and saves
 # The flag of an experiment's number of steps.
-_STEPS = {"training_curves": "--schedule.num-steps", "landscape": "--vgg.schedule.num-steps"}
+_STEPS = {
+    "training_curves": "--schedule.num-steps",
+    "landscape": "--vgg.schedule.num-steps",
+    "mameli": "--schedule.num-steps",
+}
 
 
 class Rows:
@@ -71,7 +78,7 @@ def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=20, help="of sweeps and trainings (default: 20)")
     parser.add_argument("--rounds", type=int, default=3, help="timed calls of a row (default: 3)")
     parser.add_argument("--matrix-sizes", type=int, nargs="*", default=[], help="of products (default: large ones)")
-    parser.add_argument("--experiments", nargs="*", choices=[*_STEPS], default=[*_STEPS], help="(default: both)")
+    parser.add_argument("--experiments", nargs="*", choices=[*_STEPS], default=[*_STEPS], help="(default: all)")
     parser.add_argument("--presets", nargs="+", default=["full_width", "paper"], help="(default: full_width paper)")
     parser.add_argument(
         "--lengths", type=int, nargs="*", default=[2000], help="of runs before whole ones (default: 2000)"
@@ -139,11 +146,12 @@ def run_experiments(arguments: argparse.Namespace) -> None:
 
 
 def _stages(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int | None]]:
-    """List experiments, presets and lengths in the order in which they run."""
+    """List experiments, presets and lengths in the order in which they run; not each experiment has each preset."""
     for preset in arguments.presets:
         for length in (*arguments.lengths, None):
             for name in arguments.experiments:
-                yield name, preset, length
+                if preset in catalogue.module(name).PRESETS:
+                    yield name, preset, length
 
 
 def _pack(output: Path) -> None:
