@@ -59,6 +59,7 @@ def make_programs(**options):
         "trace": lambda w: probes.curvature.trace(loss_fn, w, key=key, **options),
         "density": lambda w: probes.curvature.spectral_density(loss_fn, w, key=key, num_matvecs=4, **options),
         "sharpness": lambda w: probes.batch_sharpness([loss_fn], w, **options),
+        "relative": lambda w: probes.relative_sharpness(loss_fn, w, layers, key=key, num_directions=2, **options),
         "capture": lambda w: probes.capture(model, Variables(w, batch_stats), x, **options),
     }
     return programs, params

@@ -292,6 +292,7 @@ CALLS = {
         loss(i), params(), key=KEY, num_matvecs=3
     ),
     "probes.batch_sharpness": lambda i: probes.batch_sharpness([loss(i), loss(i + 1)], params()),
+    "probes.relative_sharpness": lambda i: probes.relative_sharpness(loss(i), params(), key=KEY, num_directions=2),
     "probes.directions.gradient": lambda i: directions.gradient(loss(i), params()),
     "probes.directions.random": lambda i: directions.random(jax.random.key(i), params()),
     "probes.directions.filter_normalized": lambda i: directions.filter_normalized(jax.random.key(i), params()),
@@ -346,5 +347,6 @@ CALLS = {
     "draw.draw_residuals": lambda i: drawn("draw_residuals", "curvature.top_eigenpairs"),
     "draw.draw_trace": lambda i: drawn("draw_trace", "curvature.trace"),
     "draw.draw_sharpness": lambda i: drawn("draw_sharpness", "batch_sharpness"),
+    "draw.draw_rises": lambda i: drawn("draw_rises", "relative_sharpness"),
     "draw.figure": lambda i: draw.figure(result("scan_line")),
 }

@@ -99,6 +99,14 @@ def sharpness():
 
 
 @functools.cache
+def rises():
+    """The relative sharpness of two layers, at two places."""
+    places = jax.tree.map(lambda w: jnp.stack([w, 2 * w + 1]), W)
+    options = {"key": jax.random.key(0), "num_directions": 3}
+    return jax.vmap(lambda w: probes.relative_sharpness(quadratic, w, ["a", "b"], **options))(places)
+
+
+@functools.cache
 def dependence():
     """The dependence of two coupled layers on each other, at two places."""
     places = jax.tree.map(lambda w: jnp.stack([w, 2 * w + 1]), W)

@@ -17,6 +17,7 @@ from experiments._evidence.keep import keep
 from experiments._training.asked import log_name
 from experiments._training.experiment import collect, measure_all
 from experiments._training.probes.dependence import GAINS, PLACES
+from experiments._training.probes.flatness import REACHED
 from experiments._training.probes.horizon import STATISTICS
 from experiments._training.store import Found
 from experiments.theory_bounds.quantities import EDGES, EQUALITIES, RATIOS, STATEMENTS
@@ -156,6 +157,8 @@ def _eigenvalues(settings, net, draw):
             f"{prefix}shares": 0.05 * draw(settings.num),
         }
     return found
+def _flatness(_settings, _net, draw):
+    return {"train_loss": draw(), **{name: draw() for name in REACHED}}
 
 
 RECORDS = {
@@ -180,6 +183,7 @@ RECORDS = {
     "horizon": _horizon,
     "plane": _plane,
     "eigenvalues": _eigenvalues,
+    "flatness": _flatness,
 }
 
 

@@ -43,6 +43,7 @@ OTHERS = (
     "eigenvalues",
     "long_horizon",
     "mameli",
+    "generalisation",
 )
 PRESETS = [(name, preset) for preset in LONG for name in catalogue.names() if preset in catalogue.module(name).PRESETS]
 EVERYTHING = (

@@ -45,6 +45,7 @@ PROBES = (
     "trace",
     "density",
     "sharpness",
+    "relative",
     "capture",
 )
 
@@ -119,6 +120,7 @@ RESULTS = {
         lambda w: loss_fn(w["a"] + w["b"]), {"a": W, "b": W}, ("a", "b"), step_sizes=(0.1,), **options
     ),
     "sharpness": lambda **options: probes.batch_sharpness([loss_fn], W, **options),
+    "relative": lambda **options: probes.relative_sharpness(loss_fn, W, key=KEY, num_directions=2, **options),
     "trace": lambda **options: probes.curvature.trace(loss_fn, W, key=KEY, num_probes=2, **options),
     "eigenpairs": lambda **options: probes.curvature.top_eigenpairs(loss_fn, W, key=KEY, **options),
     "density": lambda **options: probes.curvature.spectral_density(loss_fn, W, key=KEY, num_probes=2, **options),

@@ -30,6 +30,7 @@ EXAMPLES = (
     EigenPairs(ROW, {"a/b": TABLE, "c": ROW}, ROW, ROW > 0, jnp.array(7), 5, Word("top"), None, KEY, INFO),
     Trace(ROW[0], ROW[1], ROW, 5, Word("kernel|b"), KEY, INFO),
     probes.BatchSharpness(ROW[0], ROW[1], ROW, ROW, INFO),
+    probes.RelativeSharpness(LayerNames(("a", "b")), ROW[0], ROW[0], ROW, TABLE[0], ROW, ROW[1], ROW, ROW, INFO),
     probes.LayerDependence(
         LayerNames(("a", "b")), ROW[:1], ROW[:1], ROW[None], ROW, jnp.eye(2), ROW[0], ROW[1], ROW[0], INFO
     ),

@@ -12,6 +12,7 @@ draw_density      density of a Hessian's eigenvalues
 draw_eigenvalues  extreme eigenvalues; draw_residuals shows how exact they are
 draw_trace        trace of a Hessian
 draw_sharpness    curvature of mini-batches along their own gradients
+draw_rises        how far the loss rises where layers move by a share of their length
 draw_split        second order between layers; draw_interaction shows what their joint step adds to single ones
 draw_control      what moves means and standard deviations of a layer's units
 draw_layers       gradients or covariate shift, layer by layer
@@ -41,6 +42,7 @@ from bnjax.draw.plane import draw_path as draw_path
 from bnjax.draw.plane import draw_plane as draw_plane
 from bnjax.draw.results import draw_next as draw_next
 from bnjax.draw.results import figure as figure
+from bnjax.draw.rises import draw_rises as draw_rises
 from bnjax.draw.spectrum import draw_density as draw_density
 from bnjax.draw.spectrum import draw_eigenvalues as draw_eigenvalues
 from bnjax.draw.spectrum import draw_residuals as draw_residuals

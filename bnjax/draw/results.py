@@ -15,6 +15,7 @@ from bnjax.draw.drift import drift_figure
 from bnjax.draw.layers import activations_figure, layers_figure
 from bnjax.draw.line import barrier_figure, line_figure
 from bnjax.draw.plane import path_figure, plane_figure
+from bnjax.draw.rises import rises_figure
 from bnjax.draw.spectrum import density_figure, eigenvalues_figure, sharpness_figure, trace_figure
 from bnjax.draw.style import Figure, own_style
 from bnjax.probes.directions import PrincipalAxes
@@ -29,6 +30,7 @@ _FIGURES: dict[type, Any] = {
     probes.curvature.EigenPairs: eigenvalues_figure,
     probes.curvature.Trace: trace_figure,
     probes.BatchSharpness: sharpness_figure,
+    probes.RelativeSharpness: rises_figure,
     probes.GradientStatistics: layers_figure,
     probes.CovariateShift: layers_figure,
     probes.LayerDependence: dependence_figure,

@@ -22,6 +22,7 @@ activations      distributions of activations, and how they drift over training
 capture          activations of any model's layers
 gram             rank, orthogonality and cosines of a layer's activations over a batch
 sharpness        curvature of mini-batches along their own gradients
+relative_sharpness  how far the loss rises where each layer moves by a share of its own length
 
 curvature   Hessian products, eigenpairs, trace and spectral density
 hessian     the Hessian of a block as an operator
@@ -64,6 +65,8 @@ from bnjax.probes.plane import PlaneScan as PlaneScan
 from bnjax.probes.plane import scan_plane as scan_plane
 from bnjax.probes.points import Batching as Batching
 from bnjax.probes.points import evaluate_points as evaluate_points
+from bnjax.probes.relative_sharpness import RelativeSharpness as RelativeSharpness
+from bnjax.probes.relative_sharpness import relative_sharpness as relative_sharpness
 from bnjax.probes.restrict import restrict as restrict
 from bnjax.probes.results import Band as Band
 from bnjax.probes.results import LayerNames as LayerNames

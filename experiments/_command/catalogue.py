@@ -29,6 +29,7 @@ _ORDER = (
     "shuffling",
     "recurrent",
     "regularisation",
+    "generalisation",
     "evaluation",
     "norm_order",
     "batch_size",

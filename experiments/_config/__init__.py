@@ -42,6 +42,7 @@ from experiments._config.probes import BatchSharpness as BatchSharpness
 from experiments._config.probes import Drift as Drift
 from experiments._config.probes import DummyShift as DummyShift
 from experiments._config.probes import Evaluation as Evaluation
+from experiments._config.probes import Flatness as Flatness
 from experiments._config.probes import Generalisation as Generalisation
 from experiments._config.probes import HiddenGradients as HiddenGradients
 from experiments._config.probes import Horizon as Horizon

@@ -11,6 +11,7 @@ from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.dependence import LayerDependence, MomentControl
 from experiments._config.horizon import Horizon, Plane
 from experiments._config.eigenvalues import Eigenvalues
+from experiments._config.flatness import Flatness
 from experiments._config.horizon import Horizon
 from experiments._config.probe import Probe
 
@@ -297,6 +298,7 @@ CHOICES: dict[str, type[Probe]] = {
         Horizon,
         Plane,
         Eigenvalues,
+        Flatness,
     )
 }
 

@@ -30,6 +30,8 @@ class Run(TypedDict):
         horizon: start_loss, (measurements,); losses, cosine, smoothness and barriers, (measurements, numbers of steps ahead).
         batch_sharpness: sharpness, (measurements,).
         plane: xs, ys, (measurements, points); loss, (measurements, xs, ys); path, (measurements, points, 2).
+        flatness: train_loss, gaps and curvatures, (measurements,); None where the loss is far from the levels asked for.
+        learning_rate: of nets that are compared by it.
     """
 
     seed: int
@@ -54,6 +56,8 @@ class Run(TypedDict):
     horizon: NotRequired[Recorded]
     batch_sharpness: NotRequired[Recorded]
     plane: NotRequired[Recorded]
+    flatness: NotRequired[Recorded]
+    learning_rate: NotRequired[float]
 
 
 Runs = Sequence[Run]

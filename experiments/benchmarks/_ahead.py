@@ -159,6 +159,9 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
             lambda loss_fn, w: probes.layer_dependence(loss_fn, w, net.layers, step_sizes=(0.01, 0.1))
         ),
         "batch sharpness": on_loss(lambda loss_fn, w: probes.batch_sharpness([loss_fn], w)),
+        "relative sharpness": on_loss(
+            lambda loss_fn, w: probes.relative_sharpness(loss_fn, w, net.layers, key=key(), num_directions=4)
+        ),
         "activations": (captured, (*variables(net.ours), batch)),
     }
 

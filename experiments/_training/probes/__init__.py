@@ -11,6 +11,7 @@ plane           the loss on the plane of the gradient of now and the weights som
 drift           the distributions of activations
 evaluation      accuracy and activations by statistics, on images unlike those of the training
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
+flatness        curvature and sharpness of the training loss at certain losses, and the gap to the test there
 recurrent       gradients by the hidden states of an LSTM
 percentiles     those of the last hidden layer, on the same test images throughout
 zeros           units that are zero
@@ -25,6 +26,7 @@ from experiments._training.probes import (
     drift,
     eigenvalues,
     evaluation,
+    flatness,
     generalisation,
     gradients,
     horizon,
@@ -60,6 +62,7 @@ PROBES = {
     "horizon": horizon.make_horizon,
     "plane": plane.make_plane,
     "eigenvalues": eigenvalues.make_eigenvalues,
+    "flatness": flatness.make_flatness,
 }
 # Each takes a function, too, which loads images of a configuration of theirs.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}

@@ -12,7 +12,7 @@ from bnjax._host.programs import compiled_once
 from bnjax.data import Dataset, Split, take_batch
 from bnjax.losses import is_correct, loss_of_each
 from bnjax.norms.population import pooled_statistics
-from bnjax.types import Batch, Variables
+from bnjax.types import Batch, Rngs, Variables
 from experiments._config import Generalisation, RunConfig
 from experiments._training.probes.probe import Probe, Record
 
@@ -28,7 +28,7 @@ def make_generalisation(
     """
 
     def measure(state: train.TrainState, dataset: Dataset) -> Record:
-        found = _measure(trainer, state, dataset, settings.num_examples, config.norm.is_recalibrated)
+        found = measure_images(trainer, state, dataset, settings.num_examples, config.norm.is_recalibrated)
         return {
             f"{images}_{name}": (loss_scale if name == "loss" else 1.0) * float(value)
             for images, metrics in found.items()
@@ -39,27 +39,38 @@ def make_generalisation(
 
 
 @compiled_once("trainer", "num_examples", "has_statistics")
-def _measure(
+def measure_images(
     trainer: train.Trainer, state: train.TrainState, dataset: Dataset, num_examples: int, has_statistics: bool
 ) -> dict[str, train.Metrics]:
     """Average loss and accuracy over training images, and over test images in three ways."""
     rngs, variables = train.step_rngs(state), state.variables
-    seen, unseen = (_whole_batches(split, trainer.batch_size, num_examples) for split in dataset)
-
-    def average(variables: Variables, batches: Batch, in_training: bool) -> train.Metrics:
-        def of_batch(batch: Batch) -> train.Metrics:
-            with nn.intercept_methods(_without_dropout):
-                outputs, _ = trainer.model.apply(variables, batch.inputs, train=in_training, rngs=rngs)
-            losses = loss_of_each(trainer.loss, outputs, batch)
-            return train.Metrics(jnp.mean(losses), jnp.mean(is_correct(outputs, batch.labels)))
-
-        return jax.tree.map(jnp.mean, jax.lax.map(of_batch, batches))
-
-    found = {"train": average(variables, seen, True), "running": average(variables, unseen, False)}
+    seen, unseen = (whole_batches(split, trainer.batch_size, num_examples) for split in dataset)
+    found = {
+        "train": average(trainer, variables, seen, rngs, in_training=True),
+        "running": average(trainer, variables, unseen, rngs, in_training=False),
+    }
     if not has_statistics:
         return {**found, "batch": found["running"], "population": found["running"]}
     pooled = Variables(state.params, pooled_statistics(trainer.model, variables, [seen.inputs], rngs))
-    return {**found, "batch": average(variables, unseen, True), "population": average(pooled, unseen, False)}
+    return {
+        **found,
+        "batch": average(trainer, variables, unseen, rngs, in_training=True),
+        "population": average(trainer, pooled, unseen, rngs, in_training=False),
+    }
+
+
+def average(
+    trainer: train.Trainer, variables: Variables, batches: Batch, rngs: Rngs, *, in_training: bool
+) -> train.Metrics:
+    """Average loss and accuracy over a stack of batches, without dropout."""
+
+    def of_batch(batch: Batch) -> train.Metrics:
+        with nn.intercept_methods(_without_dropout):
+            outputs, _ = trainer.model.apply(variables, batch.inputs, train=in_training, rngs=rngs)
+        losses = loss_of_each(trainer.loss, outputs, batch)
+        return train.Metrics(jnp.mean(losses), jnp.mean(is_correct(outputs, batch.labels)))
+
+    return jax.tree.map(jnp.mean, jax.lax.map(of_batch, batches))
 
 
 def _without_dropout(next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
@@ -67,7 +78,7 @@ def _without_dropout(next_fn: Callable, args: tuple, kwargs: dict, context: nn.m
     return args[0] if isinstance(context.module, nn.Dropout) else next_fn(*args, **kwargs)
 
 
-def _whole_batches(split: Split, size: int, num_examples: int) -> Batch:
+def whole_batches(split: Split, size: int, num_examples: int) -> Batch:
     """Stack the first examples as whole batches, one at least."""
     num = max(1, min(num_examples, len(split.labels)) // size)
     indices = jnp.arange(num * size).reshape(num, size) % len(split.labels)

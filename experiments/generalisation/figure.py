@@ -1,0 +1,76 @@
+"""The figures of `generalisation`: the gap between training and test against sharpness, where the training loss is the same."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from experiments._evidence.format import Format
+from experiments._figures import captions
+from experiments._figures.figure import Block, Layout, make_figure
+from experiments._figures.panels import Scatter
+from experiments.generalisation.quantities import GAP, LEVELS, MAIN, Name, at, by_family, measure
+from experiments.generalisation.table import over_nets
+
+_PANELS: dict[Name, tuple[str, str]] = {
+    "eigenvalue": ("Largest eigenvalue", "largest eigenvalue of the Hessian"),
+    "trace": ("Trace", "trace of the Hessian"),
+    "ascent": ("Weights moved along the gradient", "rise of the loss (nats)"),
+    "random": ("Weights moved at random", "rise of the loss (nats)"),
+    "rate": ("Learning rate", "learning rate"),
+}
+
+
+def plot(data: dict[str, Any]) -> Layout:
+    """Show the gap where the training loss is 0.1, or at the first level asked for."""
+    levels = _levels(data)
+    return _layout(data, level=MAIN if MAIN in levels else levels[0])
+
+
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Name the functions that lay out the other training losses."""
+    levels = _levels(data)
+    shown = MAIN if MAIN in levels else levels[0]
+    return {f"loss_{level:g}": partial(_layout, level=level) for level in levels if level != shown}
+
+
+def _levels(data: dict[str, Any]) -> list[float]:
+    """List the training losses near which flatness was measured, largest first; those that claims name without any."""
+    settings = data["config"]["probes"].get("flatness", {})
+    return sorted(settings.get("levels", LEVELS), reverse=True)
+
+
+def _layout(data: dict[str, Any], *, level: float) -> Layout:
+    """Show the gap of every run against each measure, with the rank correlation over nets in the titles."""
+    config, families = data["config"], by_family(data)
+    panels = [
+        Scatter(
+            families,
+            measure(name, level),
+            at(GAP, level),
+            title=f"{title}\nrank correlation {Format('+z.2f').number(over_nets(data, name, GAP, level))}",
+            xlabel=xlabel,
+            ylabel="test - training error (points)",
+            scale="points",
+        )
+        for name, (title, xlabel) in _PANELS.items()
+    ]
+    settings = config["probes"]["flatness"]
+    share = f"{100 * settings['radius']:g} %"
+    images = f"{settings['curvature_examples']:,} training images"
+    subset = config["data"].get("subset")
+    return make_figure(
+        f"{captions.network(config)}: does a flat landscape go with a small gap?",
+        [Block("", [panels[:3], panels[3:]])],
+        [
+            f"every net where the loss of its training images first is {level:g}",
+            "a mark per learning rate, ghost size and seed",
+        ],
+        [
+            "rank correlation: Spearman's over the nets, median over seeds",
+            f"sharpness: of the loss of {images}",
+            f"each layer's weights are moved by {share} of their length",
+        ],
+        [*[f"{subset:,} training images"] * bool(subset), captions.images(config)],
+        captions.recipe(config, data["preset"], learning_rate=False),
+        captions.origin(data),
+    )
