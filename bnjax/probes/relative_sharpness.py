@@ -18,7 +18,7 @@ from bnjax.probes.points import compiled, probed_info, scalar_loss
 from bnjax.probes.results import LayerNames, band, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
-_JOINT = -1  # the number of the move of all layers; that of one layer is its own
+_JOINT, _NONE = -1, -2  # the numbers of the moves of all layers and of none; that of one layer is its own
 
 
 @register("mean", "standard_error")
@@ -150,30 +150,32 @@ def _measure(
     """Measure rises along the gradient and along random directions, the loss, and the lengths of layers and gradient."""
     gradient = jax.grad(partial(scalar_loss, loss_fn))(params)
     lengths, gradients = (_lengths(tree, numbers, num_layers) for tree in (params, gradient))
-    moved = jnp.arange(_JOINT, num_layers if alone else _JOINT + 1)
+    keys = jax.random.split(key, num_directions)
 
-    def rises(direction: Params) -> Float[Array, " moves"]:
-        """Measure how far the loss rises with all layers, and with each."""
+    def loss_at(move: tuple[Array, Array]) -> Array:
+        """Evaluate the loss where all layers, or one, or none of them have moved; direction 0 is the gradient."""
+        number, moved = move
+        drawn = directions.random(keys[jnp.maximum(number - 1, 0)], params)
+        direction = jax.tree.map(lambda g, z: jnp.where(number == 0, g, z), gradient, drawn)
         shares = rho * ratio(lengths, _lengths(direction, numbers, num_layers))
-
-        def loss_at(layer: Array) -> Array:
-            leaves, form = jax.tree.flatten(params)
-            # NOTE: a layer that stays is not multiplied, as its share may be NaN.
-            return loss_fn(
-                form.unflatten(
-                    jnp.where((number >= 0) & ((layer == _JOINT) | (layer == number)), _moved(w, d, shares[number]), w)
-                    for w, d, number in zip(leaves, jax.tree.leaves(direction), numbers, strict=True)
-                )
+        leaves, form = jax.tree.flatten(params)
+        # NOTE: a layer that stays is not multiplied, as its share may be NaN.
+        return loss_fn(
+            form.unflatten(
+                jnp.where((layer >= 0) & ((moved == _JOINT) | (moved == layer)), _moved(w, d, shares[layer]), w)
+                for w, d, layer in zip(leaves, jax.tree.leaves(direction), numbers, strict=True)
             )
+        )
 
-        return jax.lax.map(loss_at, moved) - start
-
-    start = loss_fn(params)
-    ascents = rises(gradient)
-    samples = jax.lax.map(lambda key: rises(directions.random(key, params)), jax.random.split(key, num_directions))
-    unknown = jnp.full(num_layers, jnp.nan, ascents.dtype)
-    means = jnp.mean(samples[:, 1:], axis=0) if alone else unknown
-    return ascents[0], ascents[1:] if alone else unknown, samples[:, 0], means, start, lengths, gradients
+    # NOTE: the start is a turn of the same loop: the loss is compiled once, and where nothing moves, no bit differs.
+    layers = jnp.arange(_JOINT, num_layers if alone else 0)
+    which = jnp.arange(num_directions + 1)
+    moves = jnp.repeat(which, len(layers)), jnp.tile(layers, len(which))
+    start, *_ = losses = jax.lax.map(loss_at, (jnp.append(0, moves[0]), jnp.append(_NONE, moves[1])))
+    ascents, *_ = rises = (losses[1:] - start).reshape(len(which), len(layers))
+    unknown = jnp.full(num_layers, jnp.nan, rises.dtype)
+    means = jnp.mean(rises[1:, 1:], axis=0) if alone else unknown
+    return ascents[0], ascents[1:] if alone else unknown, rises[1:, 0], means, start, lengths, gradients
 
 
 def _moved(w: Array, direction: Array, share: Array) -> Array:

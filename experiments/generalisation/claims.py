@@ -191,7 +191,7 @@ CLAIMS = claims(
     flat_same_rate_none=Claim(
         f"At learning rate 0.1, {_WHERE}, the gap between test and training error is not smaller by a point or more with "
         "batch norm than without.",
-        BJORCK.at("Sec. 3"),
+        BJORCK,
         _SAME[_OWN].above(-0.01),
         remark=f"the source compares test accuracies at the plain net's learning rate; {_NO_BETTER}",
         caveat_of="flat_same_rate",
@@ -209,7 +209,7 @@ CLAIMS = claims(
     flat_slow_rate_none=Claim(
         f"At learning rate 0.03, {_WHERE}, the gap between test and training error is not smaller by a point or more with "
         "batch norm than without.",
-        BJORCK.at("Sec. 3"),
+        BJORCK,
         _SAME[_SLOW].above(-0.01),
         remark=f"the source compares test accuracies at the plain net's learning rate; {_NO_BETTER}",
         caveat_of="flat_slow_rate",
