@@ -101,7 +101,7 @@ _PAPER: VGGRun = change(
     schedule=Schedule(num_steps=15_001, eval_every=1000, probe_every=100, recalibrated_tests=True),
 )
 PRESETS = {
-    "cpu": Config(**_measured(_CPU, levels=(0.5, 0.1), curvature_examples=256), ghost_sizes=(16, 32), plain_steps=720),
+    "cpu": Config(**_measured(_CPU, levels=(0.5, 0.1), curvature_examples=128), ghost_sizes=(16, 32), plain_steps=720),
     # A level that untrained nets are below, so that everything is measured.
     "smoke": Config(
         **_measured(_SMOKE, levels=(9.0,), num_examples=64, curvature_examples=16, num_vectors=2, num_directions=2),
