@@ -149,6 +149,8 @@ def _plane(settings, _net, draw):
     grid = {"xs": np.linspace(-0.5, 1, num), "ys": np.linspace(-0.3, 1.2, num), "loss": draw(num, num)}
     numbers = {"start_loss": 1.0, "distance": draw(), "cosine": 0.1, "step_length": 0.1}
     return {**grid, **numbers, "path": [[0.0, 0.0], [0.2, 0.4], [0.1, 0.995]]}
+
+
 def _eigenvalues(settings, net, draw):
     found = {}
     for prefix in ("", "frozen_")[: 1 + net.config.norm.is_recalibrated]:
@@ -157,6 +159,8 @@ def _eigenvalues(settings, net, draw):
             f"{prefix}shares": 0.05 * draw(settings.num),
         }
     return found
+
+
 def _flatness(_settings, _net, draw):
     return {"train_loss": draw(), **{name: draw() for name in REACHED}}
 

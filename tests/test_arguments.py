@@ -47,9 +47,8 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
             ["--probes", "weather"],
             "probes must be one of landscape, random_direction, successive_gradients, batch_sharpness, shift, dummy_shift, "
             "drift, drift_before_norm, drift_after_activation, evaluation, generalisation, percentiles, hidden_gradients, "
-            "scales, zero_units, layer_dependence, moment_control, horizon, plane, got 'weather'.",
-            "scales, zero_units, layer_dependence, moment_control, horizon, eigenvalues, got 'weather'.",
-            "scales, zero_units, layer_dependence, moment_control, horizon, flatness, got 'weather'.",
+            "scales, zero_units, layer_dependence, moment_control, horizon, plane, eigenvalues, "
+            "flatness, got 'weather'.",
         ),
         (
             ["--probes", "drift", "--probes.landscape.penalty", "True"],

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 from bnjax.models.shapes import DeepLinearShape, LSTMShape
 from experiments._config.check import DIFFERENT, check, check_numbers
 from experiments._config.dependence import LayerDependence, MomentControl
-from experiments._config.horizon import Horizon, Plane
 from experiments._config.eigenvalues import Eigenvalues
 from experiments._config.flatness import Flatness
-from experiments._config.horizon import Horizon
+from experiments._config.horizon import Horizon, Plane
 from experiments._config.probe import Probe
 
 

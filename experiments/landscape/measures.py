@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments._evidence import quantities as q
-from experiments._evidence.quantity import Measure
+from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, array
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join
 from experiments._evidence.value import Missing
