@@ -66,6 +66,8 @@ LONG = ("evening", "overnight", "overnight_mameli", "overnight_alx", "full_width
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
 # 64 draws, each trained on as many points as have the moments of its inputs.
 MANY_DRAWS = change(DEEP_LINEAR, inputs="moments", seeds=tuple(range(64)))
+# The first ten of these, which an evening has time for.
+TEN_DRAWS = change(MANY_DRAWS, seeds=DEEP_LINEAR.seeds)
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
     DeepLinearRun(inputs="moments"),
     model={"depth": 17},

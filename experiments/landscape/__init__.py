@@ -33,6 +33,7 @@ from experiments._presets import (
     SMOKE,
     SMOKE_DEEP_LINEAR,
     SMOKE_MULTIPLES,
+    TEN_DRAWS,
     arm,
     scanning,
     with_and_without,
@@ -109,7 +110,7 @@ PRESETS = {
         rates=_ADAM_RATES,
         rates_steps=ALX.schedule.num_steps,
     ),
-    "evening": Config(_long(EVENING), MANY_DRAWS, short_multiples=()),
+    "evening": Config(_long(EVENING), TEN_DRAWS, short_multiples=()),
     "overnight": Config(_long(OVERNIGHT), MANY_DRAWS, short_every=500),
     "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), MANY_DRAWS, short_every=390),
     "overnight_alx": Config(
