@@ -57,6 +57,14 @@ def test_long_runs_judge_levels():
     assert silent == {name for name in values if "adam" in name} | UNTESTED
 
 
+def test_one_learning_rate_is_not_the_best_of_several():
+    """Data of one learning rate leave open what asks for the best, and say why; they used to find the same rate in both nets."""
+    found = judged(training_curves_data("evening", num_steps=1500))
+    open_ones = {name: judgement.reason for name, judgement in found.items() if "best_rate" in name}
+    assert set(open_ones) == {"speed_best_rates", "speed_best_rate", "speed_best_rate_part"}
+    assert set(open_ones.values()) == {"needs several learning rates, ran 0.1 alone"}
+
+
 def test_other_presets_judge_their_own_sources():
     """The claim about a single batch norm is judged in Mameli's setting, those about Adam with Adam."""
     mameli = judged(training_curves_data("mameli", num_steps=11_700))

@@ -14,7 +14,7 @@ from experiments._evidence.quantities import (
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Data
 from experiments._evidence.source import ALEXEYGB, BJORCK, MAMELI, SANTURKAR, Source, ours
-from experiments._evidence.statistic import Criterion, Range, Statistic, join, smallest
+from experiments._evidence.statistic import Criterion, NotInDataError, Range, Statistic, join, smallest
 from experiments._nets import Setting, learning_rate
 
 _FIG_1, _FIG_1A, _FIG_3A = (SANTURKAR.at(f"Fig. {number}") for number in ("1", "1a", "3a"))
@@ -28,11 +28,19 @@ _STEPS = TRAIN_ACCURACY.steps_to(0.5)
 _LAST, _TEST = TRAIN_ACCURACY.at_end(50), TEST_ACCURACY.at_end()
 
 
+def _rates(data: Data) -> list[float]:
+    """List the learning rates tried, of which one can be the best if there are several."""
+    rates = data["config"]["learning_rates"]
+    if len(rates) < 2:
+        raise NotInDataError(f"needs several learning rates, ran {rates[0]:g} alone")
+    return rates
+
+
 def _at_best_rate(net: str) -> Statistic:
     """Measure the steps to 50 % at the learning rate that suits a net best."""
 
     def of(data: Data) -> dict[int, float]:
-        rates = [_STEPS.each(net, learning_rate(rate)) for rate in data["config"]["learning_rates"]]
+        rates = [_STEPS.each(net, learning_rate(rate)) for rate in _rates(data)]
         return smallest(*rates).of(data)
 
     who = _STEPS.each(net).who
@@ -43,7 +51,7 @@ def _ratio_of_rates(measure: Measure) -> Statistic:
     """Divide the learning rate at which batch norm's accuracy is highest by that at which the plain net's is."""
 
     def of(data: Data) -> dict[int, float]:
-        rates = data["config"]["learning_rates"]
+        rates = _rates(data)
 
         def ratio(*accuracies: float) -> float:
             batch_norm, plain = accuracies[: len(rates)], accuracies[len(rates) :]
