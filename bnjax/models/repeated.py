@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jax import Array
 from jaxtyping import Float
 
@@ -57,7 +58,7 @@ class RepeatedDense(nn.Module):
         kernel = self.param("kernel", lambda key: draw(key)[0])
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         self.param("null_norm", lambda key: draw(key)[1])
-        x, kernel, bias = nn.dtypes.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         # y = sqrt(n) x u + b
         y = math.sqrt(self.copies) * x @ kernel
         return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))

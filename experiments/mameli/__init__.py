@@ -14,7 +14,7 @@ covariate_shift and landscape have these runs in their preset overnight_mameli; 
 from dataclasses import dataclass
 from typing import Any
 
-from experiments._config import BatchNorm, NoNorm, RunConfig, Schedule, VGGRun, change, check
+from experiments._config import BatchNorm, NoNorm, Schedule, VGGRun, change, check
 from experiments._evidence.keep import by_layer, scans, training, whole
 from experiments._presets import MAMELI, OVERNIGHT_MAMELI, SMOKE, SMOKE_MULTIPLES, arm, fields_of, scanning
 
@@ -90,6 +90,6 @@ KEEP: dict[str, Any] = {
 }
 
 
-def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
+def groups(config: Config) -> dict[str, dict[str, VGGRun]]:
     """Name the net without batch norm, and that with one."""
     return {"arms": {"plain": arm(config, norm=NoNorm()), "batch_norm_4": arm(config)}}

@@ -164,7 +164,8 @@ def _foot(data: dict[str, Any]) -> list[list[str]]:
 
 def _turn(arms: Arms, quantities: list[Quantity], title: str, look: dict[str, Any]) -> Curves:
     lines = [Line(quantity, style) for quantity, style in zip(quantities, ("-", "--"), strict=False)]
-    return Curves(arms, lines, title=title, **{"ylabel": "cosine of G and G'"} | look)
+    look = {"ylabel": "cosine of G and G'"} | look
+    return Curves(arms, lines, title=title, **look)
 
 
 def _of(data: dict[str, Any], points: published.Points) -> Published | None:
