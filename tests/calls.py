@@ -227,6 +227,7 @@ CALLS = {
     "models.make_model": lambda i: models.make_model(
         models.MLPConfig(hidden=(4,), norm=linen.BatchNorm, num_classes=3)
     ).init(KEY, X),
+    "models.join_copies": lambda i: models.join_copies(X * i, 2),
     "models.hidden_gradients": lambda i: models.hidden_gradients(
         LSTM, models.make_model(LSTM).init(KEY, SEQUENCES), Batch(SEQUENCES * i, LABELS), rngs={"noise": KEY}
     ),

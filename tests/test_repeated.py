@@ -171,8 +171,10 @@ def test_a_step_of_the_sum_is_49_times_the_rate(x64):
     assert_tight(jnp.asarray(layer.apply({"params": params}, x)), jnp.tile(x, COPIES) @ kernel)
 
 
-def test_larger_maps_are_refused():
-    """Their pixels are not copies of each other."""
+def test_larger_maps_and_other_rows_are_refused():
+    """The pixels of a map are not copies of each other, nor five rows those of two equal vectors."""
+    with pytest.raises(ValueError, match="copies must be a divisor of the 5 rows of the kernel, got 2"):
+        join_copies(jnp.ones((5, 3)), 2)
     model = models.make_model(models.VGGConfig(head="mameli_reduced", width=1 / 64))
     with pytest.raises(ValueError, match=r'with head "mameli_reduced", the last map must have one pixel, got \(2, 2\)'):
         model.init(jax.random.key(0), jnp.ones((1, 64, 64, 3)))

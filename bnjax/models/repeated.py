@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 
 class RepeatedDense(nn.Module):
-    """A dense layer on n equal vectors, as the layer on one vector that trains and is measured exactly as it.
+    """A dense layer on n equal vectors, as a layer on one vector that trains and is measured exactly as that.
 
     Write W_i for the rows of the kernel W that see the i-th vector. All of them have the same gradient G, so
 
@@ -21,11 +21,11 @@ class RepeatedDense(nn.Module):
     The parameter `kernel` is u: the coordinates of W along the orthonormal directions in which y changes. Hence lengths and
     products of gradients and of steps are those of W, and a step of gradient descent on u is that on W. In terms of the sum
     S = sqrt(n) u, that step is n times the rate times dL/dS; squared lengths of gradients by S count n times, and those of
-    steps of S 1/n times. What is left of W lies in the null space of the sum, has no gradient, and matters for lengths alone:
-    `null_norm` is its length, as u is a part of W.
+    steps of S 1/n times. The rest of W, in the null space of the sum, changes no output and has no gradient; lengths of weights
+    and of random directions count it, so the parameter `null_norm` holds its length.
 
     NOTE: the equality needs an optimiser that does not depend on the basis, such as SGD with momentum, weight decay and
-    clipping by the global norm; Adam and RMSProp are others.
+    clipping by the global norm. Adam and RMSProp do depend on it.
 
     Attributes:
         features: length of y.
@@ -78,12 +78,17 @@ def join_copies(
     Returns:
         (u, null_norm).
 
+    Raises:
+        ValueError: if the rows are not those of n vectors of one length.
+
     Example:
         >>> from bnjax.models import join_copies
         >>> u, null_norm = join_copies(jnp.array([[3.0], [1.0]]), 2)
         >>> print(u.round(3), null_norm.round(3))
         [[2.828]] 1.414
     """
+    if copies < 1 or len(kernel) % copies:
+        raise ValueError(f"copies must be a divisor of the {len(kernel)} rows of the kernel, got {copies}.")
     blocks = kernel.reshape(copies, -1, kernel.shape[-1])
     mean = blocks.mean(axis=0, keepdims=True)
     return math.sqrt(copies) * mean[0], jnp.sqrt(jnp.sum((blocks - mean) ** 2))
