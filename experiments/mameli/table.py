@@ -60,11 +60,11 @@ def findings(data: dict[str, Any]) -> str:
     found = (
         f"After {data['config']['schedule']['num_steps']:,} steps the net reaches {at_end('batch_norm_4')} test accuracy with "
         f"one batch norm, after layer 4, and {at_end('plain')} without, whose training loss stays near that of chance for "
-        f"{plateau}. With it, Mameli's covariate shift is {of('shift', 'shift_start')} as large, that by Definition 2.1 "
-        f"{of('shift_defined')}, and relative to the gradient {of('shift_relative')}; Mameli's predictiveness is "
-        f"{of('sum', 'sum_part')} as large, the change of the gradient along itself {of('gradient_change')}; Mameli's "
-        f"landscape lies {of('loss_change', 'loss_change_part')} as high, and the loss varies {of('loss_range')} as much along "
-        f"the gradient. {DEPTH[0].upper()}{DEPTH[1:]}."
+        f"{plateau}. With one batch norm, Mameli's covariate shift is {of('shift', 'shift_start')} that without, the shift by "
+        f"Definition 2.1 {of('shift_defined')}, and its size relative to the gradient {of('shift_relative')}; Mameli's "
+        f"predictiveness is {of('sum', 'sum_part')} that without, and the change of the gradient along itself "
+        f"{of('gradient_change')}; Mameli's landscape is {of('loss_change', 'loss_change_part')} that without, and the range "
+        f"of the loss along the gradient {of('loss_range')}. {DEPTH[0].upper()}{DEPTH[1:]}."
     )
     few = few_seeds(data)
     return " ".join([found, *([f"{few[0].upper()}{few[1:]}."] if few else []), *divergences(arms)])
