@@ -228,8 +228,8 @@ def test_planes_are_drawn_alike():
     known = [x for net in ("plain", "batch_norm") for x in np.ravel(data["arms"][f"{net}_0.1"][0]["plane"]["loss"][0])]
     assert {(drawn.norm.vmin, drawn.norm.vmax) for drawn in filled} == {(min(known), figure.EXPLODED)}
     path, *_ = panels[0].lines
-    np.testing.assert_allclose(path.get_xydata(), data["arms"]["plain_0.1"][0]["plane"]["path"][0])
-    steps = panels[0].lines[1].get_xdata()
+    np.testing.assert_allclose(np.asarray(path.get_xydata()), data["arms"]["plain_0.1"][0]["plane"]["path"][0])
+    steps = np.asarray(panels[0].lines[1].get_xdata())
     np.testing.assert_allclose(steps, [0.16, 0.32, 0.8])
 
 

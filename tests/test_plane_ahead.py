@@ -36,8 +36,8 @@ def measured(norm=TINY.norm):
     split = task.load(0).train
     state = train.init_state(task.trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))
     state = train.run_steps(task.trainer, state, split, num_steps=3)[0]
-    batch, options = take_batch(split, jnp.arange(48)), {"rngs": train.step_rngs(state)}
-    loss = objective.make_loss_fn(task.trainer.model, state.batch_stats, batch, statistics="batch", **options)
+    batch, rngs = take_batch(split, jnp.arange(48)), train.step_rngs(state)
+    loss = objective.make_loss_fn(task.trainer.model, state.batch_stats, batch, statistics="batch", rngs=rngs)
     states = [state]
     for _ in range(AHEAD):
         before = jax.tree.map(jnp.copy, states[-1])
