@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from experiments._evidence.format import Format
+from experiments._evidence.format import Format, plural
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Scatter
-from experiments.generalisation.quantities import GAP, LEVELS, MAIN, Name, at, by_family, measure
+from experiments.generalisation.quantities import GAP, MAIN, Name, at, by_family, levels, measure
 from experiments.generalisation.table import over_nets
 
 _PANELS: dict[Name, tuple[str, str]] = {
@@ -21,22 +21,17 @@ _PANELS: dict[Name, tuple[str, str]] = {
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show the gap where the training loss is 0.1, or at the first level asked for."""
-    levels = _levels(data)
-    return _layout(data, level=MAIN if MAIN in levels else levels[0])
+    """Show the gap where the training loss is 0.1, or at the last level that was asked for."""
+    return _layout(data, level=_main(data))
 
 
 def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
     """Name the functions that lay out the other training losses."""
-    levels = _levels(data)
-    shown = MAIN if MAIN in levels else levels[0]
-    return {f"loss_{level:g}": partial(_layout, level=level) for level in levels if level != shown}
+    return {f"loss_{level:g}": partial(_layout, level=level) for level in levels(data) if level != _main(data)}
 
 
-def _levels(data: dict[str, Any]) -> list[float]:
-    """List the training losses near which flatness was measured, largest first; those that claims name without any."""
-    settings = data["config"]["probes"].get("flatness", {})
-    return sorted(settings.get("levels", LEVELS), reverse=True)
+def _main(data: dict[str, Any]) -> float:
+    return MAIN if MAIN in levels(data) else levels(data)[-1]
 
 
 def _layout(data: dict[str, Any], *, level: float) -> Layout:
@@ -58,6 +53,7 @@ def _layout(data: dict[str, Any], *, level: float) -> Layout:
     share = f"{100 * settings['radius']:g} %"
     images = f"{settings['curvature_examples']:,} training images"
     subset = config["data"].get("subset")
+    hidden = sum(panel.across.of(run) <= 0 for panel in panels for runs in families.values() for run in runs)
     return make_figure(
         f"{captions.network(config)}: does a flat landscape go with a small gap?",
         [Block("", [panels[:3], panels[3:]])],
@@ -69,6 +65,7 @@ def _layout(data: dict[str, Any], *, level: float) -> Layout:
             "rank correlation: Spearman's over the nets, median over seeds",
             f"sharpness: of the loss of {images}",
             f"each layer's weights are moved by {share} of their length",
+            *[f"not shown: {plural(hidden, 'mark')} that {'is' if hidden == 1 else 'are'} not positive"] * bool(hidden),
         ],
         [*[f"{subset:,} training images"] * bool(subset), captions.images(config)],
         captions.recipe(config, data["preset"], learning_rate=False),

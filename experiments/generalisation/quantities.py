@@ -49,6 +49,11 @@ SHARPNESS: Mapping[Name, Quantity] = {"eigenvalue": EIGENVALUE, "trace": TRACE, 
 RATE = Measure(lambda run: run.get("learning_rate", np.nan), "learning rate", Format("g"))
 
 
+def levels(data: Mapping[str, Any]) -> list[float]:
+    """List the training losses at which nets were measured, largest first."""
+    return sorted(data["config"]["probes"]["flatness"]["levels"], reverse=True)
+
+
 def at(quantity: Quantity, level: float) -> Measure:
     """Take a quantity at the first measurement at which the training loss is as low as a level; it is missing without one."""
 

@@ -14,13 +14,13 @@ from experiments._nets import NETS, learning_rate
 from experiments.generalisation import ghosts
 from experiments.generalisation.quantities import (
     GAP,
-    LEVELS,
     LOSS_GAP,
     MAIN,
     POPULATION,
     SHARPNESS,
     Name,
     at,
+    levels,
     of_nets,
     ranked,
 )
@@ -33,10 +33,10 @@ def summarise(data: dict[str, Any]) -> str:
     """Write a row for each net at each training loss, and the rank correlations with the gap."""
     rows = {_label(arm): runs for arm, runs in data["arms"].items()}
     lines = []
-    for level in LEVELS:
+    for level in levels(data):
         gaps = {"gap": GAP, "loss gap": LOSS_GAP, "test": POPULATION, **SHARPNESS}
         measures = {name: at(quantity, level) for name, quantity in gaps.items()}
-        end = {"at the end": TEST_ACCURACY.at_end()} if level == LEVELS[-1] else {}
+        end = {"at the end": TEST_ACCURACY.at_end()} if level == levels(data)[-1] else {}
         lines += ["", f"Where the training loss first is {level:g}:", *by_net(rows, measures | end)]
     return "\n".join(
         [
@@ -82,7 +82,7 @@ def _label(arm: str) -> str:
 
 def _correlations(data: Mapping[str, Any]) -> list[str]:
     """Write the rank correlations with the gap at each training loss: over all nets, and over those with batch norm alone."""
-    rows, columns = {}, [(level, of) for level in LEVELS for of in ((), ("batch_norm", "ghost"))]
+    rows, columns = {}, [(level, of) for level in levels(data) for of in ((), ("batch_norm", "ghost"))]
     for name in _NAMES:
         cells = []
         for level, families in columns:
