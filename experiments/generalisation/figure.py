@@ -14,8 +14,8 @@ from experiments.generalisation.table import over_nets
 _PANELS: dict[Name, tuple[str, str]] = {
     "eigenvalue": ("Largest eigenvalue", "largest eigenvalue of the Hessian"),
     "trace": ("Trace", "trace of the Hessian"),
-    "ascent": ("Weights moved along the gradient", "rise of the loss (nats)"),
-    "random": ("Weights moved at random", "rise of the loss (nats)"),
+    "ascent": ("Moved along gradient", "rise of the loss (nats)"),
+    "random": ("Moved at random", "rise of the loss (nats)"),
     "rate": ("Learning rate", "learning rate"),
 }
 
@@ -58,11 +58,11 @@ def _layout(data: dict[str, Any], *, level: float) -> Layout:
         f"{captions.network(config)}: does a flat landscape go with a small gap?",
         [Block("", [panels[:3], panels[3:]])],
         [
-            f"every net where the loss of its training images first is {level:g}",
+            f"every net at the first measurement at which the loss of its training images is {level:g} or less",
             "a mark per learning rate, ghost size and seed",
         ],
         [
-            "rank correlation: Spearman's over the nets, median over seeds",
+            "rank correlation: Spearman's over the nets, median over seeds; above 0, less goes with a smaller gap",
             f"sharpness: of the loss of {images}",
             f"each layer's weights are moved by {share} of their length",
             *[f"not shown: {plural(hidden, 'mark')} that {'is' if hidden == 1 else 'are'} not positive"] * bool(hidden),
