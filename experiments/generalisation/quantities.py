@@ -27,11 +27,11 @@ def _gap(images: str) -> Callable[[Recorded], np.ndarray]:
     return lambda record: array(record["train_accuracy"]) - array(record[f"{images}_accuracy"])
 
 
-GAP = Quantity(_KIND, _gap("batch"), f"test - training error, both with {_BATCHES}", POINTS, np.nan)
+GAP = Quantity(_KIND, _gap("batch"), f"gap between test and training error with {_BATCHES}", POINTS, np.nan)
 LOSS_GAP = Quantity(
     _KIND,
     lambda record: array(record["batch_loss"]) - array(record["train_loss"]),
-    f"test - training loss, both with {_BATCHES}",
+    f"gap between test and training loss with {_BATCHES}",
     Format("+z.3g", "nats"),
     np.nan,
 )
