@@ -124,8 +124,8 @@ def relative_sharpness(
         >>> loss_fn = lambda params: params["a"] ** 2 + 10 * params["b"] ** 2
         >>> params = {"a": jnp.float32(1), "b": jnp.float32(0.5)}
         >>> found = probes.relative_sharpness(loss_fn, params, key=jax.random.key(0), radius=0.1)
-        >>> print(f"{found.ascent:.3f}", found.layer_ascents.round(3))  # 0.21 times the loss of each: 1 and 2.5
-        0.735 [0.21  0.525]
+        >>> print(*(f"{rise:.3f}" for rise in (found.ascent, *found.layer_ascents)))  # 0.21 times 3.5, 1 and 2.5
+        0.735 0.210 0.525
     """
     check_params(params)
     leaves = layer_leaves(params, layers)
