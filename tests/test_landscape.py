@@ -97,6 +97,39 @@ def test_saturation_is_told_from_the_edge_of_stability():
     assert found["smoothness_plateau"] == 1
 
 
+def test_what_the_grid_sets_is_told_from_what_it_does_not():
+    """Where the smallest step sets the smoothness, their product is 1 in both nets and grids; the net further from 1 counts."""
+    data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000)
+    for group, smallest in (("arms", 0.05), ("short", 0.025)):
+        for runs in data[group].values():
+            for run in runs:
+                sizes = np.array([0.025, 0.05, 0.1, 0.2, 0.4])
+                run["landscape"]["smoothness"] = [(1 / sizes[sizes >= smallest]).tolist()] * len(
+                    run["landscape"]["step"]
+                )
+    found = medians(data)
+    assert found["smoothness_grid"] == found["smoothness_grid_short"] == pytest.approx(1)
+    for run in data["arms"]["plain"]:
+        run["landscape"]["smoothness"] = [[14.0, 3.0, 2.0, 1.0]] * len(run["landscape"]["step"])
+    assert medians(data)["smoothness_grid"] == pytest.approx(0.7)
+    assert medians(data)["smoothness_grid_short"] == pytest.approx(1)
+
+
+def test_batch_sharpness_is_in_units_of_the_edge_of_stability():
+    """Late in the training, net by net; at a learning rate of 0.1 the edge is 20."""
+    data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000)
+    for net, late in (("plain", 20.0), ("batch_norm", 10.0)):
+        for run in data["arms"][net]:
+            run["batch_sharpness"] = {"step": [0, 5000, 10_000], "sharpness": [99.0, 18.0, late]}
+    found = {claim.name: judge(claim, data) for claim in claims_of("landscape")}
+    assert found["landscape_sharpness_plain"].verdict == "supported"
+    assert found["landscape_sharpness_batch_norm"].verdict == "contradicted"
+    assert found["landscape_sharpness_batch_norm"].median == 0.5
+    assert found["landscape_sharpness_plain_part"].median == pytest.approx(0.95)
+    short = {claim.name: judge(claim, landscape_data("cpu")) for claim in claims_of("landscape")}
+    assert short["landscape_sharpness_plain"].reason == "needs 9,000 steps, ran 1,500"
+
+
 def test_the_penalty_is_judged_where_it_is_part_of_the_loss(data):
     """The smallest loss of the first scan is compared with the published one if the scans contain the penalty."""
     penalised = json.loads(json.dumps(data))
@@ -106,9 +139,10 @@ def test_the_penalty_is_judged_where_it_is_part_of_the_loss(data):
 
 
 def test_long_runs_have_all_claims():
-    """Nothing is left unmeasured by as many steps as the paper's, except for the penalty, and for a plateau that is none."""
+    """Nothing is left unmeasured by the paper's steps, except the penalty, a plateau that is none, and batch sharpness."""
     data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000, rates_steps=3500)
-    assert {name for name, value in medians(data).items() if math.isnan(value)} == {"penalty", "smoothness_saturates"}
+    unknown = {name for name, value in medians(data).items() if math.isnan(value)}
+    assert {name for name in unknown if not name.startswith("sharpness_")} == {"penalty", "smoothness_saturates"}
 
 
 def test_losses_and_their_changes():

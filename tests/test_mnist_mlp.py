@@ -22,7 +22,7 @@ from experiments._training.probes.percentiles import SETTLED_AFTER, stability
 from experiments._training.tasks import make_task
 from experiments.mnist_mlp.claims import CLAIMS
 from experiments.mnist_mlp.figure import plot
-from experiments.mnist_mlp.percentiles import FIRST_SPREAD, SPREAD_RANGE, steadiness
+from experiments.mnist_mlp.percentiles import FIRST_SPREAD, SPREAD_RANGE, WIDENING, steadiness
 from experiments.mnist_mlp.table import findings, summarise
 
 STEPS = np.arange(0, 5000, 100)
@@ -205,6 +205,8 @@ def test_measures_of_percentiles():
     assert FIRST_SPREAD.of(run) == pytest.approx(8 - 6 / 50)
     assert SPREAD_RANGE.of(run) == pytest.approx(6 - 6 / 50)
     assert steadiness("range", "running", "of_layer").of(run) == 0.5
+    wide = make_data()["ioffe"]["batch_norm"][0]  # from 1 to 1.1 in 50 steps, of which the last six are late
+    assert WIDENING.of(wide) == pytest.approx((1 + 0.1 * 47.5 / 50) / (1 + 0.1 / 50))
     lost = make_data(diverged_at=1500)["huber"]["plain"][1]
     assert steadiness("range").of(lost) == SPREAD_RANGE.of(lost) == np.inf
     short = make_run(0, (0, 1), (1, 1), None, ("running",))
