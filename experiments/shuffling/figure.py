@@ -9,7 +9,7 @@ from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import ByLayer, Curves, Line
 from experiments._figures.panels.panel import mark
-from experiments.shuffling.quantities import AGAIN, FIXED, RISK_AGAIN, RISK_FIXED, by_size
+from experiments.shuffling.quantities import AGAIN, FIXED, RISK_AGAIN, RISK_FIXED, batch_sizes, by_size
 
 _DISTANCE = "distance / length of the weights"
 _ONE, _NEW = "-", "--"  # looks of lines: of one shuffle, and of new ones
@@ -22,7 +22,7 @@ def plot(data: dict[str, Any]) -> Layout:
         look: Quantity("path", name, "distance from gradient descent", if_diverged=math.nan)
         for look, name in ((_ONE, "fixed"), (_NEW, "again"))
     }
-    size = min(config["batch_sizes"])
+    size = min(batch_sizes(data), default=0)
     normed = {"batch_norm": data["arms"]["batch_norm"]}
     panels = [
         [
@@ -59,6 +59,4 @@ def plot(data: dict[str, Any]) -> Layout:
 def _by_size(data: dict[str, Any], arms: dict[str, Any], lines: dict[str, str], title: str, ylabel: str) -> ByLayer:
     """Show quantities by batch size, with batch norm; without, there is one optimum, up to rounding."""
     drawn = {f"o{look}": (arms, by_size(words)) for look, words in lines.items()}
-    return ByLayer(
-        drawn, tuple(data["config"]["batch_sizes"]), xlabel="batch size (with BN)", title=title, ylabel=ylabel
-    )
+    return ByLayer(drawn, batch_sizes(data), xlabel="batch size (with BN)", title=title, ylabel=ylabel)

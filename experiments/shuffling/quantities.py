@@ -32,6 +32,12 @@ def by_size(words: str) -> Callable[[Run], np.ndarray]:
     return lambda run: array(recorded(run, "sizes").get(_NAMES[words], []))
 
 
+def batch_sizes(data: Data) -> list[int]:
+    """List the batch sizes at which the optima were found; none where nothing was measured."""
+    runs = data["arms"].get("batch_norm", [])
+    return [*recorded(runs[0], "sizes").get("batch_size", [])] if runs else []
+
+
 def at_size(words: str, size: int) -> Measure:
     """Measure at one batch size."""
     return Measure(lambda run: _at(run, words, lambda sizes: size), f"{words}, batch {size}", _format(words))

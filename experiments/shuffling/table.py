@@ -7,7 +7,7 @@ from experiments._evidence.table import cell, grid, middle
 from experiments._evidence.verdict import decided
 from experiments._nets import NETS
 from experiments.shuffling.claims import CLAIMS
-from experiments.shuffling.quantities import AGAIN, BETWEEN, FIXED, RISK_AGAIN, RISK_FIXED, at_size, end
+from experiments.shuffling.quantities import AGAIN, BETWEEN, FIXED, RISK_AGAIN, RISK_FIXED, at_size, batch_sizes, end
 
 _ROWS = {
     "one shuffle": FIXED,
@@ -21,7 +21,7 @@ _ROWS = {
 def summarise(data: dict[str, Any]) -> str:
     """Put the optima at each batch size into a table, and the ends of SGD into another."""
     config, arms = data["config"], data["arms"]
-    sizes = config["batch_sizes"]
+    sizes = batch_sizes(data)
     rows = {}
     for net in ("plain", "batch_norm"):
         for name, words in _ROWS.items():
@@ -42,7 +42,7 @@ def summarise(data: dict[str, Any]) -> str:
             "",
             *grid([*ends], found),
             "Above: distance of the optima from gradient descent's weights, over the length of these; and by which share",
-            f"the squared error is larger. Below: how far SGD of batch {min(sizes)} ends from the optimum of its own risk,",
+            f"the squared error is larger. Below: how far SGD of batch {min(sizes, default=0)} ends from the optimum of its own risk,",
             f"and with one shuffle from with new ones. Medians over {plural(config['num_shuffles'], 'fixed shuffle')}, then",
             f"over {plural(len(config['seeds']), 'draw')}.",
         ]
