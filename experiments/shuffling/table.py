@@ -42,8 +42,9 @@ def summarise(data: dict[str, Any]) -> str:
             "",
             *grid([*ends], found),
             "Above: distance of the optima from gradient descent's weights, over the length of these; and by which share",
-            f"the squared error is larger. Below: how far SGD of batch {min(sizes, default=0)} ends from the optimum of its own",
-            f"risk, and with one shuffle from with new ones. Medians over {plural(config['num_shuffles'], 'fixed shuffle')}, then",
+            f"the squared error is larger. Below: how far SGD of batch {min(sizes, default=0)} ends from the optimum of its",
+            "own risk, and with one shuffle from with new ones. Medians over "
+            f"{plural(config['num_shuffles'], 'fixed shuffle')}, then",
             f"over {plural(len(config['seeds']), 'draw')}.",
         ]
     )
