@@ -58,7 +58,7 @@ def test_long_runs_judge_levels():
 
 
 def test_one_learning_rate_is_not_the_best_of_several():
-    """Data of one learning rate leave open what asks for the best, and say why; they used to find the same rate in both nets."""
+    """Data of one learning rate leave open what asks for the best, and say why."""
     found = judged(training_curves_data("evening", num_steps=1500))
     open_ones = {name: judgement.reason for name, judgement in found.items() if "best_rate" in name}
     assert set(open_ones) == {"speed_best_rates", "speed_best_rate", "speed_best_rate_part"}
