@@ -141,7 +141,7 @@ def test_experiments_share_the_runs_that_are_measured_most():
 
 
 def test_an_evening_trains_the_first_steps_of_a_night():
-    """Two nets in three seeds, each once for all experiments, and the night goes on with them."""
+    """Two nets in three seeds and ten draws, each once for all experiments, and the night goes on with them."""
     vggs = [run for run in runs("evening") if isinstance(run, VGGRun)]
     nets = {run.net() for run in vggs}
     assert len(nets) == 2
@@ -151,7 +151,9 @@ def test_an_evening_trains_the_first_steps_of_a_night():
         night = groups(name, "overnight")
         for group, arms in groups(name, "evening").items():
             for arm, run in arms.items():
-                assert change(run, schedule=night[group][arm].schedule) == night[group][arm], (name, arm)
+                whole = night[group][arm]
+                assert run.seeds == whole.seeds[: len(run.seeds)] and len(run.seeds) >= 3, (name, arm)
+                assert change(run, schedule=whole.schedule, seeds=whole.seeds) == whole, (name, arm)
 
 
 def test_mamelis_setting_has_his_definitions():
@@ -171,8 +173,11 @@ def test_mamelis_setting_has_his_definitions():
 def test_hours_are_said_before_they_are_spent(name, preset):
     """Of each experiment there is an estimate, which calls itself one; changed settings are estimated as they are."""
     config = catalogue.module(name).PRESETS[preset]
-    assert costs.expected(name, preset).endswith(f"({estimates.ESTIMATED}).")
-    assert costs.cost(name, preset).endswith(", estimated")
+    if costs.measured(name, preset):
+        assert costs.expected(name, preset).endswith("(measured on CPU, 2 cores).")
+    else:
+        assert costs.expected(name, preset).endswith(f"({estimates.ESTIMATED}).")
+        assert costs.cost(name, preset).endswith(", estimated")
     seconds = estimates.estimated([config], [catalogue.module(name)])
     assert seconds is not None
     assert 60 < seconds < 24 * 3600
