@@ -11,7 +11,7 @@ from experiments._figures.panels import ByLayer, Curves, Line
 from experiments._figures.panels.panel import mark
 from experiments.shuffling.quantities import AGAIN, FIXED, RISK_AGAIN, RISK_FIXED, batch_sizes, by_size
 
-_DISTANCE = "distance / length of the weights"
+_DISTANCE = "distance from gradient descent"
 _ONE, _NEW = "-", "--"  # looks of lines: of one shuffle, and of new ones
 
 
@@ -30,7 +30,7 @@ def plot(data: dict[str, Any]) -> Layout:
                 data["arms"],
                 [Line(quantity, look) for look, quantity in path.items()],
                 title=f"Where SGD goes, batch {size}",
-                ylabel=f"from gradient descent: {_DISTANCE}",
+                ylabel=_DISTANCE,
             ),
             _by_size(data, normed, {_ONE: FIXED, _NEW: AGAIN}, "Where the optima are", _DISTANCE),
             _by_size(
@@ -50,6 +50,7 @@ def plot(data: dict[str, Any]) -> Layout:
             f"{config['num_examples']} examples of {config['num_features']} features, noise {config['noise']:g}",
             f"SGD, learning rate {config['learning_rate']:g}",
             f"fixed shuffles: medians over {config['num_shuffles']}",
+            "distances: over the length of gradient descent's weights",
         ],
         captions.origin(data, "measurements"),
         marks=[mark("one fixed shuffle", "", _ONE), mark("a new shuffle each epoch", "", _NEW)],
