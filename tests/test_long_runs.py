@@ -152,7 +152,7 @@ def test_an_evening_trains_the_first_steps_of_a_night():
         for group, arms in groups(name, "evening").items():
             for arm, run in arms.items():
                 whole = night[group][arm]
-                assert run.seeds == whole.seeds[: len(run.seeds)] and len(run.seeds) >= 3, (name, arm)
+                assert run.seeds in (whole.seeds[:3], whole.seeds[:10]), (name, arm)
                 assert change(run, schedule=whole.schedule, seeds=whole.seeds) == whole, (name, arm)
 
 

@@ -242,7 +242,7 @@ def test_the_answer_is_computed():
     """Agreement, disagreement and no data each have their words; what is small is said to be so."""
     entries = _report.load(ROOT / "figures").entries
     answer = headlines.answer(entries)
-    (pair,) = [pair for entry in entries for pair in entry.judged if pair[0].name == "landscape_loss_range_start"]
+    (pair,) = [pair for entry in entries for pair in entry.judged if pair[0].name == "landscape_loss_range"]
     assert answer.outcome.startswith("Our runs agree")
     assert f"varies {words.two_digits(pair[1].median)} times" in answer.outcome
     assert "3 seeds" in answer.scale

@@ -14,16 +14,25 @@ from experiments._report.words import two_digits
 CLAIMS = (
     "curves_speed",
     "curves_test",
-    "landscape_loss_range_start",
-    "landscape_predictiveness_start",
-    "landscape_smoothness_start",
+    "landscape_loss_range",
+    "landscape_predictiveness",
+    "landscape_smoothness",
     "landscape_rough_start",
     "lp_norms_beat_plain",
-    "noisy_above_plain_part",
+    "noisy_above_plain",
     "shift_not_less",
     "headline_training",
 )
-_SMOOTHER = ("landscape_loss_range_start", "landscape_predictiveness_start")
+# Claims about the beginning of a window, which stand in for that about all of it where runs do not cover it.
+_PARTS = {
+    "landscape_loss_range": "landscape_loss_range_start",
+    "landscape_predictiveness": "landscape_predictiveness_start",
+    "landscape_smoothness": "landscape_smoothness_start",
+    "noisy_above_plain": "noisy_above_plain_part",
+}
+_SMOOTHER = ("landscape_loss_range", "landscape_predictiveness")
+# Of the other claims in the answer, whose nets may be smaller.
+_ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift of eight nets"}
 MAIN = "landscape"  # the experiment that the first picture is of
 
 Judged = Mapping[str, tuple[Claim, Judgement]]
@@ -39,9 +48,14 @@ class Answer(NamedTuple):
 
 
 def judged(entries: list[Entry]) -> Judged:
-    """Return the headline claims that there are, by name, in their order."""
+    """Return the headline claims that there are, in their order, each by the name of that about the whole window."""
     by_name = {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
-    return {name: by_name[name] for name in CLAIMS if name in by_name}
+
+    def decided(name: str) -> str:
+        part = _PARTS.get(name, name)
+        return part if part in by_name and math.isnan(_value(by_name, name)) else name
+
+    return {name: by_name[decided(name)] for name in CLAIMS if decided(name) in by_name}
 
 
 def answer(entries: list[Entry]) -> Answer:
@@ -71,8 +85,8 @@ def _outcome(by_name: Judged) -> str:
         f"{agree}: along the gradient, without batch norm, the loss varies {two_digits(values[0])} times as much and the "
         f"gradient changes {two_digits(values[1])} times as much"
     )
-    if _is_supported(by_name, "noisy_above_plain_part"):
-        lead = two_digits(100 * _value(by_name, "noisy_above_plain_part"))
+    if _is_supported(by_name, "noisy_above_plain"):
+        lead = two_digits(100 * _value(by_name, "noisy_above_plain"))
         text += (
             "; and with noise that makes its activations unstable, a net with batch norm still has a training accuracy "
         )
@@ -104,6 +118,11 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         return "Nothing has been measured yet."
     number = len(judgement.values)
     text = f"This is weak evidence: {judgement.setup.words}."
+    others = {name: by_name[name][1].setup for name in _ELSEWHERE if name in by_name}
+    smaller = {name: setup.words for name, setup in others.items() if setup and setup.width < judgement.setup.width}
+    for words in dict.fromkeys(smaller.values()):
+        nets = " and ".join(_ELSEWHERE[name] for name in smaller if smaller[name] == words)
+        text += f" {nets[0].upper()}{nets[1:]}: {words}."
     if number:
         chance = f"{100 - 100 * coverage(number, num_left_out(number)):.3g}"
         text += f" Results that went either way by chance would agree in {number} seeds {chance} % of the time."
