@@ -78,7 +78,7 @@ class NnxNet(flax_nnx.Module):
 
 MODEL, LSTM = adapters.from_linen(Net()), models.LSTMConfig(features=3)
 TRAINER = train.Trainer(MODEL, train.make_optimizer("sgd", 0.1), batch_size=4)
-SPLIT = from_arrays(X, LABELS)
+SPLIT, DENSE = from_arrays(X, LABELS), ["Dense_0", "Dense_1"]
 TORCH = {"head.weight": np.ones((4, 3), np.float32), "head.bias": np.ones(4, np.float32)}
 KERAS = {"head/kernel": np.ones((3, 4), np.float32), "head/bias": np.ones(4, np.float32)}
 HAIKU = {"head": {"w": np.ones((3, 4), np.float32), "b": np.ones(4, np.float32)}}
@@ -117,7 +117,7 @@ def loss(i, batches=1, **options):
 
 def _outputs(inputs, at):
     """Read the outputs of the net's dense layers."""
-    return probes.capture(MODEL, types.Variables(at, variables().batch_stats), inputs, ["Dense_0", "Dense_1"])
+    return probes.capture(MODEL, types.Variables(at, variables().batch_stats), inputs, DENSE)
 
 
 def outputs(i):
@@ -268,14 +268,12 @@ CALLS = {
     "probes.evaluate_points": lambda i: probes.evaluate_points(loss(i), params(), [direction()], jnp.ones((2, 1))),
     "probes.restrict": lambda i: probes.scan_line(*probes.restrict(loss(i), params(), "Dense_1")),
     "probes.barrier": lambda i: probes.barrier(loss(i), params(), direction(), num_points=3),
-    "probes.covariate_shift": lambda i: probes.covariate_shift(loss(i), params(), direction(), ["Dense_0", "Dense_1"]),
-    "probes.layer_dependence": lambda i: probes.layer_dependence(
-        loss(i), params(), ["Dense_0", "Dense_1"], step_sizes=[0.1 * (i + 1)]
-    ),
+    "probes.covariate_shift": lambda i: probes.covariate_shift(loss(i), params(), direction(), DENSE),
+    "probes.layer_dependence": lambda i: probes.layer_dependence(loss(i), params(), DENSE, step_sizes=[i + 0.1]),
     "probes.hessian_blocks": lambda i: probes.hessian_blocks(
-        loss(i), params(), ["Dense_0", "Dense_1"], "Dense_0", key=jax.random.key(i), num_probes=2
+        loss(i), params(), DENSE, "Dense_0", key=jax.random.key(i), num_probes=2
     ),
-    "probes.moment_control": lambda i: probes.moment_control(outputs(i), params(), direction(), ["Dense_0", "Dense_1"]),
+    "probes.moment_control": lambda i: probes.moment_control(outputs(i), params(), direction(), DENSE),
     "probes.gradient_statistics": lambda i: probes.gradient_statistics(params(), params=direction()),
     "probes.activation_statistics": lambda i: probes.activation_statistics(X * i),
     "probes.shift": lambda i: probes.shift(*[stacked(result("activation_statistics"))] * 2),
