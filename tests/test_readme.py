@@ -84,7 +84,14 @@ def test_the_readme_is_one_screen():
     text = TEXTS[""]
     assert len(text.splitlines()) <= 200
     assert len(text.encode()) <= 8192
-    order = ("](figures/landscape-evening.png)", "## Install", "scan_line", "batch_norm", "experiments all", "## Results")
+    order = (
+        "](figures/landscape-evening.png)",
+        "## Install",
+        "scan_line",
+        "batch_norm",
+        "experiments all",
+        "## Results",
+    )
     places = [text.index(words) for words in (*order, "## Not done", "## Cite", "## Sources")]
     assert places == sorted(places)
 

@@ -63,7 +63,7 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
 
     That is one in which every value is known, of three runs or more: of these that of the widest nets, then of the most steps,
     then of the most values. What has fewer runs stands beside it. Where none decides, the first file with any value speaks,
-    else the first.
+    else that in which the most runs are counted.
 
     Args:
         claim: to be judged.
@@ -75,7 +75,8 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     judged = {name: judge(claim, data) for name, data in files.items()}
     known = {name: found for name, found in judged.items() if found.values and not any(map(math.isnan, found.values))}
     enough = {name: found for name, found in known.items() if len(found.values) >= MIN_VALUES}
-    chosen = max(enough, key=lambda name: _weight(enough[name]), default=next(iter(known or judged)))
+    speaking = next(iter(known), max(judged, key=lambda name: judged[name].num_runs))
+    chosen = max(enough, key=lambda name: _weight(enough[name]), default=speaking)
     form, others = claim.statistic.format, known.keys() - enough.keys() - {chosen}
     beside = [
         f"{found.setup.words}: {form.written(found.median)}" for name in sorted(others) if (found := known[name]).setup

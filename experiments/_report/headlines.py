@@ -32,7 +32,7 @@ _PARTS = {
 }
 _SMOOTHER = ("landscape_loss_range", "landscape_predictiveness")
 # Of the other claims in the answer, whose nets may be smaller.
-_ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift of eight nets"}
+_ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift"}
 MAIN = "landscape"  # the experiment that the first picture is of
 
 Judged = Mapping[str, tuple[Claim, Judgement]]
@@ -119,10 +119,10 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
     number = len(judgement.values)
     text = f"This is weak evidence: {judgement.setup.words}."
     others = {name: by_name[name][1].setup for name in _ELSEWHERE if name in by_name}
-    smaller = {name: setup.words for name, setup in others.items() if setup and setup.width < judgement.setup.width}
-    for words in dict.fromkeys(smaller.values()):
-        nets = " and ".join(_ELSEWHERE[name] for name in smaller if smaller[name] == words)
-        text += f" {nets[0].upper()}{nets[1:]}: {words}."
+    narrower = [name for name, setup in others.items() if setup and setup.width < judgement.setup.width]
+    if narrower:
+        nets = " and ".join(_ELSEWHERE[name] for name in narrower)
+        text += f" What is said of {nets} comes from narrower nets."
     if number:
         chance = f"{100 - 100 * coverage(number, num_left_out(number)):.3g}"
         text += f" Results that went either way by chance would agree in {number} seeds {chance} % of the time."

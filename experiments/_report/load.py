@@ -30,7 +30,8 @@ class Entry(NamedTuple):
         name: of its module.
         stem: of the names of its data file and its picture.
         data: of its figure; None if it has not been run.
-        pictures: its figures, PNGs, by part; that of the first one is empty. None is there if it cannot be shown.
+        pictures: its figures, PNGs, by part; that of the first one is empty. None is there if it cannot be shown. Those of
+            its other presets follow, by preset and part.
         findings: what the data show, in words; empty if that is not known.
         scaled_down: fields in which it differs from the published setting, in words; None if no preset has that setting.
         judged: its claims with their verdicts.
@@ -43,6 +44,11 @@ class Entry(NamedTuple):
     findings: str
     scaled_down: list[str] | None
     judged: tuple[tuple[Claim, Judgement], ...]
+
+    def picture_name(self, part: str) -> str:
+        """Name the file of a picture, without its ending."""
+        is_own = not part or part[0].isdigit()
+        return "-".join(filter(None, (self.stem if is_own else self.name, part)))
 
 
 class Report(NamedTuple):
@@ -97,6 +103,13 @@ def showable(report: Report, show: Callable[[Entry], object]) -> Report:
     return Report(entries, report.problems)
 
 
+def picture_words(part: str) -> str:
+    """Write which picture of several it is: its preset if that is another one, and its part."""
+    preset, _, words = part.partition("-")
+    words = words.lstrip("0123456789-").replace("_", " ")
+    return words if preset.isdigit() or not part else ", ".join(filter(None, (f"preset {preset}", words)))
+
+
 def png_size(picture: bytes) -> tuple[int, int] | None:
     """Return width and height of a PNG, None if it is none, or not whole."""
     place, size = len(_PNG), None
@@ -129,8 +142,9 @@ def seeds(data: dict[str, Any]) -> str:
 
 
 def _presets(name: str) -> list[str]:
-    """List an experiment's presets, those first whose data are shown if there are several: the published setting leads."""
-    last = {"paper": -1, "smoke": 1}
+    """List an experiment's presets, those first whose data lead if there are several: the published setting, then long runs."""
+    lead = ("paper", "overnight", "evening")
+    last = {**{preset: place - len(lead) for place, preset in enumerate(lead)}, "smoke": 1}
     return sorted(catalogue.module(name).PRESETS, key=lambda preset: last.get(preset, 0))
 
 
@@ -169,6 +183,8 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
         except (OSError, ValueError, RecursionError, MemoryError) as error:
             problems.append(f"{file.name} cannot be read: {one_line(error)}")
         pictures = _pictures(file, problems) if data is not None else {}
+    if data:
+        pictures |= _pictures_beside(figures, name, file.stem, problems)
     try:
         scaled_down = _scaled_down(name, data)
     except Exception as error:  # of many types, whatever the file holds
@@ -196,6 +212,17 @@ def _pictures(file: Path, problems: list[str]) -> dict[str, Picture]:
         if narrow.exists() and not picture.narrow:
             problems.append(f"{narrow.parent.name}/{narrow.name}, a picture of {file.name}, is not a PNG.")
     return pictures
+
+
+def _pictures_beside(figures: Path, name: str, stem: str, problems: list[str]) -> dict[str, Picture]:
+    """Read the pictures of an experiment's other presets, by preset and part."""
+    presets = [preset for preset in _presets(name) if preset != "smoke" and f"{name}-{preset}" != stem]
+    return {
+        "-".join(filter(None, (preset, part))): picture
+        for preset in presets
+        if (file := figures / f"{name}-{preset}.json").exists()
+        for part, picture in _pictures(file, problems).items()
+    }
 
 
 def _read_png(file: Path) -> bytes:

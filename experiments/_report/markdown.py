@@ -9,7 +9,7 @@ from experiments._evidence.claim import Claim, Side
 from experiments._evidence.format import capital, plural
 from experiments._evidence.verdict import VERDICTS, Judgement
 from experiments._report import headlines, scoreboard, words
-from experiments._report.load import Entry, Report, by_origin, showable
+from experiments._report.load import Entry, Report, by_origin, picture_words, showable
 
 BEGIN, END = "<!-- claims: written by `report --readme`, from figures/ -->\n", "<!-- end of claims -->\n"
 BEGIN_HEADLINES = "<!-- headlines: written by `report --readme`, from figures/ -->\n"
@@ -91,9 +91,7 @@ def _experiment(entry: Entry) -> str:
     """Write an experiment's paragraph and table."""
     verdicts = [judgement.verdict for _, judgement in entry.judged]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
-    links = [
-        f"[{part.partition('-')[2].replace('_', ' ')}]({entry.stem}-{part}.png)" for part in entry.pictures if part
-    ]
+    links = [f"[{picture_words(part)}]({entry.picture_name(part)}.png)" for part in entry.pictures if part]
     more = f"Further pictures: {', '.join(links)}.\n\n" if links else ""
     return (
         f"**[{entry.name.replace('_', ' ')}]({entry.stem}.png)** {_text(entry.findings)}\n\n{more}"

@@ -11,7 +11,7 @@ from experiments._evidence.format import capital
 from experiments._evidence.verdict import VERDICTS
 from experiments._report import headlines, scoreboard, table
 from experiments._report.forest import ratios
-from experiments._report.load import Entry, Report, by_origin, png_size, seeds, showable
+from experiments._report.load import Entry, Report, by_origin, picture_words, png_size, seeds, showable
 from experiments._report.words import WHOSE
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -131,7 +131,7 @@ def _experiment(entry: Entry) -> dict[str, Any]:
 
 def _picture(entry: Entry, part: str) -> dict[str, Any]:
     """Return the view of a picture, with the one that narrow screens show in its place if there is one."""
-    picture, words = entry.pictures[part], part.partition("-")[2].replace("_", " ")
+    picture, words = entry.pictures[part], picture_words(part)
     return {
         "wide": _image(picture.wide),
         "narrow": _image(picture.narrow) if picture.narrow else None,
