@@ -6,7 +6,8 @@ is closer to gradient descent. Without batch norm, all three end at the same wei
 Source: Wu, Yun & Sra 2023, On the Training Instability of Shuffling SGD with Batch Normalization.
 Command: python -m experiments shuffling --preset cpu
 Measured: preset cpu, ten draws, a third of a minute: at batches of 2, SGD with one shuffle and with new ones end 62 % of the
-length of gradient descent's weights apart with BN, 0.8 % without. A linear regression on normalised inputs, whose optima are solutions of linear equations.
+length of gradient descent's weights apart with BN, 0.8 % without. A linear regression on normalised inputs, whose optima are
+solutions of linear equations.
 """
 
 from dataclasses import dataclass
