@@ -55,7 +55,7 @@ _ALX_RATES = (1e-4, 5e-4, 1e-3, 2e-3)  # the grid of the replication with Adam, 
 _TWICE = {"recalibrated_tests": True}
 _MAMELI = change(MAMELI, norm={"layers": "all"}, schedule=_TWICE)
 PRESETS = {
-    "cpu": Config(**fields_of(CPU)),
+    "cpu": Config(**fields_of(change(CPU, schedule={"num_steps": 1500}))),
     "smoke": Config(**fields_of(SMOKE), learning_rates=(0.1, 0.5)),
     "mameli": Config(**fields_of(_MAMELI), learning_rates=(0.01,)),
     "alx": Config(**fields_of(change(ALX, schedule=_TWICE)), learning_rates=(5e-4, 1e-3, 3e-3)),
