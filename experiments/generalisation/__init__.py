@@ -10,9 +10,12 @@ Arandjelovic 2020, whose ghost batch norm generalises as well on a less smooth l
 needs another way of training: Mueller et al. 2023 (arXiv 2306.04226) improve generalisation by sharpness-aware steps of the
 normalisers' parameters alone, and these make the landscape sharper.
 Command: TFDS_DATA_DIR=... python -m experiments generalisation --preset cpu
-Measured: not run yet. Nets are compared at the first measurement at which the loss of their training images is 0.5, 0.1 and,
-beyond preset cpu, 0.01 or less. At cpu, they learn 512 images, measured every epoch; at overnight, the nets at learning rate
-0.1 are those of regularisation.
+Measured: preset cpu, three seeds, two cores beside other work, 9 minutes: at a training loss of 0.1, over all nets, a smaller
+largest eigenvalue goes with a smaller gap between test and training error (rank correlation 0.62), a smaller trace more so
+(0.86); the gap is 7.5 points smaller at learning rate 0.3 than at 0.03 with BN, and at equal learning rates no smaller with BN
+than without. Nets are compared at the first measurement at which the loss of their training images is 0.5, 0.1 and, beyond
+preset cpu, 0.01 or less. At cpu, they learn 512 images, measured every epoch; at overnight, the nets at learning rate 0.1 are
+those of regularisation.
 """
 
 from collections.abc import Iterable, Mapping
