@@ -32,7 +32,7 @@ _PARTS = {
 }
 _SMOOTHER = ("landscape_loss_range", "landscape_predictiveness")
 # Of the other claims in the answer, whose nets may be smaller.
-_ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift"}
+_ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift", "lp_norms_beat_plain": "other norms"}
 MAIN = "landscape"  # the experiment that the first picture is of
 
 Judged = Mapping[str, tuple[Claim, Judgement]]
@@ -106,8 +106,7 @@ def _but(by_name: Judged) -> str:
             f"of eight nets, those whose activations drift less train better (rank correlation {drift}), as Ioffe & Szegedy "
             "would expect"
         )
-    numbers = {1: "One result points", 2: "Two results point"}
-    return f"{numbers[len(parts)]} the other way: {', and '.join(parts)}." if parts else ""
+    return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
 
 def _scale(entries: list[Entry], by_name: Judged) -> str:
@@ -118,11 +117,11 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         return "Nothing has been measured yet."
     number = len(judgement.values)
     text = f"This is weak evidence: {judgement.setup.words}."
-    others = {name: by_name[name][1].setup for name in _ELSEWHERE if name in by_name}
-    narrower = [name for name, setup in others.items() if setup and setup.width < judgement.setup.width]
+    setups = {name: by_name[name][1].setup for name in _ELSEWHERE if name in by_name}
+    narrower = [name for name, setup in setups.items() if setup and setup.width < judgement.setup.width]
     if narrower:
-        nets = " and ".join(_ELSEWHERE[name] for name in narrower)
-        text += f" What is said of {nets} comes from narrower nets."
+        *others, last = (_ELSEWHERE[name] for name in narrower)
+        text += f" What is said of {', '.join(others)}{' and ' * bool(others)}{last} comes from narrower nets."
     if number:
         chance = f"{100 - 100 * coverage(number, num_left_out(number)):.3g}"
         text += f" Results that went either way by chance would agree in {number} seeds {chance} % of the time."

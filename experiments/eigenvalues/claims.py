@@ -90,6 +90,7 @@ CLAIMS = claims(
         ),
         largest().median(last=0).over("batch_norm", "plain").above(1),
         caveat_of="eigenvalues_largest",
+        remark="an eigenvalue is known to within 5 %, the residual at which the solver stops",
         speaks="against, else for",
     ),
     eigenvalues_kept=Claim(

@@ -100,7 +100,7 @@ CLAIMS = claims(
         f"larger with batch norm than without, {_OVER}.",
         _OPEN,
         at("cosine", MIDDLE, _minus(_FAST)).above(0),
-        remark=_ASKED,
+        remark=f"{_ASKED}; each value is the median of three measurements, which lie far apart",
     ),
     horizon_gradient_far=Claim(
         "At learning rate 0.1, the cosine between the gradients now and 100 training steps later, on the same images, is "

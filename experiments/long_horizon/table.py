@@ -24,6 +24,8 @@ _NAMES = {
     "stale": "removed by fresh ones",
 }
 
+_UNKNOWN = "an unknown amount"
+
 
 def measures(data: dict[str, Any], rate: float) -> dict[str, Measure]:
     """Name the rows of a learning rate's table: each quantity at the nearest, a middle and the farthest number of steps."""
@@ -76,13 +78,15 @@ def findings(data: dict[str, Any]) -> str:
     """Describe how far ahead the gradient tells, and what barriers owe to statistics."""
 
     def of(name: str) -> str:
-        return decided(CLAIMS, data, f"horizon_{name}", unknown="an unknown amount")
+        return decided(CLAIMS, data, f"horizon_{name}", unknown=_UNKNOWN)
 
     found = (
         "At learning rate 0.1, the loss 10 learning rates along the frozen gradient, relative to the start, is "
-        f"{of('frozen')} that without batch norm, and the cosine of the gradients now and 10 steps later differs by "
-        f"{of('gradient')}. From step to step, the change of the gradient per distance is {of('path_mean')} that without "
-        f"batch norm on average, and {of('path_largest')} at its largest. Fresh statistics remove {of('stale')} of the "
-        f"barrier to the weights 100 steps later. Batch sharpness is {of('sharpness_less')} that without batch norm."
+        f"{of('frozen')} that without batch norm, and the cosine of the gradients now and 10 steps later, with batch norm "
+        f"minus without, is {of('gradient')}. From step to step, the change of the gradient per distance is "
+        f"{of('path_mean')} that without batch norm on average, and {of('path_largest')} at its largest. Batch sharpness is "
+        f"{of('sharpness_less')} that without batch norm."
     )
-    return " ".join([found, *divergences(data["arms"])])
+    stale = of("stale")
+    barrier = f"Fresh statistics remove {stale} of the barrier to the weights 100 steps later."
+    return " ".join([found, *([] if stale == _UNKNOWN else [barrier]), *divergences(data["arms"])])
