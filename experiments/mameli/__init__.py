@@ -5,8 +5,11 @@ makes gradients more predictive and the landscape a little smoother. Beside his 
 Source: Mameli's repository, github.com/mameli/Test_batch_norm_paper, whose notebooks train one run of 30 epochs and one of 10;
 Santurkar et al. 2018 for the definitions. Their VGG has at least 13 weight layers, his and this one, a VGG-A, has 11.
 Command: TFDS_DATA_DIR=... python -m experiments mameli --preset cpu
-Measured: not run yet. His first dense layer reads one vector 49 times over. Except in preset overnight, it is trained as
-`bnjax.models.RepeatedDense`, which is the same net in fewer numbers: with the sum of the 49 kernels, drawn for the whole head,
+Measured: preset cpu, an eighth of the width, five epochs, three seeds, two cores beside other work, 10 minutes: 47.8 % test
+accuracy with the batch norm, 24.3 % without, which stays within 0.02 of the loss of guessing for 916 steps; over the training
+his shift is 12 times, that of Definition 2.1 44 times as large with it, and so are his predictiveness (9.3 times) and the
+change of the gradient (49 times), which he takes for opposites. His first dense layer reads one vector 49 times over. Except
+in preset overnight, it is trained as `bnjax.models.RepeatedDense`, which is the same net in fewer numbers: with the sum of the 49 kernels, drawn for the whole head,
 and 49 times its rate, and with the lengths of the whole head. Preset overnight trains the whole head, since training_curves,
 covariate_shift and landscape have these runs in their preset overnight_mameli; their claims are about other nets too.
 """
