@@ -137,7 +137,9 @@ CLAIMS_OF_BATCHES = {
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="landscape_loss_change",
         since=_LATE,
+        remark="noise of batches, divided by a loss that is lower with batch norm; the change itself, undivided, is smaller "
+        "with it, 0.82 to 0.86 times, at preset evening",
         differs=f"{_GRADIENTS_DIFFER}, and the median relative change replaces the variance",
-        speaks="against, else for",
+        speaks="neither",
     ),
 }
