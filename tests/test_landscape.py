@@ -66,6 +66,9 @@ def test_findings(data):
     assert "at step 0, 0.250 times as much with batch norm" in words
     assert "nan" not in words
     assert "an unknown number of times" in tables.findings(landscape_data("smoke"))
+    assert "has not come to a plateau" in words
+    assert "has not come" not in (without := tables.findings(data | {"short": {}}))
+    assert without.endswith("whether that step sets it, were not measured.")
 
 
 def test_claims_measure_what_they_say(data):
