@@ -45,8 +45,14 @@ def test_findings(data):
     """Each ratio, the share that is there without a step, and the cosines come from the data."""
     words, found = findings(data), {claim.name: judge(claim, data).median for claim in CLAIMS}
     assert words.count("3.00 times") == 3
-    assert f"{found['shift_deep_linear']:+.2f} with it at 1e-7" in words
+    assert f"a median of {found['shift_deep_linear_fast']:+.2f} without batch norm at learning rate 1e-6" in words
+    assert f"a mean of {found['shift_deep_linear']:+.2f} with batch norm at 1e-7" in words
     assert f"{100 * found['shift_second_net_floor']:.1f} % of it exists" in words
+    short = findings(covariate_shift_data("smoke"))
+    assert "deep linear network" not in short, "its claims begin at step 1,000"
+    slow = data["arms"] | {name: [] for name in data["arms"] if name.endswith("sgd_0.01")}
+    assert "second net" not in findings(data | {"arms": slow})
+    assert not {"nan", "-", "known"} & {*findings(data | {"arms": slow}).split()}
 
 
 def test_claims_measure_what_they_say():

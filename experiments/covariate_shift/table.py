@@ -1,5 +1,6 @@
 """The table and the findings of internal covariate shift: medians over training, then over seeds."""
 
+import math
 from typing import Any
 
 from experiments._evidence.format import PERCENT, listing
@@ -40,13 +41,25 @@ def findings(data: dict[str, Any]) -> str:
     }
     ratios = {words: decided(CLAIMS, data, *names, unknown="") for words, names in said.items()}
     floor = next(judge(claim, data).median for claim in CLAIMS if claim.name == "shift_second_net_floor")
-    fast, slow = (decided(CLAIMS, data, f"shift_deep_linear{name}", unknown="not known") for name in ("_fast", ""))
+    cosines = {
+        "a median of {} without batch norm at learning rate 1e-6": "shift_deep_linear_fast",
+        "a mean of {} with batch norm at 1e-7": "shift_deep_linear",
+    }
+    turned = [
+        words.format(cosine) for words, name in cosines.items() if (cosine := decided(CLAIMS, data, name, unknown=""))
+    ]
     listed = (
         listing(f"{ratio} {words}" for words, ratio in ratios.items() if ratio) if any(ratios.values()) else "unknown"
     )
-    return (
-        f"The covariate shift of layer 5 in the VGG with batch norm, relative to the plain net, is {listed}. Measured against "
-        f"a second net with its own classifier, {PERCENT.written(floor)} of it exists before any layer has moved. In the deep "
-        f"linear network, from step 1,000 on, the mean cosine between layer 17's gradients before and after the step is {fast} "
-        f"without batch norm at learning rate 1e-6, and {slow} with it at 1e-7."
-    )
+    sentences = [f"The covariate shift of layer 5 in the VGG with batch norm, relative to the plain net, is {listed}."]
+    if not math.isnan(floor):
+        sentences.append(
+            f"Measured against a second net with its own classifier, {PERCENT.written(floor)} of it exists before any layer "
+            "has moved."
+        )
+    if turned:
+        sentences.append(
+            "In the deep linear network, the cosine between layer 17's gradients before and after the step has, over the steps "
+            f"from 1,000 on, {listing(turned)}."
+        )
+    return " ".join(sentences)
