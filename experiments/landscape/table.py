@@ -97,7 +97,7 @@ def findings(data: dict[str, Any]) -> str:
 def _plateau(data: dict[str, Any]) -> str:
     """Describe whether the VGG has come to a plateau, and if so, where that is with another smallest step, if measured."""
     if not data.get("short"):
-        return "; scans from half the smallest step on, which would tell whether that step sets it, were not measured"
+        return "; whether the smallest step of the scan sets the value of the VGG was not measured"
     value = _median("smoothness_saturates", data)
     if math.isnan(value):
         return "; the VGG has not come to a plateau there, so that it is open whether the smallest step of the scan sets it"
