@@ -1,6 +1,7 @@
 """How far activations drift: the measures, the claims, and what is told and drawn of them, on data made by hand."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from experiments.activation_drift.table import findings, summarise
 
 STEPS = [0, 10, 20, 30, 40]
 LAYERS = ("layer_3", "layer_8")
+AFTER_ACTIVATION = {"drift_mean", "drift_mean_relative", "drift_variance_active", "drift_variance_relative_active"}
 
 
 def make_layer(size, relative, seed=0, num_units=2):
@@ -145,21 +147,53 @@ def test_claims_go_either_way():
         data = after_activations(make_data(plain, batch_norm))
         found = {claim.name: judge(claim, data).verdict for claim in CLAIMS if "amplifies" not in claim.name}
         assert set(found.values()) == {verdict}
-    needs = {claim.name: judge(claim, make_data()).reason for claim in CLAIMS if "mean" in claim.name}
+    needs = {claim.name: judge(claim, make_data()).reason for claim in CLAIMS if claim.name in AFTER_ACTIVATION}
     assert set(needs.values()) == {"needs drift measured after the activation"}
 
 
+def test_drift_after_the_activation_is_read_where_it_was_recorded():
+    """Claims on activations are judged by the probe of these, whatever that of pre-activations shows."""
+    usual, active = make_data((0.5, 0.15), (0.1, 0.1)), make_data((0.1, 0.1), (0.5, 0.3))
+    for name, runs in usual["arms"].items():
+        for run, other in zip(runs, active["arms"][name], strict=True):
+            run["drift_after_activation"] = other["drift"]
+    usual["config"]["probes"]["drift_after_activation"] = {"of": "activations"}
+    found = {claim.name: judge(claim, usual) for claim in CLAIMS if "amplifies" not in claim.name}
+    assert {name for name, judgement in found.items() if judgement.verdict == "contradicted"} == AFTER_ACTIVATION
+    for name, judgement in found.items():
+        of = "activations" if name in AFTER_ACTIVATION else "pre-activations"
+        assert judgement.setup.part == f"{of} of layers 3 and 8"
+
+
+def test_variances_that_batch_norm_sets_speak_for_nothing():
+    """Before the activation they are the square of its scale."""
+    spoken = {claim.name: claim.side(holds=True) for claim in CLAIMS if "variance" in claim.name}
+    assert {name for name, side in spoken.items() if side is None} == {"drift_variance", "drift_variance_relative"}
+
+
+def test_batches_of_few_values_drift_by_themselves():
+    """W1 between batches drawn from one normal distribution is as the claims on depth say."""
+    for num_values, is_normalised, expected in ((128, False, 0.14), (128, True, 0.1), (32_768, False, 0.01)):
+        drawn = np.random.default_rng(0).normal(size=(20, num_values, 8))
+        if is_normalised:
+            drawn = (drawn - drawn.mean(axis=1, keepdims=True)) / drawn.std(axis=1, keepdims=True)
+        found = [probes.activation_statistics(jnp.asarray(batch, jnp.float32), num_quantiles=40) for batch in drawn]
+        moved = probes.drift(jax.tree.map(lambda *values: jnp.stack(values), *found)).successive.relative_wasserstein
+        assert np.median(np.abs(moved)[1:]) == pytest.approx(expected, abs=0.006)
+
+
 def test_drift_by_depth():
-    """The deepest layer is compared with the first, net by net."""
+    """The deepest layer is compared with the first, net by net; how far batches differ leaves one direction in doubt."""
     data = make_data()
     for runs in data["arms"].values():
         for run in runs:
             moved = run["drift"]["layers"][LAYERS[-1]]["successive"]["relative_wasserstein"]
             run["drift"]["layers"][LAYERS[-1]]["successive"]["relative_wasserstein"] = (3 * np.array(moved)).tolist()
-    for net, verdict in (("amplifies", "supported"), ("amplifies_less", "contradicted")):
+    for net, verdict in (("amplifies", "supported"), ("amplifies_less", "inconclusive")):
         (claim,) = (claim for claim in CLAIMS if claim.name == f"drift_{net}")
         judgement = judge(claim, data)
         assert (judgement.verdict, judgement.median) == (verdict, pytest.approx(3))
+    assert judgement.reason.startswith("each measurement is of another batch")
 
 
 def test_claims_count_a_run_that_diverged_before_it_was_followed():
@@ -179,6 +213,8 @@ def test_words_are_computed():
     assert ["mean,", "in", "10", "steps", "0.5", "0.1", "5.00"] in rows
     found = findings(data)
     assert "as far from where it started as with it" in found
+    assert "the square of the norm's scale" in found
+    assert "the square of the norm's scale" not in findings(after_activations(make_data()))
     assert found.endswith("without BN, seed 2: the loss stopped being finite at step 25.")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -70,44 +71,51 @@ def deepest_drift(
 
 
 def over_layers(
-    choose: Callable, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
+    choose: Callable,
+    net: str,
+    other: str,
+    moment: Moment,
+    since: Since = "successive",
+    *,
+    relative: bool = False,
+    kind: str = "drift",
 ) -> Statistic:
     """Divide the typical drifts of two nets, layer by layer and seed by seed, and choose one of the layers' ratios.
 
-    `choose` is min, max or `median`, over the layers that were followed; `moment`, `since` and `relative`: see `drift`.
+    `choose` is min, max or `median`, over the layers that were followed; `moment`, `since`, `relative`, `kind`: see `drift`.
     """
 
     def of(data: Data) -> BySeed:
-        ratios = _ratios(data, net, other, moment, since, relative)
+        ratios = _ratios(data, net, other, moment, since, relative, kind)
         return join(ratios, lambda *values: float(choose(values))).of(data)
 
-    what = typical("", moment, since, relative=relative).words
+    what = typical("", moment, since, relative=relative, kind=kind).words
     who = f"{NETS[net].short} / {NETS[other].short}, {_CHOSEN[choose]}"
     arms = (f"arms/{net}", f"arms/{other}")
-    return Statistic(of, what, who, arms, TIMES, part=followed)
+    return Statistic(of, what, who, arms, TIMES, part=partial(followed, kind=kind))
 
 
 def ratios(
     data: Data, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
 ) -> Spread:
     """Return the range over layers of the ratio of two nets' typical drifts, each ratio the median over seeds."""
-    statistics = _ratios(data, net, other, moment, since, relative)
+    statistics = _ratios(data, net, other, moment, since, relative, "drift")
     return spread(median(statistic.of(data).values()) for statistic in statistics)
 
 
-def followed(data: Data) -> str:
+def followed(data: Data, kind: str = "drift") -> str:
     """Name the layers whose drift the data have, and whether it is that of pre-activations or of activations."""
-    numbers = [str(layer_number(layer)) for layer in layer_names(all_runs(data.get("arms", {})), "drift")]
+    numbers = [str(layer_number(layer)) for layer in layer_names(all_runs(data.get("arms", {})), kind)]
     config = config_of(data, "arms")
     if not numbers or "probes" not in config:
         return ""
-    return f"{subject(config)}s of layer{'s' * (len(numbers) > 1)} {listing(numbers)}"
+    return f"{subject(config, kind)}s of layer{'s' * (len(numbers) > 1)} {listing(numbers)}"
 
 
-def subject(config: Mapping[str, Any]) -> str:
-    """Name what distributions are taken of."""
+def subject(config: Mapping[str, Any], kind: str = "drift") -> str:
+    """Name what distributions are taken of by a probe of that kind."""
     names = {"activations": "activation", "unnormalised": "raw output"}
-    return names.get(config["probes"].get("drift", {}).get("of"), "pre-activation")
+    return names.get(config["probes"].get(kind, {}).get("of"), "pre-activation")
 
 
 def layer_titles(layers: Sequence[str]) -> str:
@@ -133,13 +141,15 @@ def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> 
     return np.convolve(np.diff(below), kernel / kernel.sum(), mode="same")
 
 
-def _ratios(data: Data, net: str, other: str, moment: Moment, since: Since, relative: bool) -> list[Statistic]:
+def _ratios(
+    data: Data, net: str, other: str, moment: Moment, since: Since, relative: bool, kind: str
+) -> list[Statistic]:
     """Divide the typical drifts of two nets in each of the layers that were followed."""
     arms = data.get("arms", {})
-    layers = layer_names([*arms.get(net, []), *arms.get(other, [])], "drift")
+    layers = layer_names([*arms.get(net, []), *arms.get(other, [])], kind)
     if not layers:
         raise NotInDataError(f"these data have no drift of {NETS[net].short} and {NETS[other].short}")
-    return [typical(layer, moment, since, relative=relative).over(net, other) for layer in layers]
+    return [typical(layer, moment, since, relative=relative, kind=kind).over(net, other) for layer in layers]
 
 
 def _median_unit(changes: np.ndarray) -> float:

@@ -1,13 +1,14 @@
 """Claims about how stable the distributions of layer inputs are while a VGG trains."""
 
+from dataclasses import replace
 from functools import partial
 
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.drift import followed, over_layers, typical
+from experiments._evidence.drift import Moment, followed, over_layers, typical
 from experiments._evidence.format import TIMES
-from experiments._evidence.run import Data, layer_names
+from experiments._evidence.run import Data, all_runs, layer_names
 from experiments._evidence.source import IOFFE, SANTURKAR, ours
-from experiments._evidence.statistic import BySeed, Criterion, NotInDataError, Statistic
+from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
 from experiments._evidence.value import median
 from experiments._nets import NETS
 
@@ -15,13 +16,42 @@ _FIG_8 = SANTURKAR.at("Fig. 8a, read off; their text does not say so")
 _RELATIVE = ours("absolute changes depend on the scale of the units")
 _EVERY = "in every layer followed"
 _smallest = partial(over_layers, min, "plain", "batch_norm")
-# Before the activation and after the normaliser, a mean is the bias of batch norm, which is steady whatever the inputs do.
-_AFTER = "probes.drift.of", "activations", "drift measured after the activation"
+# After batch norm and before the activation, a unit's mean is its bias and its variance the square of its scale.
+_ACTIVE = "drift_after_activation"
+_OF_ACTIVATIONS = "probes.drift.of", "activations", "drift measured after the activation"
+_FIXED = "with batch norm the variance is the square of its scale, whatever the weights before it do"
+_SHAPE = "before the activation, batch norm's bias and scale are mean and deviation: the weights before it change the shape alone"
+_RECTIFIED = (
+    "after the activation, a variance depends on the shape of the distribution, too: before it, on the scale alone"
+)
+# By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.01.
+_OTHER_BATCH = (
+    "each measurement is of another batch: that alone moves the 128 values of a dense unit, if normal, by a W1 of {} {}, and "
+    "the many values of a convolution's unit far less"
+)
 
 
-def _of_means(relative: bool = False) -> Criterion:
-    """Compare means where batch norm does not fix them."""
-    return _smallest("mean", relative=relative).where(*_AFTER).above(1)
+def _after_activation(moment: Moment, relative: bool = False) -> Statistic:
+    """Compare activations, by the probe of these alone where a run has it, else by the usual one where that follows them."""
+    active = _smallest(moment, relative=relative, kind=_ACTIVE)
+    usual = _smallest(moment, relative=relative).where(*_OF_ACTIVATIONS)
+
+    def is_active(data: Data) -> bool:
+        return bool(layer_names(all_runs(data.get("arms", {})), _ACTIVE))
+
+    def of(data: Data) -> BySeed:
+        return (active if is_active(data) else usual).of(data)
+
+    def part(data: Data) -> str:
+        return followed(data, _ACTIVE if is_active(data) else "drift")
+
+    return replace(active, of=of, part=part)
+
+
+def _of_means(relative: bool = False) -> Statistic:
+    """Compare means after the activation; the record of claims has the words without that place."""
+    words = _smallest("mean", relative=relative).what
+    return replace(_after_activation("mean", relative), what=words)
 
 
 def _by_depth(net: str) -> Statistic:
@@ -47,20 +77,21 @@ CLAIMS = claims(
         "of two, in the median layer.",
         SANTURKAR.at("Sec. 2.1, Fig. 1c, by eye"),
         over_layers(median, "plain", "batch_norm", "wasserstein", "cumulative").between(0.5, 2),
-        remark="the text calls the difference marginal; a factor of two counts as that",
+        remark=f"the text calls the difference marginal; a factor of two counts as that; {_SHAPE}",
         speaks="against",
     ),
     drift_stabilised=Claim(
         f"Over the training, the units' distributions move less far with batch norm than in the plain net, {_EVERY}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and c, by eye"),
         _smallest("wasserstein", "cumulative").above(1),
+        remark=_SHAPE,
         differs="here a VGG on other images",
     ),
     drift_mean=Claim(
         "In absolute units, the means of activations change less between measurements with batch norm than in the plain "
         f"net, {_EVERY}.",
         _FIG_8,
-        _of_means(),
+        _of_means().above(1),
         "0.032 / 0.002, 0.065 / 0.000 and 0.014 / 0.000, or 16 to more than 100 times",
         caveat_of="drift_hardly_differs",
         remark="after the activation: before it, the mean with batch norm is its bias",
@@ -73,12 +104,24 @@ CLAIMS = claims(
         _smallest("variance").above(1),
         "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001, or 3.8 to 21 times",
         caveat_of="drift_hardly_differs",
+        remark=_FIXED,
+        speaks="neither",
+    ),
+    drift_variance_active=Claim(
+        "In absolute units, the variances of activations change less between measurements with batch norm than in the plain "
+        f"net, {_EVERY}.",
+        _FIG_8,
+        _after_activation("variance").above(1),
+        "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001, or 3.8 to 21 times",
+        caveat_of="drift_hardly_differs",
+        remark=_RECTIFIED,
+        since="2026-11-29",
     ),
     drift_mean_relative=Claim(
         "Relative to each unit's standard deviation, the means of activations change less between measurements with batch "
         f"norm than in the plain net, {_EVERY}.",
         _RELATIVE,
-        _of_means(relative=True),
+        _of_means(relative=True).above(1),
         caveat_of="drift_hardly_differs",
         remark="after the activation: before it, the mean with batch norm is its bias",
         since="2026-11-29",
@@ -89,6 +132,17 @@ CLAIMS = claims(
         _RELATIVE,
         _smallest("variance", relative=True).above(1),
         caveat_of="drift_hardly_differs",
+        remark=_FIXED,
+        speaks="neither",
+    ),
+    drift_variance_relative_active=Claim(
+        "Relative to their size, the variances of activations change less between measurements with batch norm than in the "
+        f"plain net, {_EVERY}.",
+        _RELATIVE,
+        _after_activation("variance", relative=True).above(1),
+        caveat_of="drift_hardly_differs",
+        remark=_RECTIFIED,
+        since="2026-11-29",
     ),
     drift_amplifies=Claim(
         "Without batch norm, changes amplify with depth: between measurements, the units' distributions move further in "
@@ -96,6 +150,7 @@ CLAIMS = claims(
         IOFFE.at("Sec. 1, text"),
         _by_depth("plain").above(1),
         since="2026-11-29",
+        remark=_OTHER_BATCH.format(0.14, "without batch norm"),
         differs="here a VGG",
         speaks="for, else against",
     ),
@@ -105,6 +160,7 @@ CLAIMS = claims(
         ours("what should hold if batch norm works as Ioffe & Szegedy 2015 intend"),
         _by_depth("batch_norm").below(1),
         since="2026-11-29",
+        in_doubt=_OTHER_BATCH.format("0.10", "with batch norm"),
         speaks="for, else against",
     ),
 )

@@ -42,11 +42,13 @@ def findings(data: dict[str, Any]) -> str:
     """Describe how much steadier distributions are with batch norm, as the claims measure it."""
     config, every = data["config"], data["config"]["schedule"]["probe_every"]
     layers = layer_titles(layer_names(all_runs(data["arms"]), "drift"))
+    fixed = "; with batch norm, it is the square of the norm's scale, whatever the weights before it do"
+    fixed *= subject(config) == "pre-activation"
     found = (
         f"Without batch norm, the distribution of a {subject(config)} in layers {layers} moves {_far(data, 'hardly_differs')} "
         f"from where it started as with it, in units of the pooled standard deviation (median of the layers; at least "
         f"{_far(data, 'stabilised')} in each). From one measurement to the next, {every} steps, a unit's variance moves at "
-        f"least {_far(data, 'variance')}, and relative to its value {_far(data, 'variance_relative')}."
+        f"least {_far(data, 'variance')}, and relative to its value {_far(data, 'variance_relative')}{fixed}."
     )
     return " ".join([found, *divergences(data["arms"])])
 
