@@ -173,13 +173,13 @@ def test_variances_that_batch_norm_sets_speak_for_nothing():
 
 def test_batches_of_few_values_drift_by_themselves():
     """W1 between batches drawn from one normal distribution is as the claims on depth say."""
-    for num_values, is_normalised, expected in ((128, False, 0.14), (128, True, 0.1), (32_768, False, 0.01)):
+    for num_values, is_normalised, expected in ((128, False, 0.14), (128, True, 0.1), (32_768, False, 0.009)):
         drawn = np.random.default_rng(0).normal(size=(20, num_values, 8))
         if is_normalised:
             drawn = (drawn - drawn.mean(axis=1, keepdims=True)) / drawn.std(axis=1, keepdims=True)
         found = [probes.activation_statistics(jnp.asarray(batch, jnp.float32), num_quantiles=40) for batch in drawn]
         moved = probes.drift(jax.tree.map(lambda *values: jnp.stack(values), *found)).successive.relative_wasserstein
-        assert np.median(np.abs(moved)[1:]) == pytest.approx(expected, abs=0.006)
+        assert np.median(np.abs(moved)[1:]) == pytest.approx(expected, rel=0.1)
 
 
 def test_drift_by_depth():

@@ -20,11 +20,13 @@ _smallest = partial(over_layers, min, "plain", "batch_norm")
 _ACTIVE = "drift_after_activation"
 _OF_ACTIVATIONS = "probes.drift.of", "activations", "drift measured after the activation"
 _FIXED = "with batch norm the variance is the square of its scale, whatever the weights before it do"
-_SHAPE = "before the activation, batch norm's bias and scale are mean and deviation: the weights before it change the shape alone"
+_SHAPE = (
+    "before the activation, batch norm's bias and scale set mean and variance: the weights before it change the shape"
+)
 _RECTIFIED = (
     "after the activation, a variance depends on the shape of the distribution, too: before it, on the scale alone"
 )
-# By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.01.
+# By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.009.
 _OTHER_BATCH = (
     "each measurement is of another batch: that alone moves the 128 values of a dense unit, if normal, by a W1 of {} {}, and "
     "the many values of a convolution's unit far less"
