@@ -162,6 +162,7 @@ def test_drift_after_the_activation_is_read_where_it_was_recorded():
     assert {name for name, judgement in found.items() if judgement.verdict == "contradicted"} == AFTER_ACTIVATION
     for name, judgement in found.items():
         of = "activations" if name in AFTER_ACTIVATION else "pre-activations"
+        assert judgement.setup
         assert judgement.setup.part == f"{of} of layers 3 and 8"
 
 
