@@ -12,8 +12,8 @@ from experiments._report import words
 
 CLAIMS = {claim.name: (name, claim) for name in catalogue.names() for claim in catalogue.claims_of(name)}
 JUDGED = [claim for claim, (name, _) in CLAIMS.items() if name in RUN]
-# Numbers without a unit: a cosine, a correlation, and an error relative to what it is an error of.
-UNITLESS = ("cosine", "relative error", "rank correlation")
+# Numbers without a unit: a cosine, a correlation, and a distance or an error relative to what it is one of.
+UNITLESS = ("cosine", "relative error", "rank correlation", "over its length", "| / |g(w)|", "growth of |w|²")
 
 
 @pytest.fixture(scope="session")

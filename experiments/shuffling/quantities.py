@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments._evidence.format import PERCENT, TIMES, Format
+from experiments._evidence.format import PERCENT, TIMES
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Data, Run, array, recorded
 from experiments._evidence.statistic import Statistic
@@ -24,7 +24,6 @@ RISK_FIXED, RISK_AGAIN = (
     "squared error at the optimum of new shuffles, above that of gradient descent",
 )
 _NAMES = {FIXED: "fixed", AGAIN: "again", BETWEEN: "between", RISK_FIXED: "risk_fixed", RISK_AGAIN: "risk_again"}
-DISTANCE = Format("z.3g")
 
 
 def by_size(words: str) -> Callable[[Run], np.ndarray]:
@@ -40,12 +39,12 @@ def batch_sizes(data: Data) -> list[int]:
 
 def at_size(words: str, size: int) -> Measure:
     """Measure at one batch size."""
-    return Measure(lambda run: _at(run, words, lambda sizes: size), f"{words}, batch {size}", _format(words))
+    return Measure(lambda run: _at(run, words, lambda sizes: size), f"{words}, batch {size}", PERCENT)
 
 
 def smallest(words: str) -> Measure:
     """Measure at the smallest batch size."""
-    return Measure(lambda run: _at(run, words, min), f"{words}, smallest batch", _format(words))
+    return Measure(lambda run: _at(run, words, min), f"{words}, smallest batch", PERCENT)
 
 
 def change(words: str) -> Measure:
@@ -90,10 +89,6 @@ def _at(run: Run, words: str, choose: Callable[[list[int]], int]) -> float:
     return float(by_size(words)(run)[sizes.index(size)])
 
 
-def _format(words: str) -> Format:
-    return PERCENT if words in (RISK_FIXED, RISK_AGAIN) else DISTANCE
-
-
 def _part(data: Data) -> str:
     config = data["config"]
-    return f"linear regression, {config['num_examples']} examples of {config['num_features']} features, float64"
+    return f"Linear regression, {config['num_examples']} examples of {config['num_features']} features, float64"
