@@ -10,6 +10,8 @@ from flax.linen.dtypes import promote_dtype
 from jax import Array
 from jaxtyping import Float
 
+from bnjax._host.arguments import checked
+
 
 class RepeatedDense(nn.Module):
     """A dense layer on n equal vectors, as a layer on one vector that trains and is measured exactly as that.
@@ -64,6 +66,7 @@ class RepeatedDense(nn.Module):
         return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
 
 
+@checked()
 def join_copies(
     kernel: Float[Array, "rows out_features"], copies: int
 ) -> tuple[Float[Array, "features out_features"], Float[Array, ""]]:
@@ -87,8 +90,8 @@ def join_copies(
         >>> print(u.round(3), null_norm.round(3))
         [[2.828]] 1.414
     """
-    if copies < 1 or len(kernel) % copies:
-        raise ValueError(f"copies must be a divisor of the {len(kernel)} rows of the kernel, got {copies}.")
+    if copies < 1 or kernel.shape[0] % copies:
+        raise ValueError(f"copies must be a divisor of the {kernel.shape[0]} rows of the kernel, got {copies}.")
     blocks = kernel.reshape(copies, -1, kernel.shape[-1])
     mean = blocks.mean(axis=0, keepdims=True)
     return math.sqrt(copies) * mean[0], jnp.sqrt(jnp.sum((blocks - mean) ** 2))

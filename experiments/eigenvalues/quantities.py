@@ -25,7 +25,9 @@ def _quantity(words: str, form: Format, name: str, frozen: bool, reduce) -> Quan
 
 def largest(frozen: bool = False) -> Quantity:
     """Return the largest eigenvalue."""
-    return _quantity("largest eigenvalue of the Hessian", Format(), "eigenvalues", frozen, lambda rows: rows[:, 0])
+    return _quantity(
+        "largest of ten eigenvalues of the Hessian", Format(), "eigenvalues", frozen, lambda rows: rows[:, 0]
+    )
 
 
 def isolation(frozen: bool = False) -> Quantity:

@@ -107,5 +107,5 @@ SHARPNESS = Quantity("batch_sharpness", "sharpness", "batch sharpness", if_diver
 
 def in_edges(rate: float) -> Quantity:
     """Return the batch sharpness in units of 2 / learning rate, at which gradient descent is no longer stable."""
-    words = "batch sharpness, in units of 2 / learning rate"
+    words = f"batch sharpness, in units of 2 / {rate:g}, the learning rate"
     return replace(SHARPNESS, value=lambda record: array(record["sharpness"]) * rate / 2, words=words, format=TIMES)

@@ -104,14 +104,6 @@ def _details(data: dict[str, Any]) -> Layout:
                 title="Length and difference",
                 ylabel="|g|; dashed: |g - g'|",
             ),
-            Curves(
-                arms,
-                [Line(successive("relative_sum"))],
-                title="Sum in units of the lengths",
-                ylabel="|g + g'| / (|g| + |g'|)",
-                scale="linear",
-                ylim=(0, 1),
-            ),
             _turn(arms, [successive("step_cosine")], "From batch to batch", cosine | {"ylabel": "cosine of g and g'"}),
         ],
         [
@@ -127,7 +119,6 @@ def _details(data: dict[str, Any]) -> Layout:
                 title="Effective smoothness (↓)",
                 ylabel=per_distance,
             ),
-            Curves(arms, [Line(q.RELATIVE_CHANGE, smooth=_smooth)], title="Change of the loss", ylabel="|ΔL| / L"),
         ],
     ]
     return make_figure(

@@ -31,7 +31,7 @@ def test_the_package_lists_its_functions():
     """Each public function stands in the docstring of the package, and takes an axis first if it draws a panel."""
     assert all(name in draw.__doc__ for name in PUBLIC)
     panels = {name: value for name, value in PUBLIC.items() if name not in ("figure", "draw_next")}
-    assert len(panels) == 16
+    assert len(panels) == 17
     assert all(next(iter(inspect.signature(function).parameters)) == "ax" for function in panels.values())
 
 
