@@ -1,7 +1,7 @@
 """Tables: medians over seeds of measures, for each net."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments._evidence.format import TIMES, Format, plural
@@ -14,7 +14,8 @@ from experiments._evidence.quantities import (
     TRAIN_ACCURACY,
 )
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import Arms, Runs, all_runs
+from experiments._evidence.run import Arms, Data, Runs, all_runs
+from experiments._evidence.statistic import NotInDataError, Statistic
 from experiments._evidence.value import median, spread
 from experiments._nets import NETS
 
@@ -22,6 +23,20 @@ from experiments._nets import NETS
 def middle(runs: Runs, measure: Measure) -> float:
     """Return the median of a measure over the runs of a net."""
     return spread(map(measure.of, runs)).middle
+
+
+def known_values(statistic: Statistic, data: Data) -> list[float]:
+    """Return a statistic of each seed; none where the data lack something."""
+    try:
+        return [value for value in statistic.of(data).values() if not math.isnan(value)]
+    except NotInDataError:
+        return []
+
+
+def ends(values: Iterable[float], form: Format) -> str:
+    """Write the smallest and the largest of some values, without their unit."""
+    low, _, high = spread(values)
+    return "-" if math.isnan(low) else f"{form.number(low)} to {form.number(high)}"
 
 
 def written(runs: Runs, measure: Measure) -> str:

@@ -1,15 +1,13 @@
 """The tables and the findings of what goes with a small gap between training and test."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from experiments._evidence.format import Format, listing
 from experiments._evidence.quantities import TEST_ACCURACY
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.statistic import NotInDataError, Statistic
-from experiments._evidence.table import by_net, divergences, grid, seeds, written
-from experiments._evidence.value import median, spread
+from experiments._evidence.table import by_net, divergences, ends, grid, known_values, seeds, written
+from experiments._evidence.value import median
 from experiments._nets import NETS, learning_rate
 from experiments.generalisation import ghosts
 from experiments.generalisation.quantities import (
@@ -71,7 +69,7 @@ def findings(data: dict[str, Any]) -> str:
 
 def over_nets(data: Mapping[str, Any], name: Name, quantity: Quantity, level: float) -> float:
     """Return the rank correlation over all nets that the data have, the median over seeds; NaN where there is none."""
-    return median(_values(ranked(name, quantity, level), data))
+    return median(known_values(ranked(name, quantity, level), data))
 
 
 def _label(arm: str) -> str:
@@ -86,8 +84,8 @@ def _correlations(data: Mapping[str, Any]) -> list[str]:
     for name in _NAMES:
         cells = []
         for level, families in columns:
-            values = _values(ranked(name, GAP, level, *families), data)
-            cells += [_RANKS.number(median(values)), _ends(values)]
+            values = known_values(ranked(name, GAP, level, *families), data)
+            cells += [_RANKS.number(median(values)), ends(values, _RANKS)]
         rows[name] = cells
     heads = [head for level, of in columns for head in (f"{level:g}{', BN alone' * bool(of)}", "over seeds")]
     sizes = len(data["arms"]), len(of_nets(data["arms"], "batch_norm", "ghost"))
@@ -97,16 +95,3 @@ def _correlations(data: Mapping[str, Any]) -> list[str]:
         "norm, by the training loss at which nets are compared: the median and the range over seeds. Above 0, less goes with",
         "a smaller gap.",
     ]
-
-
-def _values(statistic: Statistic, data: Mapping[str, Any]) -> list[float]:
-    """Return a statistic of each seed; none where the data lack something."""
-    try:
-        return [value for value in statistic.of(data).values() if not math.isnan(value)]
-    except NotInDataError:
-        return []
-
-
-def _ends(values: Iterable[float]) -> str:
-    low, _, high = spread(values)
-    return "-" if math.isnan(low) else f"{_RANKS.number(low)} to {_RANKS.number(high)}"

@@ -1,7 +1,6 @@
 """The tables and the findings of all normalisers."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from experiments._evidence.drift import layer_titles, subject
@@ -9,9 +8,8 @@ from experiments._evidence.format import Format
 from experiments._evidence.quantities import TRAIN_ACCURACY
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import all_runs, layer_names
-from experiments._evidence.statistic import NotInDataError, Statistic
-from experiments._evidence.table import by_net, divergences, grid, middle, seeds, written
-from experiments._evidence.value import median, spread
+from experiments._evidence.table import by_net, divergences, ends, grid, known_values, middle, seeds, written
+from experiments._evidence.value import median
 from experiments._nets import NETS
 from experiments.which_norm.quantities import COMPARED, STEPS, TEST, ranked
 
@@ -65,7 +63,7 @@ def findings(data: dict[str, Any]) -> str:
 
 def over_nets(data: Mapping[str, Any], name: str, performance: Measure) -> float:
     """Return the rank correlation over all nets that the data have, the median over seeds; NaN where there is none."""
-    return median(_values(ranked(name, performance, tuple(data["arms"])), data))
+    return median(known_values(ranked(name, performance, tuple(data["arms"])), data))
 
 
 def _correlations(data: Mapping[str, Any]) -> list[str]:
@@ -74,12 +72,12 @@ def _correlations(data: Mapping[str, Any]) -> list[str]:
     for name in COMPARED:
         cells = []
         for performance in _PERFORMANCES.values():
-            values = _values(ranked(name, performance, nets), data)
+            values = known_values(ranked(name, performance, nets), data)
             others = (ranked(name, performance, [net for net in nets if net != left]) for left in nets)
             cells += [
                 _RANKS.number(median(values)),
-                _ends(values),
-                _ends(median(_values(each, data)) for each in others),
+                ends(values, _RANKS),
+                ends((median(known_values(each, data)) for each in others), _RANKS),
             ]
         rows[name] = cells
     heads = [head for name in _PERFORMANCES for head in (name, "over seeds", "without one net")]
@@ -89,16 +87,3 @@ def _correlations(data: Mapping[str, Any]) -> list[str]:
         "where one",
         "of the nets is left out. Where less of something is better, it is below 0 with accuracies, and above 0 with steps.",
     ]
-
-
-def _values(statistic: Statistic, data: Mapping[str, Any]) -> list[float]:
-    """Return a statistic of each seed; none where the data lack something."""
-    try:
-        return [value for value in statistic.of(data).values() if not math.isnan(value)]
-    except NotInDataError:
-        return []
-
-
-def _ends(values: Iterable[float]) -> str:
-    low, _, high = spread(values)
-    return "-" if math.isnan(low) else f"{_RANKS.number(low)} to {_RANKS.number(high)}"
