@@ -71,7 +71,7 @@ def loss_fns(nets, both):
 
 @pytest.fixture
 def pair(nets):
-    """Return losses and parameters, which are those of the whole head, reduced."""
+    """Return losses, and the parameters of the whole head after its reduction."""
     both = states(nets, 0)
     losses = loss_fns(nets, both)
     return losses, (both[0].params, reduced(both[0].params))
@@ -142,7 +142,7 @@ def test_a_random_direction_has_the_length_of_all_copies(pair, seed):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_training_steps(nets, seed):
-    """Losses and weights after steps with momentum, weight decay and clipping are those of the whole head."""
+    """With momentum, weight decay and clipping, both heads take the same steps at the same losses."""
     both = states(nets, seed)
     both[1] = both[1].replace(params=jax.tree.map(jnp.copy, reduced(both[0].params)))  # runs give away their buffers
     both = [state.replace(opt_state=net.optimizer.init(state.params)) for net, state in zip(nets, both, strict=True)]

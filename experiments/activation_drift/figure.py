@@ -75,7 +75,10 @@ def _followed(data: dict[str, Any]) -> list[str]:
 
 
 def _columns(data: dict[str, Any]) -> list[tuple[Sequence[Panel], Sequence[Panel]]]:
-    return [_column(data, layer) for layer in _followed(data)]
+    """Show the layers that are followed, of more than three the first, a middle one and the last: four columns do not fit."""
+    layers = _followed(data)
+    shown = layers if len(layers) <= 3 else [layers[0], layers[len(layers) // 2], layers[-1]]
+    return [_column(data, layer) for layer in shown]
 
 
 def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence[Panel]]:

@@ -74,7 +74,7 @@ def plot(data: dict[str, Any]) -> Layout:
     return make_figure(
         f"Mameli's net, one batch norm and none: {captions.network(config)}",
         [Block("", [row]) for row in rows],
-        *_foot(data),
+        *_foot(data, "↑: Mameli's repository calls larger better", "↓: smaller is more predictable"),
         marks=[mark("second net, no step taken", "", "--")],
     )
 
@@ -125,7 +125,7 @@ def _details(data: dict[str, Any]) -> Layout:
         f"Mameli's net, directions and relative sizes: {captions.network(config)}",
         [Block("", [row]) for row in rows],
         ["dashed in the top row: before any step; in the bottom row: along a random direction as long as the gradient"],
-        *_foot(data),
+        *_foot(data, "↓: smaller is smoother"),
     )
 
 
@@ -135,12 +135,12 @@ def few_seeds(data: dict[str, Any]) -> str:
     return f"{'one seed' if number == 1 else f'{number} seeds'}, not judged" if number < MIN_VALUES else ""
 
 
-def _foot(data: dict[str, Any]) -> list[list[str]]:
+def _foot(data: dict[str, Any], *arrows: str) -> list[list[str]]:
     config = data["config"]
     is_reduced = config["model"]["head"] == "mameli_reduced"
     head = "the head's first dense layer, which reads one vector 49 times over, is trained as the equal single one"
     return [
-        [_GRADIENTS, "↑: Mameli's repository calls larger better", "↓: smaller is more predictable"],
+        [_GRADIENTS, *arrows],
         captions.recipe(config, data["preset"]),
         [captions.images(config), captions.scans(config)],
         [DEPTH],
