@@ -60,8 +60,10 @@ OVERNIGHT_ALX: VGGRun = change(
 )
 # The net of the articles as it is: hours for each run on two CPU cores.
 FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True))
+# Its first steps, which cover the windows of the paper's figures up to step 3,500: an hour or two for both nets.
+FULL_WIDTH_EVENING: VGGRun = change(FULL_WIDTH, schedule={"num_steps": 3500})
 # Presets whose runs take hours: whichever experiment trains one, it measures what all of them ask for.
-LONG = ("evening", "overnight", "overnight_mameli", "overnight_alx", "full_width")
+LONG = ("evening", "overnight", "overnight_mameli", "overnight_alx", "full_width", "full_width_evening")
 # Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
 # 64 draws, each trained on as many points as have the moments of its inputs.

@@ -98,9 +98,10 @@ def trained(run=TINY):
 def test_each_preset_is_where_it_belongs():
     """Overnight of the experiments on trained nets, the setting of Mameli and that with Adam where they have claims."""
     assert {name for name, preset in PRESETS if preset == "overnight"} == {*OVERNIGHT, *OTHERS}
-    assert {name for name, preset in PRESETS if preset == "full_width"} == {*("training_curves", "landscape", "mameli")}
-    of_first_steps = {name for name, preset in PRESETS if preset == "evening"}
-    assert of_first_steps == {"training_curves", "activation_drift", "covariate_shift", "landscape"}
+    of_first_steps = {"training_curves", "activation_drift", "covariate_shift", "landscape"}
+    assert {name for name, preset in PRESETS if preset == "full_width"} == of_first_steps | {"mameli"}
+    for evening in ("evening", "full_width_evening"):
+        assert {name for name, preset in PRESETS if preset == evening} == of_first_steps
     of_others = {"training_curves", "covariate_shift", "landscape"}
     for preset in ("overnight_mameli", "overnight_alx"):
         assert {name for name, other in PRESETS if other == preset} == of_others
@@ -110,8 +111,9 @@ def test_each_preset_is_where_it_belongs():
 def test_long_runs_are_as_published_but_for_the_width(preset):
     """VGG-A, batches of 128, the sources' steps, and measurements about every hundred; tests have both statistics."""
     vggs = [run for run in runs(preset) if isinstance(run, VGGRun)]
-    width, seeds = (1.0, (0,)) if preset == "full_width" else (0.25, (0, 1, 2))
-    steps = {"evening": {5_000}, "overnight_mameli": {30 * 390}, "overnight_alx": {20 * 390}, "full_width": {15_000}}
+    width, seeds = (1.0, (0,)) if preset.startswith("full_width") else (0.25, (0, 1, 2))
+    steps = {"evening": {5_000}, "overnight_mameli": {30 * 390}, "overnight_alx": {20 * 390}}
+    steps |= {"full_width": {15_000}, "full_width_evening": {3_500}}
     assert {run.schedule.num_steps for run in vggs} == steps.get(preset, {5_500, 15_000})
     for run in vggs:
         assert (run.model.depth, run.model.width, run.optimizer.batch_size) == ("A", width, 128)
@@ -140,18 +142,19 @@ def test_experiments_share_the_runs_that_are_measured_most():
     assert names == {"none", "batch", "noisy_batch", "noise", "relative_noise", "lp"}
 
 
-def test_an_evening_trains_the_first_steps_of_a_night():
-    """Two nets in three seeds and ten draws, each once for all experiments, and the night goes on with them."""
-    vggs = [run for run in runs("evening") if isinstance(run, VGGRun)]
+@pytest.mark.parametrize(("preset", "night"), [("evening", "overnight"), ("full_width_evening", "full_width")])
+def test_an_evening_trains_the_first_steps_of_a_night(preset, night):
+    """Two nets in their seeds and ten draws, each once for all experiments, and the night goes on with them."""
+    vggs = [run for run in runs(preset) if isinstance(run, VGGRun)]
     nets = {run.net() for run in vggs}
     assert len(nets) == 2
-    assert nets <= {run.net() for run in runs("overnight")}
+    assert nets <= {run.net() for run in runs(night)}
     assert {kind for run in vggs for kind in run.probes.kinds} == {*EVERYTHING}
     for name in ("landscape", "covariate_shift", "activation_drift", "training_curves"):
-        night = groups(name, "overnight")
-        for group, arms in groups(name, "evening").items():
+        longer = groups(name, night)
+        for group, arms in groups(name, preset).items():
             for arm, run in arms.items():
-                whole = night[group][arm]
+                whole = longer[group][arm]
                 assert run.seeds in (whole.seeds[:3], whole.seeds[:10]), (name, arm)
                 assert change(run, schedule=whole.schedule, seeds=whole.seeds) == whole, (name, arm)
 
@@ -209,8 +212,8 @@ def test_a_long_run_measures_what_the_other_experiments_ask_for():
     beside = cli._beside("landscape", "overnight")  # pyright: ignore[reportPrivateUsage]
     assert {*beside} == {(name, "overnight") for name in (*OVERNIGHT, *OTHERS) if name not in others}
     assert cli._beside("landscape", "cpu") == []  # pyright: ignore[reportPrivateUsage]
-    beside = [("training_curves", "full_width"), ("mameli", "full_width")]
-    assert cli._beside("landscape", "full_width") == beside  # pyright: ignore[reportPrivateUsage]
+    beside = {(name, "full_width") for name in ("training_curves", "activation_drift", "covariate_shift", "mameli")}
+    assert {*cli._beside("landscape", "full_width")} == beside  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.thorough

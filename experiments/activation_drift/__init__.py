@@ -14,6 +14,8 @@ from experiments._evidence.keep import IfMeasured, drift, training
 from experiments._presets import (
     CPU,
     EVENING,
+    FULL_WIDTH,
+    FULL_WIDTH_EVENING,
     OVERNIGHT,
     PAPER,
     SMOKE,
@@ -27,7 +29,9 @@ PRESETS = {
     "cpu": following(CPU, 3, 8, 10),
     "smoke": following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES),
     "evening": following_everywhere(EVENING, 2, 3, 8, 10),
+    "full_width_evening": following_everywhere(FULL_WIDTH_EVENING, 2, 3, 8, 10),
     "overnight": following_everywhere(OVERNIGHT, 2, 3, 8, 10),
+    "full_width": following_everywhere(FULL_WIDTH, 2, 3, 8, 10),
     "paper": following(change(PAPER, seeds=(0, 1, 2)), 2, 3, 9, 11, penalty=True),
 }
 

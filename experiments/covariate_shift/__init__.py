@@ -21,6 +21,8 @@ from experiments._presets import (
     CPU,
     DEEP_LINEAR,
     EVENING,
+    FULL_WIDTH,
+    FULL_WIDTH_EVENING,
     MAMELI,
     MANY_DRAWS,
     OVERNIGHT,
@@ -69,9 +71,13 @@ PRESETS = {
     "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
     "mameli": Config(_vgg(MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
     "evening": Config(_vgg(EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)),
+    "full_width_evening": Config(
+        _vgg(FULL_WIDTH_EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)
+    ),
     "overnight": Config(_vgg(OVERNIGHT), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
     "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
     "overnight_alx": Config(_vgg(OVERNIGHT_ALX), MANY_DRAWS, vgg_optimizers=(("adam", 1e-3),)),
+    "full_width": Config(_vgg(FULL_WIDTH), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1),)),
     "paper": Config(_vgg(change(PAPER, seeds=(0, 1, 2))), MANY_DRAWS),
 }
 

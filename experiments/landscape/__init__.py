@@ -26,6 +26,7 @@ from experiments._presets import (
     DEEP_LINEAR,
     EVENING,
     FULL_WIDTH,
+    FULL_WIDTH_EVENING,
     MAMELI,
     MANY_DRAWS,
     OVERNIGHT,
@@ -123,6 +124,7 @@ PRESETS = {
         rates=_ADAM_RATES,
     ),
     "full_width": Config(_long(FULL_WIDTH), MANY_DRAWS, short_every=500),
+    "full_width_evening": Config(_long(FULL_WIDTH_EVENING), TEN_DRAWS, short_multiples=()),
     "paper": Config(scanning(_vgg(PAPER, seeds=(0, 1, 2)), penalty=True), MANY_DRAWS, rates=_SGD_RATES),
 }
 

@@ -22,6 +22,7 @@ from experiments._presets import (
     CPU,
     EVENING,
     FULL_WIDTH,
+    FULL_WIDTH_EVENING,
     MAMELI,
     OVERNIGHT,
     OVERNIGHT_ALX,
@@ -65,6 +66,7 @@ PRESETS = {
     "overnight_mameli": Config(**fields_of(change(OVERNIGHT_MAMELI, norm={"layers": "all"})), learning_rates=(0.01,)),
     "overnight_alx": Config(**fields_of(OVERNIGHT_ALX), learning_rates=_ALX_RATES, once=False),
     "full_width": Config(**fields_of(FULL_WIDTH), learning_rates=(0.1,), once=False),
+    "full_width_evening": Config(**fields_of(FULL_WIDTH_EVENING), learning_rates=(0.1,), once=False),
     "paper": Config(**fields_of(change(PAPER, seeds=(0, 1, 2), schedule=_TWICE))),
 }
 
