@@ -19,6 +19,7 @@ from experiments.landscape import published
 from experiments.landscape.further_figures import along_random, at_rates, deep_linear, successive
 
 _THEIRS = "a VGG of 13 or more layers, batch 128, one run"
+_READ_OFF = ["published curves: medians of windows of steps, read off", "the published loss contains an L2 penalty"]
 _EDGES = (
     (published.LOSS, (q.LOWEST_LOSS, q.HIGHEST_LOSS)),
     (published.CHANGE, (q.LEAST_CHANGE, q.GRADIENT_CHANGE)),
@@ -33,6 +34,7 @@ def plot(data: dict[str, Any]) -> Layout:
     blocks = [Block(f"Here: {whose}", [ours], height=2.9)]
     if not theirs:
         return make_figure(title, blocks, *foot)
+    foot = [foot[0], _READ_OFF, *foot[1:]]
     pairs = [
         [
             replace(panel, title=f"{panel.title}, {where}")
@@ -100,7 +102,7 @@ def _foot(data: dict[str, Any]) -> list[list[str]]:
     sizes = captions.scans(data["config"]["vgg"]).partition(", ")[2].partition(", on")[0]
     return [
         [f"shaded: range over {sizes}, medians over seeds", ARROW],
-        ["the published loss contains an L2 penalty", *captions.origin(data, "training, scans and tests")],
+        captions.origin(data, "training, scans and tests"),
     ]
 
 
