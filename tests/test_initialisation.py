@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from faked import measured_of
 
-from bnjax import linen, models, probes
+from bnjax import linen, models, objective, probes
 from bnjax.runs import config_dict
 from bnjax.types import Variables
 from experiments import initialisation
@@ -143,6 +144,63 @@ def test_with_skip_init_every_block_is_the_identity(data):
     np.testing.assert_array_equal(skip[:3], skip[0])
 
 
+def glorot(shape):
+    """Return the expected squared length of a VGG's weights: each has variance 2 / (fan-in + fan-out)."""
+    model = models.make_model(models.VGGConfig(**vars(shape)))
+    drawn = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
+    kernels = [layer["kernel"].shape for layer in drawn.params.values()]
+    return sum(2 * math.prod(kernel) / (math.prod(kernel[:-2]) * sum(kernel[-2:])) for kernel in kernels)
+
+
+def test_the_penalty_is_that_of_the_objective():
+    """Cross-entropy and penalty add up to the loss that scans have with an L2 penalty; lengths are added up in float64."""
+    config, key = SMOKE.other_penalty, jax.random.key(3)
+    batch = runs._images(None, config.data, config.batch_size, jax.random.fold_in(key, 0))
+    loss = runs.penalty(config, lambda *_: batch, key)["plain"]["loss"]
+    model = models.make_model(models.VGGConfig(**vars(config.model)))
+    params, batch_stats = model.init(key, batch.inputs)
+    assert batch.inputs.shape == (16, 8, 8, 3)
+    square = sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in jax.tree.leaves(params))
+    total = objective.make_loss_fn(model, batch_stats, batch, l2=5e-4)(params)
+    logits = np.asarray(model.apply(Variables(params, batch_stats), batch.inputs, train=True)[0], np.float64)
+    right = np.take_along_axis(logits, np.asarray(batch.labels)[:, None], axis=1)[:, 0]
+    cross_entropy = np.mean(np.log(np.sum(np.exp(logits), axis=1)) - right)
+    found = [loss[name] for name in ("cross_entropy", "squared_length", "penalty", "total")]
+    np.testing.assert_allclose(found, [cross_entropy, square, 2.5e-4 * square, total], rtol=1e-4)
+    np.testing.assert_allclose(square, glorot(config.model), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (initialisation.PUBLISHED_VGG, 7613),
+        (dataclasses.replace(initialisation.PUBLISHED_VGG, depth="A"), 7421),
+        (initialisation.VGG_A, 3439),
+    ],
+)
+def test_expected_lengths(shape, expected):
+    """Those that the claims name are sums over layers of 2 m n / (m + n)."""
+    assert round(glorot(shape)) == expected
+
+
+def test_the_published_loss_is_compared_with_its_own_net(data):
+    """Another width, head or penalty decides nothing; the set-up names the head."""
+    claim = next(claim for claim in CLAIMS if claim.name == "init_penalty")
+    net = "VGG of 13 layers, hidden dense layers of 4,096 units"
+    assert judge(claim, data).reason == f"needs a {net} at width 1"
+    own = {**data["config"]["penalty"], "model": {**data["config"]["penalty"]["model"], "width": 1.0}}
+
+    def judged(**changes):
+        return judge(claim, {**data, "config": {**data["config"], "penalty": {**own, **changes}}})
+
+    losses = [run["loss"]["total"] for run in data["penalty"]["plain"]]
+    assert judged().median == np.median(losses)
+    head = "VGG of 13 layers, width 1, digits of 8 x 8 pixels, hidden dense layers of 4,096 units"
+    assert judged().setup.words == f"{head}, batch 16, 0 steps, 3 seeds"
+    assert judged(weight_decay=1e-4).reason == "needs an L2 penalty of 0.0005"
+    assert judged(model={**own["model"], "head": "512"}).reason == f"needs a {net} at width 1"
+
+
 @pytest.mark.parametrize("power", [-0.5, 0.0, 1.0])
 def test_growth_of_a_power(power):
     """Of any widths, 2 to that power; of a number that is not above 0 there is none."""
@@ -179,6 +237,7 @@ def test_words_figure_and_claims(data, tmp_path):
     """The table has a row for every net, every claim is judged, and both forms of the figure are drawn."""
     words = table.summarise(data)
     assert "with BN, ReLU: soft rank" in words
+    assert "VGG-A, hidden dense layers of 32 units" in words
     assert "per doubling of the width" in table.findings(data)
     for claim in CLAIMS:
         assert "cannot be measured" not in judge(claim, data).reason, claim.name
@@ -247,6 +306,8 @@ def test_draws_are_known_by_everything_but_their_seeds(data):
         ({"representations": {"widths": (100_000,)}}, "widths must be between 1 and"),
         ({"fisher": {"fixed_batch": 1}}, "fixed_batch must be at least 2, got 1"),
         ({"residual": {"model": {"skip_init": True}}}, "skip_init must be False, since a net of its own has it, got"),
+        ({"penalty": {"batch_size": 100_000}}, "batch_size must be between 1 and"),
+        ({"other_penalty": {"weight_decay": -1.0}}, "weight_decay must be >= 0 and finite, got -1.0"),
         ({"seeds": (-1,)}, "seeds must be one or more different numbers from 0 to"),
     ],
 )

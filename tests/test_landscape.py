@@ -1,6 +1,5 @@
 """The experiment on the landscape: its table, findings and claims, on data made by hand."""
 
-import json
 import math
 import re
 from dataclasses import replace
@@ -84,7 +83,7 @@ def test_claims_measure_what_they_say(data):
     assert found["smoothness_plateau"] == pytest.approx(largest * 0.1 / 2)
     assert found["loss_change"] < 1
     later = ("loss_range_late", "loss_range_twofold", "smoothness_late", "smoothness_falls", "smoothness_saturates")
-    for name in (*later, "penalty"):
+    for name in later:
         assert math.isnan(found[name]), name
 
 
@@ -133,19 +132,11 @@ def test_batch_sharpness_is_in_units_of_the_edge_of_stability():
     assert short["landscape_sharpness_plain"].reason == "needs 9,000 steps, ran 1,500"
 
 
-def test_the_penalty_is_judged_where_it_is_part_of_the_loss(data):
-    """The smallest loss of the first scan is compared with the published one if the scans contain the penalty."""
-    penalised = json.loads(json.dumps(data))
-    penalised["config"]["vgg"]["probes"]["landscape"]["penalty"] = True
-    first = [min(run["landscape"]["loss"][0]) for run in data["arms"]["plain"]]
-    assert medians(penalised)["penalty"] == pytest.approx(np.median(first))
-
-
 def test_long_runs_have_all_claims():
-    """Nothing is left unmeasured by the paper's steps, except the penalty, a plateau that is none, and batch sharpness."""
+    """Nothing is left unmeasured by the paper's steps, except a plateau that is none, and batch sharpness."""
     data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000, rates_steps=3500)
     unknown = {name for name, value in medians(data).items() if math.isnan(value)}
-    assert {name for name in unknown if not name.startswith("sharpness_")} == {"penalty", "smoothness_saturates"}
+    assert {name for name in unknown if not name.startswith("sharpness_")} == {"smoothness_saturates"}
 
 
 def test_losses_and_their_changes():

@@ -13,15 +13,18 @@ matrix grows 1.66 times per doubling without BN, and falls 0.70 times if every l
 / l of the variance of its shortcut. Preset paper has not been run.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from bnjax.models.shapes import ResNetShape
+from bnjax.models.shapes import ResNetShape, VGGShape
 from experiments._config import Images, change, check, check_numbers
 from experiments._config.check import DIFFERENT
 from experiments._config.runs import check_batch
 from experiments._evidence.keep import whole
 
+# Of Santurkar et al. 2018, as far as their figures and their loss tell; and of most experiments here.
+PUBLISHED_VGG, VGG_A = VGGShape(depth="13", head="4096"), VGGShape()
 _RULE = f"{DIFFERENT} from 2"
 
 
@@ -110,14 +113,37 @@ class Residual:
 
 
 @dataclass(frozen=True)
+class Penalty:
+    """A plain VGG, of whose loss an L2 penalty is a part.
+
+    Attributes:
+        model: the network.
+        data: the images; VGG is made for 32 x 32.
+        batch_size: images of which the loss is the mean.
+        weight_decay: strength of the penalty, half of which multiplies the squared length of all parameters.
+    """
+
+    model: VGGShape = PUBLISHED_VGG
+    data: Images = Images(image_size=32)
+    batch_size: int = 128
+    weight_decay: float = 5e-4
+
+    def __post_init__(self):
+        check_batch(self.data, self.batch_size, "batch_size")
+        check_numbers(self, ">= 0 and finite", lambda x: 0 <= x < math.inf, "weight_decay")
+
+
+@dataclass(frozen=True)
 class Config:
-    """Four measurements on networks that nobody trains.
+    """Measurements on networks that nobody trains.
 
     Attributes:
         representations: rank of the layers' activations, and cosines between examples.
         orthogonality: how close examples come to being orthogonal.
         fisher: the largest eigenvalue of the Fisher matrix.
         residual: size of the residual branches.
+        penalty: cross-entropy and L2 penalty of a plain VGG.
+        other_penalty: those of another one, by default the VGG-A of most experiments at the published width.
         seeds: each is one draw of weights and inputs.
     """
 
@@ -125,6 +151,8 @@ class Config:
     orthogonality: Orthogonality = Orthogonality()
     fisher: Fisher = Fisher()
     residual: Residual = Residual()
+    penalty: Penalty = Penalty()
+    other_penalty: Penalty = Penalty(VGG_A)
     seeds: tuple[int, ...] = tuple(range(10))
 
     def __post_init__(self):
@@ -136,7 +164,10 @@ KEEP: dict[str, Any] = {
     "orthogonality": {"widths": whole},
     "fisher": {"widths": whole},
     "residual": {"blocks": whole},
+    "penalty": {"loss": whole},
+    "other_penalty": {"loss": whole},
 }
+_SMALL = {"data": Images("digits", image_size=8), "batch_size": 16}
 _PAPER = change(
     Config(),
     orthogonality={"widths": (16, 32, 64, 128, 256, 512)},
@@ -152,6 +183,8 @@ PRESETS = {
         orthogonality={"widths": (8, 16), "depth": 40},
         fisher={"widths": (8, 16), "num_hidden": 2, "fixed_batch": 8},
         residual={"model": ResNetShape(num_blocks=1, width=4), "data": Images("digits"), "batch_size": 8},
+        penalty={"model": {"width": 1 / 16}, **_SMALL},
+        other_penalty={"model": {"width": 1 / 16}, **_SMALL},
     ),
     "paper": _PAPER,
 }

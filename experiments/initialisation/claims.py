@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.source import DANESHMAND, DANESHMAND_RANK, DE, KARAKIDA, NACHUM, ours
+from experiments._evidence.source import DANESHMAND, DANESHMAND_RANK, DE, KARAKIDA, NACHUM, SANTURKAR, ours
 from experiments._evidence.statistic import Statistic, largest
 from experiments._nets import UNNAMED, Setting
+from experiments.initialisation import PUBLISHED_VGG, VGG_A
 from experiments.initialisation.quantities import (
     BRANCH,
     DIRECTIONS,
@@ -24,6 +25,7 @@ from experiments.initialisation.quantities import (
     each,
     of_width,
     per_doubling,
+    start,
 )
 
 _ROOT = "a square root is 1.41 times per doubling; its range is that of the powers 0.4 to 0.6"
@@ -56,6 +58,8 @@ def _fisher(net: str, at: Setting = UNNAMED) -> Statistic:
 
 
 _RISING = "the theory is of wide nets, and the growth per doubling still rises with the width here"
+
+_GLOROT = "the squared length of Glorot weights is expected to be the sum over layers of 2 m n / (m + n), from m features to n"
 
 CLAIMS = claims(
     "none",
@@ -195,5 +199,25 @@ CLAIMS = claims(
         DE.at("SkipInit"),
         each(LARGEST_BRANCH, "skip_init", "residual").below(1e-12),
         "a number that starts from 0 multiplies each branch",
+    ),
+    init_penalty=Claim(
+        "At initialisation, in the plain VGG of 13 layers whose hidden dense layers have 4,096 units, the cross-entropy and an "
+        "L2 penalty of 0.0005 add up to a loss within 10 % of the published 4.27 nats.",
+        SANTURKAR.at("Fig. 4a, read off at step 0, where the loss of chance is 2.30; the text names no penalty"),
+        start(PUBLISHED_VGG, "penalty", 5e-4).between(3.84, 4.70),
+        "4.27 nats",
+        since="2026-11-21",
+        differs="the source names neither depth nor head",
+        remark=f"{_GLOROT}: 7,613 here, and 7,421 in a VGG-A with as wide dense layers; the range was fixed for the smallest "
+        "loss of a scan at step 0, which in the source lies 0.02 nats below the largest one",
+    ),
+    init_penalty_vgg_a=Claim(
+        "At initialisation, in the plain VGG-A whose hidden dense layers have 512 units, the cross-entropy and an L2 penalty "
+        "of 0.0005 add up to a loss more than 10 % below the published 4.27 nats.",
+        ours("whether the L2 penalty explains the loss in Santurkar et al. 2018, Fig. 4a, with any dense layers"),
+        start(VGG_A, "other_penalty", 5e-4).below(3.84),
+        caveat_of="init_penalty",
+        since="2026-11-30",
+        remark=f"{_GLOROT}: 3,439 here",
     ),
 )

@@ -10,7 +10,6 @@ from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import ByLayer
 from experiments._figures.panels.panel import mark
 from experiments._nets import UNNAMED, Setting
-from experiments.initialisation import KEEP
 from experiments.initialisation.quantities import EIGENVALUE, FIXED, GAP, LINEAR, RANK, RELU, by_width, values
 
 _NETS = ("plain", "batch_norm")
@@ -19,7 +18,9 @@ _NETS = ("plain", "batch_norm")
 def plot(data: dict[str, Any]) -> Layout:
     """Show what becomes of a batch in deep nets, of the Fisher matrix in wide ones, and of residual branches."""
     config = data["config"]
-    deep, lines, fisher, residual = (config[name] for name in KEEP)
+    deep, lines, fisher, residual = (
+        config[name] for name in ("representations", "orthogonality", "fisher", "residual")
+    )
     return make_figure(
         "Networks of random weights, before their first step",
         [

@@ -1,7 +1,7 @@
 """The numbers that are measured of each net at initialisation, and how they change with its width.
 
 A run is one draw. Its `widths` are lists over the widths of a net, its `layers` lists over the layers that are kept of the
-narrowest one, and its `blocks` lists over residual blocks.
+narrowest one, its `blocks` lists over residual blocks, and its `loss` the parts of a loss.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bnjax.models.shapes import VGGShape
 from experiments._evidence.format import TIMES, Format
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Run, array, recorded
@@ -125,6 +126,44 @@ def _geometric_mean(ratios: np.ndarray) -> float:
     return float(np.exp(np.mean(np.log(ratios)))) if np.all(ratios > 0) else 0.0
 
 
+NATS = Format("z.2f", "nats")
+
+
+def _of_loss(name: str, words: str, form: Format = NATS) -> Measure:
+    """Measure a part of a loss."""
+
+    def of(run: Run) -> float:
+        loss = recorded(run, "loss")
+        return _number(array(loss[name]), words) if name in loss else _missing(words)
+
+    return Measure(of, words, form)
+
+
+CROSS_ENTROPY = _of_loss("cross_entropy", "cross-entropy")
+LENGTH = _of_loss("squared_length", "squared length of all parameters", Format("z,.0f"))
+PENALTY = _of_loss("penalty", "L2 penalty")
+TOTAL = _of_loss("total", "cross-entropy + L2 penalty")
+
+
+def start(model: VGGShape, group: str, weight_decay: float) -> Statistic:
+    """Measure the loss with which a plain VGG starts, in data of no other net and penalty."""
+    own, net = each(TOTAL, "plain", group), vgg(vars(model))
+    for field in ("depth", "head", "width"):
+        own = own.where(f"{group}.model.{field}", getattr(model, field), f"a {net} at width {model.width:g}")
+    own = own.where(f"{group}.weight_decay", weight_decay, f"an L2 penalty of {weight_decay:g}")
+    return replace(own, who=f"{own.who} {net}")
+
+
+def vgg(model: Mapping[str, Any]) -> str:
+    """Name a VGG by its depth and its head."""
+    depth = str(model["depth"])
+    return f"{f'VGG-{depth}' if depth.isalpha() else f'VGG of {depth} layers'}, {_head(model)}"
+
+
+def _head(model: Mapping[str, Any]) -> str:
+    return f"hidden dense layers of {VGGShape(**model).features[-1]:,} units"
+
+
 def each(measure: Measure, net: str, group: str, at: Setting = UNNAMED) -> Statistic:
     """Measure every draw of a net; its set-up names the examples, which the data decide."""
     return replace(measure.each(net, at, group), part=lambda data: _EXAMPLES[group](data["config"][group]))
@@ -135,6 +174,9 @@ _EXAMPLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "orthogonality": lambda config: f"{config['batch_size']} examples close to one line",
     "fisher": lambda config: "normal inputs as long as a layer is wide",
     "residual": lambda config: f"batch {config['batch_size']}",
+    **dict.fromkeys(
+        ("penalty", "other_penalty"), lambda config: f"{_head(config['model'])}, batch {config['batch_size']}"
+    ),
 }
 
 

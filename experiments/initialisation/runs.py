@@ -1,4 +1,4 @@
-"""What is measured of networks at initialisation: activations by layer, the Fisher matrix, and residual branches."""
+"""What is measured of networks at initialisation: activations by layer, Fisher matrix, residual branches, and L2 penalty."""
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array, lax
 
 from bnjax import data, linen, models, norms, objective, probes
@@ -15,7 +16,7 @@ from bnjax.models.resnet import shortcut
 from bnjax.types import Batch, Model, Variables
 from experiments._config import Images, Options
 from experiments._training.tasks import load_images
-from experiments.initialisation import Config, Fisher, Orthogonality, Representations, Residual
+from experiments.initialisation import Config, Fisher, Orthogonality, Penalty, Representations, Residual
 
 SETTLED = 20  # layers after which the orthogonality gap of linear nets stays where it is, in Daneshmand et al. 2021
 _SHOWN = 40  # layers of a net that are kept, at most
@@ -23,7 +24,7 @@ _FIRST, _OTHERS = 1.0, 1e-6  # entries of the inputs of Daneshmand et al. 2021, 
 _TOLERANCE = 1e-2  # of the Fisher matrix's largest eigenvalue, relative
 
 Arms = dict[str, list[dict[str, Any]]]
-Load = Callable[[Images, int, Array], Array]  # so many images, drawn with a key
+Load = Callable[[Images, int, Array], Batch]  # so many images, drawn with a key
 Nets = tuple[tuple[str, str], ...]  # normaliser and activation
 
 
@@ -41,6 +42,8 @@ def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
     yield "orthogonality", _draw(partial(orthogonality, config.orthogonality), config.seeds)
     yield "fisher", _draw(partial(fisher, config.fisher), config.seeds)
     yield "residual", _draw(partial(residual, config.residual, load), config.seeds)
+    yield "penalty", _draw(partial(penalty, config.penalty, load), config.seeds)
+    yield "other_penalty", _draw(partial(penalty, config.other_penalty, load), config.seeds)
 
 
 def _draw(of_key: Callable[[Array], dict[str, Any]], seeds: tuple[int, ...]) -> Arms:
@@ -57,7 +60,7 @@ def representations(config: Representations, load: Load, key: Array) -> dict[str
     nets = tuple((net, activation) for activation in ("linear", "relu") for net in ("plain", "batch_norm"))
     measured = {}
     for width in config.widths:
-        inputs = load(config.data, width, jax.random.fold_in(key, 0)).reshape(width, -1)
+        inputs = load(config.data, width, jax.random.fold_in(key, 0)).inputs.reshape(width, -1)
         measured[width] = by_layer(key, inputs, nets=nets, width=width, depth=config.depth)
     kept = np.unique(np.geomspace(1, config.depth, min(config.depth, _SHOWN)).round().astype(int))
     found = {}
@@ -196,7 +199,7 @@ def largest_eigenvalue(model: Model, inputs: Array, num_outputs: int, key: Array
 
 def residual(config: Residual, load: Load, key: Array) -> dict[str, Any]:
     """Measure residual branches, by net."""
-    images, found = load(config.data, config.batch_size, jax.random.fold_in(key, 0)), {}
+    images, found = load(config.data, config.batch_size, jax.random.fold_in(key, 0)).inputs, {}
     for net in ("plain", "batch_norm", "skip_init"):
         shape = {**vars(config.model), "skip_init": net == "skip_init"}
         net_config = models.ResNetConfig(**shape, norm=linen.BatchNorm if net == "batch_norm" else None)
@@ -226,11 +229,31 @@ def branch_sizes(config: models.ResNetConfig, variables: Variables, images: Arra
     return jnp.stack(skips), jnp.stack(branches)
 
 
-def _images(data_dir: str | None, images: Images, num: int, key: Array) -> Array:
-    """Draw different training images."""
+def penalty(config: Penalty, load: Load, key: Array) -> dict[str, Any]:
+    """Measure the loss of a plain VGG, and the L2 penalty that may be a part of it.
+
+    total = cross-entropy + weight_decay / 2 * |w|², w all parameters
+    """
+    batch = load(config.data, config.batch_size, jax.random.fold_in(key, 0))
+    model = models.make_model(models.VGGConfig(**vars(config.model), num_classes=config.data.num_classes))
+    params, batch_stats = model.init(key, batch.inputs)
+    cross_entropy = float(objective.make_loss_fn(model, batch_stats, batch)(params))
+    squared_length = float(optax.tree.norm(params, squared=True))
+    own = config.weight_decay / 2 * squared_length
+    found = {
+        "cross_entropy": cross_entropy,
+        "squared_length": squared_length,
+        "penalty": own,
+        "total": cross_entropy + own,
+    }
+    return {"plain": {"loss": {name: _rounded(x) for name, x in found.items()}}}
+
+
+def _images(data_dir: str | None, images: Images, num: int, key: Array) -> Batch:
+    """Draw different training images, with their labels."""
     split = load_images(images, data_dir)(0).train
     indices = jax.random.choice(key, len(split.images), (num,), replace=False)
-    return data.take_batch(split, indices).inputs
+    return data.take_batch(split, indices)
 
 
 def _columns(widths: tuple[int, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:

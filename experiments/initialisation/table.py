@@ -3,32 +3,38 @@
 from typing import Any
 
 from experiments._evidence.format import Format, plural
-from experiments._evidence.table import cell, grid, middle
+from experiments._evidence.table import by_net, cell, grid, middle
 from experiments._evidence.verdict import decided
 from experiments._nets import NETS, UNNAMED, Setting
 from experiments.initialisation.claims import CLAIMS
 from experiments.initialisation.quantities import (
     BRANCH,
+    CROSS_ENTROPY,
     DIRECTIONS,
     EIGENVALUE,
     FIXED,
     GAP,
     LARGEST_BRANCH,
+    LENGTH,
     LINEAR,
     MEAN_BRANCH,
     ODD,
     OTHERS,
+    PENALTY,
     PLAIN,
     RANK,
     RELU,
+    TOTAL,
     at_width,
+    vgg,
 )
 
 _BRANCHES = {"l x ratio, block l": BRANCH, "mean ratio": MEAN_BRANCH, "largest ratio": LARGEST_BRANCH}
+_LOSSES = {"cross-entropy": CROSS_ENTROPY, "|w|²": LENGTH, "L2 penalty": PENALTY, "sum": TOTAL}
 
 
 def summarise(data: dict[str, Any]) -> str:
-    """Put what depends on the width into a table for each group of nets, and the residual branches into another."""
+    """Put what depends on the width into a table for each group of nets, residual branches and losses into two others."""
     rank, gap = {"soft rank": (RANK, DIRECTIONS)}, {"orthogonality gap": (GAP, PLAIN)}
     angles = {"cosine of the others": (OTHERS, PLAIN), "|cosine| of the odd one": (ODD, PLAIN)}
     eigenvalue = {"largest eigenvalue": (EIGENVALUE, PLAIN)}
@@ -55,13 +61,20 @@ def summarise(data: dict[str, Any]) -> str:
         NETS[net].label: [cell(middle(runs, measure), measure.format) for measure in _BRANCHES.values()]
         for net, runs in data["residual"].items()
     }
+    losses = {
+        vgg(data["config"][group]["model"]): data.get(group, {}).get("plain", [])
+        for group in ("penalty", "other_penalty")
+    }
     return "\n".join(
         [
             *lines,
             "",
             *grid(list(_BRANCHES), blocks),
+            "",
+            *by_net(losses, _LOSSES),
             "Soft rank and cosines of the last layer, orthogonality gap as a mean of all. Ratio: variance of a residual branch",
-            f"over that of its shortcut; l is the last block of the first stage. Medians over {plural(_draws(data), 'draw')}.",
+            "over that of its shortcut; l is the last block of the first stage. L2 penalty: half the weight decay times |w|².",
+            f"Losses in nats. Medians over {plural(_draws(data), 'draw')}.",
         ]
     )
 
@@ -71,10 +84,10 @@ def _draws(data: dict[str, Any]) -> int:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe what becomes of a batch, of the Fisher matrix and of residual branches."""
+    """Describe what becomes of a batch, of the Fisher matrix and of residual branches, and with what loss a VGG starts."""
 
-    def said(name: str) -> str:
-        return decided(CLAIMS, data, name, unknown="an unknown number of")
+    def said(name: str, unknown: str = "an unknown number of") -> str:
+        return decided(CLAIMS, data, name, unknown=unknown)
 
     return (
         f"Before the first step, without batch norm, the soft rank of a batch in the last layer of the narrowest deep net is "
@@ -86,7 +99,10 @@ def findings(data: dict[str, Any]) -> str:
         f"norm, {said('init_fisher_hidden')} with batch norm in the hidden layers, and {said('init_fisher_last')} with batch "
         f"norm in the last layer, too, if there are as many examples as units. At the last block of a residual net's first "
         f"stage, the variance of the branch times the number of the block is {said('init_branch')} that of the shortcut with "
-        f"batch norm; without it, a branch has {said('init_branch_plain')} the variance of its shortcut."
+        f"batch norm; without it, a branch has {said('init_branch_plain')} the variance of its shortcut. With an L2 "
+        f"penalty of 0.0005, the plain VGG of 13 layers starts from a loss of {said('init_penalty', 'unknown size')}, where "
+        f"Santurkar et al. 2018 plot 4.27; VGG-A, with dense layers of 512 units, from "
+        f"{said('init_penalty_vgg_a', 'an unknown one')}."
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from experiments._evidence import quantities as q
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.format import Format
 from experiments._evidence.source import SANTURKAR, ours
 from experiments.landscape.claims_of_batches import CLAIMS_OF_BATCHES
 from experiments.landscape.claims_of_edges import CLAIMS_OF_EDGES
@@ -15,7 +14,6 @@ from experiments.landscape.measures import (
     COVERED,
     EARLY,
     FALL,
-    FIRST,
     PLATEAU,
     RANGE,
     SMOOTHNESS,
@@ -218,14 +216,6 @@ CLAIMS = claims(
     },
     **CLAIMS_OF_EDGES,
     **CLAIMS_OF_BATCHES,
-    landscape_penalty=Claim(
-        "At initialisation, with an L2 penalty of 0.0005, the loss of the plain net is within 10 % of the published 4.27 "
-        "nats.",
-        SANTURKAR.at("Fig. 4a, read off at step 0, where the loss of chance is 2.30; the text names no penalty"),
-        replace(FIRST, format=Format("z.2f", "nats")).between(3.84, 4.70),
-        "4.27 nats",
-        hypothesis="none",
-    ),
     **CLAIMS_OF_LINEAR_NETS,
     **CLAIMS_OF_RATES,
 )

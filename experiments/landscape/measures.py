@@ -92,7 +92,6 @@ STEP_SMOOTHNESS = replace(
     ),
     words="|g - g'| / |g'| of the gradients of successive batches, layer 5",
 )
-FIRST = q.LOWEST_LOSS.median(last=0).each("plain").where("vgg.probes.landscape.penalty", True, "probe penalty")
 EQUAL_STEPS, EQUAL_PROGRESS = (band(kind, "width").median(*EARLY) for kind in ("same_step", "same_progress"))
 END = q.SMOOTHNESS.late(0.05)
 # What figures, tables and claims read of the deep linear networks.
