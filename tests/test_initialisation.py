@@ -159,7 +159,7 @@ def test_the_penalty_is_that_of_the_objective():
     loss = runs.penalty(config, lambda *_: batch, key)["plain"]["loss"]
     model = models.make_model(models.VGGConfig(**vars(config.model)))
     params, batch_stats = model.init(key, batch.inputs)
-    assert batch.inputs.shape == (16, 8, 8, 3)
+    assert batch.inputs.shape == (16, 8, 8, 1)
     square = sum(np.sum(np.asarray(leaf, np.float64) ** 2) for leaf in jax.tree.leaves(params))
     total = objective.make_loss_fn(model, batch_stats, batch, l2=5e-4)(params)
     logits = np.asarray(model.apply(Variables(params, batch_stats), batch.inputs, train=True)[0], np.float64)
