@@ -61,17 +61,18 @@ def summarise(data: dict[str, Any]) -> str:
         NETS[net].label: [cell(middle(runs, measure), measure.format) for measure in _BRANCHES.values()]
         for net, runs in data["residual"].items()
     }
+    # NOTE: older data have none.
     losses = {
-        vgg(data["config"][group]["model"]): data.get(group, {}).get("plain", [])
+        vgg(data["config"][group]["model"]): data[group]["plain"]
         for group in ("penalty", "other_penalty")
+        if group in data
     }
     return "\n".join(
         [
             *lines,
             "",
             *grid(list(_BRANCHES), blocks),
-            "",
-            *by_net(losses, _LOSSES),
+            *(["", *by_net(losses, _LOSSES)] if losses else []),
             "Soft rank and cosines of the last layer, orthogonality gap as a mean of all. Ratio: variance of a residual branch",
             "over that of its shortcut; l is the last block of the first stage. L2 penalty: half the weight decay times |w|².",
             f"Losses in nats. Medians over {plural(_draws(data), 'draw')}.",
