@@ -184,7 +184,7 @@ def test_expected_lengths(shape, expected):
 
 
 def test_the_published_loss_is_compared_with_its_own_net(data):
-    """Another width, head or penalty decides nothing; the set-up names the head."""
+    """Another width, head or penalty decides nothing; the set-up comes from the data."""
     claim = next(claim for claim in CLAIMS if claim.name == "init_penalty")
     net = "VGG of 13 layers, hidden dense layers of 4,096 units"
     assert judge(claim, data).reason == f"needs a {net} at width 1"
@@ -195,8 +195,7 @@ def test_the_published_loss_is_compared_with_its_own_net(data):
 
     losses = [run["loss"]["total"] for run in data["penalty"]["plain"]]
     assert judged().median == np.median(losses)
-    head = "VGG of 13 layers, width 1, digits of 8 x 8 pixels, hidden dense layers of 4,096 units"
-    assert judged().setup.words == f"{head}, batch 16, 0 steps, 3 seeds"
+    assert judged().setup.words == "VGG of 13 layers, width 1, digits of 8 x 8 pixels, batch 16, 0 steps, 3 seeds"
     assert judged(weight_decay=1e-4).reason == "needs an L2 penalty of 0.0005"
     assert judged(model={**own["model"], "head": "512"}).reason == f"needs a {net} at width 1"
 

@@ -157,11 +157,8 @@ def start(model: VGGShape, group: str, weight_decay: float) -> Statistic:
 def vgg(model: Mapping[str, Any]) -> str:
     """Name a VGG by its depth and its head."""
     depth = str(model["depth"])
-    return f"{f'VGG-{depth}' if depth.isalpha() else f'VGG of {depth} layers'}, {_head(model)}"
-
-
-def _head(model: Mapping[str, Any]) -> str:
-    return f"hidden dense layers of {VGGShape(**model).features[-1]:,} units"
+    name = f"VGG-{depth}" if depth.isalpha() else f"VGG of {depth} layers"
+    return f"{name}, hidden dense layers of {VGGShape(**model).features[-1]:,} units"
 
 
 def each(measure: Measure, net: str, group: str, at: Setting = UNNAMED) -> Statistic:
@@ -173,10 +170,7 @@ _EXAMPLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "representations": lambda config: "as many examples as units",
     "orthogonality": lambda config: f"{config['batch_size']} examples close to one line",
     "fisher": lambda config: "normal inputs as long as a layer is wide",
-    "residual": lambda config: f"batch {config['batch_size']}",
-    **dict.fromkeys(
-        ("penalty", "other_penalty"), lambda config: f"{_head(config['model'])}, batch {config['batch_size']}"
-    ),
+    **dict.fromkeys(("residual", "penalty", "other_penalty"), lambda config: f"batch {config['batch_size']}"),
 }
 
 
