@@ -59,7 +59,9 @@ def _fisher(net: str, at: Setting = UNNAMED) -> Statistic:
 
 _RISING = "the theory is of wide nets, and the growth per doubling still rises with the width here"
 
-_GLOROT = "the squared length of Glorot weights is expected to be the sum over layers of 2 m n / (m + n), from m features to n"
+_GLOROT = (
+    "Glorot weights have an expected squared length of the sum over layers of 2 m n / (m + n), from m features to n"
+)
 
 CLAIMS = claims(
     "none",
@@ -201,8 +203,8 @@ CLAIMS = claims(
         "a number that starts from 0 multiplies each branch",
     ),
     init_penalty=Claim(
-        "At initialisation, in the plain VGG of 13 layers whose hidden dense layers have 4,096 units, the cross-entropy and an "
-        "L2 penalty of 0.0005 add up to a loss within 10 % of the published 4.27 nats.",
+        "At initialisation, in the plain VGG of 13 layers whose hidden dense layers have 4,096 units, the cross-entropy and "
+        "an L2 penalty of 0.0005 add up to a loss within 10 % of the published 4.27 nats.",
         SANTURKAR.at("Fig. 4a, read off at step 0, where the loss of chance is 2.30; the text names no penalty"),
         start(PUBLISHED_VGG, "penalty", 5e-4).between(3.84, 4.70),
         "4.27 nats",

@@ -74,8 +74,8 @@ def summarise(data: dict[str, Any]) -> str:
             *grid(list(_BRANCHES), blocks),
             *(["", *by_net(losses, _LOSSES)] if losses else []),
             "Soft rank and cosines of the last layer, orthogonality gap as a mean of all. Ratio: variance of a residual branch",
-            "over that of its shortcut; l is the last block of the first stage. L2 penalty: half the weight decay times |w|².",
-            f"Losses in nats. Medians over {plural(_draws(data), 'draw')}.",
+            "over that of its shortcut; l is the last block of the first stage. L2 penalty: half the weight decay times",
+            f"|w|². Losses in nats. Medians over {plural(_draws(data), 'draw')}.",
         ]
     )
 
