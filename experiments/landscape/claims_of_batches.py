@@ -17,8 +17,13 @@ _SUM = "the sum of layer 5's gradients on successive batches, which Mameli's rep
 _LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls its landscape,"
 # Their cosine with batch norm is near 0, and |g - g'| / |g'| is 1.41 to 1.46 (presets cpu and evening).
 _NOISE = (
-    "the noise of batches decides, not smoothness: independent gradients of equal norms are 1.41 of these norms apart, "
-    "whatever the landscape, and those with batch norm nearly are independent"
+    "both gradients are of different mini-batches, whose noise decides, not smoothness: independent gradients of equal norms "
+    "are 1.41 of these norms apart, whatever the landscape, and those with batch norm nearly are independent"
+)
+# For independent noise of the same size, the cosine is |mean gradient|² / (|mean gradient|² + noise²).
+_AGREEMENT = (
+    "both gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the noise "
+    "of batches, whatever the landscape"
 )
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 
@@ -68,7 +73,8 @@ CLAIMS_OF_BATCHES = {
         ours("the measure of Mameli's repository, relative to the norms of the gradients"),
         larger(q.successive("relative_sum", "layer_5").median(*EARLY)).between(0, 1),
         caveat_of="landscape_successive_sum",
-        speaks="against, else for",
+        remark=_AGREEMENT,
+        speaks="neither",
     ),
     "landscape_successive_cosine": Claim(
         "Over steps 80 to 1,500, the cosine of layer 5's gradients on successive batches is larger with batch norm than in "
@@ -76,8 +82,9 @@ CLAIMS_OF_BATCHES = {
         MAMELI_GRADIENTS.at("'more confident with the direction of the gradients'"),
         q.successive("step_cosine", "layer_5").median(*COVERED).minus("batch_norm", "plain").above(0),
         since=_LATER,
+        remark=_AGREEMENT,
         differs=_GRADIENTS_DIFFER,
-        speaks="for, else against",
+        speaks="neither",
     ),
     "landscape_successive_distance": Claim(
         "Over steps 80 to 3,500, layer 5's gradients on successive batches are further apart with batch norm than in the "
@@ -89,8 +96,8 @@ CLAIMS_OF_BATCHES = {
         speaks="neither",
     ),
     "landscape_step_smoothness": Claim(
-        "From one training step to the next, the gradient of layer 5 changes per unit distance by the same amount with batch "
-        "norm as in the plain net, to within 10 %, on average over the training.",
+        "From one training step to the next, each on a mini-batch of its own, the gradient of layer 5 changes per unit "
+        "distance by the same amount with batch norm as in the plain net, to within 10 %, on average over the training.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.mean()).between(0.9, 1.1),
         "63.0 / 61.9, or 1.02 times",
@@ -101,8 +108,8 @@ CLAIMS_OF_BATCHES = {
         speaks="neither",
     ),
     "landscape_step_smoothness_largest": Claim(
-        "From one training step to the next, the largest change of layer 5's gradient per unit distance is smaller with "
-        "batch norm than in the plain net.",
+        "From one training step to the next, each on a mini-batch of its own, the largest change of layer 5's gradient per "
+        "unit distance is smaller with batch norm than in the plain net.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.largest()).between(0, 1),
         "half as large",

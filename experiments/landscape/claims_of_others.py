@@ -49,8 +49,8 @@ def _rates_parts() -> dict[str, Claim]:
             caveat_of="landscape_rates_loss",
         ),
         "landscape_rates_predictiveness": claim(
-            "Over steps 80 to 1,000, the largest change of the last layer's gradient from step to step, in runs that differ "
-            "only in learning rate, is smaller with batch norm than in the plain net.",
+            "Over steps 80 to 1,000, the largest change of the last layer's gradient from step to step, each on a mini-batch "
+            "of its own, in runs that differ only in learning rate, is smaller with batch norm than in the plain net.",
             _RATES,
             of_bands(rougher(high)).above(1),
             "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one, of the whole training",
@@ -128,8 +128,8 @@ CLAIMS_OF_RATES = dict(
         speaks="neither",
     ),
     landscape_rates_predictiveness=Claim(
-        "Over steps 80 to 3,500, the largest change of the last layer's gradient from step to step, in runs that differ only "
-        "in learning rate, is smaller with batch norm than in the plain net.",
+        "Over steps 80 to 3,500, the largest change of the last layer's gradient from step to step, each on a mini-batch of "
+        "its own, in runs that differ only in learning rate, is smaller with batch norm than in the plain net.",
         _RATES,
         of_bands(rougher(band("gradient", "high").median(*EARLY))).above(1),
         "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one",
