@@ -22,6 +22,7 @@ from experiments.activation_drift.table import findings, summarise
 STEPS = [0, 10, 20, 30, 40]
 LAYERS = ("layer_3", "layer_8")
 AFTER_ACTIVATION = {"drift_mean", "drift_mean_relative", "drift_variance_active", "drift_variance_relative_active"}
+BEFORE_NORM = {"drift_stabilised_before", "drift_hardly_differs_before"}
 
 
 def make_layer(size, relative, seed=0, num_units=2):
@@ -138,38 +139,75 @@ def after_activations(data):
     return data
 
 
+def measured_too(data, other, kind, of):
+    """Let the drift of other data be one that a further probe of the same runs has found elsewhere."""
+    for name, runs in data["arms"].items():
+        for run, further in zip(runs, other["arms"][name], strict=True):
+            run[kind] = further["drift"]
+    data["config"]["probes"][kind] = {"of": of}
+    return data
+
+
+def judged(data):
+    """Judge all claims except those on depth."""
+    return {claim.name: judge(claim, data) for claim in CLAIMS if "amplifies" not in claim.name}
+
+
 def test_claims_go_either_way():
     """Moments that are steadier with batch norm support all claims, and less steady ones contradict them."""
     for plain, batch_norm, verdict in (
         ((0.5, 0.15), (0.1, 0.1), "supported"),
         ((0.1, 0.1), (0.5, 0.3), "contradicted"),
     ):
-        data = after_activations(make_data(plain, batch_norm))
-        found = {claim.name: judge(claim, data).verdict for claim in CLAIMS if "amplifies" not in claim.name}
-        assert set(found.values()) == {verdict}
-    needs = {claim.name: judge(claim, make_data()).reason for claim in CLAIMS if claim.name in AFTER_ACTIVATION}
-    assert set(needs.values()) == {"needs drift measured after the activation"}
+        data = make_data(plain, batch_norm)
+        for kind, of in (("drift_after_activation", "activations"), ("drift_before_norm", "unnormalised")):
+            measured_too(data, make_data(plain, batch_norm), kind, of)
+        assert {found.verdict for found in judged(data).values()} == {verdict}
+        found = judged(after_activations(make_data(plain, batch_norm)))
+        assert {found[name].verdict for name in AFTER_ACTIVATION} == {verdict}
+
+
+def test_claims_need_drift_where_they_say_that_it_was_measured():
+    """That of another place says nothing of it."""
+    found = {name: judgement.reason for name, judgement in judged(make_data()).items()}
+    assert {found[name] for name in AFTER_ACTIVATION} == {"needs drift measured after the activation"}
+    assert {found[name] for name in BEFORE_NORM} == {"needs drift measured before the normaliser"}
+    found = {claim.name: judge(claim, after_activations(make_data())).reason for claim in CLAIMS}
+    elsewhere = found.keys() - AFTER_ACTIVATION - BEFORE_NORM
+    assert {found[name] for name in elsewhere} == {"needs drift measured before the activation"}
 
 
 def test_drift_after_the_activation_is_read_where_it_was_recorded():
     """Claims on activations are judged by the probe of these, whatever that of pre-activations shows."""
     usual, active = make_data((0.5, 0.15), (0.1, 0.1)), make_data((0.1, 0.1), (0.5, 0.3))
-    for name, runs in usual["arms"].items():
-        for run, other in zip(runs, active["arms"][name], strict=True):
-            run["drift_after_activation"] = other["drift"]
-    usual["config"]["probes"]["drift_after_activation"] = {"of": "activations"}
-    found = {claim.name: judge(claim, usual) for claim in CLAIMS if "amplifies" not in claim.name}
+    found = judged(measured_too(usual, active, "drift_after_activation", "activations"))
     assert {name for name, judgement in found.items() if judgement.verdict == "contradicted"} == AFTER_ACTIVATION
-    for name, judgement in found.items():
-        of = "activations" if name in AFTER_ACTIVATION else "pre-activations"
+    for name in found.keys() - BEFORE_NORM:
+        judgement, of = found[name], "activations" if name in AFTER_ACTIVATION else "pre-activations"
         assert judgement.setup
         assert judgement.setup.part == f"{of} of layers 3 and 8"
 
 
-def test_variances_that_batch_norm_sets_speak_for_nothing():
-    """Before the activation they are the square of its scale."""
-    spoken = {claim.name: claim.side(holds=True) for claim in CLAIMS if "variance" in claim.name}
-    assert {name for name, side in spoken.items() if side is None} == {"drift_variance", "drift_variance_relative"}
+def test_what_batch_norm_sets_speaks_for_nothing():
+    """That what it puts out is steadier says nothing; before it, and without it, nothing is set."""
+    spoken = {claim.name for claim in CLAIMS if claim.side(holds=True) == "for"}
+    assert spoken == {"drift_stabilised_before", "drift_amplifies", "drift_amplifies_less"}
+    against = {claim.name for claim in CLAIMS if "against" in (claim.side(holds=True), claim.side(holds=False))}
+    assert against == {"drift_hardly_differs", "drift_amplifies", "drift_amplifies_less"}
+
+
+def test_a_normaliser_before_the_activation_hides_what_the_weights_do():
+    """Of a unit whose mean and variance move, batch norm puts out neither: only the shape of its distribution is left."""
+    before = jax.random.normal(jax.random.key(0), (4, 4096, 3))
+    before = before * jnp.array([1.0, 2.0, 3.0, 4.0])[:, None, None] + jnp.arange(4.0)[:, None, None]
+    after = (before - before.mean(axis=1, keepdims=True)) / before.std(axis=1, keepdims=True)
+
+    def far(batches):
+        found = [probes.activation_statistics(batch, num_quantiles=40) for batch in batches]
+        moved = probes.drift(jax.tree.map(lambda *values: jnp.stack(values), *found)).cumulative.relative_wasserstein
+        return float(np.median(np.abs(moved)[1:]))
+
+    assert far(before) > 20 * far(after)
 
 
 def test_batches_of_few_values_drift_by_themselves():
@@ -216,6 +254,12 @@ def test_words_are_computed():
     assert "as far from where it started as with it" in found
     assert "the square of the norm's scale" in found
     assert "the square of the norm's scale" not in findings(after_activations(make_data()))
+    assert "Before batch norm" not in found
+    further = findings(measured_too(data, make_data((0.5, 0.3)), "drift_before_norm", "unnormalised"))
+    assert (
+        "Before batch norm, whose bias and scale set nothing there, the outputs of these layers move 3.00 times"
+        in further
+    )
     assert found.endswith("without BN, seed 2: the loss stopped being finite at step 25.")
 
 

@@ -93,7 +93,8 @@ class Claim:
         neither.
 
         NOTE: that nets train better with batch norm is the fact to be explained, so it counts for neither. Nor do a control of
-        a measure, a proved identity, or a measure that its source uses but that is not of what the hypothesis is about.
+        a measure, a proved identity, a measure that its source uses but that is not of what the hypothesis is about, or a
+        comparison of what batch norm sets by construction, its output's mean and variance, with what nothing sets.
         """
         own, _, other = (self.speaks or "neither").partition(", else ")
         sides: dict[str, Side] = {"for": "for", "against": "against"}

@@ -95,6 +95,18 @@ def over_layers(
     return Statistic(of, what, who, arms, TIMES, part=partial(followed, kind=kind))
 
 
+def before_activation(statistic: Statistic) -> Statistic:
+    """Have no number in data whose drift is not that of pre-activations."""
+
+    def of(data: Data) -> BySeed:
+        config = config_of(data, "arms")
+        if "probes" in config and subject(config) != "pre-activation":
+            raise NotInDataError("needs drift measured before the activation")
+        return statistic.of(data)
+
+    return replace(statistic, of=of)
+
+
 def ratios(
     data: Data, net: str, other: str, moment: Moment, since: Since = "successive", *, relative: bool = False
 ) -> Spread:

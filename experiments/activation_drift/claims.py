@@ -1,10 +1,11 @@
 """Claims about how stable the distributions of layer inputs are while a VGG trains."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.drift import Moment, followed, over_layers, typical
+from experiments._evidence.drift import Moment, before_activation, followed, over_layers, typical
 from experiments._evidence.format import TIMES
 from experiments._evidence.run import Data, all_runs, layer_names
 from experiments._evidence.source import IOFFE, SANTURKAR, ours
@@ -17,15 +18,20 @@ _RELATIVE = ours("absolute changes depend on the scale of the units")
 _EVERY = "in every layer followed"
 _smallest = partial(over_layers, min, "plain", "batch_norm")
 # After batch norm and before the activation, a unit's mean is its bias and its variance the square of its scale.
-_ACTIVE = "drift_after_activation"
+_OUTPUTS = "pre-activations, after batch norm where there is one,"
+_RAW = "distributions of the outputs of layers, before batch norm where there is one,"
+_ACTIVE, _BEFORE_NORM = "drift_after_activation", "drift_before_norm"
 _OF_ACTIVATIONS = "probes.drift.of", "activations", "drift measured after the activation"
 _FIXED = "with batch norm the variance is the square of its scale, whatever the weights before it do"
 _SHAPE = (
-    "before the activation, batch norm's bias and scale set mean and variance: the weights before it change the shape"
+    "before the activation, batch norm's bias and scale set mean and variance, whatever the weights before it do: these change "
+    "the shape"
 )
 _RECTIFIED = (
-    "after the activation, a variance depends on the shape of the distribution, too: before it, on the scale alone"
+    "after the activation, too, batch norm's bias and scale set most of mean and variance, whatever the weights before it do: "
+    "these act through the shape of the distribution alone"
 )
+_UNSET = "before batch norm, neither its bias nor its scale sets anything"
 # By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.009.
 _OTHER_BATCH = (
     "each measurement is of another batch: that alone moves the 128 values of a dense unit, if normal, by a W1 of {} {}, and "
@@ -56,6 +62,12 @@ def _of_means(relative: bool = False) -> Statistic:
     return replace(_after_activation("mean", relative), what=words)
 
 
+def _before_norm(choose: Callable) -> Statistic:
+    """Compare how far the outputs of layers have moved since the start before a normaliser sets their moments."""
+    moved = over_layers(choose, "plain", "batch_norm", "wasserstein", "cumulative", kind=_BEFORE_NORM)
+    return moved.where(f"probes.{_BEFORE_NORM}.of", "unnormalised", "drift measured before the normaliser")
+
+
 def _by_depth(net: str) -> Statistic:
     """Divide the typical drift of the deepest layer that is followed by that of the first."""
 
@@ -64,7 +76,7 @@ def _by_depth(net: str) -> Statistic:
         if not layers:
             raise NotInDataError(f"these data have no drift of {NETS[net].short}")
         deepest, first = (typical(layer, "wasserstein").each(net) for layer in (layers[-1], layers[0]))
-        return (deepest / first).of(data)
+        return before_activation(deepest / first).of(data)
 
     what = f"{typical('', 'wasserstein').words}, deepest layer that is followed / first"
     return Statistic(of, what, NETS[net].short, (f"arms/{net}",), TIMES, part=followed)
@@ -75,80 +87,104 @@ CLAIMS = claims(
     "2026-11-21",
     "for",
     drift_hardly_differs=Claim(
-        "Over the training, the units' distributions move as far with batch norm as in the plain net, to within a factor "
-        "of two, in the median layer.",
+        f"Over the training, the distributions of {_OUTPUTS} move as far with batch norm as in the plain net, to within a "
+        "factor of two, in the median layer.",
         SANTURKAR.at("Sec. 2.1, Fig. 1c, by eye"),
-        over_layers(median, "plain", "batch_norm", "wasserstein", "cumulative").between(0.5, 2),
+        before_activation(over_layers(median, "plain", "batch_norm", "wasserstein", "cumulative")).between(0.5, 2),
         remark=f"the text calls the difference marginal; a factor of two counts as that; {_SHAPE}",
         speaks="against",
     ),
     drift_stabilised=Claim(
-        f"Over the training, the units' distributions move less far with batch norm than in the plain net, {_EVERY}.",
+        f"Over the training, the distributions of {_OUTPUTS} move less far with batch norm than in the plain net, {_EVERY}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and c, by eye"),
-        _smallest("wasserstein", "cumulative").above(1),
+        before_activation(_smallest("wasserstein", "cumulative")).above(1),
         remark=_SHAPE,
         differs="here a VGG on other images",
+        speaks="neither",
+    ),
+    drift_stabilised_before=Claim(
+        f"Over the training, the {_RAW} move less far with batch norm than in the plain net, {_EVERY}.",
+        ours("what Ioffe & Szegedy 2015 expect, where batch norm does not set it"),
+        _before_norm(min).above(1),
+        caveat_of="drift_hardly_differs",
+        remark=_UNSET,
+        since="2026-11-30",
+    ),
+    drift_hardly_differs_before=Claim(
+        f"Over the training, the {_RAW} move as far with batch norm as in the plain net, to within a factor of two, in the "
+        "median layer.",
+        ours("what Santurkar et al. 2018 say, where batch norm does not set it"),
+        _before_norm(median).between(0.5, 2),
+        caveat_of="drift_stabilised",
+        remark=f"a factor of two counts as a marginal difference, and less far with batch norm lies in the range as well, so "
+        f"that it speaks for neither side; {_UNSET}",
+        since="2026-11-30",
+        speaks="neither",
     ),
     drift_mean=Claim(
-        "In absolute units, the means of activations change less between measurements with batch norm than in the plain "
-        f"net, {_EVERY}.",
+        "In absolute units, the means of activations, after the nonlinearity, change less between measurements with batch "
+        f"norm than in the plain net, {_EVERY}.",
         _FIG_8,
         _of_means().above(1),
         "0.032 / 0.002, 0.065 / 0.000 and 0.014 / 0.000, or 16 to more than 100 times",
         caveat_of="drift_hardly_differs",
-        remark="after the activation: before it, the mean with batch norm is its bias",
+        remark=_RECTIFIED,
         since="2026-11-29",
+        speaks="neither",
     ),
     drift_variance=Claim(
-        "In absolute units, the units' variances change less between measurements with batch norm than in the plain net, "
-        f"{_EVERY}.",
+        f"In absolute units, the variances of {_OUTPUTS} change less between measurements with batch norm than in the plain "
+        f"net, {_EVERY}.",
         _FIG_8,
-        _smallest("variance").above(1),
+        before_activation(_smallest("variance")).above(1),
         "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001, or 3.8 to 21 times",
         caveat_of="drift_hardly_differs",
         remark=_FIXED,
         speaks="neither",
     ),
     drift_variance_active=Claim(
-        "In absolute units, the variances of activations change less between measurements with batch norm than in the plain "
-        f"net, {_EVERY}.",
+        "In absolute units, the variances of activations, after the nonlinearity, change less between measurements with batch "
+        f"norm than in the plain net, {_EVERY}.",
         _FIG_8,
         _after_activation("variance").above(1),
         "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001, or 3.8 to 21 times",
         caveat_of="drift_hardly_differs",
         remark=_RECTIFIED,
         since="2026-11-29",
+        speaks="neither",
     ),
     drift_mean_relative=Claim(
-        "Relative to each unit's standard deviation, the means of activations change less between measurements with batch "
-        f"norm than in the plain net, {_EVERY}.",
+        "Relative to each unit's standard deviation, the means of activations, after the nonlinearity, change less between "
+        f"measurements with batch norm than in the plain net, {_EVERY}.",
         _RELATIVE,
         _of_means(relative=True).above(1),
         caveat_of="drift_hardly_differs",
-        remark="after the activation: before it, the mean with batch norm is its bias",
+        remark=_RECTIFIED,
         since="2026-11-29",
+        speaks="neither",
     ),
     drift_variance_relative=Claim(
-        "Relative to their size, the units' variances change less between measurements with batch norm than in the plain "
-        f"net, {_EVERY}.",
+        f"Relative to their size, the variances of {_OUTPUTS} change less between measurements with batch norm than in the "
+        f"plain net, {_EVERY}.",
         _RELATIVE,
-        _smallest("variance", relative=True).above(1),
+        before_activation(_smallest("variance", relative=True)).above(1),
         caveat_of="drift_hardly_differs",
         remark=_FIXED,
         speaks="neither",
     ),
     drift_variance_relative_active=Claim(
-        "Relative to their size, the variances of activations change less between measurements with batch norm than in the "
-        f"plain net, {_EVERY}.",
+        "Relative to their size, the variances of activations, after the nonlinearity, change less between measurements with "
+        f"batch norm than in the plain net, {_EVERY}.",
         _RELATIVE,
         _after_activation("variance", relative=True).above(1),
         caveat_of="drift_hardly_differs",
         remark=_RECTIFIED,
         since="2026-11-29",
+        speaks="neither",
     ),
     drift_amplifies=Claim(
-        "Without batch norm, changes amplify with depth: between measurements, the units' distributions move further in "
-        "the deepest layer followed than in the first.",
+        "Without batch norm, changes amplify with depth: between measurements, the distributions of pre-activations move "
+        "further in the deepest layer followed than in the first.",
         IOFFE.at("Sec. 1, text"),
         _by_depth("plain").above(1),
         since="2026-11-29",
@@ -157,8 +193,8 @@ CLAIMS = claims(
         speaks="for, else against",
     ),
     drift_amplifies_less=Claim(
-        "With batch norm, changes do not amplify with depth: between measurements, the units' distributions move less far "
-        "in the deepest layer followed than in the first.",
+        "With batch norm, changes do not amplify with depth: between measurements, the distributions of pre-activations, "
+        "after batch norm, move less far in the deepest layer followed than in the first.",
         ours("what should hold if batch norm works as Ioffe & Szegedy 2015 intend"),
         _by_depth("batch_norm").below(1),
         since="2026-11-29",

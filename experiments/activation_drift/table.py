@@ -50,7 +50,12 @@ def findings(data: dict[str, Any]) -> str:
         f"{_far(data, 'stabilised')} in each). From one measurement to the next, {every} steps, a unit's variance moves at "
         f"least {_far(data, 'variance')}, and relative to its value {_far(data, 'variance_relative')}{fixed}."
     )
-    return " ".join([found, *divergences(data["arms"])])
+    before = decided(CLAIMS, data, "drift_hardly_differs_before", unknown="")
+    unset = (
+        f"Before batch norm, whose bias and scale set nothing there, the outputs of these layers move {before} as far without "
+        f"it (at least {_far(data, 'stabilised_before')} in each)."
+    )
+    return " ".join([found, *[unset] * bool(before), *divergences(data["arms"])])
 
 
 def _far(data: dict[str, Any], name: str) -> str:

@@ -27,7 +27,7 @@ _RELATIVE = ours("Definition 2.1 of Santurkar et al. 2018, relative to the norm 
 _BOTH = "batch_norm", "plain"
 _FAST, _SLOW, _ADAM = learning_rate(0.1, "sgd"), learning_rate(0.01, "sgd"), learning_rate(0.001, "adam")
 _LINEAR_FAST, _LINEAR_SLOW = ((learning_rate(rate), "deep_linear") for rate in (1e-6, 1e-7))
-_LATE, _LATER = "2026-11-22", "2026-11-29"
+_LATE, _LATER, _LATEST = "2026-11-22", "2026-11-29", "2026-11-30"
 _MAM_DIFFERS = "here batch norm follows every layer, inputs are standardised and there is no dropout"
 _UNFITTING = "the published curve lies outside all draws of this set-up"
 _AS_MUCH = "the source says as much or more; half is the tolerance"
@@ -89,6 +89,17 @@ CLAIMS = claims(
         remark="a third less with batch norm lies in the range as well, so that it speaks for neither side",
         since=_LATE,
         speaks="neither",
+    ),
+    shift_gradients_alike_deeper=Claim(
+        "At learning rate 0.1, from step 50 on, the cosine of layer 10's gradients before and after updating the preceding "
+        "layers, G and G', is closer to 1 with batch norm than in the plain net.",
+        _IOFFE,
+        _cosine(10).median(50).minus(*_BOTH, _FAST).above(0),
+        "0.49 - 0.81 in steps 0 to 300, 0.36 - 0.40 around 1,000, 0.02 - 0.11 around 3,000, 0.05 - 0.04 around 5,000, or "
+        "-0.32, -0.04, -0.09 and +0.01",
+        caveat_of="shift_not_less_deeper",
+        since=_LATEST,
+        speaks="for, else against",
     ),
     shift_and_yet_better=Claim(
         "At learning rate 0.1, the net with batch norm ends at a higher training accuracy than the plain one.",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.drift import over_layers
+from experiments._evidence.drift import before_activation, over_layers
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_ACCURACY
 from experiments._evidence.source import SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import Statistic, largest, smallest
@@ -19,11 +19,25 @@ _UNFITTING = "the published curve lies outside all draws of this set-up"
 _THREE = "with each of the l1, l2 and l-infinity norms"
 _DEEPEST = "in the deepest layer that is followed"
 _FOLLOWED = "in the deepest layer followed"
+_OUTPUTS = "pre-activations, after the normaliser where there is one,"
+_SCALES = (
+    "each of the norms sets the mean of its output and bounds its size, whatever the weights before it do, so that absolute "
+    "changes compare the scale of a normaliser with that of the plain net"
+)
+_SHAPE = (
+    "each of the norms sets the mean of its output and bounds its size, whatever the weights before it do: these change the "
+    "shape of the distribution"
+)
 
 
 def _drift(make: Callable[[str], Statistic], ratio: str) -> Statistic:
     """Take the smallest ratio of the three norms in the one layer whose drift the data keep."""
     return smallest(*map(make, NORMS), who=f"{ratio} over the three norms, {_DEEPEST}")
+
+
+def _before(make: Callable[[str], Statistic], ratio: str) -> Statistic:
+    """Take it of pre-activations alone."""
+    return before_activation(_drift(make, ratio))
 
 
 def _accuracies(norm: str, early: str, late: str) -> dict[str, Claim]:
@@ -96,11 +110,13 @@ CLAIMS = claims(
     **_landscape("", (80, 3500), "2026-11-21"),
     **_landscape("_part", (80, 1000), _LATER, ", over steps 80 to 3,500"),
     lp_norms_variance_uncontrolled=Claim(
-        f"Relative to their size, the units' variances change more between measurements {_THREE} than with batch norm, "
+        f"Relative to their size, the variances of {_OUTPUTS} change more between measurements {_THREE} than with batch norm, "
         f"{_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, text"),
-        _drift(lambda norm: over_layers(min, norm, "batch_norm", "variance", relative=True), "norm / BN").above(1),
-        remark="the source says that these norms guarantee no control over the moments",
+        _before(lambda norm: over_layers(min, norm, "batch_norm", "variance", relative=True), "norm / BN").above(1),
+        remark="the source says that these norms guarantee no control over the moments; with batch norm the variance is the "
+        "square of its scale, whatever the weights before it do",
+        speaks="neither",
     ),
     lp_norms_mean_controlled=Claim(
         f"Relative to each unit's standard deviation, the means of activations change less between measurements {_THREE} "
@@ -109,24 +125,27 @@ CLAIMS = claims(
         _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True), "plain / norm")
         .where("vgg.probes.drift.of", "activations", "drift measured after the activation")
         .above(1),
-        remark="after the activation: before it, the mean is the bias of the normaliser",
+        remark="before the activation, the mean is the bias of the normaliser; after it, too, bias and scale set most of it",
         caveat_of="lp_norms_variance_uncontrolled",
         since=_LATER,
-        speaks="for",
+        speaks="neither",
     ),
     lp_norms_shift=Claim(
-        f"In absolute units, the units' variances change more between measurements {_THREE} than in the plain net, "
+        f"In absolute units, the variances of {_OUTPUTS} change more between measurements {_THREE} than in the plain net, "
         f"{_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, Fig. 6, by eye"),
-        _drift(lambda norm: over_layers(min, norm, "plain", "variance"), "norm / plain").above(1),
+        _before(lambda norm: over_layers(min, norm, "plain", "variance"), "norm / plain").above(1),
+        remark=_SCALES,
+        speaks="neither",
     ),
     lp_norms_relative_shift=Claim(
-        f"Relative to their standard deviation, the units' distributions move less far between measurements {_THREE} than "
-        f"in the plain net, {_FOLLOWED}.",
+        f"Relative to their standard deviation, the distributions of {_OUTPUTS} move less far between measurements {_THREE} "
+        f"than in the plain net, {_FOLLOWED}.",
         ours("absolute changes depend on the scale of the units"),
-        _drift(lambda norm: over_layers(min, "plain", norm, "wasserstein", relative=True), "plain / norm").above(1),
+        _before(lambda norm: over_layers(min, "plain", norm, "wasserstein", relative=True), "plain / norm").above(1),
         caveat_of="lp_norms_shift",
-        speaks="for",
+        remark=_SHAPE,
+        speaks="neither",
     ),
     lp_norms_deep_linear=Claim(
         "The nets with the l1 and l2 norms both end at a smaller training loss than the plain one.",
