@@ -16,22 +16,22 @@ CLAIMS = claims(
     "2026-11-29",
     "against, else for",
     headline_training=Claim(
-        f"{_NETS} less drift of the deepest layer followed, Ioffe & Szegedy's covariate shift, does not go with a higher "
-        "training accuracy.",
+        f"{_NETS} less drift of the deepest layer's distributions from one measurement to the next, Ioffe & Szegedy's "
+        "covariate shift, does not go with a higher training accuracy.",
         VERSUS,
         with_accuracy(TRAIN_ACCURACY.at_end(50)).above(-0.5),
         remark=_WEAK,
     ),
     headline_test=Claim(
-        f"{_NETS} less drift of the deepest layer followed, Ioffe & Szegedy's covariate shift, does not go with a higher "
-        "test accuracy.",
+        f"{_NETS} less drift of the deepest layer's distributions from one measurement to the next, Ioffe & Szegedy's "
+        "covariate shift, does not go with a higher test accuracy.",
         VERSUS,
         with_accuracy(TEST_ACCURACY.at_end()).above(-0.5),
         remark=f"{_WEAK}; tests use running statistics, which noisy nets suffer from",
     ),
     headline_variance=Claim(
-        f"{_NETS} smaller changes of the variances in the deepest layer followed, in absolute units, do not go with a higher "
-        "training accuracy.",
+        f"{_NETS} smaller changes of the variances in the deepest layer followed, in absolute units and from one measurement "
+        "to the next, do not go with a higher training accuracy.",
         ours("absolute changes depend on the scale of the units"),
         with_accuracy(TRAIN_ACCURACY.at_end(50), "variance").above(-0.5),
         caveat_of="headline_training",

@@ -87,38 +87,43 @@ CLAIMS = claims(
         exists=True,
     ),
     evaluation_adapted_median=Claim(
-        "Statistics of the corrupted images in batch norm raise the accuracy on them, in the median over the corruptions.",
+        "On corrupted images, the accuracy with batch norm is higher with the statistics of these images than with running "
+        "ones, in the median over the corruptions.",
         RE_RUN,
         MEDIAN_GAIN.at_end().each("batch_norm").above(0),
         "+7.5 points",
     ),
     evaluation_adapted_mean=Claim(
-        "Statistics of the corrupted images in batch norm raise the accuracy on them, in the mean over the corruptions.",
+        "On corrupted images, the accuracy with batch norm is higher with the statistics of these images than with running "
+        "ones, in the mean over the corruptions.",
         RE_RUN,
         MEAN_GAIN.at_end().each("batch_norm").above(0),
         "+11.8 points",
     ),
     evaluation_adapted_worst=Claim(
-        "Statistics of the corrupted images in batch norm raise the accuracy on the corruption where it is lowest.",
+        "On the corruption with the lowest accuracy, the accuracy with batch norm is higher with the statistics of the "
+        "corrupted images than with running ones.",
         RE_RUN,
         WORST_GAIN.at_end().each("batch_norm").above(0),
         "19.5 % and 51.4 %, or +31.9 points",
     ),
     evaluation_adapted_clean=Claim(
-        "On test images that are not corrupted, their own statistics in batch norm change the accuracy by less than half a "
-        "point.",
+        "On test images that are not corrupted, the accuracies with batch norm with their own statistics and with running "
+        "ones are within half a point of each other.",
         RE_RUN,
         gain("clean", "adapted").at_end().each("batch_norm").within(0.005),
         "-0.5 to +0.5 points",
     ),
     evaluation_adapted_contrast=Claim(
-        "Statistics of images of low contrast in batch norm raise the accuracy on them.",
+        "On images of low contrast, the accuracy with batch norm is higher with the statistics of these images than with "
+        "running ones.",
         _DOMAIN,
         gain("contrast", "adapted").at_end().each("batch_norm").above(0),
         "59.2 % and 66.9 %, or +7.7 points",
     ),
     evaluation_adapted_noise=Claim(
-        "Statistics of images with Gaussian noise in batch norm raise the accuracy on them.",
+        "On images with Gaussian noise, the accuracy with batch norm is higher with the statistics of these images than with "
+        "running ones.",
         _DOMAIN,
         gain("noise_0.1", "adapted").at_end().each("batch_norm").above(0),
         "35.6 % and 47.5 %, or +11.9 points",
@@ -132,21 +137,22 @@ CLAIMS = claims(
         caveat_of="evaluation_adapted_mean",
     ),
     evaluation_renorm_small=Claim(
-        "In small batches, the test accuracy with running statistics is higher with batch renorm than with batch norm.",
+        "After training in batches of 4 images, the test accuracy with running statistics is higher with batch renorm than "
+        "with batch norm.",
         IOFFE_RENORM.at("Sec. 4.2"),
         TEST_ACCURACY.at_end().minus("renorm", "batch_norm", group="small").above(0),
         "76.5 % and 74.2 % in batches of 4, or +2.3 points; +1.0 in Wu & He 2018",
     ),
     evaluation_renorm_labels=Claim(
-        "In batches sorted by label, the test accuracy with running statistics is higher with batch renorm than with batch "
-        "norm.",
+        "After training in batches of two images of each of four labels, the test accuracy with running statistics is higher "
+        "with batch renorm than with batch norm.",
         IOFFE_RENORM.at("Sec. 4.3"),
         TEST_ACCURACY.at_end().minus("renorm", "batch_norm", group="labels").above(0),
         "78.5 % and 67.0 %, or +11.5 points",
     ),
     evaluation_labels_batch=Claim(
-        "After training in batches sorted by label, the accuracy of batch norm on such batches of test images is higher with "
-        "the statistics of the batch than with running ones.",
+        "After training in batches of two images of each of four labels, the accuracy with batch norm on such batches of test "
+        "images is higher with the statistics of the batch than with running ones.",
         IOFFE_RENORM.at("Sec. 4.3"),
         gain("clean", "batch").at_end().each("batch_norm", group="labels").above(0),
         "76.5 % and 67.0 %, or +9.5 points",

@@ -132,7 +132,7 @@ CLAIMS = claims(
     ),
     init_gap_centred=Claim(
         "With batch norm as it is used, which centres, at initialisation, the orthogonality gap of deep linear nets, averaged "
-        "over all layers, falls as much: 0.66 to 0.76 times per doubling of the width.",
+        "over all layers, falls as 1 / the square root of the width: 0.66 to 0.76 times per doubling.",
         replace(DANESHMAND.at("Sec. 2.1"), setup=""),
         _gap("batch_norm").between(0.66, 0.76),
         "the difference does not change the network's properties qualitatively",
@@ -151,7 +151,7 @@ CLAIMS = claims(
     ),
     init_fisher_hidden=Claim(
         "With batch norm in the hidden layers alone, at initialisation, the largest eigenvalue of the Fisher matrix grows in "
-        "proportion to the width all the same: at least 1.7 times per doubling.",
+        "proportion to the width: at least 1.7 times per doubling.",
         KARAKIDA,
         _fisher("batch_norm").above(1.7),
         "batch norm in the middle layers hardly alleviates the sharpness",

@@ -22,7 +22,7 @@ _LATE = 4000  # step from which the training counts as long
 _ASKED = "the source only asks; the measure and the range, no difference, are ours"
 _FURTHER = "the source looks at fewer learning rates; the range is no difference"
 _OVER = "in the median over the training after step 0"
-_STEADY = "from one training step to the next, over 100 steps,"
+_STEADY = "on the same images, from one training step to the next, over 100 steps,"
 _SEGMENT = "the loss barrier between the weights now and 100 steps later, in units of the loss"
 _PER = "per unit distance, with batch norm than without"
 
@@ -117,8 +117,8 @@ CLAIMS = claims(
         remark=_ASKED,
     ),
     horizon_path_mean=Claim(
-        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with batch "
-        f"norm as without, to within 10 %, {_OVER}.",
+        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with "
+        f"batch norm as without, to within 10 %, {_OVER}.",
         _RE_RUN,
         at("mean", FAR, _over(_FAST)).between(0.9, 1.1),
         "63.0 / 61.9, or 1.02 times, of successive batches",

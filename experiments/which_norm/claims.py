@@ -113,8 +113,8 @@ CLAIMS = claims(
     **_performing("drift", _DRIFT),
     which_drift_none=_without(_DRIFT, "which_drift", VERSUS),
     which_drift_active=Claim(
-        f"{_NETS} less drift of what the activations of the deepest layer followed put out does not go with a higher test "
-        "accuracy at the end.",
+        f"{_NETS} less drift of the distributions after the activation, in the deepest layer followed, does not go with a "
+        "higher test accuracy at the end.",
         ours("a control: after the normaliser, scale and bias set a unit's first two moments"),
         ranked("after ReLU", TEST).above(-0.5),
         remark=_WEAK,
