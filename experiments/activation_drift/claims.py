@@ -24,12 +24,12 @@ _ACTIVE, _BEFORE_NORM = "drift_after_activation", "drift_before_norm"
 _OF_ACTIVATIONS = "probes.drift.of", "activations", "drift measured after the activation"
 _FIXED = "with batch norm the variance is the square of its scale, whatever the weights before it do"
 _SHAPE = (
-    "before the activation, batch norm's bias and scale set mean and variance, whatever the weights before it do: these change "
-    "the shape"
+    "before the activation, batch norm's bias and scale set mean and variance, whatever the weights before it do: these "
+    "change the shape"
 )
 _RECTIFIED = (
-    "after the activation, too, batch norm's bias and scale set most of mean and variance, whatever the weights before it do: "
-    "these act through the shape of the distribution alone"
+    "after the activation, too, batch norm's bias and scale set most of mean and variance, whatever the weights before it "
+    "do: these act through the shape of the distribution alone"
 )
 _UNSET = "before batch norm, neither its bias nor its scale sets anything"
 # By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.009.
@@ -143,8 +143,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     drift_variance_active=Claim(
-        "In absolute units, the variances of activations, after the nonlinearity, change less between measurements with batch "
-        f"norm than in the plain net, {_EVERY}.",
+        "In absolute units, the variances of activations, after the nonlinearity, change less between measurements with "
+        f"batch norm than in the plain net, {_EVERY}.",
         _FIG_8,
         _after_activation("variance").above(1),
         "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001, or 3.8 to 21 times",

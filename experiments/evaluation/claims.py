@@ -151,8 +151,8 @@ CLAIMS = claims(
         "78.5 % and 67.0 %, or +11.5 points",
     ),
     evaluation_labels_batch=Claim(
-        "After training in batches of two images of each of four labels, the accuracy with batch norm on such batches of test "
-        "images is higher with the statistics of the batch than with running ones.",
+        "After training in batches of two images of each of four labels, the accuracy with batch norm on such batches of "
+        "test images is higher with the statistics of the batch than with running ones.",
         IOFFE_RENORM.at("Sec. 4.3"),
         gain("clean", "batch").at_end().each("batch_norm", group="labels").above(0),
         "76.5 % and 67.0 %, or +9.5 points",

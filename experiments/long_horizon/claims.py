@@ -24,7 +24,7 @@ _FURTHER = "the source looks at fewer learning rates; the range is no difference
 _OVER = "in the median over the training after step 0"
 _STEADY = "on the same images, from one training step to the next, over 100 steps,"
 _SEGMENT = "the loss barrier between the weights now and 100 steps later, in units of the loss"
-_PER = "per unit distance, with batch norm than without"
+_PER = "per unit distance with batch norm than without"
 
 
 def _over(at_rate: Setting, first: float = FIRST):

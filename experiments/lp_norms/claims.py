@@ -110,8 +110,8 @@ CLAIMS = claims(
     **_landscape("", (80, 3500), "2026-11-21"),
     **_landscape("_part", (80, 1000), _LATER, ", over steps 80 to 3,500"),
     lp_norms_variance_uncontrolled=Claim(
-        f"Relative to their size, the variances of {_OUTPUTS} change more between measurements {_THREE} than with batch norm, "
-        f"{_FOLLOWED}.",
+        f"Relative to their size, the variances of {_OUTPUTS} change more between measurements {_THREE} than with batch "
+        f"norm, {_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, text"),
         _before(lambda norm: over_layers(min, norm, "batch_norm", "variance", relative=True), "norm / BN").above(1),
         remark="the source says that these norms guarantee no control over the moments; with batch norm the variance is the "

@@ -15,8 +15,8 @@ _END, _LATER = TRAIN_ACCURACY.at_end(50), "2026-11-29"
 _EVERY = "in every layer followed"
 _OUTPUTS = "pre-activations, after batch norm and its noise,"
 _DRAWN = (
-    "after noisy batch norm, its bias and scale and the noise that is drawn set mean and variance, whatever the weights before "
-    "it do: a check that the noise does what it is for"
+    "after noisy batch norm, its bias and scale and the noise that is drawn set mean and variance, whatever the weights "
+    "before it do: a check that the noise does what it is for"
 )
 _PREMISE = (
     "an argument against only if noisy batch norm makes distributions less stable than the plain net's: at preset cpu, their "
@@ -104,8 +104,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     noisy_mean=Claim(
-        f"In absolute units, the means of {_OUTPUTS} change more between measurements with noisy batch norm than in the plain "
-        f"net, {_EVERY}.",
+        f"In absolute units, the means of {_OUTPUTS} change more between measurements with noisy batch norm than in the "
+        f"plain net, {_EVERY}.",
         _FIG_8,
         _ratio(min, "mean").above(1),
         "0.27 / 0.032, 0.27 / 0.065 and 0.35 / 0.014, or 4 times and more",
