@@ -59,8 +59,8 @@ def make_run(size, relative, seed=0, diverged_at=None):
 def make_data(plain=(0.5, 0.2), batch_norm=(0.1, 0.1), diverged_at=None):
     """Make the data of three seeds."""
     arms = {
-        "plain": [make_run(*plain, seed, diverged_at if seed == 2 else None) for seed in range(3)],
-        "batch_norm": [make_run(*batch_norm, seed) for seed in range(3)],
+        "plain": [make_run(*plain, seed=seed, diverged_at=diverged_at if seed == 2 else None) for seed in range(3)],
+        "batch_norm": [make_run(*batch_norm, seed=seed) for seed in range(3)],
     }
     run = change(SMOKE, model={"width": 1.0}, data={"preprocessing": "unit"}, seeds=(0, 1, 2)).measuring("drift")
     config = config_dict(change(run, probes={"drift": {"units": 2}}))
