@@ -141,6 +141,12 @@ def test_several_files_of_an_experiment(figures):
     (found,) = [pair for pair in entry.judged if pair[0].name == "landscape_predictiveness"]
     assert (entry.data["preset"], found[1].verdict, found[1].median) == ("paper", "supported", 2)
     assert words.verdict(*found) == "75 % sure by 3 seeds; beside it, 3,500 steps, 1 seed: 0.500 times"
+    assert words.beside(*found) == "width 1, 3,500 steps, 1 seed: 0.5"
+    assert "| 2 times (width 1, 3,500 steps, 1 seed: 0.5) | supported |" in markdown.headline_table(report)
+    beside = (
+        "Beside it stand runs of width 1, 3,500 steps, 1 seed, too few to decide: without batch norm, the loss varies "
+    )
+    assert beside in headlines.answer(report.entries).scale
 
 
 def test_what_data_say_is_never_code(figures):

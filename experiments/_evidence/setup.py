@@ -48,11 +48,18 @@ class Setup(NamedTuple):
     @property
     def words(self) -> str:
         """All in one line."""
+        has_steps = self.steps[1] > 0 or self.is_untrained
+        return ", ".join(filter(None, (self.net, self.part, self.training, self._steps * has_steps, self.seeds)))
+
+    @property
+    def size(self) -> str:
+        """Width, steps and seeds in one line, which says little of nets other than the published ones."""
+        return f"width {Fraction(self.width).limit_denominator(64)}, {self._steps}, {self.seeds}"
+
+    @property
+    def _steps(self) -> str:
         low, high = self.steps
-        steps = plural(high, "step") if low == high else f"{low:,} to {high:,} steps"
-        return ", ".join(
-            filter(None, (self.net, self.part, self.training, steps * (high > 0 or self.is_untrained), self.seeds))
-        )
+        return plural(high, "step") if low == high else f"{low:,} to {high:,} steps"
 
 
 def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:

@@ -17,6 +17,13 @@ MIN_VALUES = 3
 CONFIDENCE = 0.95  # of the interval, where there are enough values
 
 
+class Beside(NamedTuple):
+    """What a claim's statistic is in data with too few runs to decide."""
+
+    setup: Setup
+    median: float
+
+
 class Judgement(NamedTuple):
     """A claim, judged."""
 
@@ -29,7 +36,7 @@ class Judgement(NamedTuple):
     num_runs: int  # that were counted
     num_diverged: int  # those of them whose loss stopped being finite
     setup: Setup | None = None  # what the values were measured on; of the net alone where there are none
-    beside: tuple[str, ...] = ()  # data with too few runs to decide: their set-up and median, in words
+    beside: tuple[Beside, ...] = ()  # of data with too few runs to decide
     is_exploratory: bool = False  # range or statistic were fixed when these runs were known
 
 
@@ -77,11 +84,9 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     enough = {name: found for name, found in known.items() if len(found.values) >= MIN_VALUES}
     speaking = next(iter(known), max(judged, key=lambda name: judged[name].num_runs))
     chosen = max(enough, key=lambda name: _weight(enough[name]), default=speaking)
-    form, others = claim.statistic.format, known.keys() - enough.keys() - {chosen}
-    beside = [
-        f"{found.setup.words}: {form.written(found.median)}" for name in sorted(others) if (found := known[name]).setup
-    ]
-    return chosen, judged[chosen]._replace(beside=tuple(beside))
+    others = [known[name] for name in sorted(known.keys() - enough.keys() - {chosen})]
+    beside = tuple(Beside(other.setup, other.median) for other in others if other.setup)
+    return chosen, judged[chosen]._replace(beside=beside)
 
 
 def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an unknown number of times") -> str:

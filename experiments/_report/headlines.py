@@ -31,6 +31,7 @@ _PARTS = {
     "noisy_above_plain": "noisy_above_plain_part",
 }
 _SMOOTHER = ("landscape_loss_range", "landscape_predictiveness")
+_PER_DISTANCE = "landscape_smoothness"
 # Of the other claims in the answer, whose nets may be smaller.
 _ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift", "lp_norms_beat_plain": "other norms"}
 MAIN = "landscape"  # the experiment that the first picture is of
@@ -117,6 +118,7 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         return "Nothing has been measured yet."
     number = len(judgement.values)
     text = f"This is weak evidence: {judgement.setup.words}."
+    text += _beside(by_name)
     setups = {name: by_name[name][1].setup for name in _ELSEWHERE if name in by_name}
     narrower = [name for name, setup in setups.items() if setup and setup.width < judgement.setup.width]
     if narrower:
@@ -131,6 +133,21 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         text += f" It is not the published setting (full width, {steps:,} steps, batch {size})"
         text += ", and the windows of early steps were chosen after the runs were seen" * judgement.is_exploratory + "."
     return text
+
+
+def _beside(by_name: Judged) -> str:
+    """Write what the same nets say at another size, of which there are too few to decide; empty where there are none."""
+    found = [by_name[name][1].beside for name in (*_SMOOTHER, _PER_DISTANCE) if name in by_name]
+    sizes = {tuple(other.setup.words for other in beside) for beside in found}
+    if len(found) <= len(_SMOOTHER) or len(sizes) != 1 or not found[0]:
+        return ""
+    (loss, *_), (gradient, *_), (per_distance, *_) = (
+        [two_digits(other.median) for other in beside] for beside in found
+    )
+    return (
+        f" Beside it stand runs of {found[0][0].setup.size}, too few to decide: without batch norm, the loss varies {loss} "
+        f"times and the gradient changes {gradient} times as much, and {per_distance} times per unit distance."
+    )
 
 
 def _is_supported(by_name: Judged, name: str) -> bool:

@@ -75,6 +75,7 @@ def _strongest(row: scoreboard.Row) -> str:
 def _headline(claim: Claim, judgement: Judgement) -> str:
     """Write a headline claim's row."""
     here = f"{words.rounded(claim, judgement)} {claim.statistic.format.unit}".rstrip()
+    here += f" ({words.beside(claim, judgement)})" * bool(judgement.beside)
     verdict = f"{words.outcome(claim, judgement)}{', exploratory' * judgement.is_exploratory}"
     return "| " + " | ".join(map(_text, (claim.statement, claim.published, here, verdict))) + " |"
 

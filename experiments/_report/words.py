@@ -50,7 +50,8 @@ def verdict(claim: Claim, judgement: Judgement) -> str:
             f"{100 * coverage(number, num_left_out(number)):.3g} % sure by {plural(number, claim.statistic.per)}"
         )
     parts += ["exploratory"] * judgement.is_exploratory
-    parts += [f"beside it, {words}" for words in judgement.beside]
+    form = claim.statistic.format
+    parts += [f"beside it, {other.setup.words}: {form.written(other.median)}" for other in judgement.beside]
     return "; ".join(filter(None, parts))
 
 
@@ -74,6 +75,12 @@ def two_digits(value: float) -> str:
     ('3.7', '110', '-0.95')
     """
     return f"{float(f'{value:.2g}'):,g}" if math.isfinite(value) else str(value).replace("inf", "∞")
+
+
+def beside(claim: Claim, judgement: Judgement) -> str:
+    """Write what stands beside a headline: width, steps, seeds and the median with two significant digits."""
+    factor = claim.statistic.format.factor
+    return "; ".join(f"{other.setup.size}: {two_digits(factor * other.median)}" for other in judgement.beside)
 
 
 def interval(claim: Claim, judgement: Judgement) -> str:
