@@ -141,12 +141,31 @@ def test_several_files_of_an_experiment(figures):
     (found,) = [pair for pair in entry.judged if pair[0].name == "landscape_predictiveness"]
     assert (entry.data["preset"], found[1].verdict, found[1].median) == ("paper", "supported", 2)
     assert words.verdict(*found) == "75 % sure by 3 seeds; beside it, 3,500 steps, 1 seed: 0.500 times"
-    assert words.beside(*found) == "width 1, 3,500 steps, 1 seed: 0.5"
-    assert "| 2 times (width 1, 3,500 steps, 1 seed: 0.5) | supported |" in markdown.headline_table(report)
-    beside = (
-        "Beside it stand runs of width 1, 3,500 steps, 1 seed, too few to decide: without batch norm, the loss varies "
+    assert words.beside(*found) == "width 1, 3,500 steps, 1 seed: 0.5 times"
+    assert "| 2 times | width 1, 3,500 steps, 1 seed: 0.5 times | supported |" in markdown.headline_table(report)
+
+
+def test_what_too_few_runs_say_is_in_the_answer(figures):
+    """Of the loss, of the gradient, and per distance, if all three are known of the same runs."""
+    (figures / "landscape-paper.json").write_text(json.dumps(make_data(scale=0.5, seeds=(0,), preset="paper")))
+    (entry,) = [entry for entry in _report.load(figures).entries if entry.name == "landscape"]
+    medians = {"landscape_loss_range": 4.0, "landscape_predictiveness": 2.0, "landscape_smoothness": 0.9}
+
+    def with_beside(medians):
+        """Put medians beside the claims of these names, and nothing beside the others."""
+        changed = []
+        for claim, judgement in entry.judged:
+            kept = [other._replace(median=medians[claim.name]) for other in judgement.beside if claim.name in medians]
+            changed.append((claim, judgement._replace(beside=tuple(kept))))
+        return headlines.answer([entry._replace(judged=tuple(changed))]).scale
+
+    assert with_beside(medians).endswith(
+        " Beside these runs stand others of width 1, 3,500 steps, 1 seed, too few to decide: along the gradient, without batch "
+        "norm, the loss varies 4 times and the gradient changes 2 times as much, but per unit distance it changes 0.9 times as "
+        "much. Of 3 decided claims with such runs, 1 would come out otherwise."
     )
-    assert beside in headlines.answer(report.entries).scale
+    for name in medians:
+        assert "Beside these" not in with_beside({other: medians[other] for other in medians if other != name})
 
 
 def test_what_data_say_is_never_code(figures):

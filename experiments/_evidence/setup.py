@@ -53,7 +53,7 @@ class Setup(NamedTuple):
 
     @property
     def size(self) -> str:
-        """Width, steps and seeds in one line, which says little of nets other than the published ones."""
+        """Width, steps and seeds in one line; the width is a share of the published one for a VGG or BN-Inception alone."""
         return f"width {Fraction(self.width).limit_denominator(64)}, {self._steps}, {self.seeds}"
 
     @property

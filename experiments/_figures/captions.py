@@ -23,9 +23,10 @@ def network(config: dict[str, Any]) -> str:
         return (
             f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}, on {DATASETS[config['data']['dataset']]}"
         )
-    width = "" if model["width"] == 1 else f", width {Fraction(model['width']).limit_denominator(64)}"
+    share = Fraction(model["width"]).limit_denominator(64)
+    width = "full width" if share == 1 else f"width {share}"
     name = "BN-Inception" if "stem_stride" in model else f"VGG-{model['depth']}"
-    return f"{name}{width}, on {DATASETS[config['data']['dataset']]}"
+    return f"{name}, {width}, on {DATASETS[config['data']['dataset']]}"
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:

@@ -89,7 +89,8 @@ def _outcome(by_name: Judged) -> str:
     if _is_supported(by_name, "noisy_above_plain"):
         lead = two_digits(100 * _value(by_name, "noisy_above_plain"))
         text += (
-            "; and with noise that makes its activations unstable, a net with batch norm still has a training accuracy "
+            "; and with noise that moves the means and variances of its activations, a net with batch norm still has a "
+            "training accuracy "
         )
         text += f"{lead} points higher than a plain net"
     return f"{text}."
@@ -104,8 +105,8 @@ def _but(by_name: Judged) -> str:
     if "headline_training" in by_name and by_name["headline_training"][1].verdict == "contradicted":
         drift = two_digits(_value(by_name, "headline_training"))
         parts.append(
-            f"of eight nets, those whose activations drift less train better (rank correlation {drift}), as Ioffe & Szegedy "
-            "would expect"
+            f"of eight nets, those whose pre-activations drift less train better (rank correlation {drift}), as Ioffe & "
+            "Szegedy would expect, though the normalisers of five of them set part of that drift"
         )
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
@@ -118,7 +119,6 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         return "Nothing has been measured yet."
     number = len(judgement.values)
     text = f"This is weak evidence: {judgement.setup.words}."
-    text += _beside(by_name)
     setups = {name: by_name[name][1].setup for name in _ELSEWHERE if name in by_name}
     narrower = [name for name, setup in setups.items() if setup and setup.width < judgement.setup.width]
     if narrower:
@@ -132,22 +132,35 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         steps, size = paper.schedule.num_steps, paper.optimizer.batch_size
         text += f" It is not the published setting (full width, {steps:,} steps, batch {size})"
         text += ", and the windows of early steps were chosen after the runs were seen" * judgement.is_exploratory + "."
-    return text
+    return text + _beside(entries, by_name)
 
 
-def _beside(by_name: Judged) -> str:
-    """Write what the same nets say at another size, of which there are too few to decide; empty where there are none."""
-    found = [by_name[name][1].beside for name in (*_SMOOTHER, _PER_DISTANCE) if name in by_name]
-    sizes = {tuple(other.setup.words for other in beside) for beside in found}
-    if len(found) <= len(_SMOOTHER) or len(sizes) != 1 or not found[0]:
+def _beside(entries: list[Entry], by_name: Judged) -> str:
+    """Write what runs with too few seeds to decide say of the landscape, and how many claims they would decide otherwise."""
+    names = (*_SMOOTHER, _PER_DISTANCE)
+    found = [by_name[name][1].beside[0] for name in names if name in by_name and by_name[name][1].beside]
+    if len(found) < len(names) or len({other.setup.words for other in found}) > 1:
         return ""
-    (loss, *_), (gradient, *_), (per_distance, *_) = (
-        [two_digits(other.median) for other in beside] for beside in found
+    loss, gradient, per_distance = (two_digits(other.median) for other in found)
+    decided = [
+        (claim, judgement)
+        for entry in entries
+        for claim, judgement in entry.judged
+        if judgement.beside and judgement.verdict in ("supported", "contradicted")
+    ]
+    otherwise = sum(
+        _is_in(claim, judgement.beside[0].median) != (judgement.verdict == "supported") for claim, judgement in decided
     )
     return (
-        f" Beside it stand runs of {found[0][0].setup.size}, too few to decide: without batch norm, the loss varies {loss} "
-        f"times and the gradient changes {gradient} times as much, and {per_distance} times per unit distance."
+        f" Beside these runs stand others of {found[0].setup.size}, too few to decide: along the gradient, without batch norm, "
+        f"the loss varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
+        f"{per_distance} times as much. Of {len(decided)} decided claims with such runs, {otherwise} would come out otherwise."
     )
+
+
+def _is_in(claim: Claim, value: float) -> bool:
+    low, high = claim.holds
+    return low < value < high
 
 
 def _is_supported(by_name: Judged, name: str) -> bool:

@@ -32,7 +32,7 @@ def headline_table(report: Report) -> str:
     """Write the answer with its scale, and a row per headline claim."""
     answer, pairs = headlines.answer(report.entries), headlines.judged(report.entries).values()
     rows = "".join(f"{_headline(claim, judgement)}\n" for claim, judgement in pairs)
-    head = "| claim | published | here | verdict |\n|---|---|---|---|\n"
+    head = "| claim | published | here | beside it, not judged | verdict |\n|---|---|---|---|---|\n"
     return printable(f"{' '.join(filter(None, answer[1:]))}\n\n{head}{rows}")
 
 
@@ -63,9 +63,8 @@ def _side(row: scoreboard.Row, side: Side) -> str:
 def _strongest(row: scoreboard.Row) -> str:
     """Write a list of the strongest claims on either side of an explanation; nothing where it has none."""
     lines = [
-        f"- {side}: {_text(words.statement(claim, judgement))} {words.rounded(claim, judgement)} "
-        f"{claim.statistic.format.unit}".rstrip()
-        + f", **{words.outcome(claim, judgement)}**: {words.verdict(claim, judgement)}\n"
+        f"- {side}: {_text(words.statement(claim, judgement))} {words.with_unit(claim, judgement.median)}, "
+        f"**{words.outcome(claim, judgement)}**: {words.verdict(claim, judgement)}\n"
         for side in scoreboard.SIDES
         for claim, judgement in scoreboard.strongest(row, side)
     ]
@@ -74,10 +73,9 @@ def _strongest(row: scoreboard.Row) -> str:
 
 def _headline(claim: Claim, judgement: Judgement) -> str:
     """Write a headline claim's row."""
-    here = f"{words.rounded(claim, judgement)} {claim.statistic.format.unit}".rstrip()
-    here += f" ({words.beside(claim, judgement)})" * bool(judgement.beside)
+    here, beside = words.with_unit(claim, judgement.median), words.beside(claim, judgement)
     verdict = f"{words.outcome(claim, judgement)}{', exploratory' * judgement.is_exploratory}"
-    return "| " + " | ".join(map(_text, (claim.statement, claim.published, here, verdict))) + " |"
+    return "| " + " | ".join(map(_text, (claim.statement, claim.published, here, beside, verdict))) + " |"
 
 
 def _by_origin(entries: list[Entry]) -> str:

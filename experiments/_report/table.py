@@ -71,7 +71,7 @@ def row(claim: Claim, judgement: Judgement) -> dict[str, Any]:
         "is_decided": judgement.verdict in ("supported", "contradicted"),
         "number": form.number(judgement.median),
         "unit": form.unit if is_known else "",
-        "rounded": words.rounded(claim, judgement),
+        "rounded": words.rounded(claim, judgement.median),
         "facts": list(facts) if judgement.verdict != "not run" else [],
         "strip": Markup(strip(claim, judgement)) if judgement.verdict != "not run" else "",
     }

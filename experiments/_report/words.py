@@ -60,12 +60,12 @@ def value(claim: Claim, judgement: Judgement) -> str:
     return claim.statistic.format.written(judgement.median)
 
 
-def rounded(claim: Claim, judgement: Judgement) -> str:
+def rounded(claim: Claim, median: float) -> str:
     """Write the median with two significant digits, which is what three seeds are good for; a bound is marked."""
-    if math.isnan(judgement.median):
+    if math.isnan(median):
         return "-"
-    sign = f"{judgement.median.sign} " if isinstance(judgement.median, Bound) else ""
-    return f"{sign}{two_digits(claim.statistic.format.factor * judgement.median)}"
+    sign = f"{median.sign} " if isinstance(median, Bound) else ""
+    return f"{sign}{two_digits(claim.statistic.format.factor * median)}"
 
 
 def two_digits(value: float) -> str:
@@ -79,8 +79,12 @@ def two_digits(value: float) -> str:
 
 def beside(claim: Claim, judgement: Judgement) -> str:
     """Write what stands beside a headline: width, steps, seeds and the median with two significant digits."""
-    factor = claim.statistic.format.factor
-    return "; ".join(f"{other.setup.size}: {two_digits(factor * other.median)}" for other in judgement.beside)
+    return "; ".join(f"{other.setup.size}: {with_unit(claim, other.median)}" for other in judgement.beside) or "-"
+
+
+def with_unit(claim: Claim, median: float) -> str:
+    """Write a median with two significant digits and its unit."""
+    return f"{rounded(claim, median)} {claim.statistic.format.unit}".rstrip()
 
 
 def interval(claim: Claim, judgement: Judgement) -> str:

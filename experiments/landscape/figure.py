@@ -19,7 +19,10 @@ from experiments.landscape import published
 from experiments.landscape.further_figures import along_random, at_rates, deep_linear, successive
 
 _THEIRS = "a VGG of 13 or more layers, batch 128, one run"
-_READ_OFF = ["published curves: medians of windows of steps, read off", "the published loss contains an L2 penalty"]
+_READ_OFF = [
+    "published curves: medians of windows of steps, read off",
+    "the published loss seems to contain an L2 penalty",
+]
 _EDGES = (
     (published.LOSS, (q.LOWEST_LOSS, q.HIGHEST_LOSS)),
     (published.CHANGE, (q.LEAST_CHANGE, q.GRADIENT_CHANGE)),
@@ -30,11 +33,11 @@ _EDGES = (
 def plot(data: dict[str, Any]) -> Layout:
     """Show loss, change of the gradient and effective smoothness along minus the gradient, published ones above."""
     theirs, ours = _panels(data)
-    title, whose, foot = "The loss landscape along the gradient", _here(data), _foot(data)
+    title, whose = "The loss landscape along the gradient", _here(data)
+    foot = _foot(data, has_source=bool(theirs))
     blocks = [Block(f"Here: {whose}", [ours], height=2.9)]
     if not theirs:
         return make_figure(title, blocks, *foot)
-    foot = [foot[0], _READ_OFF, *foot[1:]]
     pairs = [
         [
             replace(panel, title=f"{panel.title}, {where}")
@@ -98,10 +101,12 @@ def _here(data: dict[str, Any]) -> str:
     return f"{captions.network(config)}, batch {batch}, learning rate {rate:g}, {captions.seeds(config)}"
 
 
-def _foot(data: dict[str, Any]) -> list[list[str]]:
-    sizes = captions.scans(data["config"]["vgg"]).partition(", ")[2].partition(", on")[0]
+def _foot(data: dict[str, Any], *, has_source: bool) -> list[list[str]]:
+    vgg = data["config"]["vgg"]
+    sizes = captions.scans(vgg).partition(", ")[2].partition(", on")[0]
     return [
-        [f"shaded: range over {sizes}, medians over seeds", ARROW],
+        [f"shaded: range over {sizes}{', medians over seeds' * (len(vgg['seeds']) > 1)}", ARROW],
+        *[_READ_OFF] * has_source,
         captions.origin(data, "training, scans and tests"),
     ]
 
