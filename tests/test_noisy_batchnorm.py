@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from runs import NOISY_MOVES, NOISY_SPEEDS, noisy_data
 
 from experiments._command.catalogue import claims_of
+from experiments._evidence.drift import over_layers, typical
 from experiments._evidence.keep import keep
+from experiments._evidence.read import read_data
 from experiments._evidence.run import layer_names
 from experiments._evidence.verdict import judge
 from experiments.noisy_batchnorm import KEEP, NOISY, by_strength, figure, table
@@ -51,6 +54,18 @@ def test_claims_that_do_not_hold():
     assert set(found.values()) == {"contradicted"}
     lost = judged(noisy_data(speeds=speeds, diverged_at=30))["plain_stops"]
     assert (lost.verdict, lost.median, lost.num_diverged) == ("supported", 0.1, 3)
+
+
+def test_the_remark_on_less_stable_distributions_agrees_with_the_data():
+    """In the committed data, moments move more in each layer; distributions further in the first, less far in the deepest."""
+    data = read_data(ROOT / "figures" / "noisy_batchnorm-cpu.json")
+    nets = "noisy_batch", "plain"
+    for moment in ("mean", "variance"):
+        assert min(over_layers(min, *nets, moment).of(data).values()) > 1
+    first, *_, deepest = (
+        typical(layer, "wasserstein").over(*nets) for layer in layer_names(data["arms"]["plain"], "drift")
+    )
+    assert min(first.of(data).values()) > 1 > max(deepest.of(data).values())
 
 
 def test_long_runs_are_judged_late():

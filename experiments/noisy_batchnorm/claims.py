@@ -20,7 +20,8 @@ _DRAWN = (
 )
 _PREMISE = (
     "an argument against only if noisy batch norm makes distributions less stable than the plain net's: at preset cpu, their "
-    "means and variances move more in absolute units, and they themselves less far relative to their spread"
+    "means and variances move more in absolute units, and they themselves, relative to their spread, further in the first "
+    "layer followed and less far in the deepest"
 )
 
 
