@@ -57,6 +57,11 @@ def test_claims_go_either_way(data):
     assert judge(CLAIMS[0], {**data, "arms": {}}).reason == "these data have no drift"
 
 
+def test_what_normalisers_set_speaks_for_nothing():
+    """Whichever way drift and accuracy go together, most nets have a normaliser that sets what moves."""
+    assert {claim.side(holds) for claim in CLAIMS for holds in (True, False)} == {None}
+
+
 def test_the_nets_are_those_of_other_experiments(data):
     """By their identities, so that none is trained twice; and so are the numbers."""
     own = identities("drift_and_accuracy", data)

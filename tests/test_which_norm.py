@@ -114,6 +114,14 @@ def test_dynamic_tanh_stands_in_a_net():
     assert params["norm_2"]["alpha"] == 0.5
 
 
+def test_drift_behind_normalisers_speaks_for_nothing():
+    """What they set says nothing of distributions; smoothness and covariate shift speak for their explanations."""
+    sides = {(claim.hypothesis, claim.side(holds)) for claim in CLAIMS for holds in (True, False)}
+    assert {side for hypothesis, side in sides if hypothesis == "distributions"} == {None}
+    for hypothesis in ("smoothness", "covariate shift"):
+        assert {(hypothesis, "for"), (hypothesis, "against")} <= sides
+
+
 def test_claims_go_either_way():
     """Where the smooth nets are the good ones, and the steady ones are not, that is what is said; and the other way round."""
     found = verdicts(made(shift=0, drift=-0.05, active=-0.05))

@@ -1,7 +1,8 @@
 """Eight normalisers, noises and nothing beside each other: does less covariate shift go with better performance?
 
 Claim: it does not. Covariate shift is meant as in Ioffe & Szegedy 2015: how far the distributions of a layer's inputs move from
-one measurement to the next.
+one measurement to the next. They are followed after the normaliser, which sets a unit's mean and spread; so the claims speak
+for neither side.
 Source: the article "Batch normalization vs internal covariate shift", for which batch norm's effect is another one.
 Command: TFDS_DATA_DIR=... python -m experiments drift_and_accuracy --preset cpu
 Measured: preset cpu, three seeds, of runs that noisy_batchnorm and lp_norms had trained: the rank correlation of drift and

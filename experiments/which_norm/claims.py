@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from experiments._evidence.claim import Claim, Hypothesis, claims
+from experiments._evidence.claim import Claim, Hypothesis, Speaks, claims
 from experiments._evidence.source import IOFFE, IOFFE_RENORM, SANTURKAR, VERSUS, Source, ours
 from experiments._evidence.statistic import smallest
 from experiments.which_norm import NETS, NO_STATISTICS
@@ -13,6 +13,11 @@ _NETS = "Over 13 nets, plain, with dynamic tanh and with each of 11 normalisers,
 _LAYERS = "covariate shift relative to the gradient, as in Definition 2.1 of Santurkar et al. 2018,"
 _STRONG = "a rank correlation beyond 0.5 counts as going together"
 _WEAK = "a rank correlation above -0.5 counts as none"
+_PLACE = "in the deepest layer followed, after the normaliser where there is one,"
+_SET = (
+    "; batch norm and its like set a unit's mean and variance there, whatever the weights before them do, so that this "
+    "speaks for neither side"
+)
 _ONLY_REASONED = f"the source compares no normalisers; {_STRONG}"
 _ZHU = Source("Zhu et al. 2025", "paper", "arxiv.org/abs/2503.10622", "ResNet-50 and VGG-19 on ImageNet")
 
@@ -25,12 +30,22 @@ class _Explanation(NamedTuple):
         source: who explains performance with it.
         hypothesis: that it is.
         name: in `COMPARED`.
+        is_set: whether normalisers set it themselves, so that it speaks for neither side.
     """
 
     less: str
     source: Source
     hypothesis: Hypothesis
     name: str
+    is_set: bool = False
+
+    def speaks(self, side: Speaks) -> Speaks:
+        """For which side a claim on it speaks, if it would speak for one."""
+        return "neither" if self.is_set else side
+
+    def remark(self, words: str) -> str:
+        """Add to a claim's remark why it speaks for neither side."""
+        return words + _SET * self.is_set
 
 
 _BAND = _Explanation(
@@ -38,7 +53,7 @@ _BAND = _Explanation(
 )
 _SHIFT = _Explanation(f"less {_LAYERS}", IOFFE.at("Sec. 2"), "covariate shift", "relative shift")
 _DRIFT = _Explanation(
-    "less drift of the distributions in the deepest layer followed", IOFFE.at("Sec. 2"), "distributions", "drift"
+    f"less drift of the distributions of pre-activations, {_PLACE}", IOFFE.at("Sec. 2"), "distributions", "drift", True
 )
 
 
@@ -49,9 +64,9 @@ def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
             f"{_NETS} {of.less} goes with a higher test accuracy at the end.",
             of.source,
             ranked(of.name, TEST).below(-0.5),
-            remark=_ONLY_REASONED,
+            remark=of.remark(_ONLY_REASONED),
             hypothesis=of.hypothesis,
-            speaks="for",
+            speaks=of.speaks("for"),
         )
     }
     for part, level, steps in (("steps", EARLY_LEVEL, STEPS), ("late_steps", LATE_LEVEL, LATE_STEPS)):
@@ -59,9 +74,9 @@ def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
             f"{_NETS} {of.less} goes with fewer steps to a training accuracy of {100 * level:g} %.",
             of.source,
             ranked(of.name, steps).above(0.5),
-            remark=_ONLY_REASONED,
+            remark=of.remark(_ONLY_REASONED),
             hypothesis=of.hypothesis,
-            speaks="for",
+            speaks=of.speaks("for"),
         )
     return made
 
@@ -73,9 +88,9 @@ def _other(of: _Explanation, less: str, name: str) -> Claim:
         statement,
         of.source,
         ranked(name, TEST).below(-0.5),
-        remark=_ONLY_REASONED,
+        remark=of.remark(_ONLY_REASONED),
         hypothesis=of.hypothesis,
-        speaks="for",
+        speaks=of.speaks("for"),
     )
 
 
@@ -85,10 +100,10 @@ def _without(of: _Explanation, caveat_of: str, source: Source) -> Claim:
         f"{_NETS} {of.less} does not go with a higher test accuracy at the end.",
         source,
         ranked(of.name, TEST).above(-0.5),
-        remark=_WEAK,
+        remark=of.remark(_WEAK),
         caveat_of=caveat_of,
         hypothesis=of.hypothesis,
-        speaks="against",
+        speaks=of.speaks("against"),
     )
 
 
@@ -117,13 +132,14 @@ CLAIMS = claims(
         "higher test accuracy at the end.",
         ours("a control: after the normaliser, scale and bias set a unit's first two moments"),
         ranked("after ReLU", TEST).above(-0.5),
-        remark=_WEAK,
+        remark=f"{_WEAK}; after a ReLU, mean and variance depend on a normaliser's bias and scale and on the shape of the "
+        "distribution, so that this speaks for neither side",
         caveat_of="which_drift",
         hypothesis="distributions",
-        speaks="against",
+        speaks="neither",
     ),
-    which_mean=_other(_DRIFT, "less drift of the units' means, in the deepest layer followed,", "of means"),
-    which_variance=_other(_DRIFT, "less drift of the units' variances, in the deepest layer followed,", "of variances"),
+    which_mean=_other(_DRIFT, f"less drift of the means of pre-activations, {_PLACE}", "of means"),
+    which_variance=_other(_DRIFT, f"less drift of the variances of pre-activations, {_PLACE}", "of variances"),
     which_smooth_or_shift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
         f"than does less {_LAYERS.removesuffix(',')}.",
@@ -133,7 +149,7 @@ CLAIMS = claims(
     ),
     which_smooth_or_drift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
-        "than does less drift of the distributions in the deepest layer followed.",
+        f"than does less drift of the distributions of pre-activations, {_PLACE.removesuffix(',')}.",
         SANTURKAR.at("Sec. 2.1 and 3"),
         (ranked(_DRIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
         remark="the source compares no normalisers by both; the lower of two rank correlations is the closer one",
