@@ -3,7 +3,7 @@
 Claim: without batch norm all examples come to lie on one line in a deep net, with it they stay apart, and in linear nets become
 orthogonal; in ReLU nets all examples except one gather all the same. The Fisher matrix's largest eigenvalue grows with
 the width, unless the last layer is normalised. Batch norm makes the l-th residual branch smaller by the square root of l.
-The published loss of a plain VGG at step 0, 4.27 nats where chance has 2.30, has an L2 penalty in it.
+The published loss of a plain VGG at step 0, 4.27 nats where chance has 2.30, seems to contain an L2 penalty.
 Source: Daneshmand et al. 2020 and 2021, Nachum et al. 2024, Karakida et al. 2019, De & Smith 2020; Santurkar et al. 2018,
 Fig. 4a, of the last one.
 Command: TFDS_DATA_DIR=... python -m experiments initialisation --preset cpu
