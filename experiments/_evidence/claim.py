@@ -89,8 +89,8 @@ class Claim:
         A claim that holds speaks as `speaks` says. A contradicted one speaks the other way only where `speaks` says so ("for,
         else against"): if every value outside the range is evidence for the other side. That is so of "the loss varies less
         with batch norm". It is not so of a bound on an amount ("more than ten times less"), of a range with two ends, or of a
-        sentence about every layer or every net, whose failure in one of them says little: contradicted, they count for
-        neither.
+        sentence about every layer or every net, whose failure in one of them says little unless the hypothesis is about each
+        of them: contradicted, they count for neither.
 
         NOTE: that nets train better with batch norm is the fact to be explained, so it counts for neither. Nor do a control of
         a measure, a proved identity, a measure that its source uses but that is not of what the hypothesis is about, or a

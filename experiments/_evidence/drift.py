@@ -20,6 +20,7 @@ Moment = Literal["mean", "variance", "wasserstein"]
 # The reductions over layers that claims use.
 _CHOSEN = {min: "smallest of all layers", max: "largest of all layers", median: "median of the layers"}
 _UNITS = {"mean": "its standard deviation", "variance": "the variance", "wasserstein": "the pooled standard deviation"}
+_PLACES = {"drift": "", "drift_before_norm": ", before the norm", "drift_after_activation": ", after the activation"}
 _SINCE = {"successive": "between measurements", "cumulative": "since the first measurement"}
 
 
@@ -44,8 +45,7 @@ def drift(
 
     subject = "distance W1" if moment == "wasserstein" else f"|change of a unit's {moment}|"
     unit = f" / {_UNITS[moment]}" * name.startswith("relative")
-    where = kind.removeprefix("drift").replace("_", " ")  # as in "drift_after_activation"
-    return Quantity(kind, value, f"{subject} {_SINCE[since]}{unit}{where}")
+    return Quantity(kind, value, f"{subject} {_SINCE[since]}{unit}{_PLACES[kind]}")
 
 
 def typical(
@@ -96,7 +96,7 @@ def over_layers(
 
 
 def before_activation(statistic: Statistic) -> Statistic:
-    """Have no number in data whose drift is not that of pre-activations."""
+    """Raise NotInDataError unless the drift is that of pre-activations."""
 
     def of(data: Data) -> BySeed:
         config = config_of(data, "arms")

@@ -19,7 +19,7 @@ _EVERY = "in every layer followed"
 _smallest = partial(over_layers, min, "plain", "batch_norm")
 # After batch norm and before the activation, a unit's mean is its bias and its variance the square of its scale.
 _OUTPUTS = "pre-activations, after batch norm where there is one,"
-_RAW = "distributions of the outputs of layers, before batch norm where there is one,"
+_RAW = "distributions of the raw outputs of layers, before batch norm where there is one,"
 _ACTIVE, _BEFORE_NORM = "drift_after_activation", "drift_before_norm"
 _OF_ACTIVATIONS = "probes.drift.of", "activations", "drift measured after the activation"
 _FIXED = "with batch norm the variance is the square of its scale, whatever the weights before it do"
@@ -28,10 +28,13 @@ _SHAPE = (
     "change the shape"
 )
 _RECTIFIED = (
-    "after the activation, too, batch norm's bias and scale set most of mean and variance, whatever the weights before it "
-    "do: these act through the shape of the distribution alone"
+    "after a ReLU, mean and variance depend on batch norm's bias and scale and on the shape of the distribution, through "
+    "which alone the weights before it act"
 )
-_UNSET = "before batch norm, neither its bias nor its scale sets anything"
+_UNSET = (
+    "this layer's own bias and scale set nothing there, but the scale of its raw outputs is arbitrary with batch norm"
+)
+_WIDE = "a factor of two counts as a marginal difference, and half as far with batch norm lies in the range as well"
 # By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.009.
 _OTHER_BATCH = (
     "each measurement is of another batch: that alone moves the 128 values of a dense unit, if normal, by a W1 of {} {}, and "
@@ -91,8 +94,8 @@ CLAIMS = claims(
         "factor of two, in the median layer.",
         SANTURKAR.at("Sec. 2.1, Fig. 1c, by eye"),
         before_activation(over_layers(median, "plain", "batch_norm", "wasserstein", "cumulative")).between(0.5, 2),
-        remark=f"the text calls the difference marginal; a factor of two counts as that; {_SHAPE}",
-        speaks="against",
+        remark=f"the text calls the difference marginal; {_WIDE}, so that it speaks for neither side; {_SHAPE}",
+        speaks="neither",
     ),
     drift_stabilised=Claim(
         f"Over the training, the distributions of {_OUTPUTS} move less far with batch norm than in the plain net, {_EVERY}.",
@@ -107,8 +110,10 @@ CLAIMS = claims(
         ours("what Ioffe & Szegedy 2015 expect, where batch norm does not set it"),
         _before_norm(min).above(1),
         caveat_of="drift_hardly_differs",
-        remark=_UNSET,
+        remark=f"which of the two moves further was known when the range was fixed; {_UNSET}",
         since="2026-11-30",
+        # The hypothesis is about the inputs of every layer, so that one that moves further speaks against it.
+        speaks="for, else against",
     ),
     drift_hardly_differs_before=Claim(
         f"Over the training, the {_RAW} move as far with batch norm as in the plain net, to within a factor of two, in the "
@@ -116,8 +121,7 @@ CLAIMS = claims(
         ours("what Santurkar et al. 2018 say, where batch norm does not set it"),
         _before_norm(median).between(0.5, 2),
         caveat_of="drift_stabilised",
-        remark=f"a factor of two counts as a marginal difference, and less far with batch norm lies in the range as well, so "
-        f"that it speaks for neither side; {_UNSET}",
+        remark=f"{_WIDE}, so that it speaks for neither side; {_UNSET}",
         since="2026-11-30",
         speaks="neither",
     ),

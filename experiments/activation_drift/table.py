@@ -52,8 +52,8 @@ def findings(data: dict[str, Any]) -> str:
     )
     before = decided(CLAIMS, data, "drift_hardly_differs_before", unknown="")
     unset = (
-        f"Before batch norm, whose bias and scale set nothing there, the outputs of these layers move {before} as far "
-        f"without it (at least {_far(data, 'stabilised_before')} in each)."
+        f"Before batch norm, where a layer's own bias and scale set nothing, but the scale of its outputs is arbitrary, the "
+        f"raw outputs of these layers move {before} as far without it (at least {_far(data, 'stabilised_before')} in each)."
     )
     return " ".join([found, *[unset] * bool(before), *divergences(data["arms"])])
 

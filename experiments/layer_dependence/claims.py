@@ -107,11 +107,12 @@ CLAIMS = claims(
         speaks="neither",
     ),
     dependence_control_after=Claim(
-        f"A step of the earlier layers changes {_MOMENTS} after the activation, of which two parameters do not set the "
-        f"moments, less per unit of the step with batch norm than without, {_MEDIAN}.",
+        f"A step of the earlier layers changes {_MOMENTS} after the activation, less per unit of the step with batch norm "
+        f"than without, {_MEDIAN}.",
         VERSUS,
         _over(control("activations", "earlier_gain")).below(1),
-        remark=_ELSEWHERE,
+        remark=f"{_ELSEWHERE}; after a ReLU, mean and variance depend on batch norm's bias and scale and on the shape of the "
+        "distribution, through which alone earlier layers act",
     ),
     dependence_control_relative=Claim(
         f"A step of the earlier layers changes {_MOMENTS} after the activation less with batch norm than without, relative to "

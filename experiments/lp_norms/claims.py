@@ -125,7 +125,8 @@ CLAIMS = claims(
         _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True), "plain / norm")
         .where("vgg.probes.drift.of", "activations", "drift measured after the activation")
         .above(1),
-        remark="before the activation, the mean is the bias of the normaliser; after it, too, bias and scale set most of it",
+        remark="before the activation, the mean is the bias of the normaliser; after a ReLU, it depends on bias and scale "
+        "and on the shape of the distribution",
         caveat_of="lp_norms_variance_uncontrolled",
         since=_LATER,
         speaks="neither",
