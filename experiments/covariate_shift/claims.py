@@ -98,8 +98,7 @@ CLAIMS = claims(
         "0.49 - 0.81 in steps 0 to 300, 0.36 - 0.40 around 1,000, 0.02 - 0.11 around 3,000, 0.05 - 0.04 around 5,000, or "
         "-0.32, -0.04, -0.09 and +0.01",
         caveat_of="shift_not_less_deeper",
-        remark="at preset evening, 0.33 to 0.36 with batch norm, and below 0 without: the gradient turns by more than a "
-        "right angle",
+        remark="below 0, the gradient turns by more than a right angle",
         since=_LATEST,
         speaks="for, else against",
     ),

@@ -17,13 +17,13 @@ _SUM = "the sum of layer 5's gradients on successive batches, which Mameli's rep
 _LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls its landscape,"
 # Their cosine with batch norm is near 0, and |g - g'| / |g'| is 1.41 to 1.46 (presets cpu and evening).
 _NOISE = (
-    "both gradients are of different mini-batches, whose noise decides, not smoothness: independent gradients of equal norms "
-    "are 1.41 of these norms apart, whatever the landscape, and those with batch norm nearly are independent"
+    "the two gradients are of different mini-batches, whose noise decides, not smoothness: independent gradients of equal "
+    "norms are 1.41 of these norms apart, whatever the landscape, and those with batch norm nearly are independent"
 )
 # For independent noise of the same size, the cosine is |mean gradient|² / (|mean gradient|² + noise²).
 _AGREEMENT = (
-    "both gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the noise "
-    "of batches, whatever the landscape"
+    "the two gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the "
+    "noise of batches, whatever the landscape"
 )
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 

@@ -27,10 +27,10 @@ _LOSS = "the loss plus its absolute change since the last batch, which Mameli's 
 _DEFINED = ours("Definition 2.1 of Santurkar et al. 2018, in the net of Mameli's repository")
 _ALONG = ours("the scans of Santurkar et al. 2018, Sec. 3.1, in the net of Mameli's repository")
 _AGREEMENT = (
-    "both gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the noise "
-    "of batches, whatever the landscape"
+    "the two gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the "
+    "noise of batches, whatever the landscape"
 )
-# By mameli_plateau, for 616 to 1,384 steps at preset cpu.
+# As mameli_plateau measures it.
 _PLATEAU = (
     "for much of these steps the plain net is still near the loss of chance, where loss and gradient hardly change"
 )
@@ -177,7 +177,7 @@ _OF_LANDSCAPE = claims(
         ours("the distance of Santurkar et al. 2018, between the gradients of Mameli's repository"),
         _larger(successive("step_distance").median(*_PART)).above(1),
         caveat_of="mameli_sum",
-        remark="both gradients are of different mini-batches, whose noise decides, and the lengths of the gradients, not "
+        remark="the two gradients are of different mini-batches, whose noise decides, and the lengths of the gradients, not "
         "smoothness",
         speaks="neither",
     ),
