@@ -162,7 +162,7 @@ def test_what_too_few_runs_say_is_in_the_answer(figures):
     assert with_beside(medians).endswith(
         " Beside these runs stand others of width 1, 3,500 steps, 1 seed, too few to decide: along the gradient, without batch "
         "norm, the loss varies 4 times and the gradient changes 2 times as much, but per unit distance it changes 0.9 times as "
-        "much. Of 3 decided claims with such runs, 1 would come out otherwise."
+        "much. They disagree with 1 of the 3 decided claims that they measure."
     )
     for name in medians:
         assert "Beside these" not in with_beside({other: medians[other] for other in medians if other != name})

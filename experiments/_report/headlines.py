@@ -136,7 +136,7 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
 
 
 def _beside(entries: list[Entry], by_name: Judged) -> str:
-    """Write what runs with too few seeds to decide say of the landscape, and how many claims they would decide otherwise."""
+    """Write what runs with too few seeds to decide say of the landscape, and with how many claims they disagree."""
     names = (*_SMOOTHER, _PER_DISTANCE)
     found = [by_name[name][1].beside[0] for name in names if name in by_name and by_name[name][1].beside]
     if len(found) < len(names) or len({other.setup.words for other in found}) > 1:
@@ -154,7 +154,7 @@ def _beside(entries: list[Entry], by_name: Judged) -> str:
     return (
         f" Beside these runs stand others of {found[0].setup.size}, too few to decide: along the gradient, without batch norm, "
         f"the loss varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
-        f"{per_distance} times as much. Of {len(decided)} decided claims with such runs, {otherwise} would come out otherwise."
+        f"{per_distance} times as much. They disagree with {otherwise} of the {len(decided)} decided claims that they measure."
     )
 
 
