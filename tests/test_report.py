@@ -142,7 +142,9 @@ def test_several_files_of_an_experiment(figures):
     assert (entry.data["preset"], found[1].verdict, found[1].median) == ("paper", "supported", 2)
     assert words.verdict(*found) == "75 % sure by 3 seeds; beside it, 3,500 steps, 1 seed: 0.500 times"
     assert words.beside(*found) == "width 1, 3,500 steps, 1 seed: 0.5 times"
-    assert "| 2 times | width 1, 3,500 steps, 1 seed: 0.5 times | supported |" in markdown.headline_table(report)
+    table = markdown.headline_table(report)
+    assert "| here | width 1, 3,500 steps, 1 seed, not judged |" in table
+    assert "| 2 times | 0.5 times | supported |" in table
 
 
 def test_what_too_few_runs_say_is_in_the_answer(figures):
@@ -157,15 +159,15 @@ def test_what_too_few_runs_say_is_in_the_answer(figures):
         for claim, judgement in entry.judged:
             kept = [other._replace(median=medians[claim.name]) for other in judgement.beside if claim.name in medians]
             changed.append((claim, judgement._replace(beside=tuple(kept))))
-        return headlines.answer([entry._replace(judged=tuple(changed))]).scale
+        return headlines.answer([entry._replace(judged=tuple(changed))]).beside
 
-    assert with_beside(medians).endswith(
-        " Beside these runs stand others of width 1, 3,500 steps, 1 seed, too few to decide: along the gradient, without batch "
+    assert with_beside(medians) == (
+        "Beside these runs stand others of width 1, 3,500 steps, 1 seed, too few to decide: along the gradient, without batch "
         "norm, the loss varies 4 times and the gradient changes 2 times as much, but per unit distance it changes 0.9 times as "
         "much. They disagree with 1 of the 3 decided claims that they measure."
     )
     for name in medians:
-        assert "Beside these" not in with_beside({other: medians[other] for other in medians if other != name})
+        assert with_beside({other: medians[other] for other in medians if other != name}) == ""
 
 
 def test_what_data_say_is_never_code(figures):

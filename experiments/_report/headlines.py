@@ -40,12 +40,13 @@ Judged = Mapping[str, tuple[Claim, Judgement]]
 
 
 class Answer(NamedTuple):
-    """What the first screen says: who claims what, what came out, and how far it goes."""
+    """What the first screen says: who claims what, what came out, how far it goes; and what stands beside it."""
 
     claimed: str
     outcome: str
     but: str
     scale: str
+    beside: str
 
 
 def judged(entries: list[Entry]) -> Judged:
@@ -66,7 +67,7 @@ def answer(entries: list[Entry]) -> Answer:
         "it works because it makes the loss landscape smoother and gradients more predictive."
     )
     by_name = judged(entries)
-    return Answer(claimed, _outcome(by_name), _but(by_name), _scale(entries, by_name))
+    return Answer(claimed, _outcome(by_name), _but(by_name), _scale(entries, by_name), _beside(entries, by_name))
 
 
 def _outcome(by_name: Judged) -> str:
@@ -106,7 +107,7 @@ def _but(by_name: Judged) -> str:
         drift = two_digits(_value(by_name, "headline_training"))
         parts.append(
             f"of eight nets, those whose pre-activations drift less train better (rank correlation {drift}), as Ioffe & "
-            "Szegedy would expect, though the normalisers of five of them set part of that drift"
+            "Szegedy would expect, though five have a normaliser, which sets part of it"
         )
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
@@ -132,7 +133,7 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
         steps, size = paper.schedule.num_steps, paper.optimizer.batch_size
         text += f" It is not the published setting (full width, {steps:,} steps, batch {size})"
         text += ", and the windows of early steps were chosen after the runs were seen" * judgement.is_exploratory + "."
-    return text + _beside(entries, by_name)
+    return text
 
 
 def _beside(entries: list[Entry], by_name: Judged) -> str:
@@ -152,7 +153,7 @@ def _beside(entries: list[Entry], by_name: Judged) -> str:
         _is_in(claim, judgement.beside[0].median) != (judgement.verdict == "supported") for claim, judgement in decided
     )
     return (
-        f" Beside these runs stand others of {found[0].setup.size}, too few to decide: along the gradient, without batch norm, "
+        f"Beside these runs stand others of {found[0].setup.size}, too few to decide: along the gradient, without batch norm, "
         f"the loss varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
         f"{per_distance} times as much. They disagree with {otherwise} of the {len(decided)} decided claims that they measure."
     )

@@ -30,10 +30,13 @@ def claim_table(report: Report) -> str:
 
 def headline_table(report: Report) -> str:
     """Write the answer with its scale, and a row per headline claim."""
-    answer, pairs = headlines.answer(report.entries), headlines.judged(report.entries).values()
-    rows = "".join(f"{_headline(claim, judgement)}\n" for claim, judgement in pairs)
-    head = "| claim | published | here | beside it, not judged | verdict |\n|---|---|---|---|---|\n"
-    return printable(f"{' '.join(filter(None, answer[1:]))}\n\n{head}{rows}")
+    answer, pairs = headlines.answer(report.entries), [*headlines.judged(report.entries).values()]
+    sizes = {other.setup.size for _, judgement in pairs for other in judgement.beside}
+    size = sizes.pop() if len(sizes) == 1 else ""
+    rows = "".join(f"{_headline(claim, judgement, size)}\n" for claim, judgement in pairs)
+    head = f"| claim | published | here | {size or 'beside it'}, not judged | verdict |\n|---|---|---|---|---|\n"
+    text = (answer.outcome, answer.but, answer.scale)
+    return printable(f"{' '.join(filter(None, text))}\n\n{head}{rows}")
 
 
 def scoreboard_table(report: Report) -> str:
@@ -71,9 +74,9 @@ def _strongest(row: scoreboard.Row) -> str:
     return f"{capital(row.hypothesis)}:\n\n{''.join(lines)}\n" if lines else ""
 
 
-def _headline(claim: Claim, judgement: Judgement) -> str:
+def _headline(claim: Claim, judgement: Judgement, size: str) -> str:
     """Write a headline claim's row."""
-    here, beside = words.with_unit(claim, judgement.median), words.beside(claim, judgement)
+    here, beside = words.with_unit(claim, judgement.median), words.beside(claim, judgement, size)
     verdict = f"{words.outcome(claim, judgement)}{', exploratory' * judgement.is_exploratory}"
     return "| " + " | ".join(map(_text, (claim.statement, claim.published, here, beside, verdict))) + " |"
 

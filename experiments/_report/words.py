@@ -77,9 +77,10 @@ def two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):,g}" if math.isfinite(value) else str(value).replace("inf", "∞")
 
 
-def beside(claim: Claim, judgement: Judgement) -> str:
-    """Write what stands beside a headline: width, steps, seeds and the median with two significant digits."""
-    return "; ".join(f"{other.setup.size}: {with_unit(claim, other.median)}" for other in judgement.beside) or "-"
+def beside(claim: Claim, judgement: Judgement, size: str = "") -> str:
+    """Write what stands beside a headline, with two digits, and of which width, steps and seeds, unless they are `size`."""
+    others = [(other.setup.size, with_unit(claim, other.median)) for other in judgement.beside]
+    return "; ".join(median if of == size else f"{of}: {median}" for of, median in others) or "-"
 
 
 def with_unit(claim: Claim, median: float) -> str:
