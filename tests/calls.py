@@ -270,9 +270,7 @@ CALLS = {
     "probes.barrier": lambda i: probes.barrier(loss(i), params(), direction(), num_points=3),
     "probes.covariate_shift": lambda i: probes.covariate_shift(loss(i), params(), direction(), DENSE),
     "probes.layer_dependence": lambda i: probes.layer_dependence(loss(i), params(), DENSE, step_sizes=[i + 0.1]),
-    "probes.hessian_blocks": lambda i: probes.hessian_blocks(
-        loss(i), params(), DENSE, "Dense_0", key=KEY, num_probes=2
-    ),
+    "probes.hessian_blocks": lambda i: probes.hessian_blocks(loss(i), params(), DENSE, DENSE[0], key=KEY, num_probes=2),
     "probes.moment_control": lambda i: probes.moment_control(outputs(i), params(), direction(), DENSE),
     "probes.gradient_statistics": lambda i: probes.gradient_statistics(params(), params=direction()),
     "probes.activation_statistics": lambda i: probes.activation_statistics(X * i),

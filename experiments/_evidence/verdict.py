@@ -149,8 +149,8 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
     if len(values) < MIN_VALUES:
         return "inconclusive", f"{plural(len(values), per)}, not judged"
     counted = interval(values)
-    is_one_inside = claim.exists and any(_is_inside(value, claim.holds) for value in values)
-    if is_one_inside or all(_is_inside(value, claim.holds) for value in counted):
+    is_one_inside = claim.exists and any(is_inside(value, claim.holds) for value in values)
+    if is_one_inside or all(is_inside(value, claim.holds) for value in counted):
         return "supported", ""
     if all(_is_outside(value, claim.holds) for value in counted):
         return ("inconclusive", claim.in_doubt) if claim.in_doubt else ("contradicted", "")
@@ -160,7 +160,7 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
     return "inconclusive", "on the edge of the range" if is_on_edge else f"{per}s disagree"
 
 
-def _is_inside(value: float, holds: Range) -> bool:
+def is_inside(value: float, holds: Range) -> bool:
     """Return whether a value is known to lie in a range; infinity does in one that has no end."""
     low, high = holds
     is_above = low == -math.inf or (low < value and not isinstance(value, AtMost))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
-from experiments._evidence.verdict import Judgement, coverage, num_left_out
+from experiments._evidence.verdict import Judgement, coverage, is_inside, num_left_out
 from experiments._report.load import Entry
 from experiments._report.words import two_digits
 
@@ -150,18 +150,14 @@ def _beside(entries: list[Entry], by_name: Judged) -> str:
         if judgement.beside and judgement.verdict in ("supported", "contradicted")
     ]
     otherwise = sum(
-        _is_in(claim, judgement.beside[0].median) != (judgement.verdict == "supported") for claim, judgement in decided
+        is_inside(judgement.beside[0].median, claim.holds) != (judgement.verdict == "supported")
+        for claim, judgement in decided
     )
     return (
         f"Beside these runs stand others of {found[0].setup.size}, too few to decide: along the gradient, without batch norm, "
         f"the loss varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
         f"{per_distance} times as much. They disagree with {otherwise} of the {len(decided)} decided claims that they measure."
     )
-
-
-def _is_in(claim: Claim, value: float) -> bool:
-    low, high = claim.holds
-    return low < value < high
 
 
 def _is_supported(by_name: Judged, name: str) -> bool:
