@@ -96,14 +96,18 @@ def test_what_an_experiment_needs_is_checked_before_it_trains(name):
 
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:Attempt")  # of matplotlib, where all values of a panel are one
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(f"needs-{name}")) for name in NAMES])
 def test_what_is_not_refused_comes_to_an_end(name):
     """Whatever was measured, there are table, findings, claims and figure."""
     for arguments in settings(name):
         if not refusal(name, *arguments):
             data = data_of(name, *arguments)
             use(name, data)
-            assert pictures.draw_data(catalogue.module(name), data)
+            layouts = pictures.lay_out(catalogue.module(name), data)
+            assert "" in layouts  # the first picture
+            for layout in layouts.values():
+                for narrow in (False, True):
+                    layout.draw(narrow=narrow).draw_without_rendering()
 
 
 @pytest.mark.parametrize("diverged_at", [None, 0, 7])

@@ -69,7 +69,15 @@ def write(data_file: Path, drawn: dict[str, Picture], kind: str = "png") -> dict
 
 
 def draw_data(experiment: ModuleType, data: dict[str, Any], kind: str = "png") -> dict[str, Picture]:
-    """Draw an experiment's pictures; return their bytes by part.
+    """Draw an experiment's pictures; return their bytes by part."""
+    return {
+        part: Picture(_image(layout.draw(), kind), _image(layout.draw(narrow=True), kind))
+        for part, layout in lay_out(experiment, data).items()
+    }
+
+
+def lay_out(experiment: ModuleType, data: dict[str, Any]) -> dict[str, Any]:
+    """Lay out an experiment's pictures, each ready to be drawn wide and narrow; return them by part.
 
     A module `figure` has `plot(data)`, the layout of the first picture, and may have `more(data)`, which maps names to
     functions that lay out further ones. These are numbered, so that their files sort in this order.
@@ -77,11 +85,7 @@ def draw_data(experiment: ModuleType, data: dict[str, Any], kind: str = "png") -
     figure: Any = catalogue.part(experiment.__name__.rsplit(".", 1)[-1], "figure")
     more = figure.more(data) if hasattr(figure, "more") else {}
     plots = {"": figure.plot, **{f"{i}-{name}": plot for i, (name, plot) in enumerate(more.items(), start=2)}}
-    layouts = {part: plot(data) for part, plot in plots.items()}
-    return {
-        part: Picture(_image(layout.draw(), kind), _image(layout.draw(narrow=True), kind))
-        for part, layout in layouts.items()
-    }
+    return {part: plot(data) for part, plot in plots.items()}
 
 
 def _image(figure: Any, kind: str) -> bytes:

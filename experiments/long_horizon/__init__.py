@@ -21,7 +21,7 @@ from typing import Any
 from experiments._config import BatchNorm, RunConfig, VGGRun, change, check, check_arms, check_numbers
 from experiments._evidence.keep import IfMeasured, training
 from experiments._nets import learning_rate
-from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SMOKE, arm, fields_of, with_and_without
+from experiments._presets import CPU, CPU_LONG, OVERNIGHT_SHORT, PAPER, SMOKE, arm, fields_of, with_and_without
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,9 @@ _FEW_AHEAD: dict[str, Any] = {
 }
 PRESETS = {
     "cpu": _measured(change(CPU, schedule={"probe_every": 250}), 128, 8, (250, 750)),
+    "cpu_long": change(
+        _measured(change(CPU_LONG, schedule={"probe_every": 500}), 128, 8, (500, 5000)), learning_rates=(0.1,)
+    ),
     "smoke": _measured(SMOKE, 32, 1, (10, 30), **_FEW_AHEAD),
     "overnight": _measured(change(OVERNIGHT_SHORT, schedule={"probe_every": 500}), 256, 8, (500, 5000)),
     "paper": _measured(change(PAPER, seeds=(0, 1, 2), schedule={"probe_every": 500}), 2048, 8, (500, 14_500)),

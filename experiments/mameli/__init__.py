@@ -44,6 +44,8 @@ class Config(VGGRun):
 
 _EPOCH = 390  # steps of 128 images
 _PROBES = ("landscape", "random_direction", "successive_gradients", "shift", "dummy_shift")
+# His second notebook's length; `--schedule.num-steps 11700` continues to that of the first one.
+_TEN_EPOCHS = Schedule(10 * _EPOCH, eval_every=_EPOCH, probe_every=78, recalibrated_tests=True)
 _REDUCED: VGGRun = change(MAMELI, model={"head": "mameli_reduced"})
 
 
@@ -68,13 +70,9 @@ PRESETS = {
         ),
         step_multiples=SMOKE_MULTIPLES,
     ),
+    "evening": _measured(_REDUCED, model={"width": 0.25}, schedule=_TEN_EPOCHS),
     "overnight": _measured(OVERNIGHT_MAMELI),
-    # His second notebook's length; `--schedule.num-steps 11700` continues to that of the first one.
-    "full_width": _measured(
-        _REDUCED,
-        schedule=Schedule(10 * _EPOCH, eval_every=_EPOCH, probe_every=78, recalibrated_tests=True),
-        seeds=(0,),
-    ),
+    "full_width": _measured(_REDUCED, schedule=_TEN_EPOCHS, seeds=(0,)),
 }
 # The preset under which other experiments train these nets, and measure what all of them ask for.
 SHARED_PRESETS = {"overnight": "overnight_mameli"}

@@ -17,6 +17,7 @@ from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_ar
 from experiments._evidence.keep import drift, training
 from experiments._presets import (
     CPU,
+    CPU_LONG,
     OVERNIGHT_SHORT,
     PAPER,
     SMOKE,
@@ -53,6 +54,7 @@ _PAPER = following(change(PAPER, seeds=(0, 1, 2), schedule={"recalibrated_tests"
 PRESETS = {
     "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)), noise_strengths=(4.0,)),
+    "cpu_long": Config(**fields_of(following(CPU_LONG, 3, 8, 10)), noise_strengths=(4.0,)),
     "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10)), noise_strengths=(4.0,)),
     "paper": Config(**fields_of(_PAPER)),
 }

@@ -84,6 +84,7 @@ _SMOKE_MLP = change(
 
 PRESETS = {
     "cpu": Config(_CPU, change(_MLP, schedule={"num_steps": 936}), without_affine=("relu",)),
+    "cpu_long": Config(change(_VGG, model={"width": 0.125}, seeds=(0, 1, 2)), _MLP, ("relu",), ()),
     "smoke": Config(_SMOKE, _SMOKE_MLP, ("relu",), ("relu",)),
     "overnight": Config(_VGG, _MLP),
     "paper": Config(change(_VGG, model={"width": 1.0}), _MLP),
