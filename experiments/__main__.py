@@ -62,7 +62,7 @@ def _list(arguments: list[str]) -> str:
     for name in names():
         lines.append(f"{name:20}{title(name)}")
         for preset in catalogue.module(name).PRESETS:
-            lines.append(f"  {preset:18}{costs.cost(name, preset):32}{costs.state(name, preset, results)}")
+            lines.append(f"  {preset:20}{costs.cost(name, preset):32}{costs.state(name, preset, results)}")
     return "\n".join(lines)
 
 

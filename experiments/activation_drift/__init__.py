@@ -20,6 +20,7 @@ from experiments._presets import (
     FULL_WIDTH_EVENING,
     OVERNIGHT,
     PAPER,
+    SIX_SEEDS,
     SMOKE,
     SMOKE_MULTIPLES,
     following,
@@ -28,7 +29,7 @@ from experiments._presets import (
 )
 
 PRESETS = {
-    "cpu": following(CPU, 3, 8, 10),
+    "cpu": following(change(CPU, seeds=SIX_SEEDS), 3, 8, 10),
     "smoke": following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES),
     "evening": following_everywhere(EVENING, 2, 3, 8, 10),
     "full_width_evening": following_everywhere(FULL_WIDTH_EVENING, 2, 3, 8, 10),

@@ -17,7 +17,7 @@ from typing import Any
 
 from experiments._config import BatchNorm, RunConfig, Schedule, VGGRun, change, check
 from experiments._evidence.keep import training
-from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SMOKE, fields_of, with_and_without
+from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SIX_SEEDS, SMOKE, fields_of, with_and_without
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,12 @@ def _measured(run: VGGRun, num_examples: int, **schedule: Any) -> Config:
 
 
 # The learning rate of preset cpu is one at which no other subject trains these nets, so that they measure nothing else.
-_CPU = change(CPU, optimizer={"learning_rate": 0.05}, schedule=Schedule(num_steps=450, eval_every=150, probe_every=150))
+_CPU = change(
+    CPU,
+    optimizer={"learning_rate": 0.05},
+    schedule=Schedule(num_steps=450, eval_every=150, probe_every=150),
+    seeds=SIX_SEEDS,
+)
 PRESETS = {
     "cpu": _measured(_CPU, 256),
     "smoke": _measured(SMOKE, 32, probe_every=20),

@@ -19,6 +19,7 @@ from experiments._config import Images, change, check, check_numbers
 from experiments._config.check import DIFFERENT
 from experiments._config.runs import check_batch
 from experiments._evidence.keep import whole
+from experiments._presets import SIX_SEEDS
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Config:
 
 KEEP: dict[str, Any] = {"arms": {"pair": whole, "layers": whole}}
 PRESETS = {
-    "cpu": Config(),
+    "cpu": Config(seeds=SIX_SEEDS),
     "smoke": change(
         Config(seeds=(0, 1, 2), num_steps=5),
         model=VGGShape(width=1 / 32, kernel_init="he_normal"),
