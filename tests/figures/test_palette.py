@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bnjax.draw import style
-from experiments._command.pictures import with_palette
+from bnjax.draw.palette import with_palette
 
 
 def picture(draw):
