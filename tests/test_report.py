@@ -163,9 +163,9 @@ def test_what_too_few_runs_say_is_in_the_answer(figures):
         return headlines.answer([entry._replace(judged=tuple(changed))]).beside
 
     assert with_beside(medians) == (
-        "Runs at full width (3,500 steps, 1 seed) are too few for a verdict. In them, along the gradient, without batch norm, the "
-        "loss varies 4.0 times and the gradient changes 2.0 times as much, but per unit distance it changes 0.90 times as much. "
-        "They disagree with 1 of the 3 decided claims that they measure."
+        "Runs at full width (3,500 steps, 1 seed) are too few for a verdict. In them, along the gradient, without batch norm, "
+        "the loss varies 4.0 times and the gradient changes 2.0 times as much, but per unit distance it changes 0.90 times as "
+        "much. They disagree with 1 of the 3 decided claims that they measure."
     )
     for name in medians:
         assert with_beside({other: medians[other] for other in medians if other != name}) == ""

@@ -90,8 +90,8 @@ def _outcome(by_name: Judged) -> str:
     if _is_supported(by_name, "noisy_above_plain"):
         lead = two_digits(100 * _value(by_name, "noisy_above_plain"))
         text += (
-            "; and it helps without stable means and variances: with noise that moves those of its activations, a net with "
-            f"batch norm still has a training accuracy {lead} points higher than a plain net"
+            "; and training with it does not need stable means and variances of activations: with noise that moves them, a "
+            f"net with batch norm still has a training accuracy {lead} points higher than a plain net"
         )
     return f"{text}."
 
@@ -154,9 +154,9 @@ def _beside(entries: list[Entry], by_name: Judged) -> str:
     )
     width, _, length = found[0].setup.size.partition(", ")
     return (
-        f"Runs at {width} ({length}) are too few for a verdict. In them, along the gradient, without batch norm, the loss varies "
-        f"{loss} times and the gradient changes {gradient} times as much, but per unit distance it changes {per_distance} times "
-        f"as much. They disagree with {otherwise} of the {len(decided)} decided claims that they measure."
+        f"Runs at {width} ({length}) are too few for a verdict. In them, along the gradient, without batch norm, the loss "
+        f"varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
+        f"{per_distance} times as much. They disagree with {otherwise} of the {len(decided)} decided claims that they measure."
     )
 
 
