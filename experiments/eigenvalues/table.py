@@ -34,8 +34,8 @@ def findings(data: dict[str, Any]) -> str:
 
     found = (
         "After the start of training, the ratio of the largest eigenvalue of the loss's Hessian to the tenth is, with batch "
-        f"norm, {of('isolated')} that of the plain net, the largest eigenvalue itself {of('largest')}, and the gradient's share "
-        f"along the first ten eigenvectors {of('gradient')}; at initialisation, the largest eigenvalue is {of('start')} that of "
-        f"the plain net. With fixed running statistics, the ratio is {of('kept')} as large as with the batch's own."
+        f"norm, {of('isolated')} that of the plain net, the largest eigenvalue itself {of('largest')}, and the gradient's "
+        f"share along the first ten eigenvectors {of('gradient')}; at initialisation, the largest eigenvalue is {of('start')} "
+        f"that of the plain net. With fixed running statistics, the ratio is {of('kept')} as large as with the batch's own."
     )
     return " ".join([found, *divergences(data["arms"])])
