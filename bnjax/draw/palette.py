@@ -7,8 +7,8 @@ import numpy as np
 
 from bnjax.draw.style import Figure, own_style
 
-_PALETTES = 32, 64, 128, 256  # numbers of colours
-_FAR_OFF = 32  # levels of 255, of one of the three colours of a pixel
+_PALETTES = 32, 48, 64, 128, 256  # numbers of colours
+_MOST, _MEAN = 8, 1  # levels of 255 by which a pixel may be off, in one of its three colours, and pixels on average
 
 
 def png(figure: Figure) -> bytes:
@@ -24,11 +24,9 @@ def png(figure: Figure) -> bytes:
 
 
 def with_palette(picture: Any) -> Any:
-    """Reduce a picture to 32 colours, or to more where these are too few to look the same.
+    """Reduce a picture to as few colours as look the same: no pixel is far off, however rare its colour.
 
-    Colours that cover few pixels, as a single mark, are kept: the palette covers all colours, whatever their share. More are
-    taken if over a thousandth of the pixels are far off, or if pixels are off by more than one level on average, as on a scale
-    of colours.
+    Lines and bands need 32 to 64 colours, a scale of colours needs 256.
     """
     from PIL import Image
 
@@ -36,6 +34,6 @@ def with_palette(picture: Any) -> Any:
     for number in _PALETTES:
         smaller = picture.quantize(number, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         off = np.abs(np.asarray(smaller.convert("RGB"), np.int16) - exact).max(-1)
-        if np.mean(off > _FAR_OFF) <= 1e-3 and off.mean() <= 1:
+        if off.max() <= _MOST and off.mean() <= _MEAN:
             break
     return smaller
