@@ -146,7 +146,7 @@ class Trials:
     def check(self, group: int, free: float, is_shared: bool, compiled: Any) -> None:
         """Note what memory the compiled program of a group needs, and raise TooLargeError if so much is not free."""
         memory = predicted_memory(compiled)
-        needed = -agreed_least(-memory.added if memory else 0, is_shared)
+        needed = -agreed_least(-float(memory.added) if memory else 0.0, is_shared)
         self.memory[group] = max(needed, self.memory.get(group, 0))
         if group > 1 and needed > free:
             raise _too_large(group, f"need {size_text(needed)}, as the compiler predicts", free)

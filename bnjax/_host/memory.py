@@ -1,5 +1,6 @@
 """Limits of memory: what a program needs, what a device has, and halves of what does not fit."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -59,7 +60,8 @@ def free_memory(devices: Sequence[Any]) -> float:
     Returns:
         bytes_limit - bytes_in_use of the device that has the least; infinite where none says so, as on a CPU.
     """
-    return min((_free(device) for device in devices if device.process_index == jax.process_index()), default=float("inf"))
+    own = [device for device in devices if device.process_index == jax.process_index()]
+    return min(map(_free, own), default=math.inf)
 
 
 def _free(device: Any) -> float:
@@ -69,10 +71,10 @@ def _free(device: Any) -> float:
     except jax.errors.JaxRuntimeError:  # a backend without such numbers
         stats = {}
     limit = stats.get("bytes_limit")
-    return max(limit - stats.get("bytes_in_use", 0), 0) if limit else float("inf")
+    return float(max(limit - stats.get("bytes_in_use", 0), 0)) if limit else math.inf
 
 
-def size_text(num_bytes: float) -> str:
+def size_text(num_bytes: float | int) -> str:
     """Write a number of bytes in the largest unit of which it has one, to three digits."""
     for unit, size in _UNITS.items():
         if num_bytes >= 0.9995 * size:
