@@ -57,7 +57,7 @@ def unknown():
 
 
 @pytest.mark.parametrize(
-    "devices, free",
+    ("devices", "free"),
     [
         ([device({"bytes_limit": 100, "bytes_in_use": 30})], 70),
         ([device({"bytes_limit": 100, "bytes_in_use": 30}), device({"bytes_limit": 80, "bytes_in_use": 20})], 60),
@@ -80,7 +80,7 @@ def test_a_cpu_says_nothing():
 
 
 @pytest.mark.parametrize(
-    "num_bytes, text",
+    ("num_bytes", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (3.5e5, "350 kB"), (999_900, "1 MB"), (1.2345e10, "12.3 GB"), (2e12, "2 TB")],
 )
 def test_bytes_are_written_in_their_unit(num_bytes, text):

@@ -1,9 +1,9 @@
 """How many points, or runs, are evaluated together: measured where they run, and remembered for each shape and device.
 
 Groups of 1, 4, 16, ... are tried until memory ends or larger ones are no faster: those of points by the first chunks of a scan,
-which count, and those of runs by a few steps before a training. A group whose program needs more memory than the device has
-free, as the compiler predicts, does not run. A choice changes nothing but speed, memory and rounding. What a scan or a run has
-chosen is part of its record, so that it is resumed to the same bits.
+which count, and those of runs by a few steps before a training. `bounds` says which groups would not fit. A choice changes
+nothing but speed, memory and rounding. What a scan or a run has chosen is part of its record, so that it is resumed to the
+same bits.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,18 +20,14 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from bnjax._host.memory import TooLargeError, free_memory, predicted_memory, size_text
+from bnjax._host.memory import TooLargeError
 from bnjax._host.precision import current_precision
 from bnjax._host.processes import first, smallest
-from bnjax._host.programs import checked_before_running
 
 _GROWTH = 4
 _LARGEST = 256
 _PATIENCE = 2  # groups in a row slower than the fastest, after which no larger one is tried
 _NUM_REMEMBERED = 1024
-# Of the free memory: a group that smaller ones say needs more is not compiled. Memory is a straight line of the size of a group
-# to 4 % where it was looked at, so what lies between is for the compiler to say.
-_CERTAINLY_TOO_LARGE = 1.1
 
 clock = time.perf_counter
 
@@ -133,59 +128,12 @@ class Trials:
         if isinstance(error, TooLargeError):
             self.too_large[group] = str(error)
 
-    def check_estimate(self, group: int, free: float) -> None:
-        """Raise TooLargeError where the memory of two smaller groups says that a group needs far more than is free."""
-        if group in self.memory or len(self.memory) < 2:
-            return
-        (few, less), (many, more) = sorted(self.memory.items())[-2:]
-        # needed = a + b * group
-        needed = more + (more - less) / (many - few) * (group - many)
-        if needed > _CERTAINLY_TOO_LARGE * free:
-            raise _too_large(group, f"would need about {size_text(needed)}, as {few} and {many} say", free)
-
-    def check(self, group: int, free: float, is_shared: bool, compiled: Any) -> None:
-        """Note what memory the compiled program of a group needs, and raise TooLargeError if so much is not free."""
-        memory = predicted_memory(compiled)
-        needed = -agreed_least(-float(memory.added) if memory else 0.0, is_shared)
-        self.memory[group] = max(needed, self.memory.get(group, 0))
-        if group > 1 and needed > free:
-            raise _too_large(group, f"need {size_text(needed)}, as the compiler predicts", free)
-
     def record(self) -> dict[str, Any]:
         """Return what JSON holds of the times: seconds, or why there are none."""
         return {
             str(group): seconds if np.isfinite(seconds) else self.too_large.get(group)
             for group, seconds in self.seconds.items()
         }
-
-
-def _too_large(group: int, needs: str, free: float) -> TooLargeError:
-    """Say that a group does not fit."""
-    return TooLargeError(f"{group} together were not tried: they {needs}, and {size_text(free)} of memory are free.")
-
-
-@contextlib.contextmanager
-def within_memory(trials: Trials, size: int, group: int, devices: Sequence[Any], is_shared: bool) -> Iterator[None]:
-    """Run the first call of a group only if its program fits into the free memory of all devices.
-
-    Args:
-        trials: of the program that is called in the context.
-        size: how many points or runs the call has.
-        group: how many run together; one always does.
-        devices: where they run.
-        is_shared: several processes make the call together.
-
-    Raises:
-        TooLargeError: if the group would not fit, before it runs; where smaller groups say so, before it is compiled.
-    """
-    is_first = (size, group) not in trials.called
-    free = agreed_least(free_memory(devices), is_shared) if is_first else np.inf
-    if np.isinf(free):
-        yield
-        return
-    trials.check_estimate(group, free)
-    with checked_before_running(partial(trials.check, group, free, is_shared)):
-        yield
 
 
 def to_json(choices: dict[Key, Trials]) -> list[list[Any]]:
@@ -208,9 +156,9 @@ def read_trials(key: Key, record: dict[str, Any]) -> Trials:
     Raises:
         ValueError, TypeError, AttributeError: if it is none.
     """
-    too_large = {int(group): said for group, said in record.items() if isinstance(said, str)}
-    times = {int(group): time for group, time in record.items()}
-    seconds = {group: np.inf if time is None or group in too_large else float(time) for group, time in times.items()}
+    too_large = {int(group): reason for group, reason in record.items() if isinstance(reason, str)}
+    timed = {int(group): seconds for group, seconds in record.items() if not isinstance(seconds, str | None)}
+    seconds = {int(group): float(timed.get(int(group), np.inf)) for group in record}
     return Trials(key, seconds, too_large)
 
 

@@ -86,7 +86,7 @@ def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         return whole()(*arguments)
 
     @functools.cache
-    def whole() -> Callable[..., Any]:
+    def whole() -> Any:
         return jax.jit(function, compiler_options=compiler_options(), **options)
 
     return call

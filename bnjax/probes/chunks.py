@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from bnjax._host import groups
+from bnjax._host import bounds, groups
 from bnjax._host.archives import read_arrays
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, write_whole
@@ -134,7 +134,7 @@ class _Calls:
         """Return a context for the next call, which raises before a group runs that would not fit into memory."""
         if self._trials is None or self._tried is None:
             return nullcontext()
-        return groups.within_memory(self._trials, self._size, self._tried, self._devices, self._is_shared)
+        return bounds.within_memory(self._trials, self._size, self._tried, self._devices, self._is_shared)
 
     def note(self, seconds: float, num_left: int) -> None:
         """Take the time of a call: where it was short, and none that compiles, larger ones follow."""

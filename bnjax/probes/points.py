@@ -65,9 +65,9 @@ def evaluate_points(
             point after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
             "measured" evaluates its first chunks in groups of 1, 4, 16, ..., while they fit into memory and become faster, and
             the rest in the fastest ones. A group that needs more memory than is free, as the compiler predicts, is not
-            tried. Scans of the same shapes on the same device go on from there, a resumed one with what
-            its file says, and `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest,
-            and inside compiled or mapped code; on accelerators it is "measured".
+            tried. Scans of the same shapes on the same device go on from there, a resumed one with what its file says, and
+            `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest, and inside
+            compiled or mapped code; on accelerators it is "measured".
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
         resume: a file of the points evaluated so far. A scan that finds it evaluates only the points that are missing; NaN is a
             value, not a gap. The file remains when the scan is complete.

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from bnjax._host import groups
+from bnjax._host import bounds, groups
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
@@ -27,8 +27,9 @@ class Way(NamedTuple):
         batching: "loop" calls the program of one run after another; "threads" calls it from a thread per core; "map" puts the
             loop into the program; "vmap" trains all at once, an int that many at once, and half as many where they do not
             fit into memory. "measured" tries a few steps with 1, 4, 16, ... and all runs at once, before the first step of a
-            training by `train_grid` or `train_groups`, which keeps to the fastest, also where it is resumed; what needs more
-            memory than is free, as the compiler predicts, is not tried; elsewhere it is "vmap". "auto" is "threads" on CPU, "map" on several CPU devices, and "measured" on accelerators.
+            training by `train_grid` or `train_groups`, which keeps to the fastest, also where it is resumed; elsewhere it is
+            "vmap". A group that needs more memory than is free, as the compiler predicts, is not tried. "auto" is "threads"
+            on CPU, "map" on several CPU devices, and "measured" on accelerators.
         mesh: devices over which whole runs are spread.
         axis: of the mesh, along which they are.
 
@@ -88,7 +89,8 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     """Call a program with growing groups of runs, and return the fastest way. It takes the arguments of `for_each`.
 
     The first call of each group compiles, the second is timed. A group that needs more memory than is free, as the compiler
-    predicts, is not called. What was measured, or is kept with the run at work, is not measured again. Several processes call this together, and the first one's clock decides.
+    predicts, is not called. What was measured, or is kept with the run at work, is not measured again. Several processes call
+    this together, and the first one's clock decides.
 
     Raises:
         MemoryError: if not even one run fits into memory.
@@ -99,7 +101,7 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     while share > 1 and (group := trials.untried(share, ends_there=True)):
         try:
             for _ in range(2):
-                with groups.within_memory(trials, num_runs, group, devices, True):
+                with bounds.within_memory(trials, num_runs, group, devices, True):
                     start = groups.clock()
                     _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
                 trials.note(num_runs, group, groups.agreed(groups.clock() - start, True))
