@@ -40,7 +40,7 @@ def within_memory(trials: Trials, size: int, group: int, devices: Sequence[Any],
         yield
         return
     _check_estimate(trials, group, free)
-    with checked_before_running(partial(_check, trials, group, free, is_shared)):
+    with checked_before_running(partial(_check, trials, group, devices, is_shared)):
         yield
 
 
@@ -55,12 +55,14 @@ def _check_estimate(trials: Trials, group: int, free: float) -> None:
         raise _too_large(group, f"would need about {size_text(needed)}, as {few} and {many} say", free)
 
 
-def _check(trials: Trials, group: int, free: float, is_shared: bool, compiled: Any) -> None:
+def _check(trials: Trials, group: int, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
     """Note what memory the compiled program of a group needs beside its arguments, and raise if so much is not free."""
     memory = predicted_memory(compiled)
     if agreed_least(float(memory is not None), is_shared) == 0:
         return
     needed = -agreed_least(-float(memory.added if memory else 0), is_shared)
+    # NOTE: now, since by now its arguments are on the devices, and take memory there.
+    free = agreed_least(free_memory(devices), is_shared)
     trials.memory[group] = max(needed, trials.memory.get(group, 0.0))
     if group > 1 and needed > free:
         raise _too_large(group, f"need {size_text(needed)}, as the compiler predicts", free)
