@@ -101,7 +101,7 @@ def test_each_preset_is_where_it_belongs():
     of_first_steps = {"training_curves", "activation_drift", "covariate_shift", "landscape"}
     assert {name for name, preset in PRESETS if preset == "full_width"} == of_first_steps | {"mameli"}
     assert {name for name, preset in PRESETS if preset == "full_width_evening"} == of_first_steps
-    assert {name for name, preset in PRESETS if preset == "evening"} == of_first_steps | {"mameli"}
+    assert {name for name, preset in PRESETS if preset == "evening"} == of_first_steps | {"lp_norms", "mameli"}
     of_others = {"training_curves", "covariate_shift", "landscape"}
     for preset in ("overnight_mameli", "overnight_alx"):
         assert {name for name, other in PRESETS if other == preset} == of_others
@@ -144,13 +144,14 @@ def test_experiments_share_the_runs_that_are_measured_most():
 
 @pytest.mark.parametrize(("preset", "night"), [("evening", "overnight"), ("full_width_evening", "full_width")])
 def test_an_evening_trains_the_first_steps_of_a_night(preset, night):
-    """Two nets in their seeds and ten draws, each once for all experiments, and the night goes on with them."""
+    """Two nets in their seeds, three more of other norms, and ten draws, each once, and the night goes on with them."""
     vggs = [run for run in runs(preset) if isinstance(run, VGGRun)]
     nets = {run.net() for run in vggs}
-    assert len(nets) == 2
+    assert {run.norm.kind for run in nets} == {"none", "batch"} | ({"lp"} if preset == "evening" else set())
+    assert len(nets) == (5 if preset == "evening" else 2)
     assert nets <= {run.net() for run in runs(night)}
     assert {kind for run in vggs for kind in run.probes.kinds} == {*EVERYTHING}
-    for name in ("landscape", "covariate_shift", "activation_drift", "training_curves"):
+    for name in {name for name, other in PRESETS if other == preset and name not in OTHERS}:
         longer = groups(name, night)
         for group, arms in groups(name, preset).items():
             for arm, run in arms.items():

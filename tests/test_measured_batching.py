@@ -202,7 +202,7 @@ def test_a_run_keeps_its_choices():
     with groups.kept_in(choices):
         groups.trials_of(key).seconds[1] = 5.0
     assert choices[key] is groups.trials_of(key)
-    restored = {key: groups.Trials(key, groups.read_times({"1": 2.0, "4": 1.0, "16": None}))}
+    restored = {key: groups.read_trials(key, {"1": 2.0, "4": 1.0, "16": None})}
     with groups.kept_in(restored):
         assert groups.trials_of(key).fastest == 4
         assert groups.trials_of(key).is_settled

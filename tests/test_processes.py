@@ -54,7 +54,8 @@ def finish(processes):
 def test_two_processes_train_save_and_restore_as_one(tmp_path):
     """Both end at the losses of one device; what both restore goes on to the same bits, and one device restores it too.
 
-    A scan runs points together as the first one's clock has it, by which groups of one are the fastest.
+    A scan runs points together as the first one's clock has it, by which groups of one are the fastest; and no more than fit
+    into the memory of both.
     """
     script, port = ROOT / "tests" / "two_processes.py", free_port()
     finish([start([script, tmp_path, str(port), "2", str(i)], 2) for i in range(2)])
@@ -63,6 +64,8 @@ def test_two_processes_train_save_and_restore_as_one(tmp_path):
     assert first["devices"] == 4
     assert all(first["same"])
     assert first["batching"] == [1, 4, 16, 1]
+    assert first["reason"].startswith("4 together were not tried: they need ")
+    assert first["reason"].endswith(" as the compiler predicts, and 0 bytes of memory are free.")
     assert len(first["scan"]) == 97
 
     trainer, split = make_trainer(None), data.load("digits", image_size=8).train

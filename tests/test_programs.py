@@ -208,6 +208,35 @@ def test_programs_go_where_memory_maps_are_few(monkeypatch):
     assert {program.key[3][-1] for program in programs._programs.values()} == {5, 6, 7}
 
 
+@pytest.mark.parametrize("donated", [None, "x"])
+def test_a_program_is_shown_before_it_runs(donated, compilations):
+    """With what memory it needs; it is compiled once, and does not run where that raises."""
+    program = programs.compiled_once(donated=donated)(lambda x, y: x @ y - 2)
+    x, y, shown, before = jnp.ones((3, 5)), jnp.ones((5, 5)), [], compilations()
+
+    def refuse(compiled):
+        shown.append(compiled.memory_analysis().argument_size_in_bytes)
+        raise MemoryError
+
+    with pytest.raises(MemoryError), programs.checked_before_running(refuse):
+        program(x, y)
+    assert shown == [4 * (3 * 5 + 5 * 5)]
+    assert not x.is_deleted()
+    with programs.checked_before_running(shown.append):
+        np.testing.assert_array_equal(program(x, y), np.full((3, 5), 3.0))
+    assert len(shown) == 2
+    assert compilations() == before + 1
+    assert x.is_deleted() == (donated is not None)
+
+
+def test_parts_of_a_program_are_not_shown():
+    """They have none of their own."""
+    part = programs.jitted(lambda x: 2 * x)
+    with programs.checked_before_running(lambda _: pytest.fail("it was shown")):
+        np.testing.assert_array_equal(jax.jit(lambda x: part(x) + 1)(jnp.ones(3)), np.full(3, 3.0))
+        assert jax.grad(lambda x: part(x))(1.0) == 2
+
+
 def test_maps_are_counted():
     """The share is one, where the system tells."""
     before = programs._mapped_share()

@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
 from bnjax import data, linen, models, objective, probes, train
-from bnjax._host import groups
+from bnjax._host import bounds, groups
 from bnjax._host.digest import digest
 from bnjax.runs import Checkpoints
 
@@ -30,6 +31,14 @@ def scan_measured(trainer, state, split, process_id):
     batch = train.current_batch(trainer, state, split)
     loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch)
     return probes.scan_line(loss_fn, state.params, step_sizes=np.linspace(0, 0.1, 96), batching="measured")
+
+
+def say_why_no_more_fit(state, process_id):
+    """Scan with plenty of free memory in the first process and none in the second, which decides."""
+    bounds.free_memory = lambda _: (1e9, 0.0)[process_id]
+    loss_fn = jax.tree_util.Partial(optax.tree.norm)
+    probes.scan_line(loss_fn, state.params, step_sizes=np.linspace(0, 0.1, 96), batching="measured")
+    return probes.measured_batching()[-1].reason
 
 
 def main(folder, port, num_processes, process_id):
@@ -56,6 +65,7 @@ def main(folder, port, num_processes, process_id):
         "saved": saved,
         "scan": [float(scan.start_loss), *scan.loss.tolist()],
         "batching": [*probes.measured_batching()[0].milliseconds, probes.measured_batching()[0].batching],
+        "reason": say_why_no_more_fit(again, process_id),
     }
     Path(folder, f"process{process_id}.json").write_text(json.dumps(record))
 

@@ -1,8 +1,9 @@
 """How many points, or runs, are evaluated together: measured where they run, and remembered for each shape and device.
 
 Groups of 1, 4, 16, ... are tried until memory ends or larger ones are no faster: those of points by the first chunks of a scan,
-which count, and those of runs by a few steps before a training. A choice changes nothing but speed, memory and rounding. What
-a scan or a run has chosen is part of its record, so that it is resumed to the same bits.
+which count, and those of runs by a few steps before a training. `bounds` says which groups would not fit. A choice changes
+nothing but speed, memory and rounding. What a scan or a run has chosen is part of its record, so that it is resumed to the
+same bits.
 """
 
 import contextlib
@@ -19,8 +20,9 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from bnjax._host.memory import TooLargeError
 from bnjax._host.precision import current_precision
-from bnjax._host.processes import first
+from bnjax._host.processes import first, smallest
 
 _GROWTH = 4
 _LARGEST = 256
@@ -36,9 +38,11 @@ class MeasuredBatching(NamedTuple):
     Attributes:
         program: what is evaluated, with a digest of its shapes and of the precision of its products.
         device: how many of which kind.
-        milliseconds: per point or run, by how many were evaluated together; infinite where they did not fit into memory.
+        milliseconds: per point or run, by how many were evaluated together; infinite where they did not fit into memory, or
+            were not tried because they would not.
         batching: the fastest so far, None before anything was timed.
         is_settled: no larger group will be tried.
+        reason: why not; None where one may be.
     """
 
     program: str
@@ -46,6 +50,7 @@ class MeasuredBatching(NamedTuple):
     milliseconds: dict[int, float]
     batching: int | None
     is_settled: bool
+    reason: str | None
 
 
 class Key(NamedTuple):
@@ -61,14 +66,18 @@ class Trials:
     Args:
         key: what is tried.
         seconds: of groups that were tried before.
+        too_large: what was said of groups that were not tried before.
 
     Attributes:
-        seconds: per point or run, by size of group; infinite where it did not fit into memory.
+        seconds: per point or run, by size of group; infinite where it did not fit into memory, or would not.
+        too_large: why a group was not tried, by its size.
+        memory: bytes that must be free for a group, as the compiler predicts, where that was asked for.
         called: sizes of calls and groups that were compiled, so that the next such call can be timed.
     """
 
-    def __init__(self, key: Key, seconds: dict[int, float] | None = None):
-        self.key, self.seconds = key, seconds or {}
+    def __init__(self, key: Key, seconds: dict[int, float] | None = None, too_large: dict[int, str] | None = None):
+        self.key, self.seconds, self.too_large = key, seconds or {}, too_large or {}
+        self.memory: dict[int, float] = {}
         self.called: set[tuple[int, int]] = set()
 
     @property
@@ -77,6 +86,18 @@ class Trials:
         times = [*self.seconds.values()]
         slower = times[times.index(min(times)) + 1 :] if times else []
         return len(slower) >= _PATIENCE or max(self.seconds, default=0) >= _LARGEST or np.inf in times
+
+    @property
+    def reason(self) -> str | None:
+        """Why no larger group will be tried, None where one may be."""
+        failed = [group for group, seconds in self.seconds.items() if np.isinf(seconds)]
+        if failed:
+            return self.too_large.get(failed[-1], f"{failed[-1]} together did not fit into memory.")
+        if not self.is_settled:
+            return None
+        if max(self.seconds) >= _LARGEST:
+            return f"No more than {_LARGEST} together are tried."
+        return f"More than {self.fastest} together were slower."
 
     @property
     def fastest(self) -> int:
@@ -101,13 +122,18 @@ class Trials:
             self.seconds[group] = seconds / size
         self.called.add((size, group))
 
-    def fail(self, group: int) -> None:
-        """Note that a group did not fit into memory."""
+    def fail(self, group: int, error: Exception) -> None:
+        """Note that a group did not fit into memory, or was not tried since it would not."""
         self.seconds[group] = np.inf
+        if isinstance(error, TooLargeError):
+            self.too_large[group] = str(error)
 
     def record(self) -> dict[str, Any]:
-        """Return what JSON holds of the times."""
-        return {str(group): seconds if np.isfinite(seconds) else None for group, seconds in self.seconds.items()}
+        """Return what JSON holds of the times: seconds, or why there are none."""
+        return {
+            str(group): seconds if np.isfinite(seconds) else self.too_large.get(group)
+            for group, seconds in self.seconds.items()
+        }
 
 
 def to_json(choices: dict[Key, Trials]) -> list[list[Any]]:
@@ -118,24 +144,32 @@ def to_json(choices: dict[Key, Trials]) -> list[list[Any]]:
 def from_json(record: Any) -> dict[Key, Trials]:
     """Return the choices of a record; none if it holds none."""
     try:
-        keys = [(Key(program, device), read_times(times)) for program, device, times in record]
+        keys = [(Key(program, device), times) for program, device, times in record]
+        return {key: read_trials(key, times) for key, times in keys}
     except (ValueError, TypeError, AttributeError):
         return {}
-    return {key: Trials(key, times) for key, times in keys}
 
 
-def read_times(record: dict[str, Any]) -> dict[int, float]:
-    """Return the times of what `Trials.record` has returned.
+def read_trials(key: Key, record: dict[str, Any]) -> Trials:
+    """Return the trials of what `Trials.record` has returned.
 
     Raises:
         ValueError, TypeError, AttributeError: if it is none.
     """
-    return {int(group): np.inf if time is None else float(time) for group, time in record.items()}
+    too_large = {int(group): reason for group, reason in record.items() if isinstance(reason, str)}
+    timed = {int(group): seconds for group, seconds in record.items() if not isinstance(seconds, str | None)}
+    seconds = {int(group): float(timed.get(int(group), np.inf)) for group in record}
+    return Trials(key, seconds, too_large)
 
 
 def agreed(seconds: float, is_shared: bool) -> float:
     """Return a time; where several processes evaluate together, that of the first one's clock, which decides for all."""
     return first(seconds)[0] if is_shared else seconds
+
+
+def agreed_least(number: float, is_shared: bool) -> float:
+    """Return a number; where several processes evaluate together, the smallest that any of them says."""
+    return smallest(number)[0] if is_shared else number
 
 
 def measured_batching() -> list[MeasuredBatching]:
@@ -156,6 +190,7 @@ def measured_batching() -> list[MeasuredBatching]:
             {group: 1000 * seconds for group, seconds in trials.seconds.items()},
             trials.fastest if trials.seconds else None,
             trials.is_settled,
+            trials.reason,
         )
         for trials in _known.values()
     ]

@@ -35,6 +35,18 @@ def first(*numbers: float) -> tuple[float, ...]:
     return tuple(_gather(numbers, np.float32)[0].tolist()) if _are_joined() else numbers
 
 
+def smallest(*numbers: float) -> tuple[float, ...]:
+    """Find the smallest that any process says, number by number, as float32: the memory that all of them have.
+
+    Args:
+        numbers: of this process. All processes call this, in the same order of calls.
+
+    Returns:
+        The same numbers in all processes.
+    """
+    return tuple(_gather(numbers, np.float32).min(axis=0).tolist()) if _are_joined() else numbers
+
+
 def _gather(numbers: tuple[float, ...], dtype: Any) -> np.ndarray:
     """Collect what each process says, (processes, numbers)."""
     from jax.experimental import multihost_utils

@@ -6,13 +6,15 @@ aborts the process. Here every program has a `jax.jit` of its own and is freed w
 in memory maps: the least recently used go first.
 """
 
+import contextlib
 import functools
 import gc
 import inspect
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +77,37 @@ def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     plain = jax.jit(function, **options)
 
     def call(*arguments: Any) -> Any:
-        is_part = is_compiling() or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
-        return (plain if is_part else whole())(*arguments)
+        if is_compiling() or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments)):
+            return plain(*arguments)
+        check = _check.get()
+        if check is not None:
+            # NOTE: JAX keeps what it compiles ahead, and the call below runs it, so that nothing is compiled twice.
+            check(whole().lower(*arguments).compile())
+        return whole()(*arguments)
 
     @functools.cache
-    def whole() -> Callable[..., Any]:
+    def whole() -> Any:
         return jax.jit(function, compiler_options=compiler_options(), **options)
 
     return call
+
+
+# What looks at programs before they run.
+_check: ContextVar[Callable[[Any], None] | None] = ContextVar("check", default=None)
+
+
+@contextlib.contextmanager
+def checked_before_running(check: Callable[[Any], None]) -> Iterator[None]:
+    """Compile every program that is called in the context first, and show it to `check`, which may raise; then run it.
+
+    Args:
+        check: takes what `jax.jit(...).lower(...).compile()` returns.
+    """
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
 
 
 @functools.cache

@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from bnjax._host import groups
+from bnjax._host import bounds, groups
 from bnjax._host.archives import read_arrays
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, write_whole
-from bnjax._host.memory import halved, is_out_of_memory
+from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.output import one_line
 from bnjax._host.progress import progress_bar
 
@@ -35,7 +36,7 @@ def run_chunks(
     one_by_one: bool = False,
     multiple_of: int = 1,
     trials: groups.Trials | None = None,
-    is_shared: bool = False,
+    devices: Sequence[Any] = (),
     resume: str | os.PathLike | None = None,
     identity: PyTree = None,
     show_progress: bool = True,
@@ -51,7 +52,8 @@ def run_chunks(
         one_by_one: call `evaluate` for each row.
         multiple_of: the number of rows in a call is a multiple of this.
         trials: how many rows run together is measured, by calls with growing groups, and kept there; None is `group_size`.
-        is_shared: several processes make every call together, and one clock decides for all.
+        devices: where it runs. The memory that is free there bounds the groups that are tried. If they belong to several
+            processes, these make every call together, and one clock decides for all.
         resume: file of the results so far.
         identity: arrays which, with the rows, tell one evaluation from another.
         show_progress: show a bar.
@@ -61,7 +63,7 @@ def run_chunks(
     """
     done = _Done(len(rows), Path(resume) if resume is not None else None, (rows, identity), trials)
     missing, position = done.missing, 0
-    calls = _Calls(len(rows), len(missing), group_size, one_by_one, multiple_of, done.trials, is_shared)
+    calls = _Calls(len(rows), len(missing), group_size, one_by_one, multiple_of, done.trials, devices)
     try:
         done.check(lambda known: evaluate(rows[np.resize(known, multiple_of)], None))
     except jax.errors.JaxRuntimeError as error:
@@ -72,9 +74,10 @@ def run_chunks(
                 size = calls.prepare(len(missing) - position)
                 chunk, start = missing[position : position + size], groups.clock()
                 try:
-                    values = jax.device_get(evaluate(rows[np.resize(chunk, size)], calls.group_size))
+                    with calls.within_memory():
+                        values = jax.device_get(evaluate(rows[np.resize(chunk, size)], calls.group_size))
                     seconds = groups.clock() - start
-                except jax.errors.JaxRuntimeError as error:
+                except (jax.errors.JaxRuntimeError, TooLargeError) as error:
                     calls.fail(error)
                     continue
                 done.add(chunk, values)
@@ -101,12 +104,13 @@ class _Calls:
         one_by_one: bool,
         multiple_of: int,
         trials: groups.Trials | None,
-        is_shared: bool,
+        devices: Sequence[Any],
     ):
         self.group_size = group_size
         # NOTE: where groups are measured, a resumed scan has calls of the same size, for the same bits.
         self._size = 1 if one_by_one else _first_size(num_missing if trials is None else num_rows, group_size)
-        self._num_rows, self._multiple_of, self._trials, self._is_shared = num_rows, multiple_of, trials, is_shared
+        self._num_rows, self._multiple_of, self._trials = num_rows, multiple_of, trials
+        self._devices, self._is_shared = devices, groups.are_shared(devices)
         self._largest = 1 if one_by_one else _LARGEST_CHUNK
         self._seen: set[int] = set()
         self._tried: int | None = None
@@ -125,6 +129,12 @@ class _Calls:
         if group_size != self.group_size:
             self.group_size, self._seen = group_size, set()
             self._size = min(_first_size(self._num_rows, group_size), self._largest)
+
+    def within_memory(self) -> AbstractContextManager[None]:
+        """Return a context for the next call, which raises before a group runs that would not fit into memory."""
+        if self._trials is None or self._tried is None:
+            return nullcontext()
+        return bounds.within_memory(self._trials, self._size, self._tried, self._devices, self._is_shared)
 
     def note(self, seconds: float, num_left: int) -> None:
         """Take the time of a call: where it was short, and none that compiles, larger ones follow."""
@@ -146,7 +156,7 @@ class _Calls:
         """
         share = self._size // self._multiple_of  # of a device
         if self._trials is not None and self.group_size is not None and is_out_of_memory(error):
-            self._trials.fail(self.group_size)
+            self._trials.fail(self.group_size, error)
             return
         fewer = halved(share, error, "point")
         if self.group_size is not None and share <= self.group_size:
@@ -166,13 +176,12 @@ def _first_size(num_rows: int, group_size: int | None) -> int:
 
 
 class _Saved(NamedTuple):
-    """What a file holds; of measured groups, their program, device and times."""
+    """What a file holds; of measured groups, their trials."""
 
     identity: str
     is_done: np.ndarray
     leaves: list[np.ndarray]
-    key: groups.Key | None
-    times: dict[int, float]
+    trials: groups.Trials | None
 
 
 class _Done:
@@ -191,8 +200,8 @@ class _Done:
             if saved.identity != self._identity or shapes != {(num_rows,)} or saved.is_done.dtype != bool:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
-            if trials is not None and trials.key == saved.key:  # else it was made elsewhere
-                self.trials = groups.Trials(trials.key, saved.times)
+            if trials and saved.trials and trials.key == saved.trials.key:  # else it was made elsewhere
+                self.trials = saved.trials
         elif path is not None and not path.parent.is_dir():
             raise ValueError(f"resume must be a file in a folder that exists, got {path}.")
 
@@ -286,8 +295,8 @@ def _read(path: Path) -> _Saved:
         dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
         leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
         key, times = json.loads(str(arrays.get("batching", "[null, {}]")))
-        measured = key and groups.Key(*key), groups.read_times(times)
-        return _Saved(str(arrays["identity"]), arrays["is_done"], leaves, *measured)
+        trials = key and groups.read_trials(groups.Key(*key), times)
+        return _Saved(str(arrays["identity"]), arrays["is_done"], leaves, trials)
     except Exception as error:
         if is_passing(error):
             raise

@@ -64,9 +64,10 @@ def evaluate_points(
         batching: how many points run together, which changes nothing but speed, memory and rounding: "loop" calls a compiled
             point after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
             "measured" evaluates its first chunks in groups of 1, 4, 16, ..., while they fit into memory and become faster, and
-            the rest in the fastest ones. Scans of the same shapes on the same device go on from there, a resumed one with what
-            its file says, and `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest,
-            and inside compiled or mapped code; on accelerators it is "measured".
+            the rest in the fastest ones. A group that needs more memory than is free, as the compiler predicts, is not
+            tried. Scans of the same shapes on the same device go on from there, a resumed one with what its file says, and
+            `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest, and inside
+            compiled or mapped code; on accelerators it is "measured".
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
         resume: a file of the points evaluated so far. A scan that finds it evaluates only the points that are missing; NaN is a
             value, not a gap. The file remains when the scan is complete.
@@ -134,7 +135,7 @@ def evaluate_points(
         one_by_one=batching == "loop",
         multiple_of=1 if mesh is None else mesh.size,
         trials=_trials(measure, (base, directions), devices) if batching == "measured" else None,
-        is_shared=groups.are_shared(devices),
+        devices=devices,
         resume=resume,
         identity=with_rounding(identity, base, mesh),
         show_progress=show_progress,

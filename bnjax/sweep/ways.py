@@ -12,9 +12,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from bnjax._host import groups
+from bnjax._host import bounds, groups
 from bnjax._host.cores import count_cores
-from bnjax._host.memory import halved, is_out_of_memory
+from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
 
 Batching = Literal["auto", "loop", "threads", "map", "vmap", "measured"] | int
@@ -28,7 +28,8 @@ class Way(NamedTuple):
             loop into the program; "vmap" trains all at once, an int that many at once, and half as many where they do not
             fit into memory. "measured" tries a few steps with 1, 4, 16, ... and all runs at once, before the first step of a
             training by `train_grid` or `train_groups`, which keeps to the fastest, also where it is resumed; elsewhere it is
-            "vmap". "auto" is "threads" on CPU, "map" on several CPU devices, and "measured" on accelerators.
+            "vmap". A group that needs more memory than is free, as the compiler predicts, is not tried. "auto" is "threads"
+            on CPU, "map" on several CPU devices, and "measured" on accelerators.
         mesh: devices over which whole runs are spread.
         axis: of the mesh, along which they are.
 
@@ -87,8 +88,9 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
 def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> Way:
     """Call a program with growing groups of runs, and return the fastest way. It takes the arguments of `for_each`.
 
-    The first call of each group compiles, the second is timed. What was measured, or is kept with the run at work, is not
-    measured again. Several processes call this together, and the first one's clock decides.
+    The first call of each group compiles, the second is timed. A group that needs more memory than is free, as the compiler
+    predicts, is not called. What was measured, or is kept with the run at work, is not measured again. Several processes call
+    this together, and the first one's clock decides.
 
     Raises:
         MemoryError: if not even one run fits into memory.
@@ -99,11 +101,12 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     while share > 1 and (group := trials.untried(share, ends_there=True)):
         try:
             for _ in range(2):
-                start = groups.clock()
-                _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
+                with bounds.within_memory(trials, num_runs, group, devices, True):
+                    start = groups.clock()
+                    _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
                 trials.note(num_runs, group, groups.agreed(groups.clock() - start, True))
-        except jax.errors.JaxRuntimeError as error:
-            halved(group, error, "run") if group == 1 or not is_out_of_memory(error) else trials.fail(group)
+        except (jax.errors.JaxRuntimeError, TooLargeError) as error:
+            halved(group, error, "run") if group == 1 or not is_out_of_memory(error) else trials.fail(group, error)
     return way._replace(batching="map" if trials.fastest == 1 else trials.fastest)
 
 

@@ -18,6 +18,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bnjax import Batch, adapters, linen, models, objective, probes, sweep, train
+from bnjax._host.memory import predicted_memory
 from bnjax._host.output import one_line
 from bnjax.data import Split
 from bnjax.types import Model, Variables
@@ -189,8 +190,10 @@ def report(compiled: Any) -> dict[str, Any]:
     # The products of a TPU's program are its own, a GPU's are library calls.
     products = re.findall(r".*(?:__cudnn\$conv|__cublas\$|__triton_gemm| dot\(| convolution\().*", text)
     precisions = ("".join(re.findall(r"operand_precision\W+(\w+)", line)[:1]).lower() or "default" for line in products)
+    memory = predicted_memory(compiled)
     return {
-        "temporaries_mb": compiled.memory_analysis().temp_size_in_bytes / 1e6,
+        "memory_mb": memory.total / 1e6 if memory else None,
+        "temporaries_mb": memory.temporaries / 1e6 if memory else None,
         "moved_mb": moved_bytes(text) / 1e6,
         "grouped": sum(int(number) > 1 for number in re.findall(r"feature_group_count\W+(\d+)", text)),
         "precision": dict(Counter(precisions)),

@@ -9,7 +9,8 @@ beside plain Flax's of the same net; a training step; a sweep; every probe, scan
 spread over four devices. It says
 
     compiles      seconds, or why it does not
-    temporaries   memory beside parameters and results, which bounds how many points go together
+    memory        arguments, results and temporaries, by which bnjax bounds how many points go together
+    temporaries   of these, what is beside arguments and results
     bytes         moved by the kernels of the program's top level; bodies of loops are not in it
     grouped       convolutions with feature groups, which points together become
     precision     of products and convolutions
@@ -36,7 +37,7 @@ _ENVIRONMENT = {
     "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
     "TPU_SKIP_MDS_QUERY": "1",
 }
-_COLUMNS = ("temporaries_mb", "moved_mb", "grouped")
+_COLUMNS = ("memory_mb", "temporaries_mb", "moved_mb", "grouped")
 
 
 def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +58,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "Nothing was compiled."
     versions = ", ".join(f"{name} {version}" for name, version in rows[-1]["versions"].items())
-    head = ("net", "program", "seconds", "temporaries, MB", "bytes, MB", "grouped", "precision", "collectives")
+    sizes = ("memory, MB", "temporaries, MB", "bytes, MB", "grouped")
+    head = ("net", "program", "seconds", *sizes, "precision", "collectives")
     lines = [f"For {rows[-1]['target']}, batch {rows[-1]['batch']}, float32; {versions}.", "", _line(head)]
     lines.append(_line("---" for _ in head))
     return "\n".join([*lines, *(_line(_cells(row)) for row in rows)])
@@ -66,9 +68,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def _cells(row: dict[str, Any]) -> list[str]:
     start = [row["net"], row["program"], f"{row['seconds']:.0f}"]
     if "error" in row:
-        return [*start, row["error"], *[""] * 4]
+        return [*start, row["error"], *[""] * 5]
     counts = [_counted(row[name]) for name in ("precision", "collectives")]
-    return [*start, *(f"{row[name]:,.0f}" for name in _COLUMNS), *counts]
+    sizes = [row.get(name) for name in _COLUMNS]  # rows of before have no memory
+    return [*start, *("-" if size is None else f"{size:,.0f}" for size in sizes), *counts]
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -28,6 +28,7 @@ from flax import linen as nn
 from jax import Array, lax
 
 from bnjax import norms
+from bnjax._host.memory import predicted_memory
 from experiments.benchmarks._timing import measure
 
 SHAPES = ((128, 32, 32, 64), (128, 8, 8, 512))
@@ -92,8 +93,9 @@ def copied_in_a_scan(x: Array, dy: Array) -> Any:
 def kept_bytes(function: Function, x: Array, scale: Array, bias: Array) -> int:
     """Count the bytes that the forward pass keeps for the backward pass."""
     keep = jax.jit(lambda *operands: jax.vjp(lambda *o: function(*o)[0], *operands)[1])
-    memory: Any = keep.lower(x, scale, bias).compile().memory_analysis()
-    return memory.output_size_in_bytes
+    memory = predicted_memory(keep.lower(x, scale, bias).compile())
+    assert memory is not None
+    return memory.outputs
 
 
 def torch_programs(x: Array, dy: Array) -> dict[str, Callable[[], object]]:

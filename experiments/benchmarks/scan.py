@@ -165,7 +165,8 @@ def main() -> None:
             print(f"{name:28}{each:14.1f}{milliseconds / fastest:10.2f}{share:8.0%}", flush=True)
         for found in probes.measured_batching()[-1:] if measured else []:
             times_by_group = ", ".join(f"{group}: {time:.1f}" for group, time in found.milliseconds.items())
-            print(f"measured: {found.batching} together, of ms per point {times_by_group}")
+            reason = f". {found.reason}" if found.reason else ""
+            print(f"measured: {found.batching} together, of ms per point {times_by_group}{reason}")
 
 
 if __name__ == "__main__":

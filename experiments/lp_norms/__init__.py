@@ -18,12 +18,14 @@ from experiments._evidence.keep import Arms, Draws, drift, scans, training
 from experiments._presets import (
     CPU,
     DEEP_LINEAR,
+    EVENING,
     MANY_DRAWS,
     OVERNIGHT_SHORT,
     PAPER,
     SMOKE,
     SMOKE_DEEP_LINEAR,
     SMOKE_MULTIPLES,
+    TEN_DRAWS,
     arm,
     following,
     following_everywhere,
@@ -62,6 +64,7 @@ _SMOKE = following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)
 PRESETS = {
     "cpu": Config(following(CPU, 3, 8, 10), DEEP_LINEAR),
     "smoke": Config(_SMOKE, SMOKE_DEEP_LINEAR.measuring("landscape"), 20),
+    "evening": Config(following_everywhere(EVENING, 2, 3, 8, 10), TEN_DRAWS),
     "overnight": Config(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10), MANY_DRAWS),
     "paper": Config(following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 11, penalty=True), MANY_DRAWS),
 }
