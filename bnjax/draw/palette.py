@@ -7,8 +7,8 @@ import numpy as np
 
 from bnjax.draw.style import Figure, own_style
 
-_PALETTES = 32, 48, 64, 128, 256  # numbers of colours
-_MOST, _MEAN = 8, 1  # levels of 255 by which a pixel may be off, in one of its three colours, and pixels on average
+_PALETTES = 64, 128, 256  # numbers of colours
+_MOST, _MEAN = 24, 1  # levels of 255 by which a pixel may be off, in one of its three colours, and pixels on average
 
 
 def png(figure: Figure) -> bytes:
@@ -26,7 +26,7 @@ def png(figure: Figure) -> bytes:
 def with_palette(picture: Any) -> Any:
     """Reduce a picture to as few colours as look the same: no pixel is far off, however rare its colour.
 
-    Lines and bands need 32 to 64 colours, a scale of colours needs 256.
+    Lines and bands need 64 colours, a scale of colours needs up to 256.
     """
     from PIL import Image
 
