@@ -152,7 +152,10 @@ CLAIMS = claims(
         f"than does less drift of the distributions of pre-activations, {_PLACE.removesuffix(',')}.",
         SANTURKAR.at("Sec. 2.1 and 3"),
         (ranked(_DRIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
-        remark="the source compares no normalisers by both; the lower of two rank correlations is the closer one",
+        remark=_DRIFT.remark(
+            "the source compares no normalisers by both; the lower of two rank correlations is the closer one"
+        ),
+        speaks="neither",
     ),
     which_faster=Claim(
         "With each of 11 normalisers, the net reaches a training accuracy of 40 % in fewer steps than the plain one.",
