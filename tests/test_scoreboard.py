@@ -95,6 +95,15 @@ def test_every_claim_is_counted_once():
     assert scoreboard.split(row.sides["against"]) == "1 from replications; none exploratory"
 
 
+def test_one_number_counts_once():
+    """A claim that repeats another one counts where that is undecided, and for neither side where it is decided."""
+    for values, counted in ((YES, ["whole", "other"]), (MIXED, ["part", "other"])):
+        whole, part = make("for", values, name="whole"), make("for", YES, name="part", repeats="whole")
+        row = row_of(whole, part, make("for", YES, name="other"))
+        assert [claim.name for claim, _ in row.sides["for"]] == counted
+        assert row.num_neither == (values is YES)
+
+
 def test_the_strongest_come_first():
     """Not exploratory, then more values, then further from the end of the range, in widths of the interval."""
     pairs = {
@@ -182,3 +191,18 @@ def test_all_claims_are_on_the_scoreboard(report):
         f"{name.capitalize()}." for name in EXPLANATIONS
     ]
     assert all(scoreboard.verdict(row) in table for row in rows)
+
+
+def test_no_statistic_counts_twice(report):
+    """Of two claims with the same numbers one counts; one that repeats another stands after it and speaks for the same side."""
+    for row in scoreboard.rows(report.entries):
+        for pairs in row.sides.values():
+            numbers = [(claim.statistic.words, judgement.values) for claim, judgement in pairs]
+            assert len({*numbers}) == len(numbers), [claim.name for claim, _ in pairs]
+    judged = {claim.name: claim for entry in report.entries for claim, _ in entry.judged}
+    for claim in judged.values():
+        if claim.repeats:
+            other = judged[claim.repeats]
+            assert claim.hypothesis == other.hypothesis != "none"
+            assert claim.side(holds=True) == other.side(holds=True)
+            assert list(judged).index(other.name) < list(judged).index(claim.name)

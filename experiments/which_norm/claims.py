@@ -1,5 +1,6 @@
 """Claims about which of smoothness, covariate shift and drift goes with performance, over all normalisers."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from experiments._evidence.claim import Claim, Hypothesis, Speaks, claims
@@ -120,6 +121,10 @@ CLAIMS = claims(
         remark=_WEAK,
         caveat_of="which_smooth",
         speaks="against",
+    ),
+    which_smooth_none=replace(
+        _without(_BAND, "which_smooth", ours("what is asked of covariate shift and of drift, asked of smoothness")),
+        since="2026-11-30",
     ),
     which_predictive=_other(_BAND, "a smaller change of the gradient along itself", "gradient change"),
     which_effective=_other(_BAND, "a smaller change of the gradient per distance along itself", "smoothness"),
