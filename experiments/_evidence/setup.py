@@ -75,7 +75,11 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
     except NotInDataError:
         counted = []
     groups = list(dict.fromkeys(group for group, _, _ in counted))
-    config = _shared_by_nets(config_of(data, groups[0] if groups else ""), data.get("config", {}))
+    config = config_of(data, groups[0] if groups else "")
+    if any(
+        arm not in NETS for _, _, arm in counted
+    ):  # a net that is named by nothing else has the group's own settings
+        config = _shared_by_nets(config, data.get("config", {}))
     runs: list[Run] = []
     for group, _, arm in counted:
         nets = data.get(group, {})
