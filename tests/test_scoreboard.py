@@ -136,7 +136,7 @@ SEEN, OPEN = make("for", YES, is_exploratory=True), make("for", MIXED)
         ([OPEN, OPEN], "No decided claim speaks for it or against it. 2 are undecided."),
         ([make("neither", YES)], "No decided claim speaks for it or against it."),
         ([FOR], "Of 1 decided claim, 1 speaks for it (1 from papers and articles)."),
-        ([FOR, FOR], "Of 2 decided claims, all 2 speak for it (2 from papers and articles)."),
+        ([FOR, FOR], "Of 2 decided claims, both speak for it (2 from papers and articles)."),
         (
             [FOR, AGAINST, AGAINST, OPEN],
             "Of 3 decided claims, 2 speak against it and 1 for it (1 from papers and articles). 1 more is undecided.",

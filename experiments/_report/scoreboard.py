@@ -180,10 +180,11 @@ def _counts(row: Row, with_origin: bool = True) -> str:
     first, second = sorted(SIDES, key=lambda own: -len(row.sides[own]))
     numbers = {own: len(row.sides[own]) for own in SIDES}
     origin = {own: _published(row.sides[own]) * with_origin for own in SIDES}
-    every = "all " * (numbers[first] > 1 and not numbers[second])
+    every = "both" if numbers[first] == 2 else f"{'all ' * (numbers[first] > 1)}{numbers[first]}"
+    number = str(numbers[first]) if numbers[second] else every
     verb = "speaks" if numbers[first] == 1 else "speak"
     rest = f" and {numbers[second]} {second} it{origin[second]}" if numbers[second] else ""
-    return f"{every}{numbers[first]} {verb} {first} it{origin[first]}{rest}"
+    return f"{number} {verb} {first} it{origin[first]}{rest}"
 
 
 def _published(judged: Sequence[Judged]) -> str:

@@ -143,8 +143,14 @@ CLAIMS = claims(
         hypothesis="distributions",
         speaks="neither",
     ),
-    which_mean=_other(_DRIFT, f"less drift of the means of pre-activations, {_PLACE}", "of means"),
-    which_variance=_other(_DRIFT, f"less drift of the variances of pre-activations, {_PLACE}", "of variances"),
+    which_mean=_other(
+        _DRIFT,
+        f"less drift of the means of pre-activations, relative to each unit's standard deviation, {_PLACE}",
+        "of means",
+    ),
+    which_variance=_other(
+        _DRIFT, f"less drift of the variances of pre-activations, relative to their size, {_PLACE}", "of variances"
+    ),
     which_smooth_or_shift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
         f"than does less {_LAYERS.removesuffix(',')}.",
