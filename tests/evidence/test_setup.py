@@ -72,7 +72,7 @@ def test_a_field_of_a_groups_name_that_is_no_run():
 
 
 def test_what_nets_differ_in_is_left_out():
-    """Activations, batch sizes and their learning rates, where the experiment varies them."""
+    """Activations where the experiment varies them, batch sizes and learning rates where nets are named after batch sizes."""
     model = {"hidden": [100, 100], "activation": "relu"}
     config = {"model": model, "optimizer": {"name": "sgd", "learning_rate": 0.1, "batch_size": 128}}
     data = {"config": {"mlp": config}, "mlp": {"plain": [make_run()]}}
@@ -82,7 +82,10 @@ def test_what_nets_differ_in_is_left_out():
     data["config"]["activations"] = ["relu", "tanh"]
     assert setup(statistic, data, 1).words == f"{net} units, SGD, learning rate 0.1, batch 128, 3 steps, 1 seed"
     data["config"]["batch_sizes"] = [2, 8]
-    assert setup(statistic, data, 1).words == f"{net} units, 3 steps, 1 seed"
+    assert setup(statistic, data, 1).words == f"{net} units, SGD, learning rate 0.1, batch 128, 3 steps, 1 seed"
+    data["mlp"]["plain_batch_2"] = data["mlp"].pop("plain")
+    sized = replace(statistic, arms=("mlp/plain_batch_2",))
+    assert setup(sized, data, 1).words == f"{net} units, 3 steps, 1 seed"
 
 
 def test_residual_networks_in_words():
