@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from experiments import _report
 from experiments._evidence.claim import HYPOTHESES, Claim
-from experiments._evidence.format import PERCENT, POINTS, TIMES
+from experiments._evidence.format import PERCENT, POINTS, TIMES, Format
 from experiments._evidence.source import SANTURKAR, Source
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
@@ -66,6 +66,8 @@ def test_a_claim_counts_for_a_side(speaks, sides):
         ([-0.01, -0.012, -0.011], (-INF, 0.03), POINTS, True),
         ([0.8, 0.81, 0.82], (0.5, 2), TIMES, True),
         ([0.8, 0.81, 0.82], (0.5, INF), PERCENT, True),
+        ([-0.2, -0.21, -0.22], (-0.5, INF), Format("+z.2f", is_correlation=True), False),
+        ([0.2, 0.21, 0.22], (-0.5, INF), Format("+z.2f", is_correlation=True), True),
     ],
 )
 def test_a_tolerance_is_no_evidence(values, holds, form, counts):
