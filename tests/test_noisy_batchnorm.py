@@ -111,7 +111,9 @@ def test_words_are_computed():
     lines = table.summarise(data).splitlines()
     heads = [line.split("  ")[0] for line in lines]
     assert heads[2:7] == ["without BN", "with BN", "noisy BN", "noise without BN", "scaled noise without BN"]
-    assert heads[7:10] == ["noisy BN, 0.5", "noise without BN, 0.5", "scaled noise without BN, 0.5"]
+    assert heads[7:10] == [
+        f"{noise}, strength 0.5" for noise in ("noisy BN", "noise without BN", "scaled noise without BN")
+    ]
     (shifts,) = (line for line in lines if line.startswith("noisy BN") and "%" not in line)
     assert shifts.split()[2:5] == ["0.3"] * 3
     assert lines[-1] == "Run noise without BN, seed 2: the loss stopped being finite at step 30."

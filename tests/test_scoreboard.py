@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from experiments import _report
 from experiments._evidence.claim import HYPOTHESES, Claim
-from experiments._evidence.format import PERCENT, POINTS, TIMES
+from experiments._evidence.format import PERCENT, POINTS, TIMES, Format
 from experiments._evidence.source import SANTURKAR, Source
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
@@ -66,6 +66,8 @@ def test_a_claim_counts_for_a_side(speaks, sides):
         ([-0.01, -0.012, -0.011], (-INF, 0.03), POINTS, True),
         ([0.8, 0.81, 0.82], (0.5, 2), TIMES, True),
         ([0.8, 0.81, 0.82], (0.5, INF), PERCENT, True),
+        ([-0.2, -0.21, -0.22], (-0.5, INF), Format("+z.2f", is_correlation=True), False),
+        ([0.2, 0.21, 0.22], (-0.5, INF), Format("+z.2f", is_correlation=True), True),
     ],
 )
 def test_a_tolerance_is_no_evidence(values, holds, form, counts):
@@ -93,6 +95,15 @@ def test_every_claim_is_counted_once():
     assert dict(row.num_unknown) == {"inconclusive": 1, "not run yet": 1, "need longer or other runs": 1}
     assert scoreboard.unknown(row) == "3 (1 inconclusive, 1 not run yet, 1 need longer or other runs)"
     assert scoreboard.split(row.sides["against"]) == "1 from replications; none exploratory"
+
+
+def test_one_number_counts_once():
+    """A claim that repeats another one counts where that is undecided, and for neither side where it is decided."""
+    for values, counted in ((YES, ["whole", "other"]), (MIXED, ["part", "other"])):
+        whole, part = make("for", values, name="whole"), make("for", YES, name="part", repeats="whole")
+        row = row_of(whole, part, make("for", YES, name="other"))
+        assert [claim.name for claim, _ in row.sides["for"]] == counted
+        assert row.num_neither == (values is YES)
 
 
 def test_the_strongest_come_first():
@@ -127,7 +138,7 @@ SEEN, OPEN = make("for", YES, is_exploratory=True), make("for", MIXED)
         ([OPEN, OPEN], "No decided claim speaks for it or against it. 2 are undecided."),
         ([make("neither", YES)], "No decided claim speaks for it or against it."),
         ([FOR], "Of 1 decided claim, 1 speaks for it (1 from papers and articles)."),
-        ([FOR, FOR], "Of 2 decided claims, all 2 speak for it (2 from papers and articles)."),
+        ([FOR, FOR], "Of 2 decided claims, both speak for it (2 from papers and articles)."),
         (
             [FOR, AGAINST, AGAINST, OPEN],
             "Of 3 decided claims, 2 speak against it and 1 for it (1 from papers and articles). 1 more is undecided.",
@@ -182,3 +193,18 @@ def test_all_claims_are_on_the_scoreboard(report):
         f"{name.capitalize()}." for name in EXPLANATIONS
     ]
     assert all(scoreboard.verdict(row) in table for row in rows)
+
+
+def test_no_statistic_counts_twice(report):
+    """Of two claims with the same numbers one counts; one that repeats another stands after it and speaks for the same side."""
+    for row in scoreboard.rows(report.entries):
+        for pairs in row.sides.values():
+            numbers = [(claim.statistic.words, judgement.values) for claim, judgement in pairs]
+            assert len({*numbers}) == len(numbers), [claim.name for claim, _ in pairs]
+    judged = {claim.name: claim for entry in report.entries for claim, _ in entry.judged}
+    for claim in judged.values():
+        if claim.repeats:
+            other = judged[claim.repeats]
+            assert claim.hypothesis == other.hypothesis != "none"
+            assert claim.side(holds=True) == other.side(holds=True)
+            assert list(judged).index(other.name) < list(judged).index(claim.name)

@@ -135,7 +135,7 @@ def test_words_and_figure(data):
     assert "with BN: one shuffle" in words
     assert "as far from gradient descent's as that of new shuffles" in table.findings(data)
     setup = judge(CLAIMS[0], data).setup.words
-    assert setup == "Linear regression, 64 examples of 16 features, float64, 9,600 steps, 3 seeds"
+    assert setup == "Linear regression, 64 examples of 16 features, batches of 2 to 32, float64, 9,600 steps, 3 seeds"
     for narrow in (False, True):
         assert_readable(figure.plot(data).draw(narrow=narrow))
 

@@ -115,8 +115,10 @@ def test_dynamic_tanh_stands_in_a_net():
 
 
 def test_drift_behind_normalisers_speaks_for_nothing():
-    """What they set says nothing of distributions; smoothness and covariate shift speak for their explanations."""
+    """What they set says nothing of distributions, nor beside smoothness; that and covariate shift speak for themselves."""
     sides = {(claim.hypothesis, claim.side(holds)) for claim in CLAIMS for holds in (True, False)}
+    beside = next(claim for claim in CLAIMS if claim.name == "which_smooth_or_drift")
+    assert beside.side(True) is beside.side(False) is None
     assert {side for hypothesis, side in sides if hypothesis == "distributions"} == {None}
     for hypothesis in ("smoothness", "covariate shift"):
         assert {(hypothesis, "for"), (hypothesis, "against")} <= sides

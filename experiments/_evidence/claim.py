@@ -28,6 +28,8 @@ class Claim:
         criterion: the statistic that decides it, and the range in which it holds.
         published: the published value in words, or "-"; never one of our own runs.
         caveat_of: name of the claim of which this one is the known counter-example.
+        repeats: name of an earlier claim on the same statistic, or on the same over a longer window. Where that one is decided,
+            this one counts for neither side of the hypothesis, so that one number counts once.
         exists: a source says that something can be: one value in the range is enough.
         remark: why the statistic, or its range, is what it is.
         since: the day on which range and statistic were fixed, as in 2026-11-21.
@@ -43,6 +45,7 @@ class Claim:
     criterion: Criterion
     published: str = "-"
     caveat_of: str | None = None
+    repeats: str | None = None
     exists: bool = False
     remark: str = ""
     since: str = ""
@@ -93,8 +96,9 @@ class Claim:
         of them: contradicted, they count for neither.
 
         NOTE: that nets train better with batch norm is the fact to be explained, so it counts for neither. Nor do a control of
-        a measure, a proved identity, a measure that its source uses but that is not of what the hypothesis is about, or a
-        comparison of what batch norm sets by construction, its output's mean and variance, with what nothing sets.
+        a measure, what is proved, a measure that its source uses but that is not of what the hypothesis is about, a comparison
+        of what batch norm sets by construction, its output's mean and variance, with what nothing sets, or an argument with a
+        premise that our data do not bear out.
         """
         own, _, other = (self.speaks or "neither").partition(", else ")
         sides: dict[str, Side] = {"for": "for", "against": "against"}

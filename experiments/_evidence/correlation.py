@@ -59,4 +59,4 @@ def correlation(
 
     what = f"rank correlation of {words} with {second.words}"
     arms = tuple(f"arms/{net}" for net in nets)
-    return Statistic(of, what, f"over {len(nets)} nets", arms, Format("+z.2f"), second.until, part)
+    return Statistic(of, what, f"over {len(nets)} nets", arms, Format("+z.2f", is_correlation=True), second.until, part)

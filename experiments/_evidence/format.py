@@ -17,12 +17,14 @@ class Format(NamedTuple):
         unit: what follows the number.
         factor: multiplies the number first.
         is_ratio: whether 2 and 1/2 are equally far from 1, so that it is drawn on a logarithmic axis.
+        is_correlation: whether 0 is no relation.
     """
 
     spec: str = "z.3g"
     unit: str = ""
     factor: float = 1.0
     is_ratio: bool = False
+    is_correlation: bool = False
 
     @property
     def of_difference(self) -> "Format":
@@ -31,8 +33,8 @@ class Format(NamedTuple):
 
     @property
     def no_difference(self) -> float | None:
-        """The number that means no difference: 1 of a ratio, 0 of points; None where no number does."""
-        return 1.0 if self.is_ratio else 0.0 if self.unit == "points" else None
+        """The number that means no difference: 1 of a ratio, 0 of points and correlations; None where no number does."""
+        return 1.0 if self.is_ratio else 0.0 if self.unit == "points" or self.is_correlation else None
 
     def number(self, value: float) -> str:
         """Print a number without its unit; powers of ten where it would be long."""

@@ -75,7 +75,10 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
     except NotInDataError:
         counted = []
     groups = list(dict.fromkeys(group for group, _, _ in counted))
-    config = _shared_by_nets(config_of(data, groups[0] if groups else ""), data.get("config", {}))
+    experiment = data.get("config", {})
+    if all(arm in NETS for _, _, arm in counted):  # nets that are named after no batch size have that of their group
+        experiment = {field: value for field, value in experiment.items() if field != "batch_sizes"}
+    config = _shared_by_nets(config_of(data, groups[0] if groups else ""), experiment)
     runs: list[Run] = []
     for group, _, arm in counted:
         nets = data.get(group, {})

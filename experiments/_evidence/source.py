@@ -61,7 +61,9 @@ DANESHMAND = Source(
 NACHUM = Source("Nachum et al. 2024", "paper", "arxiv.org/abs/2412.02843")
 KARAKIDA = Source("Karakida et al. 2019", "paper", "arxiv.org/abs/1906.02926", "theory of wide networks")
 DE = Source("De & Smith 2020", "paper", "arxiv.org/abs/2002.10444")
-ANDREYEV = Source("Andreyev & Beneventano 2024", "paper", "arxiv.org/abs/2412.20553")
+ANDREYEV = Source(
+    "Andreyev & Beneventano 2024", "paper", "arxiv.org/abs/2412.20553", "mini-batch SGD; the abstract names no net"
+)
 BA = Source("Ba, Kiros & Hinton 2016", "paper", "arxiv.org/abs/1607.06450", "their attentive reader")
 COOIJMANS = Source(
     "Cooijmans et al. 2016",
@@ -80,7 +82,12 @@ _UNKNOWN = "a public re-run, whose address is not known"
 RE_RUN = Source(f"{_UNKNOWN}, on corrupted CIFAR-10", "replication", setup="19 corruptions of CIFAR-10")
 JORDAN = Source(f"{_UNKNOWN}, K. Jordan 2024", "replication", setup="corrupted CIFAR-10")
 DIMITRIOU = Source("Dimitriou & Arandjelovic 2020", "paper", "arxiv.org/abs/2007.08554")
-GARBIN = Source("Garbin et al. 2020", "replication", "doi.org/10.1007/s11042-019-08453-9")
+GARBIN = Source(
+    "Garbin et al. 2020",
+    "replication",
+    "doi.org/10.1007/s11042-019-08453-9",
+    "the abstract names dense and convolutional nets, and no data",
+)
 CAFFENET = Source(
     "caffenet-benchmark",
     "replication",

@@ -70,7 +70,7 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
 
     That is one in which every value is known, of three runs or more: of these that of the widest nets, then of the most steps,
     then of the most values. What has fewer runs stands beside it. Where none decides, the first file with any value speaks,
-    else that in which the most runs are counted.
+    else of those that meet the claim's needs, if any do, that in which the most runs are counted.
 
     Args:
         claim: to be judged.
@@ -82,7 +82,7 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     judged = {name: judge(claim, data) for name, data in files.items()}
     known = {name: found for name, found in judged.items() if found.values and not any(map(math.isnan, found.values))}
     enough = {name: found for name, found in known.items() if len(found.values) >= MIN_VALUES}
-    speaking = next(iter(known), max(judged, key=lambda name: judged[name].num_runs))
+    speaking = next(iter(known), max(judged, key=lambda name: (bool(judged[name].values), judged[name].num_runs)))
     chosen = max(enough, key=lambda name: _weight(enough[name]), default=speaking)
     others = [known[name] for name in sorted(known.keys() - enough.keys() - {chosen})]
     beside = tuple(Beside(other.setup, other.median) for other in others if other.setup)

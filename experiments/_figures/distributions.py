@@ -1,5 +1,6 @@
 """The figure of a unit's distributions over training, net by net, which several subjects show."""
 
+from textwrap import fill
 from typing import Any
 
 from experiments._evidence.drift import subject
@@ -8,6 +9,8 @@ from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import BINS, Ridges, shared_limits
 from experiments._nets import NETS
+
+_ACROSS = 90  # characters of the titles of a row
 
 
 def of_deepest_layer(arms: Arms, config: dict[str, Any], title: str, *foot: list[str]) -> Layout:
@@ -24,7 +27,8 @@ def of_deepest_layer(arms: Arms, config: dict[str, Any], title: str, *foot: list
     limits = shared_limits(unit.get("shapes") for unit in found.values())
     xlabel = f"{subject(config)}, layer {layer_number(layer)}" if layer else ""
     axes: Any = {"xlabel": xlabel, "ylabel": "training step"}
-    row = [Ridges(net, unit.get("shapes"), limits, title=NETS[net].label, **axes) for net, unit in found.items()]
+    titles = {net: fill(NETS[net].label, _ACROSS // len(found)) for net in found}
+    row = [Ridges(net, unit.get("shapes"), limits, title=titles[net], **axes) for net, unit in found.items()]
     block, ridges = Block("", [row], height=5, share=True), [f"ridges: {BINS} bins, one unit, first seed"]
     return make_figure(
         f"{captions.network(config)}: distributions of a unit, {title}", [block], *foot[:-1], ridges, foot[-1]

@@ -57,7 +57,12 @@ class Row(NamedTuple):
 def rows(entries: Sequence[Entry]) -> list[Row]:
     """Sort the claims by what they test, and by the side for which they speak."""
     pairs = [pair for entry in entries for pair in entry.judged]
-    return [_row(name, [pair for pair in pairs if pair[0].hypothesis == name]) for name in HYPOTHESES if name != "none"]
+    decided = {claim.name for claim, judgement in pairs if judgement.verdict in ("supported", "contradicted")}
+    return [
+        _row(name, [pair for pair in pairs if pair[0].hypothesis == name], decided)
+        for name in HYPOTHESES
+        if name != "none"
+    ]
 
 
 def side(claim: Claim, judgement: Judgement) -> Side | None:
@@ -125,12 +130,14 @@ def verdict(row: Row) -> str:
     return " ".join(sentences)
 
 
-def _row(hypothesis: Hypothesis, pairs: list[Judged]) -> Row:
+def _row(hypothesis: Hypothesis, pairs: list[Judged], decided: set[str]) -> Row:
+    """Sort the claims of a hypothesis; one that repeats a claim that is `decided` counts for neither side."""
+    counting = [pair for pair in pairs if pair[0].repeats not in decided]
     sides: dict[Side, list[Judged]] = {
-        own: sorted((pair for pair in pairs if side(*pair) == own), key=lambda pair: strength(*pair), reverse=True)
+        own: sorted((pair for pair in counting if side(*pair) == own), key=lambda pair: strength(*pair), reverse=True)
         for own in SIDES
     }
-    could = [pair for pair in pairs if pair[0].side(holds=True) and pair[1].verdict in ("inconclusive", "not run")]
+    could = [pair for pair in counting if pair[0].side(holds=True) and pair[1].verdict in ("inconclusive", "not run")]
     num_neither = len(pairs) - len(could) - sum(map(len, sides.values()))
     return Row(hypothesis, sides, num_neither, Counter(_reason(judgement) for _, judgement in could))
 
@@ -173,10 +180,11 @@ def _counts(row: Row, with_origin: bool = True) -> str:
     first, second = sorted(SIDES, key=lambda own: -len(row.sides[own]))
     numbers = {own: len(row.sides[own]) for own in SIDES}
     origin = {own: _published(row.sides[own]) * with_origin for own in SIDES}
-    every = "all " * (numbers[first] > 1 and not numbers[second])
+    every = "both" if numbers[first] == 2 else f"{'all ' * (numbers[first] > 1)}{numbers[first]}"
+    number = str(numbers[first]) if numbers[second] else every
     verb = "speaks" if numbers[first] == 1 else "speak"
     rest = f" and {numbers[second]} {second} it{origin[second]}" if numbers[second] else ""
-    return f"{every}{numbers[first]} {verb} {first} it{origin[first]}{rest}"
+    return f"{number} {verb} {first} it{origin[first]}{rest}"
 
 
 def _published(judged: Sequence[Judged]) -> str:

@@ -54,6 +54,7 @@ CLAIMS = claims(
         _ABSTRACT,
         _with_over_plain(share()).below(0.5),
         "almost absent",
+        repeats="eigenvalues_gradient",
         remark="the source gives no number in its abstract; a half is ours",
         differs=_ONE_BATCH,
         speaks="for",

@@ -7,6 +7,7 @@ from experiments.landscape.measures import (
     COVERED,
     EARLY,
     STEP_SMOOTHNESS,
+    STEP_SMOOTHNESS_OF_ALL,
     larger,
     rougher,
 )
@@ -20,12 +21,13 @@ _NOISE = (
     "the two gradients are of different mini-batches, whose noise decides, not smoothness: independent gradients of equal "
     "norms are 1.41 of these norms apart, whatever the landscape, and those with batch norm nearly are independent"
 )
+_NOISE_OF_ALL = "the two gradients are of different mini-batches, whose noise decides, not smoothness"
 # For independent noise of the same size, the cosine is |mean gradient|² / (|mean gradient|² + noise²).
 _AGREEMENT = (
     "the two gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the "
     "noise of batches, whatever the landscape"
 )
-_LATE, _LATER = "2026-11-22", "2026-11-29"
+_LATE, _LATER, _LATEST = "2026-11-22", "2026-11-29", "2026-11-30"
 
 CLAIMS_OF_BATCHES = {
     "landscape_successive_sum": Claim(
@@ -116,6 +118,27 @@ CLAIMS_OF_BATCHES = {
         since=_LATER,
         remark=_NOISE,
         differs="here the weights of layer 5 only",
+        speaks="neither",
+    ),
+    "landscape_step_smoothness_all": Claim(
+        "From one training step to the next, each on a mini-batch of its own, the gradient of all parameters changes per unit "
+        "distance by the same amount with batch norm as in the plain net, to within 10 %, on average over the training.",
+        _RE_RUN,
+        larger(STEP_SMOOTHNESS_OF_ALL.mean()).between(0.9, 1.1),
+        "63.0 / 61.9, or 1.02 times",
+        caveat_of="landscape_smoothness",
+        since=_LATEST,
+        remark=_NOISE_OF_ALL,
+        speaks="neither",
+    ),
+    "landscape_step_smoothness_largest_all": Claim(
+        "From one training step to the next, each on a mini-batch of its own, the largest change of the gradient of all "
+        "parameters per unit distance is smaller with batch norm than in the plain net.",
+        _RE_RUN,
+        larger(STEP_SMOOTHNESS_OF_ALL.largest()).between(0, 1),
+        "half as large",
+        since=_LATEST,
+        remark=_NOISE_OF_ALL,
         speaks="neither",
     ),
     "landscape_loss_change": Claim(

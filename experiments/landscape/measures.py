@@ -92,6 +92,11 @@ STEP_SMOOTHNESS = replace(
     ),
     words="|g - g'| / |g'| of the gradients of successive batches, layer 5",
 )
+STEP_SMOOTHNESS_OF_ALL = replace(
+    STEP_SMOOTHNESS,
+    value=lambda record: array(record["layers"].get("all", {}).get("step_smoothness", [])),
+    words="|g - g'| / distance of the gradients of successive batches, all parameters",
+)
 EQUAL_STEPS, EQUAL_PROGRESS = (band(kind, "width").median(*EARLY) for kind in ("same_step", "same_progress"))
 END = q.SMOOTHNESS.late(0.05)
 # What figures, tables and claims read of the deep linear networks.

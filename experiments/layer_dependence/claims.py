@@ -19,6 +19,10 @@ _ONLY_REASONED = "the source measures nothing; the ratio and the range, no diffe
 _ELSEWHERE = "the source measures nothing; the measure and the range, no difference, are ours"
 _MOMENTS = "the means and standard deviations of a hidden layer's units"
 _MEDIAN = "in the median over the layers and over the training"
+_SET = (
+    "after a ReLU, mean and variance depend on batch norm's bias and scale and on the shape of the distribution, through which "
+    "alone earlier layers act, so that this speaks for neither side"
+)
 
 
 def _over(quantity: Quantity) -> Statistic:
@@ -92,15 +96,15 @@ CLAIMS = claims(
         speaks="neither",
     ),
     dependence_control=Claim(
-        f"A step of the earlier layers changes {_MOMENTS}, after the normaliser where there is one, less than a tenth as much "
-        f"per unit of the step with batch norm as without, {_MEDIAN}.",
+        f"A step of the earlier layers changes {_MOMENTS}, after the normaliser where there is one and before the activation, "
+        f"less than a tenth as much per unit of the step with batch norm as without, {_MEDIAN}.",
         _GOODFELLOW,
         _over(control("preactivations", "earlier_gain")).below(0.1),
         remark="so by construction, except for epsilon: a check of the measure",
         speaks="neither",
     ),
     dependence_control_before=Claim(
-        f"A step of the earlier layers changes {_MOMENTS} before the normaliser less per unit of the step with batch norm than "
+        f"A step of the earlier layers changes {_MOMENTS}, before the normaliser where there is one, less with batch norm than "
         f"without, relative to these moments and to the parameters, {_MEDIAN}.",
         ours("a control: whether the moments are steadier even where nothing sets them"),
         _over(control("unnormalised", "relative_gain")).below(1),
@@ -111,21 +115,23 @@ CLAIMS = claims(
         f"than without, {_MEDIAN}.",
         VERSUS,
         _over(control("activations", "earlier_gain")).below(1),
-        remark=f"{_ELSEWHERE}; after a ReLU, mean and variance depend on batch norm's bias and scale and on the shape of the "
-        "distribution, through which alone earlier layers act",
+        remark=f"{_ELSEWHERE}; {_SET}",
+        speaks="neither",
     ),
     dependence_control_relative=Claim(
         f"A step of the earlier layers changes {_MOMENTS} after the activation less with batch norm than without, relative to "
-        f"these moments and to the weights, {_MEDIAN}.",
+        f"these moments and to the parameters, {_MEDIAN}.",
         VERSUS,
         _over(control("activations", "relative_gain")).below(1),
-        remark=_ELSEWHERE,
+        remark=f"{_ELSEWHERE}; {_SET}",
+        speaks="neither",
     ),
     dependence_control_share=Claim(
         f"Of the change of {_MOMENTS} after the activation by a gradient step, the part that earlier layers cause, compared "
         f"with that of the layer's own parameters, is smaller with batch norm than without, {_MEDIAN}.",
         VERSUS,
         _minus(control("activations", "earlier_share")).below(0),
-        remark=_ELSEWHERE,
+        remark=f"{_ELSEWHERE}; {_SET}",
+        speaks="neither",
     ),
 )

@@ -52,7 +52,7 @@ class Config(VGGRun):
 
 _PAPER = following(change(PAPER, seeds=(0, 1, 2), schedule={"recalibrated_tests": True}), 2, 9, 12, penalty=True)
 PRESETS = {
-    "cpu": Config(**fields_of(following(CPU, 3, 8, 10))),
+    "cpu": Config(**fields_of(following(change(CPU, schedule={"recalibrated_tests": True}), 3, 8, 10))),
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)), noise_strengths=(4.0,)),
     "cpu_long": Config(**fields_of(following(CPU_LONG, 3, 8, 10)), noise_strengths=(4.0,)),
     "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10)), noise_strengths=(4.0,)),

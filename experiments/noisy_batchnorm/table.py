@@ -59,7 +59,7 @@ def findings(data: dict[str, Any]) -> str:
 def _swept(data: dict[str, Any]) -> dict[str, Any]:
     """Name the nets with noise of other strengths than the usual one."""
     return {
-        f"{NETS[net].label}, {strength}": runs
+        f"{NETS[net].label}, strength {strength}": runs
         for strength, arms in by_strength(data).items()
         for net, runs in arms.items()
         if runs not in data["arms"].values()

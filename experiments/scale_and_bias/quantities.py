@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._evidence.format import PERCENT, TIMES, Format
+from experiments._evidence.format import PERCENT, TIMES, Format, listing
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TEST_ACCURACY
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, Recorded, Run, array, layer_number, recorded
@@ -105,7 +105,12 @@ def _by_depth(measure: Measure, reduce: Callable[[Any], float], who: str) -> Sta
         return [f"resnet/{depth(blocks).arm('norms_only')}" for blocks in blocks_of(data)]
 
     form = measure.format if who == "shallowest ResNet" else measure.format.of_difference
-    return Statistic(of, measure.words, f"{who}, scale and bias alone", (arms,), form, measure.until)
+    return Statistic(of, measure.words, f"{who}, scale and bias alone", (arms,), form, measure.until, _depths)
+
+
+def _depths(data: Data) -> str:
+    """Name the depths of the residual networks."""
+    return f"depths of {listing([str(6 * blocks + 2) for blocks in blocks_of(data)])} layers"
 
 
 def at_scale(measure: Measure, scale: float, net: str = "batch_norm") -> Statistic:

@@ -87,6 +87,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             (ranges[0] - ranges[1]).above(_HALF),
             hypothesis=_RATES,
             speaks="for",
+            repeats="sensitivity_range" if part else None,
             remark=f"{window.remark}; learning rates are half a decade apart",
         ),
         f"sensitivity_largest{part}": Claim(
@@ -96,6 +97,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             "without batch norm, Inception does not train at five times its learning rate",
             hypothesis=_RATES,
             speaks="for, else against",
+            repeats="sensitivity_largest" if part else None,
             remark=window.remark,
         ),
         f"sensitivity_gain{part}": Claim(
@@ -114,6 +116,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             gain_at_smallest_rate(loss, accuracy, window.level).below(0.005),
             "81.3 % with batch norm and about 82 % without, or -0.7 points",
             caveat_of=f"sensitivity_gain{part}",
+            repeats="sensitivity_smallest" if part else None,
             hypothesis=_RATES,
             speaks="for, else against",
             differs=_RESNET,

@@ -25,8 +25,8 @@ CLAIMS = claims(
     "none",
     "2026-11-29",
     shuffle_fixed_end=Claim(
-        "With batch norm, SGD that keeps one shuffle ends at the optimum of that shuffle's risk: its distance from there is "
-        "less than 0.1 times the distance between that optimum and the one of new shuffles.",
+        "With batch norm at the smallest batch, SGD that keeps one shuffle ends at the optimum of that shuffle's risk: its "
+        "distance from there is less than 0.1 times the distance between that optimum and the one of new shuffles.",
         _ABSTRACT,
         each(end("fixed_to_fixed", "optima"), "batch_norm").below(0.1),
         "SGD with a single shuffle converges to a global optimum of its own",
@@ -34,8 +34,9 @@ CLAIMS = claims(
         differs=_TOY,
     ),
     shuffle_again_end=Claim(
-        "With batch norm, SGD with a new shuffle each epoch ends at the optimum of the risk averaged over shuffles: its "
-        "distance from there is less than 0.1 times the distance between that optimum and the one of one shuffle.",
+        "With batch norm at the smallest batch, SGD with a new shuffle each epoch ends at the optimum of the risk averaged "
+        "over shuffles: its distance from there is less than 0.1 times the distance between that optimum and the one of one "
+        "shuffle.",
         _ABSTRACT,
         each(end("again_to_again", "optima"), "batch_norm").below(0.1),
         "SGD with reshuffling converges to a global optimum of its own",
@@ -83,15 +84,15 @@ CLAIMS = claims(
         caveat_of="shuffle_distorted",
     ),
     shuffle_plain=Claim(
-        "Without batch norm, SGD that keeps one shuffle ends where SGD with new shuffles does, to within 2 % of the length of "
-        "gradient descent's weights.",
+        "Without batch norm, at the smallest batch, SGD that keeps one shuffle ends where SGD with new shuffles does, to "
+        "within 2 % of the length of gradient descent's weights.",
         ours("a control: without batch norm all shuffles have the same risk"),
         each(end("fixed_to_again"), "plain").below(0.02),
         remark="their optima are equal; two hundredths are left to the motion of SGD",
     ),
     shuffle_apart=Claim(
-        "With batch norm, SGD that keeps one shuffle ends further from SGD with new shuffles than 10 % of the length of "
-        "gradient descent's weights.",
+        "With batch norm at the smallest batch, SGD that keeps one shuffle ends further from SGD with new shuffles than 10 % "
+        "of the length of gradient descent's weights.",
         _ABSTRACT,
         each(end("fixed_to_again"), "batch_norm").above(0.1),
         "distinct global optima",

@@ -91,4 +91,5 @@ def _at(run: Run, words: str, choose: Callable[[list[int]], int]) -> float:
 
 def _part(data: Data) -> str:
     config = data["config"]
-    return f"Linear regression, {config['num_examples']} examples of {config['num_features']} features, float64"
+    sizes, examples = config["batch_sizes"], f"{config['num_examples']} examples of {config['num_features']} features"
+    return f"Linear regression, {examples}, batches of {min(sizes)} to {max(sizes)}, float64"

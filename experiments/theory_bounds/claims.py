@@ -43,7 +43,7 @@ def _bound(
     return Claim(statement, source, _in(arm, share(measured, of)).above(0.9999), published, **more)
 
 
-# An equality that is checked, or a bound whose factor scale / deviation may exceed 1, does not say that anything is smoother.
+# What is proved, or a bound whose factor scale / deviation may exceed 1, does not say that a trained net is smoother.
 CLAIMS = claims(
     "smoothness",
     "2026-11-21",
@@ -85,7 +85,7 @@ CLAIMS = claims(
         f"{_EVERY}.",
         SANTURKAR_THEORY.at("Observation 4.3 with Theorem 4.1"),
         ("plain", "gradient_not_larger"),
-        speaks="for",
+        remark="proved, so that it speaks for neither side",
     ),
     theory_gradient_not_larger_trained=_bound(
         "In a net trained with batch norm, no unit's gradient is longer at the input of batch norm than at its output, "

@@ -115,6 +115,7 @@ CLAIMS = claims(
         (_PART.minus(*_NETS, _FAST) - _PART.minus(*_NETS, _SLOW)).above(0),
         f"60 points - 28 points, or +32 points, {_AT_1000}",
         caveat_of="curves_speed",
+        repeats="curves_speed_tolerance",
         since=_LATER,
         hypothesis=_RATES,
         speaks="for, else against",
@@ -137,6 +138,7 @@ CLAIMS = claims(
         _ratio_of_rates(_PART).above(1),
         f"both are best at 0.1, or 1.0 times, {_AT_1000}",
         caveat_of="curves_speed",
+        repeats="curves_speed_best_rate",
         since=_LATER,
         hypothesis=_RATES,
         speaks="for, else against",
@@ -195,6 +197,7 @@ CLAIMS = claims(
     ),
     curves_high_rate_part=replace(
         _over(_PART, "0.5", _FAST, f"67.8 % and 8.2 %, or +60 points, {_AT_1000}", _FIG_1A, "800 to 1,000"),
+        repeats="curves_high_rate",
         since=_LATER,
         hypothesis=_RATES,
         speaks="for, else against",

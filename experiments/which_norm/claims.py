@@ -1,5 +1,6 @@
 """Claims about which of smoothness, covariate shift and drift goes with performance, over all normalisers."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from experiments._evidence.claim import Claim, Hypothesis, Speaks, claims
@@ -121,6 +122,10 @@ CLAIMS = claims(
         caveat_of="which_smooth",
         speaks="against",
     ),
+    which_smooth_none=replace(
+        _without(_BAND, "which_smooth", ours("what is asked of covariate shift and of drift, asked of smoothness")),
+        since="2026-11-30",
+    ),
     which_predictive=_other(_BAND, "a smaller change of the gradient along itself", "gradient change"),
     which_effective=_other(_BAND, "a smaller change of the gradient per distance along itself", "smoothness"),
     **_performing("shift", _SHIFT),
@@ -138,8 +143,14 @@ CLAIMS = claims(
         hypothesis="distributions",
         speaks="neither",
     ),
-    which_mean=_other(_DRIFT, f"less drift of the means of pre-activations, {_PLACE}", "of means"),
-    which_variance=_other(_DRIFT, f"less drift of the variances of pre-activations, {_PLACE}", "of variances"),
+    which_mean=_other(
+        _DRIFT,
+        f"less drift of the means of pre-activations, relative to each unit's standard deviation, {_PLACE}",
+        "of means",
+    ),
+    which_variance=_other(
+        _DRIFT, f"less drift of the variances of pre-activations, relative to their size, {_PLACE}", "of variances"
+    ),
     which_smooth_or_shift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
         f"than does less {_LAYERS.removesuffix(',')}.",
@@ -152,7 +163,10 @@ CLAIMS = claims(
         f"than does less drift of the distributions of pre-activations, {_PLACE.removesuffix(',')}.",
         SANTURKAR.at("Sec. 2.1 and 3"),
         (ranked(_DRIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
-        remark="the source compares no normalisers by both; the lower of two rank correlations is the closer one",
+        remark=_DRIFT.remark(
+            "the source compares no normalisers by both; the lower of two rank correlations is the closer one"
+        ),
+        speaks="neither",
     ),
     which_faster=Claim(
         "With each of 11 normalisers, the net reaches a training accuracy of 40 % in fewer steps than the plain one.",

@@ -72,7 +72,7 @@ def test_a_field_of_a_groups_name_that_is_no_run():
 
 
 def test_what_nets_differ_in_is_left_out():
-    """Activations, batch sizes and their learning rates, where the experiment varies them."""
+    """Activations where the experiment varies them, batch sizes and learning rates where nets are named after batch sizes."""
     model = {"hidden": [100, 100], "activation": "relu"}
     config = {"model": model, "optimizer": {"name": "sgd", "learning_rate": 0.1, "batch_size": 128}}
     data = {"config": {"mlp": config}, "mlp": {"plain": [make_run()]}}
@@ -82,7 +82,10 @@ def test_what_nets_differ_in_is_left_out():
     data["config"]["activations"] = ["relu", "tanh"]
     assert setup(statistic, data, 1).words == f"{net} units, SGD, learning rate 0.1, batch 128, 3 steps, 1 seed"
     data["config"]["batch_sizes"] = [2, 8]
-    assert setup(statistic, data, 1).words == f"{net} units, 3 steps, 1 seed"
+    assert setup(statistic, data, 1).words == f"{net} units, SGD, learning rate 0.1, batch 128, 3 steps, 1 seed"
+    data["mlp"]["plain_batch_2"] = data["mlp"].pop("plain")
+    sized = replace(statistic, arms=("mlp/plain_batch_2",))
+    assert setup(sized, data, 1).words == f"{net} units, 3 steps, 1 seed"
 
 
 def test_residual_networks_in_words():
@@ -137,6 +140,11 @@ def test_data_that_lack_a_window_do_not_decide():
     name, judgement = judge_best(claim, {"wide": files["wide"]})
     assert (name, judgement.reason) == ("wide", "needs 6 steps, ran 4")
     assert claim.statistic.until == 6
+    # Where none decides, data that meet the needs say what they lack, however few their runs are.
+    wide = claim.statistic.where("model.width", 1.0, "width 1").above(0)
+    files = {"narrow": make_data([0.1] * 3, 9), "wide": make_data([0.1], 4, 1.0)}
+    name, judgement = judge_best(Claim("S.", "s", wide), files)
+    assert (name, judgement.reason) == ("wide", "needs 6 steps, ran 4")
 
 
 def test_what_is_in_doubt_is_not_contradicted():
