@@ -221,7 +221,7 @@ def test_planes_are_drawn_alike():
     data = made(factor=0.2)
     assert [run["plane"]["step"] for run in data["arms"]["plain_0.1"]] == [[250, 750], [], []]
     panels = figure.more(data)["plane"](data).draw().axes
-    titles = [f"{net} BN, step {step}" for step in (250, 750) for net in ("without", "with")]
+    titles = [f"{net} BN, step {step}" for step in (250, 750) for net in ("Without", "With")]
     assert [panel.get_title() for panel in panels] == titles
     assert {(*panel.get_xlim(), *panel.get_ylim()) for panel in panels} == {(-0.5, 1.0, -0.3, 1.2)}
     filled = [panel.collections[0] for panel in panels]

@@ -8,7 +8,7 @@ import numpy as np
 from bnjax.draw.style import Figure, own_style
 
 _PALETTES = 64, 128, 256  # numbers of colours
-_MOST, _MEAN = 24, 1  # levels of 255 by which a pixel may be off, in one of its three colours, and pixels on average
+_MOST, _MEAN = 24, 0.5  # levels of 255 by which a pixel may be off, in one of its three colours, and pixels on average
 
 
 def png(figure: Figure) -> bytes:

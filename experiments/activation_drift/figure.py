@@ -37,7 +37,7 @@ def _means(data: dict[str, Any]) -> Layout:
     """Show percentiles, and how far the mean moves, a column per layer."""
     curves = [list(row) for row in zip(*(curves for _, curves in _columns(data)), strict=True)]
     units = f"drift: medians over {data['config']['probes']['drift']['units']} units, bands: range over seeds"
-    remarks = ["percentiles: one unit, first seed", units]
+    remarks = ["percentiles 15, 50 and 85: one unit, first seed", units]
     return _figure(data, f"how far {subject(data['config'])}s move", Block("", curves, height=3.3), remarks)
 
 
@@ -95,7 +95,7 @@ def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence
         for at, words in since(data).items()
     ]
     percentiles = Percentiles(
-        arms, partial(_percentiles, layer=layer), title=f"Percentiles 15, 50, 85: {name}", ylabel=unit
+        arms, partial(_percentiles, layer=layer), title=f"Percentiles: {name}", ylabel=unit
     )
     return ridges, [percentiles, *moved]
 
