@@ -106,8 +106,8 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
 
     The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
     in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
-    itself never changes. Programs belong to the module's graph: what is compiled once, such as a scan, is there for the same
-    module with other values, and for others of the same structure, wherever they are adapted. Axis names are as in
+    itself never changes. Programs belong to the module's graph: a program that is compiled once, such as a scan, serves the
+    same module with other values, and others of the same structure, wherever they are adapted. Axis names are as in
     `from_linen`.
 
     Args:

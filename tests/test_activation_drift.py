@@ -259,7 +259,7 @@ def test_words_are_computed():
     further = findings(measured_too(data, make_data((0.5, 0.3)), "drift_before_norm", "unnormalised"))
     assert (
         "Before batch norm, where a layer's own bias and scale set nothing, but the scale of its outputs is arbitrary, the "
-        "raw outputs of these layers move 3.00 times" in further
+        "raw outputs of these layers move 3.0 times" in further
     )
     assert found.endswith("without BN, seed 2: the loss stopped being finite at step 25.")
 

@@ -44,7 +44,7 @@ def test_table(data):
 def test_findings(data):
     """Each ratio, the share that is there without a step, and the cosines come from the data."""
     words, found = findings(data), {claim.name: judge(claim, data).median for claim in CLAIMS}
-    assert words.count("3.00 times") == 3
+    assert words.count("3.0 times") == 3
     assert f"a median of {found['shift_deep_linear_fast']:+.2f} without batch norm at learning rate 1e-6" in words
     assert f"a mean of {found['shift_deep_linear']:+.2f} with batch norm at 1e-7" in words
     assert f"{100 * found['shift_second_net_floor']:.1f} % of it exists" in words

@@ -183,7 +183,7 @@ def test_words_and_figure():
     words = table.summarise(data)
     for name in ("largest, step 0", "largest / tenth, later", "gradient's share, kept statistics"):
         assert any(line.startswith(name) for line in words.splitlines()), name
-    assert "0.500 times with batch norm what it is without" in table.findings(data)
+    assert "to the tenth is, with batch norm, 0.50 times that of the plain net" in table.findings(data)
     for narrow in (False, True):
         assert_readable(figure.plot(data).draw(narrow=narrow))
     run = data["arms"]["batch_norm"][0]

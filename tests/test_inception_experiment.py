@@ -125,7 +125,7 @@ def test_the_table_says_whether_x1_is_the_best_of_the_grid():
     assert reasons == {"needs rate x1 to be the best of the grid, 0.01, ran 0.03"}
     found = table.findings(made())
     assert "42.0 % (without BN, rate x1)" in found
-    assert "1.60 times at rate x1; 4.00 times at rate x5" in found
+    assert "1.6 times at rate x1; 4.0 times at rate x5" in found
 
 
 def test_data_of_the_grid_alone():

@@ -195,7 +195,7 @@ def test_the_published_loss_is_compared_with_its_own_net(data):
 
     losses = [run["loss"]["total"] for run in data["penalty"]["plain"]]
     assert judged().median == np.median(losses)
-    assert judged().setup.words == "VGG of 13 layers, width 1, digits of 8 x 8 pixels, batch 16, 0 steps, 3 seeds"
+    assert judged().setup.words == "VGG of 13 layers, full width, digits of 8 x 8 pixels, batch 16, 0 steps, 3 seeds"
     assert judged(weight_decay=1e-4).reason == "needs an L2 penalty of 0.0005"
     assert judged(model={**own["model"], "head": "512"}).reason == f"needs a {net} at width 1"
 

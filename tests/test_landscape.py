@@ -61,8 +61,8 @@ def test_table(data):
 def test_findings(data):
     """They name what claims measure; where nothing could be measured, they say so."""
     words = tables.findings(data)
-    assert "varies 4.00 times as much along the gradient" in words
-    assert "at step 0, 0.250 times as much with batch norm" in words
+    assert "varies 4.0 times as much along the gradient" in words
+    assert "at step 0, 0.25 times as much with batch norm" in words
     assert "nan" not in words
     assert "an unknown number of times" in tables.findings(landscape_data("smoke"))
     assert "has not come to a plateau" in words

@@ -255,7 +255,7 @@ def test_words():
     rows = {line.split("  ")[0]: line.split() for line in table.summarise(data).splitlines()}
     assert rows["|R|, 1 x rate"][-3:] == ["0.2", "0.1", "2.00"]
     assert rows["gain, after the activation"][-3:] == ["1", "0.5", "2.00"]
-    assert "the interaction of layers is 0.500 times that without at the learning rate" in table.findings(data)
+    assert "the interaction of layers is 0.50 times that without at the learning rate" in table.findings(data)
 
 
 @pytest.mark.parametrize("is_narrow", [False, True])

@@ -203,7 +203,7 @@ def test_words():
     assert "planes" not in table.summarise(data)
     row = next(line.split() for line in text.splitlines() if line.startswith("loss, frozen gradient, 10"))
     assert row[-3:] == ["1.00", "0.500", "0.500"]
-    assert "frozen gradient, relative to the start, is 0.500 times that without batch norm" in table.findings(made())
+    assert "frozen gradient, relative to the start, is 0.50 times that without batch norm" in table.findings(made())
 
 
 @pytest.mark.parametrize("is_narrow", [False, True])

@@ -159,7 +159,7 @@ def test_absolute_accuracies_need_full_width():
     chosen, judgement = judge_best(claim, {"mameli-full_width": made("full_width"), "mameli-cpu": made()})
     assert chosen == "mameli-cpu"
     (beside,) = judgement.beside
-    assert beside.setup.words == "VGG-A, width 1, CIFAR-10, SGD, learning rate 0.01, batch 128, 11,700 steps, 1 seed"
+    assert beside.setup.words == "VGG-A, full width, CIFAR-10, SGD, learning rate 0.01, batch 128, 11,700 steps, 1 seed"
     assert 3 <= beside.median < 4
 
 

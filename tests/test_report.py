@@ -12,7 +12,7 @@ from reporting import make_data, run
 from experiments import _report
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
-from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES
+from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES, two_digits
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
 from experiments._report import forest, headlines, markdown, words
@@ -140,11 +140,12 @@ def test_several_files_of_an_experiment(figures):
     (entry,) = [entry for entry in report.entries if entry.name == "landscape"]
     (found,) = [pair for pair in entry.judged if pair[0].name == "landscape_predictiveness"]
     assert (entry.data["preset"], found[1].verdict, found[1].median) == ("paper", "supported", 2)
-    assert words.verdict(*found) == "75 % sure by 3 seeds; beside it, 3,500 steps, 1 seed: 0.500 times"
-    assert words.beside(*found) == "width 1, 3,500 steps, 1 seed: 0.5 times"
+    assert words.verdict(*found) == "75 % confidence from 3 seeds"
+    assert words.not_judged(*found) == ["not judged, 3,500 steps, 1 seed: 0.50 times"]
+    assert words.beside(*found) == "full width, 3,500 steps, 1 seed: 0.50 times"
     table = markdown.headline_table(report)
-    assert "| here | width 1, 3,500 steps, 1 seed, not judged |" in table
-    assert "| 2 times | 0.5 times | supported |" in table
+    assert "| here | full width, 3,500 steps, 1 seed, not judged |" in table
+    assert "| 2.0 times | 0.50 times | supported |" in table
 
 
 def test_what_too_few_runs_say_is_in_the_answer(figures):
@@ -162,8 +163,8 @@ def test_what_too_few_runs_say_is_in_the_answer(figures):
         return headlines.answer([entry._replace(judged=tuple(changed))]).beside
 
     assert with_beside(medians) == (
-        "Beside these runs stand others of width 1, 3,500 steps, 1 seed, too few to decide: along the gradient, without batch "
-        "norm, the loss varies 4 times and the gradient changes 2 times as much, but per unit distance it changes 0.9 times as "
+        "Runs at full width (3,500 steps, 1 seed) are too few for a verdict. In them, along the gradient, without batch norm, "
+        "the loss varies 4.0 times and the gradient changes 2.0 times as much, but per unit distance it changes 0.90 times as "
         "much. They disagree with 1 of the 3 decided claims that they measure."
     )
     for name in medians:
@@ -258,7 +259,7 @@ def test_tables_replace_what_is_between_the_markers(figures, capsys, tmp_path):
         assert text.startswith("before\n<!--")
         assert text.endswith("-->\nafter\n")
         assert "earlier" not in text
-        assert text.count("| **supported**: 75 % sure by 3 seeds |") > 1
+        assert text.count("| **supported**: 75 % confidence from 3 seeds |") > 1
         assert both.read_text().index("This is weak evidence") < both.read_text().index("between\n<!--")
     readme.write_text("none")
     status, _, errors = run(capsys, "report", "--figures", figures, "--readme", readme)
@@ -271,7 +272,7 @@ def test_the_answer_is_computed():
     answer = headlines.answer(entries)
     (pair,) = [pair for entry in entries for pair in entry.judged if pair[0].name == "landscape_loss_range"]
     assert answer.outcome.startswith("Our runs agree")
-    assert f"varies {words.two_digits(pair[1].median)} times" in answer.outcome
+    assert f"varies {two_digits(pair[1].median)} times" in answer.outcome
     assert "3 seeds" in answer.scale
     assert "not the published setting" in answer.scale
 

@@ -2,7 +2,7 @@
 
 A decorated function looks at ranges first, of Python's and NumPy's numbers alone: JAX's arrays may be traced, or not computed
 yet, so a compiled program does nothing for it. Types are looked at only after a call has failed, and only where no line of
-bnjax raised the error: what works is never refused, and what a function says itself is never replaced by what is said here.
+bnjax raised the error: a call that works is never refused, and a function's own message is never replaced.
 """
 
 import dis

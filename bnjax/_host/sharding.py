@@ -12,7 +12,7 @@ Tree = TypeVar("Tree", bound=PyTree)
 
 
 def spread(tree: Tree, mesh: Mesh | None, axis: str) -> Tree:
-    """Spread arrays over a mesh along their first axis, inside compiled code: what is computed of them is spread alike.
+    """Shard arrays over a mesh along their first axis, inside compiled code; results computed from them are sharded too.
 
     Args:
         tree: arrays with an entry per example.

@@ -146,7 +146,7 @@ def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
 
 
 def _merged(*trees: PyTree[Array]) -> list[list[Array]]:
-    """List the arrays of trees of one shape, the small ones of a type put together, in each tree alike.
+    """List the arrays of trees of one shape, the small ones of a type put together, in the same way in each tree.
 
     Arrays that are sharded over the axes of an explicit mesh stay as they are.
     """

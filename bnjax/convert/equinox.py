@@ -24,7 +24,7 @@ def from_equinox(
 ) -> Variables:
     """Convert a model and its state.
 
-    Statistics are those that evaluation uses. In the mode "batch" these are what is stored, over 1 - momentum**counter;
+    The statistics are the ones that evaluation uses: in the mode "batch", the stored ones over 1 - momentum**counter;
     after few batches the variance is too large by momentum**counter / (1 - momentum**counter), since Equinox starts it at 1.
 
     A transposed convolution comes out as Flax's ConvTranspose takes it (without groups).

@@ -14,10 +14,11 @@ from bnjax.draw.dependence import control_figure, dependence_figure
 from bnjax.draw.drift import drift_figure
 from bnjax.draw.layers import activations_figure, layers_figure
 from bnjax.draw.line import barrier_figure, line_figure
+from bnjax.draw.palette import png
 from bnjax.draw.plane import path_figure, plane_figure
 from bnjax.draw.rises import rises_figure
 from bnjax.draw.spectrum import density_figure, eigenvalues_figure, sharpness_figure, trace_figure
-from bnjax.draw.style import Figure, own_style
+from bnjax.draw.style import Figure
 from bnjax.probes.directions import PrincipalAxes
 from bnjax.probes.shown import draw_with
 
@@ -104,9 +105,8 @@ def draw_next(files: list[Path]) -> Path:
                 files.pop(0)
                 options = {"axes": following}
     picture = file.with_suffix(".png")
-    drawing = figure(result, **options)
-    with own_style():
-        write_whole(picture, lambda stream: drawing.savefig(stream, format="png"))
+    drawn = png(figure(result, **options))
+    write_whole(picture, lambda stream: stream.write(drawn))
     return picture
 
 

@@ -165,13 +165,30 @@ def log_scale(ax: Axes) -> None:
 
 
 def label_powers(ax: Axes, axis: str) -> None:
-    """Label a logarithmic axis, x or y, at powers of ten, and at a few multiples of them where these are few."""
+    """Label a logarithmic axis, x or y, at powers of ten, and at a few multiples of them where these are few.
+
+    Where fewer than two labels would be left, it is labelled at equal distances.
+    """
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
     low, high = getattr(ax, f"get_{axis}lim")()
     powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
     # Labels beside each other take more room than those above each other.
     between = (2, 4, 6) if high < 50 * low and axis == "y" else (2, 5) if high < 50 * low or powers < 2 else ()
     getattr(ax, f"{axis}axis").set_major_formatter(number)
+    if num_labels(low, high, between) < 2:
+        getattr(ax, f"{axis}axis").set_major_locator(MaxNLocator(4))
+        getattr(ax, f"{axis}axis").set_minor_locator(NullLocator())
     label_between(ax, between, axis)
+
+
+def num_labels(low: float, high: float, factors: Sequence[int]) -> int:
+    """Count the powers of ten between two numbers, and these multiples of them."""
+    if not 0 < low < high < np.inf:
+        return 0
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    labels = np.multiply.outer(powers, [1, *factors])
+    return int(np.sum((low <= labels) & (labels <= high)))
 
 
 def label_between(ax: Axes, factors: Sequence[int], axis: str = "y") -> None:

@@ -21,10 +21,10 @@ class RepeatedDense(nn.Module):
         y = (x, ..., x) W + b = x (W_1 + ... + W_n) + b = sqrt(n) x u + b,    u = (W_1 + ... + W_n) / sqrt(n)
 
     The parameter `kernel` is u: the coordinates of W along the orthonormal directions in which y changes. Hence gradients and
-    steps of u are as long as those of W and have the same products, and gradient descent moves both alike. In terms of the
-    sum S = sqrt(n) u, a step is n times the rate times dL/dS; squared lengths count n times for gradients by S, and 1/n times
-    for steps of S. The rest of W, in the null space of the sum, changes no output and has no gradient; lengths of weights and
-    of random directions count it, so the parameter `null_norm` holds its length.
+    steps of u are as long as those of W and have the same products, and gradient descent moves both the same way. In terms of
+    the sum S = sqrt(n) u, a step is n times the rate times dL/dS; squared lengths count n times for gradients by S, and 1/n
+    times for steps of S. The rest of W, in the null space of the sum, changes no output and has no gradient; lengths of weights
+    and of random directions count it, so the parameter `null_norm` holds its length.
 
     NOTE: the equality needs an optimiser that does not depend on the basis, such as SGD with momentum, weight decay and
     clipping by the global norm. Adam and RMSProp do depend on it.

@@ -110,7 +110,7 @@ def fit_mask(x: Array, mask: Any) -> Array | None:
         rule = f"mask must have the rank of x, {x.shape}, and lengths equal to x's or 1"
         raise ValueError(f"{rule}, got shape {mask.shape}.")
     mask = mask.reshape((1,) * (x.ndim - mask.ndim) + mask.shape)
-    is_spread = any(jax.typeof(x).sharding.spec)  # over an explicit mesh, where `where` wants both spread alike
+    is_spread = any(jax.typeof(x).sharding.spec)  # on an explicit mesh, `where` needs both sharded the same
     return spread_like(x, jnp.broadcast_to(mask, x.shape)) if is_spread else mask
 
 

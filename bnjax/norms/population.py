@@ -49,8 +49,8 @@ def recalibrate(
     their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99. Of a layer
     that is called several times, bnjax's norms record the last call.
 
-    The model is applied once per batch, and with normalisers other than bnjax's five times more to the first one, which tells
-    what is frozen and what momenta are.
+    The model is applied once per batch, and with normalisers other than bnjax's five times more to the first one, which shows
+    which statistics are frozen, and the momenta of the others.
 
     Args:
         model: pure functions, or a linen or nnx module; statistics may have any structure, those of a layer being leaves

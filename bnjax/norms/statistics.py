@@ -19,7 +19,7 @@ _NEAR = 1e-5
 AxisName = str | tuple[str, ...] | None
 AxisIndexGroups = Sequence[Sequence[int]] | None
 
-# While this is set, "running" statistics are those of the last batch alone, or `no_statistic`: "stopped" without a gradient,
+# While this is set, "running" statistics come from the last batch alone, or `no_statistic`: "stopped" without a gradient,
 # "differentiable" with one. Code that was compiled under another value is not reused.
 batch_statistics_only = jax.make_user_context(default_value="")
 

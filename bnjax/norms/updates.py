@@ -1,6 +1,6 @@
-"""How running statistics move in an update, of any normaliser: which follow the batches, and what is kept of the old ones.
+"""How running statistics move in an update, of any normaliser: which follow the batches, and the share of the old ones kept.
 
-It is found from values, not from derivatives, which a normaliser may stop, and from which inputs a new statistic depends on.
+It is read off values, not from derivatives, which a normaliser may stop, and from which inputs a new statistic depends on.
 """
 
 import functools

@@ -20,7 +20,7 @@ _FEW_PRODUCTS = (
 )  # of a pixel with a weight, per tap: with fewer, a canonical convolution is as fast, and compiled sooner
 _IMAGE_MAX_CHANNELS = 4  # images: too few channels to fill a matrix product per tap
 _PATCHES_MAX_ENTRIES = 2**23  # of the kernel's view of every pixel, where it is written out for speed alone
-_WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than what they save, but for
+_WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than they save, except for
 _WINOGRAD_WIDE_MAX_PIXELS = 256  # those whose channels, in and out, are at least as many as
 _WINOGRAD_WIDE_MIN_CHANNELS = 64
 _WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than what the tiles save

@@ -36,9 +36,9 @@ class Comparison(NamedTuple):
     """A measure of points, compared with the start.
 
     Attributes:
-        observe: function of the parameters, what takes long.
-        begin: makes what is remembered of the start from what is observed there.
-        compare: measures a point, the start too, given what is remembered and what is observed.
+        observe: function of the parameters, the expensive part.
+        begin: maps the observation at the start to the reference that is kept of it.
+        compare: maps the reference and the observation at a point, the start too, to the measurement.
     """
 
     observe: Callable[[Params], PyTree]
@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
 
 
 def evaluate_start(comparison: Comparison, base: Params) -> tuple[Start, PyTree]:
-    """Evaluate a comparison at `base` alone: what is remembered, and what is measured there."""
+    """Evaluate a comparison at `base` alone; return the reference and the measurement there."""
     return compiled(_begin, comparison)(base)
 
 
@@ -66,9 +66,9 @@ def evaluate_from_start(
     """Evaluate a comparison at `base` and at every point base + coordinates @ directions, which the start gives.
 
     Args:
-        comparison: what is measured.
+        comparison: the measure.
         base: parameters, where the start is.
-        unknown: of the form of what is remembered, with finite directions.
+        unknown: of the form of the reference, with finite directions.
         coordinates: one row per point.
         batching: how points run together, like all that follow as in `evaluate_points`.
         mesh: devices over which points are spread.
@@ -77,8 +77,8 @@ def evaluate_from_start(
         show_progress: show a bar.
 
     Returns:
-        (start, first, values): what is remembered of the start, what is measured there, and what is measured at the points,
-        stacked along a new first axis.
+        (start, first, values): the reference, the measurement at the start, and the measurements at the points, stacked along
+        a new first axis.
     """
     batching = resolve(batching, base, mesh)
     options: dict[str, Any] = {"resume": resume, "show_progress": show_progress}
@@ -118,7 +118,7 @@ def evaluate_from_start(
 
 
 def _split(start: Start, values: PyTree) -> tuple[Start, PyTree, PyTree]:
-    """Separate what is measured at the start from what is measured at the points."""
+    """Separate the measurement at the start from those at the points."""
     return start, *(jax.tree.map(lambda leaf, part=part: leaf[part], values) for part in (0, slice(1, None)))
 
 

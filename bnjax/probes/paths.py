@@ -156,7 +156,7 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
 
 
 def _unlike_containers(tree: Any, like: Any) -> tuple[str, str] | None:
-    """Describe the first two containers, of two tree structures, that differ: by their types, or else what is in them."""
+    """Describe the first two containers, of two tree structures, that differ: by their types, or else by their contents."""
     if tree == like:
         return None
     (kind, content), (like_kind, like_content) = (t.node_data() or (Array, None) for t in (tree, like))

@@ -179,7 +179,7 @@ class Checkpoints:
 
         Args:
             like: a pytree of arrays or of `jax.ShapeDtypeStruct`, as the state must be; arrays of NumPy are restored as such.
-            check: says what is wrong with what belongs to a checkpoint, given what was saved beside it; empty if nothing is.
+            check: describes what is wrong with the files of a checkpoint, given the data saved beside it; empty if nothing is.
 
         Returns:
             The state, bit for bit as saved, or None where there is no checkpoint.
@@ -265,7 +265,7 @@ def _stored(leaf: Any) -> Any:
 
 
 def _unstored(stored: Any, like: Any) -> Any:
-    """Return a leaf from what is held in its place."""
+    """Return a leaf from the value that is stored in its place."""
     if not _as_array(like).size:
         return np.zeros(like.shape, like.dtype) if isinstance(like, np.ndarray) else jnp.zeros(like.shape, like.dtype)
     return stored if hasattr(like, "dtype") else type(like)(stored)

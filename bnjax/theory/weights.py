@@ -33,8 +33,8 @@ def weight_gradient_bound(unit: Unit, input_norm: float | Scalar, *, as_printed:
 
     The right-hand side is the maximum over all X with spectral norm up to lambda, with yh, std and g kept as they are: an
     equality where X X' = lambda² I and epsilon is 0. Source: Santurkar et al. 2018, Theorem 4.4.
-    Deviation: printed is (scale² / std²) (g_j² - m mean(g)² - lambda² <g, yh>²) with g_j = lambda² |g|², which squares once
-    more what is a square, and has lost lambda² and 1/m of the proof. It can be less than the left-hand side, even negative.
+    Deviation: printed is (scale² / std²) (g_j² - m mean(g)² - lambda² <g, yh>²) with g_j = lambda² |g|², which squares a
+    square once more, and has lost lambda² and 1/m of the proof. It can be less than the left-hand side, even negative.
 
     Args:
         unit: whose weights they are.

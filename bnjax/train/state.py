@@ -1,4 +1,4 @@
-"""What a run is made of: its constant part, the state that moves, and what is measured of a step."""
+"""The parts of a run: the constant trainer, the state that moves, and the metrics of a step."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple

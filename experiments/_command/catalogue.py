@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from experiments._evidence.claim import Claim
 
 _FOLDER = Path(__file__).parents[1]
+_WORDS = {"mnist": "MNIST", "mlp": "MLP", "batchnorm": "batch norm"}  # of headings
 # That of the sources; what is not named here comes last.
 _ORDER = (
     "training_curves",
@@ -74,7 +75,7 @@ def claims_of(name: str) -> tuple["Claim", ...]:
 
 def heading(name: str) -> str:
     """Write an experiment's name as a heading."""
-    words = [word.upper() if word in ("mnist", "mlp") else word for word in name.split("_")]
+    words = [_WORDS.get(word, word) for word in name.split("_")]
     return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 

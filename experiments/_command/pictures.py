@@ -10,8 +10,6 @@ from experiments._command import catalogue
 from experiments._evidence.read import read_data
 
 _NARROW = "narrow"  # the folder
-_PALETTES = 64, 128, 256  # numbers of colours
-_FAR_OFF = 32  # levels of 255, of one of the three colours of a pixel
 
 
 class Picture(NamedTuple):
@@ -89,35 +87,13 @@ def lay_out(experiment: ModuleType, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image(figure: Any, kind: str) -> bytes:
-    """Save a figure as SVG, or as a PNG of few colours, which is a third as large as one of all colours."""
-    from PIL import Image
-
+    """Save a figure as SVG, or as a PNG of few colours."""
+    from bnjax.draw.palette import png
     from bnjax.draw.style import own_style
 
+    if kind == "png":
+        return png(figure)
     image = io.BytesIO()
     with own_style():
         figure.savefig(image, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    if kind != "png":
-        return image.getvalue()
-    smaller = io.BytesIO()
-    with Image.open(image) as picture:
-        with_palette(picture.convert("RGB")).save(smaller, format="png", optimize=True)
-    return smaller.getvalue()
-
-
-def with_palette(picture: Any) -> Any:
-    """Reduce a picture to 64 colours, or to 128 or 256 if more than a thousandth of its pixels are far off.
-
-    A figure of lines and bands looks the same in 64 colours, in four fifths of the bytes of 256; a scale of colours, or text
-    beside it, does not.
-    """
-    import numpy as np
-    from PIL import Image
-
-    smaller, exact = picture, np.asarray(picture, np.int16)
-    for number in _PALETTES:
-        smaller = picture.quantize(number, dither=Image.Dither.NONE)
-        off = np.abs(np.asarray(smaller.convert("RGB"), np.int16) - exact).max(-1)
-        if np.mean(off > _FAR_OFF) <= 1e-3:
-            break
-    return smaller
+    return image.getvalue()

@@ -48,11 +48,30 @@ class Format(NamedTuple):
         """Print a number with its unit."""
         return self.number(value) if math.isnan(value) else f"{self.number(value)} {self.unit}".rstrip()
 
+    def rounded(self, value: float) -> str:
+        """Print a number with two significant digits, as many as three seeds justify, without its unit; a bound is marked."""
+        sign = f"{value.sign} " if isinstance(value, Bound) else ""
+        return "-" if math.isnan(value) else f"{sign}{two_digits(self.factor * value)}"
+
 
 TIMES = Format("z#.3g", "times", is_ratio=True)
 PERCENT = Format("z.1f", "%", 100)
 POINTS = PERCENT.of_difference
 STEPS = Format("z,.0f", "steps")
+
+
+def two_digits(value: float) -> str:
+    """Write a number with two significant digits.
+
+    >>> two_digits(3.704), two_digits(1.0), two_digits(112.9), two_digits(-0.954)
+    ('3.7', '1.0', '110', '-0.95')
+    """
+    if not math.isfinite(value):
+        return str(value).replace("inf", "∞")
+    rounded = float(f"{value:.2g}")
+    if not 1e-4 <= abs(rounded) < 100:
+        return f"{rounded:,g}"
+    return f"{rounded:.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
 def plural(number: int, noun: str) -> str:

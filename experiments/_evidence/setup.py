@@ -54,7 +54,7 @@ class Setup(NamedTuple):
     @property
     def size(self) -> str:
         """Width, steps and seeds in one line; the width is a share of the published one for a VGG or BN-Inception alone."""
-        return f"width {Fraction(self.width).limit_denominator(64)}, {self._steps}, {self.seeds}"
+        return f"{width_words(self.width)}, {self._steps}, {self.seeds}"
 
     @property
     def _steps(self) -> str:
@@ -95,6 +95,12 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
         statistic.part(data) if num_values and statistic.part else "",
         bool(taken) and steps[-1] == 0,
     )
+
+
+def width_words(width: float) -> str:
+    """Write the width of a net as a share of the published one."""
+    share = Fraction(width).limit_denominator(64)
+    return "full width" if share == 1 else f"width {share}"
 
 
 def config_of(data: Data, group: str) -> Mapping[str, Any]:
@@ -157,10 +163,8 @@ def _net(config: Mapping[str, Any]) -> str:
     images = _images(data)
     depth, hidden = model.get("depth"), model.get("hidden")
     if isinstance(depth, str):
-        width = Fraction(model.get("width", 1)).limit_denominator(64)
-        return ", ".join(
-            filter(None, [f"VGG-{depth}" if depth.isalpha() else f"VGG of {depth} layers", f"width {width}", images])
-        )
+        width = width_words(model.get("width", 1))
+        return ", ".join(filter(None, [f"VGG-{depth}" if depth.isalpha() else f"VGG of {depth} layers", width, images]))
     if hidden:
         depths = config.get("depths")
         layers = f"{min(depths)} to {max(depths)}" if depths else f"{len(hidden)}"
@@ -180,8 +184,8 @@ def _net(config: Mapping[str, Any]) -> str:
         number = f"ResNet-{6 * model['num_blocks'] + 2} of" if "num_blocks" in model else "ResNet,"
         return ", ".join(filter(None, [f"{number} width {model['width']}", images]))
     if "stem_stride" in model:
-        width = Fraction(model["width"]).limit_denominator(64)
-        return ", ".join(filter(None, [f"BN-Inception, width {width}, stem of stride {model['stem_stride']}", images]))
+        width = width_words(model["width"])
+        return ", ".join(filter(None, [f"BN-Inception, {width}, stem of stride {model['stem_stride']}", images]))
     if isinstance(depth, int):
         return f"Deep linear network of {depth} layers"
     return ""

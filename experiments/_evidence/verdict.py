@@ -90,7 +90,7 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
 
 
 def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an unknown number of times") -> str:
-    """Write the median of the first of some claims that has one, with its unit, as findings quote it.
+    """Write the median of the first of some claims that has one, with its unit, as findings quote it; ratios with two digits.
 
     Args:
         claims: of an experiment.
@@ -102,7 +102,8 @@ def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an
     for claim in (by_name[name] for name in names):
         median = judge(claim, data).median
         if not math.isnan(median):
-            return claim.statistic.format.written(median)
+            form = claim.statistic.format
+            return f"{form.rounded(median)} {form.unit}" if form.is_ratio else form.written(median)
     return unknown
 
 

@@ -1,6 +1,5 @@
 """Captions of figures: net, training, device and date."""
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,10 @@ import numpy as np
 from bnjax.draw.style import LENGTHS
 from experiments._evidence.curve import MANY
 from experiments._evidence.format import plural
-from experiments._evidence.setup import OPTIMIZERS
+from experiments._evidence.setup import OPTIMIZERS, width_words
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
-LP_CENTRED = "lp norms of what the mean is taken off"
+LP_CENTRED = "lp norms after subtracting the mean"
 
 
 def network(config: dict[str, Any]) -> str:
@@ -23,10 +22,8 @@ def network(config: dict[str, Any]) -> str:
         return (
             f"ResNet-{6 * model['num_blocks'] + 2} of width {model['width']}, on {DATASETS[config['data']['dataset']]}"
         )
-    share = Fraction(model["width"]).limit_denominator(64)
-    width = "full width" if share == 1 else f"width {share}"
     name = "BN-Inception" if "stem_stride" in model else f"VGG-{model['depth']}"
-    return f"{name}, {width}, on {DATASETS[config['data']['dataset']]}"
+    return f"{name}, {width_words(model['width'])}, on {DATASETS[config['data']['dataset']]}"
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:

@@ -108,7 +108,9 @@ def _draw_rows(place: Any, rows: Sequence[Sequence[Panel | None]], block: Block)
                 low, high = axes[i, j].get_ylim()
                 is_small = height * (block.height or 4) < _SMALL
                 if is_small and axes[i, j].get_yscale() == "log" and 8 * low < high < 50 * low:
-                    style.label_between(axes[i, j], (3,))  # so that no two labels touch
+                    # So that no two labels touch.
+                    few = next((f for f in ((3,), (2, 5)) if style.num_labels(low, high, f) > 1), (2, 4, 6))
+                    style.label_between(axes[i, j], few)
         if block.share:
             first, *others = [axes[i, j] for j in range(len(row)) if (i, j) in axes]
             share_limits([first, *others])

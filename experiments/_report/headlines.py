@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
+from experiments._evidence.format import two_digits
 from experiments._evidence.verdict import Judgement, coverage, is_inside, num_left_out
 from experiments._report.load import Entry
-from experiments._report.words import two_digits
 
 # In the order of the question: does it help, does it smooth, and is it covariate shift?
 CLAIMS = (
@@ -90,10 +90,9 @@ def _outcome(by_name: Judged) -> str:
     if _is_supported(by_name, "noisy_above_plain"):
         lead = two_digits(100 * _value(by_name, "noisy_above_plain"))
         text += (
-            "; and with noise that moves the means and variances of its activations, a net with batch norm still has a "
-            "training accuracy "
+            "; and training with it does not need stable means and variances of activations: with noise that moves them, a "
+            f"net with batch norm still has a training accuracy {lead} points higher than a plain net"
         )
-        text += f"{lead} points higher than a plain net"
     return f"{text}."
 
 
@@ -107,7 +106,7 @@ def _but(by_name: Judged) -> str:
         drift = two_digits(_value(by_name, "headline_training"))
         parts.append(
             f"of eight nets, those whose pre-activations drift less train better (rank correlation {drift}), as Ioffe & "
-            "Szegedy would expect, though five have a normaliser, which sets part of it"
+            "Szegedy would expect, although in five of them the normaliser sets part of the drift"
         )
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
@@ -124,14 +123,14 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
     narrower = [name for name, setup in setups.items() if setup and setup.width < judgement.setup.width]
     if narrower:
         *others, last = (_ELSEWHERE[name] for name in narrower)
-        text += f" What is said of {', '.join(others)}{' and ' * bool(others)}{last} comes from narrower nets."
+        text += f" Results on {', '.join(others)}{' and ' * bool(others)}{last} come from narrower nets."
     if number:
         chance = f"{100 - 100 * coverage(number, num_left_out(number)):.3g}"
-        text += f" Results that went either way by chance would agree in {number} seeds {chance} % of the time."
+        text += f" By chance alone, {number} seeds would agree {chance} % of the time."
     if main.scaled_down:
         paper = catalogue.module(MAIN).PRESETS["paper"].vgg
         steps, size = paper.schedule.num_steps, paper.optimizer.batch_size
-        text += f" It is not the published setting (full width, {steps:,} steps, batch {size})"
+        text += f" This is not the published setting (full width, {steps:,} steps, batch {size})"
         text += ", and the windows of early steps were chosen after the runs were seen" * judgement.is_exploratory + "."
     return text
 
@@ -153,9 +152,10 @@ def _beside(entries: list[Entry], by_name: Judged) -> str:
         is_inside(judgement.beside[0].median, claim.holds) != (judgement.verdict == "supported")
         for claim, judgement in decided
     )
+    width, _, length = found[0].setup.size.partition(", ")
     return (
-        f"Beside these runs stand others of {found[0].setup.size}, too few to decide: along the gradient, without batch norm, "
-        f"the loss varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
+        f"Runs at {width} ({length}) are too few for a verdict. In them, along the gradient, without batch norm, the loss "
+        f"varies {loss} times and the gradient changes {gradient} times as much, but per unit distance it changes "
         f"{per_distance} times as much. They disagree with {otherwise} of the {len(decided)} decided claims that they measure."
     )
 

@@ -67,11 +67,16 @@ def _strongest(row: scoreboard.Row) -> str:
     """Write a list of the strongest claims on either side of an explanation; nothing where it has none."""
     lines = [
         f"- {side}: {_text(words.statement(claim, judgement))} {words.with_unit(claim, judgement.median)}, "
-        f"**{words.outcome(claim, judgement)}**: {words.verdict(claim, judgement)}\n"
+        f"**{words.outcome(claim, judgement)}**: {_why(claim, judgement)}\n"
         for side in scoreboard.SIDES
         for claim, judgement in scoreboard.strongest(row, side)
     ]
     return f"{capital(row.hypothesis)}:\n\n{''.join(lines)}\n" if lines else ""
+
+
+def _why(claim: Claim, judgement: Judgement) -> str:
+    """Write how sure a verdict is, and what runs measured that are too few for one."""
+    return "; ".join(filter(None, [words.verdict(claim, judgement), *words.not_judged(claim, judgement)]))
 
 
 def _headline(claim: Claim, judgement: Judgement, size: str) -> str:
@@ -111,7 +116,7 @@ def _row(claim: Claim, judgement: Judgement) -> str:
     here = ", ".join(filter(None, [f"{words.value(claim, judgement)} {details[0]}".strip(), *details[1:]]))
     here = "-" if math.isnan(judgement.median) else here
     statement = f"{'↳ ' * bool(claim.caveat_of)}{words.statement(claim, judgement)} ({words.source(claim)})"
-    more = words.verdict(claim, judgement)
+    more = _why(claim, judgement)
     verdict = f"**{words.outcome(claim, judgement)}**" + (f": {more}" if more else "")
     return "| " + " | ".join(map(_text, (statement, words.published(claim), words.holds(claim), here, verdict))) + " |"
 

@@ -59,6 +59,8 @@ def row(claim: Claim, judgement: Judgement) -> dict[str, Any]:
         "sign": _SIGNS[judgement.verdict],
         "verdict": words.outcome(claim, judgement),
         "why": words.verdict(claim, judgement),
+        "not_judged": words.not_judged(claim, judgement),
+        "beside": words.beside(claim, judgement),
         "statement": words.statement(claim, judgement),
         "short": claim.statement,
         "setup": judgement.setup.words if judgement.setup else "",

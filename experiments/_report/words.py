@@ -5,7 +5,6 @@ import math
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
 from experiments._evidence.source import Origin, Source
-from experiments._evidence.value import Bound
 from experiments._evidence.verdict import Judgement, coverage, num_left_out
 
 # What claims are of, by the origin of their source.
@@ -42,16 +41,14 @@ def outcome(claim: Claim, judgement: Judgement) -> str:
 
 
 def verdict(claim: Claim, judgement: Judgement) -> str:
-    """Write why a verdict is inconclusive, or how sure it is by the sign of its values alone; and what stands beside it."""
+    """Write why a verdict is inconclusive, or how sure it is by the sign of its values alone."""
     number = len(judgement.values)
     parts = [judgement.reason]
     if judgement.verdict in ("supported", "contradicted") and not claim.exists:
         parts.append(
-            f"{100 * coverage(number, num_left_out(number)):.3g} % sure by {plural(number, claim.statistic.per)}"
+            f"{100 * coverage(number, num_left_out(number)):.3g} % confidence from {plural(number, claim.statistic.per)}"
         )
     parts += ["exploratory"] * judgement.is_exploratory
-    form = claim.statistic.format
-    parts += [f"beside it, {other.setup.words}: {form.written(other.median)}" for other in judgement.beside]
     return "; ".join(filter(None, parts))
 
 
@@ -61,20 +58,13 @@ def value(claim: Claim, judgement: Judgement) -> str:
 
 
 def rounded(claim: Claim, median: float) -> str:
-    """Write the median with two significant digits, which is what three seeds are good for; a bound is marked."""
-    if math.isnan(median):
-        return "-"
-    sign = f"{median.sign} " if isinstance(median, Bound) else ""
-    return f"{sign}{two_digits(claim.statistic.format.factor * median)}"
+    """Write the median with two significant digits, as many as three seeds justify; a bound is marked."""
+    return claim.statistic.format.rounded(median)
 
 
-def two_digits(value: float) -> str:
-    """Write a number with two significant digits.
-
-    >>> two_digits(3.704), two_digits(112.9), two_digits(-0.954)
-    ('3.7', '110', '-0.95')
-    """
-    return f"{float(f'{value:.2g}'):,g}" if math.isfinite(value) else str(value).replace("inf", "∞")
+def not_judged(claim: Claim, judgement: Judgement) -> list[str]:
+    """Write what runs measured that are too few for a verdict, each with its set-up."""
+    return [f"not judged, {other.setup.words}: {with_unit(claim, other.median)}" for other in judgement.beside]
 
 
 def beside(claim: Claim, judgement: Judgement, size: str = "") -> str:

@@ -268,7 +268,7 @@ def _keep_asked(job: Job) -> None:
 
 
 def _notes(jobs: Iterable[Job]) -> list[str]:
-    """Say of runs that are there already, but start at step 0, why they do, and how long that takes."""
+    """Explain why runs that exist start again at step 0, and how long that takes."""
     notes = []
     for job in jobs:
         is_again, before = job.folder != job.net.folder, job.before

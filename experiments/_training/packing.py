@@ -149,6 +149,6 @@ def _check_damage(path: Path, error: Exception) -> None:
 
 
 def _damage(path: Path, error: Exception) -> str:
-    """Say that a file is of no use."""
+    """Report that a file cannot be used."""
     text = " ".join(str(error).split())
     return text if str(path) in text else f"{path} is no packed run of an experiment ({type(error).__name__}: {text})."

@@ -25,8 +25,8 @@ class Task(NamedTuple):
 
     Attributes:
         trainer: model, optimiser and loss; it makes states, which know their learning rate.
-        stepper: takes the same steps from a state, the same one for all configurations that are trained alike except for their
-            learning rates and measurements: what is compiled for one of them is found again by the others.
+        stepper: takes the same steps from a state, the same one for all configurations that differ in nothing but their
+            learning rates and measurements, so that a program compiled for one of them serves the others.
         load: returns the data set of a seed.
         make_probe: makes a probe of its settings, the same one for equal settings.
         choices: the settings' classes by kind.
@@ -88,7 +88,7 @@ def _as_trained(config: RunConfig) -> RunConfig:
 
 @cache
 def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
-    """Make the trainer of all configurations that are trained alike."""
+    """Make the trainer of all configurations that are trained in the same way."""
     model = models.make_model(describe_model(config))
     loss = "squared_error" if config.is_linear else "cross_entropy"
     optimizer, images = config.optimizer, getattr(config, "data", None)

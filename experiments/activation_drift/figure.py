@@ -24,7 +24,8 @@ def plot(data: dict[str, Any]) -> Layout:
     """Show the distributions of a unit over training, a column per layer."""
     ridges = [list(row) for row in zip(*(ridges for ridges, _ in _columns(data)), strict=True)]
     remark = f"ridges ({BINS} bins, rebuilt from 40 quantiles): one unit, first seed"
-    return _figure(data, f"{subject(data['config'])}s over training", Block("", ridges, height=4.4), [remark])
+    scales = "every panel has its own horizontal scale"
+    return _figure(data, f"{subject(data['config'])}s over training", Block("", ridges, height=4.4), [remark, scales])
 
 
 def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
@@ -93,7 +94,9 @@ def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence
         Curves(arms, [Line(drift(layer, "mean", at))], title=capital(f"{words}: {name}"), ylabel="|change of the mean|")
         for at, words in since(data).items()
     ]
-    percentiles = Percentiles(arms, partial(_percentiles, layer=layer), title=f"15, 50, 85 %: {name}", ylabel=unit)
+    percentiles = Percentiles(
+        arms, partial(_percentiles, layer=layer), title=f"Percentiles 15, 50, 85: {name}", ylabel=unit
+    )
     return ridges, [percentiles, *moved]
 
 

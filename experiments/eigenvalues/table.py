@@ -33,9 +33,9 @@ def findings(data: dict[str, Any]) -> str:
         return decided(CLAIMS, data, f"eigenvalues_{name}", unknown="an unknown number of times")
 
     found = (
-        "After the start of the training, the largest eigenvalue of the loss's Hessian, as a multiple of the tenth, is "
-        f"{of('isolated')} with batch norm what it is without, the largest eigenvalue itself is {of('largest')}, and the "
-        f"gradient's share along the ten first eigenvectors is {of('gradient')}; at initialisation, the largest eigenvalue "
-        f"is {of('start')} that of the plain net. If the running statistics are kept, the multiple is {of('kept')} as large."
+        "After the start of training, the ratio of the largest eigenvalue of the loss's Hessian to the tenth is, with batch "
+        f"norm, {of('isolated')} that of the plain net, the largest eigenvalue itself {of('largest')}, and the gradient's "
+        f"share along the first ten eigenvectors {of('gradient')}; at initialisation, the largest eigenvalue is {of('start')} "
+        f"that of the plain net. With fixed running statistics, the ratio is {of('kept')} as large as with the batch's own."
     )
     return " ".join([found, *divergences(data["arms"])])

@@ -48,7 +48,7 @@ def findings(data: dict[str, Any]) -> str:
     net = arms["batch_norm"]
     found = (
         f"Adapted statistics change the accuracy on corrupted images by {written(net, MEAN_GAIN.at_end())} with batch norm, "
-        f"and restandardised channels by {written(arms['plain'], MEAN_GAIN.at_end())} without, in the mean over the "
+        f"and restandardised channels by {written(arms['plain'], MEAN_GAIN.at_end())} without, on average over the "
         f"corruptions. The rest of a batch changes an image's logits by up to {written(net, changed('batch').at_end())} with "
         f"the batch's own statistics, and by {written(net, changed('running').at_end())} with running ones. For classes that "
         f"the net was not trained on, the largest pre-activation is {decided(CLAIMS, data, 'evaluation_explodes')} as large "

@@ -30,7 +30,7 @@ def plot(data: dict[str, Any]) -> Layout:
             *captions.recipe(config, data["preset"]),
         ],
         [
-            f"weights: {config['model']['kernel_init']}",
+            f"weights: {config['model']['kernel_init']}; orthog.: orthogonal",
             f"by layer: {max(config['depths'])} hidden layers and the output layer",
         ],
         ["lines: medians, bands: range over seeds", "growth: geometric mean from the last hidden layer to layer 2"],
@@ -52,7 +52,7 @@ def _by_layer(data: dict[str, Any], net: str, step: int, looks: dict[str, float]
 def _growth(data: dict[str, Any]) -> Dots:
     """Show the growth of every net; of those with orthogonal weights at initialisation alone, of others after one step."""
     columns = {at.words.replace(" layers, weights", "\n"): arms for at, arms in by_setting(data["arms"]).items()}
-    for group, words in {"orthogonal": "orthogonal", "first_step": _ONE_STEP}.items():
+    for group, words in {"orthogonal": "orthog.", "first_step": _ONE_STEP}.items():
         columns |= {f"{max(data['config']['depths'])}\n{words}": arms for arms in by_setting(data[group]).values()}
     every = data["config"]["schedule"]["probe_every"]
 

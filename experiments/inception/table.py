@@ -62,12 +62,14 @@ def findings(data: dict[str, Any]) -> str:
         found.append(f"The best test accuracy is {'; '.join(tests)}.")
     times = {name: _times(data, name) for name, nets in by_recipe(arms).items() if "batch_norm" in nets}
     ratios = [
-        f"{TIMES.written(value)} at {RECIPES[name].words}" for name, value in times.items() if not math.isnan(value)
+        f"{TIMES.rounded(value)} times at {RECIPES[name].words}"
+        for name, value in times.items()
+        if not math.isnan(value)
     ]
     if ratios:
         found.append(
-            "To its best test accuracy the plain net takes, compared with the net with batch norm, this many times as many "
-            f"steps: {'; '.join(ratios)}."
+            "To reach its best test accuracy, the plain net needs this many times as many steps as the net with batch norm: "
+            f"{'; '.join(ratios)}."
         )
     lost = sum(run["diverged_at"] is not None for runs in arms.values() for run in runs)
     return " ".join([*found, *([f"{plural(lost, 'run')} diverged."] if lost else [])])

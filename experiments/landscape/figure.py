@@ -48,7 +48,7 @@ def plot(data: dict[str, Any]) -> Layout:
     sources = [[f"published: {_THEIRS}"], [f"here: {whose}"]]
     return make_figure(
         title,
-        [Block(f"Published: {_THEIRS}", [theirs], height=2.9), *blocks],
+        [Block(f"Published, medians read off: {_THEIRS}", [theirs], height=2.9), *blocks],
         *foot,
         # On a narrow screen, what is published of a quantity stands directly above what was measured.
         narrow=make_figure(title, [Block("", pairs)], *sources, *foot),

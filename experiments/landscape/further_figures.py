@@ -14,6 +14,7 @@ from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Arms, all_runs, layer_names, recorded
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
+from experiments._figures.landscape import ARROW, SMOOTHER
 from experiments._figures.panels import Band, Curves, Line
 from experiments.landscape.bands import band, bands
 
@@ -29,15 +30,15 @@ def along_random(data: dict[str, Any]) -> Layout:
     ]
     mark = Line2D([], [], color=style.INK, linestyle="--", label="random direction")
     title = f"{captions.network(vgg)}: along the gradient, and along a random direction of its length"
-    return make_figure(title, [Block("", [row])], *_foot(data), marks=[mark])
+    return make_figure(title, [Block("", [row])], *_foot(data, ARROW), marks=[mark])
 
 
-def _foot(data: dict[str, Any]) -> list[list[str]]:
+def _foot(data: dict[str, Any], *remarks: str) -> list[list[str]]:
     """Describe the nets of all figures of the VGG."""
     vgg = data["config"]["vgg"]
     return [
         captions.recipe(vgg, data["preset"]),
-        [f"lines: medians, bands: {captions.bands(vgg)}"],
+        [f"lines: medians, bands: {captions.bands(vgg)}", *remarks],
         captions.origin(data, "training, scans and tests"),
     ]
 
@@ -51,7 +52,7 @@ def _changes(arms: Arms, config: dict[str, Any], unit: str, **look: Any) -> list
     change, smoothness = f"{captions.length(config)} ({unit} / unit)", f"change / distance ({unit}/unit²)"
     return [
         _both(arms, q.GRADIENT_CHANGE, "Change of the gradient", change),
-        _both(arms, q.SMOOTHNESS, "Effective smoothness", smoothness, **look),
+        _both(arms, q.SMOOTHNESS, SMOOTHER, smoothness, **look),
     ]
 
 
@@ -141,7 +142,7 @@ def deep_linear(data: dict[str, Any]) -> Layout:
     return make_figure(
         f"{captions.network(config).capitalize()}, learning rate {rate}",
         [Block("", [row])],
-        [captions.deep_linear(config), f"its {captions.scans(config).partition(' along')[0]}"],
+        [captions.deep_linear(config), f"its {captions.scans(config).partition(' along')[0]}", ARROW],
         captions.origin(data, "training, scans and tests"),
         marks=[mark],
     )

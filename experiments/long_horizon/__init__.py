@@ -1,4 +1,4 @@
-"""How far ahead the gradient tells where a VGG's training goes, with batch norm and without: up to 100 steps.
+"""How many steps ahead the gradient predicts a VGG's training, with batch norm and without: up to 100 steps.
 
 Claim: along the gradient the landscape is smoother with batch norm; the sources look a few learning rates ahead, and leave
 open whether that lasts over many steps, on the path that training takes.

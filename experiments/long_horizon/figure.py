@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bnjax.draw import style
+from experiments._evidence.format import capital
 from experiments._evidence.run import Arms, array, recorded, settings
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
@@ -112,7 +113,10 @@ def _planes(data: dict[str, Any]) -> Layout:
     limits = (min(lowest, 0.5 * high), high)
     ahead, of = f"{probe['steps_ahead']} steps", f"the first {probe['num_examples']:,} training images"
     rows = [
-        [Plane(plane, _STEPS, limits, title=f"{NETS[net].label}, step {step:,}") for net, plane in planes.items()]
+        [
+            Plane(plane, _STEPS, limits, title=capital(f"{NETS[net].label}, step {step:,}"))
+            for net, plane in planes.items()
+        ]
         for step, planes in found.items()
     ]
     units = [

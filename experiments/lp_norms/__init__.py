@@ -1,4 +1,4 @@
-"""Normalisers that divide by an l1, l2 or l-infinity norm of the batch, beside batch norm and nothing.
+"""Normalisers that divide by an l1, l2 or l-infinity norm of the batch, compared with batch norm and with no normaliser.
 
 Claim: they train as well as batch norm, the l1 norm even better in the deep linear network, and make the landscape as smooth,
 although they leave the first two moments uncontrolled.

@@ -8,6 +8,7 @@ from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
+from experiments._figures.landscape import ARROW, SMOOTHER
 from experiments._figures.panels import Dots
 from experiments.regularisation import NETS, by_dropout, by_size
 from experiments.regularisation.claims import BATCH_ERROR, GAP, INCONSISTENCY, POPULATION_ERROR, TRAIN_ERROR, gap_at
@@ -24,7 +25,7 @@ def plot(data: dict[str, Any]) -> Layout:
     gaps = {f"at training loss {level:g}": gap_at(level) for level in (0.5, 0.1)}
     error: Any = {"ylabel": "error", "scale": "percent", "chance": 1 - CHANCE}
     points: Any = {"ylabel": "points", "scale": "points", "line": 0}
-    smoothness: Any = {"ylabel": "smoothness (smaller is smoother)", "scale": "log"}
+    smoothness: Any = {"ylabel": "change / distance (nats/unit²)", "scale": "log"}
     rows = [
         [
             _sized(data, errors, title="Error, statistics of batches", **error),
@@ -36,7 +37,7 @@ def plot(data: dict[str, Any]) -> Layout:
         ],
         [
             _sized(data, {"": INCONSISTENCY.at_end()}, title="Population's - batches' test error", **points),
-            _sized(data, {"": SMOOTHNESS.median()}, title="Landscape along the gradient", **smoothness),
+            _sized(data, {"": SMOOTHNESS.median()}, title=SMOOTHER, **smoothness),
         ],
     ]
     return make_figure(
@@ -44,7 +45,12 @@ def plot(data: dict[str, Any]) -> Layout:
         [Block("", rows)],
         captions.recipe(config, data["preset"]),
         [_images(config), f"every net takes steps of {batch} examples; {batch} share statistics in usual batch norm"],
-        ["dots: medians over seeds", "lines: smallest to largest", "errors: of the images at the end, without dropout"],
+        [
+            "dots: medians over seeds",
+            "lines: smallest to largest",
+            "errors: of the images at the end, without dropout",
+            ARROW,
+        ],
         captions.origin(data),
     )
 

@@ -8,6 +8,7 @@ from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, Runs
 from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
+from experiments._figures.landscape import ARROW, SMOOTHER
 from experiments._figures.panels import ByLayer, Dots, Panel
 from experiments.scale_and_bias import USUAL, initial
 from experiments.scale_and_bias.quantities import LANDSCAPE, SMALL, TEST, by_layer
@@ -30,7 +31,7 @@ def plot(data: dict[str, Any]) -> Layout:
             _rows(data, "Test accuracy", TEST, "accuracy at the end", scale="percent", line=CHANCE),
             _rows(
                 data,
-                "Smoothness",
+                "Range of the loss",
                 LANDSCAPE["loss range"].median(first=1),
                 "range of the loss along the gradient (nats)",
             ),
@@ -77,10 +78,11 @@ def _landscape(data: dict[str, Any]) -> Layout:
         "gradient change": "largest change of the gradient",
         "smoothness": "largest change per distance",
     }
+    titles = {"loss range": "Range of the loss", "gradient change": "Change of the gradient", "smoothness": SMOOTHER}
     rows: list[list[Panel | None]] = [
         [
-            _rows(data, f"{name.capitalize()} at step 0", quantity.median(0, 0), units[name]),
-            _rows(data, "Later", quantity.median(first=1), units[name]),
+            _rows(data, f"{titles[name]}, step 0", quantity.median(0, 0), units[name]),
+            _rows(data, f"{titles[name]}, later", quantity.median(first=1), units[name]),
         ]
         for name, quantity in LANDSCAPE.items()
     ]
@@ -89,7 +91,11 @@ def _landscape(data: dict[str, Any]) -> Layout:
         [Block("", [row]) for row in rows],
         captions.recipe(vgg, data["preset"]),
         [captions.images(vgg), captions.scans(vgg), _GRADIENT],
-        ["medians over seeds, lines from smallest to largest", "later: median over the measurements after step 0"],
+        [
+            "medians over seeds, lines from smallest to largest",
+            "later: median over the measurements after step 0",
+            ARROW,
+        ],
         captions.origin(data),
     )
 

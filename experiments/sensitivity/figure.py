@@ -24,7 +24,7 @@ from experiments._nets import NETS as NAMES
 from experiments.sensitivity.quantities import EXPLODED, TRAINED, relative_losses
 from experiments.sensitivity.table import LOSS, NETS, by_rate, by_start
 
-_LOOKS = ("-", "--", ":")  # of minibatches 1, 4 and 7
+_LOOKS = ("-", "--", ":")  # of mini-batches 1, 4 and 7
 _TOP, _FOOT = 1e4, 0.3  # of the axis of relative losses
 _HIGHEST = 1e9  # that is drawn, beyond the axis
 
@@ -41,7 +41,7 @@ class LineSearch(Panel):
     def marks(self) -> list[Line2D]:
         """A line for each minibatch."""
         looks = zip((1, 4, 7), _LOOKS, strict=True)
-        return [*super().marks, *(mark(f"minibatch {number}", "", look) for number, look in looks)]
+        return [*super().marks, *(mark(f"mini-batch {number}", "", look) for number, look in looks)]
 
     def draw_data(self, axes: Axes) -> None:
         """Draw the medians; what is larger than the axis leaves it at the top."""
@@ -63,7 +63,7 @@ def plot(data: dict[str, Any]) -> Layout:
     """Show tests and losses by learning rate, tests by initial weights, the line search, and tests by Adam's learning rate."""
     config = data["config"]
     vgg, adam = config["vgg"], by_rate(data.get("adam", {}))
-    rates = _by_power(by_rate(data["arms"]))
+    rates = _named(by_rate(data["arms"]))
     number = vgg["schedule"]["num_steps"]
     steps, start_steps = f"{number:,} steps", f"{config['start_steps']:,} steps"
     levels = {"guessing, ln 10": math.log(10)} | ({"counts as trained": TRAINED[number]} if number in TRAINED else {})
@@ -112,14 +112,14 @@ def plot(data: dict[str, Any]) -> Layout:
     )
 
 
-def _by_power(rates: Mapping[float, Arms]) -> dict[str, Arms]:
-    """Name learning rates by the power of ten that they are, to one digit."""
-    return {f"{math.log10(rate):.1f}".removesuffix(".0"): nets for rate, nets in rates.items()}
+def _named(rates: Mapping[float, Arms]) -> dict[str, Arms]:
+    """Name learning rates, to one digit."""
+    return {f"{rate:.1g}": nets for rate, nets in rates.items()}
 
 
 def _by_rate(columns: Mapping[str, Arms], measure: Measure, **look: Any) -> Dots:
     """Show a number of each net, a column per learning rate."""
-    return Dots(_nets(columns), columns, {"": measure}, xlabel="learning rate, power of ten", joined=True, **look)
+    return Dots(_nets(columns), columns, {"": measure}, xlabel="learning rate", joined=True, **look)
 
 
 def _tests(columns: Mapping[str, Arms], title: str, xlabel: str = "accuracy", *, horizontal: bool = False) -> Dots:

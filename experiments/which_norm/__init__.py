@@ -1,4 +1,4 @@
-"""Every normaliser beside none: does performance go with a smooth landscape, little covariate shift, or little drift?
+"""All normalisers, and none: does performance go with a smooth landscape, little covariate shift, or little drift?
 
 Claim: batch norm works because it makes the landscape smoother, not because it reduces internal covariate shift; so normalisers
 do the better the smoother their landscapes, and not the steadier their distributions.

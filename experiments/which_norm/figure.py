@@ -19,7 +19,7 @@ _FAMILIES = {
     "statistics of each example": OF_EXAMPLES,
 }
 _PANELS = {
-    "loss range": ("Smoothness", "range of the loss along the gradient (nats)"),
+    "loss range": ("Range of the loss", "largest - smallest along the gradient (nats)"),
     "relative shift": ("Covariate shift", "|G - G'| / |G|"),
     "drift": ("Drift", "W1 between measurements / pooled std"),
 }

@@ -125,8 +125,8 @@ def test_the_widest_then_the_longest_data_decide():
     assert (name, judgement.verdict) == ("longer", "supported")
     assert judgement.setup.words.startswith("VGG-A, width 1/4, CIFAR-10, 6 steps")
     (beside,) = judgement.beside
-    assert (beside.setup.words, beside.median) == ("VGG-A, width 1, CIFAR-10, 9 steps, 1 seed", -0.5)
-    assert beside.setup.size == "width 1, 9 steps, 1 seed"
+    assert (beside.setup.words, beside.median) == ("VGG-A, full width, CIFAR-10, 9 steps, 1 seed", -0.5)
+    assert beside.setup.size == "full width, 9 steps, 1 seed"
     name, judgement = judge_best(claim, {"full": files["full"]})
     assert (name, judgement.verdict, judgement.reason) == ("full", "inconclusive", "1 seed, not judged")
     assert judgement.beside == ()

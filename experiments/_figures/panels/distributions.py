@@ -101,7 +101,8 @@ class Ridges(Panel):
             axes.plot(middles, top, color="white", linewidth=0.9, zorder=depth)
         axes.set(xlim=(edges[0], edges[-1]), ylim=(steps[-1] + 0.6 * spacing, steps[0] - (_HEIGHT + 0.3) * spacing))
         ticks = MaxNLocator(4, integer=True).tick_values(steps[0], steps[-1])
-        axes.set_yticks([tick for tick in ticks if steps[0] <= tick <= steps[-1]])
+        shown = [tick for tick in ticks if steps[0] <= tick <= steps[-1]]
+        axes.set_yticks(shown, [f"{tick:,.0f}" for tick in shown])
         axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
 
 

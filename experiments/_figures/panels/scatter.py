@@ -10,9 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from bnjax.draw import style
-from experiments._evidence.format import listing
 from experiments._evidence.quantity import Measure
-from experiments._evidence.run import Arms
+from experiments._evidence.run import Arms, Run, all_runs
 from experiments._evidence.value import Spread, spread
 from experiments._figures.panels.panel import Panel, mark
 from experiments._nets import NETS
@@ -40,13 +39,21 @@ class Scatter(Panel):
     up: Measure
 
     @property
+    def nets(self) -> Arms:
+        """The nets that are known by their colour alone."""
+        return {net: self.arms[net] for net, marker in self._markers().items() if marker == _MARKERS[0]}
+
+    @property
+    def shown(self) -> list[Run]:
+        """The runs of all nets."""
+        return all_runs(self.arms)
+
+    @property
     def marks(self) -> list[Line2D]:
         """The marks of nets whose colour another one has already."""
-        by_marker: dict[str, list[str]] = {}
-        for net, marker in self._markers().items():
-            by_marker.setdefault(marker, []).append(NETS[net].label)
-        own = [mark(listing(labels), marker) for marker, labels in by_marker.items() if marker != _MARKERS[0]]
-        return [*super().marks, *own]
+        others = {net: marker for net, marker in self._markers().items() if marker != _MARKERS[0]}
+        looks: Any = {net: {"color": NETS[net].colour, "markerfacecolor": NETS[net].colour} for net in others}
+        return [*super().marks, *(mark(NETS[net].label, marker, **looks[net]) for net, marker in others.items())]
 
     def draw_data(self, axes: Axes) -> None:
         """Draw a mark for each run."""

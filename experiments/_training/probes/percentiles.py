@@ -25,8 +25,8 @@ def make_percentiles(_settings: Percentiles, config: RunConfig, trainer: train.T
 
     The images are the same at every step, and normalised in two ways: by running statistics, as in evaluation, and by those of
     batches, as in training, into which the images are cut. Without a normaliser there is only the first. A record has the
-    percentiles of each unit over the images, and of the layer, over images and units together. Collected are those of the
-    layer and of a typical unit, and statistics of medians.
+    percentiles of each unit over the images, and of the layer, over images and units together. Kept are the percentiles of
+    the layer and of a typical unit, and statistics of medians.
     """
 
     def measure(state: train.TrainState, split: Split) -> Record:
