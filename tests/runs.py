@@ -119,13 +119,14 @@ def make_scan(config, loss, change):
     return probe
 
 
-def make_successive(layer, length):
-    """Make gradients of successive steps, all of one length and almost orthogonal."""
+def make_successive(layer, length, of_all=False):
+    """Make gradients of successive steps, all of one length and almost orthogonal; of all parameters their change as well."""
 
     def probe(steps, seed):
         factors = noise(len(steps), seed)
         sizes = dict.fromkeys(("norm", "previous_norm", "step_distance", "step_sum"), length * factors)
-        return {"layers": {f"layer_{layer}": {**sizes, "relative_sum": 0.7 * factors, "step_cosine": 0.05 * factors}}}
+        own = {**sizes, "relative_sum": 0.7 * factors, "step_cosine": 0.05 * factors}
+        return {"layers": {f"layer_{layer}": own} | ({"all": {"step_smoothness": length * factors}} if of_all else {})}
 
     return probe
 
@@ -145,10 +146,11 @@ def landscape_data(preset="smoke", diverged_at=None, max_steps=None, vgg_steps=N
             probes["random_direction"] = make_scan(run, loss / 50, change_of / 50)
         if "successive_gradients" in run.probes:
             (layer, *_), length = run.probes.successive_gradients.layers, 3.0 if is_normalised else 1.0
-            if name not in ("plain", "batch_norm"):  # of several learning rates
+            has_rates = name not in ("plain", "batch_norm")  # several learning rates
+            if has_rates:
                 length = 10 * change_of * run.optimizer.learning_rate
                 rate *= run.optimizer.learning_rate / config.vgg.optimizer.learning_rate
-            probes["successive_gradients"] = make_successive(layer, length)
+            probes["successive_gradients"] = make_successive(layer, length, of_all=not has_rates)
         stop = None if is_normalised else diverged_at
         measured = {name: probe for name, probe in probes.items() if name in run.probes}
         return [make_run(run, seed, rate, measured, stop) for seed in run.seeds]

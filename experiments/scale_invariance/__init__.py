@@ -5,8 +5,8 @@ orthogonal to them and the smaller the longer they are, each step without a pena
 nothing but raise the learning rate: plain SGD with it takes the same path as without it at a rate that grows exponentially.
 Source: van Laarhoven 2017; Li & Arora 2019.
 Command: TFDS_DATA_DIR=... python -m experiments scale_invariance --preset cpu
-Measured: preset cpu, six draws, two cores beside other work, two minutes: after 50 steps the copy with an L2 penalty and the
-one at the growing learning rate are 9e-16 of their length apart with BN, 0.03 without, and 0.14 with BN and the usual epsilon.
+Measured: preset cpu, six draws, two cores beside other work, two minutes: after 50 steps the copy with an L2 penalty and that
+at the growing learning rate are 9e-16 of their length apart with BN, 0.03 without, and 0.14 with BN and the usual epsilon.
 Nothing is trained with the usual tools: two copies of a net take the same few steps side by side, once
 with batch norm, whose epsilon is 0 except where the usual one is tried, and once without.
 """
