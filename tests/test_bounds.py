@@ -144,6 +144,26 @@ def test_the_next_scan_tries_it_no_more():
     assert (program.compiled, {*program.ran}) == ([], {4})
 
 
+def test_the_next_scan_tries_it_where_more_is_free():
+    """What other arrays have taken once is not lost to every later scan."""
+    for free in (899, np.inf):
+        program = Program()
+        run_chunks(program, np.zeros((200, 1)), trials=groups.trials_of(KEY), devices=[Device(free)])
+    assert {*program.ran} == {16, 64}
+    (found,) = groups.measured_batching()
+    assert 16 in found.milliseconds
+    assert found.reason is None
+
+
+def test_a_function_of_the_same_name_and_shapes_has_its_own_memory():
+    """A plain function does not say what it closes over: what another one needed rules nothing out."""
+    trials = groups.trials_of(KEY)
+    run_chunks(Program(), np.zeros((200, 1)), trials=trials, devices=[Device(899)])
+    groups.trials_of(KEY).forget_programs()
+    assert (trials.called, trials.memory, trials.too_large) == (set(), {}, {})
+    assert trials.untried(16) == 16
+
+
 def test_a_resumed_scan_knows_why(tmp_path, forget):
     """Its file says what was not tried, so that a device with more memory keeps the choice, and so the bits."""
 

@@ -15,8 +15,9 @@ from bnjax._host.groups import Trials, agreed_least
 from bnjax._host.memory import TooLargeError, free_memory, predicted_memory, size_text
 from bnjax._host.programs import checked_before_running
 
-# Times the free memory: what smaller groups say is more is not compiled. Scans of a VGG-A at batch 128, compiled for an H100 in
-# groups of 1 to 64 points, are off their straight line by up to 4 %, so up to here the compiler decides.
+# A group that needs so many times the free memory, as smaller groups say, is not even compiled. Scans of a VGG-A at batch
+# 128, compiled for an H100 in groups of 1 to 64 points, are off their straight line by up to 4 %, so up to here the compiler
+# decides.
 _CERTAINLY_TOO_LARGE = 1.1
 
 
@@ -45,7 +46,9 @@ def within_memory(trials: Trials, size: int, group: int, devices: Sequence[Any],
 
 
 def _check_estimate(trials: Trials, group: int, free: float) -> None:
-    """Raise where the two largest groups that are known say that this one needs far more memory than is free."""
+    """Raise where this group is known to need more memory than is free, or the two largest that are known say far more."""
+    if group > 1 and trials.memory.get(group, 0) > free:
+        raise _too_large(group, f"need {size_text(trials.memory[group])}, as the compiler predicts", free)
     if group in trials.memory or len(trials.memory) < 2:
         return
     (few, less), (many, more) = sorted(trials.memory.items())[-2:]

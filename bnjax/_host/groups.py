@@ -128,6 +128,17 @@ class Trials:
         if isinstance(error, TooLargeError):
             self.too_large[group] = str(error)
 
+    def reconsider(self) -> None:
+        """Let groups be tried that would not have fitted: more memory may be free by now."""
+        for group in self.too_large:
+            self.seconds.pop(group, None)
+        self.too_large.clear()
+
+    def forget_programs(self) -> None:
+        """Forget what was compiled and predicted, where another function has the same name and shapes."""
+        self.called.clear()
+        self.memory.clear()
+
     def record(self) -> dict[str, Any]:
         """Return what JSON holds of the times: seconds, or why there are none."""
         return {
@@ -204,6 +215,8 @@ _kept: ContextVar[dict[Key, Trials] | None] = ContextVar("kept", default=None)
 def trials_of(key: Key, owner: Hashable = None) -> Trials:
     """Return the trials of a program: of the run that is at work, else of this process.
 
+    What memory ruled out stays so for the run at work, whose bits depend on it, and is asked anew elsewhere.
+
     Args:
         key: what is tried, as another process knows it too.
         owner: what tells programs of one key apart in this process, such as two models of the same shapes.
@@ -211,7 +224,9 @@ def trials_of(key: Key, owner: Hashable = None) -> Trials:
     kept, known = _kept.get(), (key, hash(owner))
     if kept and key in kept:
         return kept[key]
-    if known not in _known:
+    if known in _known:
+        _known[known].reconsider()
+    else:
         while len(_known) >= _NUM_REMEMBERED:
             del _known[next(iter(_known))]
         _known[known] = Trials(key)

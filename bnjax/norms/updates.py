@@ -1,6 +1,6 @@
 """How running statistics move in an update, of any normaliser: which follow the batches, and the share of the old ones kept.
 
-It is read off values, not from derivatives, which a normaliser may stop, and from which inputs a new statistic depends on.
+Values tell it, not derivatives, which a normaliser may stop, nor the inputs that a new statistic depends on.
 """
 
 import functools

@@ -155,7 +155,7 @@ def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Seq
     owner = jax.tree.structure(measure) if is_kept else None
     trials = groups.trials_of(groups.make_key("points", measure, arguments, devices), owner)
     if not is_kept:
-        trials.called.clear()  # its programs are compiled again
+        trials.forget_programs()
     return trials
 
 

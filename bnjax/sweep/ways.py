@@ -89,8 +89,8 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     """Call a program with growing groups of runs, and return the fastest way. It takes the arguments of `for_each`.
 
     The first call of each group compiles, the second is timed. A group that needs more memory than is free, as the compiler
-    predicts, is not called. What was measured, or is kept with the run at work, is not measured again. Several processes call
-    this together, and the first one's clock decides.
+    predicts, is not called. What was measured, or is kept with the run at work, is not measured again. Where the devices belong
+    to several processes, these call this together, and the first one's clock decides.
 
     Raises:
         MemoryError: if not even one run fits into memory.
@@ -98,13 +98,14 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     num_runs, share = _count(runs, way)
     devices = groups.devices_of((runs, shared), way.mesh)
     trials = groups.trials_of(groups.make_key("runs", program, (runs, shared), devices), fixed)
+    is_shared = groups.are_shared(devices)
     while share > 1 and (group := trials.untried(share, ends_there=True)):
         try:
             for _ in range(2):
-                with bounds.within_memory(trials, num_runs, group, devices, True):
+                with bounds.within_memory(trials, num_runs, group, devices, is_shared):
                     start = groups.clock()
                     _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
-                trials.note(num_runs, group, groups.agreed(groups.clock() - start, True))
+                trials.note(num_runs, group, groups.agreed(groups.clock() - start, is_shared))
         except (jax.errors.JaxRuntimeError, TooLargeError) as error:
             halved(group, error, "run") if group == 1 or not is_out_of_memory(error) else trials.fail(group, error)
     return way._replace(batching="map" if trials.fastest == 1 else trials.fastest)

@@ -49,9 +49,15 @@ class Format(NamedTuple):
         return self.number(value) if math.isnan(value) else f"{self.number(value)} {self.unit}".rstrip()
 
     def rounded(self, value: float) -> str:
-        """Print a number with two significant digits, as many as three seeds justify, without its unit; a bound is marked."""
+        """Print a number with two significant digits, as many as three seeds justify, without its unit; a bound is marked.
+
+        Steps have all digits, since the ends of their ranges do.
+        """
+        if math.isnan(value) or self.spec == STEPS.spec:
+            return self.number(value)
         sign = f"{value.sign} " if isinstance(value, Bound) else ""
-        return "-" if math.isnan(value) else f"{sign}{two_digits(self.factor * value)}"
+        plus = "+" if self.spec.startswith("+") and value > 0 else ""
+        return f"{sign}{plus}{two_digits(self.factor * value)}"
 
 
 TIMES = Format("z#.3g", "times", is_ratio=True)

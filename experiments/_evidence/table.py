@@ -138,7 +138,7 @@ def seeds(runs_of: Mapping[str, Any], noun: str = "seed") -> str:
 def divergences(arms: Arms) -> list[str]:
     """Write of each run that diverged at which step it did, by what a table calls its net."""
     return [
-        f"Run {NETS[arm].label if arm in NETS else arm}, seed {run['seed']}: the loss stopped being finite at step "
+        f"Diverged: {NETS[arm].label if arm in NETS else arm}, seed {run['seed']}: the loss stopped being finite at step "
         f"{run['diverged_at']}."
         for arm, runs in arms.items()
         for run in runs

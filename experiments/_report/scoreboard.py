@@ -157,12 +157,14 @@ def _place(claim: Claim, value: float) -> float:
 
 
 def _needs_tolerance(claim: Claim, judgement: Judgement) -> bool:
-    """Return whether a claim's range has one end, beyond no difference, and the median lies between the two."""
+    """Return whether a claim's range has one end, beyond no difference, and some of its values lie between the two."""
     middle, (low, high) = claim.statistic.format.no_difference, claim.holds
     if middle is None:
         return False
     is_above, is_below = math.isinf(high), math.isinf(low) or (claim.statistic.format.is_ratio and low == 0)
-    return (is_above and low < judgement.median < middle) or (is_below and middle < judgement.median < high)
+    return any(
+        (is_above and low < value < middle) or (is_below and middle < value < high) for value in judgement.values
+    )
 
 
 def _without_exploratory(row: Row, dropped: int, num_left: int) -> str:

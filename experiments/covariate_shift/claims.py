@@ -136,6 +136,7 @@ CLAIMS = claims(
         shift(5).median(2000).over(*_BOTH, _FAST).between(0.5, 3),
         "1.06 / 1.01, 0.65 / 0.94, 0.88 / 0.70, 0.68 / 0.47, or 0.7 to 1.4 times",
         speaks="against",
+        repeats="shift_not_less",
     ),
     shift_at_start=Claim(
         "At learning rate 0.1, in the first step, layer 5 has more than ten times as much internal covariate shift with "

@@ -31,8 +31,9 @@ _SHAPE = (
 
 _PREMISE = (
     "an argument against stable distributions only if these norms leave them less stable than the plain net's, which our data "
-    "do not bear out: relative to their standard deviation, they move less far with each of the norms, so that it speaks for "
-    "neither side"
+    "do not bear out: of variances in absolute units, the source's measure, seeds disagree, and relative to their standard "
+    "deviation, distributions move less far with each of the norms, so that it speaks for neither side; those of noisy batch "
+    "norm do move further in absolute units"
 )
 
 

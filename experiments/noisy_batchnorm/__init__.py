@@ -5,7 +5,7 @@ norm, and stops the plain net from training.
 Source: Santurkar et al. 2018, Sec. 2.1, Fig. 2 and 8, Algorithm 1. The noise in units of each unit's standard deviation, for
 nets whose activations are small beside it, is a control of ours.
 Command: TFDS_DATA_DIR=... python -m experiments noisy_batchnorm --preset cpu
-Measured: preset cpu, three seeds, two cores beside other work, 23 minutes: after 1,000 steps training accuracy 60 % with BN,
+Measured: preset cpu, three seeds, two cores beside other work, 31 minutes: after 1,000 steps training accuracy 60 % with BN,
 55 % with noisy BN, 37 % without, 24 % with noise and no BN, 35 % with noise in units of each unit's standard deviation. Tested
 without the noise, noisy BN reaches 31 % with the running statistics of its training, and 58 % with recomputed ones (BN: 56 and
 60 %). Preset cpu_long has not been run to its end: noise makes a step three times as long. Preset paper waits for an

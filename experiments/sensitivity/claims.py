@@ -97,7 +97,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             "without batch norm, Inception does not train at five times its learning rate",
             hypothesis=_RATES,
             speaks="for, else against",
-            repeats="sensitivity_largest" if part else None,
+            repeats=f"sensitivity_range{part}",  # whose upper end it is
             remark=window.remark,
         ),
         f"sensitivity_gain{part}": Claim(
