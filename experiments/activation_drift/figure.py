@@ -94,9 +94,7 @@ def _column(data: dict[str, Any], layer: str) -> tuple[Sequence[Panel], Sequence
         Curves(arms, [Line(drift(layer, "mean", at))], title=capital(f"{words}: {name}"), ylabel="|change of the mean|")
         for at, words in since(data).items()
     ]
-    percentiles = Percentiles(
-        arms, partial(_percentiles, layer=layer), title=f"Percentiles: {name}", ylabel=unit
-    )
+    percentiles = Percentiles(arms, partial(_percentiles, layer=layer), title=f"Percentiles: {name}", ylabel=unit)
     return ridges, [percentiles, *moved]
 
 
