@@ -90,8 +90,8 @@ def _outcome(by_name: Judged) -> str:
     if _is_supported(by_name, "noisy_above_plain"):
         lead = two_digits(100 * _value(by_name, "noisy_above_plain"))
         text += (
-            "; and training with it does not need stable means and variances of activations: with noise that moves them, a "
-            f"net with batch norm still has a training accuracy {lead} points higher than a plain net"
+            "; and batch norm helps without stable means and variances: with noise that moves them, a net with it still has a "
+            f"training accuracy {lead} points higher than a plain net"
         )
     return f"{text}."
 
