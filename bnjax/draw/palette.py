@@ -7,7 +7,7 @@ import numpy as np
 
 from bnjax.draw.style import Figure, own_style
 
-_PALETTES = 64, 128, 256  # numbers of colours
+_PALETTES = 64, 128  # numbers of colours
 _MOST, _MEAN = 24, 0.5  # levels of 255 by which a pixel may be off, in one of its three colours, and pixels on average
 
 
@@ -24,16 +24,16 @@ def png(figure: Figure) -> bytes:
 
 
 def with_palette(picture: Any) -> Any:
-    """Reduce a picture to as few colours as look the same: no pixel is far off, however rare its colour.
+    """Reduce a picture to as few colours as look the same: of 64 or 128, no pixel is far off, however rare its colour.
 
-    Lines and bands need 64 colours, a scale of colours needs up to 256.
+    A scale of colours, where these show as bands, has 256, most of them where most pixels are.
     """
     from PIL import Image
 
-    smaller, exact = picture, np.asarray(picture, np.int16)
+    exact = np.asarray(picture, np.int16)
     for number in _PALETTES:
         smaller = picture.quantize(number, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         off = np.abs(np.asarray(smaller.convert("RGB"), np.int16) - exact).max(-1)
         if off.max() <= _MOST and off.mean() <= _MEAN:
-            break
-    return smaller
+            return smaller
+    return picture.quantize(256, kmeans=2, dither=Image.Dither.NONE)

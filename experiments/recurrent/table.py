@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from experiments._evidence.format import listing
-from experiments._evidence.run import Arms
-from experiments._evidence.table import by_net, divergences, seeds, written
+from experiments._evidence.format import PERCENT, listing
+from experiments._evidence.run import Arms, Runs
+from experiments._evidence.table import by_net, divergences, middle, seeds
 from experiments._nets import NETS
 from experiments.recurrent import NORMS, setting
 from experiments.recurrent.claims import ACCURACY, FLOW
@@ -52,23 +52,30 @@ def findings(data: dict[str, Any]) -> str:
     for size, arms in by_batch(data).items():
         ends = {f"from scale {scale:g}": nets for scale, nets in arms["by_scale"].items()}
         by_scale = [
-            f"{listing(f'{written(runs, ACCURACY.at_end())} {_WITH[net]}' for net, runs in nets.items())}, {scale}"
+            f"{listing(f'{_accuracy(runs)} {_WITH[net]}' for net, runs in nets.items())}, {scale}"
             for scale, nets in ends.items()
         ]
         sentences.append(
-            f"With mini-batches of {size}, the LSTM ends at a test accuracy of {written(arms['plain'], ACCURACY.at_end())} "
+            f"With mini-batches of {size}, the LSTM ends at a test accuracy of {_accuracy(arms['plain'])} "
             f"without a normaliser; of {'; of '.join(by_scale)}."
         )
     large = by_batch(data)[data["config"]["large"]["optimizer"]["batch_size"]]
     flows = [
-        f"{written(nets['batch_norm'], FLOW.median(0, 0))} with batch norm of scale {scale:g}"
-        for scale, nets in large["by_scale"].items()
+        f"{_flow(nets['batch_norm'])} with batch norm of scale {scale:g}" for scale, nets in large["by_scale"].items()
     ]
     sentences.append(
         "At initialisation the gradient by the hidden states after the first time step, as a multiple of that after the last, "
-        f"is {written(large['plain'], FLOW.median(0, 0))} without a normaliser, {', '.join(flows)}."
+        f"is {_flow(large['plain'])} without a normaliser, {', '.join(flows)}."
     )
     return " ".join([*sentences, *divergences(_named(data))])
+
+
+def _accuracy(runs: Runs) -> str:
+    return PERCENT.written(middle(runs, ACCURACY.at_end()))
+
+
+def _flow(runs: Runs) -> str:
+    return f"{FLOW.format.rounded(middle(runs, FLOW.median(0, 0)))} times"
 
 
 def _named(data: dict[str, Any]) -> dict[str, Any]:
