@@ -24,7 +24,8 @@ def test_presets_can_be_trained(preset):
     config = long_horizon.PRESETS[preset]
     groups = long_horizon.groups(config)
     check_needs(config, groups, long_horizon.KEEP)
-    assert [*groups["arms"]] == ["plain_0.1", "batch_norm_0.1", "plain_0.01", "batch_norm_0.01"]
+    assert config.learning_rates == ((0.1,) if preset == "cpu_long" else (0.1, 0.01))
+    assert [*groups["arms"]] == [f"{net}_{rate}" for rate in config.learning_rates for net in ("plain", "batch_norm")]
     for run in groups["arms"].values():
         run.check_layers()
     assert [name for name, run in groups["arms"].items() if "plane" in run.probes] == ["plain_0.1", "batch_norm_0.1"]

@@ -7,7 +7,7 @@ nets whose activations are small beside it, is a control of ours.
 Command: TFDS_DATA_DIR=... python -m experiments noisy_batchnorm --preset cpu
 Measured: preset cpu, three seeds, two cores, 19 minutes: after 1,000 steps training accuracy
 59 % with BN, 55 % with noisy BN, 39 % without, 23 % with noise and no BN, 35 % with noise in units of each unit's standard
-deviation. Preset cpu_recalibrated, three more initial weights, two cores beside other work, 31 minutes: 60, 55, 37, 24 and 35 %;
+deviation. Preset cpu_recalibrated, three other initial weights, beside other work, 31 minutes: 60, 55, 37, 24 and 35 %;
 over steps 80 to 1,000 the noise costs 5.1 to 5.9 points there, 2.3 to 4.1 at preset cpu. Tested without the noise, noisy BN
 reaches 31 % with the running statistics of its training, and 58 % with recomputed ones (BN: 56 and 60 %). Preset cpu_long has
 not been run to its end: noise makes a step three times as long. Preset paper waits for an accelerator.
