@@ -184,4 +184,4 @@ def test_verdicts_are_counted_by_origin(report):
     table, page = _report.claim_table(report), _report.render(report)
     for origin, number in counts.items():
         assert f"| {words.WHOSE[origin]} | {number['supported']} | {number['contradicted']} |" in table
-        assert f"{number.total()} of {words.WHOSE[origin]}" in page
+        assert f"{number.total()} from {words.WHOSE[origin]}" in page

@@ -116,7 +116,7 @@ def test_words_are_computed():
     ]
     (shifts,) = (line for line in lines if line.startswith("noisy BN") and "%" not in line)
     assert shifts.split()[2:5] == ["0.3"] * 3
-    assert lines[-1] == "Run noise without BN, seed 2: the loss stopped being finite at step 30."
+    assert lines[-1] == "Diverged: noise without BN, seed 2: the loss stopped being finite at step 30."
     found = table.findings(data)
     assert "98.2 % with batch norm and 66.0 % without; the same noise leaves the plain net at 10.0 %" in found
     assert (

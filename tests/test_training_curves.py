@@ -82,7 +82,7 @@ def test_words_are_computed():
     lines = table.summarise(data).splitlines()
     (row,) = (line for line in lines if line.startswith("with BN, 0.1 "))
     assert row.split()[3:] == ["154", "382", "98.2", "%", "88.5", "%", "88.5", "%"]
-    assert "Run without BN, 0.5, seed 2: the loss stopped being finite at step 120." in lines
+    assert "Diverged: without BN, 0.5, seed 2: the loss stopped being finite at step 120." in lines
     found = table.findings(data)
     assert "at learning rate 0.01, 0.1 and 0.5" in found
     assert "88.5 %, 88.5 % and 88.5 % test accuracy with batch norm" in found

@@ -77,7 +77,7 @@ def test_tables():
     table = by_measure(nets, {"test": TEST_ACCURACY.at_end()}, ("plain", "batch_norm"))
     assert table[0].split() == ["without", "BN", "with", "BN", "plain", "/", "BN"]
     assert table[1].split() == ["test", "50.0", "%", "80.0", "%", "1.12"]
-    assert divergences(nets) == ["Run without BN, seed 1: the loss stopped being finite at step 2."]
+    assert divergences(nets) == ["Diverged: without BN, seed 1: the loss stopped being finite at step 2."]
     assert grid(["head"], {"block": [], "row": ["1"]}) == ["         head", "block", "row         1"]
     assert [cell(x, TRAIN_ACCURACY.steps_to(0.5).format) for x in (math.inf, math.nan, 1234.0)] == [
         "never",
