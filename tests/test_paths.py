@@ -1,5 +1,7 @@
 """Parameters by path."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -46,6 +48,16 @@ def test_patterns_that_select_nothing(pattern, message):
     """One line names the pattern and what there is."""
     with pytest.raises(ValueError, match=message):
         paths.select(PARAMS, pattern)
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_a_number_is_no_pattern():
+    """Nor is anything else that is no text: the line names the argument that it is."""
+    number: Any = -1
+    with pytest.raises(
+        ValueError, match=r"trained must be a regular expression, got -1: first argument must be string"
+    ):
+        paths.select(PARAMS, number, "trained")
 
 
 def test_layers_are_paths_or_patterns():

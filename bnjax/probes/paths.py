@@ -40,7 +40,7 @@ def select(params: Params, pattern: str, name: str = "pattern") -> PyTree[bool]:
     """
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, TypeError) as error:  # no pattern, or no text at all
         raise ValueError(f"{name} must be a regular expression, got {pattern!r}: {error}.") from None
     mask = jax.tree_util.tree_map_with_path(lambda path, _: bool(expression.search(path_name(path))), params)
     if not any(jax.tree.leaves(mask)):
