@@ -50,7 +50,7 @@ OVERNIGHT: VGGRun = change(VGGRun(seeds=(0, 1, 2)), model={"width": 0.25}, sched
 EVENING: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5000})
 # What is compared in the first thousands of steps alone.
 OVERNIGHT_SHORT: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5500})
-# The same at the width of preset cpu, for claims about later steps than that takes: half an hour, or an hour.
+# The same at the width of preset cpu, for claims about later steps than that takes: 19 minutes or more.
 CPU_LONG: VGGRun = change(OVERNIGHT_SHORT, model={"width": 0.125})
 # Three measurements an epoch; of the replication with Adam, its own 20 epochs.
 OVERNIGHT_MAMELI: VGGRun = change(

@@ -72,5 +72,5 @@ def _check(trials: Trials, group: int, devices: Sequence[Any], is_shared: bool, 
 
 
 def _too_large(group: int, needs: str, free: float) -> TooLargeError:
-    """Say that a group does not fit."""
+    """Make the error of a group that does not fit."""
     return TooLargeError(f"{group} together were not tried: they {needs}, and {size_text(free)} of memory are free.")

@@ -215,7 +215,7 @@ _kept: ContextVar[dict[Key, Trials] | None] = ContextVar("kept", default=None)
 def trials_of(key: Key, owner: Hashable = None) -> Trials:
     """Return the trials of a program: of the run that is at work, else of this process.
 
-    What memory ruled out stays so for the run at work, whose bits depend on it, and is asked anew elsewhere.
+    A group that memory ruled out stays ruled out for the run at work, whose bits depend on it; any other call tries it again.
 
     Args:
         key: what is tried, as another process knows it too.
