@@ -20,6 +20,7 @@ from experiments._evidence.keep import Arms, Draws, by_layer, training, whole
 from experiments._nets import learning_rate
 from experiments._presets import (
     CPU,
+    CPU_LONG,
     DEEP_LINEAR,
     EVENING,
     FULL_WIDTH,
@@ -71,6 +72,13 @@ PRESETS = {
     "cpu": Config(_vgg(CPU), DEEP_LINEAR),
     "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
     "mameli": Config(_vgg(MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
+    # Learning rate 0.01 alone, as far as the published curve is read off.
+    "cpu_long": Config(
+        _vgg(change(CPU_LONG, schedule={"num_steps": 11000})),
+        TEN_DRAWS,
+        vgg_optimizers=(("sgd", 0.01),),
+        deep_linear_rates=(1e-6,),
+    ),
     "evening": Config(_vgg(EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)),
     "full_width_evening": Config(
         _vgg(FULL_WIDTH_EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)
