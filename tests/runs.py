@@ -85,9 +85,10 @@ def shorter(config, max_steps, vgg_steps=None):
     return change(config, **{name: {"schedule": {"num_steps": num}} for name, num in steps.items()})
 
 
-def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None):
+def covariate_shift_data(preset="smoke", diverged_at=None, max_steps=None, num_draws=None):
     """Make the experiment's data: with batch norm, there is three times as much shift; a run without may diverge."""
     config = shorter(covariate_shift.PRESETS[preset], max_steps)
+    config = change(config, deep_linear={"seeds": config.deep_linear.seeds[:num_draws]})
 
     def runs(name, run):
         is_normalised = name.startswith("batch_norm")

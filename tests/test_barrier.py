@@ -33,6 +33,7 @@ def test_a_barrier_survives_its_file(tmp_path):
     np.testing.assert_array_equal(loaded.loss, found.loss)
 
 
+@pytest.mark.thorough
 def test_stale_statistics_raise_a_barrier(x64):
     """Two nets that compute the same with opposite weights: between them units die, unless statistics are fresh.
 

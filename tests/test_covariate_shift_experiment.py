@@ -57,7 +57,7 @@ def test_findings(data):
 
 def test_claims_measure_what_they_say():
     """Three times as much shift, a cosine of 0.4 instead of 0.8, and a second net that is nearly all floor."""
-    data = covariate_shift_data("mameli")
+    data = covariate_shift_data("mameli", num_draws=3)
     found = {claim.name: judge(claim, data).median for claim in CLAIMS}
     for name in ("shift_slow_rate", "shift_slow_rate_later", "shift_second_net", "shift_second_net_later"):
         assert found[name] == pytest.approx(3, rel=0.01)

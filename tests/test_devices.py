@@ -147,6 +147,7 @@ def test_a_batch_that_cannot_be_spread(options, message, split, as_a_user):
         train.current_batch(make_trainer("mlp", make_mesh()), start(make_trainer("mlp"), split), split)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("net", "batching"),
     [("mlp", "map"), *(pytest.param(*case, marks=pytest.mark.thorough) for case in (("mlp", "vmap"), ("vgg", "map")))],

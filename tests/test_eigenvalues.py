@@ -33,6 +33,7 @@ TINY = change(
 )
 
 
+@pytest.mark.thorough
 def test_a_quadratic_has_its_own_eigenvalues():
     """The ten largest ones, and shares that are the gradient's squared entries."""
     values = jnp.arange(1.0, 13.0)
@@ -62,6 +63,7 @@ def measured(has_norm):
     return task, state, split, probe.measure(state, split)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("has_norm", "prefix"), [(False, ""), (True, ""), (True, "frozen_")])
 def test_eigenvalues_are_those_of_the_dense_hessian(has_norm, prefix):
     """Of the first examples in one batch, with its own statistics or with running ones that stay."""

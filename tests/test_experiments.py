@@ -72,10 +72,8 @@ def test_all_runs_each_experiment(capsys, smoke_results, monkeypatch):
     assert (status, output.count(": done")) == (0, len(command_line.names()))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "quickstart" else pytest.param(name, marks=pytest.mark.thorough) for name in command_line.names()],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", command_line.names())
 def test_a_run_leaves_its_table_figure_and_data(name, capsys, tmp_path, monkeypatch):
     """Every experiment's smoke preset writes figure and data, says what it found, and running again trains nothing."""
     experiment = importlib.import_module(f"experiments.{name}")

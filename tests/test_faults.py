@@ -131,6 +131,7 @@ def test_what_a_shell_has_made_ignore_a_signal(script, number, undisturbed, tmp_
     assert_same(results, undisturbed())
 
 
+@pytest.mark.thorough
 def test_the_main_thread_is_free_for_signals(tmp_path, monkeypatch):
     """However runs are trained: a second signal is handled at once only where the main thread does not compute."""
     threads = []

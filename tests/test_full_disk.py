@@ -191,6 +191,7 @@ def test_a_disk_that_is_full_before_and_after_training(disk, undisturbed, capsys
     assert_same(results, undisturbed())
 
 
+@pytest.mark.thorough
 def test_a_grid_on_a_full_disk(disk, monkeypatch):
     """A grid is trained to the end and warns, and its last checkpoint raises; with space again, the same call continues."""
     folder, fill, make_space = disk

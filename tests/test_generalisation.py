@@ -49,6 +49,7 @@ def tiny():
     return trainer, train.init_state(trainer, KEY, splits[0].images[:1]), data.Dataset(*splits)
 
 
+@pytest.mark.thorough
 def test_at_a_level_everything_is_measured():
     """By the library's own probes: two batches, each normalised by its own statistics, and the kernels of both layers."""
     trainer, state, dataset = tiny()

@@ -127,6 +127,7 @@ def record(run=TINY):
     return task.make_probe(run.probes.horizon).measure(state, split)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("norm", [TINY.norm, NoNorm()])
 def test_the_copy_is_the_run_itself(norm):
     """Parameters and running statistics equal the run's own later states, to the bit; the state stays as it was."""
@@ -192,6 +193,7 @@ def height(losses):
     return np.max(np.array(losses) - base)
 
 
+@pytest.mark.thorough
 def test_barriers_by_statistics():
     """Kept statistics stay as they are at one end; mixed ones go with the weights.
 

@@ -68,6 +68,7 @@ def test_layers_are_products_of_random_matrices(seed):
             np.testing.assert_allclose(rank, np.trace(gram) ** 2 / np.sum(gram**2), rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_a_product_of_random_matrices_collapses(data):
     """Without batch norm the soft rank is 1 after five layers per unit, of images and of inputs close to one line."""
     for activation in ("linear", "relu"):
@@ -78,6 +79,7 @@ def test_a_product_of_random_matrices_collapses(data):
         np.testing.assert_allclose(quantities.by_width(quantities.GAP)(run), np.sqrt(3) / 2, rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_centred_examples_are_not_orthogonal(data):
     """Of n examples with mean 0 the gap is at least 1 / (n (n - 1))^(1/2)."""
     for run in data["orthogonality"]["batch_norm"]:
@@ -94,6 +96,7 @@ def test_the_odd_example():
     np.testing.assert_allclose(found["rank"], (5 * 4 + 25) ** 2 / (20**2 + 25**2), rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("net", ["plain", "batch_norm", "batch_norm_output"])
 def test_eigenvalues_are_those_of_the_dense_matrix(net):
     """The mean of JᵀJ over examples, with the Jacobian of the whole batch."""
@@ -120,6 +123,7 @@ def test_normalised_outputs_have_unit_variance():
         assert np.allclose(outputs.var(axis=0), 1, atol=1e-3) == is_normalised
 
 
+@pytest.mark.thorough
 def test_branches_add_up_to_what_normalisers_see():
     """The shortcut of a block is what its first normaliser gets, in every stage."""
     config = models.ResNetConfig(num_blocks=2, width=3, norm=linen.BatchNorm)
@@ -134,6 +138,7 @@ def test_branches_add_up_to_what_normalisers_see():
     assert np.all(branch > 0)
 
 
+@pytest.mark.thorough
 def test_with_skip_init_every_block_is_the_identity(data):
     """All branches are 0, to the bit; the shortcut stays within a stage."""
     for run in data["residual"]["skip_init"]:
@@ -183,6 +188,7 @@ def test_expected_lengths(shape, expected):
     assert round(glorot(shape)) == expected
 
 
+@pytest.mark.thorough
 def test_the_published_loss_is_compared_with_its_own_net(data):
     """Another width, head or penalty decides nothing; the set-up comes from the data."""
     claim = next(claim for claim in CLAIMS if claim.name == "init_penalty")
@@ -232,6 +238,7 @@ def test_measures_of_blocks():
     assert quantities.LARGEST_BRANCH.of(run) == 9
 
 
+@pytest.mark.thorough
 def test_words_figure_and_claims(data, tmp_path):
     """The table has a row for every net, every claim is judged, and both forms of the figure are drawn."""
     words = table.summarise(data)
@@ -245,6 +252,7 @@ def test_words_figure_and_claims(data, tmp_path):
         assert (tmp_path / f"{narrow}.png").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_the_set_up_names_the_nets(data):
     """Widths, depth and examples come from the data, and no step is taken."""
     words = {claim.name: judge(claim, data).setup.words for claim in CLAIMS}
@@ -281,6 +289,7 @@ def test_a_signal_stops_it_in_a_line(monkeypatch, tmp_path, capsys):
     assert "Stopped; nothing was saved. The same command starts again." in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_draws_are_known_by_everything_but_their_seeds(data):
     """Another width makes other draws; more seeds leave the others as they are."""
 

@@ -119,16 +119,17 @@ def test_what_the_grid_sets_is_told_from_what_it_does_not():
 
 def test_batch_sharpness_is_in_units_of_the_edge_of_stability():
     """Late in the training, net by net; at a learning rate of 0.1 the edge is 20."""
-    data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000)
+    data = landscape_data("cpu", max_steps=1200, vgg_steps=15_000)
     for net, late in (("plain", 20.0), ("batch_norm", 10.0)):
         for run in data["arms"][net]:
             run["batch_sharpness"] = {"step": [0, 5000, 10_000], "sharpness": [99.0, 18.0, late]}
-    found = {claim.name: judge(claim, data) for claim in claims_of("landscape")}
+    claims = [claim for claim in claims_of("landscape") if "_sharpness_" in claim.name]
+    found = {claim.name: judge(claim, data) for claim in claims}
     assert found["landscape_sharpness_plain"].verdict == "supported"
     assert found["landscape_sharpness_batch_norm"].verdict == "contradicted"
     assert found["landscape_sharpness_batch_norm"].median == 0.5
     assert found["landscape_sharpness_plain_part"].median == pytest.approx(0.95)
-    short = {claim.name: judge(claim, landscape_data("cpu")) for claim in claims_of("landscape")}
+    short = {claim.name: judge(claim, landscape_data("cpu")) for claim in claims}
     assert short["landscape_sharpness_plain"].reason == "needs 9,000 steps, ran 1,500"
 
 

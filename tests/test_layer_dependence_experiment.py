@@ -77,6 +77,7 @@ def test_a_run_records_the_dependence_along_its_gradient():
     assert (np.abs(np.array(recorded["block_squares"][0]) - np.asarray(blocks.mean)) < 5 * error).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("norm", [TINY.norm, NoNorm()])
 def test_a_run_records_who_controls_moments(norm):
     """At three places of every hidden layer after the first, for the step of the learning rate."""

@@ -207,6 +207,7 @@ def test_words():
     assert "frozen gradient, relative to the start, is 0.50 times that without batch norm" in table.findings(made())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_narrow", [False, True])
 def test_pictures_can_be_read(is_narrow):
     """One for each learning rate, and one of planes."""

@@ -238,6 +238,7 @@ def test_without_a_normaliser_there_is_nothing_before_it():
     assert found["drift_before_norm"] == found["drift"] != found["drift_after_activation"]
 
 
+@pytest.mark.thorough
 def test_smoothness_from_step_to_step():
     """A step of gradient descent is the learning rate times the gradient, of a layer and of everything."""
     for found in trained()["successive_gradients"]["layers"].values():

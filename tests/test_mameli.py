@@ -207,6 +207,7 @@ def test_published_points_end_with_the_runs():
     assert isinstance(published.up_to_end(published.SECOND_NET, long), Published)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("is_narrow", [False, True])
 def test_pictures_can_be_read(is_narrow):
     """The four plots, and the details, with the published points on CIFAR-10."""

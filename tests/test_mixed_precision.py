@@ -129,6 +129,7 @@ def results(config, seeds):
     return np.array([100 * float(test.accuracy) for test in found]), np.array([float(test.loss) for test in found])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "config",
     [

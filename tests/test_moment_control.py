@@ -81,6 +81,7 @@ def test_batch_norm_gives_control_to_two_parameters(x64):
     assert (found.earlier_share < 1e-10).all()
 
 
+@pytest.mark.thorough
 def test_some_layers_after_each_other_and_images(x64):
     """Only what is named is measured; positions of an image are values of a unit."""
     params, update = net(1), net(2)

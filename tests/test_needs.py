@@ -16,6 +16,7 @@ from experiments._training.errors import ConfigError
 
 NAMES = catalogue.names()
 NORMS = ("none", "lp", "huber", "noise")
+OWN_WAY = ("theory_bounds", "initialisation", "scale_invariance", "shuffling")  # which measure in their own way
 
 
 def flag(prefix, name):
@@ -111,13 +112,12 @@ def test_what_is_not_refused_comes_to_an_end(name):
 
 
 @pytest.mark.parametrize("diverged_at", [None, 0, 7])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough if name in OWN_WAY else ()) for name in NAMES]
+)
 def test_runs_that_diverge_come_to_an_end_too(name, diverged_at):
     """At the first step, later, or not at all."""
     use(name, data_of(name, diverged_at=diverged_at))
-
-
-OWN_WAY = ("theory_bounds", "initialisation", "scale_invariance", "shuffling")  # which measure in their own way
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in OWN_WAY])

@@ -240,6 +240,7 @@ def two_losses(outputs, labels):
     return of_class + (outputs["size"] - labels["size"]) ** 2
 
 
+@pytest.mark.thorough
 def test_several_inputs_train_step_by_step(as_a_user):
     """A split has one array of inputs, and says how to train with more."""
     inputs, labels = {"a": X, "b": X}, {"class": jnp.arange(24) % 3, "size": jnp.linspace(0.0, 1.0, 24)}

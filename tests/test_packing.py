@@ -215,6 +215,7 @@ def test_figures_are_drawn_of_packed_runs_without_a_data_set(of_quickstart, caps
     assert (status, errors) == (2, f"error: packed must be a folder of packed runs, there is no {tmp_path / 'none'}.\n")
 
 
+@pytest.mark.thorough
 def test_an_experiment_counts_packed_runs(of_quickstart, capsys, tmp_path, monkeypatch):
     """With the flag nothing is trained; the data are those that it wrote before."""
     packed, data = of_quickstart

@@ -48,6 +48,7 @@ HOMELESS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", HOMELESS)
 def test_without_a_home(name, tmp_path):
     """A user id that has no name, and no HOME, as in a container, is no error."""
@@ -69,6 +70,7 @@ def test_the_cache_is_left_out_where_there_is_no_place_for_it(monkeypatch):
     assert str(cache_dir()) == "somewhere"
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled
 @pytest.mark.parametrize("backend", ["module://of_another_environment", "TkAgg"])
 def test_the_backend_of_a_notebook_is_not_needed(backend, tmp_path):
@@ -166,6 +168,7 @@ def test_files_follow_the_umask(mask, tmp_path):
         os.umask(old)
 
 
+@pytest.mark.thorough
 def test_files_are_opened_as_utf8(tmp_path):
     """Whatever the locale: Python warns of every file that is opened without an encoding, and of none of ours."""
     readme = shutil.copy(ROOT / "README.md", tmp_path / "README.md")

@@ -62,6 +62,7 @@ def axes(norm):
     return descent, way, x, across / np.linalg.norm(across)
 
 
+@pytest.mark.sampled
 @NORMS
 def test_losses_are_those_of_the_points(norm):
     """Each is the loss of the net at its coordinates, which are multiples of the distance to the weights ahead."""

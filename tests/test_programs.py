@@ -141,7 +141,7 @@ def test_modules_that_cannot_be_compared_are_adapted():
     np.testing.assert_allclose(loss_at(1.0), scan(adapters.from_linen(Net())).start_loss, rtol=1e-6)
 
 
-@pytest.mark.sampled
+@pytest.mark.thorough
 @pytest.mark.parametrize("use", ["scan", "loss", "gradient", "training", "recalibration", "runs"])
 def test_programs_go_with_their_model(use):
     """Where a model is not used any more, nothing that was compiled for it is left."""
@@ -245,6 +245,7 @@ def test_maps_are_counted():
     assert 0 < before < 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("num", [10, pytest.param(200, marks=pytest.mark.thorough)])
 def test_a_user_s_programs_stay(few, monkeypatch, num):
     """However many models are scanned, and however scarce memory maps are, a user's jitted function is traced once."""

@@ -130,8 +130,8 @@ def python_blocks(names=FILES):
     return [block for name in names for block in re.findall(r"```python\n(.*?)```", TEXTS[name], flags=re.DOTALL)]
 
 
-# The pages of probes train a net each: those after the first are thorough.
-SLOW = python_blocks([name for name in FILES if name.startswith("bnjax/guide/")][1:])
+# The pages of probes train a net each.
+SLOW = python_blocks([name for name in FILES if name.startswith("bnjax/guide/")])
 
 
 @pytest.mark.parametrize(
@@ -240,6 +240,7 @@ def test_each_scan_is_as_short_as_promised():
         assert len(scan.splitlines()) <= 5
 
 
+@pytest.mark.thorough
 def test_a_net_of_the_readers_own_is_stopped_and_resumed(tmp_path, monkeypatch):
     """Net, data and probe aside, five lines; stopped by a signal, the same lines end in the bits of runs left alone."""
     (block,) = (block for block in python_blocks() if "class Net" in block and "train_grid" in block)

@@ -45,6 +45,7 @@ def test_the_example_ranks_normalisers_as_recalibrated_statistics_do():
     assert np.median(again[0]) >= np.median(again[1])
 
 
+@pytest.mark.thorough
 def test_tests_of_both_kinds(tmp_path):
     """At every test there are both; the folder is another grid's without them."""
     runs, options = RUNS[:1], {"num_steps": 10, "chunk_size": 5, "test_every": 5, "folder": tmp_path}

@@ -77,6 +77,7 @@ def pair(nets):
     return losses, (both[0].params, reduced(both[0].params))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_it_starts_from_the_kernels_of_the_whole_head(nets, seed):
     """The same seed gives the sum of the 49 kernels, all other weights alike, and the same length of all."""
@@ -104,6 +105,7 @@ def test_loss_and_gradient(pair):
     assert_tight((whole[LAYER]["kernel"] ** 2).sum(), COPIES * (by_sum**2).sum())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_random", [False, True])
 def test_scans_have_the_metric_of_the_whole_head(pair, is_random):
     """Losses, distances, cosines and smoothness are the same along minus the gradient and along a random direction."""
@@ -140,6 +142,7 @@ def test_a_random_direction_has_the_length_of_all_copies(pair, seed):
     np.testing.assert_array_equal(same[LAYER]["kernel"], drawn[LAYER]["kernel"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_training_steps(nets, seed):
     """With momentum, weight decay and clipping, both heads take the same steps at the same losses."""

@@ -175,6 +175,7 @@ def test_words():
     assert "30.0 % of the VGG's scales are below 0.01 where scale and bias alone are trained, and 0.0 %" in found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("preset", ["cpu", "paper"])
 @pytest.mark.parametrize("is_narrow", [False, True])
 def test_pictures_can_be_read(preset, is_narrow):
@@ -286,6 +287,7 @@ def test_scales_are_measured_by_their_definition(has_scale):
     assert collected["layers"]["layer_2"]["units"] == [3]
 
 
+@pytest.mark.thorough
 def test_images_count_pixels_too():
     """Of a map, sigma is that over images and pixels; a net without normalisers has no layer to measure."""
     run = scale_and_bias.groups(SMOKE)["resnet"]["norms_only_d8"]

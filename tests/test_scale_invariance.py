@@ -78,6 +78,7 @@ def test_copies_are_one_net_with_batch_norm_alone(x64):
         assert runs.compare(*net(epsilon), *rules())["difference"][-1] > 1e-3
 
 
+@pytest.mark.thorough
 def test_another_start_has_another_power(x64):
     """From weights (1 - rate x penalty)^(1/2) times as long, the power is -2t; from the same weights it is not."""
     model, layers, variables, batches = net(0.0)
@@ -98,6 +99,7 @@ def test_another_start_has_another_power(x64):
     np.testing.assert_allclose(first["length"][:, 0] / second["length"][:, 0], ratio, rtol=1e-11)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
 def test_a_copy_is_trained_by_sgd(momentum, x64):
     """Step by step, as in the definition: velocity, penalty on some weights, another rate for these."""
@@ -140,6 +142,7 @@ def test_gradients_are_orthogonal_and_inverse_with_batch_norm_alone(x64):
             assert np.any(np.asarray(values) > 1e-4) != holds
 
 
+@pytest.mark.thorough
 def test_identities_hold_on_a_vgg(data):
     """All identities are supported, and so is every control at which copies part; lengths are recorded at each step."""
     found = {claim.name: judge(claim, data) for claim in CLAIMS}
@@ -161,6 +164,7 @@ def test_layers_are_all_but_the_last():
     assert all(path.endswith("/kernel") for path in layers)
 
 
+@pytest.mark.thorough
 def test_words_and_figure(data):
     """The table has a row for every arm, the set-up names what was trained, and both forms of the figure can be read."""
     words = table.summarise(data)
@@ -189,6 +193,7 @@ def test_nothing_is_trained_with_runs():
         cli._collect(scale_invariance, SMOKE, Options(distributed=True), [])
 
 
+@pytest.mark.thorough
 def test_draws_are_known_by_everything_but_their_seeds(data):
     """More seeds leave the identities as they are, another penalty makes others."""
 

@@ -188,6 +188,7 @@ def test_what_diverges_is_the_same_for_whoever_asks(tmp_path):
     assert json.dumps(trained(tmp_path / "together", configs[1])[0]) == json.dumps(together[1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("run", [presets.SMOKE, change(tiny.PRESETS["smoke"], norm=NoNorm())], ids=["vgg", "mlp"])
 def test_steps_have_the_same_bits_however_they_are_cut(run):
     """Also one by one, for which XLA would make another program."""

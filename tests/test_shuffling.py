@@ -108,6 +108,7 @@ def test_the_risk_of_gradient_descent_is_the_least(x64):
     assert risks[2] == pytest.approx(4 * risks[1])
 
 
+@pytest.mark.thorough
 def test_distortion_is_one_of_batch_norm(data):
     """Every claim about optima is supported, and without batch norm distances are rounding."""
     found = {claim.name: judge(claim, data) for claim in CLAIMS}
@@ -129,6 +130,7 @@ def test_measures_of_sizes_and_ends():
     assert quantities.end("fixed_to_again").of(run).reason.startswith("not measured: distance of SGD")
 
 
+@pytest.mark.thorough
 def test_words_and_figure(data):
     """The table has a row for every optimum, the set-up names the toy, and both forms of the figure can be read."""
     words = table.summarise(data)
@@ -140,6 +142,7 @@ def test_words_and_figure(data):
         assert_readable(figure.plot(data).draw(narrow=narrow))
 
 
+@pytest.mark.thorough
 def test_nothing_is_trained_with_runs(data):
     """There are no nets to train; several processes are refused; seeds do not count for what is known."""
     assert cli.nets_of(shuffling, SMOKE, Options()) == {}

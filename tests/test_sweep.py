@@ -152,6 +152,7 @@ def test_a_run_that_diverges_freezes(batching, digits):
     assert np.isfinite(found.test_loss[0]).all()
 
 
+@pytest.mark.thorough
 def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
     """What was stopped in the midst of programs ends in the bits of what was not; another grid is refused."""
     runs = sweep.grid(norm=("none", "batch"), learning_rate=(0.1, 3e38), seed=(0, 1))

@@ -62,6 +62,7 @@ def runs(data):
     return [run for arm in data["arms"].values() for run in arm]
 
 
+@pytest.mark.thorough
 def test_equalities_hold_to_rounding(data):
     """Every equality has a relative error below 1e-8 at every step, in both nets; insertion is checked where BN is inserted."""
     for run in runs(data):
@@ -73,6 +74,7 @@ def test_equalities_hold_to_rounding(data):
     assert "preserved_outputs" in data["arms"]["plain"][0]["probe"]["errors"]
 
 
+@pytest.mark.thorough
 def test_statements_that_hold_everywhere(data):
     """The corrected bounds hold for all units; inserted BN increases no gradient, so 4.2's second line holds for H = cI."""
     for run in runs(data):
@@ -86,6 +88,7 @@ def test_statements_that_hold_everywhere(data):
     assert 0 < share("smoother").of(plain) < 1
 
 
+@pytest.mark.thorough
 def test_what_is_recorded(data):
     """Each step has a number per layer, histograms count every unit with a gradient, and nothing stays in float64."""
     for run in runs(data):
@@ -103,6 +106,7 @@ def test_what_is_recorded(data):
     assert jnp.ones(()).dtype == jnp.float32
 
 
+@pytest.mark.thorough
 def test_figure_and_table(data, tmp_path):
     """The figure is drawn from the data, and the table names every quantity."""
     figure.plot(data).draw().savefig(tmp_path / "figure.png")
@@ -112,6 +116,7 @@ def test_figure_and_table(data, tmp_path):
         assert label in words
 
 
+@pytest.mark.thorough
 def test_finished_runs_are_read_back(data, folder, monkeypatch):
     """Running again trains nothing and returns the same; a run that is missing is trained to the same numbers."""
     assert train(SMOKE, folder)["arms"] == data["arms"]
@@ -146,6 +151,7 @@ def test_a_signal_stops_after_a_check(data, folder, tmp_path, monkeypatch):
     assert [run | {"seconds": 0} for run in runs({"arms": found})] == [run | {"seconds": 0} for run in runs(data)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("content", ["[]", "{}", "{"])
 def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
     """A folder with what something else has left is named in a line."""

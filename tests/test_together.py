@@ -70,6 +70,7 @@ def test_runs_with_data_of_their_own(tmp_path):
     assert_alike(train_arms(tmp_path / "a", "vmap", arms), train_arms(tmp_path / "b", "threads", arms))
 
 
+@pytest.mark.thorough
 def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
     """Stopped after a chunk, all runs are saved, and end in the bits of what was not stopped."""
     arms = {"fast": ARMS["fast"], "slow": ARMS["slow"]}
@@ -93,6 +94,7 @@ def test_runs_continue_where_they_were_stopped(tmp_path, monkeypatch):
     assert json.dumps(found) == json.dumps(whole)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [MLP, DEEP_LINEAR], ids=["mlp", "deep_linear"])
 @pytest.mark.parametrize("batching", ["map", pytest.param("vmap", marks=pytest.mark.thorough)])
 def test_a_run_that_is_lost_comes_back_to_the_same_bits(batching, config, tmp_path):

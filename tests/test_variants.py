@@ -104,12 +104,14 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
     assert found["recalibrated_loss"] != found["loss"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("norm", [NoNorm(), HuberNorm()], ids=["none", "huber"])
 def test_a_net_without_statistics_of_batches_is_tested_once(norm, tmp_path):
     """What has no statistics has none to take again; Huber's running variance is not that of the data."""
     assert "recalibrated_loss" not in trained(tmp_path, norm=norm, schedule={"recalibrated_tests": True})["test"]
 
 
+@pytest.mark.thorough
 def test_noise_in_tests(tmp_path):
     """The noise disturbs what is measured on test images, not training."""
     config = change(MLP.measuring("percentiles", "drift"), norm=NoisyBatchNorm.like(MLP.norm))
@@ -142,6 +144,7 @@ def test_figures_tell_variants():
     assert captions.length(summed) != captions.length(plain) == "l2"
 
 
+@pytest.mark.thorough
 def test_the_l2_norm_of_what_is_centred_is_batch_norm(usual, tmp_path):
     """With the mean taken off first, the net trains as with batch norm; as the paper prints it, as another one."""
     centred = trained(tmp_path, norm={"center_first": True})["train"]["loss"]

@@ -34,6 +34,7 @@ def test_along_an_eigenvector_it_is_the_eigenvalue(x64):
     assert np.isnan(found.standard_error)
 
 
+@pytest.mark.thorough
 def test_a_net_with_batch_norm(x64):
     """Each batch is normalised by its own statistics, as in training; parameters and statistics stay as they were."""
     losses, (_, params) = [net(seed=seed)[0] for seed in (0, 1)], net()

@@ -75,6 +75,7 @@ def test_value_and_gradient_stay(net):
         np.testing.assert_allclose(new, old, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_functions_of_any_kind(net):
     """Outputs and a loss of one's own give the same matrix, of selected parameters, too; a penalty adds its own part."""
     loss_fn, params, logits, *_ = net
@@ -95,6 +96,7 @@ def test_functions_of_any_kind(net):
     np.testing.assert_allclose(ravel_pytree(curvature.hvp(penalised, params, vector))[0], others + 0.3, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_the_gradient_share_in_an_eigenspace(x64):
     """On a quadratic the gradient's parts along the eigenvectors are known; in the whole space they sum to 1."""
     scales = jnp.array([5.0, 3.0, 1.0])

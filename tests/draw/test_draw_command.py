@@ -36,6 +36,7 @@ def run(*arguments):
     return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 def test_the_module_draws_a_saved_scan(saved):
     """Principal axes that follow a plane are drawn over it."""
     plane, axes = saved
@@ -74,6 +75,7 @@ def test_files_that_cannot_be_drawn_are_one_line(name, content, message, capsys,
     assert not list(tmp_path.glob("*.png"))
 
 
+@pytest.mark.thorough
 def test_a_file_that_cannot_be_drawn_costs_its_own_picture(saved, capsys, tmp_path):
     """The others are drawn, a plane without the axes that cannot be read after it; the exit status is 2."""
     plane, axes = saved

@@ -12,6 +12,7 @@ from reporting import make_data
 from experiments import __main__ as command_line
 
 
+@pytest.mark.thorough
 def test_the_command_draws_results(capsys, tmp_path):
     """Each file's picture is beside it; principal axes that follow a plane are drawn over it."""
     for name, result in zip(("plane", "axes"), trajectory(), strict=True):
