@@ -133,13 +133,13 @@ def test_what_matters_most_is_timed_first(arguments):
     """A training, scans and a sweep of each net; then the other ways. The precision is that of what is timed."""
     arguments.widths, arguments.dtypes = [1.0, 0.25], ["float32", "bfloat16"]
     about = [row.about for row in _accelerator.speed(arguments)]
-    assert [row["width"] for row in about[:20]] == [1.0] * 10 + [0.25] * 10
+    assert [row["width"] for row in about[:24]] == [1.0] * 12 + [0.25] * 12
     assert [(row["kind"], row["batching"]) for row in about[:3]] == [
         ("training", "chunks"),
         ("scan", "map"),
         ("scan", "16"),
     ]
-    assert len(about) == len({json.dumps(row) for row in about}) == 48
+    assert len(about) == len({json.dumps(row) for row in about}) == 52
     assert {(row["dtype"], row["kind"], row["precision"]) for row in about if row["kind"] != "training"} == {
         ("float32", "scan", "highest"),
         ("float32", "sweep", "default"),
@@ -167,7 +167,7 @@ TABLE = """On 1 x Fast (gpu, jax 0.10.2), 2026-01-02: VGG-A with batch norm, bat
 
 | net | batching | per second | images per second | share of matrix rate |
 |---|---|---|---|---|
-| scan, width 1, float32, precision highest | measured (16) | 1,000.0 points | 128,000 | 50% |
+| scan, width 1, float32, precision highest | measured (16 products) | 1,000.0 points | 128,000 | 50% |
 | training, width 0.25, bfloat16, precision default | chunks | no time was left | | |
 
 | command | seconds | ended |
@@ -193,7 +193,13 @@ def test_the_table_names_machine_net_and_batch():
         {**shape, "what": "2 x 2, 8 to 8 channels", "error": "no algorithm"},
         {"kind": "command", "what": "rates", "seconds": 12.1},
         {**SCAN, "error": "no time was left"},
-        {**SCAN, "points_per_second": 1e3, "images_per_second": 1.28e5, "share": 0.5, "found": {"batching": 16}},
+        {
+            **SCAN,
+            "points_per_second": 1e3,
+            "images_per_second": 1.28e5,
+            "share": 0.5,
+            "found": {"batching": 16, "kernels": "products"},
+        },
         {**training, "batching": "chunks", "error": "no time was left"},
     ]
     assert accelerator.table(rows) == TABLE

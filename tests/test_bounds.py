@@ -12,6 +12,7 @@ import pytest
 
 from bnjax import probes, sweep
 from bnjax._host import bounds, groups, memory, programs
+from bnjax.probes import points
 from bnjax.probes.chunks import run_chunks
 from bnjax.sweep import ways
 
@@ -77,7 +78,12 @@ class Device:
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    """Return a function that forgets what was measured; then every call is faster than the last, and so are larger groups."""
+    """Return a function that forgets what was measured; then every call is faster than the last, and so are larger groups.
+
+    There is one form of them.
+    """
+    for module in (points, ways):
+        monkeypatch.setattr(module, "forms_on", lambda _devices: ("grouped",))
 
     def start():
         monkeypatch.setattr(groups, "_known", {})
@@ -161,7 +167,7 @@ def test_a_function_of_the_same_name_and_shapes_has_its_own_memory():
     run_chunks(Program(), np.zeros((200, 1)), trials=trials, devices=[Device(899)])
     groups.trials_of(KEY).forget_programs()
     assert (trials.called, trials.memory, trials.too_large) == (set(), {}, {})
-    assert trials.untried(16) == 16
+    assert trials.untried(16) == groups.Group(16)
 
 
 def test_a_resumed_scan_knows_why(tmp_path, forget):
@@ -184,21 +190,23 @@ def test_a_resumed_scan_knows_why(tmp_path, forget):
 @pytest.mark.parametrize("reason", ["16 together were not tried: they need 2 MB.", None])
 def test_a_record_says_why(reason):
     """That of a run, too: what was not tried, in words; where it did not fit when it was tried, null."""
-    trials = groups.Trials(KEY, {1: 3.0, 4: 2.0})
-    trials.fail(16, memory.TooLargeError(reason) if reason else jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED"))
+    trials = groups.Trials(KEY, {groups.Group(1): 3.0, groups.Group(4): 2.0})
+    trials.fail(
+        groups.Group(16), memory.TooLargeError(reason) if reason else jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED")
+    )
     record = json.loads(json.dumps(groups.to_json({KEY: trials})))
     assert record == [[*KEY, {"1": 3.0, "4": 2.0, "16": reason}]]
     restored = groups.from_json(record)[KEY]
-    assert restored.seconds == {1: 3.0, 4: 2.0, 16: np.inf}
+    assert restored.by_size == {1: 3.0, 4: 2.0, 16: np.inf}
     assert restored.reason == trials.reason == (reason or "16 together did not fit into memory.")
     assert restored.is_settled
 
 
 def test_slower_groups_are_a_reason():
     """And there is none while larger ones may be tried."""
-    trials = groups.Trials(KEY, {1: 1.0, 4: 2.0})
+    trials = groups.Trials(KEY, {groups.Group(1): 1.0, groups.Group(4): 2.0})
     assert trials.reason is None
-    trials.seconds[16] = 3.0
+    trials.seconds[groups.Group(16)] = 3.0
     assert trials.reason == "More than 1 together were slower."
 
 
@@ -238,9 +246,10 @@ def test_a_scan_stays_within_memory(num_devices, scan):
     assert again == measured
     jax.tree.map(np.testing.assert_array_equal, bounded[:7], unbounded[:7])
     # Matrices of 24 x 24 float32, at least one for every point.
-    assert needed[1] < needed[4] < needed[16]
-    assert needed[16] - needed[4] >= 12 * 24 * 24 * 4
-    free = (needed[4] + needed[16]) // 2
+    one, four, sixteen = (needed[groups.Group(size)] for size in (1, 4, 16))
+    assert one < four < sixteen
+    assert sixteen - four >= 12 * 24 * 24 * 4
+    free = (four + sixteen) // 2
     few, found, _ = scan(free, mesh)
     assert [group for group, time in found.milliseconds.items() if np.isfinite(time)] == [1, 4]
     assert found.batching == 4
@@ -282,7 +291,7 @@ def test_runs_of_a_grid_stay_within_memory(free, called, says, monkeypatch):
     assert in_order(calls) == called
     assert len(calls) == 2 * len(called) - (says == "need")
     (measured,) = groups.measured_batching()
-    assert found == sweep.Way(6 if says is None else 4)
+    assert found == sweep.Way(6 if says is None else 4, kernels="grouped")
     assert (measured.reason or "None").startswith(
         "None" if says is None else f"6 together were not tried: they {says} "
     )

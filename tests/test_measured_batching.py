@@ -200,13 +200,13 @@ def test_a_run_keeps_its_choices():
     """What was measured while it was at work is found by it alone, whatever the process has found since."""
     key, choices = groups.Key("points", "1 x device"), {}
     with groups.kept_in(choices):
-        groups.trials_of(key).seconds[1] = 5.0
+        groups.trials_of(key).seconds[groups.Group(1)] = 5.0
     assert choices[key] is groups.trials_of(key)
     restored = {key: groups.read_trials(key, {"1": 2.0, "4": 1.0, "16": None})}
     with groups.kept_in(restored):
-        assert groups.trials_of(key).fastest == 4
+        assert groups.trials_of(key).fastest == groups.Group(4)
         assert groups.trials_of(key).is_settled
-    assert groups.trials_of(key).fastest == 1
+    assert groups.trials_of(key).fastest == groups.Group(1)
 
 
 def test_the_example_runs():

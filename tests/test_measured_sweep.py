@@ -75,7 +75,7 @@ def test_the_fastest_group_is_found(name, devices, machine):
     runs = jnp.arange(float(len(RUNS)))
     found = [ways.settle(_double, (), runs + i, jnp.ones(()), sweep.Way("measured", mesh)) for i in range(2)]
     chosen: Any = {"vmap": 6, "map": "map", "memory": 4}[name]
-    assert found == [sweep.Way(chosen, mesh)] * 2
+    assert found == [sweep.Way(chosen, mesh, kernels=None if chosen == "map" else "grouped")] * 2
     assert [group for _, group in calls] == [None, None, 4, 4, 6, 6][: 6 - (name == "memory")]
     (measured,) = groups.measured_batching()
     assert measured.program.startswith("runs of _double ")
@@ -141,14 +141,16 @@ def test_choices_of_a_run_s_probes_are_kept_with_it(tmp_path):
 
     def probe(_trainer, state, _split):
         if state.step == 0:
-            groups.trials_of(key).seconds[1] = 2.0
-        return {"milliseconds": groups.trials_of(key).seconds[1]}
+            groups.trials_of(key).seconds[groups.Group(1)] = 2.0
+        return {"milliseconds": groups.trials_of(key).seconds[groups.Group(1)]}
 
     options = {"way": sweep.Way("loop"), "folder": tmp_path, "probes": {"probe": sweep.HostProbe(probe)}}
     run = sweep.grid(learning_rate=(0.1,), seed=(0,))
     call = partial(sweep.train_grid, make_trainer, run, data.load("digits"), chunk_size=2, **options)
     call(num_steps=4)
-    assert groups.from_json(read_json(tmp_path / "run0" / "finished.json")["batching"])[key].seconds == {1: 2.0}
+    assert groups.from_json(read_json(tmp_path / "run0" / "finished.json")["batching"])[key].seconds == {
+        groups.Group(1): 2.0
+    }
     groups._known.clear()
     (tmp_path / "run0" / "finished.json").unlink()
     call(num_steps=4)  # from the checkpoint

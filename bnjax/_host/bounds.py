@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bnjax._host.groups import Trials, agreed_least
+from bnjax._host.groups import Group, Trials, agreed_least
 from bnjax._host.memory import TooLargeError, free_memory, predicted_memory, size_text
 from bnjax._host.programs import checked_before_running
 
@@ -22,7 +22,7 @@ _CERTAINLY_TOO_LARGE = 1.1
 
 
 @contextlib.contextmanager
-def within_memory(trials: Trials, size: int, group: int, devices: Sequence[Any], is_shared: bool) -> Iterator[None]:
+def within_memory(trials: Trials, size: int, group: Group, devices: Sequence[Any], is_shared: bool) -> Iterator[None]:
     """Run the first call of a group only if its program fits into the free memory of all devices.
 
     Args:
@@ -45,20 +45,24 @@ def within_memory(trials: Trials, size: int, group: int, devices: Sequence[Any],
         yield
 
 
-def _check_estimate(trials: Trials, group: int, free: float) -> None:
+def _check_estimate(trials: Trials, group: Group, free: float) -> None:
     """Raise where this group is known to need more memory than is free, or the two largest that are known say far more."""
-    if group > 1 and trials.memory.get(group, 0) > free:
+    if group.size > 1 and trials.memory.get(group, 0) > free:
         raise _too_large(group, f"need {size_text(trials.memory[group])}, as the compiler predicts", free)
-    if group in trials.memory or len(trials.memory) < 2:
+    # Of one form; a single point has none.
+    known = {
+        each.size: bytes for each, bytes in trials.memory.items() if each.kernels == group.kernels or each.size == 1
+    }
+    if group in trials.memory or len(known) < 2:
         return
-    (few, less), (many, more) = sorted(trials.memory.items())[-2:]
-    # needed = a + b * group
-    needed = more + (more - less) / (many - few) * (group - many)
+    (few, less), (many, more) = sorted(known.items())[-2:]
+    # needed = a + b * size
+    needed = more + (more - less) / (many - few) * (group.size - many)
     if needed > _CERTAINLY_TOO_LARGE * free:
         raise _too_large(group, f"would need about {size_text(needed)}, as {few} and {many} say", free)
 
 
-def _check(trials: Trials, group: int, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
+def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
     """Note what memory the compiled program of a group needs beside its arguments, and raise if so much is not free."""
     memory = predicted_memory(compiled)
     if agreed_least(float(memory is not None), is_shared) == 0:
@@ -67,10 +71,12 @@ def _check(trials: Trials, group: int, devices: Sequence[Any], is_shared: bool, 
     # NOTE: now, since by now its arguments are on the devices, and take memory there.
     free = agreed_least(free_memory(devices), is_shared)
     trials.memory[group] = max(needed, trials.memory.get(group, 0.0))
-    if group > 1 and needed > free:
+    if group.size > 1 and needed > free:
         raise _too_large(group, f"need {size_text(needed)}, as the compiler predicts", free)
 
 
-def _too_large(group: int, needs: str, free: float) -> TooLargeError:
+def _too_large(group: Group, needs: str, free: float) -> TooLargeError:
     """Make the error of a group that does not fit."""
-    return TooLargeError(f"{group} together were not tried: they {needs}, and {size_text(free)} of memory are free.")
+    return TooLargeError(
+        f"{group.size} together were not tried: they {needs}, and {size_text(free)} of memory are free."
+    )

@@ -1,7 +1,8 @@
 """How many points, or runs, are evaluated together: measured where they run, and remembered for each shape and device.
 
 Groups of 1, 4, 16, ... are tried until memory ends or larger ones are no faster: those of points by the first chunks of a scan,
-which count, and those of runs by a few steps before a training. `bounds` says which groups would not fit. A choice changes
+which count, and those of runs by a few steps before a training. On accelerators the first group of several is tried in both
+forms of `bnjax.ops.batched_kernels`, and the faster form is kept. `bounds` says which groups would not fit. A choice changes
 nothing but speed, memory and rounding. What a scan or a run has chosen is part of its record, so that it is resumed to the
 same bits.
 """
@@ -20,6 +21,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from bnjax._host.batched import FORMS, Form
 from bnjax._host.memory import TooLargeError
 from bnjax._host.precision import current_precision
 from bnjax._host.processes import first, smallest
@@ -32,15 +34,43 @@ _NUM_REMEMBERED = 1024
 clock = time.perf_counter
 
 
+class Group(NamedTuple):
+    """Points, or runs, that are evaluated together.
+
+    Attributes:
+        size: how many.
+        kernels: the form of convolutions with a kernel for each, see `bnjax.ops.batched_kernels`.
+    """
+
+    size: int
+    kernels: Form = "grouped"
+
+    def __str__(self) -> str:
+        return str(self.size) if self.kernels == "grouped" else f"{self.size} {self.kernels}"
+
+    @classmethod
+    def read(cls, text: str) -> "Group":
+        """Return the group of a text.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        size, _, kernels = text.partition(" ")
+        if kernels and kernels not in FORMS:
+            raise ValueError(f"kernels must be one of {', '.join(FORMS)}, got {kernels!r}.")
+        return cls(int(size), kernels or "grouped")
+
+
 class MeasuredBatching(NamedTuple):
     """The batching that was measured for one program, by the shapes of its arguments and its device.
 
     Attributes:
         program: what is evaluated, with a digest of its shapes and of the precision of its products.
         device: how many of which kind.
-        milliseconds: per point or run, by how many were evaluated together; infinite where they did not fit into memory, or
-            were not tried because they would not.
+        milliseconds: per point or run, by how many were evaluated together, in the faster form; infinite where they did not fit
+            into memory, or were not tried because they would not.
         batching: the fastest so far, None before anything was timed.
+        kernels: in which form of `bnjax.ops.batched_kernels`.
         is_settled: no larger group will be tried.
         reason: why not; None where one may be.
     """
@@ -49,6 +79,7 @@ class MeasuredBatching(NamedTuple):
     device: str
     milliseconds: dict[int, float]
     batching: int | None
+    kernels: Form
     is_settled: bool
     reason: str | None
 
@@ -67,62 +98,94 @@ class Trials:
         key: what is tried.
         seconds: of groups that were tried before.
         too_large: what was said of groups that were not tried before.
+        forms: of batched kernels, which are compared.
 
     Attributes:
-        seconds: per point or run, by size of group; infinite where it did not fit into memory, or would not.
-        too_large: why a group was not tried, by its size.
+        seconds: per point or run, by group; infinite where it did not fit into memory, or would not.
+        too_large: why a group was not tried.
         memory: bytes that must be free for a group, as the compiler predicts, where that was asked for.
         called: sizes of calls and groups that were compiled, so that the next such call can be timed.
     """
 
-    def __init__(self, key: Key, seconds: dict[int, float] | None = None, too_large: dict[int, str] | None = None):
-        self.key, self.seconds, self.too_large = key, seconds or {}, too_large or {}
-        self.memory: dict[int, float] = {}
-        self.called: set[tuple[int, int]] = set()
+    def __init__(
+        self,
+        key: Key,
+        seconds: dict[Group, float] | None = None,
+        too_large: dict[Group, str] | None = None,
+        forms: Sequence[Form] = ("grouped",),
+    ):
+        self.key, self.seconds, self.too_large, self.forms = key, seconds or {}, too_large or {}, tuple(forms)
+        self.memory: dict[Group, float] = {}
+        self.called: set[tuple[int, Group]] = set()
+
+    @property
+    def by_size(self) -> dict[int, float]:
+        """The seconds by the size of a group, in the faster form."""
+        best: dict[int, float] = {}
+        for group, seconds in self.seconds.items():
+            best[group.size] = min(seconds, best.get(group.size, np.inf))
+        return best
 
     @property
     def is_settled(self) -> bool:
-        """Whether no larger group will be tried."""
-        times = [*self.seconds.values()]
+        """Whether no other group will be tried."""
+        times = [*self.by_size.values()]
         slower = times[times.index(min(times)) + 1 :] if times else []
-        return len(slower) >= _PATIENCE or max(self.seconds, default=0) >= _LARGEST or np.inf in times
+        is_at_end = len(slower) >= _PATIENCE or max(self.by_size, default=0) >= _LARGEST or np.inf in times
+        return is_at_end and self._untried_form() is None
+
+    def _untried_form(self) -> Group | None:
+        """Return the first group of several in a form that it was not tried in, if any."""
+        first = min((size for size in self.by_size if size > 1), default=None)
+        untried = [] if first is None else [Group(first, form) for form in self.forms]
+        return next((group for group in untried if group not in self.seconds), None)
 
     @property
     def reason(self) -> str | None:
         """Why no larger group will be tried, None where one may be."""
-        failed = [group for group, seconds in self.seconds.items() if np.isinf(seconds)]
-        if failed:
-            return self.too_large.get(failed[-1], f"{failed[-1]} together did not fit into memory.")
         if not self.is_settled:
             return None
-        if max(self.seconds) >= _LARGEST:
+        sizes = self.by_size
+        failed = [group for group in self.seconds if np.isinf(sizes[group.size])]
+        if failed:
+            return self.too_large.get(failed[-1], f"{failed[-1].size} together did not fit into memory.")
+        if max(sizes) >= _LARGEST:
             return f"No more than {_LARGEST} together are tried."
-        return f"More than {self.fastest} together were slower."
+        return f"More than {self.fastest.size} together were slower."
 
     @property
-    def fastest(self) -> int:
-        """The size of the fastest group; 1 before anything was timed."""
+    def fastest(self) -> Group:
+        """The fastest group; 1 before anything was timed."""
         fitting = [group for group, seconds in self.seconds.items() if np.isfinite(seconds)]
-        return min(fitting, key=self.seconds.__getitem__, default=1)
+        return min(fitting, key=self.seconds.__getitem__, default=Group(1))
 
-    def untried(self, largest: int, *, ends_there: bool = False) -> int | None:
+    def untried(self, largest: int, *, ends_there: bool = False) -> Group | None:
         """Return the group to try next, of at most `largest`; None where there is none.
 
         Args:
             largest: how many points or runs there are for it.
             ends_there: the last group that is tried is of all of them.
         """
-        size = _GROWTH * max(self.seconds) if self.seconds else 1
-        size = min(size, largest) if ends_there else size
-        return size if size <= min(largest, _LARGEST) and size not in self.seconds and not self.is_settled else None
+        group = self._untried_form()
+        if group is None and not self.is_settled:
+            sizes = self.by_size
+            size = _GROWTH * max(sizes) if sizes else 1
+            size = min(size, largest) if ends_there else size
+            group = Group(size, self._faster_form()) if size not in sizes else None
+        return group if group is not None and group.size <= min(largest, _LARGEST) else None
 
-    def note(self, size: int, group: int, seconds: float) -> None:
+    def _faster_form(self) -> Form:
+        """Return the faster form of groups of several."""
+        several = {group: seconds for group, seconds in self.seconds.items() if group.size > 1}
+        return min(several, key=several.__getitem__).kernels if several else "grouped"
+
+    def note(self, size: int, group: Group, seconds: float) -> None:
         """Take the time of a call of `size` points in groups, unless it was the first one, which compiles."""
         if (size, group) in self.called:
             self.seconds[group] = seconds / size
         self.called.add((size, group))
 
-    def fail(self, group: int, error: Exception) -> None:
+    def fail(self, group: Group, error: Exception) -> None:
         """Note that a group did not fit into memory, or was not tried since it would not."""
         self.seconds[group] = np.inf
         if isinstance(error, TooLargeError):
@@ -167,9 +230,9 @@ def read_trials(key: Key, record: dict[str, Any]) -> Trials:
     Raises:
         ValueError, TypeError, AttributeError: if it is none.
     """
-    too_large = {int(group): reason for group, reason in record.items() if isinstance(reason, str)}
-    timed = {int(group): seconds for group, seconds in record.items() if not isinstance(seconds, str | None)}
-    seconds = {int(group): float(timed.get(int(group), np.inf)) for group in record}
+    found = {Group.read(text): value for text, value in record.items()}
+    too_large = {group: reason for group, reason in found.items() if isinstance(reason, str)}
+    seconds = {group: np.inf if isinstance(value, str | None) else float(value) for group, value in found.items()}
     return Trials(key, seconds, too_large)
 
 
@@ -198,8 +261,9 @@ def measured_batching() -> list[MeasuredBatching]:
     return [
         MeasuredBatching(
             *trials.key,
-            {group: 1000 * seconds for group, seconds in trials.seconds.items()},
-            trials.fastest if trials.seconds else None,
+            {size: 1000 * seconds for size, seconds in trials.by_size.items()},
+            trials.fastest.size if trials.seconds else None,
+            trials.fastest.kernels,
             trials.is_settled,
             trials.reason,
         )
@@ -212,7 +276,7 @@ _known: dict[tuple[Key, int], Trials] = {}
 _kept: ContextVar[dict[Key, Trials] | None] = ContextVar("kept", default=None)
 
 
-def trials_of(key: Key, owner: Hashable = None) -> Trials:
+def trials_of(key: Key, owner: Hashable = None, forms: Sequence[Form] = FORMS[:1]) -> Trials:
     """Return the trials of a program: of the run that is at work, else of this process.
 
     A group that memory ruled out stays ruled out for the run at work, whose bits depend on it; any other call tries it again.
@@ -220,16 +284,18 @@ def trials_of(key: Key, owner: Hashable = None) -> Trials:
     Args:
         key: what is tried, as another process knows it too.
         owner: what tells programs of one key apart in this process, such as two models of the same shapes.
+        forms: of batched kernels, which are compared.
     """
     kept, known = _kept.get(), (key, hash(owner))
     if kept and key in kept:
+        kept[key].forms = tuple(forms)
         return kept[key]
     if known in _known:
         _known[known].reconsider()
     else:
         while len(_known) >= _NUM_REMEMBERED:
             del _known[next(iter(_known))]
-        _known[known] = Trials(key)
+        _known[known] = Trials(key, forms=forms)
     if kept is not None:
         kept[key] = _known[known]
     return _known[known]

@@ -2,6 +2,7 @@
 
 conv_general_dilated  the convolution, in the place of JAX's
 max_pool_2x2          the pooling
+batched_kernels       how accelerators convolve several points at once, each with a kernel of its own
 
 XLA's CPU backend has a fast path for convolutions whose dimension numbers are the usual ones (NHWC images, HWIO kernels).
 JAX writes a convolution's *gradients* as convolutions with permuted dimension numbers, which miss that path: inside the body
@@ -17,9 +18,12 @@ primitives   the convolution and its two gradients as JAX primitives
 geometry     their static side
 plain        what they are everywhere but on CPU
 cpu          what they are on CPU, chosen by shape
+batched      what they are elsewhere for several points at once
+patches      the pixels that each tap of a kernel reads
 winograd     Winograd's algorithm
 pool         the pooling, whose gradient is a selection
 """
 
+from bnjax._host.batched import batched_kernels as batched_kernels
 from bnjax.ops.general import conv_general_dilated as conv_general_dilated
 from bnjax.ops.pool import max_pool_2x2 as max_pool_2x2

@@ -11,6 +11,7 @@ from jax import Array
 from bnjax._host.trees import common_type
 from bnjax.ops import plain, winograd
 from bnjax.ops.geometry import Geometry
+from bnjax.ops.patches import patches, shifts
 
 # Chosen from `python -m experiments.benchmarks.conv`; no result depends on them, only speed does.
 _DENSE_MAX_PIXELS = 4  # maps up to 2x2 are one matrix product with the kernel written out
@@ -50,7 +51,7 @@ def conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
     elif _is_of_pixels(geometry):
         y = x.reshape(-1, c) @ k[0, 0]
     elif is_smaller or (c <= _IMAGE_MAX_CHANNELS and x.shape[0] * h * w * k[..., 0].size <= _PATCHES_MAX_ENTRIES):
-        y = _patches(x, geometry) @ k.reshape(-1, f)
+        y = patches(x, geometry) @ k.reshape(-1, f)
     elif h * w <= (_WINOGRAD_WIDE_MAX_PIXELS if is_wide else _WINOGRAD_MAX_PIXELS) and _is_tiled(x, f, geometry):
         return winograd.conv(x, k, geometry=geometry)
     else:
@@ -64,8 +65,7 @@ def input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
     if _is_tiny(geometry):
         dx = _flat(dy) @ _kernel_matrix(k, geometry).T
         return dx.reshape(dy.shape[0], *geometry.image, k.shape[2])
-    flipped = geometry._replace(image=geometry.output, padding=geometry.flipped_padding)
-    return conv(dy, jnp.flip(k, (0, 1)).swapaxes(2, 3), geometry=flipped)
+    return conv(dy, jnp.flip(k, (0, 1)).swapaxes(2, 3), geometry=geometry.flipped)
 
 
 @_widened
@@ -79,7 +79,7 @@ def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
     if _is_tiled(x, f, geometry):
         return winograd.kernel_gradient(x, dy, geometry=geometry)
     if math.prod(geometry.image) > _CLIPPED_MAX_PIXELS:
-        pairs = [(shifted, dy) for shifted in _shifts(x, geometry)]
+        pairs = [(shifted, dy) for shifted in shifts(x, geometry)]
     else:
         pairs = [(x[:, *read], dy[:, *written]) for read, written in _reached(geometry)]
     return jnp.stack([read.reshape(-1, c).T @ written.reshape(-1, f) for read, written in pairs]).reshape(kh, kw, c, f)
@@ -112,19 +112,6 @@ def _is_tiled(x: Array, num_features: int, geometry: Geometry) -> bool:
 def _flat(x: Array) -> Array:
     """Flatten all but the first axis."""
     return x.reshape(x.shape[0], -1)
-
-
-def _shifts(x: Array, geometry: Geometry) -> list[Array]:
-    """List, for each tap of the kernel, the padded image as that tap sees it, (batch, out_height, out_width, channels)."""
-    (kh, kw), (h, w) = geometry.kernel, geometry.output
-    padded = jnp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
-    return [padded[:, i : i + h, j : j + w] for i in range(kh) for j in range(kw)]
-
-
-def _patches(x: Array, geometry: Geometry) -> Array:
-    """Gather im2col rows, (batch * out_height * out_width, kernel_height * kernel_width * channels)."""
-    patches = jnp.concatenate(_shifts(x, geometry), axis=-1)
-    return patches.reshape(-1, patches.shape[-1])
 
 
 def _reached(geometry: Geometry) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:

@@ -25,6 +25,11 @@ class Geometry(NamedTuple):
         return tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(self.kernel, self.padding, strict=True))
 
     @property
+    def flipped(self) -> "Geometry":
+        """The geometry of the convolution with the flipped kernel."""
+        return self._replace(image=self.output, padding=self.flipped_padding)
+
+    @property
     def is_canonical(self) -> bool:
         """Whether both gradients are ordinary convolutions too: no padding below 0 or beyond the kernel."""
         paddings = (side for pads in (self.padding, self.flipped_padding) for pair in pads for side in pair)

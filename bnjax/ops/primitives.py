@@ -18,8 +18,9 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from bnjax._host.batched import Form, current_form
 from bnjax._host.programs import run
-from bnjax.ops import cpu, plain
+from bnjax.ops import batched, cpu, plain
 from bnjax.ops.geometry import Geometry
 
 
@@ -53,7 +54,7 @@ def _make_primitive(name: str, elsewhere: Callable[..., Array], on_cpu: Callable
         if axes[1] is None and primitive is not kernel_gradient_p:  # many images, one kernel: a larger batch
             merged = bind(primitive, moved[0].reshape(-1, *moved[0].shape[2:]), moved[1], geometry=geometry)
             return merged.reshape(*moved[0].shape[:2], *merged.shape[1:]), 0
-        return run(_apply_mapped, (primitive, elsewhere, tuple(axes), geometry), tuple(moved)), 0
+        return run(_apply_mapped, (primitive, elsewhere, tuple(axes), geometry, current_form()), tuple(moved)), 0
 
     batching.primitive_batchers[primitive] = batch
     return primitive
@@ -65,26 +66,20 @@ def _out_aval(fn: Callable[..., Array], *avals: Any) -> Any:
 
 
 def _apply_mapped(
-    primitive: Primitive, elsewhere: Callable[..., Array], axes: tuple, geometry: Geometry, *operands: Array
+    primitive: Primitive,
+    elsewhere: Callable[..., Array],
+    axes: tuple,
+    geometry: Geometry,
+    form: Form,
+    *operands: Array,
 ) -> Array:
     """Apply a primitive to the slices of those operands whose axis is not None."""
     # NOTE: vmap over kernels is a grouped convolution in XLA, slow on CPU: there, one after another.
     return lax.platform_dependent(
         *operands,
-        cpu=partial(_map_operands, partial(bind, primitive, geometry=geometry), axes),
-        default=jax.vmap(partial(elsewhere, geometry=geometry), [None if d is None else 0 for d in axes]),
+        cpu=partial(batched.map_operands, partial(bind, primitive, geometry=geometry), axes),
+        default=partial(batched.in_form, form, elsewhere, axes, geometry),
     )
-
-
-def _map_operands(fn: Callable[..., Array], axes: Sequence[int | None], *operands: Array) -> Array:
-    """Apply `fn` to the slices of those operands whose axis is not None, one after another."""
-    mapped = [x for x, d in zip(operands, axes, strict=True) if d is not None]
-
-    def apply(slices: list[Array]) -> Array:
-        rest = iter(slices)
-        return fn(*(x if d is None else next(rest) for x, d in zip(operands, axes, strict=True)))
-
-    return lax.map(apply, mapped)
 
 
 conv_p = _make_primitive("bnjax_conv", plain.conv, cpu.conv)

@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 
 from bnjax._host import bounds, groups
 from bnjax._host.archives import read_arrays
+from bnjax._host.batched import Form, batched_kernels
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, write_whole
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
@@ -74,7 +75,7 @@ def run_chunks(
                 size = calls.prepare(len(missing) - position)
                 chunk, start = missing[position : position + size], groups.clock()
                 try:
-                    with calls.within_memory():
+                    with calls.within_memory(), calls.form():
                         values = jax.device_get(evaluate(rows[np.resize(chunk, size)], calls.group_size))
                     seconds = groups.clock() - start
                 except (jax.errors.JaxRuntimeError, TooLargeError) as error:
@@ -94,6 +95,7 @@ class _Calls:
 
     Attributes:
         group_size: how many rows run together; None is one after another.
+        kernels: the form of their batched kernels; None is what the context names.
     """
 
     def __init__(
@@ -106,14 +108,15 @@ class _Calls:
         trials: groups.Trials | None,
         devices: Sequence[Any],
     ):
-        self.group_size = group_size
+        self.group_size: int | None = group_size
+        self.kernels: Form | None = None
         # NOTE: where groups are measured, a resumed scan has calls of the same size, for the same bits.
         self._size = 1 if one_by_one else _first_size(num_missing if trials is None else num_rows, group_size)
         self._num_rows, self._multiple_of, self._trials = num_rows, multiple_of, trials
         self._devices, self._is_shared = devices, groups.are_shared(devices)
         self._largest = 1 if one_by_one else _LARGEST_CHUNK
         self._seen: set[int] = set()
-        self._tried: int | None = None
+        self._tried: groups.Group | None = None
 
     def prepare(self, num_left: int) -> int:
         """Return how many rows the next call gets, of so many that are left."""
@@ -123,12 +126,16 @@ class _Calls:
         self._size = _rounded(self._size, self._multiple_of)
         return self._size
 
-    def _group_by(self, group: int) -> None:
-        """Run so many rows together."""
-        group_size = None if group == 1 else group
-        if group_size != self.group_size:
-            self.group_size, self._seen = group_size, set()
+    def _group_by(self, group: groups.Group) -> None:
+        """Run so many rows together, in this form."""
+        group_size = None if group.size == 1 else group.size
+        if (group_size, group.kernels) != (self.group_size, self.kernels):
+            self.group_size, self.kernels, self._seen = group_size, group.kernels, set()
             self._size = min(_first_size(self._num_rows, group_size), self._largest)
+
+    def form(self) -> AbstractContextManager[None]:
+        """Return a context for the next call, in which its batched kernels have their form."""
+        return nullcontext() if self.kernels is None else batched_kernels(self.kernels)
 
     def within_memory(self) -> AbstractContextManager[None]:
         """Return a context for the next call, which raises before a group runs that would not fit into memory."""
@@ -156,7 +163,7 @@ class _Calls:
         """
         share = self._size // self._multiple_of  # of a device
         if self._trials is not None and self.group_size is not None and is_out_of_memory(error):
-            self._trials.fail(self.group_size, error)
+            self._trials.fail(groups.Group(self.group_size, self.kernels or "grouped"), error)
             return
         fewer = halved(share, error, "point")
         if self.group_size is not None and share <= self.group_size:
@@ -201,6 +208,7 @@ class _Done:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
             if trials and saved.trials and trials.key == saved.trials.key:  # else it was made elsewhere
+                saved.trials.forms = trials.forms
                 self.trials = saved.trials
         elif path is not None and not path.parent.is_dir():
             raise ValueError(f"resume must be a file in a folder that exists, got {path}.")

@@ -21,6 +21,7 @@ from jaxtyping import Float, PyTree
 
 from bnjax._host import groups
 from bnjax._host.arguments import checked
+from bnjax._host.batched import forms_on
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
 from bnjax._host.programs import jitted, model_in, run
 from bnjax.probes.chunks import run_chunks
@@ -65,9 +66,10 @@ def evaluate_points(
             point after another, "map" puts that loop into the program, "vmap" runs all at once, an int that many at once.
             "measured" evaluates its first chunks in groups of 1, 4, 16, ..., while they fit into memory and become faster, and
             the rest in the fastest ones. A group that needs more memory than is free, as the compiler predicts, is not
-            tried. Scans of the same shapes on the same device go on from there, a resumed one with what its file says, and
-            `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest, and inside
-            compiled or mapped code; on accelerators it is "measured".
+            tried. On accelerators the first group of several is tried in both forms of `bnjax.ops.batched_kernels`, and the
+            faster form is kept. Scans of the same shapes on the same device go on from there, a resumed one with what its
+            file says, and `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest,
+            and inside compiled or mapped code; on accelerators it is "measured".
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
         resume: a file of the points evaluated so far. A scan that finds it evaluates only the points that are missing; NaN is a
             value, not a gap. The file remains when the scan is complete.
@@ -153,7 +155,7 @@ def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Seq
     """Return what is known of groups of a measure's points."""
     is_kept = is_pytree(measure)
     owner = jax.tree.structure(measure) if is_kept else None
-    trials = groups.trials_of(groups.make_key("points", measure, arguments, devices), owner)
+    trials = groups.trials_of(groups.make_key("points", measure, arguments, devices), owner, forms_on(devices))
     if not is_kept:
         trials.forget_programs()
     return trials

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -13,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from bnjax._host import bounds, groups
+from bnjax._host.batched import Form, batched_kernels, forms_on
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
@@ -32,6 +34,8 @@ class Way(NamedTuple):
             on CPU, "map" on several CPU devices, and "measured" on accelerators.
         mesh: devices over which whole runs are spread.
         axis: of the mesh, along which they are.
+        kernels: the form of `bnjax.ops.batched_kernels` in which runs are trained together; None is what the context names.
+            "measured" tries both on accelerators.
 
     Example:
         >>> from bnjax import sweep
@@ -42,6 +46,7 @@ class Way(NamedTuple):
     batching: Batching = "auto"
     mesh: Mesh | None = None
     axis: str = "runs"
+    kernels: Form | None = None
 
 
 AUTO = Way()
@@ -97,18 +102,27 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     """
     num_runs, share = _count(runs, way)
     devices = groups.devices_of((runs, shared), way.mesh)
-    trials = groups.trials_of(groups.make_key("runs", program, (runs, shared), devices), fixed)
+    trials = groups.trials_of(groups.make_key("runs", program, (runs, shared), devices), fixed, forms_on(devices))
     is_shared = groups.are_shared(devices)
     while share > 1 and (group := trials.untried(share, ends_there=True)):
         try:
             for _ in range(2):
                 with bounds.within_memory(trials, num_runs, group, devices, is_shared):
                     start = groups.clock()
-                    _in_groups(program, fixed, None if group == 1 else group, runs, shared, way)
+                    _in_groups(program, fixed, _number(group), runs, shared, way._replace(kernels=group.kernels))
                 trials.note(num_runs, group, groups.agreed(groups.clock() - start, is_shared))
         except (jax.errors.JaxRuntimeError, TooLargeError) as error:
-            halved(group, error, "run") if group == 1 or not is_out_of_memory(error) else trials.fail(group, error)
-    return way._replace(batching="map" if trials.fastest == 1 else trials.fastest)
+            is_final = group.size == 1 or not is_out_of_memory(error)
+            halved(group.size, error, "run") if is_final else trials.fail(group, error)
+    fastest = trials.fastest
+    if fastest.size == 1:
+        return way._replace(batching="map")
+    return way._replace(batching=fastest.size, kernels=fastest.kernels)
+
+
+def _number(group: groups.Group) -> int | None:
+    """Return how many runs are trained together, None for one."""
+    return None if group.size == 1 else group.size
 
 
 def _count(runs: PyTree, way: Way) -> tuple[int, int]:
@@ -144,9 +158,10 @@ def _in_groups(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
 ) -> PyTree:
     """Call the program for `group_size` runs at a time, and wait for the results."""
-    if way.mesh is None:
-        return jax.block_until_ready(_together(program, fixed, group_size, runs, shared))
-    return jax.block_until_ready(_spread(program, fixed, group_size, runs, shared, way))
+    with nullcontext() if way.kernels is None else batched_kernels(way.kernels):
+        if way.mesh is None:
+            return jax.block_until_ready(_together(program, fixed, group_size, runs, shared))
+        return jax.block_until_ready(_spread(program, fixed, group_size, runs, shared, way))
 
 
 def _make_trainer(program: Callable[..., PyTree], fixed: tuple, *_: Any) -> Any:

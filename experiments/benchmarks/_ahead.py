@@ -17,7 +17,9 @@ from flax import linen as nn
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bnjax import Batch, adapters, linen, models, objective, probes, sweep, train
+from bnjax import Batch, adapters, linen, models, objective, ops, probes, sweep, train
+from bnjax._host import groups
+from bnjax._host.batched import FORMS
 from bnjax._host.memory import predicted_memory
 from bnjax._host.output import one_line
 from bnjax.data import Split
@@ -122,13 +124,20 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
         return program, (*variables(model), batch)
 
     steps, key = np.linspace(0, 0.4, num_points), partial(jax.random.key, 0)
-    ways = {"map": "map", **{str(group): group for group in (4, 16) if group < num_points}, "vmap": "vmap"}
+    forms = {str(groups.Group(size, form)): (size, form) for form in FORMS for size in (4, 16) if size < num_points}
+    ways = {"map": ("map", "grouped"), **forms, "vmap": ("vmap", "grouped")}
 
     def gradient(loss_fn: Any, params: Any) -> Any:
         return jax.value_and_grad(loss_fn)(params)
 
-    def line(way: Any) -> Callable[..., Any]:
-        return partial(probes.scan_line, step_sizes=steps, batching=way, show_progress=False)
+    def line(batching: Any, form: Any, **options: Any) -> Callable[..., Any]:
+        def scan(loss_fn: Any, params: Any) -> Any:
+            with ops.batched_kernels(form):
+                return probes.scan_line(
+                    loss_fn, params, step_sizes=steps, batching=batching, show_progress=False, **options
+                )
+
+        return scan
 
     def plane(loss_fn: Any, params: Any) -> Any:
         side = np.linspace(-1, 1, math.isqrt(num_points))
@@ -148,8 +157,8 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
         **{f"gradient, {name}": on_loss(gradient, model) for name, model in net.plain.items()},
         "training step": (partial(train.train_step, trainer), (state, batch)),
         **{f"sweep of 4, {way}": _sweep(trainer, state, batch, way) for way in ("map", "vmap")},
-        **{f"line, {name}": on_loss(line(way)) for name, way in ways.items()},
-        f"line, {_NUM_DEVICES} devices": on_loss(partial(line("map"), mesh=mesh)),
+        **{f"line, {name}": on_loss(line(*way)) for name, way in ways.items()},
+        f"line, {_NUM_DEVICES} devices": on_loss(line("map", "grouped", mesh=mesh)),
         "plane": on_loss(plane),
         "barrier": on_loss(barrier),
         "trace": on_loss(partial(probes.curvature.trace, key=key(), num_probes=4)),

@@ -231,7 +231,9 @@ def _rate(row: dict[str, Any]) -> str:
 def _speed(row: dict[str, Any]) -> str:
     """Write the speed of a scan, a sweep or a training."""
     net = f"{row['kind']}, width {row['width']:g}, {row['dtype']}, precision {row['precision']}"
-    batching = row["batching"] + (f" ({row['found']['batching']})" if "found" in row else "")
+    found = row.get("found")
+    form = f" {found['kernels']}" if found and found["kernels"] != "grouped" else ""
+    batching = row["batching"] + (f" ({found['batching']}{form})" if found else "")
     if "error" in row:
         return f"| {net} | {batching} | {row['error']} | | |"
     unit = _UNITS[row["kind"]]

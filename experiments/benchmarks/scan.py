@@ -27,6 +27,7 @@ width the next bottleneck are the passes over large maps of few channels: batch 
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bnjax import Batch, linen, models, objective, probes
+from bnjax import Batch, linen, models, objective, ops, probes
 from bnjax.types import Params
 from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
@@ -120,15 +121,18 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
 def scan_programs(
     width: float, steps: np.ndarray, gradients: bool, ways: Sequence[str], dtype: Any = None
 ) -> dict[str, Callable[[], object]]:
-    """Make the scan in each way of batching."""
+    """Make the scan in each way of batching; "16 products" is groups of 16 whose batched kernels have that form."""
     loss_fn, params = make_scan(width, dtype)
     direction = probes.directions.gradient(loss_fn, params)
 
     def scan(way: str) -> object:
-        batching: Any = int(way) if way.isdigit() else way
-        return probes.scan_line(
-            loss_fn, params, direction, steps, gradients=gradients, batching=batching, show_progress=False
-        ).loss
+        name, _, form = way.partition(" ")
+        batching: Any = int(name) if name.isdigit() else name
+        kernels: Any = form
+        with ops.batched_kernels(kernels) if form else nullcontext():
+            return probes.scan_line(
+                loss_fn, params, direction, steps, gradients=gradients, batching=batching, show_progress=False
+            ).loss
 
     return {f"bnjax, {way}": partial(scan, way) for way in ways}
 

@@ -1,0 +1,76 @@
+"""Convolutions of several points at once, each with a kernel of its own, on accelerators.
+
+There are two forms, and which one is faster depends on the device and the shapes, so that scans and sweeps measure it. On a CPU
+such convolutions run one after another.
+
+grouped   one convolution with a feature group for each point, as `jax.vmap` makes it
+products  none with groups: of small maps, all points are one batched matrix product of the pixels that each tap of a kernel
+          reads, written out, with the kernels; larger maps, which fill a device by themselves, are convolved point by point
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+from jax import Array, lax
+
+from bnjax._host.batched import Form
+from bnjax.ops import plain
+from bnjax.ops.geometry import Geometry
+from bnjax.ops.patches import patches
+
+# 8x8: at batch 128 these are 8,192 rows of a matrix, which do not fill a large GPU; larger maps do, and writing them out
+# takes memory. Not measured on one.
+_MOST_PIXELS = 64
+
+
+def in_form(
+    form: Form, compute: Callable[..., Array], axes: Sequence[int | None], geometry: Geometry, *operands: Array
+) -> Array:
+    """Compute a convolution or a gradient of it, one of `plain`, for the slices of those operands whose axis is not None."""
+    together = form == "grouped"
+    if form == "products" and max(math.prod(geometry.image), math.prod(geometry.output)) <= _MOST_PIXELS:
+        together, compute = True, _PRODUCTS[compute]
+    fn = partial(compute, geometry=geometry)
+    return (
+        jax.vmap(fn, [None if d is None else 0 for d in axes])(*operands)
+        if together
+        else map_operands(fn, axes, *operands)
+    )
+
+
+def map_operands(fn: Callable[..., Array], axes: Sequence[int | None], *operands: Array) -> Array:
+    """Apply `fn` to the slices of those operands whose axis is not None, one after another."""
+    mapped = [x for x, d in zip(operands, axes, strict=True) if d is not None]
+
+    def apply(slices: list[Array]) -> Array:
+        rest = iter(slices)
+        return fn(*(x if d is None else next(rest) for x, d in zip(operands, axes, strict=True)))
+
+    return lax.map(apply, mapped)
+
+
+def _conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
+    """Multiply what each tap reads by the kernel."""
+    y = _product(patches(x, geometry), k.reshape(-1, k.shape[3]), geometry)
+    return y.reshape(x.shape[0], *geometry.output, k.shape[3])
+
+
+def _input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
+    """Convolve with the flipped kernel, its channels exchanged."""
+    return _conv(dy, k[::-1, ::-1].swapaxes(2, 3), geometry=geometry.flipped)
+
+
+def _kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
+    """Multiply what each tap reads by the gradients of what it writes."""
+    read, written = patches(x, geometry), dy.reshape(-1, dy.shape[3])
+    return _product(read.T, written, geometry).reshape(*geometry.kernel, x.shape[3], dy.shape[3])
+
+
+def _product(a: Array, b: Array, geometry: Geometry) -> Array:
+    """Multiply matrices in the convolution's precision."""
+    return lax.dot(a, b, precision=geometry.precision)
+
+
+_PRODUCTS = {plain.conv: _conv, plain.input_gradient: _input_gradient, plain.kernel_gradient: _kernel_gradient}
