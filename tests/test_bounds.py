@@ -210,6 +210,39 @@ def test_slower_groups_are_a_reason():
     assert trials.reason == "More than 1 together were slower."
 
 
+@pytest.mark.parametrize("fails_here", [False, True])
+def test_where_one_process_cannot_compile_all_leave_the_call(fails_here, monkeypatch):
+    """The one with its own error, the others with a line, instead of waiting for it."""
+    asked = []
+
+    def agreed(number, is_shared):
+        """Return the least of two processes: both have as much memory, and one of them has compiled."""
+        asked.append((number, is_shared))
+        return number if len(asked) == 1 else 0.0
+
+    monkeypatch.setattr(bounds, "agreed_least", agreed)
+    monkeypatch.setattr(bounds, "free_memory", lambda _devices: 1e9)
+    trials = groups.Trials(KEY, {groups.Group(1): 1.0})
+
+    def fail(_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory while compiling")
+
+    def call():
+        with bounds.within_memory(trials, 4, groups.Group(4), [], is_shared=True):
+            programs.jitted(fail if fails_here else jnp.sin)(jnp.ones(3))
+
+    if fails_here:
+        with pytest.raises(jax.errors.JaxRuntimeError, match="while compiling"):
+            call()
+    else:
+        with pytest.raises(
+            memory.TooLargeError, match=r"^4 together were not tried: another process could not compile"
+        ):
+            call()
+    assert asked == [(1e9, True), (float(not fails_here), True)]
+    assert not trials.memory
+
+
 @jax.tree_util.Partial
 def loss(params):
     """Compute a number of the parameters, by way of matrices that every point of a group has."""

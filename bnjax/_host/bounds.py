@@ -63,7 +63,16 @@ def _check_estimate(trials: Trials, group: Group, free: float) -> None:
 
 
 def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
-    """Note what memory the compiled program of a group needs beside its arguments, and raise if so much is not free."""
+    """Note what memory the compiled program of a group needs beside its arguments, and raise if so much is not free.
+
+    Where it did not compile in one of several processes, `compiled` is the error there, and all processes leave the call: the
+    others would wait for it.
+    """
+    has_failed = isinstance(compiled, Exception)
+    if agreed_least(float(not has_failed), is_shared) == 0:
+        if has_failed:
+            return  # the caller raises it
+        raise TooLargeError(f"{group.size} together were not tried: another process could not compile them.")
     memory = predicted_memory(compiled)
     if agreed_least(float(memory is not None), is_shared) == 0:
         return

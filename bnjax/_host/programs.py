@@ -82,7 +82,12 @@ def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         check = _check.get()
         if check is not None:
             # NOTE: JAX keeps what it compiles ahead, and the call below runs it, so that nothing is compiled twice.
-            check(whole().lower(*arguments).compile())
+            try:
+                program = whole().lower(*arguments).compile()
+            except Exception as error:
+                check(error)
+                raise
+            check(program)
         return whole()(*arguments)
 
     @functools.cache
@@ -101,7 +106,7 @@ def checked_before_running(check: Callable[[Any], None]) -> Iterator[None]:
     """Compile every program that is called in the context first, and show it to `check`, which may raise; then run it.
 
     Args:
-        check: takes what `jax.jit(...).lower(...).compile()` returns.
+        check: takes what `jax.jit(...).lower(...).compile()` returns, or raises.
     """
     token = _check.set(check)
     try:
