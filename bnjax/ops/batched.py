@@ -29,15 +29,11 @@ def in_form(
     form: Form, compute: Callable[..., Array], axes: Sequence[int | None], geometry: Geometry, *operands: Array
 ) -> Array:
     """Compute a convolution or a gradient of it, one of `plain`, for the slices of those operands whose axis is not None."""
-    together = form == "grouped"
-    if form == "products" and max(math.prod(geometry.image), math.prod(geometry.output)) <= _MOST_PIXELS:
-        together, compute = True, _PRODUCTS[compute]
-    fn = partial(compute, geometry=geometry)
-    return (
-        jax.vmap(fn, [None if d is None else 0 for d in axes])(*operands)
-        if together
-        else map_operands(fn, axes, *operands)
-    )
+    is_small = max(math.prod(geometry.image), math.prod(geometry.output)) <= _MOST_PIXELS
+    if form == "products" and not is_small:
+        return map_operands(partial(compute, geometry=geometry), axes, *operands)
+    fn = partial(_PRODUCTS[compute] if form == "products" else compute, geometry=geometry)
+    return jax.vmap(fn, [None if d is None else 0 for d in axes])(*operands)
 
 
 def map_operands(fn: Callable[..., Array], axes: Sequence[int | None], *operands: Array) -> Array:
