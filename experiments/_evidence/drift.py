@@ -41,7 +41,7 @@ def drift(
     def value(record: Recorded) -> np.ndarray:
         changes = record["layers"][layer].get(since)  # of a single step there is none
         rows = np.abs(array(changes[name]))[0 if since == "successive" else 1 :] if changes else []
-        return np.array([np.nan, *map(_median_unit, rows)])
+        return np.array([np.nan, *_median_unit(np.asarray(rows))])
 
     subject = "distance W1" if moment == "wasserstein" else f"|change of a unit's {moment}|"
     unit = f" / {_UNITS[moment]}" * name.startswith("relative")
@@ -164,7 +164,13 @@ def _ratios(
     return [typical(layer, moment, since, relative=relative, kind=kind).over(net, other) for layer in layers]
 
 
-def _median_unit(changes: np.ndarray) -> float:
-    """Return the median over the units whose change is finite; NaN without any."""
-    finite = changes[np.isfinite(changes)]
-    return float(np.median(finite)) if finite.size else np.nan
+def _median_unit(changes: np.ndarray) -> np.ndarray:
+    """Return, at each step, the median over the units whose change is finite; NaN without any."""
+    found = np.full(len(changes), np.nan)
+    if changes.size:
+        is_finite = np.isfinite(changes)
+        is_whole = is_finite.all(axis=1)
+        found[is_whole] = np.median(changes[is_whole], axis=1)
+        for step in np.flatnonzero(~is_whole & is_finite.any(axis=1)):
+            found[step] = np.median(changes[step, is_finite[step]])
+    return found
