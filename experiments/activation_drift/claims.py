@@ -35,7 +35,7 @@ _UNSET = (
     "this layer's own bias and scale set nothing there, but the scale of its raw outputs is arbitrary with batch norm"
 )
 _WIDE = "a factor of two counts as a marginal difference, and half as far with batch norm lies in the range as well"
-# By the probe's quantiles, of drawn normal values: W1 of batches of 128 is 0.14, of normalised ones 0.10; of 32,768, 0.009.
+# W1 of two batches of normal samples, by the probe's quantiles: 128 values 0.14, normalised 0.10; 32,768 values 0.009.
 _OTHER_BATCH = (
     "each measurement is of another batch: that alone moves the 128 values of a dense unit, if normal, by a W1 of {} {}, and "
     "the many values of a convolution's unit far less"
@@ -43,7 +43,7 @@ _OTHER_BATCH = (
 
 
 def _after_activation(moment: Moment, relative: bool = False) -> Statistic:
-    """Compare activations, by the probe of these alone where a run has it, else by the usual one where that follows them."""
+    """Compare activations, from their own probe if there is one, else from the usual probe if it follows activations."""
     active = _smallest(moment, relative=relative, kind=_ACTIVE)
     usual = _smallest(moment, relative=relative).where(*_OF_ACTIVATIONS)
 
@@ -60,19 +60,19 @@ def _after_activation(moment: Moment, relative: bool = False) -> Statistic:
 
 
 def _of_means(relative: bool = False) -> Statistic:
-    """Compare means after the activation; the record of claims has the words without that place."""
+    """Compare means after the activation; its words omit the place, as in the record of claims."""
     words = _smallest("mean", relative=relative).what
     return replace(_after_activation("mean", relative), what=words)
 
 
 def _before_norm(choose: Callable) -> Statistic:
-    """Compare how far the outputs of layers have moved since the start before a normaliser sets their moments."""
+    """Compare how far layer outputs, taken before the normaliser, have moved since the start."""
     moved = over_layers(choose, "plain", "batch_norm", "wasserstein", "cumulative", kind=_BEFORE_NORM)
     return moved.where(f"probes.{_BEFORE_NORM}.of", "unnormalised", "drift measured before the normaliser")
 
 
 def _by_depth(net: str) -> Statistic:
-    """Divide the typical drift of the deepest layer that is followed by that of the first."""
+    """Return the typical drift of the deepest layer followed as a multiple of the first layer's."""
 
     def of(data: Data) -> BySeed:
         layers = layer_names(data.get("arms", {}).get(net, []), "drift")
@@ -112,7 +112,7 @@ CLAIMS = claims(
         caveat_of="drift_hardly_differs",
         remark=f"which of the two moves further was known when the range was fixed; {_UNSET}",
         since="2026-11-30",
-        # The hypothesis is about the inputs of every layer, so that one that moves further speaks against it.
+        # The hypothesis covers the inputs of every layer, so a single layer that moves further counts against it.
         speaks="for, else against",
     ),
     drift_hardly_differs_before=Claim(

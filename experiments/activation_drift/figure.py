@@ -76,7 +76,7 @@ def _followed(data: dict[str, Any]) -> list[str]:
 
 
 def _columns(data: dict[str, Any]) -> list[tuple[Sequence[Panel], Sequence[Panel]]]:
-    """Show the layers that are followed, of more than three the first, a middle one and the last: four columns do not fit."""
+    """Show all layers followed or, since four columns do not fit, at most the first, a middle one and the last."""
     layers = _followed(data)
     shown = layers if len(layers) <= 3 else [layers[0], layers[len(layers) // 2], layers[-1]]
     return [_column(data, layer) for layer in shown]

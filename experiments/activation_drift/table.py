@@ -19,7 +19,7 @@ _MOMENTS: dict[str, tuple[Any, bool]] = {
 
 
 def since(data: dict[str, Any]) -> dict[Since, str]:
-    """Name what drifts are measured from."""
+    """Describe each reference point from which drift is measured."""
     return {"successive": f"in {data['config']['schedule']['probe_every']} steps", "cumulative": "from the start"}
 
 

@@ -34,7 +34,7 @@ from experiments._nets import Setting
 from experiments._presets import arm
 
 Net = Literal["plain", "batch_norm", "group_norm", "one_group", "instance_norm"]
-# Those at all batch sizes, and those at a few.
+# Nets trained at all batch sizes, and at a few only.
 OFTEN: tuple[Net, ...] = ("plain", "batch_norm", "group_norm")
 SELDOM: tuple[Net, ...] = ("one_group", "instance_norm")
 NETS = OFTEN + SELDOM
@@ -46,9 +46,9 @@ class Config:
 
     Attributes:
         vgg: the VGG; its convolutions alone are normalised, since instance norm leaves nothing of a dense layer.
-        resnet: the residual network. Learning rates of both belong to their batch size, and grow in proportion to it; how many
-            steps are taken follows from the epochs.
-        epochs: over the training images.
+        resnet: the residual network. The learning rates of both nets hold at their own batch size and scale in proportion
+            to it; the number of steps follows from the epochs.
+        epochs: passes over the training images.
         group_size: neighbouring features in a group of group norm.
         batch_sizes: of VGGs with batch norm, with group norm and without a normaliser.
         few_batch_sizes: of VGGs with layer norm and with instance norm.
@@ -130,7 +130,7 @@ def batch(size: int) -> Setting:
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the VGGs and the residual networks, after their normaliser, then after their batch size."""
+    """Name the VGGs and the residual networks by normaliser, then by batch size."""
     vggs = {
         **_nets(config, config.vgg, OFTEN, config.batch_sizes),
         **_nets(config, config.vgg, SELDOM, config.few_batch_sizes),
@@ -139,12 +139,12 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
 
 
 def steps_per_epoch(run: RunConfig | VGGRun | ResNetRun, size: int) -> int:
-    """Return the whole batches in an epoch; the images that remain are left out of it."""
+    """Return the number of whole batches in an epoch; left-over images are dropped."""
     return run.data.num_examples // size  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _nets(config: Config, run: RunConfig, nets: tuple[Net, ...], sizes: tuple[int, ...]) -> dict[str, RunConfig]:
-    """Name a net with each of some normalisers at each of some batch sizes."""
+    """Name one net per normaliser and batch size."""
     norms: dict[Net, Norm] = {
         "plain": NoNorm(),
         "batch_norm": run.norm,

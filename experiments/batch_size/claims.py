@@ -18,7 +18,7 @@ _TABLE_2, _VGG_TEXT = _WU.at("Table 2"), _WU_VGG.at("Sec. 4.1")
 _END = TEST_ACCURACY.at_end()
 _PAIR = ("batch_norm", "group_norm")
 _SMALL, _LARGE, _MIDDLE = batch(2), batch(128), batch(16)
-# Points by which batch norm is ahead of group norm in the re-run; and where it is behind on ImageNet, but not there.
+# Batch norm's lead over group norm in the re-run, in points; and the batch sizes at which it trails on ImageNet only.
 _AHEAD = {2: -4.1, 4: 4.2, 8: 6, 16: 6, 32: 6, 128: 5}
 _IMAGENET = {4: "72.7 % and 75.8 %, or -3.1 points", 8: "75.2 % and 76.0 %, or -0.8 points"}
 _ON_MAPS = {
@@ -29,7 +29,7 @@ _ON_MAPS = {
 
 
 def _by_size() -> dict[str, Claim]:
-    """Claim at each batch size which of batch norm and group norm is ahead; on ImageNet the sign turns at a larger one."""
+    """Claim at each batch size whether batch or group norm leads; on ImageNet the sign flips at a larger batch size."""
     found = {}
     for size, points in _AHEAD.items():
         ahead = _END.minus(*_PAIR, batch(size))
@@ -69,7 +69,7 @@ def _flat(net: str, source: Source, published: str = "-") -> Claim:
 
 
 def _resnet_20(net: str, other: str) -> Statistic:
-    """Subtract final test accuracies of ResNet-20 at batch 128."""
+    """Return the difference in final test accuracy between two ResNet-20s at batch 128."""
     return _END.minus(net, other, _LARGE, "resnet").where("resnet.model.num_blocks", 3, "a ResNet-20")
 
 

@@ -1,4 +1,4 @@
-"""The figure of normalisers at several batch sizes: tests of both nets, and what the VGG has learnt of its training images."""
+"""The figure of normalisers at several batch sizes: test and training accuracies of both nets."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from experiments.batch_size.table import GROUPS, by_batch, last_epoch
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show test accuracies of the VGG and the residual network by batch size; of the VGG, training accuracies as well."""
+    """Show test and training accuracies of the VGG and the residual network by batch size."""
     config = data["config"]
     vgg, resnet = config["vgg"], config["resnet"]
     number, optimizer = vgg["data"]["subset"], vgg["optimizer"]

@@ -53,7 +53,7 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def _rows(arms: Arms, measures: dict[int, Measure]) -> list[str]:
-    """Write a row for each normaliser; nothing where a net was not trained, or not measured."""
+    """Write a row for each normaliser; cells of nets not trained or not measured are empty."""
     rows = {}
     for net in NETS:
         cells = [_written(nets.get(net, []), measures[size]) for size, nets in by_batch(arms).items()]

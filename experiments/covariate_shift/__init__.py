@@ -72,7 +72,7 @@ PRESETS = {
     "cpu": Config(_vgg(CPU), DEEP_LINEAR),
     "smoke": Config(_vgg(SMOKE), SMOKE_DEEP_LINEAR.measuring("shift"), vgg_optimizers=(("sgd", 0.1),)),
     "mameli": Config(_vgg(MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
-    # Learning rate 0.01 alone, as far as the published curve is read off.
+    # Only learning rate 0.01, for as many steps as were read off the published curve.
     "cpu_long": Config(
         _vgg(change(CPU_LONG, schedule={"num_steps": 11000})),
         TEN_DRAWS,
@@ -112,7 +112,7 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
         for optimizer, rate in config.vgg_optimizers
         for net, run in with_and_without(vgg).items()
     }
-    # At their own learning rate they measure what other subjects need, too, and are trained once for all.
+    # At their own learning rate they also take the measurements of other subjects, so one training serves all.
     own, alone = linear.optimizer.learning_rate, measuring_only(linear, "shift")
     linears = {
         learning_rate(rate).arm(net): arm(run, optimizer={"learning_rate": rate})

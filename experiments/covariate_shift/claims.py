@@ -14,7 +14,7 @@ from experiments._nets import learning_rate
 _FIG_3A = SANTURKAR.at("Fig. 3a, read off")
 _FIG_3B, _READ_3B = SANTURKAR_LINEAR.at("Sec. 2.2, Fig. 3b"), SANTURKAR_LINEAR.at("Fig. 3b, read off")
 _ALX, _MAM = ALEXEYGB.at("read off"), MAMELI.at("read off")
-# The paper of 2015 expects it; the numbers are of the paper of 2018.
+# The 2015 paper makes the prediction; the numbers come from the 2018 paper.
 _IOFFE = replace(
     IOFFE.at("Sec. 2, in the words of Santurkar et al. 2018, Sec. 2.2"),
     setup=f"of Santurkar et al. 2018, Fig. 3a: {SANTURKAR.setup}",

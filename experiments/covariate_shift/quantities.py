@@ -1,4 +1,4 @@
-"""What is read of the covariate shift of deep linear networks."""
+"""Quantities of the covariate shift of deep linear networks."""
 
 from experiments._evidence.quantities import SHIFT, TRAIN_LOSS, shift, size
 from experiments._evidence.quantity import Measure, Quantity
@@ -6,7 +6,7 @@ from experiments._evidence.run import Arms, all_runs, layer_names, layer_number
 
 
 def of_linear_nets(arms: Arms) -> tuple[list[Measure], list[Quantity]]:
-    """List what figures, tables and claims read of the deep linear networks."""
+    """List the measures and curves of the deep linear networks that figures, tables and claims use."""
     layers = [layer_number(layer) for layer in layer_names(all_runs(arms), "shift")]
     shifts = [shift(layer, name) for layer in layers for name in SHIFT]
     cosines = [shift(layer, "cosine") for layer in layers]

@@ -33,7 +33,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how many times as much shift there is with batch norm, by the claims, and what the second net adds."""
+    """Describe the shift with batch norm relative to the plain net, from the claims, and what the second net adds."""
     said = {
         "with SGD at learning rate 0.1": ("shift_not_less",),
         "at 0.01, early in training": ("shift_slow_rate", "shift_slow_rate_start"),

@@ -53,7 +53,7 @@ KEEP = {"arms": {"train": training(250, "accuracy"), "drift": drift("successive"
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name all nets, which noisy_batchnorm and lp_norms have, too."""
+    """Name all nets, which are shared with noisy_batchnorm and lp_norms."""
     norms: dict[str, Any] = {kind: Norm.choices()[kind].like(config.norm, noise=config.noise) for kind in NOISY}
     norms |= {name: LpNorm.like(config.norm, p=p) for name, p in LP.items()}
     return {"arms": {**with_and_without(config), **{net: arm(config, norm=norm) for net, norm in norms.items()}}}

@@ -10,6 +10,6 @@ from experiments.drift_and_accuracy import NETS
 
 
 def with_accuracy(accuracy: Measure, moment: Moment = "wasserstein") -> Statistic:
-    """Return the rank correlation of the drift with an accuracy over all nets; an infinite drift is the largest."""
+    """Return the rank correlation of the drift with an accuracy over all nets; infinite drift ranks highest."""
     words = f"{typical('', moment).words} (deepest layer that is followed)"
     return correlation(partial(deepest_drift, moment=moment), words, accuracy, NETS, followed)

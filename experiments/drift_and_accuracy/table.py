@@ -29,7 +29,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how drift and accuracy go together, and which nets stand at the ends."""
+    """Describe the correlation of drift and accuracy, and the steadiest, the noisy batch norm and the plain net."""
     known = {claim.name: judge(claim, data) for claim in CLAIMS}
     training, test = (
         claim.statistic.format.number(known[claim.name].median) for claim in CLAIMS if "variance" not in claim.name

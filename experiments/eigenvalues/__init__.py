@@ -30,12 +30,12 @@ class Config(VGGRun):
 
 
 def _measured(run: VGGRun, num_examples: int, **schedule: Any) -> Config:
-    """Start from He weights, and find the eigenvalues of the loss of some images."""
+    """Start from He weights, and measure the Hessian's eigenvalues for the loss on some images."""
     measuring = change(run, model={"kernel_init": "he_normal"}, schedule=schedule).measuring("eigenvalues")
     return Config(**fields_of(change(measuring, probes={"eigenvalues": {"num_examples": num_examples}})))
 
 
-# The learning rate of preset cpu is one at which no other subject trains these nets, so that they measure nothing else.
+# No other subject trains these nets at preset cpu's learning rate, so they take no other measurements.
 _CPU = change(
     CPU,
     optimizer={"learning_rate": 0.05},
@@ -51,12 +51,12 @@ PRESETS = {
 
 
 def _short(values: Any) -> Any:
-    """Round to five digits, at any depth."""
+    """Round to five significant digits, at any nesting depth."""
     return [*map(_short, values)] if isinstance(values, list) else values and float(f"{values:.5g}")
 
 
 def _eigenvalues(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
-    """Keep all of it, to five digits."""
+    """Keep the whole record, rounded to five digits."""
     return {name: values if name == "step" else _short(values) for name, values in record.items()}
 
 

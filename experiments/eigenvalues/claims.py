@@ -17,12 +17,12 @@ _KEPT = "a control: whether it matters that the batch's statistics move with the
 
 
 def _with_over_plain(quantity: Quantity) -> Statistic:
-    """Compare the medians over the training after step 0."""
+    """Divide the median after step 0 with batch norm by the plain net's."""
     return quantity.median(FIRST).over("batch_norm", "plain")
 
 
 def _kept(frozen: Quantity, usual: Quantity) -> Statistic:
-    """Compare kept statistics with the batch's own, with batch norm."""
+    """Divide a quantity with frozen statistics by the same with batch statistics, for the net with batch norm."""
     return (frozen.median(FIRST) / usual.median(FIRST)).each("batch_norm")
 
 

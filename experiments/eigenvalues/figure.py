@@ -49,6 +49,6 @@ def _curves(arms: Arms, kept: Arms, make: Any, **look: Any) -> Curves:
 
 
 def _ranks(arms: Arms, kept: Arms, name: str, **look: Any) -> ByLayer:
-    """Show a number of each eigenvalue."""
+    """Show the last measurement for each eigenvalue, by rank."""
     lines = {"o-": (arms, partial(last, name=name)), _KEPT: (kept, partial(last, name=f"frozen_{name}"))}
     return ByLayer(lines, xlabel=_RANK, **look)

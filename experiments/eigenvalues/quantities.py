@@ -1,4 +1,4 @@
-"""What is measured of the largest eigenvalues of the Hessian; the first measurement is of the nets as they were drawn."""
+"""Quantities of the Hessian's largest eigenvalues; the first measurement is at initialisation."""
 
 import math
 
@@ -8,13 +8,13 @@ from experiments._evidence.format import PERCENT, TIMES, Format
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Recorded, Run, array, recorded
 
-NUM = 10  # eigenvalues that are measured, as many as classes
+NUM = 10  # eigenvalues measured, as many as classes
 FIRST = 1  # step from which training counts as started
 _FROZEN = "with the running statistics kept, "
 
 
 def _quantity(words: str, form: Format, name: str, frozen: bool, reduce) -> Quantity:
-    """Reduce what was measured at each step, of the batch's statistics or of kept ones, to a number."""
+    """Reduce each step's measurements, with batch statistics or with frozen ones, to a number."""
     kind = f"{'frozen_' * frozen}{name}"
 
     def value(record: Recorded) -> np.ndarray:
@@ -31,18 +31,18 @@ def largest(frozen: bool = False) -> Quantity:
 
 
 def isolation(frozen: bool = False) -> Quantity:
-    """Return how many times as large the largest eigenvalue is as the tenth."""
+    """Return the ratio of the largest eigenvalue to the tenth."""
     words = "largest eigenvalue of the Hessian / the tenth"
     return _quantity(words, TIMES, "eigenvalues", frozen, lambda rows: rows[:, 0] / rows[:, NUM - 1])
 
 
 def share(frozen: bool = False) -> Quantity:
-    """Return the gradient's share in the space of the ten eigenvectors."""
+    """Return the share of the gradient's squared norm in the span of the ten eigenvectors."""
     words = "share of the gradient's squared norm along the ten first eigenvectors"
     return _quantity(words, PERCENT, "shares", frozen, lambda rows: rows.sum(axis=1))
 
 
 def last(run: Run, name: str) -> np.ndarray:
-    """Return what was measured last of each eigenvalue, (eigenvalues,); empty where nothing was."""
+    """Return the last measurement for each eigenvalue, (eigenvalues,); empty if there is none."""
     values = recorded(run, "eigenvalues").get(name, [])
     return array(values[-1]) if values else np.array([])

@@ -33,18 +33,18 @@ from experiments._presets import PAPER, SMOKE, arm
 
 @dataclass(frozen=True)
 class Config:
-    """Nets with batch norm that are evaluated on other images than they were trained on, or were trained on few at a time.
+    """Nets with batch norm, evaluated on images unlike their training images, or trained in small or sorted batches.
 
     Attributes:
-        vgg: on all images, with batch norm and without; corrupted images are shown to it.
-        classes: on some of the classes; the others are shown to it.
-        tiny: on few images.
-        small: in small batches, with batch norm and with batch renorm.
-        labels: in batches sorted by label, with batch norm and with batch renorm.
-        renorm: batch renorm of these nets, with the momentum and epsilon of their batch norm.
-        tiny_batches: batch sizes of the net on few images, which take the place of the optimiser's.
-        batch_sizes: further batch sizes of the first net, with as many images and a learning rate in proportion.
-        early_steps: steps in which running statistics are compared with recalibrated ones, ten times.
+        vgg: trained on all images, with and without batch norm; evaluated on corrupted images, too.
+        classes: trained on some of the classes; evaluated on the others, too.
+        tiny: trained on few images.
+        small: trained in small batches, with batch norm and with batch renorm.
+        labels: trained in batches sorted by label, with batch norm and with batch renorm.
+        renorm: settings of batch renorm; these nets use the momentum and epsilon of their batch norm.
+        tiny_batches: batch sizes of the net on few images; they replace the optimiser's.
+        batch_sizes: further batch sizes of the first net, for as many images, with the learning rate in proportion.
+        early_steps: steps over which running statistics are compared with recalibrated ones, ten times in all.
     """
 
     vgg: VGGRun
@@ -77,14 +77,14 @@ class Config:
 
 
 def _after(num_steps: int) -> Schedule:
-    """Measure once after so many steps, and before the first: what is measured at a step is the state before it."""
+    """Measure before the first step and after `num_steps`; a measurement at a step precedes its update."""
     return Schedule(num_steps=num_steps + 1, eval_every=num_steps, probe_every=num_steps)
 
 
 def _nets(
     run: VGGRun, num_images: int, tiny_steps: int, small: int, sorted_size: int, num_tiny: int, **more: Any
 ) -> Config:
-    """Make nets that each see so many images, those on few of them in steps of their own."""
+    """Make nets that each see `num_images` images, except the one on few images, which takes `tiny_steps` steps."""
     usual, rate = run.optimizer.batch_size, run.optimizer.learning_rate
     clean = change(run, probes={"evaluation": {"shifts": ()}})
 
@@ -167,13 +167,13 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
 
 
 def _tiny(config: Config, size: int) -> RunConfig:
-    """Train on few images in batches of a size, with a learning rate in proportion."""
+    """Train on few images at a given batch size, with the learning rate in proportion."""
     rate = config.vgg.optimizer.learning_rate * size / config.vgg.optimizer.batch_size
     return arm(config.tiny, optimizer={"batch_size": size, "learning_rate": rate})
 
 
 def _sized(run: VGGRun, size: int) -> RunConfig:
-    """Train in batches of another size on as many images, with a learning rate in proportion."""
+    """Train on as many images at another batch size, with the learning rate in proportion."""
     share = size / run.optimizer.batch_size
     optimizer = {"batch_size": size, "learning_rate": run.optimizer.learning_rate * share}
     clean = {"evaluation": {"shifts": ()}} if "evaluation" in run.probes else {}

@@ -29,7 +29,7 @@ def _held_out(measure: Measure) -> Statistic:
 
 
 def _tiny(measure: Measure) -> Statistic:
-    """Take the largest of the nets on few images, in batches of 2, 4 and 8."""
+    """Return the largest value among the nets on few images, trained in batches of 2, 4 and 8."""
     each = (measure.each("batch_norm", batches_of(size), "tiny") for size in (2, 4, 8))
     return largest(*each, who="BN on few images, batches of 2, 4 and 8")
 

@@ -1,4 +1,4 @@
-"""What is recorded in evaluation, by the shift of the images and by the statistics that normalise."""
+"""Quantities of the evaluation probe, by the shift of the images and the statistics used to normalise."""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,19 +28,19 @@ MODES = {"running": "running", "batch": "the batch's own", "recalibrated": "reca
 
 @cache
 def accuracy(shift: str, mode: str) -> Quantity:
-    """Return the accuracy on shifted images, with some statistics."""
+    """Return the accuracy on shifted images with one kind of statistics."""
     words = f"accuracy on {SHIFTS[shift]} with {MODES[mode]} statistics"
     return Quantity("evaluation", f"{shift}_{mode}_accuracy", words, PERCENT, CHANCE)
 
 
 def by_layer(name: str, shift: str) -> Callable[[Recorded], np.ndarray]:
-    """Return a function that takes what is recorded to a number for each step and layer, (steps, layers)."""
+    """Return a function that reads a number for each step and layer from a record, (steps, layers)."""
     return lambda record: array(record.get(f"{shift}_{name}", []))
 
 
 @cache
 def distance(shift: str) -> Quantity:
-    """Return how far the means of the images are from the running ones: the root of the mean square, averaged over layers."""
+    """Return the root-mean-square distance of the images' means from the running means, averaged over layers."""
     of = by_layer("distance", shift)
     words = f"distance of the means of {SHIFTS[shift]} from the running ones, mean over layers"
     return Quantity("evaluation", lambda record: _over_layers(of(record), np.mean), words, Format(unit="std"))
@@ -48,7 +48,7 @@ def distance(shift: str) -> Quantity:
 
 @cache
 def growth(shift: str) -> Quantity:
-    """Return the largest pre-activation on shifted images as a multiple of the training's, in the layer where it is most."""
+    """Return the ratio of largest pre-activations, shifted over training images, in the layer where it is largest."""
     of, usual = by_layer("largest", shift), by_layer("largest", "train")
 
     def value(record: Recorded) -> np.ndarray:
@@ -60,7 +60,7 @@ def growth(shift: str) -> Quantity:
 
 @cache
 def not_finite(shift: str) -> Quantity:
-    """Return the share of pre-activations that are not finite, in the layer where it is largest."""
+    """Return the share of non-finite pre-activations, in the layer where it is largest."""
     of = by_layer("not_finite", shift)
     words = f"share of pre-activations for {SHIFTS[shift]} that are not finite, largest of all layers"
     return Quantity("evaluation", lambda record: _over_layers(of(record), np.max), words, PERCENT)
@@ -78,7 +78,7 @@ def _over_layers(values: np.ndarray, reduce: Any) -> np.ndarray:
 
 
 def _gains(record: Recorded) -> tuple[np.ndarray, np.ndarray]:
-    """Return accuracies with running statistics, and what adapted ones add, (steps, corruptions) each."""
+    """Return accuracies with running statistics, and the gains from adapted ones, (steps, corruptions) each."""
     names = [name for name in CORRUPTIONS if f"{name}_running_accuracy" in record]
     running, adapted = (
         array([record[f"{name}_{mode}_accuracy"] for name in names]).T for mode in ("running", "adapted")
@@ -87,7 +87,7 @@ def _gains(record: Recorded) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gain(choose: Callable[[np.ndarray, np.ndarray], float], words: str) -> Quantity:
-    """Return what adapted statistics add to the accuracy, of some corruption or over all."""
+    """Return the gain in accuracy from adapted statistics, for one corruption or over all."""
 
     def value(record: Recorded) -> np.ndarray:
         running, gains = _gains(record)
@@ -103,7 +103,7 @@ WORST_GAIN = _gain(lambda running, gains: float(gains[np.argmin(running)]), "cor
 
 @cache
 def gain(shift: str, mode: str, other: str = "running") -> Quantity:
-    """Return how much more accuracy some statistics give than others."""
+    """Return the gain in accuracy from one kind of statistics over another."""
 
     def value(record: Recorded) -> np.ndarray:
         names = [f"{shift}_{each}_accuracy" for each in (mode, other)]

@@ -46,9 +46,9 @@ class Config(VGGRun):
 
     Attributes:
         learning_rates: of SGD, with batch norm and without; they take the place of the optimiser's.
-        larger_rates: further ones, with batch norm alone.
+        larger_rates: further, larger ones, with batch norm only.
         ghost_sizes: examples per part of a batch; these nets have the optimiser's learning rate.
-        plain_steps: of the nets without batch norm, which take longer to learn their images.
+        plain_steps: steps of the nets without batch norm, which take longer to learn their images.
     """
 
     learning_rates: tuple[float, ...] = (0.03, 0.1)
@@ -81,7 +81,7 @@ def _measured(run: VGGRun, **flatness: Any) -> dict[str, Any]:
     return fields_of(change(run, probes={"flatness": flatness}))
 
 
-# A measurement is of the state before the step.
+# A measurement at a step is taken before its update.
 _CPU: VGGRun = change(
     VGGRun(seeds=(0, 1, 2), data=Images(image_size=32, subset=512)),
     model={"width": 0.125},
@@ -89,7 +89,7 @@ _CPU: VGGRun = change(
     schedule=Schedule(num_steps=640, eval_every=640, probe_every=8),
 )
 _SMOKE: VGGRun = change(SMOKE, data={"subset": 160}, schedule=Schedule(num_steps=40, eval_every=20, probe_every=20))
-# The nets of regularisation.
+# The same nets as in regularisation.
 _OVERNIGHT: VGGRun = change(
     _CPU,
     data={"subset": 10_000},
@@ -105,7 +105,7 @@ _PAPER: VGGRun = change(
 )
 PRESETS = {
     "cpu": Config(**_measured(_CPU, levels=(0.5, 0.1), curvature_examples=128), ghost_sizes=(16, 32), plain_steps=720),
-    # A level that untrained nets are below, so that everything is measured.
+    # Untrained nets are below this level already, so that everything is measured.
     "smoke": Config(
         **_measured(_SMOKE, levels=(9.0,), num_examples=64, curvature_examples=16, num_vectors=2, num_directions=2),
         learning_rates=(0.1,),
@@ -119,12 +119,12 @@ PRESETS = {
 
 
 def _short(values: Iterable[Any]) -> list[Any]:
-    """Round to five digits; None is a number that was not measured."""
+    """Round to five significant digits; None marks a number not measured."""
     return [value if value is None else float(f"{value:.5g}") for value in values]
 
 
 def _flatness(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
-    """Keep all of it, to five digits."""
+    """Keep the whole record, rounded to five digits."""
     return {name: values if name == "step" else _short(values) for name, values in record.items()}
 
 
@@ -132,12 +132,12 @@ KEEP: dict[str, Any] = {"arms": {"train": training(100, "loss", "accuracy"), "fl
 
 
 def ghosts(size: int) -> Setting:
-    """Return the setting of a size of ghost batches."""
+    """Return the setting for a ghost batch size."""
     return Setting(f"{size}", f"ghosts of {size}")
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the nets: without batch norm and with it by learning rate, and in ghosts, ascending; each of them one net."""
+    """Name the nets, one arm each: plain and batch norm by learning rate, ghost batch norm by size, ascending."""
     rates = {net: sorted(config.learning_rates) for net in ("plain", "batch_norm")}
     rates["batch_norm"] += sorted(config.larger_rates)
     longer = {"num_steps": config.plain_steps}

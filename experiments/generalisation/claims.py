@@ -43,7 +43,7 @@ _SLOW, _OWN, _LARGE = learning_rate(0.03), learning_rate(0.1), learning_rate(0.3
 
 
 class _Flat(NamedTuple):
-    """A kind of flatness: in words, who says that generalisation goes with it, and who that it does not."""
+    """A kind of flatness: in words, by name, the source that links it to generalisation, and one that denies it."""
 
     less: str
     name: Name
@@ -69,7 +69,7 @@ _KINDS = {
 
 
 def _flatter() -> dict[str, Claim]:
-    """Claim of each kind of flatness that a small gap goes with it, and beside it that it does not."""
+    """Claim for each kind of flatness that it goes with a small gap, and the opposite where a source says so."""
     made = {}
     for name, kind in _KINDS.items():
         criterion = ranked(kind.name, GAP, MAIN)
@@ -100,7 +100,7 @@ def _flatter() -> dict[str, Claim]:
 
 
 def _normed(name: str) -> Claim:
-    """Claim that the nets without batch norm alone make a correlation."""
+    """Claim that a correlation does not hold over the nets with batch norm, without those in ghosts."""
     kind = _KINDS[name]
     return Claim(
         f"{_NORMED} {kind.less} does not go with {_GAP}, {_WHERE}.",
@@ -113,18 +113,18 @@ def _normed(name: str) -> Claim:
 
 
 def _gap_of(*settings: tuple[str, Setting]) -> Statistic:
-    """Subtract the gap of one net from that of another, each at a learning rate."""
+    """Subtract the second net's gap from the first net's, each at a learning rate."""
     first, second = (at(GAP, MAIN).each(net, setting) for net, setting in settings)
     return first - second
 
 
 def _lead(ghosts: Sequence[float], whole: float) -> float:
-    """Return by how much the best net in ghosts is ahead of that over the whole batch."""
+    """Return the largest value with ghost batches minus the value with the whole batch."""
     return combine(lambda *values: subtract(max(values[:-1]), values[-1]), *ghosts, whole)
 
 
 def _least_ratio(ghosts: Sequence[float], whole: float) -> float:
-    """Return the smallest ratio of a number of a net in ghosts to that over the whole batch."""
+    """Return the smallest ratio of a value with ghost batches to the value with the whole batch."""
     return combine(smallest_of, *(divide(value, whole) for value in ghosts))
 
 

@@ -1,4 +1,4 @@
-"""What nets are compared by where their training loss is the same: the gap to the test, and how flat the landscape is."""
+"""Quantities that compare nets at equal training loss: the gap between test and training, and flatness."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from experiments._nets import learning_rate
 
 LEVELS = (0.5, 0.1, 0.01)
 MAIN = 0.1  # the level of the first picture and of most claims
-LEAST = 4  # nets, of which a rank correlation is taken
+LEAST = 4  # nets needed for a rank correlation
 _KIND = "flatness"
 _BATCHES = "statistics of batches"
 
@@ -44,7 +44,7 @@ ASCENT = Quantity(_KIND, "ascent", f"rise of the loss along the gradient, {_MOVE
 RANDOM = Quantity(_KIND, "random", f"rise of the loss in random directions, {_MOVED}", Format(unit="nats"))
 
 Name = Literal["eigenvalue", "trace", "ascent", "random", "rate"]
-# By what a table calls it; of these, more is sharper.
+# Keyed by name in tables; larger is sharper.
 SHARPNESS: Mapping[Name, Quantity] = {"eigenvalue": EIGENVALUE, "trace": TRACE, "ascent": ASCENT, "random": RANDOM}
 RATE = Measure(lambda run: run.get("learning_rate", np.nan), "learning rate", Format("g"))
 
@@ -55,7 +55,7 @@ def levels(data: Mapping[str, Any]) -> list[float]:
 
 
 def at(quantity: Quantity, level: float) -> Measure:
-    """Take a quantity at the first measurement at which the training loss is as low as a level; it is missing without one."""
+    """Return a quantity at the first measurement with a training loss of at most `level`; missing if there is none."""
 
     def of(run: Run) -> float:
         losses, values = (each.curve(run)[1] for each in (TRAIN_LOSS, quantity))
@@ -69,22 +69,22 @@ def at(quantity: Quantity, level: float) -> Measure:
 
 
 def measure(name: Name, level: float) -> Measure:
-    """Return what nets are compared by, by its name: a sharpness at a training loss, or the learning rate."""
+    """Return a measure by its name: a sharpness at a training loss, or the learning rate."""
     return RATE if name == "rate" else at(SHARPNESS[name], level)
 
 
 def family(arm: str) -> str:
-    """Name the normaliser of a net by the name of its arm: plain, batch_norm or ghost."""
+    """Return the normaliser in an arm's name: plain, batch_norm or ghost."""
     return arm.rpartition("_")[0]
 
 
 def rate_of(arm: str, config: Mapping[str, Any]) -> float:
-    """Return the learning rate of a net by the name of its arm; those in ghosts have the optimiser's."""
+    """Return the learning rate in an arm's name; nets with ghost batches have the optimiser's."""
     return config["optimizer"]["learning_rate"] if family(arm) == "ghost" else float(arm.rpartition("_")[2])
 
 
 def with_rates(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Write into each run its learning rate."""
+    """Add its learning rate to each run."""
     arms = {
         arm: [{**run, "learning_rate": rate_of(arm, data["config"])} for run in runs]
         for arm, runs in data["arms"].items()
@@ -93,7 +93,7 @@ def with_rates(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_family(data: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Put the runs of all learning rates, and of all sizes of ghosts, together, with their rates."""
+    """Group the runs by normaliser, over all learning rates and ghost sizes, and add their learning rates."""
     found: dict[str, list[Any]] = {}
     for arm, runs in with_rates(data)["arms"].items():
         found.setdefault(family(arm), []).extend(runs)
@@ -101,18 +101,18 @@ def by_family(data: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def of_nets(arms: Arms, *families: str) -> list[str]:
-    """List the arms of some families; of all without any."""
+    """List the arms of the given families, or all arms if none is given."""
     return [arm for arm in arms if not families or family(arm) in families]
 
 
 def ranked(name: Name, other: Quantity, level: float, *families: str) -> Statistic:
-    """Return the rank correlation of one of the numbers above with a quantity, both at a training loss.
+    """Return the rank correlation between a measure and another quantity, both at a training loss.
 
     Args:
-        name: of what is compared.
+        name: of the measure, see `measure`.
         other: the quantity, usually the gap.
         level: the training loss.
-        families: of nets, over which they are ranked; none are all.
+        families: of the nets that are ranked; all if none is given.
     """
     first, second = measure(name, level), at(other, level)
     who = "over all nets" if not families else "over nets with BN" + ", not in ghosts" * ("ghost" not in families)
@@ -131,7 +131,7 @@ def ranked(name: Name, other: Quantity, level: float, *families: str) -> Statist
 
 
 def of_ghosts(quantity: Quantity, level: float, of: Callable[[Sequence[float], float], float], who: str) -> Statistic:
-    """Apply a function to a quantity of the nets in ghosts, and of that with batch norm over the whole batch, seed by seed."""
+    """Apply a function, per seed, to a quantity of the nets with ghost batches and of the net with whole batches."""
     taken = at(quantity, level)
 
     def names(data: Data) -> list[str]:

@@ -51,7 +51,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe what goes with the gap, and what batch norm does to it at the plain net's learning rate."""
+    """Describe each net's gap, and its rank correlations with sharpness and with the learning rate."""
     arms, gap = data["arms"], at(GAP, MAIN)
     ranks = {name: _RANKS.number(over_nets(data, name, GAP, MAIN)) for name in _NAMES}
     said = [f"{written(arms[arm], gap)} ({_label(arm)})" for arm in arms]
@@ -68,12 +68,12 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def over_nets(data: Mapping[str, Any], name: Name, quantity: Quantity, level: float) -> float:
-    """Return the rank correlation over all nets that the data have, the median over seeds; NaN where there is none."""
+    """Return the rank correlation over all nets in the data, as the median over seeds; NaN if there is none."""
     return median(known_values(ranked(name, quantity, level), data))
 
 
 def _label(arm: str) -> str:
-    """Name a net, and its learning rate or size of ghosts."""
+    """Name a net with its learning rate or ghost batch size."""
     net, _, number = arm.rpartition("_")
     return ghosts(int(number)).name("BN") if net == "ghost" else learning_rate(float(number)).name(NETS[net].short)
 

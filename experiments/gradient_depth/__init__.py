@@ -35,8 +35,8 @@ class Config(MLPRun):
     """A perceptron of several depths, and the deepest one from weights of several scales.
 
     Attributes:
-        depths: hidden layers of each net; they take the place of the model's, whose first number is their width.
-        scales: factors of the initial weights, 1 among them, which take the place of the model's.
+        depths: numbers of hidden layers, one per net; they replace the model's, whose first entry is the width.
+        scales: factors on the initial weights, including 1; they replace the model's.
     """
 
     depths: tuple[int, ...] = (10, 30, 50)
@@ -58,7 +58,7 @@ _RUN = MLPRun(
     data=Images("mnist", "meanstd"),
     norm=BatchNorm(momentum=0.99),
     optimizer=Optimizer(learning_rate=0.01, batch_size=256),
-    # What is measured at a step is the state before it.
+    # A measurement at a step is taken before its update.
     schedule=Schedule(num_steps=101, eval_every=100, probe_every=100),
 ).measuring("successive_gradients")
 _SMOKE = change(
@@ -84,7 +84,7 @@ def setting(depth: float, scale: float = 1) -> Setting:
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
     """Name the nets: every depth at scale 1, and the deepest net at every scale.
 
-    The deepest nets at scale 1 are measured after their first step, too, and at initialisation from orthogonal weights.
+    The deepest nets at scale 1 are also measured after their first step, and at initialisation from orthogonal weights.
     """
     arms, measured = {}, {"successive_gradients"} & {*config.probes.kinds}
     for depth, scale in itertools.product(config.depths, config.scales):
@@ -101,7 +101,7 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
 
 
 def _norms(record: Any, _rank: int) -> dict[str, Any]:
-    """Keep the norm of the gradient by each layer's weights, (measurements, layers)."""
+    """Keep the norm of the gradient with respect to each layer's weights, (measurements, layers)."""
     layers = [layer["previous_norm"] for name, layer in record["layers"].items() if name != "all"]
     return {"step": record["step"], "norm": [list(norms) for norms in zip(*layers, strict=True)]}
 

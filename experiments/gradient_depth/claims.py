@@ -16,22 +16,22 @@ from experiments._evidence.statistic import NotInDataError, Statistic, join
 from experiments._nets import NETS, Setting
 from experiments.gradient_depth import PRESETS, groups, setting
 
-# sqrt(pi / (pi - 1)): growth per layer of rectified linear units, of infinite width and far from the output.
+# sqrt(pi / (pi - 1)): growth per layer in ReLU nets of infinite width, far from the output.
 _PUBLISHED = math.sqrt(math.pi / (math.pi - 1))
-_NEAR_OUTPUT = 10  # layers in which the growth is smaller
+_NEAR_OUTPUT = 10  # layers next to the output, in which growth is smaller
 _DURATION = replace(YANG.at("abstract: after a single step"), setup="")
 _DURATION_LATER = replace(YANG.at("abstract, which says so of a single step"), setup="")
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 
 
 def norms_at(run: Run, step: int) -> np.ndarray:
-    """Return the norm of the gradient by each layer's weights, (layers,); NaN where it was not measured at this step."""
+    """Return the gradient norm for each layer's weights, (layers,); NaN if it was not measured at this step."""
     steps, norms = _quantity(np.transpose, "norms").curve(run)
     return norms[steps == step][0] if step in steps else np.full(norms.shape[1:], np.nan)
 
 
 def _quantity(of: Callable[[np.ndarray], np.ndarray], words: str, form: Format = Format()) -> Quantity:  # noqa: B008
-    """Return a quantity of the norms, (layers, measurements), NaN where float32 made them 0."""
+    """Return a quantity of the norms, (layers, measurements), which are NaN where they underflowed to 0 in float32."""
 
     def values(record: Recorded) -> np.ndarray:
         norms = array(record["norm"]).T
@@ -41,13 +41,13 @@ def _quantity(of: Callable[[np.ndarray], np.ndarray], words: str, form: Format =
 
 
 def _growth(norm: np.ndarray) -> np.ndarray:
-    """Return the mean growth from the last to the first of some layers; NaN of fewer than two."""
+    """Return the geometric mean growth per layer, from the last to the first; NaN for fewer than two layers."""
     return (norm[0] / norm[-1]) ** (1 / (len(norm) - 1)) if len(norm) > 1 else np.full(norm.shape[1:], np.nan)
 
 
 SECOND = _quantity(lambda norm: norm[1], "norm of the gradient by the weights of layer 2")
 LAST = _quantity(lambda norm: norm[-2], "norm of the gradient by the weights of the last hidden layer")
-# From the second to the last hidden layer, all have the same shape.
+# The second to the last hidden layer all have the same shape.
 TO_SECOND = _quantity(lambda norm: norm[1] / norm[-2], f"{SECOND.words} / of the last hidden layer", TIMES)
 GROWTH = _quantity(
     lambda norm: _growth(norm[1:-1]),
@@ -69,7 +69,7 @@ def by_setting(arms: Mapping[str, Any]) -> dict[Setting, Arms]:
 
 
 def _of_nets(build: Callable[[Data], Statistic], who: str) -> Statistic:
-    """Build a statistic for the depths and scales that the data have; `who` names the nets in any data."""
+    """Build a statistic from the depths and scales in the data; `who` names the nets independently of the data."""
     published = build({"config": asdict(PRESETS["paper"]), **groups(PRESETS["paper"])})
     return replace(
         published, of=lambda data: build(data).of(data), who=who, arms=(lambda data: build(data).counted(data),)
@@ -82,12 +82,12 @@ def _deepest(measure: Measure, net: str = "batch_norm", scale: float = 1, group:
 
 
 def _by_scale(net: str) -> Statistic:
-    """Return by what factor per layer the gradient of the deepest net is larger if weights are twice as large."""
+    """Return the factor per layer by which doubling the weights enlarges the deepest net's gradient."""
     return _deepest(_ROOT.median(0, 0), net, 2) / _deepest(_ROOT.median(0, 0), net)
 
 
 def _farthest(data: Data) -> Statistic:
-    """Take the growth that is farthest from the published one, of nets that are deep enough."""
+    """Return the growth that is farthest from the published value, over all nets that are deep enough."""
     deep = [at for at in by_setting(data["arms"]) if float(at.suffix.partition("_")[0]) > _NEAR_OUTPUT + 1]
     if not deep:
         raise NotInDataError(f"needs nets of more than {_NEAR_OUTPUT + 1} hidden layers")

@@ -50,7 +50,7 @@ def _by_layer(data: dict[str, Any], net: str, step: int, looks: dict[str, float]
 
 
 def _growth(data: dict[str, Any]) -> Dots:
-    """Show the growth of every net; of those with orthogonal weights at initialisation alone, of others after one step."""
+    """Show the growth in every net at initialisation and, except from orthogonal weights, after one or more steps."""
     columns = {at.words.replace(" layers, weights", "\n"): arms for at, arms in by_setting(data["arms"]).items()}
     for group, words in {"orthogonal": "orthog.", "first_step": _ONE_STEP}.items():
         columns |= {f"{max(data['config']['depths'])}\n{words}": arms for arms in by_setting(data[group]).values()}

@@ -25,7 +25,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how gradients grow with batch norm, and what their size depends on without."""
+    """Describe how gradients grow with batch norm, and their size by weight scale with and without it."""
     config = data["config"]
     deepest, scales, later = max(config["depths"]), sorted(config["scales"]), config["schedule"]["probe_every"]
 

@@ -54,7 +54,7 @@ Arm = Literal[
     "batch_norm_x5_sigmoid",
 ]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-# Those that preset cpu can pay for.
+# The arms that preset cpu can afford.
 FEW: tuple[Arm, ...] = (
     "plain_x1",
     "plain_x5",
@@ -70,9 +70,9 @@ class Recipe(NamedTuple):
     """How a net is trained.
 
     Attributes:
-        multiple: of learning rate x1.
-        words: of this recipe.
-        is_changed: no dropout, less of an L2 penalty, and a learning rate that falls faster, as in Sec. 4.2.1.
+        multiple: factor on learning rate x1.
+        words: description of the recipe.
+        is_changed: whether dropout is off, the L2 penalty smaller, and the learning rate's decay faster, as in Sec. 4.2.1.
         activation: of all layers except the last.
     """
 
@@ -82,7 +82,7 @@ class Recipe(NamedTuple):
     activation: Activation = "relu"
 
 
-# By what the name of an arm has after the net's. Nets without batch norm are trained without the changes.
+# Keyed by the part of an arm's name after the net's. Nets without batch norm are trained without the changes.
 RECIPES = {
     "x1": Recipe(1, "rate x1"),
     "x5": Recipe(5, "rate x5", is_changed=True),
@@ -93,17 +93,17 @@ RECIPES = {
     "x5_sigmoid": Recipe(5, "rate x5, sigmoid units", is_changed=True, activation="sigmoid"),
 }
 GRID = (0.001, 0.003, 0.01, 0.03, 0.1)
-_WEAKER, _FASTER = 5, 6  # Ioffe & Szegedy 2015, Sec. 4.2.1: parts of the L2 penalty, and times as fast a decay
+_WEAKER, _FASTER = 5, 6  # Ioffe & Szegedy 2015, Sec. 4.2.1: divisor of the L2 penalty, factor on the decay rate
 
 
 @dataclass(frozen=True)
 class Config(InceptionRun):
-    """The net with batch norm as the plain net is trained at learning rate x1, and what it is compared with.
+    """The net with batch norm, trained like the plain net at learning rate x1, and the nets compared with it.
 
     Attributes:
-        optimizer: of the plain net; its learning rate is x1, which is to be the best of the grid.
+        optimizer: of the plain net; its learning rate is x1, which should be the best of the grid.
         grid_rates: learning rates of the plain net, each trained with the first seed alone.
-        nets: those compared, by name; without any, the grid is trained alone.
+        nets: names of the nets compared; if empty, only the grid is trained.
     """
 
     grid_rates: tuple[float, ...] = GRID

@@ -1,4 +1,4 @@
-"""How soon a net reaches the plain net's best test accuracy, and how well it does itself."""
+"""Steps until a net reaches the plain net's best test accuracy, and its own accuracy."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,7 @@ from experiments.inception import RECIPES, recipe
 BASE = recipe("x1")
 BEST = TEST_ACCURACY.highest()
 LAST = TEST_ACCURACY.at_end()
-# Test accuracy below which a net of ten classes counts as guessing: 1.5 times that of a guess.
+# Test accuracy below which a net with ten classes counts as guessing: 1.5 times chance.
 GUESSING = 0.15
 _STEPS = "steps to the plain net's best test accuracy at rate x1"
 
@@ -29,7 +29,7 @@ def by_rate(data: Data) -> dict[float, Arms]:
 
 
 def best_rate(data: Data) -> float:
-    """Return the learning rate of the grid with which the plain net ends best; NaN where none is known."""
+    """Return the learning rate of the grid with the plain net's best final test accuracy; NaN if none is known."""
     tests = {rate: middle(nets["plain"], LAST) for rate, nets in by_rate(data).items()}
     known = {rate: value for rate, value in tests.items() if not math.isnan(value)}
     return max(known, key=lambda rate: known[rate], default=math.nan)
@@ -43,8 +43,8 @@ def is_best(data: Data) -> bool:
 def steps_to_plain(data: Data) -> Measure:
     """Return the steps until a test accuracy reaches the plain net's best one, at rate x1 and from the same seed.
 
-    Between two tests the accuracy counts as a straight line, from a guess at step 0 on. It is `AtLeast` the steps of a run that
-    has not reached it, and infinity of one that diverged before.
+    Accuracy is interpolated linearly between tests, from chance at step 0. If a run never reaches the target, the result is
+    `AtLeast` its number of steps, or infinity if it diverged.
     """
     targets = BEST.each("plain", BASE).of(data)
 
@@ -66,7 +66,7 @@ def steps_to_plain(data: Data) -> Measure:
 
 
 def steps(net: str, name: str) -> Statistic:
-    """Count the steps of a net by its recipe until it reaches the plain net's best test accuracy."""
+    """Count the steps of a net trained with a recipe until it reaches the plain net's best test accuracy."""
     at = recipe(name)
 
     def of(data: Data) -> BySeed:
@@ -77,13 +77,13 @@ def steps(net: str, name: str) -> Statistic:
 
 
 def accuracy(measure: Measure, net: str, name: str) -> Statistic:
-    """Measure a test accuracy of a net by its recipe."""
+    """Measure a test accuracy of a net trained with a recipe."""
     at = recipe(name)
     return trained(measure.each(net, at), at.arm(net))
 
 
 def trained(statistic: Statistic, *arms: str) -> Statistic:
-    """Have no number in data of fewer nets, such as preset cpu has, or where rate x1 is not the best of the grid."""
+    """Make a statistic unavailable if nets are missing, as in preset cpu, or rate x1 is not the best of the grid."""
 
     def of(data: Data) -> BySeed:
         ran = data.get("arms", {})
@@ -99,6 +99,6 @@ def trained(statistic: Statistic, *arms: str) -> Statistic:
 
 
 def _words(arm: str) -> str:
-    """Name a net by the name of its arm."""
+    """Describe a net, given the name of its arm."""
     net = "plain" if arm.startswith("plain_") else "batch_norm"
     return f"the net {NETS[net].label} ({RECIPES[arm.removeprefix(f'{net}_')].words})"

@@ -32,7 +32,7 @@ def named(arms: Arms) -> Arms:
 
 
 def choice(data: dict[str, Any]) -> str:
-    """Write which learning rate x1 is, and whether the grid says that it is the one."""
+    """Write the learning rate x1, and whether it is the best of the grid."""
     rate, best = data["config"]["optimizer"]["learning_rate"], best_rate(data)
     return (
         f"x1 is {rate:g}, {'the best of the grid' if is_best(data) else f'not the best of the grid, which is {best:g}'}"
@@ -54,7 +54,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe x1, how many times as fast as the plain net each net with batch norm is, and the best accuracies."""
+    """Describe x1, the best accuracies, and how much faster each net with batch norm is than the plain net."""
     arms = data.get("arms", {})
     found = [f"Of the plain net's learning rates, {choice(data)}."]
     tests = [f"{BEST.format.written(middle(runs, BEST))} ({name})" for name, runs in named(arms).items()]
@@ -76,7 +76,7 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def _times(data: dict[str, Any], name: str) -> float:
-    """Return how many times as many steps the plain net takes at rate x1; NaN where that is not known, or x1 not the best."""
+    """Return the ratio of steps, plain net at rate x1 over batch norm; NaN if unknown, or x1 is not the grid's best."""
     if BASE.arm("plain") not in data["arms"] or not is_best(data):
         return math.nan
     return median((steps("plain", "x1") / steps("batch_norm", name)).of(data).values())

@@ -27,19 +27,19 @@ from experiments._config.check import DIFFERENT
 from experiments._config.runs import check_batch
 from experiments._evidence.keep import whole
 
-# Of Santurkar et al. 2018, as far as their figures and their loss tell; and of most experiments here.
+# The VGG of Santurkar et al. 2018, as inferred from their figures and loss; and that of most experiments here.
 PUBLISHED_VGG, VGG_A = VGGShape(depth="13", head="4096"), VGGShape()
 _RULE = f"{DIFFERENT} from 2"
 
 
 @dataclass(frozen=True)
 class Representations:
-    """Deep linear nets and ReLU nets, of which images are the inputs.
+    """Deep linear and ReLU nets with images as inputs.
 
     Attributes:
-        data: the images; a net has as many in its batch as units in a layer.
-        widths: units of every layer, net by net.
-        depth: layers of every net.
+        data: the images; a net's batch size equals its width.
+        widths: units per layer, one width per net.
+        depth: number of layers of every net.
     """
 
     data: Images = Images("cifar10", "meanstd")
@@ -54,12 +54,12 @@ class Representations:
 
 @dataclass(frozen=True)
 class Orthogonality:
-    """Deep linear nets, of which inputs close to one line are the inputs, as in Daneshmand et al. 2021.
+    """Deep linear nets with inputs close to one line, as in Daneshmand et al. 2021.
 
     Attributes:
-        batch_size: inputs.
-        widths: units of every layer, and length of an input, net by net.
-        depth: layers of every net.
+        batch_size: number of inputs.
+        widths: units per layer and features per input, one width per net.
+        depth: number of layers of every net.
     """
 
     batch_size: int = 4
@@ -75,13 +75,13 @@ class Orthogonality:
 
 @dataclass(frozen=True)
 class Fisher:
-    """Perceptrons of rectified linear units, of which normal noise is the input, as long as a layer is wide.
+    """ReLU perceptrons whose inputs are Gaussian noise, with as many features as a layer has units.
 
     Attributes:
-        widths: units of every hidden layer, net by net; they are the number of examples, too.
-        num_hidden: hidden layers.
-        num_outputs: of the last layer.
-        fixed_batch: examples of the nets that all have the same number of them.
+        widths: units per hidden layer, one width per net; also the number of examples.
+        num_hidden: number of hidden layers.
+        num_outputs: units of the last layer.
+        fixed_batch: number of examples in the nets for which it does not depend on the width.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256)
@@ -98,12 +98,12 @@ class Fisher:
 
 @dataclass(frozen=True)
 class Residual:
-    """A pre-activation residual network, of which images are the inputs.
+    """A pre-activation residual network with images as inputs.
 
     Attributes:
         model: the network; with SkipInit, it has no normaliser and a scale of 0 after each branch.
         data: the images.
-        batch_size: images whose statistics batch norm uses.
+        batch_size: images over which batch norm computes its statistics.
     """
 
     model: ResNetShape = ResNetShape(num_blocks=9)
@@ -118,13 +118,13 @@ class Residual:
 
 @dataclass(frozen=True)
 class Penalty:
-    """A plain VGG, of whose loss an L2 penalty is a part.
+    """A plain VGG with an L2 penalty in its loss.
 
     Attributes:
         model: the network.
         data: the images; VGG is made for 32 x 32.
-        batch_size: images of which the loss is the mean.
-        weight_decay: strength of the penalty, half of which multiplies the squared length of all parameters.
+        batch_size: images over which the loss is averaged.
+        weight_decay: strength of the penalty, weight_decay / 2 times the squared length of all parameters.
     """
 
     model: VGGShape = PUBLISHED_VGG
@@ -139,7 +139,7 @@ class Penalty:
 
 @dataclass(frozen=True)
 class Config:
-    """Measurements on networks that nobody trains.
+    """Measurements on untrained networks.
 
     Attributes:
         representations: rank of the layers' activations, and cosines between examples.
@@ -147,7 +147,7 @@ class Config:
         fisher: the largest eigenvalue of the Fisher matrix.
         residual: size of the residual branches.
         penalty: cross-entropy and L2 penalty of a plain VGG.
-        other_penalty: those of another one, by default the VGG-A of most experiments at the published width.
+        other_penalty: the same for another VGG, by default the VGG-A of most experiments at the published width.
         seeds: each is one draw of weights and inputs.
     """
 

@@ -16,7 +16,7 @@ _NETS = ("plain", "batch_norm")
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show what becomes of a batch in deep nets, of the Fisher matrix in wide ones, and of residual branches."""
+    """Show how a batch changes in deep nets, the Fisher matrix in wide ones, and the size of residual branches."""
     config = data["config"]
     deep, lines, fisher, residual = (
         config[name] for name in ("representations", "orthogonality", "fisher", "residual")

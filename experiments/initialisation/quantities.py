@@ -1,7 +1,7 @@
-"""The numbers that are measured of each net at initialisation, and how they change with its width.
+"""Quantities of each net at initialisation, and how they change with its width.
 
-A run is one draw. Its `widths` are lists over the widths of a net, its `layers` lists over the layers that are kept of the
-narrowest one, its `blocks` lists over residual blocks, and its `loss` the parts of a loss.
+A run is one draw. Its `widths` are lists over the widths of a net, its `layers` lists over the layers kept of the narrowest
+net, its `blocks` lists over residual blocks, and its `loss` the terms of a loss.
 """
 
 import math
@@ -43,12 +43,12 @@ _NAMES = {RANK: "rank", OTHERS: "others", ODD: "odd", EIGENVALUE: "eigenvalue"} 
 
 
 def values(run: Run, kind: str, name: str) -> np.ndarray:
-    """Return what was measured at a run's widths, layers or blocks; empty where it was not."""
+    """Return a run's measurements by width, layer or block; empty if there are none."""
     return array(recorded(run, kind).get(name, []))
 
 
 def by_width(words: str) -> Callable[[Run], np.ndarray]:
-    """Return what gives a quantity of a run at each width."""
+    """Return a function that reads a quantity of a run at each width."""
     return lambda run: values(run, "widths", _NAMES[words])
 
 
@@ -73,7 +73,7 @@ def of_width(words: str, choose: Callable[[Sequence[int]], int], form: Format = 
 
 
 def per_doubling(words: str) -> Measure:
-    """Measure by what factor a quantity changes if the width doubles: 2 to the power of its slope between logarithms."""
+    """Measure the factor by which a quantity changes when the width doubles: 2 to the power of its log-log slope."""
 
     def of(run: Run) -> float:
         widths, found = values(run, "widths", "width"), by_width(words)(run)
@@ -85,7 +85,7 @@ def per_doubling(words: str) -> Measure:
 
 
 def growth(widths: np.ndarray, found: np.ndarray) -> float:
-    """Return the factor per doubling of the width, by least squares between logarithms; NaN unless all values are > 0."""
+    """Return the factor per doubling of the width, from a log-log least-squares fit; NaN unless all values are > 0."""
     if not np.all(found > 0):
         return math.nan
     x, y = np.log(widths), np.log(found)
@@ -93,7 +93,7 @@ def growth(widths: np.ndarray, found: np.ndarray) -> float:
 
 
 def _of_blocks(of: Callable[[np.ndarray], Any]) -> Callable[[Run], float]:
-    """Return what reduces the ratios of branch to shortcut to a number."""
+    """Return a function that reduces a run's ratios of branch to shortcut to a number."""
 
     def number(run: Run) -> float:
         ratios = values(run, "blocks", "ratio")
@@ -103,7 +103,7 @@ def _of_blocks(of: Callable[[np.ndarray], Any]) -> Callable[[Run], float]:
 
 
 def _first_stage(ratios: np.ndarray) -> np.ndarray:
-    """Return the blocks of the first of three stages, at whose end features are added that are 0."""
+    """Return the ratios of the first of three stages, at the end of which zero features are appended."""
     return ratios[: len(ratios) // 3]
 
 
@@ -130,7 +130,7 @@ NATS = Format("z.2f", "nats")
 
 
 def _of_loss(name: str, words: str, form: Format = NATS) -> Measure:
-    """Measure a part of a loss."""
+    """Measure a term of a loss."""
 
     def of(run: Run) -> float:
         loss = recorded(run, "loss")
@@ -146,7 +146,7 @@ TOTAL = _of_loss("total", "cross-entropy + L2 penalty")
 
 
 def start(model: VGGShape, group: str, weight_decay: float) -> Statistic:
-    """Measure the loss with which a plain VGG starts, in data of no other net and penalty."""
+    """Measure a plain VGG's loss at initialisation, only in data with this net and this penalty."""
     own, net = each(TOTAL, "plain", group), vgg(vars(model))
     for field in ("depth", "head", "width"):
         own = own.where(f"{group}.model.{field}", getattr(model, field), f"a {net} at width {model.width:g}")
@@ -162,7 +162,7 @@ def vgg(model: Mapping[str, Any]) -> str:
 
 
 def each(measure: Measure, net: str, group: str, at: Setting = UNNAMED) -> Statistic:
-    """Measure every draw of a net; its set-up names the examples, which the data decide."""
+    """Measure every draw of a net; the set-up describes the examples, which depend on the data."""
     return replace(measure.each(net, at, group), part=lambda data: _EXAMPLES[group](data["config"][group]))
 
 

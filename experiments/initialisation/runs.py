@@ -1,4 +1,4 @@
-"""What is measured of networks at initialisation: activations by layer, Fisher matrix, residual branches, and L2 penalty."""
+"""Measurements of networks at initialisation: activations by layer, Fisher matrix, residual branches, L2 penalty."""
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -18,21 +18,21 @@ from experiments._config import Images, Options
 from experiments._training.tasks import load_images
 from experiments.initialisation import Config, Fisher, Orthogonality, Penalty, Representations, Residual
 
-SETTLED = 20  # layers after which the orthogonality gap of linear nets stays where it is, in Daneshmand et al. 2021
-_SHOWN = 40  # layers of a net that are kept, at most
+SETTLED = 20  # layers after which the orthogonality gap of linear nets stays constant, in Daneshmand et al. 2021
+_SHOWN = 40  # maximum number of layers kept per net
 _FIRST, _OTHERS = 1.0, 1e-6  # entries of the inputs of Daneshmand et al. 2021, which are close to one line
 _TOLERANCE = 1e-2  # of the Fisher matrix's largest eigenvalue, relative
 
 Arms = dict[str, list[dict[str, Any]]]
-Load = Callable[[Images, int, Array], Batch]  # so many images, drawn with a key
+Load = Callable[[Images, int, Array], Batch]  # draws a number of images with a key
 Nets = tuple[tuple[str, str], ...]  # normaliser and activation
 
 
 def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
-    """Measure one group after another: its name, and the draws of each of its nets.
+    """Measure the groups in turn; yield each one's name and the draws of its nets.
 
     Raises:
-        ValueError: with several processes.
+        ValueError: if there are several processes.
         MissingDataError: if a data set is not prepared.
     """
     if options.distributed:
@@ -56,7 +56,7 @@ def _draw(of_key: Callable[[Array], dict[str, Any]], seeds: tuple[int, ...]) -> 
 
 
 def representations(config: Representations, load: Load, key: Array) -> dict[str, Any]:
-    """Measure deep nets of images, by net and activation: the last layer at every width, and layers of the narrowest net."""
+    """Measure deep nets on images, by net and activation: the last layer at every width, layers of the narrowest."""
     nets = tuple((net, activation) for activation in ("linear", "relu") for net in ("plain", "batch_norm"))
     measured = {}
     for width in config.widths:
@@ -75,7 +75,7 @@ def representations(config: Representations, load: Load, key: Array) -> dict[str
 
 
 def orthogonality(config: Orthogonality, key: Array) -> dict[str, Any]:
-    """Measure deep linear nets of inputs that are close to one line, by net: means of the gap over layers at every width."""
+    """Measure deep linear nets on inputs close to one line, by net: the gap averaged over layers, at every width."""
     nets = tuple((net, "linear") for net in ("plain", "batch_norm", "rescaled"))
     entries = jnp.full(config.batch_size, _OTHERS).at[0].set(_FIRST)
     found: dict[str, list[Any]] = {net: [] for net, _ in nets}
@@ -94,10 +94,10 @@ def by_layer(key: Array, inputs: Array, *, nets: Nets, width: int, depth: int) -
     """Pass a batch through deep nets of the same random weights, and measure its activations in every layer.
 
     Args:
-        key: of the weights, which are normal with mean 0 and variance 1 / fan-in, or 2 / fan-in before a ReLU.
+        key: for the weights, which are normal with mean 0 and variance 1 / fan-in, or 2 / fan-in before a ReLU.
         inputs: (examples, features).
-        nets: their normaliser, "plain", "batch_norm", or "rescaled" where batch norm does not subtract the mean, and their
-            activation, "linear" or "relu".
+        nets: pairs of a normaliser, "plain", "batch_norm", or "rescaled" for batch norm that does not subtract the mean, and
+            an activation, "linear" or "relu".
         width: units of each layer.
         depth: layers.
 
@@ -120,7 +120,7 @@ def _layer(net: str, activation: str, h: Array, kernel: Array) -> Array:
     """Compute a layer's activations."""
     z = _normalised(net, jnp.matmul(h, kernel, precision="highest"))
     h = jnp.sqrt(2.0) * jax.nn.relu(z) if activation == "relu" else z
-    # One factor for all, which no measure sees, keeps the products of many matrices in range.
+    # A common factor, to which all measures are invariant, keeps the products of many matrices in range.
     return h / jnp.sqrt(jnp.mean(h**2)) if net == "plain" else h
 
 
@@ -133,7 +133,7 @@ def _normalised(net: str, z: Array) -> Array:
 
 
 def _measured(h: Array) -> dict[str, Array]:
-    """Measure a layer: soft rank and orthogonality gap; cosines without the odd example, and of it.
+    """Measure a layer: soft rank, orthogonality gap, cosines without the odd example, and cosines with it.
 
     The odd example is the one whose mean cosine with all others is the smallest. `others` is the mean cosine of all pairs
     without it, `odd` the mean |cosine| of all pairs with it.
@@ -168,7 +168,7 @@ def fisher(config: Fisher, key: Array) -> dict[str, Any]:
 
 @cache
 def make_perceptron(net: str, width: int, num_hidden: int, num_outputs: int) -> Model:
-    """Make a ReLU net without batch norm, with it in the hidden layers, or in all; the same one for the same arguments."""
+    """Make a ReLU net without batch norm, or with it in the hidden or all layers; cached by its arguments."""
     norm = None if net == "plain" else linen.BatchNorm
     shape = {"activation": "relu", "kernel_init": "he_normal", "num_classes": num_outputs}
     model = models.make_model(models.MLPConfig(hidden=(width,) * num_hidden, norm=norm, **shape))
@@ -184,9 +184,9 @@ def _normalise_outputs(
 
 
 def largest_eigenvalue(model: Model, inputs: Array, num_outputs: int, key: Array) -> float:
-    """Return the largest eigenvalue of the Fisher matrix of normal noise on the outputs; NaN where it was not found.
+    """Return the largest eigenvalue of the Fisher matrix for Gaussian output noise; NaN if it did not converge.
 
-    F = mean over examples of JᵀJ, J the derivative of an example's outputs by all parameters, through the batch's statistics
+    F = mean over examples of JᵀJ, J the Jacobian of an example's outputs in all parameters, through the batch's statistics
     """
     weights_key, lanczos_key = jax.random.split(key)
     params, batch_stats = model.init(weights_key, inputs)
@@ -210,7 +210,7 @@ def residual(config: Residual, load: Load, key: Array) -> dict[str, Any]:
 
 @compiled_once("config")
 def branch_sizes(config: models.ResNetConfig, variables: Variables, images: Array) -> tuple[Array, Array]:
-    """Return the mean square of what enters each block by its shortcut, and of the branch that is added to it.
+    """Return the mean squares of each block's shortcut and of the branch that is added to it.
 
     Over random weights, which have mean 0, mean squares are variances.
     """
@@ -250,17 +250,17 @@ def penalty(config: Penalty, load: Load, key: Array) -> dict[str, Any]:
 
 
 def _images(data_dir: str | None, images: Images, num: int, key: Array) -> Batch:
-    """Draw different training images, with their labels."""
+    """Draw training images without replacement, with their labels."""
     split = load_images(images, data_dir)(0).train
     indices = jax.random.choice(key, len(split.images), (num,), replace=False)
     return data.take_batch(split, indices)
 
 
 def _columns(widths: tuple[int, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Turn what was measured at each width into lists over widths."""
+    """Turn the measurements at each width into lists over widths."""
     return {"width": list(widths), **{name: _rounded([row[name] for row in rows]) for name in rows[0]}}
 
 
 def _rounded(values: Any) -> Any:
-    """Round to five digits."""
+    """Round to five significant digits."""
     return [_rounded(value) for value in values] if np.ndim(values) else float(f"{float(values):.4e}")

@@ -34,7 +34,7 @@ _LOSSES = {"cross-entropy": CROSS_ENTROPY, "|w|²": LENGTH, "L2 penalty": PENALT
 
 
 def summarise(data: dict[str, Any]) -> str:
-    """Put what depends on the width into a table for each group of nets, residual branches and losses into two others."""
+    """Put quantities by width into a table for each group of nets, residual branches and losses into two others."""
     rank, gap = {"soft rank": (RANK, DIRECTIONS)}, {"orthogonality gap": (GAP, PLAIN)}
     angles = {"cosine of the others": (OTHERS, PLAIN), "|cosine| of the odd one": (ODD, PLAIN)}
     eigenvalue = {"largest eigenvalue": (EIGENVALUE, PLAIN)}
@@ -61,7 +61,7 @@ def summarise(data: dict[str, Any]) -> str:
         NETS[net].label: [cell(middle(runs, measure), measure.format) for measure in _BRANCHES.values()]
         for net, runs in data["residual"].items()
     }
-    # NOTE: older data have none.
+    # NOTE: older data have no losses.
     losses = {
         vgg(data["config"][group]["model"]): data[group]["plain"]
         for group in ("penalty", "other_penalty")
@@ -85,7 +85,7 @@ def _draws(data: dict[str, Any]) -> int:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe what becomes of a batch, of the Fisher matrix and of residual branches, and with what loss a VGG starts."""
+    """Describe how a batch changes in deep nets, the Fisher matrix, residual branches, and a VGG's initial loss."""
 
     def said(name: str, unknown: str = "an unknown number of") -> str:
         return decided(CLAIMS, data, name, unknown=unknown)

@@ -51,13 +51,13 @@ class Config:
     Attributes:
         vgg: the VGG.
         deep_linear: the deep linear network.
-        short_multiples: step sizes of the runs that distinguish the edge of stability from a saturated metric: the smallest
-            one is half the usual one. Where the plateau of the effective smoothness is one over the smallest step, it
-            doubles; where it is two over the learning rate, it stays. Without any, there are no such runs.
-        short_every: steps between these scans; by default, as between all others.
-        rates: learning rates of further VGGs, with the same weights at the start and the same batches; at each step, their
-            losses span a band. Without any, there are none of them.
-        rates_steps: steps that these take at most; by default, the 20 epochs of the replication.
+        short_multiples: step sizes of the runs that distinguish the edge of stability from a saturated metric; the smallest
+            one is half the usual one. A plateau of the effective smoothness at 1 / smallest step then doubles; one at
+            2 / learning rate stays. If empty, there are no such runs.
+        short_every: steps between these scans; by default, the same as for all others.
+        rates: learning rates of further VGGs with the same initial weights and the same batches; at each step, their losses
+            span a band. If empty, there are no such VGGs.
+        rates_steps: maximum number of steps of these VGGs; by default, the 20 epochs of the replication.
     """
 
     vgg: VGGRun
@@ -82,8 +82,8 @@ class Config:
 
 
 _PROBES = ("landscape", "random_direction", "successive_gradients")
-_SGD_RATES = (0.05, 0.1, 0.2)  # of Kevin-LD's replication; those with Adam are of AlexeyGB's
-# Adam's learning rates are a hundredth of SGD's; the scans go as far.
+_SGD_RATES = (0.05, 0.1, 0.2)  # from Kevin-LD's replication; Adam's are from AlexeyGB's
+# Adam's learning rates are a hundredth of SGD's; with these multiples the scans reach as far.
 _ADAM_RATES = (1e-4, 5e-4, 1e-3, 2e-3)
 _ADAM_STEPS = (50.0, 100.0, 200.0, 400.0)
 
@@ -131,7 +131,7 @@ PRESETS = {
 
 
 def _first_and_all(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
-    """Keep the first layer, and of everything together how it changes from step to step."""
+    """Keep the first layer, and the step-to-step changes of all parameters together."""
     layers = {**by_layer(first=True)(record, rank)["layers"]}
     moved = record.get("layers", {}).get("all", {})
     changes = {name: moved[name] for name in ("step_distance", "step_length", "step_smoothness") if name in moved}
@@ -146,7 +146,7 @@ def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
 
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
-# What the data file keeps of a run: of the short scans the smoothness alone, of rates the last layer's gradient.
+# Parts of a run kept in the data file: of the short scans only the smoothness, of several rates the last layer's gradient.
 KEEP = {
     "arms": {
         "train": whole,
@@ -164,7 +164,7 @@ KEEP = {
 
 
 def rate_arms(config: Config) -> dict[str, RunConfig]:
-    """Name the nets of several learning rates, by net and learning rate; of their gradients, the last layer's is compared."""
+    """Name the nets at several learning rates, by net and rate; only their last layers' gradients are compared."""
     steps = min(config.rates_steps, config.vgg.schedule.num_steps)
     last = {"layers": (config.vgg.model.num_layers,)}
     alone = config.vgg.measuring("successive_gradients")
@@ -177,7 +177,7 @@ def rate_arms(config: Config) -> dict[str, RunConfig]:
 
 
 def short_arms(config: Config) -> dict[str, RunConfig]:
-    """Name the nets that are scanned from a smaller step on; none without such steps."""
+    """Name the nets whose scans start at a smaller step; empty if no such steps are configured."""
     if not config.short_multiples:
         return {}
     short = scanning(config.vgg.measuring("landscape"), step_multiples=config.short_multiples)

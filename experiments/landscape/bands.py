@@ -1,7 +1,7 @@
-"""Bands over runs of one seed that differ in their learning rates alone: of losses, and of how far a gradient moves in a step.
+"""Bands over runs of one seed that differ only in learning rate: of losses, and of gradient changes per step.
 
-At the same step such runs have come differently far, since each step of one is longer than that of another. Where learning
-rate x steps is the same, small steps of all of them would have come equally far.
+At the same step, such runs have travelled different distances, since their steps differ in length. At equal learning rate x
+steps, runs with small steps would have travelled equally far.
 """
 
 import numpy as np
@@ -33,10 +33,10 @@ def band(kind: str, edge: str) -> Quantity:
 
 
 def bands(data: Data) -> dict[str, list[Run]]:
-    """Join the runs of each net and seed to one; there is none in data without such runs.
+    """Join the runs of each net and seed into one; the lists are empty for data without such runs.
 
-    `same_progress` counts learning rate x steps in steps of the smallest rate. Once any run has diverged, all of a band is
-    infinite.
+    `same_progress` counts learning rate x steps in steps of the smallest rate. Once any run has diverged, the whole band
+    is infinite.
     """
     joined: dict[str, list[Run]] = {net: [] for net in NETS}
     for net, runs_of_net in joined.items():
@@ -49,7 +49,7 @@ def bands(data: Data) -> dict[str, list[Run]]:
 
 
 def _join(seed: int, runs: dict[float, Run]) -> BandRun:
-    """Join runs; a band ends where the shortest one does, of those that did not diverge."""
+    """Join runs; the bands end with the shortest run that did not diverge."""
     finished = [run for run in runs.values() if run["diverged_at"] is None]
     longest = min(finished, key=num_steps) if finished else max(runs.values(), key=num_steps)
     steps, probed = _losses(longest)[0], np.array(recorded(longest, "successive_gradients").get("step", []))
@@ -65,7 +65,7 @@ def _join(seed: int, runs: dict[float, Run]) -> BandRun:
 
 
 def _band(steps: np.ndarray, values: list[np.ndarray]) -> Recorded:
-    """Take the ends of some curves at each step; infinite where one of them is not finite."""
+    """Return the extremes and the range of curves at each step; infinite where any curve is not finite."""
     known = np.isfinite(values).all(axis=0)
     finite = np.where(known, values, 0.0)
     ends = {"low": finite.min(axis=0), "high": finite.max(axis=0), "width": np.ptp(finite, axis=0)}
@@ -73,14 +73,14 @@ def _band(steps: np.ndarray, values: list[np.ndarray]) -> Recorded:
 
 
 def _losses(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points of a training curve that come before the first that is not finite, in the middle of their steps."""
+    """Return a training curve up to its first non-finite loss, with steps at the middle of each averaging window."""
     steps, losses = TRAIN_LOSS.curve(run)
     num = len(losses) if np.isfinite(losses).all() else int(np.argmin(np.isfinite(losses)))
     return steps[:num] + (recorded(run, "train").get("window", 1) - 1) / 2, losses[:num]
 
 
 def _loss_at(run: Run, steps: np.ndarray) -> np.ndarray:
-    """Take the loss at some steps, between the points of the training curve; infinite once the run has diverged."""
+    """Interpolate the training loss at some steps; infinite once the run has diverged."""
     at, losses = _losses(run)
     if not len(at):
         return np.full(len(steps), np.inf)
@@ -89,7 +89,7 @@ def _loss_at(run: Run, steps: np.ndarray) -> np.ndarray:
 
 
 def _moves(run: Run, num: int) -> np.ndarray:
-    """Take how far the gradient moves at the first measurements; infinite where it was not measured any more."""
+    """Return the gradient's changes at the first `num` measurements; infinite after the run's last one."""
     layers = recorded(run, "successive_gradients").get("layers", {})
     moves = successive("step_distance", *layers).curve(run)[1][:num] if layers else np.array([])
     return np.concatenate([moves, np.full(num - len(moves), np.inf)])

@@ -28,7 +28,7 @@ _RATES_DIFFER = "here, except with preset alx, SGD"
 
 
 def _rates_parts() -> dict[str, Claim]:
-    """Claim of the steps that short runs cover what the sources say of whole trainings at several learning rates."""
+    """Make the sources' claims about whole trainings at several learning rates for the steps that short runs cover."""
     start = (80, 1000)
     width, high = band("same_step", "width").median(*start), band("gradient", "high").median(*start)
     progress = band("same_progress", "width").median(*start) / width

@@ -50,7 +50,7 @@ def plot(data: dict[str, Any]) -> Layout:
         title,
         [Block(f"Published, medians read off: {_THEIRS}", [theirs], height=2.9), *blocks],
         *foot,
-        # On a narrow screen, what is published of a quantity stands directly above what was measured.
+        # On a narrow screen, each published panel stands directly above the measured one.
         narrow=make_figure(title, [Block("", pairs)], *sources, *foot),
     )
 
@@ -67,7 +67,7 @@ def more(data: dict[str, Any]) -> Mapping[str, Callable[[dict[str, Any]], Layout
 
 
 def _panels(data: dict[str, Any]) -> tuple[list[Panel], list[Panel]]:
-    """Return the published panels, none where the setting differs too much, and those of the data, on the same axes."""
+    """Return the published panels (none if the setting differs too much) and those of the data, on the same axes."""
     config, arms = data["config"]["vgg"], data["arms"]
     ours: list[Panel] = [*along_gradient(arms, config)]
     is_like = config["optimizer"]["name"] == "sgd" and config["optimizer"]["learning_rate"] == published.LEARNING_RATE
@@ -87,7 +87,7 @@ def _limits(
 ) -> tuple[float, float] | None:
     """Choose limits of a logarithmic axis around measured and published values."""
     measured = [over_seeds(runs, edge) for runs in arms.values() for edge in edges]
-    # Of bands only the medians are drawn; of a single quantity the range over seeds too.
+    # Bands show only the medians of their edges; a single quantity also shows the range over seeds.
     curves = [values for each in measured for values in (each[1:] if len(edges) == 1 else [each.middle])]
     ends = [end for net in windows.values() for window in net if window.first < until for end in window[2:]]
     values = np.concatenate([*curves, ends])

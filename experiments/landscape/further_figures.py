@@ -22,7 +22,7 @@ _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
 
 
 def along_random(data: dict[str, Any]) -> Layout:
-    """Show how much loss and gradient vary along a random direction, beside the gradient's."""
+    """Show how much loss and gradient vary along a random direction, compared with the gradient's."""
     vgg = data["config"]["vgg"]
     row = [
         _both(data["arms"], q.LOSS_RANGE, "Range of the loss", "largest - smallest (nats)"),
@@ -34,7 +34,7 @@ def along_random(data: dict[str, Any]) -> Layout:
 
 
 def _foot(data: dict[str, Any], *remarks: str) -> list[list[str]]:
-    """Describe the nets of all figures of the VGG."""
+    """Write the footer shared by all figures of the VGG."""
     vgg = data["config"]["vgg"]
     return [
         captions.recipe(vgg, data["preset"]),
@@ -48,7 +48,7 @@ def _both(arms: Arms, quantity: Quantity, title: str, ylabel: str, **look: Any) 
 
 
 def _changes(arms: Arms, config: dict[str, Any], unit: str, **look: Any) -> list[Curves]:
-    """Show how far the gradient changes, and how far per distance, along both."""
+    """Show the change of the gradient, absolute and per distance, along both directions."""
     change, smoothness = f"{captions.length(config)} ({unit} / unit)", f"change / distance ({unit}/unit²)"
     return [
         _both(arms, q.GRADIENT_CHANGE, "Change of the gradient", change),
@@ -57,7 +57,7 @@ def _changes(arms: Arms, config: dict[str, Any], unit: str, **look: Any) -> list
 
 
 def successive(data: dict[str, Any]) -> Layout:
-    """Show what Mameli measures of gradients and losses, and the same in units of their own lengths."""
+    """Show Mameli's measures of gradients and losses, and those of gradients relative to their lengths."""
     arms = data["arms"]
     name = layer_names(arms["plain"], "successive_gradients")[0]
     titles = {
@@ -87,14 +87,14 @@ def successive(data: dict[str, Any]) -> Layout:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Average a curve over a sixtieth of it; the first point, which has no change, is left out."""
+    """Smooth a curve over windows of a sixtieth of its length, without the first point, which has no change."""
     return np.concatenate([[np.nan], rolling_mean(values[1:], max(1, len(values) // 60))])
 
 
 def at_rates(data: dict[str, Any]) -> Layout:
     """Show bands over runs of several learning rates."""
     joined, sizes = bands(data), data["config"]["rates"]
-    # Differences of losses are compared, as long as nothing explodes; of gradients, ratios.
+    # Losses are compared by differences unless one explodes, gradients by ratios.
     low, high = _ends(joined)
     scale = "log" if high > _EXPLODED else "linear"
     limits = (0.9 * low, 1.1 * high) if scale == "log" else (low - 0.05 * (high - low), high + 0.05 * (high - low))
@@ -121,7 +121,7 @@ def _ends(joined: Arms) -> tuple[float, float]:
 
 
 def _several_rates(data: dict[str, Any]) -> list[str]:
-    """Describe such runs, and what their bands are."""
+    """Describe the runs at several learning rates, and their bands."""
     window = plural(recorded(all_runs(data["multirun"])[0], "train")["window"], "step")
     return [
         f"learning rates {', '.join(f'{rate:g}' for rate in data['config']['rates'])}: loss averaged over {window}",

@@ -1,4 +1,4 @@
-"""What the claims about the landscape measure: ratios of two nets, plateaus, and bands over runs of several learning rates."""
+"""Measures for the claims about the landscape: ratios of two nets, plateaus, and bands over several learning rates."""
 
 import math
 from dataclasses import replace
@@ -16,22 +16,22 @@ EARLY, START, COVERED, PLATEAU = (80, 3500), (80, 1000), (80, 1500), 1000
 
 
 def rougher(measure: Measure, group: str = "arms") -> Statistic:
-    """Measure how many times as large a number is without batch norm."""
+    """Divide a measure without batch norm by the same with it."""
     return measure.over("plain", "batch_norm", group=group)
 
 
 def larger(measure: Measure) -> Statistic:
-    """Measure how many times as large a number is with batch norm."""
+    """Divide a measure with batch norm by the same without it."""
     return measure.over("batch_norm", "plain")
 
 
 def in_edges(statistic: Statistic, net: str) -> Statistic:
-    """Measure in units of the edge of stability of a kind of net."""
+    """Express a statistic in units of the edge of stability of a kind of net."""
     return statistic.in_units_of(lambda data: q.edge_of_stability(data["config"][net]), "2 / learning rate")
 
 
 def in_grids(statistic: Statistic, group: str) -> Statistic:
-    """Measure in units of 1 / smallest step size of a group's scans."""
+    """Express a statistic in units of 1 / the smallest step size of a group's scans."""
 
     def unit(data: Data) -> float:
         vgg = data["config"]["vgg"]
@@ -42,14 +42,14 @@ def in_grids(statistic: Statistic, group: str) -> Statistic:
 
 
 def furthest_from_one(*statistics: Statistic) -> Statistic:
-    """Take, seed by seed, the number of several that is the furthest from 1."""
+    """Return, for each seed, the value furthest from 1 among several statistics."""
     joined = join(statistics, lambda *values: max(values, key=lambda value: abs(value - 1)))
     who = " and ".join(statistic.who for statistic in statistics)
     return replace(joined, what=statistics[0].what, who=f"the further from 1 of {who}")
 
 
 def saturation() -> Statistic:
-    """Divide where the smoothness ends with the smallest step halved by where it does with that step, if on a plateau."""
+    """Divide the late smoothness with the smallest step halved by that with the usual one, for runs on a plateau."""
     late = q.SMOOTHNESS.late(0.25)
     usual, short = late.each("batch_norm"), late.each("batch_norm", group="short")
 
@@ -68,7 +68,7 @@ def saturation() -> Statistic:
 
 
 def of_bands(statistic: Statistic) -> Statistic:
-    """Measure bands over runs of several learning rates."""
+    """Evaluate a statistic on the bands over runs at several learning rates."""
 
     def of(data: Data) -> BySeed:
         if not data.get("multirun"):
@@ -84,7 +84,7 @@ FALL = replace(
 )
 BATCH_SHARPNESS = Quantity("batch_sharpness", "sharpness", "batch sharpness", if_diverged=math.nan)
 RANGE, CHANGE, SMOOTHNESS = (quantity.median(*EARLY) for quantity in (q.LOSS_RANGE, q.GRADIENT_CHANGE, q.SMOOTHNESS))
-# The learning rate, by which a step is shorter than the gradient, is the same in both nets.
+# |g'| stands for the length of the step, learning rate x |g'|: the learning rate is the same in both nets.
 STEP_SMOOTHNESS = replace(
     q.successive("step_distance", "layer_5"),
     value=lambda record: (
@@ -99,7 +99,7 @@ STEP_SMOOTHNESS_OF_ALL = replace(
 )
 EQUAL_STEPS, EQUAL_PROGRESS = (band(kind, "width").median(*EARLY) for kind in ("same_step", "same_progress"))
 END = q.SMOOTHNESS.late(0.05)
-# What figures, tables and claims read of the deep linear networks.
+# Quantities of the deep linear networks that figures, tables and claims use.
 _ALONG = (q.HIGHEST_LOSS, q.GRADIENT_CHANGE, q.SMOOTHNESS)
 CURVES_OF_LINEAR_NETS = (*_ALONG, *map(q.along_random, _ALONG))
 MEASURES_OF_LINEAR_NETS = (

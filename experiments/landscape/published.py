@@ -1,4 +1,4 @@
-"""What Santurkar et al. 2018 show of their VGG in Fig. 4 and 11a, read off: medians over windows of steps, or all steps."""
+"""Values read off Santurkar et al. 2018, Fig. 4 and 11a, for their VGG: medians over windows of steps, or all steps."""
 
 from experiments._figures.panels import Published, Window
 
@@ -9,7 +9,7 @@ def _windows(*ranges: tuple[float, float]) -> list[Window]:
     return [Window(*steps, *ends) for steps, ends in zip(_STEPS, ranges, strict=True)]
 
 
-# Nats, with the L2 penalty that their loss contains.
+# In nats, including the L2 penalty in their loss.
 LOSS = {
     "plain": _windows((3.3, 4.7), (2.4, 4.9), (1.8, 4.8), (1.4, 3.5), (0.99, 1.12), (0.73, 0.82)),
     "batch_norm": _windows((2.2, 2.7), (1.8, 2.25), (1.6, 2.0), (1.36, 1.44), (0.91, 1.02), (0.67, 0.78)),

@@ -49,7 +49,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def _short(data: dict[str, Any], late: Measure) -> list[str]:
-    """Put the runs with a smaller smallest step into a table; nothing where there are none."""
+    """Put the runs with a smaller smallest step into a table; empty if there are no such runs."""
     if not data.get("short"):
         return []
     rows = {"smoothness, last quarter": late}
@@ -57,7 +57,7 @@ def _short(data: dict[str, Any], late: Measure) -> list[str]:
 
 
 def _rates(data: dict[str, Any]) -> list[str]:
-    """Put runs that differ in their learning rates alone into a table; nothing where there are none."""
+    """Put the runs that differ only in their learning rates into a table; empty if there are no such runs."""
     if not data.get("multirun"):
         return []
     arms, sizes = data["multirun"], [f"{rate:g}" for rate in data["config"]["rates"]]
@@ -76,7 +76,7 @@ def _rates(data: dict[str, Any]) -> list[str]:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how much more varies without batch norm, and what the plateau of the effective smoothness is."""
+    """Describe how much more loss and gradient vary without batch norm, and the plateau of the effective smoothness."""
     is_long = not math.isnan(_median("loss_range", data))
     window, part = ("80 to 3,500", "") if is_long else ("80 to 1,000", "_start")
     rates = ""
@@ -95,7 +95,7 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def _plateau(data: dict[str, Any]) -> str:
-    """Describe whether the VGG has come to a plateau, and if so, where that is with another smallest step, if measured."""
+    """Describe whether the VGG reached a plateau and, if measured, how halving the smallest step moves it."""
     if not data.get("short"):
         return "; whether the smallest step of the scan sets the value of the VGG was not measured"
     value = _median("smoothness_saturates", data)

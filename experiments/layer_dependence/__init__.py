@@ -20,7 +20,7 @@ from experiments._config import BatchNorm, RunConfig, Schedule, VGGRun, change, 
 from experiments._evidence.keep import training
 from experiments._presets import CPU, OVERNIGHT_SHORT, PAPER, SMOKE, fields_of, with_and_without
 
-_NUM_KEPT = 3  # matrices of each run: at the first measurement, in the middle and at the last
+_NUM_KEPT = 3  # matrices kept per run: at the first, the middle and the last measurement
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Config(VGGRun):
 
 
 def _measured(run: VGGRun, layer: int = 6, **settings: Any) -> Config:
-    """Start from He weights, and measure dependence and control; of the Hessian, the row of blocks of a middle layer."""
+    """Start from He weights, and measure dependence, control, and a middle layer's row of Hessian blocks."""
     measuring = change(run, model={"kernel_init": "he_normal"}).measuring("layer_dependence", "moment_control")
     return Config(**fields_of(change(measuring, probes={"layer_dependence": {"layer": layer, **settings}})))
 
@@ -47,12 +47,12 @@ PRESETS = {
 
 
 def _short(values: Any) -> Any:
-    """Round to four digits, at any depth."""
+    """Round to four significant digits, at any nesting depth."""
     return [*map(_short, values)] if isinstance(values, list) else values and float(f"{values:.4g}")
 
 
 def _dependence(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
-    """Keep everything but the curvature, which is kept at a few measurements, as shares of the sum of absolute values."""
+    """Keep everything, but the curvature only at a few measurements, as shares of the sum of its absolute values."""
     import numpy as np
 
     steps = record["step"]

@@ -1,4 +1,4 @@
-"""Claims about the dependence between layers; nobody has published numbers, so all are what the hypothesis predicts."""
+"""Claims about the dependence between layers; no numbers are published, so all are predictions of the hypothesis."""
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.quantity import Quantity
@@ -26,7 +26,7 @@ _SET = (
 
 
 def _over(quantity: Quantity) -> Statistic:
-    """Compare the medians over the training of the nets with batch norm and without."""
+    """Divide the median over training with batch norm by that without."""
     return quantity.median().over("batch_norm", "plain")
 
 

@@ -11,13 +11,13 @@ from experiments._figures.panels.panel import mark
 from experiments._nets import NETS
 from experiments.layer_dependence.quantities import SHARE, by_layer, interaction, split
 
-_SHOWN = 1  # of the kept matrices, that in the middle of the training
+_SHOWN = 1  # index of the kept matrix from the middle of training
 _LOOKS = {"-": "unnormalised", "--": "activations"}
 _WORDS = {"-": "R measured; control before the normaliser", "--": "R to second order; control after the activation"}
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show the second order between layers of both nets; R and the off-diagonal share over training; control by layer."""
+    """Show second-order terms between layers; R and the off-diagonal share over training; and control by layer."""
     config, settings = data["config"], data["config"]["probes"]["layer_dependence"]
     multiples, lengths = settings["step_multiples"], settings["relative_steps"]
     rate = (len(multiples) - 1, "step_multiples", multiples[-1])

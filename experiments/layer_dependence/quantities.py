@@ -1,4 +1,4 @@
-"""What is measured of the dependence between layers."""
+"""Quantities of the dependence between layers."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from experiments._evidence.run import Data, Recorded, Run, array, recorded
 from experiments._evidence.statistic import NotInDataError, Statistic
 from experiments._evidence.value import median
 
-RATE, RELATIVE = 1.0, 3e-3  # steps that claims are about: as a multiple of the learning rate, and beside the weights
-UNRESOLVED = 0.1  # rounding of R beyond which it counts as not known
+RATE, RELATIVE = 1.0, 3e-3  # step sizes in claims: a multiple of the learning rate, and relative to the weights
+UNRESOLVED = 0.1  # rounding error above which R counts as unknown
 PLACES: Mapping[str, str] = {
     "unnormalised": "before the normaliser",
     "preactivations": "after the normaliser",
@@ -28,7 +28,7 @@ STEPS: Mapping[str, str] = {
 
 
 def column(data: Data, kind: str, size: float) -> int:
-    """Return at which place the step sizes of some data hold one; `kind` is the name of the probe's field that lists it.
+    """Return the index of a step size among those in the data; `kind` is the name of the probe's field that lists it.
 
     Raises:
         NotInDataError: if it was not measured.
@@ -41,7 +41,7 @@ def column(data: Data, kind: str, size: float) -> int:
 
 @cache
 def interaction(place: int, kind: str, size: float, name: str = "ratio") -> Quantity:
-    """Return |R|, or what it is to the second order, at one of the step sizes; not known where losses are too coarse for it."""
+    """Return |R|, or its second-order approximation, at a step size; NaN where losses are too coarse for it."""
 
     def values(record: Recorded) -> np.ndarray:
         found, rounding = (np.abs(array(record[which])[:, place]) for which in (name, "rounding"))
@@ -52,7 +52,7 @@ def interaction(place: int, kind: str, size: float, name: str = "ratio") -> Quan
 
 
 def at_step(build: Callable[[Quantity], Statistic], kind: str, size: float, name: str = "ratio") -> Statistic:
-    """Build a statistic of |R| at a step size, wherever the data hold that."""
+    """Build a statistic of |R| at a step size, wherever the data list it."""
 
     def of(data: Data) -> Any:
         return build(interaction(column(data, kind, size), kind, size, name)).of(data)
@@ -67,7 +67,7 @@ SHARE = Quantity(
 
 @cache
 def blocks(layer: int) -> Quantity:
-    """Return which share of the norms of a layer's blocks of the Hessian is that of blocks with other layers."""
+    """Return the share of blocks with other layers in the sum of the norms of a layer's Hessian blocks."""
 
     def values(record: Recorded) -> np.ndarray:
         norms = np.sqrt(array(record["block_squares"]))
@@ -78,7 +78,7 @@ def blocks(layer: int) -> Quantity:
 
 
 def of_blocks(build: Callable[[Quantity], Statistic]) -> Statistic:
-    """Build a statistic of the blocks of the layer that the data have."""
+    """Build a statistic of the Hessian blocks of the layer configured in the data."""
 
     def of(data: Data) -> Any:
         return build(blocks(data["config"]["probes"]["layer_dependence"]["layer"])).of(data)
@@ -104,12 +104,12 @@ def control(place: str, name: str) -> Quantity:
 
 
 def by_layer(run: Run, name: str) -> np.ndarray:
-    """Return the median over the training of a gain, (layers,) from layer 1, of which it is not known."""
+    """Return the median of a gain over training, (layers,), with NaN for layer 1, where it is unknown."""
     values = array(recorded(run, "moment_control").get(name, []))
     return np.array([math.nan, *map(median, values.T)]) if values.size else np.array([])
 
 
 def split(run: Run, place: int) -> np.ndarray:
-    """Return one of the kept matrices of shares, counted over the training; empty where there is none."""
+    """Return one of the kept matrices of shares, by its index over training; empty if there are none."""
     kept = recorded(run, "layer_dependence").get("split", {}).get("shares", [])
     return array(kept[min(place, len(kept) - 1)]) if kept else np.array([])

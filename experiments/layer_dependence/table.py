@@ -11,7 +11,7 @@ from experiments.layer_dependence.quantities import PLACES, SHARE, blocks, contr
 
 
 def measures(data: dict[str, Any]) -> dict[str, Measure]:
-    """Name the rows of the table: medians over the training of everything that was measured."""
+    """Name the rows of the table: the median over training of each quantity measured."""
     settings, rows = data["config"]["probes"]["layer_dependence"], {}
     kinds = [(kind, size) for kind in ("step_multiples", "relative_steps") for size in settings[kind]]
     for name, words in (("ratio", "|R|"), ("second_order_ratio", "|R|, second order")):

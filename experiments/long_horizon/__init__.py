@@ -49,7 +49,7 @@ class Config(VGGRun):
 def _measured(run: VGGRun, num_examples: int, batches: int, planes: tuple[int, ...], **further: Any) -> Config:
     """Start from He weights, look ahead on some images, scan planes at some steps, and measure some batches' sharpness.
 
-    Further settings are named after their probe.
+    Further settings are keyed by probe.
     """
     measuring = change(run, model={"kernel_init": "he_normal"}).measuring("horizon", "plane", "batch_sharpness")
     probes = {
@@ -76,22 +76,22 @@ PRESETS = {
 
 
 def _short(values: Any) -> Any:
-    """Round to five digits, at any depth."""
+    """Round to five significant digits, at any nesting depth."""
     return [*map(_short, values)] if isinstance(values, list) else values and float(f"{values:.5g}")
 
 
 def _ahead(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
-    """Keep all of it, to five digits."""
+    """Keep the whole record, rounded to five digits."""
     return {name: values if name == "step" else _short(values) for name, values in record.items()}
 
 
 def _sharpness(record: Mapping[str, Any], _rank: int) -> dict[str, Any]:
-    """Keep the averages over batches alone."""
+    """Keep only the averages over batches."""
     return {"step": record["step"], "sharpness": _short(record.get("sharpness", []))}
 
 
 def _plane(record: Mapping[str, Any], rank: int) -> dict[str, Any]:
-    """Keep the planes of each net's first run alone, to five digits."""
+    """Keep the planes of each net's first run only, rounded to five digits."""
     return {"step": []} if rank else _ahead(record, rank)
 
 
@@ -106,7 +106,7 @@ KEEP: dict[str, Any] = {
 
 
 def _planes_at(run: VGGRun, config: Config) -> VGGRun:
-    """Measure planes at the first of the learning rates alone."""
+    """Measure planes at the first learning rate only."""
     has_planes = run.optimizer.learning_rate == config.learning_rates[0]
     return run.measuring(*(kind for kind in run.probes.kinds if kind != "plane" or has_planes))
 

@@ -28,17 +28,17 @@ _PER = "per unit distance with batch norm than without"
 
 
 def _over(at_rate: Setting, first: float = FIRST):
-    """Compare the medians over the training with batch norm and without, as a ratio."""
+    """Divide the median over training with batch norm by that without."""
     return lambda quantity: quantity.median(first).over(*_BOTH, at_rate)
 
 
 def _minus(at_rate: Setting):
-    """Compare them as a difference."""
+    """Subtract the median over training without batch norm from that with it."""
     return lambda quantity: quantity.median(FIRST).minus(*_BOTH, at_rate)
 
 
 def _of(net: str, at_rate: Setting = _FAST):
-    """Take the median over the training of a net."""
+    """Return a net's median over training."""
     return lambda quantity: quantity.median(FIRST).each(net, at_rate)
 
 
@@ -48,7 +48,7 @@ def _edges(net: str) -> Statistic:
 
 
 def _kept(name: str) -> Statistic:
-    """Compare a barrier with some statistics with that with fresh ones, with batch norm."""
+    """Subtract the barrier with fresh statistics from that with some others, for the net with batch norm."""
     return at(name, FAR, _of("batch_norm")) - at("recalibrated", FAR, _of("batch_norm"))
 
 

@@ -17,7 +17,7 @@ from experiments._nets import NETS, describe
 from experiments.long_horizon.quantities import by_steps, in_edges, steps_ahead
 
 _XLABEL = "steps or learning rates ahead"
-_STEPS = (1, 2, 5, 10)  # that are marked in planes
+_STEPS = (1, 2, 5, 10)  # steps marked in planes
 EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
 
 
@@ -38,7 +38,7 @@ def _figures(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layou
 
 
 def _at_rate(data: dict[str, Any], setting: str) -> Layout:
-    """Show what lies ahead at a learning rate."""
+    """Show all look-ahead quantities at a learning rate."""
     config, arms = data["config"], settings(data["arms"])[setting]
     settings_ = config["probes"]["horizon"]
     losses = {"-": "path", "--": "frozen"}
@@ -78,7 +78,7 @@ def _at_rate(data: dict[str, Any], setting: str) -> Layout:
 
 
 def _ahead(data: dict[str, Any], arms: Arms, lines: Mapping[str, str], **look: Any) -> ByLayer:
-    """Show quantities by how many steps they lie ahead."""
+    """Show quantities by the number of steps ahead."""
     shown = {style: (arms, partial(by_steps, name=name)) for style, name in lines.items()}
     return ByLayer(shown, steps_ahead(data), xlabel=_XLABEL, **look)
 
@@ -103,11 +103,11 @@ def _measured_planes(data: dict[str, Any]) -> dict[int, dict[str, Mapping[str, A
 
 
 def _planes(data: dict[str, Any]) -> Layout:
-    """Show the loss on planes: a row for each step, beside each other without and with batch norm, in the same colours."""
+    """Show the loss on planes: a row for each step, nets side by side, all on the same colour scale."""
     config, setting = data["config"], next(iter(settings(data["arms"])))
     found, probe = _measured_planes(data), config["probes"]["plane"]
     losses = np.concatenate([np.ravel(array(plane["loss"])) for planes in found.values() for plane in planes.values()])
-    known = losses[losses > 0]  # NaN is not
+    known = losses[losses > 0]  # excludes NaN
     lowest, highest = (float(known.min()), float(known.max())) if known.size else (1.0, EXPLODED)
     high = min(highest, EXPLODED)
     limits = (min(lowest, 0.5 * high), high)
@@ -136,5 +136,5 @@ def _planes(data: dict[str, Any]) -> Layout:
 
 
 def _short(distance: float | None) -> str:
-    """Write a distance to two digits; None is one that is not finite."""
+    """Write a distance to two digits; None stands for a non-finite one."""
     return style.number(float(f"{array(distance):.2g}"))

@@ -1,4 +1,4 @@
-"""What is measured some steps ahead. The first measurement is left out: there, nets are as they were drawn."""
+"""Quantities some steps ahead. The first measurement, at initialisation, is left out."""
 
 import math
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from experiments._evidence.run import Data, Recorded, Run, array, recorded
 from experiments._evidence.statistic import NotInDataError, Statistic
 from experiments._evidence.value import median
 
-LEAST = 1e-3  # height beside the loss below which there is no barrier
+LEAST = 1e-3  # height relative to the loss below which there is no barrier
 FIRST = 1  # step from which measurements count
 FAR, MIDDLE, NEXT = 100, 10, 1  # steps ahead that claims are about
 _AHEAD = "1 step ahead", "{} steps ahead"
 
 
 class Ahead(NamedTuple):
-    """What is measured at each number of steps ahead.
+    """A quantity at each number of steps ahead.
 
     Attributes:
-        of: maps what a run recorded to (measurements, numbers of steps).
-        words: what it is.
+        of: maps a run's record to an array, (measurements, numbers of steps).
+        words: its description.
         format: unit and digits.
         if_diverged: see `Quantity`.
     """
@@ -42,7 +42,7 @@ def _relative(name: str) -> Callable[[Recorded], np.ndarray]:
 
 
 def _stale(record: Recorded) -> np.ndarray:
-    """Return which share of a barrier fresh statistics remove; not known where there is none."""
+    """Return the share of a barrier that fresh statistics remove; NaN where there is no barrier."""
     mixed, fresh = (_relative(f"barrier_{name}")(record) for name in ("mixed", "recalibrated"))
     return 1 - fresh / np.where(mixed > LEAST, mixed, np.nan)
 
@@ -72,19 +72,19 @@ QUANTITIES: dict[str, Ahead] = {
 
 @cache
 def ahead(name: str, place: int, steps: int) -> Quantity:
-    """Return a quantity at one number of steps ahead, and its place among these."""
+    """Return a quantity at a number of steps ahead; `place` is its index among them."""
     found = QUANTITIES[name]
     words = f"{found.words}, {_AHEAD[steps != 1].format(steps)}"
     return Quantity("horizon", lambda record: found.of(record)[:, place], words, found.format, found.if_diverged)
 
 
 def steps_ahead(data: Data) -> list[int]:
-    """List for how many steps some data look ahead."""
+    """List the numbers of steps ahead in the data."""
     return [*data["config"]["probes"]["horizon"]["steps_ahead"]]
 
 
 def at(name: str, steps: int, build: Callable[[Quantity], Statistic]) -> Statistic:
-    """Build a statistic of a quantity so many steps ahead, wherever the data look as far."""
+    """Build a statistic of a quantity at a number of steps ahead, wherever the data include that number."""
 
     def of(data: Data) -> Any:
         known = steps_ahead(data)
@@ -96,7 +96,7 @@ def at(name: str, steps: int, build: Callable[[Quantity], Statistic]) -> Statist
 
 
 def by_steps(run: Run, name: str) -> np.ndarray:
-    """Return the median of a quantity over the measurements that count, (numbers of steps,); empty where there is none."""
+    """Return the median of a quantity from step `FIRST` on, (numbers of steps,); empty if there are no measurements."""
     record = recorded(run, "horizon")
     counted = np.array(record.get("step", [])) >= FIRST
     return np.array([*map(median, QUANTITIES[name].of(record)[counted].T)]) if counted.any() else np.array([])
@@ -106,6 +106,6 @@ SHARPNESS = Quantity("batch_sharpness", "sharpness", "batch sharpness", if_diver
 
 
 def in_edges(rate: float) -> Quantity:
-    """Return the batch sharpness in units of 2 / learning rate, at which gradient descent is no longer stable."""
+    """Return the batch sharpness in units of 2 / learning rate, the stability limit of gradient descent."""
     words = f"batch sharpness, in units of 2 / {rate:g}, the learning rate"
     return replace(SHARPNESS, value=lambda record: array(record["sharpness"]) * rate / 2, words=words, format=TIMES)

@@ -75,7 +75,7 @@ def _about_planes(data: dict[str, Any]) -> list[str]:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how far ahead the gradient tells, and what barriers owe to statistics."""
+    """Describe how far ahead the gradient is predictive, and the share of barriers that fresh statistics remove."""
 
     def of(name: str) -> str:
         return decided(CLAIMS, data, f"horizon_{name}", unknown=_UNKNOWN)

@@ -42,8 +42,8 @@ class Config:
         vgg: the VGG.
         deep_linear: the deep linear network; each seed draws a linear map of its own.
         lp_probe_every: steps between the scans of deep linear networks with an lp norm.
-        sampled_draws: at most so many draws of the deep linear networks with the l1 and the l-infinity norm, which need the
-            samples where the others do with their moments.
+        sampled_draws: maximum number of draws of the deep linear networks with the l1 and the l-infinity norm, which need
+            the samples, where the others need only their moments.
         center_first: subtract the mean before taking the lp norm; with p = 2 this is batch norm.
     """
 
@@ -104,7 +104,7 @@ def _lp(config: Config, run: RunConfig) -> dict[str, RunConfig]:
 
 
 def _on_samples(config: Config, run: RunConfig, norm: LpNorm) -> dict[str, Any]:
-    """Return what changes in a deep linear network on moments with a norm that needs the samples: inputs and draws."""
+    """Return the changes to a deep linear network on moments whose norm needs the samples: inputs and draws."""
     if getattr(run, "inputs", "samples") == "samples" or not norm.needs_samples:
         return {}
     return {"inputs": "samples", "seeds": run.seeds[: config.sampled_draws]}

@@ -38,12 +38,12 @@ _PREMISE = (
 
 
 def _drift(make: Callable[[str], Statistic], ratio: str) -> Statistic:
-    """Take the smallest ratio of the three norms in the one layer whose drift the data keep."""
+    """Return the smallest ratio over the three norms, in the only layer whose drift the data keep."""
     return smallest(*map(make, NORMS), who=f"{ratio} over the three norms, {_DEEPEST}")
 
 
 def _before(make: Callable[[str], Statistic], ratio: str) -> Statistic:
-    """Take it of pre-activations alone."""
+    """Return that smallest ratio for pre-activations only."""
     return before_activation(_drift(make, ratio))
 
 

@@ -1,4 +1,4 @@
-"""What figures, tables and claims read of the deep linear networks with lp norms."""
+"""Quantities of the deep linear networks with lp norms that figures, tables and claims use."""
 
 from dataclasses import replace
 

@@ -46,7 +46,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe how the three norms do beside batch norm and nothing, in both networks."""
+    """Describe how the three norms compare with batch norm and with no normaliser, in both networks."""
     arms, deep = data["arms"], data["deep_linear"]
     early = {net: written(runs, EARLY_ACCURACY) for net, runs in arms.items()}
     steps, part = ("3,500", "") if data["config"]["vgg"]["schedule"]["num_steps"] >= 3500 else ("1,000", "_part")
@@ -69,7 +69,7 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def _draws(deep: Arms) -> str:
-    """Write how many draws there are, and of which nets there are fewer."""
+    """Write the number of draws, and which nets have fewer."""
     most = max(map(len, deep.values()))
     fewer = {net: len(runs) for net, runs in deep.items() if len(runs) < most}
     if not fewer:
@@ -79,6 +79,6 @@ def _draws(deep: Arms) -> str:
 
 
 def count_below(arms: Arms, net: str, other: str) -> str:
-    """Count the draws in which a net ends clearly below another: so many of all; nothing for a net and itself."""
+    """Write in how many of all draws a net ends clearly below another; empty for a net and itself."""
     losses = [(FINAL_LOSS.of(run), FINAL_LOSS.of(partner)) for run, partner in pairs(arms[net], arms[other])]
     return "" if net == other else f"{sum(own < (1 - _MARGIN) * theirs for own, theirs in losses)} of {len(losses)}"

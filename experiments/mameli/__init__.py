@@ -44,7 +44,7 @@ class Config(VGGRun):
 
 _EPOCH = 390  # steps of 128 images
 _PROBES = ("landscape", "random_direction", "successive_gradients", "shift", "dummy_shift")
-# His second notebook's length; `--schedule.num-steps 11700` continues to that of the first one.
+# The length of his second notebook; `--schedule.num-steps 11700` continues to that of the first.
 _TEN_EPOCHS = Schedule(10 * _EPOCH, eval_every=_EPOCH, probe_every=78, recalibrated_tests=True)
 _REDUCED: VGGRun = change(MAMELI, model={"head": "mameli_reduced"})
 
@@ -72,10 +72,10 @@ PRESETS = {
     ),
     "evening": _measured(_REDUCED, model={"width": 0.25}, schedule=_TEN_EPOCHS),
     "overnight": _measured(OVERNIGHT_MAMELI),
-    # Two measurements an epoch: each takes as long as 55 steps.
+    # Two measurements per epoch; each takes as long as 55 steps.
     "full_width": _measured(_REDUCED, schedule=change(_TEN_EPOCHS, probe_every=195), seeds=(0,)),
 }
-# The preset under which other experiments train these nets, and measure what all of them ask for.
+# The preset under which other experiments train these nets, with the measurements that all of them need.
 SHARED_PRESETS = {"overnight": "overnight_mameli"}
 
 _SCANS = scans("loss", "gradient_distance", "smoothness", ends=True)

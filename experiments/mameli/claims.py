@@ -1,6 +1,6 @@
-"""Claims about Mameli's net: what his repository says, in his measures, and the same in those whose names they have.
+"""Claims about Mameli's net: those of his repository, in his measures and in the definitions they are named after.
 
-What covariate_shift and landscape say of his measures is of nets whose batch norm follows every layer.
+The claims of covariate_shift and landscape about his measures concern nets with batch norm after every layer.
 """
 
 from experiments._evidence import quantities as q
@@ -37,12 +37,12 @@ _PLATEAU = (
 
 
 def _larger(measure: Measure) -> Statistic:
-    """Measure how many times as large a number is with one batch norm."""
+    """Divide a measure with one batch norm by the same without it."""
     return measure.over(*_BOTH)
 
 
 def _accepted(net: str, step: int, holds: Range, published: str, source: Source) -> Claim:
-    """Claim that the test accuracy after some epochs lies where replications of it may; only full width decides it."""
+    """Claim that the test accuracy at a step is in the range accepted for replications; only full width decides it."""
     statistic = q.TEST_ACCURACY.at(step).each(net).where("model.width", 1, "width 1")
     which = "with one batch norm, after layer 4," if net == "batch_norm_4" else "without batch norm"
     low, high = (f"{100 * end:g} %" for end in holds)

@@ -1,4 +1,4 @@
-"""The figures of Mameli's net: his four plots beside the definitions whose names they have, and what tells both apart."""
+"""The figures of Mameli's net: his four plots beside the definitions they are named after, and how the two differ."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ _GRADIENTS = f"G, g: of layer {LAYER}'s weights; G': after layers before it took
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show on the left what Mameli's notebooks plot, and on the right what the names of these plots stand for."""
+    """Show the plots of Mameli's notebooks on the left, and the definitions they are named after on the right."""
     arms, config = data["arms"], data["config"]
     loss, change, _ = along_gradient(arms, config)
     unit = "l2 (nats / unit)"
@@ -85,7 +85,7 @@ def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
 
 
 def _details(data: dict[str, Any]) -> Layout:
-    """Show directions, and what is relative to the lengths of gradients and to the loss."""
+    """Show directions, and quantities relative to the gradients' lengths and to the loss."""
     arms, config = data["arms"], data["config"]
     cosine: dict[str, Any] = {"scale": "linear", "ylim": (-1.08, 1.08), "line": 0}
     per_distance = "change / distance (nats/unit²)"
@@ -130,7 +130,7 @@ def _details(data: dict[str, Any]) -> Layout:
 
 
 def few_seeds(data: dict[str, Any]) -> str:
-    """Write that results of fewer seeds than decide a claim are not judged."""
+    """Write that results are not judged, if there are too few seeds to decide a claim."""
     number = len(data["config"]["seeds"])
     return f"{'one seed' if number == 1 else f'{number} seeds'}, not judged" if number < MIN_VALUES else ""
 
@@ -164,10 +164,10 @@ def _of(data: dict[str, Any], points: published.Points) -> Published | None:
 
 
 def _shown(data: dict[str, Any], points: Published) -> Published | None:
-    """Show published points on the images that they are of."""
+    """Return published points if the images are CIFAR-10, on which they were measured, else None."""
     return points if data["config"]["data"]["dataset"] == "cifar10" else None
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Average a curve over a sixtieth of it; the first point, which may have no change, is left out."""
+    """Smooth a curve over windows of a sixtieth of its length, without the first point, which may have no change."""
     return np.concatenate([[np.nan], rolling_mean(values[1:], max(1, len(values) // 60))])

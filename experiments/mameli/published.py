@@ -1,4 +1,4 @@
-"""What Mameli's notebooks show: test accuracies as printed, the others read off their figures, to about 2 % of an axis."""
+"""Values from Mameli's notebooks: test accuracies as printed, all others read off figures, to about 2 % of an axis."""
 
 from experiments._evidence.run import Arms, num_steps
 from experiments._figures.panels import Published
@@ -9,14 +9,14 @@ Points = dict[str, dict[int, float]]
 
 
 def _by_epoch(plain: str, batch_norm: str) -> Points:
-    """Read test accuracies in per mille, from that after the first epoch on."""
+    """Parse test accuracies in per mille, one per epoch."""
     return {
         net: {_EPOCH * (i + 1): int(value) / 1000 for i, value in enumerate(values.split())}
         for net, values in (("plain", plain), ("batch_norm_4", batch_norm))
     }
 
 
-# Of 10 epochs in the notebook of gradients, and of 30 in that of covariate shift.
+# From the notebook of gradients, 10 epochs, and from that of covariate shift, 30 epochs.
 TEN_EPOCHS = _by_epoch("127 221 253 247 309 316 396 431 439 445", "350 530 392 628 648 697 588 624 672 724")
 THIRTY_EPOCHS = _by_epoch(
     "108 126 218 268 296 359 371 428 425 482 492 498 534 565 577 605 590 622 635 651 670 675 664 695 692 664 705 685 708 725",
@@ -25,7 +25,7 @@ THIRTY_EPOCHS = _by_epoch(
 
 
 def _read(steps: str, values: str) -> dict[int, float]:
-    """Read points off a figure."""
+    """Parse points read off a figure."""
     return {int(step): float(value) for step, value in zip(steps.split(), values.split(), strict=True)}
 
 
@@ -62,12 +62,12 @@ LOSS_AND_CHANGE: Points = {
 
 
 def accuracies(arms: Arms) -> Published:
-    """Show the test accuracies of the notebook whose length is that of the runs, up to their end."""
+    """Return the test accuracies of the notebook that matches the runs' length, up to their end."""
     return up_to_end(THIRTY_EPOCHS if _end(arms) > 10 * _EPOCH else TEN_EPOCHS, arms)
 
 
 def up_to_end(points: Points, arms: Arms) -> Published:
-    """Show published points up to the last step of the runs."""
+    """Return published points up to the last step of the runs."""
     end = _end(arms)
     shown = {net: {step: value for step, value in each.items() if step <= end} for net, each in points.items()}
     return Published(_SOURCE, {net: ([*each], [*each.values()]) for net, each in shown.items()})

@@ -1,4 +1,4 @@
-"""What is measured of Mameli's net: his definitions, and those whose names they have."""
+"""Quantities of Mameli's net: his definitions, and those that they are named after."""
 
 import math
 
@@ -23,7 +23,7 @@ def successive(name: str) -> Quantity:
 
 
 def _steps_of_plateau(run: Run) -> float:
-    """Count the steps until the loss first is more than 0.02 away from that of a guess, ln 10."""
+    """Count the steps until the loss first differs by more than 0.02 from that of guessing, ln 10."""
     steps, losses = q.TRAIN_LOSS.curve(run)
     if not losses.size:
         return Missing(f"not recorded: {q.TRAIN_LOSS.words}")

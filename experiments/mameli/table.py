@@ -47,7 +47,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe what one batch norm does, in Mameli's measures and in those whose names they have."""
+    """Describe the effect of one batch norm, in Mameli's measures and in the definitions they are named after."""
     arms = data["arms"]
 
     def of(*names: str) -> str:

@@ -20,8 +20,8 @@ class Config:
     """A network in two settings.
 
     Attributes:
-        ioffe: that of Ioffe & Szegedy 2015.
-        huber: that of Huber's replication (2020).
+        ioffe: the setting of Ioffe & Szegedy 2015.
+        huber: the setting of Huber's replication (2020).
     """
 
     ioffe: MLPRun
@@ -62,7 +62,7 @@ def _without(part: str) -> Keep:
     }
 
 
-# What the data file keeps of a run: of the first setting a typical unit's percentiles, of the second the whole layer's.
+# The data file keeps a typical unit's percentiles in the first setting, and the whole layer's in the second.
 KEEP = {"ioffe": {"percentiles": _without("layer")}, "huber": {"percentiles": _without("unit")}}
 
 

@@ -23,7 +23,7 @@ _ACCURACIES = {
     ("huber", "huber"): (78.6, 84.1, 86.1, 87.8, 88.4, 89.6, 89.8, 90.2, 90.8, 91.3),
 }
 _ERROR = Quantity("test", lambda test: 100 - 100 * TEST_ACCURACY.values(test), "test error")
-# Rows of the last panel: statistics of the median, of a unit in the first setting and of all together in the second.
+# Rows of the last panel: statistics of the median, for a unit in the first setting and the whole layer in the second.
 _ROWS = {
     f"{whose} {name}": (group, name, part)
     for group, whose, part in (("ioffe", "a unit's", "of_units"), ("huber", "the layer's", "of_layer"))
@@ -73,7 +73,7 @@ def _error(data: dict[str, Any], group: str) -> Curves:
 
 
 def _unit(data: dict[str, Any], net: str) -> Percentiles:
-    """Show percentiles of one unit, normalised in batches, and the median that running averages make of it."""
+    """Show percentiles of one unit normalised in batches, and its median normalised by running averages."""
 
     def of(run: Run, way: str = "batch") -> Any:
         record = recorded(run, "percentiles")

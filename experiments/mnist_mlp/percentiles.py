@@ -24,12 +24,12 @@ _WAYS = {"running": "normalised by running averages", "batch": "normalised in ba
 
 
 def steadiness(name: str, way: str = "batch", part: str = "of_units") -> Measure:
-    """Return how steady the percentiles are; infinity of a run that diverged.
+    """Return a measure of how steady the percentiles are; infinity for a run that diverged.
 
     Args:
         name: range, variation, roughness, spread or relative_range.
-        way: of normalising: running or batch; without a normaliser there is one only.
-        part: the median over units of each unit's own percentiles (of_units), or those of all units together (of_layer).
+        way: how they are normalised, running or batch; without a normaliser both are the same.
+        part: of_units for the median over units of each unit's own percentiles, of_layer for those of all units together.
     """
 
     def of(run: Run) -> float:
@@ -56,7 +56,7 @@ SPREAD = Quantity(
     "half the distance of the layer's 15th and 85th percentiles",
     Format(unit="units"),
 )
-# Not at step 0, where running statistics are of no batch.
+# Not at step 0, where running statistics have seen no batch.
 FIRST_SPREAD, SPREAD_RANGE = SPREAD.first(after=0), SPREAD.range(first=1)
 # Of a typical unit, from the first measurement after step 0 to the last ones.
 UNIT_SPREAD = Quantity(

@@ -39,7 +39,7 @@ class Config(VGGRun):
 
     Attributes:
         noise: of the noisy nets.
-        noise_strengths: besides the noise's own, those with which the noisy nets are trained from the first seed alone.
+        noise_strengths: further strengths, with which the noisy nets are trained from the first seed only.
     """
 
     noise: Noise = Noise()
@@ -58,7 +58,7 @@ _CPU = Config(**fields_of(following(CPU, 3, 8, 10)))
 PRESETS = {
     "cpu": _CPU,
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)), noise_strengths=(4.0,)),
-    # With other initial weights than the committed runs of preset cpu, and with the distributions of a unit.
+    # The initial weights differ from those of preset cpu's committed runs; a unit's distributions are kept.
     "cpu_recalibrated": change(_CPU, schedule={"recalibrated_tests": True}),
     "cpu_long": Config(**fields_of(following(CPU_LONG, 3, 8, 10)), noise_strengths=(4.0,)),
     "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10)), noise_strengths=(4.0,)),
@@ -91,7 +91,7 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
 
 
 def by_strength(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort the runs by the strength of the noise, ascending, then by its kind; of none they are those without noise."""
+    """Sort the runs by noise strength, ascending, then by kind of noise; none stands for the runs without noise."""
     arms, usual = data["arms"], data["config"]["noise"]["strength"]
     columns = {"none": {norm: arms["batch_norm" if norm == "noisy_batch" else "plain"] for norm in NOISY}}
     for strength in sorted({usual, *data["config"]["noise_strengths"]}):

@@ -26,11 +26,11 @@ _PREMISE = (
 
 
 def _ratio(choose: Callable, moment: Moment, relative: bool = False) -> Statistic:
-    """Divide the drift of pre-activations with noisy batch norm by that of the plain net's, in one of the layers."""
+    """Divide the drift of pre-activations with noisy batch norm by the plain net's, in the layer `choose` picks."""
     return before_activation(over_layers(choose, "noisy_batch", "plain", moment, relative=relative))
 
 
-# The noise disturbs the distributions of activations; no layer's update does.
+# The distributions of activations are disturbed by the noise, not by any layer's update.
 CLAIMS = claims(
     "distributions",
     "2026-11-21",

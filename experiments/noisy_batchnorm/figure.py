@@ -15,7 +15,7 @@ from experiments.noisy_batchnorm import NOISY, by_strength
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show accuracy and what the strength of the noise does to it; below, how far means and variances move."""
+    """Show accuracy, also by the strength of the noise; below, how far means and variances move."""
     arms, config, every = data["arms"], data["config"], data["config"]["schedule"]["probe_every"]
     drifts = [[_drift(data, moment, relative) for relative in (False, True)] for moment in ("mean", "variance")]
     return make_figure(
@@ -41,7 +41,7 @@ def plot(data: dict[str, Any]) -> Layout:
 
 
 def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
-    """Name the functions that lay out further figures; data from before shapes were kept have none."""
+    """Name the functions that lay out further figures; older data, without shapes, have none."""
     return {"distributions": _distributions} if distributions.has_shapes(data["arms"]) else {}
 
 

@@ -30,10 +30,10 @@ class Config:
     """A VGG and a perceptron, each with its normaliser before and after several activations.
 
     Attributes:
-        vgg: the VGG; its place of the normaliser, and its activation, are not used.
+        vgg: the VGG; its position of the normaliser and its activation are ignored.
         mlp: the perceptron, likewise.
-        activations: with which both are trained.
-        without_affine: those of these activations with which they are also trained without scale and bias.
+        activations: those with which both nets are trained.
+        without_affine: the subset with which both nets are also trained without scale and bias.
     """
 
     vgg: VGGRun
@@ -52,7 +52,7 @@ class Config:
 
 
 _ADAM = Optimizer("adam", 1e-3)
-# Ten epochs of CIFAR-10, and of MNIST.
+# Ten epochs each, of CIFAR-10 and of MNIST.
 _VGG = change(
     OVERNIGHT,
     optimizer=_ADAM,
@@ -102,7 +102,7 @@ def setting(activation: str) -> Setting:
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the VGGs and the perceptrons: after the place of their normaliser, then after their activation."""
+    """Name the VGGs and the perceptrons by position of the normaliser, then by activation."""
     return {"arms": _nets(config, config.vgg), "mlp": _nets(config, config.mlp)}
 
 

@@ -31,7 +31,7 @@ _REPORTS_NONE = "the source reasons that W u + b is more nearly Gaussian, and re
 
 
 def _of_all_layers(name: str, words: str) -> Quantity:
-    """Return a quantity of all hidden units: the mean over layers, each with the number of its units as its weight."""
+    """Return a quantity over all hidden units: the mean over layers, weighted by their number of units."""
 
     def values(record: Recorded) -> np.ndarray:
         layers = record["layers"].values()
@@ -44,18 +44,18 @@ def _of_all_layers(name: str, words: str) -> Quantity:
 
 DEAD = _of_all_layers("dead", "share of dead hidden units")
 ZERO = _of_all_layers("zero", "share of zeros among the activations of hidden units")
-# What is measured last.
+# The last measurements.
 DEAD_AT_END, ZERO_AT_END = DEAD.at_end(), ZERO.at_end()
 _END = TEST_ACCURACY.at_end()
 
 
 class _Window(NamedTuple):
-    """When accuracies are compared.
+    """The steps at which accuracies are compared.
 
     Attributes:
-        vgg: of the VGG, after so many steps.
-        mlp: of the perceptron.
-        part: ends the names of the claims.
+        vgg: step of the VGG.
+        mlp: step of the perceptron.
+        part: suffix of the claims' names.
     """
 
     vgg: int
@@ -69,7 +69,7 @@ class _Window(NamedTuple):
 
 
 def _spread(accuracy: Measure, group: str = "arms") -> Statistic:
-    """Divide the differences between two seeds, after the activation / before it."""
+    """Divide the difference between seeds with batch norm after the activation by that with it before."""
     after, before = (accuracy.each(net, _RELU, group).between_seeds() for net in _PAIR)
     return after / before
 

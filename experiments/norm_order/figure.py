@@ -68,7 +68,7 @@ def _of_one(activation: str, arms: Arms) -> list[Panel]:
 
 
 def dead_by_layer(run: Run) -> np.ndarray:
-    """Return the share of each layer's units that are dead where that was last measured, (layers,)."""
+    """Return the share of each layer's units that are dead at the last measurement, (layers,)."""
     layers = recorded(run, "zero_units").get("layers", {})
     names = layer_names([run], "zero_units")
     return np.array([(array(layers[name]["dead"]) / array(layers[name]["units"]))[-1] for name in names])

@@ -34,11 +34,11 @@ class Config:
     """An LSTM that is trained with mini-batches of several sizes.
 
     Attributes:
-        small: with small mini-batches.
-        large: with large ones.
-        between: further sizes of mini-batches, which are trained and tested after as many examples as the large ones.
-        scales: initial scales of the normalisers, which take the place of the models'.
-        shared: those of them from which batch norm is trained with shared statistics, too.
+        small: the run with small mini-batches.
+        large: the run with large mini-batches.
+        between: further mini-batch sizes, trained for and tested after as many examples as the large mini-batches.
+        scales: initial scales of the normalisers; they replace the models'.
+        shared: the subset from which batch norm is also trained with shared statistics.
     """
 
     small: LSTMRun
@@ -60,7 +60,7 @@ class Config:
 
 
 def _trained(batch_size: int, num_steps: int, every: int, **changes: Any) -> LSTMRun:
-    """Make a run with mini-batches of a size, tested and measured every few steps."""
+    """Make a run at a mini-batch size, tested and measured at a fixed interval of steps."""
     run = change(LSTMRun(seeds=(0, 1, 2)), optimizer={"batch_size": batch_size}, **changes)
     return change(run, schedule=Schedule(num_steps, every, every)).measuring("hidden_gradients")
 
@@ -72,12 +72,12 @@ _TINY = {
     "seeds": (0,),
 }
 PRESETS = {
-    # 2 epochs of 10,000 images, and 10.
+    # 2 and 10 epochs of 10,000 images.
     "cpu": Config(_trained(4, 5_000, 1_000, **_PART), _trained(128, 780, 52, **_PART), shared=(0.1,)),
     "smoke": Config(
         _trained(4, 20, 10, **_TINY), _trained(128, 20, 10, **_TINY), between=(16,), scales=(0.1,), shared=(0.1,)
     ),
-    # 2 epochs of 60,000 images, and 10.
+    # 2 and 10 epochs of 60,000 images.
     "overnight": Config(_trained(4, 30_000, 1_500), _trained(128, 4_690, 134), between=(16,)),
     "paper": Config(
         _trained(4, 300_000, 15_000, seeds=tuple(range(10))),
@@ -89,13 +89,13 @@ NORMS = ("layer_norm", "batch_norm", "shared_batch")
 
 
 def setting(scale: float, batch_size: int | None = None) -> Setting:
-    """Return the setting of an initial scale, and of a size of mini-batches where a group has several."""
+    """Return the setting for an initial scale, and for a mini-batch size in groups that have several."""
     size, words = ("", "") if batch_size is None else (f"{batch_size}_", f"batch {batch_size}, ")
     return Setting(f"{size}{scale:g}", f"{words}scale {scale:g}")
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the nets of each size of mini-batches: the plain one, and those with a normaliser, by their initial scale."""
+    """Name the nets of each mini-batch size: the plain one, and those with a normaliser by initial scale."""
     found = {"small": _nets(config, config.small), "large": _nets(config, config.large)}
     between = [_nets(config, _resized(config.large, size), size) for size in config.between]
     return found | ({"between": {name: run for nets in between for name, run in nets.items()}} if between else {})
@@ -114,7 +114,7 @@ def _nets(config: Config, run: LSTMRun, size: int | None = None) -> dict[str, Ru
 
 
 def _resized(run: LSTMRun, batch_size: int) -> LSTMRun:
-    """Take mini-batches of another size, and train, test and measure after as many examples."""
+    """Change the mini-batch size of a run, and train for, test and measure after as many examples as before."""
     schedule, factor = run.schedule, run.optimizer.batch_size // batch_size
     steps = Schedule(factor * schedule.num_steps, factor * schedule.eval_every, factor * schedule.probe_every)
     return change(run, optimizer={"batch_size": batch_size}, schedule=steps)

@@ -15,9 +15,9 @@ from experiments._evidence.statistic import Statistic
 from experiments.recurrent import setting
 
 ACCURACY = replace(TEST_ACCURACY, format=PERCENT._replace(spec="z.2f"))  # nets here differ by tenths of a point
-# The scale with which each source begins.
+# The initial scale of each source.
 LOW, ONE = setting(0.1), setting(1.0)
-_LATE = 4_600  # steps, by which ten epochs of all images are nearly over
+_LATE = 4_600  # steps, near the end of ten epochs of all images
 _PIXELS = "the sequences are rows of an image, not its pixels"
 _HUBER = replace(HUBER.at("Sec. C.2.5"), setup="")
 _FASTER = COOIJMANS.at("Sec. 5.1, Fig. 3")
@@ -25,7 +25,7 @@ _FLOW_SOURCE = replace(COOIJMANS.at("Sec. 4, Fig. 1b"), setup="a tanh RNN withou
 
 
 def _first_to_last(record: Recorded) -> np.ndarray:
-    """Divide the gradient's norm after the first time step by that after the last; NaN where float32 made one of them 0."""
+    """Divide the gradient's norm after the first time step by that after the last; NaN where one underflowed to 0."""
     norms = array(record["norm"])
     first, last = norms[:, 0], norms[:, -1]
     known = (first > 0) & (last > 0)
@@ -44,12 +44,12 @@ _END = ACCURACY.at_end()
 
 
 def _small(statistic: Statistic) -> Statistic:
-    """Measure mini-batches of 4 only."""
+    """Restrict a statistic to data with small mini-batches of 4."""
     return statistic.where("small.optimizer.batch_size", 4, "mini-batches of 4")
 
 
 def _large(statistic: Statistic) -> Statistic:
-    """Measure mini-batches of 128 only."""
+    """Restrict a statistic to data with large mini-batches of 128."""
     return statistic.where("large.optimizer.batch_size", 128, "mini-batches of 128")
 
 
@@ -67,7 +67,7 @@ _LAYER, _BATCH = ("layer_norm", ONE), ("batch_norm", LOW)
 
 
 def _faster(better: str, worse: str, slow: tuple, fast: tuple, source: Source) -> tuple[Claim, Claim]:
-    """Claim that one net reaches 97 % in fewer steps than another, and the same of 90 %, which a part of the data decides."""
+    """Claim that one net reaches 97 % in fewer steps than another, and 90 %, for which part of the images suffices."""
 
     def claim(level: float, within: int) -> Claim:
         reach = ACCURACY.steps_to(level, points=1, within=within)

@@ -20,7 +20,7 @@ _LOOKS = ("-", "--", ":", "-.")
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show test error over training, the gradient by the hidden states, and accuracy and speed of all settings."""
+    """Show test error over training, gradients of the hidden states, and accuracy and speed of all settings."""
     config = data["config"]
     run = config["large"]
     looks: dict[str, float] = dict(zip(_LOOKS, config["scales"], strict=False))
@@ -50,7 +50,7 @@ def _length(run: dict[str, Any]) -> str:
 
 
 def _of_scale(arms: Arms, scale: float, *nets: str) -> Arms:
-    """Take the nets of a scale; the plain one, which has none, stands with the first."""
+    """Return the nets at a scale, together with the plain net, which has no scale."""
     return {net: arms[name] for net in nets for name in (net, setting(scale).arm(net)) if name in arms}
 
 
@@ -68,7 +68,7 @@ def _error(data: dict[str, Any], group: str, looks: dict[str, float]) -> Curves:
 
 
 def _gradients(data: dict[str, Any], when: str, looks: dict[str, float]) -> ByLayer:
-    """Show the gradient by the hidden state after each time step, at the first or the last measurement."""
+    """Show the gradient with respect to the hidden state after each time step, at the first or last measurement."""
     place = 0 if when == "first" else -1
 
     def norms(run: Run) -> np.ndarray:

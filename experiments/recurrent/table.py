@@ -18,7 +18,7 @@ _STEPS = {f"steps to {100 * level:g} %": ACCURACY.steps_to(level, points=1) for 
 
 
 def by_batch(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Sort runs by the size of their mini-batches, ascending: those of the plain net, and by scale those with a normaliser."""
+    """Sort runs by mini-batch size, ascending: those of the plain net, and those with a normaliser by scale."""
     config, found = data["config"], {}
     for group in ("small", "large"):
         found[config[group]["optimizer"]["batch_size"]] = _by_scale(data[group], config["scales"])

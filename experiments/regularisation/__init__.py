@@ -37,7 +37,7 @@ class Config(VGGRun):
 
     Attributes:
         ghost_sizes: examples per part of a batch; the whole batch is the configuration's own batch norm.
-        dropout_shares: shares that training drops of the last hidden layer, with and without batch norm.
+        dropout_shares: shares of the last hidden layer that training drops, with and without batch norm.
     """
 
     ghost_sizes: tuple[int, ...] = (4, 16, 64)
@@ -53,7 +53,7 @@ class Config(VGGRun):
         check(not self.model.dropout, "model.dropout", "0, which is the arm without it", self.model.dropout)
 
 
-# What is measured at a step is the state before it.
+# A measurement at a step is taken before its update.
 _CPU: VGGRun = change(
     VGGRun(seeds=(0, 1, 2), data=Images(image_size=32, subset=2500)).measuring("landscape", "generalisation"),
     model={"width": 0.125, "kernel_init": "he_normal"},
@@ -101,17 +101,17 @@ KEEP: dict[str, Any] = {
 
 
 def ghosts(size: int) -> Setting:
-    """Return the setting of a size of ghost batches."""
+    """Return the setting for a ghost batch size."""
     return Setting(f"{size}", f"ghosts of {size}")
 
 
 def dropping(share: float) -> Setting:
-    """Return the setting of a share that dropout drops."""
+    """Return the setting for a dropout share."""
     return Setting(f"{share:g}", f"dropout {share:g}")
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the nets without dropout, those in ghosts in ascending order among them, and those with dropout."""
+    """Name the nets without dropout, with ghost batch sizes in ascending order, and those with dropout."""
     norms = {
         ghosts(size).arm("ghost"): GhostBatchNorm.like(config.norm, ghost_size=size, running_var="whole_batch")
         for size in sorted(config.ghost_sizes)
@@ -135,7 +135,7 @@ def by_size(data: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def by_dropout(data: Mapping[str, Any]) -> dict[float, dict[str, Any]]:
-    """Sort the runs by the share that dropout drops, ascending from none, then by their net."""
+    """Sort the runs by dropout share, ascending from 0, then by net."""
     found = {0.0: {net: data["arms"][net] for net in NETS}}
     for share in sorted(data["config"]["dropout_shares"]):
         found[share] = {net: data["dropout"][dropping(share).arm(net)] for net in NETS}

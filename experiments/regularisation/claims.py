@@ -31,11 +31,11 @@ _UNEQUAL = (
     "training losses would"
 )
 _MAMELI_DIFFERS = "here batch norm follows every layer, inputs are standardised and there is no dropout"
-_FITTED = 0.9  # training accuracy without dropout from which on dropout has something to prevent
+_FITTED = 0.9  # training accuracy without dropout from which dropout has overfitting to prevent
 
 
 def _error(name: str, words: str) -> Quantity:
-    """Return the error on images that are normalised in one of the ways."""
+    """Return the error on some images, normalised in one of the ways."""
     value = f"{name}_accuracy"
     return Quantity("generalisation", lambda record: 1 - array(record[value]), words, PERCENT, 1 - CHANCE)
 
@@ -61,7 +61,7 @@ INCONSISTENCY = Quantity(
 
 
 def gap_at(level: float) -> Measure:
-    """Take the gap where the loss on training images first is as low, interpolated in its logarithm between measurements."""
+    """Return the gap where the loss on training images first reaches a level, interpolated in its logarithm."""
 
     def of(run: Run) -> float:
         losses, gaps = (quantity.curve(run)[1] for quantity in (SEEN_LOSS, GAP))
@@ -79,7 +79,7 @@ def gap_at(level: float) -> Measure:
 
 
 def _of_sizes(measure: Measure, of: Callable[..., float], who: str, form: Format, least: int = 2) -> Statistic:
-    """Apply a function to a measure of batch norm in batches of each size, in ascending order, seed by seed."""
+    """Apply a function, per seed, to a measure of batch norm at each size of its batch, in ascending order."""
 
     def values(data: Data) -> BySeed:
         columns = [{run["seed"]: measure.of(run) for run in runs} for runs in by_size(data).values()]
@@ -110,7 +110,7 @@ def _least_rise(*values: float) -> float:
 
 
 def _inner_lead(*errors: float) -> float:
-    """Return by how much the smallest error of an intermediate size is below those of both ends."""
+    """Return how far the smallest error at intermediate sizes lies below the smaller one at both ends."""
     return subtract(min(errors[0], errors[-1]), min(errors[1:-1]))
 
 
@@ -121,14 +121,14 @@ _EACH = partial(
 
 
 def _smallest_ratio(*values: float) -> float:
-    """Return the smallest ratio of a ghosts' number to the whole batch's."""
+    """Return the smallest ratio of a value with ghost batches to the value with the whole batch."""
     return combine(smallest_of, *(divide(value, values[-1]) for value in values[:-1]))
 
 
 def _of_dropout(
     of: Callable[[Sequence[float], Sequence[float]], float], net: str, what: str, form: Format
 ) -> Statistic:
-    """Apply a function to the shares that are dropped, ascending from none, and a net's test accuracies, seed by seed."""
+    """Apply a function, per seed, to the dropout shares, ascending from 0, and a net's test accuracies."""
     measure = TEST_ACCURACY.at_end()
 
     def values(data: Data) -> BySeed:
@@ -163,7 +163,7 @@ _GAIN = {net: _of_dropout(_gain, net, "gain in test accuracy by the best dropout
 
 
 def _half(net: str) -> Statistic:
-    """Return by how much dropout of one half changes the test accuracy."""
+    """Return the change in test accuracy from dropout of one half."""
     share, measure = dropping(0.5), TEST_ACCURACY.at_end()
     words = f"{NETS[net].short}, {share.words} - none"
     return replace(measure.each(net, share, "dropout") - measure.each(net), who=words)

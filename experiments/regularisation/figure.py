@@ -1,4 +1,4 @@
-"""The figures of `regularisation`: what the size of the normalised batch does, and what dropout does."""
+"""The figures of `regularisation`: the effects of the size of the normalised batch, and of dropout."""
 
 from collections.abc import Callable
 from typing import Any

@@ -41,14 +41,14 @@ USUAL = 1.0  # initial scale
 
 @dataclass(frozen=True)
 class Config:
-    """A VGG whose scales and biases start and are trained in several ways, and residual networks with these alone trained.
+    """A VGG with scales and biases initialised and trained in several ways, and residual networks training only these.
 
     Attributes:
         vgg: the net with batch norm, whose scales start at 1.
         resnet: the residual network; its depth is not used.
-        scales: initial scales of the nets of which everything is trained; 1 is among them.
-        fixed_scales: scales that are not trained, of nets of which everything else is.
-        blocks: residual blocks in each of the three stages, of networks of 6 blocks + 2 layers.
+        scales: initial scales of the nets that train all parameters; 1 is among them.
+        fixed_scales: scales held fixed in nets that train all other parameters.
+        blocks: residual blocks in each of the three stages; a network has 6 blocks + 2 layers.
     """
 
     vgg: VGGRun
@@ -79,7 +79,7 @@ def _measured(run: VGGRun, **settings: Any) -> VGGRun:
 
 
 _HE = {"kernel_init": "he_normal"}
-# As in the re-run, without its lower learning rates at the end; the penalty acts on what is trained, scales and biases.
+# As in the re-run, without its lower learning rates at the end; the penalty acts on scales and biases, which are trained.
 _SGD = Optimizer(learning_rate=0.1, momentum=0.9, weight_decay=1e-4)
 _EPOCH = 390  # steps of 128 images
 _RESNET = ResNetRun(
@@ -151,7 +151,7 @@ def depth(blocks: int) -> Setting:
 
 
 def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
-    """Name the VGGs by initial scale and by what is fixed; that, and the residual networks, of which no weight is trained."""
+    """Name the VGGs by initial scale and by what is fixed, and the VGG and residual networks that train no weights."""
     vgg, norm = config.vgg, config.vgg.norm
     arms = {"plain": arm(vgg, norm=NoNorm()), "no_affine": arm(vgg, norm={"affine": False})}
     arms["fixed_bias"] = arm(vgg, optimizer={"trained": "all_but_biases"})

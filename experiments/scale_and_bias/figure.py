@@ -105,19 +105,19 @@ def _usual(data: Mapping[str, Any]) -> Runs:
 
 
 def _columns(nets: Mapping[str, Runs], net: str) -> dict[str, Arms]:
-    """Make a column of each net's runs, all in the colour of one."""
+    """Make a column per net, all in the colour of one net."""
     return {name: {net: runs} for name, runs in nets.items()}
 
 
 def _coloured(data: Mapping[str, Any]) -> dict[str, Arms]:
-    """Make a row of each VGG, in the colour of what is trained."""
+    """Make a row per VGG, coloured by which parameters are trained."""
     arms = data["arms"]
     colours = {id(runs): name.rpartition("_x")[0] or name for name, runs in arms.items()}
     return {_SHORT.get(name, name): {colours[id(runs)]: runs} for name, runs in vggs(data).items()}
 
 
 def _rows(data: Mapping[str, Any], title: str, measure: Measure, xlabel: str, **look: Any) -> Dots:
-    """Show a number of each VGG, a row for each."""
+    """Show a measure of each VGG, one per row."""
     return _dots(_coloured(data), title, measure, xlabel, **look)
 
 
@@ -127,7 +127,7 @@ def _dots(rows: Mapping[str, Arms], title: str, measure: Measure, xlabel: str, *
 
 
 def _of_layers(data: Mapping[str, Any], title: str, name: str, ylabel: str, **look: Any) -> ByLayer:
-    """Show a median over the units of each layer, where everything is trained and where scale and bias alone are."""
+    """Show each layer's median over units, with everything trained and with only scale and bias trained."""
     nets = {"batch_norm": _usual(data), "norms_only": data["alone"]["norms_only"]}
     return ByLayer(
         {":": (nets, by_layer(name, 0)), "o-": (nets, by_layer(name, -1))},

@@ -1,4 +1,4 @@
-"""What is read of scales and biases: how large scales are, by themselves and in units of sigma, and gains by depth."""
+"""Quantities of scales and biases: the size of scales, absolute and in units of sigma, and gains by depth."""
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -16,7 +16,7 @@ from experiments._nets import NETS
 from experiments.scale_and_bias import depth, initial
 
 TEST = TEST_ACCURACY.at_end()
-# Of the landscape, by what a table calls them; of all, less is smoother.
+# Quantities of the landscape, keyed by name in tables; smaller is smoother.
 LANDSCAPE: Mapping[str, Quantity] = {
     "loss range": LOSS_RANGE,
     "gradient change": GRADIENT_CHANGE,
@@ -27,7 +27,7 @@ LANDSCAPE: Mapping[str, Quantity] = {
 def _over_layers(
     name: str, reduce: Callable[[np.ndarray, np.ndarray], np.ndarray], words: str, form: Format
 ) -> Quantity:
-    """Reduce what is recorded of each layer, (layers, measurements), to a number per measurement; of no layer there is none."""
+    """Reduce the records of all layers, (layers, measurements), to a number per measurement; empty without layers."""
 
     def values(record: Recorded) -> np.ndarray:
         layers = record["layers"].values()
@@ -51,10 +51,10 @@ RATIO = _over_layers("ratio", _median_of_layers, "median |scale| / sigma, median
 
 
 def by_layer(name: str, at: int) -> Callable[[Run], np.ndarray]:
-    """Return a function that returns what a run recorded of each layer's scales at one measurement, (layers,).
+    """Return a function that reads a run's record of each layer's scales at one measurement, (layers,).
 
     Args:
-        name: of what is recorded.
+        name: of the recorded quantity.
         at: the measurement, 0 for the first one and -1 for the last.
     """
 
@@ -76,7 +76,7 @@ def blocks_of(data: Data) -> list[int]:
 
 
 def gain_by_depth(measure: Measure) -> Statistic:
-    """Return a measure of the deepest residual network minus that of the shallowest, scale and bias alone trained."""
+    """Return a measure of the deepest minus the shallowest residual network, with only scale and bias trained."""
     return _by_depth(measure, lambda values: values[-1] - values[0], "deepest - shallowest ResNet")
 
 
@@ -88,7 +88,7 @@ def smallest_gain_by_depth(measure: Measure) -> Statistic:
 
 
 def of_shallowest(measure: Measure) -> Statistic:
-    """Return a measure of the shallowest residual network, scale and bias alone trained."""
+    """Return a measure of the shallowest residual network, with only scale and bias trained."""
     return _by_depth(measure, lambda values: values[0], "shallowest ResNet")
 
 

@@ -15,7 +15,7 @@ _BY_ITSELF = ("plain", "no_affine", "fixed_bias")
 
 
 def vggs(data: Mapping[str, Any]) -> dict[str, Runs]:
-    """Return the runs of all VGGs by what tables and pictures call them, those with everything trained first."""
+    """Return the runs of all VGGs by their names in tables and figures, those with everything trained first."""
     arms = data["arms"]
     named = {f"initial scale {scale:g}": initial(scale).arm("batch_norm") for scale in scales_of(data)}
     named |= {
@@ -26,7 +26,7 @@ def vggs(data: Mapping[str, Any]) -> dict[str, Runs]:
 
 
 def alone(data: Mapping[str, Any]) -> dict[str, Runs]:
-    """Return the runs of all nets of which scale and bias alone are trained, by what tables and pictures call them."""
+    """Return the runs of all nets with only scale and bias trained, by their names in tables and figures."""
     resnets = {depth(blocks).words: data["resnet"][depth(blocks).arm("norms_only")] for blocks in blocks_of(data)}
     return {"VGG": data["alone"]["norms_only"], **resnets}
 
@@ -65,7 +65,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe what the initial value of the scale, and training each of the two, do to the accuracy."""
+    """Describe how the accuracy depends on the initial scale, and on training scale and bias."""
     nets, others = vggs(data), alone(data)
     usual = f"initial scale {USUAL:g}"
     tests = {name: f"{written(runs, TEST)} ({name})" for name, runs in nets.items()}

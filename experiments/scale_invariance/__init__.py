@@ -27,13 +27,13 @@ class Config:
     """Two copies of a VGG that take the same steps, one with an L2 penalty, one at a learning rate that grows instead.
 
     Attributes:
-        model: the VGG; its weights that a normaliser can follow are those in question.
+        model: the VGG; its weights that a normaliser can follow count as scale-invariant.
         data: the images.
         batch_size: images of each step.
         learning_rate: of SGD, with the penalty.
-        weight_decay: strength of the L2 penalty, 1 / 2 of which times the squared length of the weights is added to the loss.
-        momentum: of SGD, where it is tried with momentum.
-        num_steps: that both copies take.
+        weight_decay: strength of the L2 penalty; weight_decay / 2 times the squared length of the weights is added to the loss.
+        momentum: of SGD, in the runs with momentum.
+        num_steps: steps that both copies take.
         seeds: each is one draw of weights and batches.
     """
 

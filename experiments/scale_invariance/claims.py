@@ -21,8 +21,8 @@ from experiments.scale_invariance.quantities import (
 
 _LAARHOVEN = Source("van Laarhoven 2017", "paper", "arxiv.org/abs/1706.05350")
 _LI = Source("Li & Arora 2019", "paper", "arxiv.org/abs/1910.07454")
-_EXACT = 1e-8  # by which an identity may fail in float64 over the steps of a run
-_APART = 1e-3  # from which two copies count as apart: ten orders of magnitude above rounding
+_EXACT = 1e-8  # tolerance of an identity in float64 over the steps of a run
+_APART = 1e-3  # distance from which two copies count as different: ten orders of magnitude above rounding
 _CONTROL = "a control: without a normaliser the length of weights matters"
 _SAME = "the same path as without it at a learning rate that grows by 1 / (1 - learning rate x penalty)² a step"
 _REMARK = (
@@ -32,7 +32,7 @@ _REMARK = (
 
 
 def _end(net: str, at: Setting = UNNAMED) -> Statistic:
-    """Measure how far the two copies are apart at the end."""
+    """Measure the final distance between the two copies."""
     return each(DIFFERENCE.at_end(), net, at)
 
 

@@ -24,7 +24,7 @@ _COPIES = ("with the L2 penalty", "learning rate grows instead")
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show how far the two copies are apart, what they have in common, and the gradients of all layers."""
+    """Show the distance of the two copies, also in variants, the weights' lengths, and all layers' gradients."""
     config = data["config"]
     nets = {net: data["arms"].get(net, []) for net in ("plain", "batch_norm")}
     panels = [
@@ -62,7 +62,7 @@ def plot(data: dict[str, Any]) -> Layout:
 
 
 def _variants(data: dict[str, Any]) -> Curves:
-    """Show in which ways the copies with batch norm part."""
+    """Show the variants in which the copies with batch norm separate."""
     shown = {"epsilon 1e-5": (EPSILON, "-"), "rate kept": (CONSTANT, "--")}
     shown |= {"momentum": (MOMENTUM, ":"), "penalty on all": (ALL, "-.")}
     lines = [

@@ -1,4 +1,4 @@
-"""What is measured of two copies of a net that take the same steps, and of the gradients of their layers."""
+"""Quantities of two copies of a net that take the same steps, and of the gradients of their layers."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ _NAMES = {COSINE: "cosine", SCALING: "scaling", GROWTH: "growth"}
 
 
 def by_layer(words: str) -> Callable[[Run], np.ndarray]:
-    """Return what gives a quantity of each layer of a run; empty where it was not measured."""
+    """Return a function that reads a quantity of each layer of a run; empty if it was not measured."""
     return lambda run: array(recorded(run, "layers").get(_NAMES[words], []))
 
 

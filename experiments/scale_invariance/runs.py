@@ -21,7 +21,7 @@ from experiments._training.tasks import load_images
 from experiments.scale_invariance import Config
 from experiments.scale_invariance.quantities import ALL, CONSTANT, EPSILON, MOMENTUM
 
-FACTOR = 3.0  # by which weights are multiplied where that must change nothing
+FACTOR = 3.0  # factor on weights whose length must not matter
 _USUAL_EPSILON = 1e-5
 
 Arms = dict[str, list[dict[str, Any]]]
@@ -32,9 +32,9 @@ class Rule(NamedTuple):
 
     Attributes:
         rates: learning rate of the scale-invariant weights at each step.
-        rate: of all other parameters.
+        rate: learning rate of all other parameters.
         penalty: strength of the L2 penalty on the scale-invariant weights.
-        penalty_elsewhere: on all other parameters.
+        penalty_elsewhere: the same on all other parameters.
         momentum: of SGD.
     """
 
@@ -46,10 +46,10 @@ class Rule(NamedTuple):
 
 
 def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
-    """Measure both nets, and the net with batch norm in ways in which the two copies must part.
+    """Measure both nets, and variants of the net with batch norm in which the two copies must separate.
 
     Raises:
-        ValueError: with several processes.
+        ValueError: if there are several processes.
         MissingDataError: if a data set is not prepared.
     """
     if options.distributed:
@@ -63,7 +63,7 @@ def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
 
 
 def of_seed(config: Config, batches: Batch, key: Array) -> dict[str, dict[str, Any]]:
-    """Measure all arms of a draw: the path of two copies in each, and of the two nets what their gradients do."""
+    """Measure all arms of a draw: the path of the two copies in each, and the gradients of each net."""
     found = {}
     with jax.enable_x64(True):
         batches = Batch(_widen(batches.inputs), batches.labels)
@@ -93,9 +93,9 @@ _VARIANTS: dict[Any, dict[str, bool]] = {
 def rules(
     config: Config, growing: bool = True, with_momentum: bool = False, everywhere: bool = False
 ) -> tuple[Rule, Rule]:
-    """Return how the copy with the L2 penalty is trained, and the one at another learning rate instead.
+    """Return the rules of the copy with the L2 penalty, and of the copy with another learning rate instead.
 
-    With c = 1 - learning rate * penalty, a copy whose weights are c^-t times as long has 1 / c^-t of the gradient, so
+    With c = 1 - learning rate * penalty, weights that are c^-t times as long have c^t times the gradient, so
 
         w / c^(t + 1) - (rate / c^(t + 1)) g(w) = (w / c^t) - rate c^-(2t + 1) g(w / c^t)
 
@@ -115,7 +115,7 @@ def rules(
 
 @cache
 def make_net(shape: VGGShape, epsilon: float | None) -> Model:
-    """Make the VGG without a normaliser, or with batch norm of an epsilon; the same one for the same arguments."""
+    """Make the VGG without a normaliser, or with batch norm of an epsilon; cached by its arguments."""
     norm = None if epsilon is None else partial(linen.BatchNorm, epsilon=epsilon)
     return models.make_model(models.VGGConfig(**vars(shape), norm=norm))
 
@@ -142,7 +142,7 @@ def compare(
 
     Returns:
         `difference`, (steps + 1,): largest distance over the layers between both copies' weights, each over its length;
-        `length`, (steps + 1, 2): of the first layer's weights; and of the second copy, without a penalty,
+        `length`, (steps + 1, 2): length of the first layer's weights; and for the second copy, which has no penalty,
         `growth`, (layers,): increase of the squared length over the sum of rate² |gradient|².
     """
 
@@ -155,7 +155,7 @@ def compare(
             moved = rule.rates[t] ** 2 * _squares(layers, gradient)
             return _descend(layers, params, velocity, gradient, rule, t), moved
 
-        # One after another: what is compiled is the step of one copy.
+        # One copy after another, so that only the step of one copy is compiled.
         copies, moved = lax.map(advance, (copies, both))
         return copies, {"moved": moved[1], **_compared(layers, copies[0])}
 
@@ -212,7 +212,7 @@ def _norm(x: Array) -> Array:
 
 @compiled_once("model", "layers")
 def of_gradients(model: Model, layers: tuple[str, ...], variables: Variables, batch: Batch) -> dict[str, Array]:
-    """Measure whether gradients are orthogonal to the weights, and inverse to their length.
+    """Measure whether gradients are orthogonal to the weights, and inversely proportional to their length.
 
     Returns:
         For each layer `cosine`, |<w, g>| / (|w| |g|), and `scaling`, |factor g(factor w) - g(w)| / |g(w)| where the weights of
@@ -235,7 +235,7 @@ def of_gradients(model: Model, layers: tuple[str, ...], variables: Variables, ba
 
 
 def draw_batches(config: Config, data_dir: str | None, seed: int) -> Batch:
-    """Draw the batches of all steps, (steps, batch, ...); an image comes twice only where there are too few."""
+    """Draw the batches of all steps, (steps, batch, ...); images repeat only if there are too few."""
     split = load_images(config.data, data_dir)(0).train
     num, key = config.num_steps * config.batch_size, jax.random.fold_in(jax.random.key(seed), 1)
     rounds = -(-num // len(split.labels))
@@ -249,7 +249,7 @@ def _widen(tree: Any) -> Any:
 
 
 def _record(path: dict[str, Array], num_steps: int) -> dict[str, Any]:
-    """Make a run of what was measured on the way."""
+    """Make a run from the measurements along the path."""
     length = np.asarray(path["length"])
     return {
         "pair": {
@@ -263,5 +263,5 @@ def _record(path: dict[str, Array], num_steps: int) -> dict[str, Any]:
 
 
 def _rounded(values: Any) -> Any:
-    """Round to five digits."""
+    """Round to five significant digits."""
     return [_rounded(value) for value in values] if np.ndim(values) else float(f"{float(values):.4e}")

@@ -51,7 +51,7 @@ def summarise(data: dict[str, Any]) -> str:
 
 
 def findings(data: dict[str, Any]) -> str:
-    """Describe whether the penalty is a learning rate, and what of it is left in practice."""
+    """Describe whether the penalty acts as a learning rate, and how far that holds in practice."""
 
     def of(name: str) -> str:
         return decided(CLAIMS, data, f"scale_{name}", unknown="an unknown distance")

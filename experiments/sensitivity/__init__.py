@@ -41,7 +41,7 @@ Start = Literal["x0.1", "x0.3", "x1", "x3", "x10", "std0.01", "std1", "orthogona
 
 
 class InitialWeights(NamedTuple):
-    """How initial weights are drawn, see `VGGShape`, and what they are called."""
+    """The distribution of initial weights, see `VGGShape`, and its names."""
 
     kernel_init: KernelInit
     kernel_scale: float
@@ -61,7 +61,7 @@ STARTS: dict[Start, InitialWeights] = {
 }
 SCALES: tuple[Start, ...] = ("x0.1", "x0.3", "x1", "x3", "x10")
 RATES = (1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 0.1, 0.316, 1.0, 3.16)  # half decades
-PUBLISHED_POINTS = 30  # of the line search: step sizes from 1e-5 to 0.1, equally far apart on a logarithmic axis
+PUBLISHED_POINTS = 30  # of the line search: logarithmically spaced step sizes from 1e-5 to 0.1
 # Minibatches 1, 4 and 7, each before its step.
 _LINE = Schedule(num_steps=7, eval_every=9, probe_every=3)
 
@@ -71,15 +71,15 @@ class Config:
     """A VGG with batch norm and without, at many learning rates and from many initial weights.
 
     Attributes:
-        vgg: the net with batch norm; its learning rate is that of the nets from other initial weights, and of the steps
-            between the scans of the line search. All other nets that SGD trains start from its initial weights.
+        vgg: the net with batch norm; its learning rate is used for the nets from other initial weights, and for the steps
+            between the scans of the line search. All other nets trained with SGD start from its initial weights.
         adam: the net that Adam trains; its learning rate is not used.
         learning_rates: of SGD.
-        last_rates: those of them with which the net is also trained that has one batch norm, after the last hidden layer.
+        last_rates: the subset for the net with a single batch norm, after the last hidden layer.
         starts: initial weights.
         start_steps: steps of the nets from other initial weights.
-        line_points: step sizes of the line search; the first 30 go from 1e-5 to 0.1, as published, further ones on from there.
-        adam_rates: learning rates of Adam; without any, no net is trained with it.
+        line_points: number of step sizes of the line search; the first 30 span 1e-5 to 0.1, as published, the rest are larger.
+        adam_rates: learning rates of Adam; if empty, no net is trained with it.
     """
 
     vgg: VGGRun
@@ -111,7 +111,7 @@ class Config:
 
 
 def _once(num_steps: int, **more: Any) -> Schedule:
-    """Test after the last step alone."""
+    """Test only after the last step."""
     return Schedule(num_steps=num_steps, eval_every=num_steps, probe_every=num_steps, **more)
 
 

@@ -38,21 +38,21 @@ _PAIR = ("batch_norm", "plain")
 _RATES, _SMOOTHNESS = "learning rates", "smoothness"
 _FLOOR = "a net that guesses from most initial weights has test accuracies that lie close together"
 _HALF = 0.49  # decades: neighbouring learning rates, which are rounded to three digits, are 0.4997 or 0.5003 apart
-# Of Adam by learning rate: what the re-runs gained in test accuracy with batch norm.
+# The re-runs' gains in test accuracy from batch norm, by Adam's learning rate.
 _GAINS = {1e-4: (0.008, 0.017), 5e-4: (0.018, 0.05), 1e-3: (0.041, 0.068), 2e-3: (0.096, 0.108)}
 _ADAM_STEPS = 20 * 390
 
 
 class _Window(NamedTuple):
-    """When nets are compared.
+    """The steps at which nets are compared.
 
     Attributes:
         steps: of the nets at each learning rate.
         level: the training loss below which they count as trained.
         start_steps: of the nets from other initial weights.
-        part: ends the names of the claims.
-        remark: why that loss.
-        in_doubt: why the net with one batch norm may do better than it was seen to.
+        part: suffix of the claims' names.
+        remark: the reason for that loss.
+        in_doubt: why the net with one batch norm may do better than observed.
     """
 
     steps: int
@@ -97,7 +97,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             "without batch norm, Inception does not train at five times its learning rate",
             hypothesis=_RATES,
             speaks="for, else against",
-            repeats=f"sensitivity_range{part}",  # whose upper end it is
+            repeats=f"sensitivity_range{part}",  # this is its upper end
             remark=window.remark,
         ),
         f"sensitivity_gain{part}": Claim(
@@ -167,7 +167,7 @@ def _of_starts(window: _Window) -> dict[str, Claim]:
 
 
 def _adam(rate: float) -> Statistic:
-    """Subtract the test accuracies with and without batch norm that Adam leads to at a learning rate."""
+    """Return the gain in test accuracy from batch norm with Adam at a learning rate."""
     gain = TEST_ACCURACY.at(_ADAM_STEPS).minus(*_PAIR, learning_rate(rate, "adam"), "adam")
 
     def of(data: Data) -> BySeed:

@@ -25,8 +25,8 @@ from experiments.sensitivity.quantities import EXPLODED, TRAINED, relative_losse
 from experiments.sensitivity.table import LOSS, NETS, by_rate, by_start
 
 _LOOKS = ("-", "--", ":")  # of mini-batches 1, 4 and 7
-_TOP, _FOOT = 1e4, 0.3  # of the axis of relative losses
-_HIGHEST = 1e9  # that is drawn, beyond the axis
+_TOP, _FOOT = 1e4, 0.3  # limits of the axis of relative losses
+_HIGHEST = 1e9  # largest value drawn, beyond the axis
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LineSearch(Panel):
         return [*super().marks, *(mark(f"mini-batch {number}", "", look) for number, look in looks)]
 
     def draw_data(self, axes: Axes) -> None:
-        """Draw the medians; what is larger than the axis leaves it at the top."""
+        """Draw the medians; values beyond the axis leave it at the top."""
         for net, runs in self.arms.items():
             known = [found for found in map(relative_losses, runs) if found[0].size]
             if not known:

@@ -1,4 +1,4 @@
-"""What learning rates, initial weights and the line search make of the nets: ranges, best accuracies, and step sizes."""
+"""Quantities over learning rates, initial weights and the line search: ranges, best accuracies, and step sizes."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from experiments._evidence.value import AtLeast, AtMost, Missing, divide, median
 from experiments._nets import NETS, learning_rate
 from experiments.sensitivity import PUBLISHED_POINTS, STARTS, Start, start, step_sizes
 
-# The training loss below which a net counts as trained, by the steps after which: 1.5 after five epochs; after 300 steps 0.3
-# below that of a guess, ln 10, since 1.5 takes longer.
+# The training loss below which a net counts as trained, by number of steps: 1.5 after five epochs; after 300 steps, 0.3 below
+# the loss of guessing, ln 10, since reaching 1.5 takes longer.
 TRAINED: Mapping[int, float] = {1950: 1.5, 300: 2.0}
 EXPLODED = 1e3  # relative loss, as Bjorck et al. 2018 define divergence
 # The largest step size of the published line search; the next one is 1.37 times as long.
 _PUBLISHED = 1.1 * step_sizes(PUBLISHED_POINTS)[-1]
 _DECADES = Format("z.2g", "decades")
-_AVERAGED = 50  # steps, of the training loss
+_AVERAGED = 50  # steps over which the training loss is averaged
 
 
 def loss_at(step: int) -> Measure:
-    """Return the training loss by which a net counts as trained."""
+    """Return the training loss that decides whether a net counts as trained."""
     return TRAIN_LOSS.at(step, _AVERAGED)
 
 
@@ -38,7 +38,7 @@ def rates_of(data: Data, field: str = "learning_rates") -> list[float]:
 def decades(net: str, measure: Measure, level: float) -> Statistic:
     """Return the decades between the smallest and the largest learning rate with which a net trains.
 
-    They are `AtLeast` these where the net also trains with the smallest or the largest one of all.
+    The result is `AtLeast` if the net also trains with the smallest or the largest learning rate tried.
 
     Args:
         net: its name.
@@ -58,7 +58,7 @@ def decades(net: str, measure: Measure, level: float) -> Statistic:
 
 
 def largest_rate(net: str, measure: Measure, level: float) -> Statistic:
-    """Return the largest learning rate with which a net trains; `AtLeast` that where it is the largest one of all."""
+    """Return the largest learning rate with which a net trains; `AtLeast` if it is the largest tried."""
 
     def of(rates: Sequence[float], losses: Sequence[float]) -> float:
         trained = _trained(rates, losses, level)
@@ -68,13 +68,13 @@ def largest_rate(net: str, measure: Measure, level: float) -> Statistic:
 
 
 def best(net: str, accuracy: Measure, field: str = "learning_rates") -> Statistic:
-    """Return the highest test accuracy of a net at any of the learning rates that a field of the configuration holds."""
+    """Return the highest test accuracy of a net over the learning rates in a field of the configuration."""
     what = f"highest {accuracy.words} at any learning rate"
     return _by_rate(net, accuracy, lambda _, values: max(values), what, PERCENT, field)
 
 
 def gain_at_smallest_rate(loss: Measure, accuracy: Measure, level: float) -> Statistic:
-    """Return what batch norm adds to the test accuracy at the smallest learning rate with which the plain net trains."""
+    """Return the gain in test accuracy from batch norm at the smallest learning rate at which the plain net trains."""
 
     def of(data: Data) -> BySeed:
         rates = rates_of(data)
@@ -95,7 +95,7 @@ def gain_at_smallest_rate(loss: Measure, accuracy: Measure, level: float) -> Sta
 
 
 def share_of_last(accuracy: Measure) -> Statistic:
-    """Return the gain of one batch norm after the last hidden layer, as a share of that of batch norm after every one.
+    """Return the gain from one batch norm, after the last hidden layer, as a share of the gain from one after each.
 
     A gain is a net's test accuracy minus the plain net's, each at its best of the learning rates that all three nets have.
     """
@@ -133,7 +133,7 @@ def relative_losses(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_line(of: Callable[[np.ndarray, np.ndarray], float], words: str, form: Format = Format()) -> Measure:  # noqa: B008
-    """Measure something of the line search."""
+    """Measure a number from the step sizes and relative losses of the line search."""
 
     def measured(run: Run) -> float:
         sizes, ratios = relative_losses(run)
@@ -189,7 +189,7 @@ def _none(net: str, level: float) -> Missing:
 
 
 def _by_rate(net: str, measure: Measure, of: Any, what: str, form: Format, field: str = "learning_rates") -> Statistic:
-    """Make one number of the numbers at all learning rates, seed by seed."""
+    """Reduce the values at all learning rates to one number per seed."""
 
     def of_data(data: Data) -> BySeed:
         rates = rates_of(data, field)

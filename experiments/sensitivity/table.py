@@ -87,7 +87,7 @@ def _best(rates: Mapping[float, Arms]) -> list[str]:
 
 
 def _ranges(starts: Mapping[str, Arms]) -> list[str]:
-    """Write from which to which test accuracy each net comes."""
+    """Write the range of test accuracies of each net."""
     found = []
     for net in ("plain", "batch_norm"):
         values = [middle(nets[net], TEST_ACCURACY.at_end()) for nets in starts.values()]
@@ -97,7 +97,7 @@ def _ranges(starts: Mapping[str, Arms]) -> list[str]:
 
 
 def _rows(columns: Mapping[str, Arms], measure: Measure) -> list[str]:
-    """Write a row for each net, and a column for each setting; nothing where a net was not trained."""
+    """Write a row for each net, and a column for each setting; cells of nets not trained are empty."""
     form = _SHORT if measure is LOSS else measure.format
     rows = {}
     for net in NETS:

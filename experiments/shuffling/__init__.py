@@ -20,14 +20,14 @@ from experiments._evidence.keep import whole
 
 @dataclass(frozen=True)
 class Config:
-    """A linear regression on normal inputs, which batch norm normalises, or nothing does.
+    """A linear regression on Gaussian inputs, with and without batch norm.
 
     Attributes:
-        num_examples: there are.
-        num_features: of each.
+        num_examples: number of examples.
+        num_features: features per example.
         noise: standard deviation of the labels around a linear function of norm 1.
-        batch_sizes: for each of which the optima are found; SGD runs at the smallest.
-        num_shuffles: that are each kept fixed; what is said of a fixed shuffle is the median over them.
+        batch_sizes: batch sizes at which the optima are found; SGD runs at the smallest.
+        num_shuffles: number of fixed shuffles; results for a fixed shuffle are medians over them.
         num_averaged: shuffles over which the risk of new shuffles is averaged.
         learning_rate: of SGD.
         num_epochs: of SGD; the weights are averaged over the second half of them.

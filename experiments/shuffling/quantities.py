@@ -1,6 +1,6 @@
-"""What is measured of weights at which shuffled SGD ends: how far from those of gradient descent, and how much worse.
+"""Quantities of the weights at which shuffled SGD ends: their distance from gradient descent's, and excess error.
 
-All distances are in units of the length of gradient descent's weights. What is said of a fixed shuffle is the median over some.
+All distances are in units of the length of gradient descent's weights. Results for a fixed shuffle are medians over several.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,12 @@ _NAMES = {FIXED: "fixed", AGAIN: "again", BETWEEN: "between", RISK_FIXED: "risk_
 
 
 def by_size(words: str) -> Callable[[Run], np.ndarray]:
-    """Return what gives a quantity of a run at each batch size."""
+    """Return a function that reads a quantity of a run at each batch size."""
     return lambda run: array(recorded(run, "sizes").get(_NAMES[words], []))
 
 
 def batch_sizes(data: Data) -> list[int]:
-    """List the batch sizes at which the optima were found; none where nothing was measured."""
+    """List the batch sizes at which the optima were found; empty if nothing was measured."""
     runs = data["arms"].get("batch_norm", [])
     return [*recorded(runs[0], "sizes").get("batch_size", [])] if runs else []
 
@@ -48,7 +48,7 @@ def smallest(words: str) -> Measure:
 
 
 def change(words: str) -> Measure:
-    """Measure by what factor a quantity changes from the smallest batch to the largest."""
+    """Measure the factor by which a quantity changes from the smallest batch to the largest."""
 
     def of(run: Run) -> float:
         ends = [_at(run, words, choose) for choose in (min, max)]
@@ -59,7 +59,7 @@ def change(words: str) -> Measure:
 
 
 def end(name: str, over: str = "") -> Measure:
-    """Measure a distance of SGD's weights at the end, on its own or over the distance of the two optima."""
+    """Measure a distance of SGD's final weights, absolute or relative to that of the two optima."""
     words = {
         "fixed_to_fixed": "distance of SGD with one shuffle from the optimum of that shuffle",
         "again_to_again": "distance of SGD with new shuffles from the optimum of new shuffles",
@@ -77,7 +77,7 @@ def end(name: str, over: str = "") -> Measure:
 
 
 def each(measure: Measure, net: str) -> Statistic:
-    """Measure every draw of a net; its set-up names the toy."""
+    """Measure every draw of a net; the set-up describes the toy problem."""
     return replace(measure.each(net), part=_part)
 
 

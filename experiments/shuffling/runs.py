@@ -15,7 +15,7 @@ from bnjax._host.programs import compiled_once
 from experiments._config import Options
 from experiments.shuffling import Config
 
-_KEPT = 50  # epochs of a path that are kept, at most
+_KEPT = 50  # maximum number of epochs kept of a path
 
 Arms = dict[str, list[dict[str, Any]]]
 
@@ -31,7 +31,7 @@ def measure(config: Config, options: Options) -> Iterator[tuple[str, Arms]]:
     """Measure the toy with batch norm and without.
 
     Raises:
-        ValueError: with several processes.
+        ValueError: if there are several processes.
     """
     if options.distributed:
         raise ValueError("distributed must be left out: a toy is measured on one device.")
@@ -120,8 +120,9 @@ def optimum(toy: Data, rows: Int[Array, "num batches size"], is_normalised: bool
 
         (sum over batches of ZᵀZ) w = sum over batches of Zᵀy, with Z the batch's inputs, normalised over it
 
-    One shuffle gives the optimum of SGD that keeps it, many give that of SGD with new ones, and a shuffle of one batch that of
-    gradient descent. Source: Wu, Yun & Sra 2023, arXiv:2302.12444, whose distorted risk this is, for a linear net of one layer.
+    One shuffle gives the optimum of SGD with that fixed shuffle, many give that of SGD with new shuffles, and a shuffle into
+    one batch that of gradient descent. Source: Wu, Yun & Sra 2023, arXiv:2302.12444, whose distorted risk this is, for a linear
+    net of one layer.
     """
 
     def of_batch(batch: Array) -> tuple[Array, Array]:
@@ -136,7 +137,7 @@ def optimum(toy: Data, rows: Int[Array, "num batches size"], is_normalised: bool
 def optimum_of_each(
     toy: Data, rows: Int[Array, "num batches size"], is_normalised: bool
 ) -> Float[Array, "num features"]:
-    """Find the optimum of each of some shuffles."""
+    """Find the optimum of each shuffle."""
     return lax.map(lambda one: optimum(toy, one[None], is_normalised), rows)
 
 
@@ -144,7 +145,7 @@ def optimum_of_each(
 def descend(
     toy: Data, rows: Int[Array, "epochs batches size"], learning_rate: float, *, is_normalised: bool
 ) -> Float[Array, "epochs features"]:
-    """Take the steps of SGD from 0 on the mean squared error / 2 of batches, and return the weights after each epoch."""
+    """Run SGD from 0 on half the mean squared error of each batch, and return the weights after each epoch."""
 
     def step(weights: Array, batch: Array) -> tuple[Array, None]:
         z = _normalised(toy, batch, is_normalised)
@@ -158,7 +159,7 @@ def descend(
 
 
 def excess_risk(toy: Data, is_normalised: bool, descent: Array, weights: Array) -> Array:
-    """Return how much larger the squared error is than that of gradient descent, relative to it.
+    """Return the relative excess of the squared error over that of gradient descent.
 
     All examples are normalised as one batch.
     """
@@ -168,5 +169,5 @@ def excess_risk(toy: Data, is_normalised: bool, descent: Array, weights: Array) 
 
 
 def _rounded(values: Any) -> Any:
-    """Round to five digits."""
+    """Round to five significant digits."""
     return [_rounded(value) for value in values] if np.ndim(values) else float(f"{float(values):.4e}")

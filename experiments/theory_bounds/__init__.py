@@ -24,15 +24,15 @@ from experiments._evidence.keep import whole
 
 @dataclass(frozen=True)
 class Config:
-    """A multilayer perceptron, trained without batch norm, which is then inserted, and trained with it.
+    """A multilayer perceptron, trained without batch norm, which the checks then insert, and trained with batch norm.
 
     Attributes:
         model: the perceptron; batch norm stands before the activation.
         data: the images.
         norm: of the net trained with it; the theorems are checked with epsilon 0.
-        optimizer: of both nets; the checks take the batch of the step about to be taken.
+        optimizer: of both nets; the checks use the next step's batch.
         check_steps: steps at which everything is checked, ascending from 0; the last one ends the training.
-        epsilons: with each of these Theorem 4.1 is checked once more, as the inequality that it then is.
+        epsilons: values of epsilon at which Theorem 4.1 is checked again, as it then is an inequality.
         seeds: each gives one run of each net.
     """
 

@@ -43,7 +43,7 @@ def _bound(
     return Claim(statement, source, _in(arm, share(measured, of)).above(0.9999), published, **more)
 
 
-# What is proved, or a bound whose factor scale / deviation may exceed 1, does not say that a trained net is smoother.
+# Neither a proof nor a bound whose factor scale / deviation may exceed 1 shows that a trained net is smoother.
 CLAIMS = claims(
     "smoothness",
     "2026-11-21",

@@ -34,7 +34,7 @@ def plot(data: dict[str, Any]) -> Layout:
     return make_figure(
         f"The theorems on a real network: MLP {widths}, {activation}, on {captions.DATASETS[config['data']['dataset']]}",
         [
-            # Rows of their own: the names in the first one leave the others their width.
+            # Separate rows, so that the long names in the first one do not narrow the others.
             Block("", [[equalities, statements]]),
             Block("", [[_removed(data), condition]]),
             Block("", [[_ratios(data, "Gradient", "|ĝ| / |g|"), _ratios(data, "Curvature", "ĝᵀĤĝ / gᵀHg")]]),

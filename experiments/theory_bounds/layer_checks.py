@@ -1,4 +1,4 @@
-"""The theorems on a layer of a real network: what JAX differentiates beside what `bnjax.theory` says, in float64."""
+"""The theorems on a layer of a real network: JAX's derivatives compared with `bnjax.theory`, in float64."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,8 +14,8 @@ from bnjax._host.programs import compiled_once
 from bnjax.losses import cross_entropy
 from bnjax.types import Batch, Model, Variables
 
-FACTOR = 3.0  # by which weights are multiplied where that must change nothing
-_ROUNDING = 1e-12  # by which an inequality may fail in float64
+FACTOR = 3.0  # factor on weights whose length must not matter
+_ROUNDING = 1e-12  # tolerance of an inequality in float64
 
 
 class Site(NamedTuple):
@@ -27,16 +27,16 @@ class Site(NamedTuple):
     batch: Batch
 
     def capture(self, name: str, where: Any = "outputs") -> Array:
-        """Read what this layer's `dense` or `norm` takes or returns."""
+        """Return the inputs or the outputs of this layer's `dense` or `norm`."""
         layer = f"{name}_{self.layer}"
         return probes.capture(self.model, self.variables, self.batch.inputs, layer, where=where)[layer]
 
     def loss(self, name: str, outputs: Array) -> Array:
-        """Evaluate the mean loss with what this layer's `dense` or `norm` returns replaced."""
+        """Evaluate the mean loss with the outputs of this layer's `dense` or `norm` replaced."""
 
         def replace(next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
             is_it = context.method_name == "__call__" and context.module.path == (f"{name}_{self.layer}",)
-            # NOTE: the layer runs too, so that its statistics move; a model that moves none is refused in training.
+            # NOTE: the layer still runs, so that its statistics are updated; training refuses a model that updates none.
             own = next_fn(*args, **kwargs)
             return outputs if is_it else own
 
@@ -73,16 +73,16 @@ def insert_batch_norm(plain: Model, layer: int, variables: Variables, batch: Bat
 
 
 class Seen(NamedTuple):
-    """A unit, and what JAX computes of the network."""
+    """A unit, and JAX's derivatives of the network."""
 
     unit: theory.Unit
-    gh: Array  # the gradient by y, (examples,)
-    curvature: Array  # of the loss along it, ()
+    gh: Array  # the gradient with respect to y, (examples,)
+    curvature: Array  # of the loss along that gradient, ()
     through: Array  # H gh, (examples,)
     plain: Array  # H g, (examples,)
 
     def bound(self, bound_fn: Callable, *arguments: Any, along: str = "through") -> Array:
-        """Evaluate a bound on curvature, which multiplies only one vector by H: a product that is known."""
+        """Evaluate a bound on curvature that multiplies only one vector by H, using the known product."""
         return bound_fn(self.unit, lambda _: getattr(self, along), *arguments)
 
 
@@ -122,7 +122,7 @@ def check_units(model: Model, layer: int, variables: Variables, batch: Batch) ->
 
 
 def _check_activations(seen: Seen) -> dict[str, Array]:
-    """Check Theorems 4.1 and 4.2 and what Observation 4.3 promises of the gradient."""
+    """Check Theorems 4.1 and 4.2, and what Observation 4.3 states about the gradient."""
     unit, gh, curvature, through, _ = seen
     g, along, squared = unit.gradient, jnp.vdot(gh, through), jnp.vdot(gh, gh)
     plain = jnp.vdot(g, seen.plain)
@@ -149,8 +149,8 @@ def _check_weights(
 ) -> dict[str, Array]:
     """Check Theorems 4.4 and C.1 as bounds for the layer's own inputs, and as equalities for white ones of the same norm.
 
-    That is lambda, the spectral norm. Of the unit come the weights, the gradient by them and the curvature along it; of white
-    inputs, X with X X' = lambda² I, the squared gradient and the curvature.
+    The norm is lambda, the spectral norm. `weights` holds the unit's weights, their gradient and the curvature along it;
+    `on_white` the squared gradient and the curvature for white inputs, X with X X' = lambda² I.
     """
     (w, gradient, curvature), squared = weights, jnp.vdot(weights[1], weights[1])
     bound = theory.weight_gradient_bound(seen.unit, input_norm)
@@ -169,7 +169,7 @@ def _check_weights(
 
 @compiled_once("model", "layer")
 def check_epsilon(model: Model, layer: int, variables: Variables, batch: Batch, epsilon: float) -> tuple[Array, Array]:
-    """Check Theorem 4.1 with the epsilon that the model's batch norm has: an inequality, whose gap is known.
+    """Check Theorem 4.1 with the epsilon of the model's batch norm, as an inequality whose gap is known.
 
     Returns:
         Arrays (units,): the error of the gap, relative to the bound, and whether the inequality holds.
@@ -189,7 +189,7 @@ def check_epsilon(model: Model, layer: int, variables: Variables, batch: Batch, 
 
 @compiled_once("model", "layer")
 def check_rescaling(model: Model, layer: int, variables: Variables, batch: Batch) -> dict[str, Array]:
-    """Check what larger weights change (Ioffe & Szegedy 2015, Sec. 3.3): relative errors, ()."""
+    """Check the effect of larger weights (Ioffe & Szegedy 2015, Sec. 3.3): relative errors, ()."""
     site = Site(model, layer, variables, batch)
     kernel, inputs = site.dense["kernel"], site.capture("dense", "inputs")
     at = jax.grad(site.loss_of_kernel, (0, 1))
@@ -206,7 +206,7 @@ def check_rescaling(model: Model, layer: int, variables: Variables, batch: Batch
 def check_insertion(
     plain: Model, model: Model, layer: int, variables: Variables, inserted: Variables, batch: Batch
 ) -> dict[str, Array]:
-    """Check that inserted batch norm preserves outputs, and the gradient by what it returns (Obs. 4.3): relative errors, ()."""
+    """Check that inserted batch norm preserves outputs, and the gradient it receives (Obs. 4.3): relative errors, ()."""
     before, after = Site(plain, layer, variables, batch), Site(model, layer, inserted, batch)
     y, z = before.capture("dense"), after.capture("norm")
     return {
@@ -217,10 +217,10 @@ def check_insertion(
 
 @compiled_once("model", "layer")
 def check_optimum(model: Model, layer: int, variables: Variables, batch: Batch, start: Array) -> dict[str, Array]:
-    """Check Lemma 4.5, from each unit's weights at the start to those it has now.
+    """Check Lemma 4.5, from each unit's initial weights to its current ones.
 
     Returns:
-        The lemma's error, (units,), NaN where no multiple of the weights now is near; that of the outputs with these multiples.
+        The lemma's error, (units,), NaN if no multiple of the current weights is near; the outputs' error with these multiples.
     """
     site = Site(model, layer, variables, batch)
     optimum = site.dense["kernel"]

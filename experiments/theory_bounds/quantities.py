@@ -1,6 +1,6 @@
-"""The numbers that checks of the theorems give of each run, and their names in words.
+"""The results of the checks of the theorems in each run, and their names in words.
 
-What was found at the checked steps, a run's `probe`, has four parts, each by name: `errors`, (steps,), the largest of all units
+A run's `probe`, the results at the checked steps, has four parts, each by name: `errors`, (steps,), the largest of all units
 and layers; `counts` of units, (steps, layers), of which `active` are those with a gradient; `ratios`, (steps, layers, 3): two
 deciles of units and the median between them; `histogram`, (steps, bins), of the units of all layers.
 """
@@ -15,8 +15,8 @@ from experiments._evidence.run import Arms, Data, Recorded, Run, array, recorded
 from experiments._evidence.value import Missing
 
 ACCEPTED = 1e-8  # the largest relative error of an equality in float64
-EDGES = np.logspace(-5, 0, 26)  # of the histogram of the share that is removed of the squared gradient
-# The nets of the data, by their place in the table of all nets.
+EDGES = np.logspace(-5, 0, 26)  # edges of the histogram of the removed share of the squared gradient
+# The data's arms, with their names in the table of all nets.
 SHOWN = {"plain": "inserted", "batch_norm": "trained"}
 EQUALITIES = {
     "Theorem 4.1": "theorem_4_1",
@@ -46,12 +46,12 @@ RATIOS = {"|ĝ| / |g|": "gradient_ratio", "ĝᵀĤĝ / gᵀHg": "curvature_ratio
 
 
 def shown(data: Data) -> Arms:
-    """Return the runs by what their net is called here."""
+    """Return the runs by the name of their net in `SHOWN`."""
     return {SHOWN[arm]: runs for arm, runs in data["arms"].items()}
 
 
 def largest_error(name: str) -> Measure:
-    """Return the largest relative error of an equality in a run; nothing where it was not checked."""
+    """Return the largest relative error of an equality in a run; missing if it was not checked."""
     labels = {key: label for label, key in EQUALITIES.items()}
     form = Format(".1e")
     words = f"largest relative error over units, layers and steps, {labels.get(name, name)}, float64, epsilon 0"
@@ -62,7 +62,7 @@ def largest_error(name: str) -> Measure:
 
 
 def share(name: str, of: str = "active") -> Measure:
-    """Return the share of a run's (unit, step) at which a statement holds, of those with a gradient."""
+    """Return the share of a run's (unit, step) pairs with a gradient at which a statement holds."""
     named = {key: label for label, key in STATEMENTS.items()} | {"c_1_not_negative_holds": "Theorem C.1, own inputs"}
     among = "those with a gradient" if of == "active" else f"those with {named.get(of, of)}"
     words = f"share of units and steps, of {among}, with {named.get(name, name)}"
@@ -77,12 +77,12 @@ def share(name: str, of: str = "active") -> Measure:
 
 
 def share_by_step(name: str) -> Quantity:
-    """Return the same share at each step."""
+    """Return the share of units with a gradient at which a statement holds, at each step."""
     return Quantity("probe", lambda probe: _share(probe, name, "active", 1), "share of units", PERCENT, np.nan)
 
 
 def ratio(name: str, layer: int) -> Quantity:
-    """Return a ratio's median over the units of a layer, from 1."""
+    """Return the median of a ratio over the units of a layer, counted from 1."""
 
     def medians(probe: Recorded) -> np.ndarray:
         return array(probe["ratios"][name])[:, layer - 1, 1]

@@ -21,7 +21,7 @@ from experiments._training.tasks import Task
 from experiments.theory_bounds import Config, layer_checks
 from experiments.theory_bounds.quantities import EDGES, RATIOS, SHOWN
 
-_DECILES = (0.1, 0.5, 0.9)  # the quantiles over units that are kept
+_DECILES = (0.1, 0.5, 0.9)  # quantiles over units that are kept
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def nets(config: Config, options: Options, *, with_data: bool = True) -> Nets:
 
 
 def _task(config: Config, arm: str, task: Task) -> Task:
-    """Let a task know the checks."""
+    """Add the checks to a task."""
 
     def make_probe(settings: Any) -> Probe:
         return Probe(partial(check, replace(config, epsilons=settings.epsilons), arm, task.stepper), _collect)
@@ -69,7 +69,7 @@ def _task(config: Config, arm: str, task: Task) -> Task:
 def check(
     config: Config, arm: str, trainer: train.Trainer, state: train.TrainState, split: data.Split
 ) -> dict[str, Any]:
-    """Check every layer of a net, in float64, on the batch of the step about to be taken: the probe of this experiment."""
+    """Check every layer of a net, in float64, on the next step's batch: the probe of this experiment."""
     batch = train.current_batch(trainer, state, split)
     first = train.init_state(trainer, state.key, jnp.zeros_like(batch.inputs[:1])).params
     layers = [check_layer(config, arm, n, state.variables, batch, first) for n in _layers(config)]
@@ -77,7 +77,7 @@ def check(
 
 
 def _join(kind: str, layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Join the layers of a kind: of errors the largest, of histograms the sum, else a list."""
+    """Join the layers' results of a kind: the largest error, the sum of histograms, or else a list."""
     joined = {"errors": _largest, "histogram": lambda counts: np.sum(counts, axis=0).tolist()}.get(kind, list)
     return {name: joined([layer[name] for layer in layers]) for name in layers[0]}
 
@@ -93,7 +93,7 @@ def _collect(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 @cache
 def make_model(shape: MLPShape, momentum: float, norm_layers: tuple[int, ...], epsilon: float) -> Model:
-    """Make the network with batch norm after some of its layers; the same one for the same arguments, compiled once."""
+    """Make the network with batch norm after some of its layers; cached by its arguments, so that it compiles once."""
     norm = partial(linen.BatchNorm, momentum=momentum, epsilon=epsilon) if norm_layers else None
     return models.make_model(models.MLPConfig(**vars(shape), norm=norm, norm_layers=norm_layers or "all"))
 
@@ -105,9 +105,9 @@ def _layers(config: Config) -> tuple[int, ...]:
 def check_layer(
     config: Config, arm: str, layer: int, variables: Variables, batch: Batch, first: Any
 ) -> dict[str, dict[str, Any]]:
-    """Check everything on one layer of a net in training, in float64; batch norm that is not there is inserted.
+    """Check everything on one layer of a net in training, in float64; batch norm is inserted if there is none.
 
-    The batch is that of the next step, `first` are the parameters at the start of training.
+    `batch` is that of the next step, `first` are the initial parameters.
 
     Returns:
         "errors", "counts", "ratios" (three quantiles) and "histogram", each by name.
@@ -141,7 +141,7 @@ def check_layer(
 def summarise_units(found: dict[str, jax.Array]) -> dict[str, dict[str, Any]]:
     """Reduce a layer's checks to the largest errors, numbers of units that satisfy a condition, quantiles and a histogram.
 
-    Units without a gradient are counted, and left out of the rest.
+    Units without a gradient are counted, but left out of everything else.
     """
     active = np.asarray(found["active"])
     kept = {name: np.asarray(value)[active] for name, value in found.items() if name != "active"}
@@ -164,7 +164,7 @@ def _largest(values: Any) -> float:
 
 
 def _quantiles(values: Any) -> list[float]:
-    """Return the first decile, the median and the last decile of what is finite, to five digits."""
+    """Return the first decile, the median and the last decile of the finite values, to five digits."""
     finite = np.asarray(values, float)[np.isfinite(values)]
     return [float(f"{x:.4e}") for x in np.quantile(finite, _DECILES)] if finite.size else [float("nan")] * len(_DECILES)
 

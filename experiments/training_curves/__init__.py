@@ -40,8 +40,8 @@ class Config(VGGRun):
     """A VGG with and without batch norm, at several learning rates.
 
     Attributes:
-        learning_rates: of which each net is trained with every one; they take the place of the optimiser's.
-        once: train the net whose batch norm follows the fourth convolution alone, too.
+        learning_rates: each net is trained at every one of them; they replace the optimiser's.
+        once: also train the net with a single batch norm, after the fourth convolution.
     """
 
     learning_rates: tuple[float, ...] = (0.01, 0.1, 0.5)

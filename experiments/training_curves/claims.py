@@ -29,7 +29,7 @@ _LAST, _TEST = TRAIN_ACCURACY.at_end(50), TEST_ACCURACY.at_end()
 
 
 def _rates(data: Data) -> list[float]:
-    """List the learning rates tried, of which one can be the best if there are several."""
+    """List the learning rates tried, which must be several for one to be the best."""
     rates = data["config"]["learning_rates"]
     if len(rates) < 2:
         raise NotInDataError(f"needs several learning rates, ran {rates[0]:g} alone")
@@ -37,7 +37,7 @@ def _rates(data: Data) -> list[float]:
 
 
 def _at_best_rate(net: str) -> Statistic:
-    """Measure the steps to 50 % at the learning rate that suits a net best."""
+    """Measure the steps to 50 % at a net's best learning rate."""
 
     def of(data: Data) -> dict[int, float]:
         rates = [_STEPS.each(net, learning_rate(rate)) for rate in _rates(data)]
@@ -64,7 +64,7 @@ def _ratio_of_rates(measure: Measure) -> Statistic:
 
 
 def _accepted(net: str, step: int, holds: Range, published: str, rate: float = 0.1) -> Claim:
-    """Claim that a net's test accuracy at a step lies where replications of it may; only a net of full width decides it."""
+    """Claim that the test accuracy at a step is in the range accepted for replications; only full width decides it."""
     words = {"plain": "without batch norm", "batch_norm": "with batch norm"}
     statistic = TEST_ACCURACY.at(step).each(net, learning_rate(rate)).where("model.width", 1, "width 1")
     low, high = (f"{100 * end:g} %" for end in holds)

@@ -62,7 +62,7 @@ Net = Literal[
     "instance_norm",
     "dyt",
 ]
-# What the statistics of each net's normaliser are taken of.
+# The nets by what their normaliser's statistics are computed over.
 NO_STATISTICS: tuple[Net, ...] = ("plain", "dyt")
 OF_BATCHES: tuple[Net, ...] = ("batch_norm", "noisy_batch", "ghost_batch", "renorm", "l1", "l2", "linf")
 OF_EXAMPLES: tuple[Net, ...] = ("layer_norm", "group_norm", "one_group", "instance_norm")
@@ -75,12 +75,12 @@ class Config(VGGRun):
     """A VGG with each normaliser.
 
     Attributes:
-        nets: that are trained; the claims need all of them.
+        nets: those to train; the claims need all of them.
         noise: of noisy batch norm.
         renorm: bounds of batch renorm, which has the momentum and epsilon of the batch norm.
-        ghost_size: examples in a part of a batch for ghost batch norm.
+        ghost_size: examples per ghost batch in ghost batch norm.
         group_size: neighbouring features in a group of group norm.
-        alpha: with which dynamic tanh begins.
+        alpha: initial alpha of dynamic tanh.
     """
 
     nets: tuple[Net, ...] = NETS
@@ -111,7 +111,7 @@ class Config(VGGRun):
 
 
 def _measured(run: VGGRun) -> VGGRun:
-    """Measure the covariate shift, and the drift behind the activation, too."""
+    """Add measurements of the covariate shift and of the drift after the activation."""
     layers = {"layers": run.probes.drift.layers}
     measured = run.measuring(*{*run.probes.kinds, "shift", "drift_after_activation"})
     return change(measured, probes={"drift_after_activation": layers})
@@ -144,7 +144,7 @@ KEEP: dict[str, Any] = {
 
 
 def norms(config: Config) -> Mapping[str, Norm]:
-    """Return the normaliser of each net; it takes over the settings that it shares with batch norm."""
+    """Return the normaliser of each net, with the settings that it shares with batch norm."""
     own, renorm = config.norm, config.renorm
     return {
         "plain": NoNorm(),

@@ -24,13 +24,13 @@ _ZHU = Source("Zhu et al. 2025", "paper", "arxiv.org/abs/2503.10622", "ResNet-50
 
 
 class _Explanation(NamedTuple):
-    """What may go with performance.
+    """A property that may go with performance.
 
     Attributes:
-        less: of what there is less the better, in words.
-        source: who explains performance with it.
-        hypothesis: that it is.
-        name: in `COMPARED`.
+        less: having less of it, in words.
+        source: the source that explains performance by it.
+        hypothesis: the hypothesis that it stands for.
+        name: its name in `COMPARED`.
         is_set: whether normalisers set it themselves, so that it speaks for neither side.
     """
 
@@ -41,11 +41,11 @@ class _Explanation(NamedTuple):
     is_set: bool = False
 
     def speaks(self, side: Speaks) -> Speaks:
-        """For which side a claim on it speaks, if it would speak for one."""
+        """Return the side that a claim on it supports: `side`, or neither if normalisers set it themselves."""
         return "neither" if self.is_set else side
 
     def remark(self, words: str) -> str:
-        """Add to a claim's remark why it speaks for neither side."""
+        """Add to a claim's remark why it speaks for neither side, if so."""
         return words + _SET * self.is_set
 
 
@@ -83,7 +83,7 @@ def _performing(name: str, of: _Explanation) -> dict[str, Claim]:
 
 
 def _other(of: _Explanation, less: str, name: str) -> Claim:
-    """Claim that another measure of the same goes with the test accuracy."""
+    """Claim that less of the same property, by another measure, goes with a higher test accuracy."""
     statement = f"{_NETS} {less} goes with a higher test accuracy at the end."
     return Claim(
         statement,

@@ -1,6 +1,6 @@
-"""What the normalisers are compared by: the landscape, the covariate shift and the drift of each net, and its performance.
+"""Quantities that compare normalisers: the landscape, covariate shift and drift of each net, and its performance.
 
-The first measurement is left out: there, nets are as they were drawn, and nothing has moved yet.
+The first measurement, at initialisation, is left out: nothing has moved yet.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,12 +40,12 @@ _RELATIVE_SHIFT = Quantity("shift", _mean_shift, f"covariate shift {SHIFT['relat
 
 
 class Compared(NamedTuple):
-    """What normalisers are compared by.
+    """A quantity by which normalisers are compared.
 
     Attributes:
-        of: measures it, in some data.
-        words: what it is.
-        part: names the layers, where the data decide them.
+        of: returns its measure for some data.
+        words: its description.
+        part: names the layers, if they depend on the data.
     """
 
     of: OfData
@@ -58,14 +58,14 @@ def _measured(measure: Measure) -> Compared:
 
 
 def _drift(moment: Moment, kind: str = "drift") -> Compared:
-    """Compare how far units of the deepest layer that is followed typically move, in units of their spread."""
+    """Compare the typical drift of units in the deepest layer followed, in units of their spread."""
     where = "after the activation, " * (kind != "drift")
     words = f"{typical('', moment, relative=True).words} ({where}deepest layer that is followed)"
     of = partial(deepest_drift, moment=moment, relative=True, kind=kind)
     return Compared(of, words, None if where else followed)
 
 
-# By what a table calls it; of all, less is said to be better.
+# Keyed by name in tables; less of each is said to be better.
 COMPARED = {
     "loss range": _measured(BAND),
     "gradient change": _measured(GRADIENT_CHANGE.median(first=1)),
@@ -79,6 +79,6 @@ COMPARED = {
 
 
 def ranked(name: str, performance: Measure, nets: Sequence[str] = NETS) -> Statistic:
-    """Return the rank correlation of what is compared, by its name in `COMPARED`, with a performance over nets."""
+    """Return the rank correlation over nets between a quantity, by its name in `COMPARED`, and a performance."""
     compared = COMPARED[name]
     return correlation(compared.of, compared.words, performance, nets, compared.part)

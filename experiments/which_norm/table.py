@@ -62,12 +62,12 @@ def findings(data: dict[str, Any]) -> str:
 
 
 def over_nets(data: Mapping[str, Any], name: str, performance: Measure) -> float:
-    """Return the rank correlation over all nets that the data have, the median over seeds; NaN where there is none."""
+    """Return the rank correlation over all nets in the data, as the median over seeds; NaN if there is none."""
     return median(known_values(ranked(name, performance, tuple(data["arms"])), data))
 
 
 def _correlations(data: Mapping[str, Any]) -> list[str]:
-    """Write rank correlations with both performances: over seeds, and over the nets but one."""
+    """Write rank correlations with both performances: over seeds, and leaving out one net at a time."""
     nets, rows = tuple(data["arms"]), {}
     for name in COMPARED:
         cells = []
