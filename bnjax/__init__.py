@@ -81,7 +81,7 @@ __all__ = [
     "types",
 ]
 
-if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+if not TYPE_CHECKING:  # so that type checkers know exactly these names
 
     def __getattr__(name: str) -> Any:
         """Import a submodule or a type, and with it jax, when it is first asked for."""
@@ -95,5 +95,5 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
 
 
 def __dir__() -> list[str]:
-    """List what can be asked for."""
+    """List the names that can be imported."""
     return sorted({*globals(), *__all__})

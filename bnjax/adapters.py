@@ -31,18 +31,18 @@ from bnjax.types import (
 def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = False) -> Model:
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
 
-    The variables are its `params` and its `batch_stats` collections; the latter is empty where nothing is remembered. Where
-    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all but `params`. Equal
-    modules give the same Model, so that the next one reuses the compiled programs. An axis name that the module sums
-    over, as under pmap, is bound to the one device there is, unless a surrounding vmap or shard_map binds it.
+    The variables are its `params` and its `batch_stats` collections; the latter is empty if the module has no statistics. If
+    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all except `params`. Equal
+    modules give the same Model, which reuses the compiled programs. An axis name that the module sums over, as under pmap, is
+    bound to the only device, unless a surrounding vmap or shard_map binds it.
 
     Args:
         module: any linen module; without `call`, `train` goes to those whose call takes it.
         call: runs the module, `call(module, x, train)`, where its flag of training has another name, or is an attribute:
             `lambda module, x, train: module.clone(parent=module.scope, train=train)(x)`; or where it takes more than one
             argument: `lambda module, x, train: module(x["tokens"], x["lengths"], train=train)`.
-        frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
-            its call does not pass on the training flag.
+        frozen: no statistic moves in training. Otherwise a module that returns all of them unchanged is refused, since its
+            call does not pass on the training flag.
 
     Returns:
         Model whose `apply` hands `rngs` (such as {"dropout": key}) to the module.
@@ -79,7 +79,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         old = variables.batch_stats
         has_more = isinstance(old, Mapping) and "batch_stats" in old
         rest: Mapping[str, Any] = old if has_more else {"batch_stats": old}
-        # In evaluation what moves, such as a cache, is dropped; no statistic does.
+        # In evaluation, statistics do not change, and changes of other collections, such as a cache, are dropped.
         mutable = [name for name in rest if train or name != "batch_stats"]
         args, options = linen_arguments(module, call, x, train)
 
@@ -106,19 +106,19 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
 
     The variables are its `nnx.Param` and its `nnx.BatchStat`, as nested dictionaries of arrays; everything else stays as it is
     in the module. In training the model calls `module.train()` before, in evaluation `module.eval()`, on a copy: the module
-    itself never changes. Programs belong to the module's graph: a program that is compiled once, such as a scan, serves the
-    same module with other values, and others of the same structure, wherever they are adapted. Axis names are as in
+    itself never changes. Programs belong to the module's graph: a compiled program, such as a scan, is reused for the same
+    module with other values, and for other modules of the same structure, wherever they are adapted. Axis names are as in
     `from_linen`.
 
     Args:
         module: any nnx module; without `call`, `train` goes to those whose call takes it.
         call: runs the module, `call(module, x, train)`, where its flag of training has another name:
             `lambda module, x, train: module(x, is_training=train)`.
-        frozen: no statistic moves in training. Otherwise a module that gives all of them back as they were is refused, since
-            its call does not pass on the training flag.
+        frozen: no statistic moves in training. Otherwise a module that returns all of them unchanged is refused, since its
+            call does not pass on the training flag.
 
     Returns:
-        Model whose values `variables_of(module)` gives; so does its `init`, whatever the key. Its `apply` seeds the streams
+        Model whose values `variables_of(module)` returns; so does its `init`, for any key. Its `apply` seeds the streams
         that `rngs` names (such as {"dropout": key}), and the module's default stream with the first of them; without `rngs`,
         streams go on from where they are in the module, the same at every call.
 
@@ -150,7 +150,7 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
 
 
 def variables_of(module: nnx.Module) -> Variables:
-    """Take the values out of an nnx module, as a Model that `from_nnx` makes of it takes them.
+    """Return the values of an nnx module, in the form that its Model from `from_nnx` takes.
 
     Args:
         module: any nnx module, as it is now; it does not change.
@@ -171,13 +171,13 @@ def variables_of(module: nnx.Module) -> Variables:
 
 
 def _start(start: Variables, key: Array, x: PyTree) -> Variables:
-    """Give a module's own variables."""
+    """Return a module's own variables."""
     return start
 
 
 @remembered
 def _make_apply(training: Any, evaluation: Any, call: Call | None, frozen: bool, *forms: Any) -> Any:
-    """Make a function that applies every nnx module of a structure, given all that is neither a parameter nor a statistic."""
+    """Make a function that applies any nnx module of one structure, given its state other than parameters and statistics."""
 
     def apply(
         rest: Any, rest_in_evaluation: Any, variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None
@@ -204,7 +204,7 @@ def _make_apply(training: Any, evaluation: Any, call: Call | None, frozen: bool,
 
 
 def _with_values(state: Any, values: PyTree[Array]) -> Any:
-    """Copy an nnx state with other values."""
+    """Copy an nnx state with its values replaced."""
     copy = nnx.clone(state)
     nnx.replace_by_pure_dict(copy, values)
     return copy

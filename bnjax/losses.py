@@ -1,4 +1,4 @@
-"""Losses and accuracy, of each example or of each of its tokens; and their mean over those that count."""
+"""Losses and accuracy of each example or token, and their mean over the unmasked ones."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,11 +29,11 @@ def cross_entropy(
         labels: numbers of classes, from 0 to classes - 1, in the shape of the logits without their last axis.
 
     Returns:
-        Losses in the shape of the labels. Inside compiled code, where no value can be looked at, the loss and the gradient of a
-        label that is no class are NaN.
+        Losses in the shape of the labels. Inside compiled code, where values cannot be checked, the loss and the gradient of a
+        label that is not a class are NaN.
 
     Raises:
-        ValueError: if the shapes do not fit, or a label whose value is known is no class.
+        ValueError: if the shapes do not fit, or a concrete label is not a class.
 
     Example:
         >>> from bnjax import losses
@@ -71,9 +71,9 @@ def squared_error(
 def is_correct(
     logits: Float[Array, "*examples classes"], labels: Shaped[Array, "*labels"]
 ) -> Bool[Array, "*examples"] | Float[Array, "*examples"]:
-    """Tell for each example or token whether the largest logit is the label's; a non-finite logit is never correct.
+    """Return for each example or token whether the largest logit is the label's; a non-finite logit is never correct.
 
-    Where the labels are numbers to approximate, nothing is correct or wrong: all is NaN.
+    For regression labels, where no answer is correct or wrong, all entries are NaN.
 
     Example:
         >>> from bnjax import losses
@@ -91,11 +91,11 @@ def is_correct(
 def count_only(
     outputs: Num[Array, "*examples outputs"], labels: Num[Array, "*labels"], mask: Bool[Array, "*counted"] | None
 ) -> tuple[Num[Array, "*examples outputs"], Num[Array, "*labels"]]:
-    """Put 0 in the place of outputs and labels that do not count, so that nothing of them reaches a loss or a gradient.
+    """Zero outputs and labels that are masked out, so that they do not affect any loss or gradient.
 
     Args:
         outputs: of a model.
-        labels: of its examples or tokens; where they do not count they may be anything, such as -1.
+        labels: of its examples or tokens; masked-out labels may have any value, such as -1.
         mask: True for examples or tokens that count; None is all.
 
     Returns:
@@ -121,7 +121,7 @@ def count_only(
 
 @checked()
 def total(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | None) -> tuple[Array, Array]:
-    """Sum over what counts, and count it.
+    """Sum over the unmasked examples or tokens, and count them.
 
     Args:
         values: losses, or whether answers are correct, for each example or token.
@@ -166,7 +166,7 @@ def average(values: Shaped[Array, "*examples"], mask: Bool[Array, "*counted"] | 
 
 @checked()
 def check_classes(labels: ArrayLike, num_classes: int | None, mask: ArrayLike | None = None) -> None:
-    """Raise where a label that counts, and whose value is known, is no class from 0 to num_classes - 1.
+    """Raise if an unmasked label with a concrete value is not a class from 0 to num_classes - 1.
 
     Example:
         >>> from bnjax import losses
@@ -190,7 +190,7 @@ def check_classes(labels: ArrayLike, num_classes: int | None, mask: ArrayLike | 
 
 
 def _spread(mask: Any, name: str, like: Any) -> Any:
-    """Give a mask the rank of an array, counted from the front, or raise where it does not fit."""
+    """Append axes to a mask up to the rank of an array, or raise if it does not fit."""
     if mask.ndim > like.ndim or any(m not in (1, n) for m, n in zip(mask.shape, like.shape, strict=False)):
         raise _misfit(mask, name, like)
     return mask.reshape(*mask.shape, *(1,) * (like.ndim - mask.ndim))
@@ -203,7 +203,7 @@ def _misfit(mask: Any, name: str, like: Any) -> ValueError:
 
 
 def _got(outputs: Array, labels: Array) -> str:
-    """Tell two shapes that do not fit."""
+    """Describe two shapes that do not fit."""
     return f"got labels of shape {labels.shape} and outputs of shape {outputs.shape}"
 
 
@@ -235,7 +235,7 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
         loss: name of a loss in this module, which takes an array of outputs, with zeros where the batch's mask leaves them out;
             or a function of outputs and labels, each of any structure, which gets them as they are.
         outputs: of a model.
-        batch: whose labels and mask they are compared by.
+        batch: holds the labels and the mask.
         or_mean: a function may return the mean over the examples instead, where the batch has no mask.
 
     Returns:
@@ -271,7 +271,7 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
 
 
 def check_one_array(loss: str, labels: Any) -> None:
-    """Raise where the labels of a loss that has a name are several arrays, as those of a net with several heads.
+    """Raise if the labels of a named loss are several arrays, as for a net with several heads.
 
     Example:
         >>> from bnjax import losses
@@ -291,7 +291,7 @@ def check_one_array(loss: str, labels: Any) -> None:
 
 @checked()
 def have_classes(outputs: Any, labels: Any) -> bool:
-    """Return whether labels are numbers of classes, one for each row of outputs, so that answers are correct or wrong.
+    """Return whether labels are class indices, one for each row of outputs, so that the accuracy is defined.
 
     Example:
         >>> from bnjax import losses

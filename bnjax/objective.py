@@ -43,9 +43,9 @@ class Objective(struct.PyTreeNode):
             object.__setattr__(self, "model", Model(*(bound(fn) if callable(fn) else fn for fn in self.model)))
 
     def __call__(self, params: Params) -> Float[Array, ""]:
-        """Evaluate the loss; no statistics leave it."""
+        """Evaluate the loss; new statistics are dropped."""
         value = run(Objective._evaluate, (), (self, params), owner=self.model.apply)
-        # NOTE: a label that is no class makes it NaN; where values are known, the loss says which one.
+        # NOTE: an invalid label makes the loss NaN; evaluated again with concrete values, the loss raises and names it.
         return self._evaluate(params) if is_known(value) and np.isnan(value) else value
 
     def _evaluate(self, params: Params) -> Float[Array, ""]:
@@ -85,7 +85,7 @@ class Objective(struct.PyTreeNode):
 
 
 def _add_losses(loss: Loss, outputs: Any, batch: Batch) -> tuple[Array, Array]:
-    """Sum the losses of a batch, and count what they are of."""
+    """Sum the losses of a batch, and count the examples or tokens."""
     losses = loss_of_each(loss, outputs, batch, or_mean=True)
     if losses.shape:
         return total(losses, batch.mask)
@@ -99,7 +99,7 @@ def _stacked(group: Batch) -> tuple[int, int]:
 
 
 def _sum_over(add_up: Callable[[Batch], tuple[Array, Array]], group: Batch) -> tuple[Array, Array]:
-    """Add up what a stack of batches gives, one after another; the backward pass keeps one batch's activations at a time."""
+    """Sum over a stack of batches, one after another; the backward pass keeps one batch's activations at a time."""
     if _stacked(group)[0] == 1:
         return add_up(jax.tree.map(lambda leaf: leaf[0], group))
     return jax.tree.map(jnp.sum, jax.lax.map(jax.checkpoint(add_up), group))
@@ -128,20 +128,20 @@ def make_loss_fn(
     rngs: Rngs | None = None,
     l2: float | Float[Array, ""] = 0.0,
 ) -> Objective:
-    """Bind everything but the parameters.
+    """Make a loss function of the parameters alone, with everything else bound.
 
         loss_fn(params) = mean over all examples of loss(model(inputs), labels) + l2 / 2 * |params|²
 
-    Several batches, such as a whole data set, go through the model one after another; each example has equal weight, also where
-    the last batch is smaller. Where labels are (examples, tokens), the mean is over tokens, equally weighted; a mask says which
-    of them count. With the batch's own statistics the loss depends on how the data are cut into batches.
+    Several batches, such as a whole data set, go through the model one after another; each example has equal weight, even if
+    the last batch is smaller. If labels are (examples, tokens), the mean is over tokens, equally weighted; a mask selects the
+    tokens that count. With the batch's own statistics the loss depends on how the data are cut into batches.
 
     Args:
         model: pure functions, a Model or a pair (init, apply); see `adapters` for making one.
         batch_stats: running statistics.
         batch: the examples to average over, in one Batch or several.
         loss: name of a loss in `losses`; or a function of outputs and labels, each of any structure, which returns the loss of
-            each example, (examples,) or (examples, tokens), or their mean, (). One that is made again is compiled again.
+            each example, (examples,) or (examples, tokens), or their mean, (). A newly created function is compiled again.
         statistics: "batch" normalises with the batch's own statistics at every point, "running" with `batch_stats`, and
             "recalibrated" with the statistics of all the data, pooled over its batches again at every point, as
             `norms.recalibrate` does; derivatives pass through them. The loss is NaN where that function raises because of the
@@ -153,8 +153,8 @@ def make_loss_fn(
         A function of the parameters, which is also a pytree.
 
     Raises:
-        ValueError: if `loss` or `statistics` is unknown, `model` is no pair of functions, or `batch` is no Batch, has no
-            example, or has not a label for each, or a class is below 0; when it is called, if labels and outputs have shapes
+        ValueError: if `loss` or `statistics` is unknown, `model` is not a pair of functions, `batch` is not a Batch, has no
+            example, or lacks a label for one, or a class is below 0; when it is called, if labels and outputs have shapes
             that do not fit, or, outside of compiled code, a class is too large (inside, that makes the loss NaN), or
             statistics cannot be "recalibrated", or not with a derivative, because of the model's normaliser.
 
@@ -199,7 +199,7 @@ def linearise(loss_fn: LossFn, params: Params) -> Objective:
 
     Raises:
         ValueError: if the loss is another function, or has statistics that are "recalibrated" at each point, or a parameter
-            is no floating-point array, or there are none.
+            is not a floating-point array, or there are none.
 
     Example:
         >>> from flax import linen as nn
@@ -237,12 +237,12 @@ def _apply_linearised(
     def outputs(params: Params) -> Any:
         return apply(Variables(params, variables.batch_stats), inputs, train=train, rngs=rngs)[0]
 
-    # NOTE: statistics are not used any more; no loss reads them.
+    # NOTE: no loss reads the statistics, so they are returned unchanged.
     return linear_part(outputs, start, variables.params), variables.batch_stats
 
 
 def _check_model(model: Any) -> Model:
-    """Take a Model or a pair of functions, and name the adapter of a module."""
+    """Return a Model or a pair of functions as a Model; for a module, raise an error that names its adapter."""
     for module, kind in ((nn.Module, "linen"), (nnx.Module, "nnx")):
         if isinstance(model, module):
             name = type(model).__name__
@@ -258,7 +258,7 @@ def _check_model(model: Any) -> Model:
 
 
 def _check_batches(batch: Any) -> list[Batch]:
-    """List the batches, each of at least one example, and a label for each."""
+    """List the batches; raise unless each has at least one example, and a label for each of its examples."""
     batches = []
     for item in batch if isinstance(batch, Iterable) and not isinstance(batch, Batch) else (batch,):
         if not isinstance(item, Batch):

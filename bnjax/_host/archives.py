@@ -1,4 +1,4 @@
-"""Arrays in npz files that may come from elsewhere: no pickles, and nothing that unpacks to more than its size allows."""
+"""Read npz files from untrusted sources: pickles are refused, and the unpacked size is limited."""
 
 import math
 import os
@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-# What an archive may unpack to: this much, or so many times its own size. numpy.savez does not compress.
+# An archive may unpack to this many bytes, or to this multiple of its own size. numpy.savez does not compress.
 _ALWAYS = 2**26
 _TIMES = 20
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -30,7 +30,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises:
         ArchiveError: before anything is unpacked, if the file declares more bytes than it may hold.
         OSError: if it cannot be opened.
-        Exception: of many other types, if it is no npz file, is damaged, or holds pickles.
+        Exception: of many other types, if it is not an npz file, is damaged, or holds pickles.
     """
     with open(path, "rb") as file:
         _check_size(file, Path(path))
@@ -40,7 +40,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _check_size(file: IO[bytes], path: Path) -> None:
-    """Raise if an archive would unpack to more than it may, or an array says another size than its member has."""
+    """Raise if an archive would unpack beyond its limit, or an array declares another size than its member has."""
     limit = max(_ALWAYS, _TIMES * os.fstat(file.fileno()).st_size)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
@@ -51,7 +51,7 @@ def _check_size(file: IO[bytes], path: Path) -> None:
             with archive.open(member) as stream:
                 shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
                 rest = member.file_size - stream.tell()
-            # NOTE: numpy takes the memory that a header asks for before it reads.
+            # NOTE: numpy allocates the memory that a header declares before it reads.
             if math.prod(shape) * dtype.itemsize != rest:
                 name, says = member.filename.removesuffix(".npy"), f"{dtype}{list(shape)}"
                 raise ArchiveError(

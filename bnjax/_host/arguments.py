@@ -1,8 +1,8 @@
-"""What public functions take: rules of ranges by the names of arguments, and of types by their annotations.
+"""Check the arguments of public functions: ranges by argument name, types by annotation.
 
-A decorated function looks at ranges first, of Python's and NumPy's numbers alone: JAX's arrays may be traced, or not computed
-yet, so a compiled program does nothing for it. Types are looked at only after a call has failed, and only where no line of
-bnjax raised the error: a call that works is never refused, and a function's own message is never replaced.
+A decorated function checks ranges before the call, for Python and NumPy numbers only: JAX arrays may be traced or not yet
+computed, so the checks add nothing to a compiled program. Types are checked only after a call has failed, and only if no line
+of bnjax raised the error: a call that works is never refused, and a function's own message is never replaced.
 """
 
 import dis
@@ -22,7 +22,7 @@ from bnjax._host.kinds import TYPES, Rule, alternatives, any_of, described, is_d
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What Python, NumPy, JAX and optax raise at an argument; a want of memory, a file or a device is none.
+# What Python, NumPy, JAX and optax raise for a bad argument, as opposed to a lack of memory, a file or a device.
 _REFUSALS = (
     ArithmeticError,
     AssertionError,
@@ -36,11 +36,11 @@ _REFUSALS = (
 
 
 def checked(*kept: str, **rules: Rule | None) -> Callable[[F], F]:
-    """Decorate a public function, so that a bad argument is named in one line.
+    """Decorate a public function so that a bad argument raises a one-line error that names it.
 
     Args:
-        kept: arguments that are used after the function has returned, so their types are looked at first.
-        rules: of this function's own arguments, in the place of those of the name or of the type; None is no rule at all.
+        kept: arguments that are used after the function has returned, so their types are checked before the call.
+        rules: rules by argument name, which replace the default rule of the name or of the type; None disables all rules.
 
     Returns:
         The decorator.
@@ -66,14 +66,14 @@ def checked(*kept: str, **rules: Rule | None) -> Callable[[F], F]:
 
 
 def check_number(name: str, value: float | int) -> None:
-    """Check a number of a grid, where it is still known, by the rule that it will be held to as an optimiser's argument."""
+    """Check a number of a grid, while it is still concrete, by the rule for an optimiser's argument of that name."""
     for rule in (_GRIDS.get(name), *_LIMITS):
         if rule is not None and not rule.holds(value):
             raise ValueError(_problem(name, rule, value))
 
 
 def between(low: float | int, high: float | int = math.inf, *, above: bool = False, below: bool = False) -> Rule:
-    """Make the rule of a number in a range, its ends included unless it lies above or below them; infinity never is."""
+    """Make a rule for a range: `above` excludes its lower end, `below` its upper end, and infinity is always excluded."""
     words = f"{'>' if above else '>='} {low} and finite"
     if high < math.inf:
         words = f"in {'(' if above else '['}{low}, {high}{')' if below else ']'}"
@@ -87,7 +87,7 @@ def between(low: float | int, high: float | int = math.inf, *, above: bool = Fal
 
 
 def whole(low: int) -> Rule:
-    """Make the rule of a whole number that is not below another."""
+    """Make a rule for integers >= `low`."""
     return Rule(f"a whole number >= {low}", lambda value: TYPES[int].holds(value) and bool(value >= low), is_range=True)
 
 
@@ -100,13 +100,13 @@ NOT_EMPTY = Rule("an array with at least one entry", is_filled)
 
 
 def having(words: str, *names: str) -> Rule:
-    """Make the rule of an object that has some attributes."""
+    """Make a rule for objects that have the given attributes."""
     return Rule(words, lambda value: all(hasattr(value, name) for name in names))
 
 
 _MOST = 2**31 - 1
 _LARGEST = float(np.finfo(np.float32).max)
-# What arrays can hold. JAX takes Python's whole numbers as int32, also where floats are meant.
+# Limits of what arrays can hold. JAX converts Python ints to int32, even where floats are meant.
 _INT32 = Rule(f"at most {_MOST}", lambda value: not isinstance(value, int) or value <= _MOST)
 _LIMITS = (
     Rule("a float where int32 cannot hold it", lambda value: not isinstance(value, int) or abs(value) <= _MOST),
@@ -116,7 +116,7 @@ _LIMITS = (
     ),
 )
 
-# Ranges by the names of arguments, which mean the same wherever they stand.
+# Ranges by argument name; a name means the same in every function.
 _GRIDS = {
     **dict.fromkeys(("epsilon", "l2", "weight_decay"), between(0)),
     "learning_rate": between(0, above=True),
@@ -128,7 +128,7 @@ _RANGES = {
     **dict.fromkeys(("num_steps", "chunk_size", "test_every"), whole(1)),
     **dict.fromkeys(("step", "num_features", "num_batches", "num_batches_tracked"), whole(0)),
 }
-# Types by the names of arguments, where their annotations say less.
+# Types by argument name, where the annotations are less specific.
 _TYPES = {
     "key": Rule("a key, as jax.random.key makes it", is_key),
     "rngs": Rule(
@@ -147,7 +147,7 @@ class _Table:
         self._function, self._kept, self._rules = function, kept, rules
 
     def check_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise at the first known number out of its range, or at the first kept argument that is not of its type."""
+        """Raise at the first concrete number that is out of range, or the first kept argument that has the wrong type."""
         for name, value in itertools.chain(zip(self._positional, args, strict=False), kwargs.items()):
             if name in self._kept:
                 rules = self._rules_of(name, self._parameters)
@@ -158,11 +158,11 @@ class _Table:
                     raise ValueError(_problem(name, rule, value))
 
     def problem(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return which argument of a failed call has the wrong type, or None."""
+        """Describe the first argument of a failed call that has the wrong type; None if there is none."""
         arguments = [*zip(self._positional, args, strict=False), *kwargs.items()]
         parameters = self._parameters
         if args and self._positional[:1] == ("self",):
-            # What a module was made of are arguments too, except for Flax's own.
+            # A module's constructor arguments are checked too, except for Flax's own.
             made_of = _made_of(type(args[0]))
             names = [name for name in made_of if name not in ("parent", "name", "rngs") and hasattr(args[0], name)]
             arguments += [(name, getattr(args[0], name)) for name in names]
@@ -175,24 +175,24 @@ class _Table:
 
     @functools.cached_property
     def _parameters(self) -> dict[str, inspect.Parameter]:
-        """The parameters by their names."""
+        """Parameters by name."""
         return dict(inspect.signature(self._function).parameters)
 
     @functools.cached_property
     def _positional(self) -> tuple[str, ...]:
-        """The names of those that are given by position."""
+        """Names of the arguments that can be passed by position."""
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return tuple(name for name, parameter in self._parameters.items() if parameter.kind in kinds)
 
     @functools.cached_property
     def _ranges(self) -> dict[str, tuple[Rule, ...]]:
-        """The ranges by the names of the arguments, or of any that are handed on."""
+        """Range rules by argument name, including arguments that are passed on to other functions."""
         own = {name: rule for name, rule in self._rules.items() if rule is None or rule.is_range}
         rules = {name: rule for name, rule in (_RANGES | own).items() if rule is not None}
         return {name: (rule, *(_LIMITS if name in _GRIDS else (_INT32,))) for name, rule in rules.items()}
 
     def _rules_of(self, name: str, parameters: dict[str, inspect.Parameter]) -> Iterator[Rule]:
-        """List the rules of an argument, of its range first; one without a parameter is handed on by its name."""
+        """Yield the rules of an argument, range rules first; an argument in **kwargs has only the rules of its name."""
         if name in self._rules and self._rules[name] is None:
             return
         parameter, ranges, own = parameters.get(name), self._ranges.get(name, ()), (_TYPES | self._rules).get(name)
@@ -215,7 +215,7 @@ class _Table:
 
 @functools.cache
 def _made_of(cls: type) -> dict[str, inspect.Parameter]:
-    """List the arguments of which a class is made, those that it hands on to the classes before it included."""
+    """Return the constructor parameters of a class and of its base classes by name."""
     made_of: dict[str, inspect.Parameter] = {}
     for base in reversed(cls.__mro__):
         if "__init__" in vars(base):
@@ -232,20 +232,20 @@ def _full_words(kind: str, ranges: tuple[Rule, ...]) -> str:
 
 
 def _problem(name: str, rule: Rule, value: Any) -> str:
-    """Describe the rule for an argument."""
+    """Write the error message for a bad argument."""
     return f"{name} must be {rule.words}, got {described(value)}."
 
 
 def _is_known(value: Any) -> bool:
-    """Return whether a value is a number that can be looked at without waiting for it."""
+    """Return whether a value is a concrete number that can be read without blocking."""
     is_array = isinstance(value, np.ndarray) and not value.ndim and value.dtype.kind in "biuf"
     return is_array or isinstance(value, int | float | np.number | np.bool_)
 
 
 def _is_own(error: BaseException) -> bool:
-    """Return whether a line of bnjax raised an error, rather than a library that it called; a line of this file is none.
+    """Return whether a line of bnjax outside this file raised an error, rather than a library that it called.
 
-    NOTE: JAX takes its own frames out of tracebacks, so the last frame can be that of a call; its instruction tells.
+    NOTE: JAX removes its own frames from tracebacks, so the last frame may be a call into JAX; its bytecode decides.
     """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:

@@ -1,4 +1,4 @@
-"""Axis names that a model sums over, as under pmap, where nothing binds them."""
+"""Run models that sum over axis names, as under pmap, where no transformation binds these names."""
 
 import re
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# As JAX says it, and as norms of bnjax do.
+# The error messages of JAX and of bnjax's norms.
 _UNBOUND = re.compile(r"unbound axis name: (\w+)|axis_name must name an axis .*, got \(?'(\w+)'")
 
 
 def with_axes(function: Callable[[], Any]) -> Any:
-    """Call a function, and bind every axis name that it sums over and nothing binds, to an axis of length 1.
+    """Call a function with every unbound axis name that it sums over bound to an axis of length 1.
 
-    Then a sum over the axis is that of the one device there is. Names that a surrounding vmap or shard_map binds are its own.
+    A sum over such an axis is the value on the only device. Names that a surrounding vmap or shard_map binds stay bound to it.
 
     Args:
         function: returns a pytree of arrays.
@@ -35,7 +35,7 @@ def with_axes(function: Callable[[], Any]) -> Any:
 
 
 def _bound(names: list[str], function: Callable[[], Any]) -> Any:
-    """Call a function with names bound, the first outermost."""
+    """Call a function with some axis names bound, the first one outermost."""
     if not names:
         return function()
     mapped = jax.vmap(lambda _: _bound(names[1:], function), axis_name=names[0])

@@ -1,4 +1,4 @@
-"""The form of convolutions with a kernel for each of several points: a context names it, and programs are known by it."""
+"""Choose the form of batched-kernel convolutions in a context, which is part of the cache key of compiled programs."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,15 +8,15 @@ import jax
 
 Form = Literal["grouped", "products"]
 FORMS: tuple[Form, ...] = get_args(Form)
-_state = jax.make_user_context("grouped")  # part of what compiled programs are known by
+_state = jax.make_user_context("grouped")  # part of the cache key of compiled programs
 
 
 def batched_kernels(form: Form) -> AbstractContextManager[None]:
-    """Choose how accelerators convolve several points at once, each with a kernel of its own, in a context.
+    """Return a context that chooses how accelerators convolve several points at once, each with its own kernel.
 
     It matters where `jax.vmap` maps over kernels of `conv_general_dilated`: in scans and sweeps in groups. Where a scan or a
-    sweep measures its groups, which is what "auto" does on accelerators, it tries both forms and keeps the faster one, and
-    the context plays no role. Results differ by rounding only. On a CPU the context changes nothing.
+    sweep measures its groups, as "auto" does on accelerators, it tries both forms and keeps the faster one, and the context
+    has no effect. Results differ by rounding only. On a CPU the context changes nothing.
 
     Args:
         form: "grouped", the default, is one convolution with a feature group for each point. "products" is one batched matrix
@@ -43,10 +43,10 @@ def batched_kernels(form: Form) -> AbstractContextManager[None]:
 
 
 def current_form() -> Form:
-    """Return the form that the context names."""
+    """Return the form that the current context sets."""
     return _state.value
 
 
 def forms_on(devices: Sequence[Any]) -> tuple[Form, ...]:
-    """Return the forms that differ on some devices."""
+    """Return the forms to compare on some devices: only the first one on a CPU, where they do not differ."""
     return FORMS[:1] if devices[0].platform == "cpu" else FORMS

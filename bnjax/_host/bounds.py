@@ -1,7 +1,7 @@
-"""Which groups of points or runs fit into memory, as the compiler predicts: the others are not tried.
+"""Skip groups of points or runs that, as the compiler predicts, do not fit into memory.
 
-The first program of each group is compiled before it runs, and what it needs is compared with what is free. Memory grows by the
-same amount with each point, so where two groups are known, a far too large one is not even compiled.
+The first program of each group is compiled before it runs, and its predicted memory is compared with the free memory. Memory
+grows linearly with the number of points, so once two groups are known, a far too large group is not even compiled.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from bnjax._host.groups import Group, Trials, agreed_least
 from bnjax._host.memory import TooLargeError, free_memory, predicted_memory, size_text
 from bnjax._host.programs import checked_before_running
 
-# A group that needs so many times the free memory, as smaller groups say, is not even compiled. Scans of a VGG-A at batch
-# 128, compiled for an H100 in groups of 1 to 64 points, are off their straight line by up to 4 %, so up to here the compiler
-# decides.
+# A group is not compiled if, extrapolated from smaller groups, it needs more than this multiple of the free memory. The memory
+# of scans of a VGG-A at batch 128, compiled for an H100 in groups of 1 to 64 points, deviates from a straight line by up to
+# 4 %, so below this bound the compiler decides.
 _CERTAINLY_TOO_LARGE = 1.1
 
 
@@ -28,12 +28,12 @@ def within_memory(trials: Trials, size: int, group: Group, devices: Sequence[Any
     Args:
         trials: of the program that is called in the context.
         size: how many points or runs the call has.
-        group: how many run together; one always does.
+        group: how many run together; a group of one always runs.
         devices: where they run.
         is_shared: several processes make the call together.
 
     Raises:
-        TooLargeError: if the group would not fit, before it runs; where smaller groups say so, before it is compiled.
+        TooLargeError: if the group would not fit: before it runs, or, where smaller groups predict it, before it is compiled.
     """
     is_first = (size, group) not in trials.called
     free = agreed_least(free_memory(devices), is_shared) if is_first else np.inf
@@ -46,10 +46,10 @@ def within_memory(trials: Trials, size: int, group: Group, devices: Sequence[Any
 
 
 def _check_estimate(trials: Trials, group: Group, free: float) -> None:
-    """Raise where this group is known to need more memory than is free, or the two largest that are known say far more."""
+    """Raise if this group's known memory exceeds the free memory, or the two largest known groups predict far more."""
     if group.size > 1 and trials.memory.get(group, 0) > free:
         raise _too_large(group, f"need {size_text(trials.memory[group])}, as the compiler predicts", free)
-    # Of one form; a single point has none.
+    # Groups of the same form only; a single point has no form.
     known = {
         each.size: bytes for each, bytes in trials.memory.items() if each.kernels == group.kernels or each.size == 1
     }
@@ -63,10 +63,10 @@ def _check_estimate(trials: Trials, group: Group, free: float) -> None:
 
 
 def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
-    """Note what memory the compiled program of a group needs beside its arguments, and raise if so much is not free.
+    """Record the memory that a group's compiled program needs besides its arguments, and raise if it is not free.
 
-    Where it did not compile in one of several processes, `compiled` is the error there, and all processes leave the call: the
-    others would wait for it.
+    If compilation failed in one of several processes, `compiled` is the error there, and all processes leave the call, as the
+    others would wait for that process.
     """
     has_failed = isinstance(compiled, Exception)
     if agreed_least(float(not has_failed), is_shared) == 0:
@@ -77,7 +77,7 @@ def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool
     if agreed_least(float(memory is not None), is_shared) == 0:
         return
     needed = -agreed_least(-float(memory.added if memory else 0), is_shared)
-    # NOTE: now, since by now its arguments are on the devices, and take memory there.
+    # NOTE: measured here, where the arguments already take memory on the devices.
     free = agreed_least(free_memory(devices), is_shared)
     trials.memory[group] = max(needed, trials.memory.get(group, 0.0))
     if group.size > 1 and needed > free:
@@ -85,7 +85,7 @@ def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool
 
 
 def _too_large(group: Group, needs: str, free: float) -> TooLargeError:
-    """Make the error of a group that does not fit."""
+    """Make the error for a group that does not fit."""
     return TooLargeError(
         f"{group.size} together were not tried: they {needs}, and {size_text(free)} of memory are free."
     )

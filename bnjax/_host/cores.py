@@ -4,5 +4,5 @@ import os
 
 
 def count_cores() -> int:
-    """Count them; fewer than the machine has where a container or a batch system gives fewer."""
+    """Count these cores; a container or a batch system may grant fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

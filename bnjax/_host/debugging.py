@@ -1,4 +1,4 @@
-"""What JAX's flags jax_debug_nans and jax_debug_infs are not to take for an error: a NaN that says that there is no value."""
+"""Keep JAX's flags jax_debug_nans and jax_debug_infs from raising at NaNs that mark missing values."""
 
 import functools
 import inspect
@@ -15,16 +15,16 @@ from bnjax._host.programs import is_compiling
 
 @contextmanager
 def nan_is_a_value() -> Iterator[None]:
-    """Let NaN and infinity stand for what has no value, also where JAX is set to raise at the first one."""
+    """Allow NaN and infinity as markers of missing values, even if JAX is set to raise at the first one."""
     with jax.debug_nans(False), jax.debug_infs(False):
         yield
 
 
 def watch_loss(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function of a `trainer` and a `split` that returns Metrics, last: jax_debug_nans looks at the loss alone.
+    """Decorate a function of `trainer` and `split` that returns Metrics last, so that jax_debug_nans checks the loss only.
 
-    That is where labels are numbers to approximate, whose accuracy is NaN, or the loss of the `trainer` is a function, with
-    which it may be. Elsewhere JAX looks at everything.
+    This applies to regression labels, whose accuracy is NaN, and to a `trainer` whose loss is a function, where the accuracy
+    may be NaN. Otherwise JAX checks everything.
     """
     signature = inspect.signature(function)
 

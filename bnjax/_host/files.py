@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, where those lie that can be made again, and what the system's errors mean."""
+"""Write files atomically, locate the cache folder, and interpret errors of the operating system."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-# What keeps a file from being read that may be whole, as the system says it, and as tensorstore and JAX do.
+# Reasons why an intact file may be unreadable for now: error codes of the system, and words of tensorstore and JAX.
 _PASSING = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE}
 _PASSING |= {errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN}
 _PASSING_WORDS = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED")
@@ -19,14 +19,14 @@ _FEW_FILES = 64  # fewer than a few checkpoints have
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside its place, and move it there once it is on disk; on failure nothing is left.
+    """Write a temporary file and move it to `path` once it is on disk; on failure nothing is left.
 
     Args:
-        path: where the file belongs; one that is there is replaced.
-        write: gets the open binary file.
+        path: destination; an existing file is replaced.
+        write: called with the open binary file.
 
     Raises:
-        OSError: naming `path`, where it cannot be written, as on a full disk.
+        OSError: if the file cannot be written, as on a full disk; it names `path`.
     """
     try:
         _write_whole(path, write)
@@ -35,10 +35,10 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside its place, and move it there."""
-    # NOTE: a process that is killed leaves this file; nothing that looks for files of a kind takes it for one.
+    """Write a temporary file in the folder of `path`, and move it to `path`."""
+    # NOTE: a killed process leaves this file behind; no search for files by type matches its name.
     part = path.parent / f".{path.name}-{secrets.token_hex(4)}.part"
-    # NOTE: with the permissions that `open` gives, as the user's umask wants them, or those that the file had.
+    # NOTE: the permissions are those of the replaced file, or else `open`'s defaults, which follow the user's umask.
     with open(part, "xb") as file:
         try:
             write(file)
@@ -58,10 +58,10 @@ def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder if it is not there.
+    """Make a folder if it does not exist, and check that files can be written there.
 
     Raises:
-        OSError: naming it, unless files can be written there.
+        OSError: if they cannot; it names the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -71,9 +71,9 @@ def check_writable(folder: Path) -> None:
 
 
 def cache_dir() -> Path | None:
-    """Return where decoded images and compiled programs are kept: BNJAX_CACHE_DIR, else bnjax in the user's cache folder.
+    """Return the cache for decoded images and compiled programs: BNJAX_CACHE_DIR, else bnjax in the user's cache folder.
 
-    None is nowhere: the user has no folder, as in a container whose user id has no name.
+    None if the user has no home folder, as in a container whose user id has no name.
     """
     if folder := os.environ.get("BNJAX_CACHE_DIR"):
         return Path(folder)
@@ -82,15 +82,15 @@ def cache_dir() -> Path | None:
 
 
 def open_itself(path: str, flags: int) -> int:
-    """Open a file of a run's folder, which may come from elsewhere: not one that a link there leads to."""
+    """Open a file without following a symbolic link, as a run's folder may come from elsewhere."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)  # Windows has no such flag
 
 
 def system_error(error: BaseException | None) -> int | None:
-    """Return the number of the system's error that an error, or its cause, tells of; None if there is none.
+    """Return the errno of an exception or of one of its causes; None if there is none.
 
     Args:
-        error: an OSError, or one of another type, such as tensorstore's, which have the number in their words.
+        error: an OSError, or another exception whose message contains the number, such as tensorstore's.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
@@ -103,14 +103,14 @@ def system_error(error: BaseException | None) -> int | None:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Return whether a file could not be read for a reason that may pass, as want of memory: then it may be whole."""
+    """Return whether reading a file failed for a temporary reason, such as lack of memory: the file may be intact."""
     if isinstance(error, MemoryError) or system_error(error) in _PASSING:
         return True
     return any(word in str(error) for word in _PASSING_WORDS)
 
 
 def remedy(error: BaseException, folder: Path) -> str:
-    """Return what helps where a file could not be written into a folder: space, or fewer files; empty if neither does."""
+    """Suggest a remedy for a failed write into a folder: free space or remove files; empty if neither helps."""
     number = system_error(error)
     if number == errno.EDQUOT:
         return "make space, or remove files, until the quota has room"
@@ -120,6 +120,6 @@ def remedy(error: BaseException, folder: Path) -> str:
         disk = os.statvfs(folder)
     except (OSError, AttributeError):  # Windows has no such call
         return "make space"
-    # NOTE: some file systems do not count files, and say 0.
+    # NOTE: some file systems do not count files, and report 0.
     has_inodes = not disk.f_files or disk.f_favail >= _FEW_FILES
     return "make space" if has_inodes else f"remove files: the disk has inodes for {disk.f_favail} more, not for enough"

@@ -1,10 +1,10 @@
-"""How many points, or runs, are evaluated together: measured where they run, and remembered for each shape and device.
+"""Measure how many points or runs are evaluated together fastest, and remember it for each shape and device.
 
-Groups of 1, 4, 16, ... are tried until memory ends or larger ones are no faster: those of points by the first chunks of a scan,
-which count, and those of runs by a few steps before a training. On accelerators the first group of several is tried in both
-forms of `bnjax.ops.batched_kernels`, and the faster form is kept. `bounds` says which groups would not fit. A choice changes
-nothing but speed, memory and rounding. What a scan or a run has chosen is part of its record, so that it is resumed to the
-same bits.
+Groups of 1, 4, 16, ... are tried until memory runs out or larger groups are no faster. Groups of points are timed on the first
+chunks of a scan, whose results are kept; groups of runs on a few steps before training, which are discarded. On accelerators
+the first group of more than one is tried in both forms of `bnjax.ops.batched_kernels`, and the faster form is kept. `bounds`
+predicts which groups would not fit. A choice affects only speed, memory and rounding. It is part of the record of its scan or
+run, which therefore resumes to the same bits.
 """
 
 import contextlib
@@ -28,18 +28,18 @@ from bnjax._host.processes import first, smallest
 
 _GROWTH = 4
 _LARGEST = 256
-_PATIENCE = 2  # groups in a row slower than the fastest, after which no larger one is tried
+_PATIENCE = 2  # stop after this many groups in a row that are slower than the fastest
 _NUM_REMEMBERED = 1024
 
 clock = time.perf_counter
 
 
 class Group(NamedTuple):
-    """Points, or runs, that are evaluated together.
+    """A group of points or runs that are evaluated together.
 
     Attributes:
         size: how many.
-        kernels: the form of convolutions with a kernel for each, see `bnjax.ops.batched_kernels`.
+        kernels: form of convolutions with a kernel for each of them, see `bnjax.ops.batched_kernels`.
     """
 
     size: int
@@ -50,10 +50,10 @@ class Group(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Group":
-        """Return the group of a text.
+        """Parse a group from its text.
 
         Raises:
-            ValueError: if it is none.
+            ValueError: if the text does not describe a group.
         """
         size, _, kernels = text.partition(" ")
         if kernels and kernels not in FORMS:
@@ -62,17 +62,17 @@ class Group(NamedTuple):
 
 
 class MeasuredBatching(NamedTuple):
-    """The batching that was measured for one program, by the shapes of its arguments and its device.
+    """The batching measured for one program, identified by the shapes of its arguments and its device.
 
     Attributes:
         program: what is evaluated, with a digest of its shapes and of the precision of its products.
-        device: how many of which kind.
-        milliseconds: per point or run, by how many were evaluated together, in the faster form; infinite where they did not fit
-            into memory, or were not tried because they would not.
-        batching: the fastest so far, None before anything was timed.
-        kernels: in which form of `bnjax.ops.batched_kernels`.
+        device: number and kind of the devices.
+        milliseconds: per point or run, by group size, in the faster form; infinite for groups that did not fit into memory, or
+            were not tried because they would not fit.
+        batching: the fastest group size so far; None before anything was timed.
+        kernels: its form of `bnjax.ops.batched_kernels`.
         is_settled: no larger group will be tried.
-        reason: why not; None where one may be.
+        reason: why no larger group will be tried; None if one may be.
     """
 
     program: str
@@ -85,26 +85,26 @@ class MeasuredBatching(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What a choice is remembered for; the same text in all processes."""
+    """The key of a remembered choice; the same text in all processes."""
 
     program: str
     device: str
 
 
 class Trials:
-    """The groups that one program was tried with, and their times.
+    """The groups tried for one program, and their times.
 
     Args:
-        key: what is tried.
-        seconds: of groups that were tried before.
-        too_large: what was said of groups that were not tried before.
-        forms: of batched kernels, which are compared.
+        key: of the program.
+        seconds: times of groups that were tried before.
+        too_large: reasons why groups were skipped before.
+        forms: forms of batched kernels to compare.
 
     Attributes:
-        seconds: per point or run, by group; infinite where it did not fit into memory, or would not.
-        too_large: why a group was not tried.
-        memory: bytes that must be free for a group, as the compiler predicts, where that was asked for.
-        called: sizes of calls and groups that were compiled, so that the next such call can be timed.
+        seconds: per point or run, by group; infinite if the group did not fit, or would not have fitted, into memory.
+        too_large: why a group was skipped.
+        memory: bytes that must be free for a group, as the compiler predicts, for groups where it was asked.
+        called: pairs of call size and group that are compiled, so that the next such call can be timed.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Trials:
 
     @property
     def by_size(self) -> dict[int, float]:
-        """The seconds by the size of a group, in the faster form."""
+        """Seconds by group size, in the faster form."""
         best: dict[int, float] = {}
         for group, seconds in self.seconds.items():
             best[group.size] = min(seconds, best.get(group.size, np.inf))
@@ -135,14 +135,14 @@ class Trials:
         return is_at_end and self._untried_form() is None
 
     def _untried_form(self) -> Group | None:
-        """Return the first group of several in a form that it was not tried in, if any."""
+        """Return the smallest group above size 1 in a form in which it was not tried; None if there is none."""
         first = min((size for size in self.by_size if size > 1), default=None)
         untried = [] if first is None else [Group(first, form) for form in self.forms]
         return next((group for group in untried if group not in self.seconds), None)
 
     @property
     def reason(self) -> str | None:
-        """Why no larger group will be tried, None where one may be."""
+        """Why no larger group will be tried; None if one may be."""
         if not self.is_settled:
             return None
         sizes = self.by_size
@@ -155,16 +155,16 @@ class Trials:
 
     @property
     def fastest(self) -> Group:
-        """The fastest group; 1 before anything was timed."""
+        """The fastest group; a group of 1 before anything was timed."""
         fitting = [group for group, seconds in self.seconds.items() if np.isfinite(seconds)]
         return min(fitting, key=self.seconds.__getitem__, default=Group(1))
 
     def untried(self, largest: int, *, ends_there: bool = False) -> Group | None:
-        """Return the group to try next, of at most `largest`; None where there is none.
+        """Return the group to try next, of size `largest` at most; None if there is none.
 
         Args:
-            largest: how many points or runs there are for it.
-            ends_there: the last group that is tried is of all of them.
+            largest: how many points or runs are available.
+            ends_there: the last group to try consists of all of them.
         """
         group = self._untried_form()
         if group is None and not self.is_settled:
@@ -175,35 +175,35 @@ class Trials:
         return group if group is not None and group.size <= min(largest, _LARGEST) else None
 
     def _faster_form(self) -> Form:
-        """Return the faster form of groups of several."""
+        """Return the faster form among the groups above size 1."""
         several = {group: seconds for group, seconds in self.seconds.items() if group.size > 1}
         return min(several, key=several.__getitem__).kernels if several else "grouped"
 
     def note(self, size: int, group: Group, seconds: float) -> None:
-        """Take the time of a call of `size` points in groups, unless it was the first one, which compiles."""
+        """Record the time of a call of `size` points in groups, except for the first such call, which compiles."""
         if (size, group) in self.called:
             self.seconds[group] = seconds / size
         self.called.add((size, group))
 
     def fail(self, group: Group, error: Exception) -> None:
-        """Note that a group did not fit into memory, or was not tried since it would not."""
+        """Record that a group did not fit into memory, or was skipped because it would not fit."""
         self.seconds[group] = np.inf
         if isinstance(error, TooLargeError):
             self.too_large[group] = str(error)
 
     def reconsider(self) -> None:
-        """Let groups be tried that would not have fitted: more memory may be free by now."""
+        """Allow skipped groups to be tried again, since more memory may be free by now."""
         for group in self.too_large:
             self.seconds.pop(group, None)
         self.too_large.clear()
 
     def forget_programs(self) -> None:
-        """Forget what was compiled and predicted, where another function has the same name and shapes."""
+        """Forget compiled calls and predicted memory, for another function with the same name and shapes."""
         self.called.clear()
         self.memory.clear()
 
     def record(self) -> dict[str, Any]:
-        """Return what JSON holds of the times: seconds, or why there are none."""
+        """Return the times for JSON: seconds, or the reason why there are none."""
         return {
             str(group): seconds if np.isfinite(seconds) else self.too_large.get(group)
             for group, seconds in self.seconds.items()
@@ -211,12 +211,12 @@ class Trials:
 
 
 def to_json(choices: dict[Key, Trials]) -> list[list[Any]]:
-    """Return what JSON holds of a run's choices."""
+    """Convert a run's choices for JSON."""
     return [[*key, trials.record()] for key, trials in choices.items()]
 
 
 def from_json(record: Any) -> dict[Key, Trials]:
-    """Return the choices of a record; none if it holds none."""
+    """Read the choices from a record; an invalid record has no choices."""
     try:
         keys = [(Key(program, device), times) for program, device, times in record]
         return {key: read_trials(key, times) for key, times in keys}
@@ -225,10 +225,10 @@ def from_json(record: Any) -> dict[Key, Trials]:
 
 
 def read_trials(key: Key, record: dict[str, Any]) -> Trials:
-    """Return the trials of what `Trials.record` has returned.
+    """Make trials from the result of `Trials.record`.
 
     Raises:
-        ValueError, TypeError, AttributeError: if it is none.
+        ValueError, TypeError, AttributeError: if the record is invalid.
     """
     found = {Group.read(text): value for text, value in record.items()}
     too_large = {group: reason for group, reason in found.items() if isinstance(reason, str)}
@@ -237,17 +237,17 @@ def read_trials(key: Key, record: dict[str, Any]) -> Trials:
 
 
 def agreed(seconds: float, is_shared: bool) -> float:
-    """Return a time; where several processes evaluate together, that of the first one's clock, which decides for all."""
+    """Return a time; if several processes evaluate together, the time of the first process, which decides for all."""
     return first(seconds)[0] if is_shared else seconds
 
 
 def agreed_least(number: float, is_shared: bool) -> float:
-    """Return a number; where several processes evaluate together, the smallest that any of them says."""
+    """Return a number; if several processes evaluate together, the minimum over all processes."""
     return smallest(number)[0] if is_shared else number
 
 
 def measured_batching() -> list[MeasuredBatching]:
-    """List which batching was the fastest where it was measured: by `batching="measured"`, or by "auto" on accelerators.
+    """List the fastest batching of every program measured with `batching="measured"`, or with "auto" on accelerators.
 
     Returns:
         One for each program, its shapes and its device; programs of scans begin with "points", those of grids with "runs".
@@ -272,19 +272,20 @@ def measured_batching() -> list[MeasuredBatching]:
 
 
 _known: dict[tuple[Key, int], Trials] = {}
-# The choices of the run that is at work, which are saved with it.
+# The choices of the active run, which are saved with it.
 _kept: ContextVar[dict[Key, Trials] | None] = ContextVar("kept", default=None)
 
 
 def trials_of(key: Key, owner: Hashable = None, forms: Sequence[Form] = FORMS[:1]) -> Trials:
-    """Return the trials of a program: of the run that is at work, else of this process.
+    """Return the trials of a program: those of the active run, or else those of this process.
 
-    A group that memory ruled out stays ruled out for the run at work, whose bits depend on it; any other call tries it again.
+    A group that was skipped for lack of memory stays excluded in the active run, whose bits depend on it; any other call tries
+    it again.
 
     Args:
-        key: what is tried, as another process knows it too.
-        owner: what tells programs of one key apart in this process, such as two models of the same shapes.
-        forms: of batched kernels, which are compared.
+        key: of the program, the same in all processes.
+        owner: distinguishes programs with equal keys in this process, such as two models of the same shapes.
+        forms: forms of batched kernels to compare.
     """
     kept, known = _kept.get(), (key, hash(owner))
     if kept and key in kept:
@@ -303,7 +304,7 @@ def trials_of(key: Key, owner: Hashable = None, forms: Sequence[Form] = FORMS[:1
 
 @contextlib.contextmanager
 def kept_in(choices: dict[Key, Trials]) -> Iterator[None]:
-    """Look choices up in those of a run first, and add new ones to them, for as long as the context lasts."""
+    """Look up choices in those of a run first, and add new ones to them, within the context."""
     token = _kept.set(choices)
     try:
         yield
@@ -315,14 +316,14 @@ def make_key(what: str, fn: Any, arrays: PyTree, devices: Sequence[Any]) -> Key:
     """Describe a program by its function, the shapes and types of its arguments, the precision of products, and devices.
 
     Args:
-        what: that is evaluated together, "points" or "runs".
-        fn: a function, or a pytree that is called, whose arrays are arguments.
+        what: kind of items that are evaluated together, "points" or "runs".
+        fn: a function, or a callable pytree, whose arrays are arguments.
         arrays: the other arguments.
         devices: where it runs.
     """
     leaves = jax.tree.leaves((fn, arrays))
     shapes = [(np.shape(leaf), str(getattr(leaf, "dtype", type(leaf)))) for leaf in leaves if not callable(leaf)]
-    # NOTE: addresses are other ones in every process.
+    # NOTE: memory addresses differ between processes.
     form = re.sub(r" at 0x\w+", "", str((_form(fn), jax.tree.structure(arrays), shapes, current_precision())))
     several = " of several processes" if are_shared(devices) else ""
     return Key(
@@ -345,7 +346,7 @@ def are_shared(devices: Sequence[Any]) -> bool:
 
 
 def name_of(fn: Any) -> str:
-    """Return the name of a function, or of the one that was given its first arguments."""
+    """Return the name of a function, or of the function inside a partial."""
     while hasattr(fn, "func"):
         fn = fn.func
     return getattr(fn, "__name__", type(fn).__name__)

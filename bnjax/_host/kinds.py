@@ -1,4 +1,4 @@
-"""What annotations ask of arguments: a rule for each type, in words, and whether a value is it."""
+"""Rules that annotations impose on arguments: a description of each type, and a test of values."""
 
 import functools
 import inspect
@@ -20,12 +20,12 @@ from bnjax._host.output import printable
 
 
 class Rule(NamedTuple):
-    """What an argument must be, in words, and whether a value is it.
+    """A rule for an argument: its description, and a test of values.
 
     Attributes:
-        words: that follow "must be".
-        holds: tells whether a value is it.
-        is_range: it is about the size of a number.
+        words: description that follows "must be".
+        holds: returns whether a value satisfies the rule.
+        is_range: the rule limits the size of a number.
     """
 
     words: str
@@ -34,7 +34,7 @@ class Rule(NamedTuple):
 
 
 def any_of(rules: list[Rule]) -> Rule:
-    """Make the rule of which one of several holds."""
+    """Make a rule that holds if at least one of several rules does."""
     if len(rules) == 1:
         return rules[0]
     words = " or ".join(dict.fromkeys(rule.words for rule in rules))
@@ -42,7 +42,7 @@ def any_of(rules: list[Rule]) -> Rule:
 
 
 def alternatives(annotation: Any) -> Iterator[Rule | None]:
-    """List the rules one of which an annotation asks for; None is anything."""
+    """Yield the rules of which an annotation requires one; None allows any value."""
     if get_origin(annotation) not in (Union, types.UnionType):
         yield _of_type(annotation)
         return
@@ -54,7 +54,7 @@ def alternatives(annotation: Any) -> Iterator[Rule | None]:
 
 
 def _of_type(annotation: Any) -> Rule | None:
-    """Return what an annotation without alternatives asks for; None is anything."""
+    """Return the rule of an annotation that is not a union; None allows any value."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation in TYPES:
         return TYPES[annotation]
@@ -78,17 +78,17 @@ def _of_type(annotation: Any) -> Rule | None:
     return Rule(f"{'an' if name[0] in 'AEIO' else 'a'} {name}", lambda value: isinstance(value, annotation))
 
 
-# What lists of Python's types are called, and which arrays do as well.
+# For lists of Python types: the words that describe them, and the kinds of arrays that are accepted in their place.
 _IN_LISTS = {int: (" of whole numbers", "i"), float: (" of numbers", "if"), str: (" of strings", ""), Any: ("", "ifc")}
 
 
 def _of_container(origin: type, inner: tuple[Any, ...]) -> Rule:
-    """Return the rule of a container, and of what stands in it where that can be looked at twice."""
+    """Return the rule of a container, which includes its items unless it can be iterated only once."""
     if issubclass(origin, abc.Mapping):
         return Rule("a dictionary", lambda value: isinstance(value, abc.Mapping))
     parts = [part for part in inner if part is not Ellipsis]
     items = [[*alternatives(part)] for part in parts]
-    # NOTE: a list does where a tuple is asked for.
+    # NOTE: a list is accepted in place of a tuple.
     kinds, is_pair = (tuple | list, Ellipsis not in inner) if origin is tuple else (origin, False)
     what, letters = _IN_LISTS.get(parts[0], ("", "")) if len({*parts}) == 1 else ("", "")
     words = f"{'a tuple' if origin is tuple else 'a list'}{what}"
@@ -107,7 +107,7 @@ def _of_container(origin: type, inner: tuple[Any, ...]) -> Rule:
 
 
 def _of_array(annotation: type[jaxtyping.AbstractArray]) -> Rule:
-    """Return the rule of an array: its rank, and whether it holds whole numbers, truth values or numbers of any type."""
+    """Return the rule of an array: its rank, and whether it holds integers, booleans or numbers of any type."""
     dims = annotation.dim_str.split()
     fixed = [dim for dim in dims if not dim.startswith(("*", "..."))]
     names = annotation.dtypes if isinstance(annotation.dtypes, list | tuple) else ["any"]
@@ -128,16 +128,16 @@ def _of_array(annotation: type[jaxtyping.AbstractArray]) -> Rule:
 
 @functools.lru_cache(256)
 def kind_of(dtype: Any) -> str | None:
-    """Return NumPy's letter for a type of numbers, V for JAX's own such as keys, or None for what holds no numbers."""
+    """Return NumPy's kind letter of a numeric type, V for JAX's extended types such as keys, or None for any other."""
     letters = {jax.dtypes.extended: "V", jnp.floating: "f", jnp.integer: "i", jnp.complexfloating: "c", jnp.bool_: "b"}
     return next((letter for kind, letter in letters.items() if jnp.issubdtype(dtype, kind)), None)
 
 
 def _kind(value: Any) -> str | None:
-    """Return the kind of some numbers, of an array or of lists that make one, or None."""
+    """Return the kind letter of an array, or of nested lists that form one; None if the value is neither."""
     try:
         return kind_of(value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype)
-    except Exception:  # NOTE: what NumPy cannot read, for any reason, is no array.
+    except Exception:  # NOTE: a value that NumPy cannot read, for any reason, is not an array.
         return None
 
 
@@ -147,7 +147,7 @@ def holds_arrays(tree: Any) -> bool:
 
 
 def is_one(value: Any, types: Any, kinds: str) -> bool:
-    """Return whether a value is one number of some Python types, or an array of one, of some kinds."""
+    """Return whether a value is a Python number of the given types, or an array of shape () of the given kinds."""
     if isinstance(value, bool | int | float):
         return isinstance(value, types) and (isinstance(value, bool) <= (kinds == "b"))
     return getattr(value, "shape", None) == () and (_kind(value) or "none") in kinds
@@ -183,7 +183,7 @@ def is_key(value: Any) -> bool:
 
 
 def is_dtype(value: Any) -> bool:
-    """Return whether JAX has arrays of numbers of a type."""
+    """Return whether a value is a numeric type that JAX arrays can have."""
     if isinstance(value, Array | np.ndarray):
         return False
     try:

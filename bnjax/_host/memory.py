@@ -1,4 +1,4 @@
-"""Limits of memory: what a program needs, what a device has, and halves of what does not fit."""
+"""Memory limits: what a program needs, what a device has free, and halving groups that do not fit."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ _UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 class ProgramMemory(NamedTuple):
-    """Bytes on each device that a compiled program needs, as its compiler predicts.
+    """Bytes that a compiled program needs on each device, as its compiler predicts.
 
     Attributes:
-        arguments: what it is called with.
-        outputs: what it returns.
-        temporaries: what it holds while it runs.
-        aliased: of the outputs, what is written over arguments.
+        arguments: of the arguments.
+        outputs: of the results.
+        temporaries: of buffers that exist only while it runs.
+        aliased: of the outputs that overwrite arguments.
     """
 
     arguments: int
@@ -28,12 +28,12 @@ class ProgramMemory(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All that is on the device while it runs."""
+        """Bytes on the device while the program runs."""
         return self.arguments + self.added
 
     @property
     def added(self) -> int:
-        """What must be free when it is called, since its arguments are on the device by then."""
+        """Bytes that must be free at the call, when the arguments are already on the device."""
         return self.outputs + self.temporaries - self.aliased
 
 
@@ -42,10 +42,10 @@ class TooLargeError(Exception):
 
 
 def predicted_memory(compiled: Any) -> ProgramMemory | None:
-    """Return the memory that a compiled program needs, such as `jitted.lower(...).compile()`.
+    """Return the memory that a compiled program, such as `jitted.lower(...).compile()`, needs.
 
     Returns:
-        Of each device; None where its compiler does not predict it.
+        The memory on each device; None if its compiler does not predict it.
     """
     analysis = compiled.memory_analysis()
     if analysis is None:
@@ -58,7 +58,7 @@ def free_memory(devices: Sequence[Any]) -> float:
     """Return how many bytes are free on every one of this process's devices.
 
     Returns:
-        bytes_limit - bytes_in_use of the device that has the least; infinite where none says so, as on a CPU.
+        The smallest bytes_limit - bytes_in_use of the devices; infinite if none reports it, as on a CPU.
     """
     own = [device for device in devices if device.process_index == jax.process_index()]
     return min(map(_free, own), default=math.inf)
@@ -75,7 +75,7 @@ def _free(device: Any) -> float:
 
 
 def size_text(num_bytes: float | int) -> str:
-    """Write a number of bytes in the largest unit of which it has one, to three digits."""
+    """Format a number of bytes to three digits, in the largest unit in which it is at least 1."""
     for unit, size in _UNITS.items():
         if num_bytes >= 0.9995 * size:
             return f"{num_bytes / size:.3g} {unit}"
@@ -87,15 +87,15 @@ def halved(group_size: int | None, error: Exception, thing: str) -> int:
 
     Args:
         group_size: how many were tried together; None is one.
-        error: what came of it.
-        thing: what each of them is called.
+        error: the exception that this raised.
+        thing: name of a single item, for the messages.
 
     Returns:
         How many to try next.
 
     Raises:
-        MemoryError: if it was one already.
-        Exception: `error`, if it says something else.
+        MemoryError: if the group was a single item.
+        Exception: `error`, if it has another cause.
     """
     if not is_out_of_memory(error):
         raise error
@@ -106,5 +106,5 @@ def halved(group_size: int | None, error: Exception, thing: str) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that memory did not suffice."""
+    """Return whether an error means that memory ran out."""
     return isinstance(error, TooLargeError) or "RESOURCE_EXHAUSTED" in str(error)

@@ -1,4 +1,4 @@
-"""Printing, whose failure, as on a full disk or a closed pipe, never stops the program."""
+"""Printing that never stops the program when it fails, as on a full disk or a closed pipe."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ class Unfailing:
     """A text stream whose writes never fail; text that cannot be written is dropped. It wraps another stream.
 
     Args:
-        stream: as `sys.stderr`; None where the process was started without one.
+        stream: such as `sys.stderr`; None if the process was started without it.
     """
 
     def __init__(self, stream: Any):
@@ -43,11 +43,11 @@ class Unfailing:
         return False
 
     def is_watched(self) -> bool:
-        """Return whether a person sees each line as it is rewritten: on a terminal, or in a notebook, which is none."""
+        """Return whether a person sees lines as they are rewritten, on a terminal or in a notebook."""
         return self.isatty() or type(self._stream).__module__.split(".")[0] == "ipykernel"
 
     def close_quietly(self) -> None:
-        """Flush; if that fails, discard the rest, of which Python would complain at exit."""
+        """Flush; if that fails, discard the rest, since Python would complain about it at exit."""
         with contextlib.suppress(Exception):
             try:
                 self._stream.flush()
@@ -64,7 +64,7 @@ def unfailing(stream: Any) -> Unfailing:
 
 @contextlib.contextmanager
 def unfailing_output() -> Iterator[None]:
-    """Let nothing fail that is printed within the context, whoever prints it."""
+    """Suppress failures of everything that is printed within the context, by any code."""
     before = sys.stdout, sys.stderr
     ours = unfailing(sys.stdout), unfailing(sys.stderr)
     sys.stdout, sys.stderr = ours
@@ -79,7 +79,7 @@ def unfailing_output() -> Iterator[None]:
 
 
 def occupy_standard_files() -> None:
-    """Open what a process was started without (`2>&-`): the next file would get its number, and what is printed to it."""
+    """Open standard streams that are closed (`2>&-`), as the next file would get their number and the text printed to it."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -88,7 +88,7 @@ def occupy_standard_files() -> None:
 
 
 def say(text: object, stream: Any = None) -> None:
-    """Print a text and flush; what comes of it never matters.
+    """Print a text and flush; failures are ignored.
 
     Args:
         text: printed as `printable` writes it.
@@ -100,7 +100,7 @@ def say(text: object, stream: Any = None) -> None:
 
 
 def warn(message: str, *, stacklevel: int = 1) -> None:
-    """Warn, as `warnings.warn` does, also where standard error is closed.
+    """Warn as `warnings.warn` does, even if standard error is closed.
 
     Args:
         message: one line.
@@ -111,7 +111,7 @@ def warn(message: str, *, stacklevel: int = 1) -> None:
 
 
 def harmless(tell: Callable[[str], object]) -> Callable[[str], None]:
-    """Wrap a function that prints a line, as a user's may, such that it never matters if the line cannot be printed."""
+    """Wrap a function that prints a line, such as a user's, so that failures to print are ignored."""
 
     def told(line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -121,9 +121,9 @@ def harmless(tell: Callable[[str], object]) -> Callable[[str], None]:
 
 
 def printable(text: str) -> str:
-    r"""Escape what a terminal would obey or a file cannot hold: control characters, marks of direction, lone surrogates.
+    r"""Escape characters that a terminal would obey or a file cannot hold: control, bidirectional, lone surrogates.
 
-    Line breaks and tabs stay.
+    Line breaks and tabs are kept.
 
     Args:
         text: of any origin.
@@ -137,5 +137,5 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException | str) -> str:
-    """Write an error, or another text, on one line, as `printable` does."""
+    """Write an error or a text on one line, escaped as by `printable`."""
     return printable(" ".join(str(error).split()))

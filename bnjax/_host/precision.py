@@ -1,7 +1,7 @@
-"""The precision of products: accelerators round the operands of float32 products, unless one asks for more.
+"""The precision of products: accelerators round the operands of float32 products unless a higher precision is set.
 
-JAX's state `jax.default_matmul_precision` is what every product and convolution is traced with that names no precision itself,
-those of a user's own model too. It is part of what compiled programs are known by.
+JAX's state `jax.default_matmul_precision` applies to every product and convolution that does not name a precision itself,
+including those of a user's model. It is part of the cache key of compiled programs.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,14 +20,14 @@ from bnjax._host.debugging import nan_is_a_value
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Stored bits of a float32 operand, for "default" and "high": TF32 on a GPU; on a TPU bfloat16, and three products of it.
+# Mantissa bits kept of a float32 operand for "default" and "high": TF32 on a GPU; bfloat16, and three products of it, on a TPU.
 _BITS = {"gpu": (10, 10), "tpu": (7, 15)}
-# Of algorithms, which JAX's state can name too, by the type of their operands; fewer for any other.
+# The same for algorithms, which JAX's state can name too, by the type of their operands; any other type keeps fewer.
 _BITS_OF_TYPE = {"F64": 52, "F32": 23, "TF32": 10, "F16": 10, "BF16": 7}
 
 
 def current_precision() -> str:
-    """Return JAX's state under one name for each precision, "default" if unset, "high" or "highest", or an algorithm."""
+    """Return JAX's state by its canonical name: "default" (also if unset), "high", "highest", or an algorithm."""
     state = precision_state()
     try:
         return lax.Precision(state or "default").name.lower()
@@ -40,7 +40,7 @@ def products_in(precision: str | None) -> Iterator[None]:
     """Trace products in a precision.
 
     Args:
-        precision: as `jax.default_matmul_precision` takes it; None is the state that the caller has set, or else "highest".
+        precision: as `jax.default_matmul_precision` takes it; None is the caller's state, or "highest" if none is set.
 
     Raises:
         ValueError: if there is no such precision.
@@ -55,9 +55,9 @@ def products_in(precision: str | None) -> Iterator[None]:
 
 
 def with_precision(probe: Callable[P, R]) -> Callable[P, R]:
-    """Run a function's products in what its keyword `precision` names, as `products_in`; a decorator.
+    """Decorate a function so that its keyword `precision` sets the precision of its products, as in `products_in`.
 
-    NOTE: a loss far out may well be NaN, and so is what was not asked for: to a probe that is a result, not an error.
+    NOTE: losses far from the start may be NaN, and fields that were not requested are NaN: these are results, not errors.
     """
 
     @wraps(probe)
@@ -70,7 +70,7 @@ def with_precision(probe: Callable[P, R]) -> Callable[P, R]:
 
 
 def platform_of(tree: PyTree, mesh: Mesh | None = None) -> str:
-    """Return the platform of a mesh or of arrays, "cpu", "gpu" or "tpu"; of traced ones, the one that JAX compiles for."""
+    """Return the platform of a mesh or of arrays, "cpu", "gpu" or "tpu"; of traced arrays, the default platform."""
     if mesh is not None:
         return mesh.devices.flat[0].platform
     for leaf in jax.tree.leaves(tree):
@@ -81,7 +81,7 @@ def platform_of(tree: PyTree, mesh: Mesh | None = None) -> str:
 
 
 def product_rounding(precision: str, platform: str) -> float:
-    """Return the relative distance of numbers that a float32 operand is rounded to; 0 where it is not, or nothing is known."""
+    """Return the relative spacing to which float32 operands are rounded; 0 if they are not rounded, or it is unknown."""
     if "unknown" in (precision, platform) or platform == "cpu" or precision == "highest":
         return 0.0
     default, high = _BITS.get(platform, _BITS["tpu"])

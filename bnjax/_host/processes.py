@@ -12,7 +12,7 @@ def is_first() -> bool:
 
 
 def largest(*numbers: int) -> tuple[int, ...]:
-    """Find the largest that any process says, number by number: what one decides for all by a signal, a file or its clock.
+    """Return the element-wise maximum over all processes, for decisions by one process's signal, file or clock.
 
     Args:
         numbers: of this process. All processes call this, in the same order of calls.
@@ -24,7 +24,7 @@ def largest(*numbers: int) -> tuple[int, ...]:
 
 
 def first(*numbers: float) -> tuple[float, ...]:
-    """Return the numbers of the first process, as float32: what its clock decides for all.
+    """Return the numbers of the first process as float32, for decisions by its clock.
 
     Args:
         numbers: of this process. All processes call this, in the same order of calls.
@@ -36,7 +36,7 @@ def first(*numbers: float) -> tuple[float, ...]:
 
 
 def smallest(*numbers: float) -> tuple[float, ...]:
-    """Find the smallest that any process says, number by number, as float32: the memory that all of them have.
+    """Return the element-wise minimum over all processes as float32, such as the memory that is free on all of them.
 
     Args:
         numbers: of this process. All processes call this, in the same order of calls.
@@ -48,13 +48,13 @@ def smallest(*numbers: float) -> tuple[float, ...]:
 
 
 def _gather(numbers: tuple[float, ...], dtype: Any) -> np.ndarray:
-    """Collect what each process says, (processes, numbers)."""
+    """Gather the numbers of all processes, (processes, numbers)."""
     from jax.experimental import multihost_utils
 
     return multihost_utils.process_allgather(np.array(numbers, dtype))
 
 
 def _are_joined() -> bool:
-    """Return whether there are several; where jax has not been imported yet, there is one."""
+    """Return whether several processes are joined; before jax is imported, there is only one."""
     jax = sys.modules.get("jax")
     return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1

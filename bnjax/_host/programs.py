@@ -1,9 +1,9 @@
 """Compiled programs: each is compiled once, kept while it is used, and freed with the model that it belongs to.
 
-What `jax.jit` compiles for constants, such as a model, it keeps as long as the process lives. On Linux each program takes up to
-hundreds of the process's memory maps, of which there are 65,530 unless a machine says otherwise; without one the compiler
-aborts the process. Here every program has a `jax.jit` of its own and is freed with it. Programs are bounded in number and
-in memory maps: the least recently used go first.
+`jax.jit` keeps programs that it compiled for constants, such as a model, for the lifetime of the process. On Linux each program
+takes up to hundreds of the process's memory maps, of which there are 65,530 by default; when they run out, the compiler aborts
+the process. Here every program has a `jax.jit` of its own and is freed with it. Programs are bounded in number and in memory
+maps: the least recently used are freed first.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from jaxtyping import PyTree
 
 _LARGEST_NUMBER = 256  # programs
 _NUM_REMEMBERED = 32  # models
-# Of the memory maps that a process may have: with more, all but the last few programs go, whosever the maps are; then all.
+# Share of the allowed memory maps in use, by any code, above which all but this many of the last programs are freed.
 _LIMITS = ((0.5, 16), (0.9, 0))
 _NAME = "_bnjax_programs"  # the attribute of an owner that holds them
 
@@ -35,7 +35,7 @@ _NAME = "_bnjax_programs"  # the attribute of an owner that holds them
 class Bound:
     """A function with its first arguments, as a pytree: its compiled program does not depend on their values.
 
-    Two are equal where their functions are, and their arrays are the same objects.
+    Two are equal if their functions are equal and their arrays are the same objects.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: PyTree):
@@ -55,24 +55,24 @@ class Bound:
         return hash(self.function)
 
     def tree_flatten(self) -> tuple[tuple[PyTree, ...], Callable[..., Any]]:
-        """Take it apart for JAX."""
+        """Flatten for JAX."""
         return self.arguments, self.function
 
     @classmethod
     def tree_unflatten(cls, function: Callable[..., Any], arguments: tuple[PyTree, ...]) -> "Bound":
-        """Put it together."""
+        """Rebuild from its parts."""
         return cls(function, *arguments)
 
 
 def is_compiling() -> bool:
-    """Return whether compiled code is being made; in a gradient or a `vmap` that runs as it is called it is not."""
+    """Return whether this runs under `jit` tracing; an eager gradient or `vmap` does not count."""
     return core.unsafe_am_i_under_a_jit_DO_NOT_USE()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """Compile a function as `jax.jit` does, on a CPU without what XLA there spends a third of its time on.
+    """Compile a function as `jax.jit` does, on a CPU with options that save a third of the compile time.
 
-    NOTE: JAX takes compiler options for whole programs only, so a part of another program or of a derivative has none.
+    NOTE: JAX accepts compiler options only for whole programs, so they do not apply inside another program or a derivative.
     """
     plain = jax.jit(function, **options)
 
@@ -81,7 +81,7 @@ def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
             return plain(*arguments)
         check = _check.get()
         if check is not None:
-            # NOTE: JAX keeps what it compiles ahead, and the call below runs it, so that nothing is compiled twice.
+            # NOTE: JAX caches the ahead-of-time compilation and the call below reuses it, so nothing is compiled twice.
             try:
                 program = whole().lower(*arguments).compile()
             except Exception as error:
@@ -97,16 +97,16 @@ def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     return call
 
 
-# What looks at programs before they run.
+# Called with every compiled program before it runs.
 _check: ContextVar[Callable[[Any], None] | None] = ContextVar("check", default=None)
 
 
 @contextlib.contextmanager
 def checked_before_running(check: Callable[[Any], None]) -> Iterator[None]:
-    """Compile every program that is called in the context first, and show it to `check`, which may raise; then run it.
+    """Compile each program that is called in the context, pass it to `check`, which may raise, and then run it.
 
     Args:
-        check: takes what `jax.jit(...).lower(...).compile()` returns, or raises.
+        check: takes the result of `jax.jit(...).lower(...).compile()`, or the exception that it raises.
     """
     token = _check.set(check)
     try:
@@ -117,7 +117,7 @@ def checked_before_running(check: Callable[[Any], None]) -> Iterator[None]:
 
 @functools.cache
 def compiler_options() -> dict[str, Any] | None:
-    """Return how programs are compiled on a CPU: by XLA's older emitters of loops, in two thirds of the time."""
+    """Return compiler options for a CPU: XLA's older loop emitters, which take two thirds of the time; None elsewhere."""
     options: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
     if jax.default_backend() != "cpu":
         return None
@@ -129,14 +129,14 @@ def compiler_options() -> dict[str, Any] | None:
 
 
 def bound(function: Callable[..., Any]) -> Bound:
-    """Make a function a pytree, if it is none."""
+    """Wrap a function in a `Bound`, which is a pytree, unless it is one already."""
     return function if isinstance(function, Bound) else Bound(function)
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function that gives the same object for equal arguments, as long as the last of them.
+    """Decorate a function to return the same object for equal arguments, as long as they are among the last used.
 
-    The function is called every time inside compiled code, where arguments may be traced, and for unhashable arguments.
+    Inside compiled code, where arguments may be traced, and for unhashable arguments the function is called every time.
     """
     cached = functools.lru_cache(_NUM_REMEMBERED)(lambda _types, *args, **kwargs: function(*args, **kwargs))
 
@@ -146,7 +146,7 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
             hash((args, tuple(kwargs.items())))
         except TypeError:
             return function(*args, **kwargs)
-        # NOTE: as they are printed, since equality does not tell 1 from 1.0.
+        # NOTE: keyed by their repr as well, since equality does not distinguish 1 from 1.0.
         return function(*args, **kwargs) if is_compiling() else cached(hash(repr((args, kwargs))), *args, **kwargs)
 
     return call
@@ -155,12 +155,12 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
 def compiled_once(
     *constants: str, owner: Callable[..., Any] | None = None, donated: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a function that is to be compiled once for equal constants, and arguments of equal shapes.
+    """Decorate a function to be compiled once for equal constants and arguments of equal shapes.
 
     Args:
-        constants: names of arguments that compiled code takes as they are; arrays in them are arguments like all others.
-        owner: tells from the constants what the program belongs to, see `run`; None is the first model among them.
-        donated: name of the argument whose buffers are given away.
+        constants: names of arguments that are constants of the compiled program; arrays in them are passed as arguments.
+        owner: maps the constants to the owner of the program, see `run`; None takes the first model among them.
+        donated: name of the argument whose buffers are donated.
 
     Returns:
         The decorator.
@@ -194,14 +194,15 @@ def run(
     owner: Any = None,
     donates: bool = False,
 ) -> Any:
-    """Call `function(*constants, *arguments)` as a compiled program; inside compiled code it becomes part of that.
+    """Call `function(*constants, *arguments)` as a compiled program; inside compiled code it is inlined.
 
     Args:
         function: to compile; it lives as long as the process.
         constants: pytrees; their leaves are hashable, or arrays.
         arguments: pytrees of arrays.
-        owner: a function, with which the program is freed. None, or what holds no attributes: it goes when others are used.
-        donates: the first argument's buffers are given away.
+        owner: a function, with which the program is freed. If None or an object without attributes, the program is freed only
+            when it is the least recently used.
+        donates: the first argument's buffers are donated.
 
     Returns:
         What the function returns.
@@ -226,7 +227,7 @@ def run(
 
 
 def _apart(given: list[Any], others: list[Any]) -> list[Any]:
-    """Copy arrays that stand in several places, of which none can give its buffer away."""
+    """Copy arrays that occur more than once, since their buffers cannot be donated."""
     seen, apart = {id(leaf) for leaf in others}, []
     for leaf in given:
         apart.append(leaf.copy() if id(leaf) in seen and isinstance(leaf, jax.Array) else leaf)
@@ -235,7 +236,7 @@ def _apart(given: list[Any], others: list[Any]) -> list[Any]:
 
 
 def model_in(*nodes: PyTree) -> Any:
-    """Return the function of the first model in some pytrees, if any: its compiled programs are freed with it."""
+    """Return the `apply` of the first model in some pytrees, or None; compiled programs are freed with it."""
 
     def function(node: Any) -> Any:
         return getattr(getattr(node, "model", node), "apply", None)
@@ -272,7 +273,7 @@ class _Program:
 _lock = threading.RLock()
 _times = itertools.count()
 _unowned = _Kept()
-# All programs by the time of their last use; what holds them is their owner.
+# All programs by the time of their last use, as weak references: their owners hold them.
 _programs: "weakref.WeakValueDictionary[int, _Program]" = weakref.WeakValueDictionary()
 
 
@@ -301,7 +302,7 @@ def _home(owner: Any) -> _Kept:
 
 
 def _make_room() -> None:
-    """Free what has to go before another program is compiled."""
+    """Free programs to make room for another one."""
     while len(_programs) >= _LARGEST_NUMBER:
         _free(1)
     for share, num_kept in _LIMITS:
@@ -319,7 +320,7 @@ def free_programs(share: float = 0.0, num_kept: int = 0) -> None:
     """
     if len(_programs) <= num_kept or _mapped_share() < share:
         return
-    gc.collect()  # what has lost its owner
+    gc.collect()  # programs that have lost their owner
     while len(_programs) > num_kept and _mapped_share() >= share:
         with _lock:
             _free(-(-(len(_programs) - num_kept) // 2))
@@ -334,7 +335,7 @@ def _free(number: int) -> None:
 
 
 def _mapped_share() -> float:
-    """Return how much of the memory maps that this process may have it has; 0 where that is not known."""
+    """Return which share of its allowed memory maps this process uses; 0 if unknown."""
     try:
         limit = int(Path("/proc/sys/vm/max_map_count").read_text())
         with open("/proc/self/maps", "rb") as maps:

@@ -1,6 +1,6 @@
-"""A progress bar for what may take long; that it cannot be written never matters.
+"""A progress bar for long work; failures to write it are ignored.
 
-NOTE: tqdm writes within a lock that all its bars share. An error there leaves it locked, and other threads wait for ever.
+NOTE: tqdm writes within a lock that all its bars share. An error there leaves it locked, and other threads wait forever.
 """
 
 import contextlib
@@ -34,23 +34,23 @@ def track(items: Iterable[Item], description: str, *, show: bool = True) -> Iter
 def progress_bar(
     description: str, *, total: int, done: int = 0, show: bool = True
 ) -> Iterator[Callable[[int], object]]:
-    """Show a bar, as `track` does, that is moved by hand.
+    """Show a bar, as `track` does, that the caller advances.
 
     Args:
-        description: what the work is made of, in the plural: the bar counts them, and how many there are per second.
-        total: how much there is.
-        done: how much of it was done before.
+        description: the units of work, in the plural; the bar shows their number and rate.
+        total: number of units.
+        done: number of units that were done before.
         show: False never shows a bar.
 
     Yields:
-        A function that moves the bar on by a number.
+        A function that advances the bar by a number of units.
     """
     with _bar(None, description, show=show, total=total, initial=done, unit=description.removesuffix("s")) as bar:
         yield bar.update
 
 
 def _bar(items: Any, description: str, *, show: bool, **options: Any) -> tqdm:
-    """Make a bar that appears where a person looks on after a while, and leaves no trace."""
+    """Make a bar that appears after two seconds if a person is watching, and leaves no trace."""
     file = unfailing(sys.stderr)
     options |= {"file": file, "disable": not (show and file.is_watched()), "delay": _QUIET_SECONDS}
     return tqdm(items, description, leave=False, dynamic_ncols=True, **options)

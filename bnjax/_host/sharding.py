@@ -1,4 +1,4 @@
-"""A mesh of devices that share each batch: its examples are spread over one axis, everything else is on all of them."""
+"""Shard the examples of each batch over one axis of a mesh of devices, and replicate everything else."""
 
 from typing import TypeVar
 
@@ -17,14 +17,14 @@ def spread(tree: Tree, mesh: Mesh | None, axis: str) -> Tree:
     Args:
         tree: arrays with an entry per example.
         mesh: of devices; None leaves the arrays where they are.
-        axis: of the mesh, along which the examples go; devices along another one hold the same examples. Inside a `shard_map`
-            over other axes of the mesh, each of its shares is spread.
+        axis: of the mesh, over which the examples are sharded; they are replicated over other axes. Inside a `shard_map`
+            over other axes of the mesh, each of its shards is sharded again.
 
     Returns:
         The same tree.
 
     Raises:
-        ValueError: if there is no such axis, or one that the compiler may not use, or its devices do not divide the examples.
+        ValueError: if the axis does not exist or is not of type Auto, or its devices do not divide the examples.
     """
     if mesh is None:
         return tree
@@ -38,7 +38,7 @@ def spread(tree: Tree, mesh: Mesh | None, axis: str) -> Tree:
 
 
 def everywhere(tree: Tree, mesh: Mesh | None) -> Tree:
-    """Put arrays on all devices of a mesh, those of other processes included.
+    """Replicate arrays on all devices of a mesh, including those of other processes.
 
     Args:
         tree: arrays, the same in every process.
@@ -57,7 +57,7 @@ def _everywhere(tree: Tree, mesh: Mesh) -> Tree:
 
 
 def check_shares(batch_size: int, mesh: Mesh | None, axis: str) -> None:
-    """Raise unless a batch can be spread.
+    """Raise unless a batch can be sharded.
 
     Raises:
         ValueError: if the mesh has no such axis, or its devices do not divide the examples.
@@ -81,7 +81,7 @@ def count_shares(mesh: Mesh | None, axis: str) -> int:
 
 
 def _sharding(mesh: Mesh, *axes: str) -> NamedSharding:
-    """Make a sharding that the compiler completes, over the mesh that surrounds this code if one does."""
+    """Make a sharding that the compiler completes, over the surrounding mesh if there is one."""
     around = jax.sharding.get_abstract_mesh()
     if around.empty:
         return NamedSharding(Mesh(mesh.devices, mesh.axis_names), PartitionSpec(*axes))

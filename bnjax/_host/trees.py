@@ -1,8 +1,8 @@
-"""Arithmetic: sums over trees in float32 or better, NaN where a ratio has no value, numbers that are not known yet.
+"""Tree arithmetic: sums in float32 or better, ratios that are NaN where undefined, and tests for traced numbers.
 
-Squares of float32 numbers vanish below 1e-19 and overflow above 1.8e19. So every sum of products is taken of trees that are
-divided by a power of two near their largest entry, array by array, which changes no bit where nothing vanishes or overflows.
-For sums over a whole tree its small arrays are put together first, since a program takes as long to compile as it has loops.
+Squares of float32 numbers underflow below 1e-19 and overflow above 1.8e19. So before every sum of products each array is
+divided by a power of two near its largest entry, which changes no bit where nothing underflows or overflows. For sums over a
+whole tree its small arrays are concatenated first, since compile time grows with the number of loops.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, PyTree
 
 Axes = int | tuple[int, ...] | None
 
-_LARGEST_MERGED = 2**16  # entries of an array that is put together with others
+_LARGEST_MERGED = 2**16  # entries of an array that is concatenated with others
 
 
 class Scaled(NamedTuple):
@@ -24,7 +24,7 @@ class Scaled(NamedTuple):
 
     Attributes:
         value: of the order of 1 where it is not 0.
-        exponent: a whole number, of a squared norm an even one.
+        exponent: an integer, which is even for a squared norm.
     """
 
     value: Float[Array, "*shape"]
@@ -37,11 +37,11 @@ class Scaled(NamedTuple):
 
     @property
     def root(self) -> Float[Array, "*shape"]:
-        """The square roots, of squared norms."""
+        """The square roots of squared norms."""
         return jnp.sqrt(self.value) * _power(self.exponent // 2, self.value.dtype)
 
     def total(self, where: Bool[Array, " leaves"] | None = None) -> "Scaled":
-        """Sum over leaves, of those that `where` selects; NaN in the others does not reach the sum."""
+        """Sum over the leaves that `where` selects; NaNs in other leaves do not propagate."""
         where = jnp.ones(self.value.shape, bool) if where is None else where
         top = jnp.max(self.exponent, initial=2 * _limits(self.value.dtype)[0], where=where)
         return Scaled(jnp.sum(jnp.where(where, _shifted(self.value, self.exponent - top), 0)), top)
@@ -53,7 +53,7 @@ class Scaled(NamedTuple):
 
 
 def is_known(value: Any) -> bool:
-    """Return whether a number can be looked at: inside compiled code a traced one cannot."""
+    """Return whether a number is concrete, not traced as inside compiled code."""
     return not isinstance(value, Tracer)
 
 
@@ -63,13 +63,13 @@ def ratio(numerator: Array, denominator: Array) -> Array:
 
 
 def common_type(*types: Any) -> Any:
-    """Return the type that types or arrays promote to, also where JAX is set to promote nothing by itself."""
+    """Return the type that types or arrays promote to, even if JAX's implicit promotion is turned off."""
     with jax.numpy_dtype_promotion("standard"):
         return jnp.result_type(*types)
 
 
 def as_float(leaf: Array) -> Array:
-    """Convert half precision to float32, in which sums are taken."""
+    """Convert half precision to float32, for sums."""
     leaf = jnp.asarray(leaf)
     return leaf.astype(common_type(leaf.dtype, jnp.float32))
 
@@ -127,7 +127,7 @@ def difference(a: PyTree[Array], b: PyTree[Array]) -> PyTree[Array]:
 
 
 def linear_part(fn: Callable[[PyTree[Array]], PyTree[Array]], start: PyTree[Array], at: PyTree[Array]) -> PyTree[Array]:
-    """Evaluate the first-order expansion of a function, f(start) + J (at - start); outputs that are whole numbers stay.
+    """Evaluate the first-order expansion of a function, f(start) + J (at - start); integer outputs stay.
 
     Raises:
         ValueError: if the two trees differ in structure or shapes.
@@ -146,7 +146,7 @@ def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
 
 
 def _merged(*trees: PyTree[Array]) -> list[list[Array]]:
-    """List the arrays of trees of one shape, the small ones of a type put together, in the same way in each tree.
+    """List the arrays of trees of equal shapes, with small arrays of each type concatenated in the same way in all trees.
 
     Arrays that are sharded over the axes of an explicit mesh stay as they are.
     """
@@ -183,7 +183,7 @@ def _dots(a: tuple[list[Array], Array], b: tuple[list[Array], Array]) -> Scaled:
 def _exponent(largest: Array) -> Array:
     """Return the exponents of positive numbers, the lowest for 0.
 
-    NOTE: as a constant for derivatives, since what comes of it does not depend on it.
+    NOTE: derivatives treat them as constants, since no result depends on them.
     """
     # The bits of a float between sign and mantissa are its exponent, plus an offset.
     info, (low, high) = jnp.finfo(largest.dtype), _limits(largest.dtype)
@@ -194,7 +194,7 @@ def _exponent(largest: Array) -> Array:
 def _divided(leaves: list[Array], exponents: Sequence[Array]) -> list[Array]:
     """Divide arrays by powers of two.
 
-    NOTE: XLA takes a common factor out of a sum of products where it can, which then is summed before it is divided.
+    NOTE: without the barrier XLA factors the common power out of a sum of products, and divides only after summing.
     """
     pairs = zip(leaves, exponents, strict=True)
     return lax.optimization_barrier([leaf * _power(-exponent, jnp.finfo(leaf.dtype).dtype) for leaf, exponent in pairs])
@@ -222,5 +222,5 @@ def _limits(dtype: Any) -> tuple[int, int]:
 
 
 def _whole(dtype: Any) -> Any:
-    """Return the whole numbers with as many bits."""
+    """Return the integer type with as many bits."""
     return jnp.dtype(f"int{jnp.finfo(dtype).bits}")

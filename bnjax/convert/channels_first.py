@@ -1,4 +1,4 @@
-"""What PyTorch and Equinox share: output features before input features, and channels before the spatial axes."""
+"""The layout of PyTorch and Equinox: output features before input features, and channels before the spatial axes."""
 
 import math
 
@@ -39,7 +39,7 @@ def write_layer(name: str, layer: Layer, flat: tuple[int, ...] | None) -> dict[s
 
 
 def _reorder(name: str, layer: Layer, flat: tuple[int, ...], *, to_last: bool) -> Layer:
-    """Reorder flattened features, which a dense layer has in its kernel only and a normaliser everywhere."""
+    """Reorder flattened features: in the kernel of a dense layer, in all arrays of a normaliser."""
     if "kernel" in layer.params:
         kernel = _move_channels(name, layer.params["kernel"], flat, to_last=to_last)
         return Layer(layer.params | {"kernel": kernel}, layer.stats)

@@ -145,7 +145,7 @@ def _is_layer(x: Any) -> bool:
 
 
 def _find_layers(model: Any) -> dict[str, Any]:
-    """List the layers that have arrays by name; raise where anything else has some."""
+    """List the layers that have arrays by name; raise if there are arrays outside of layers."""
     layers = {}
     for path, node in jax.tree.leaves_with_path(model, is_leaf=_is_layer):
         fields = _array_fields(node)
@@ -165,7 +165,7 @@ def _array_fields(node: Any) -> set[str]:
 
 
 def _weight_name(name: str, module: Any) -> str:
-    """Tell what Flax calls a layer's weight, and check its number of axes."""
+    """Return Flax's name for a layer's weight, and check its number of axes."""
     weight_name, ndim = "scale", 1
     if hasattr(module, "num_embeddings"):
         weight_name, ndim = "embedding", 2
@@ -188,7 +188,7 @@ def _statistics(name: str, module: Any, state: Any) -> dict[str, np.ndarray]:
         counter = state.get(module.batch_counter)
         divisor = jnp.where(counter == 0, 1, 1 - module.momentum**counter)
         mean, var = ((hidden / divisor).astype(hidden.dtype) for hidden in (mean, var))
-    elif state.get(module.ema_first_time_index):  # they hold nothing yet
+    elif state.get(module.ema_first_time_index):  # no batch has been seen yet
         mean, var = jnp.zeros_like(mean), jnp.ones_like(var)
     return {"mean": np.asarray(mean), "var": np.asarray(var)}
 

@@ -97,7 +97,7 @@ def to_haiku(
 
 
 def _default_path(module: str) -> str:
-    """Drop what marks modules that were made in a constructor."""
+    """Drop the markers of modules that were made in a constructor."""
     return "/".join(part for part in module.split("/") if part != "~")
 
 
@@ -109,7 +109,7 @@ def _owner(ema: str) -> tuple[str, str]:
 
 
 def _read_params(module: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Give the parameters of a module Flax's names and shapes."""
+    """Rename and reshape the parameters of a module as in Flax."""
     params = {}
     for name, value in arrays.items():
         check_leaf(f"{module}/{name}", name, _PARAMS)
@@ -133,5 +133,5 @@ def _vector(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _reshaped(array: np.ndarray, like: Any) -> Array:
-    """Give an array the template's shape."""
+    """Reshape an array to the template's shape."""
     return jnp.array(array.reshape(like.shape))

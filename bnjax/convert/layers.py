@@ -1,4 +1,4 @@
-"""Nested variables as a flat table of layers, and the names that pair these with foreign modules."""
+"""Convert nested variables to a flat table of layers, and match their names with foreign modules."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ def collect(variables: Variables) -> dict[str, Layer]:
     """List the layers of nested variables by their paths, such as "block/conv".
 
     Raises:
-        ValueError: if a layer holds what no framework has a name for.
+        ValueError: if a layer holds an array that no framework has a name for.
     """
     layers: dict[str, Layer] = {}
     for field, tree in (("params", variables.params), ("stats", variables.batch_stats)):
@@ -33,7 +33,7 @@ def collect(variables: Variables) -> dict[str, Layer]:
             path, _, leaf = jax.tree_util.keystr(keys, simple=True, separator="/").rpartition("/")
             if (
                 leaf == "num_batches"
-            ):  # of a layer with momentum None, which other frameworks count elsewhere or not at all
+            ):  # counter of a layer with momentum None, which other frameworks keep elsewhere or not at all
                 continue
             if leaf not in {"params": (*WEIGHTS, "bias"), "stats": ("mean", "var")}[field]:
                 where = join(path, "/", leaf)
@@ -104,7 +104,7 @@ def _as_jax(name: str, array: np.ndarray) -> Array:
 
 
 def read(name: str, value: Any) -> np.ndarray:
-    """Read anything that NumPy takes for numbers."""
+    """Convert a value to a NumPy array of numbers."""
     found, reason = getattr(value, "dtype", type(value).__name__), "no numbers"
     try:
         if (array := np.asarray(value)).dtype.kind not in "OSUM":
@@ -129,7 +129,7 @@ def group(arrays: Mapping[str, Any], separator: str, known: Collection[str]) -> 
 
 
 def check_leaf(name: str, leaf: str, known: Collection[str]) -> None:
-    """Raise where an array is of no known kind."""
+    """Raise if an array is of an unknown kind."""
     if leaf not in known:
         raise ValueError(f"Arrays must be among {', '.join(known)}, got {name!r}.")
 
@@ -164,7 +164,7 @@ def match(
 
 
 def invert(names: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Turn a map of modules to layers around."""
+    """Invert a map of modules to layers."""
     if not names:
         return None
     _check_distinct(names)
@@ -172,7 +172,7 @@ def invert(names: Mapping[str, str] | None) -> dict[str, str] | None:
 
 
 def _check_distinct(names: Mapping[str, str]) -> None:
-    """Raise where two names lead to one place."""
+    """Raise if two names map to the same layer."""
     values = list(names.values())
     for name, value in names.items():
         if values.count(value) > 1:
@@ -180,7 +180,7 @@ def _check_distinct(names: Mapping[str, str]) -> None:
 
 
 def check_like(variables: Variables, template: Variables) -> None:
-    """Raise at the first array that the template has otherwise."""
+    """Raise at the first array whose shape or type differs from the template's."""
     got, wanted = (
         {jax.tree_util.keystr(k, simple=True, separator="/"): f"{x.dtype}{list(x.shape)}" for k, x in leaves}
         for leaves in (jax.tree.leaves_with_path(v._asdict()) for v in (variables, template))

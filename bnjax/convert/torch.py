@@ -44,7 +44,7 @@ def from_torch(
         Variables with copies of the arrays, in their types.
 
     Raises:
-        ValueError: if an array is of no kind above or cannot be read, a module lacks its weight, mean or variance, or a name
+        ValueError: if an array is of an unknown kind or cannot be read, a module lacks its weight, mean or variance, or a name
             does not fit; it names the array or module.
 
     Example:
@@ -113,5 +113,5 @@ def to_torch(
 
 
 def _weight_name(arrays: dict[str, np.ndarray]) -> str:
-    """Tell by its arrays what Flax calls a module's weight."""
+    """Return Flax's name for a module's weight, inferred from its arrays."""
     return "kernel" if "weight" in arrays and arrays["weight"].ndim > 1 else "scale"

@@ -18,7 +18,7 @@ from bnjax._host.programs import compiled_once
 from bnjax._host.trees import common_type, is_known
 from bnjax.types import Batch
 
-# Digests of data that are in memory still, by the identities of their arrays.
+# Digests of data that are still in memory, by the `id` of their arrays.
 _DIGESTS: dict[tuple[int, ...], str] = {}
 
 
@@ -50,9 +50,9 @@ class Dataset(NamedTuple):
 
 @checked()
 def digest(dataset: Dataset | Split) -> str:
-    """Compute the SHA-256 of a data set's arrays: it tells the data of a run from others, whatever they are called.
+    """Compute the SHA-256 of a data set's arrays, which identifies the data of a run whatever their name.
 
-    It is computed once, of all bytes, and known for as long as the data are in memory.
+    It is computed once, over all bytes, and cached as long as the data are in memory.
 
     Args:
         dataset: both splits, or one; arrays that this process holds whole.
@@ -67,7 +67,7 @@ def digest(dataset: Dataset | Split) -> str:
         True
     """
     arrays = jax.tree.leaves(dataset)
-    if not all(isinstance(array, Array) for array in arrays):  # NumPy's can change
+    if not all(isinstance(array, Array) for array in arrays):  # NumPy arrays are mutable
         return digests.digest(dataset)
     key = tuple(map(id, arrays))
     if key not in _DIGESTS:
@@ -119,7 +119,7 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
 
 
 def _as_arrays(labels: PyTree) -> PyTree[Array]:
-    """Make arrays of labels: lists are arrays, and so is a tuple of numbers; dictionaries and tuples of arrays stay."""
+    """Convert labels to arrays: lists and tuples of numbers become arrays, dictionaries and tuples of arrays stay."""
 
     def is_list(node: Any) -> bool:
         return isinstance(node, list)
@@ -131,7 +131,7 @@ def _as_arrays(labels: PyTree) -> PyTree[Array]:
 
 @checked()
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
-    """Count the whole batches in an epoch; what remains is left out of it.
+    """Count the whole batches in an epoch; the remaining examples are left out.
 
     Example:
         >>> from bnjax import data
@@ -151,7 +151,7 @@ def draw_indices(
     """Draw the examples of `num_steps` successive batches.
 
     Each epoch is a permutation of its own, drawn from `key` and the epoch's number, and cut into whole batches. The batch of
-    a step depends on key, step and the two sizes alone, not on the step from which it was asked for.
+    a step depends only on the key, the step and the two sizes, not on the first step of the call.
 
     Args:
         key: of the data order.
@@ -170,7 +170,7 @@ def draw_indices(
         (2, 3) [0, 1, 2, 3, 4, 5]
     """
     per_epoch = steps_per_epoch(num_examples, batch_size)
-    num_epochs = (num_steps + per_epoch - 2) // per_epoch + 1  # that a run of num_steps can touch
+    num_epochs = (num_steps + per_epoch - 2) // per_epoch + 1  # the most that num_steps steps can touch
     first, last = step // per_epoch, (step + num_steps - 1) // per_epoch
 
     def shuffled(i: Array) -> Array:
@@ -178,7 +178,7 @@ def draw_indices(
         return order[: per_epoch * batch_size].reshape(per_epoch, batch_size)
 
     def epoch(i: Array) -> Array:
-        # Shuffling takes as long as many steps of a small net: an epoch that is not touched is left out.
+        # Shuffling takes as long as many steps of a small net, so epochs that are not touched are skipped.
         return jax.lax.cond(i <= last, shuffled, lambda _: jnp.zeros((per_epoch, batch_size), int), i)
 
     epochs = jax.lax.map(epoch, first + jnp.arange(num_epochs)).reshape(-1, batch_size)
@@ -190,7 +190,7 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32.
 
     Raises:
-        ValueError: if an index leads to no example and is known without waiting for it; else it leads to the nearest one.
+        ValueError: if an index is out of range and its value is available without waiting; otherwise it takes the nearest example.
 
     Example:
         >>> from bnjax import data

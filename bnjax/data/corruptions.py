@@ -1,4 +1,4 @@
-"""Images that differ from those of the training: pure functions of a key and images, whose pixels lie between 0 and 1.
+"""Corrupt images, so that they differ from the training images: pure functions of a key and pixels between 0 and 1.
 
 The corruptions follow Hendrycks & Dietterich 2019 in kind; their strengths are those given here. Each returns pixels between 0
 and 1 again.
@@ -63,7 +63,7 @@ def _brightness(_key: Array, images: Images) -> Images:
 
 
 def _grey(_key: Array, images: Images) -> Images:
-    """Give all channels the luminance; one channel is grey already."""
+    """Set all channels to the luminance; a single channel is grey already."""
     if images.shape[-1] != 3:
         return images
     luminance = sum(factor * images[..., i : i + 1] for i, factor in enumerate(_LUMINANCE))
@@ -71,7 +71,7 @@ def _grey(_key: Array, images: Images) -> Images:
 
 
 def _blur(_key: Array, images: Images) -> Images:
-    """Convolve with a Gaussian of seven pixels, one axis after the other; beyond an edge lies its last pixel."""
+    """Convolve with a Gaussian of seven pixels, one axis after the other; edge pixels are repeated as padding."""
     weights = np.exp(-(np.arange(-3, 4) ** 2) / 2)
     for axis in (1, 2):
         wide = jnp.pad(images, [(3, 3) if a == axis else (0, 0) for a in range(4)], mode="edge")

@@ -1,6 +1,6 @@
-"""Whether a data set of tensorflow-datasets is prepared, and which one: answered from the folder alone, without its library.
+"""Check whether a data set of tensorflow-datasets is prepared, from its folder alone and without the library.
 
-NOTE: tensorflow-datasets imports every module that a folder's `features.json` names, so that it never gets to see a folder.
+NOTE: tensorflow-datasets imports every module that a folder's `features.json` names, so it is never given a folder.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class MissingDataError(DataError):
 
 
 class DamagedDataError(DataError):
-    """A data set of which files are gone, or hold something else; the message says which."""
+    """A data set whose files are missing or hold something else; the message names them."""
 
     def __init__(self, name: str, folder: Path, problem: str):
         prepared = folder / name / VERSIONS[name]
@@ -40,7 +40,7 @@ class DamagedDataError(DataError):
 
 
 def unreadable(name: str, folder: Path, problem: str, error: Exception) -> DataError:
-    """Return the error for a set that could not be read: it is damaged, unless the reason may pass, as lack of memory."""
+    """Return the error for a set that could not be read: damaged, unless the reason may be temporary, as lack of memory."""
     if is_passing(error):
         return DataError(f"{name} {VERSIONS[name]} in {folder} cannot be read now: {problem}.")
     return DamagedDataError(name, folder, problem)
@@ -81,7 +81,7 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
 def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     """Return the folder of tensorflow-datasets: the one given, else TFDS_DATA_DIR, else that of the user."""
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-    return Path(os.path.expanduser(given))  # unlike Path.expanduser, also where the user has no folder
+    return Path(os.path.expanduser(given))  # unlike Path.expanduser, works if the user has no home folder
 
 
 def split_files(name: str, split: str, folder: Path) -> list[Path]:
@@ -100,7 +100,7 @@ def split_digest(name: str, split: str, folder: Path) -> str:
     """Compute the SHA-256 of the files of a split and of how many examples they hold.
 
     Raises:
-        DamagedDataError: if a file cannot be read; as DataError, if the reason may pass.
+        DamagedDataError: if a file cannot be read; a plain DataError if the reason may be temporary.
     """
     hasher = hashlib.sha256(f"{_shard_lengths(name, split, folder)}".encode())
     for path in split_files(name, split, folder):
@@ -113,10 +113,10 @@ def split_digest(name: str, split: str, folder: Path) -> str:
 
 
 def check_features(name: str, folder: Path) -> None:
-    """Raise unless a folder describes its records as those of this set.
+    """Raise unless the records that a folder describes are those of this set.
 
     Raises:
-        DamagedDataError: if it describes others.
+        DamagedDataError: if it describes other records.
     """
     try:
         described = _read_json(name, "features.json", folder)["featuresDict"]["features"]

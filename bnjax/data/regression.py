@@ -1,4 +1,4 @@
-"""Data of a known answer: the outputs of a random matrix, for all its inputs or for a few with the same moments."""
+"""Data with a known answer: the outputs of a random matrix, for all inputs or for a few with the same moments."""
 
 from typing import Literal
 
@@ -59,8 +59,8 @@ def match_moments(x: Float[Array, "examples features"]) -> Float[Array, "points 
 
     A linear network maps a mean and a covariance to a mean and a covariance. So a mean of squares, such as the statistics of
     batch norm and of the l2 norm or the squared error to labels that are linear in the examples, is the same for these
-    points as for the examples, with its gradients. The l1 and l-infinity norms, and what looks at single examples, differ.
-    Of labels that are not linear in the examples, take the moments with theirs: `match_moments` of both side by side.
+    points as for the examples, with its gradients. The l1 and l-infinity norms, and functions of single examples, differ.
+    If the labels are not linear in the examples, match their joint moments: `match_moments` of both side by side.
 
     Source: the moments determine the training of a linear network (Saxe et al. 2014, arXiv:1312.6120).
 
@@ -71,7 +71,7 @@ def match_moments(x: Float[Array, "examples features"]) -> Float[Array, "points 
         The points, of the type of x.
 
     Raises:
-        ValueError: if x is no matrix of finite numbers with a row.
+        ValueError: if x is not a matrix of finite numbers with at least one row.
 
     Example:
         >>> from bnjax import data

@@ -65,7 +65,7 @@ def load(
     Raises:
         MissingDataError: if the set, or a package that reads it, is not there.
         DamagedDataError: if files of the set are gone or hold something else.
-        DataError: if they cannot be read for a reason that may pass, such as want of memory.
+        DataError: if they cannot be read for a temporary reason, such as lack of memory.
         ValueError: if `name` or `preprocessing` is unknown, or the images are larger than `image_size`.
 
     Example:
@@ -188,8 +188,8 @@ def _cached(name: str, split: str, folder: Path) -> Images:
     if problem := _problem(images, name, split, folder):
         raise DamagedDataError(name, folder, f"its split {split} {problem}")
     images = Images(images.images, images.labels.astype(np.int32))
-    if path and split_digest(name, split, folder) == digest:  # else its files have changed meanwhile
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs the next run seconds, nothing else
+    if path and split_digest(name, split, folder) == digest:  # otherwise its files have changed meanwhile
+        with contextlib.suppress(OSError):  # without a cache the next run only takes seconds longer
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, lambda file: np.savez(file, images=images.images, labels=images.labels))
     return images
@@ -216,7 +216,7 @@ def _problem(split_images: Images, name: str, split: str, folder: Path) -> str:
 def _read_tfds(name: str, split: str, folder: Path) -> Images:
     """Decode every record of a split.
 
-    NOTE: by features that are made here; those of a folder name classes, whose modules tensorflow-datasets would import.
+    NOTE: the features are made here; a folder's features name classes, whose modules tensorflow-datasets would import.
     """
     try:
         import PIL.Image  # noqa: F401
@@ -225,7 +225,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
     except ImportError:
         raise _missing_package(name, "tensorflow-datasets, array_record and pillow") from None
     check_features(name, folder)
-    # NOTE: labels as floats, since the library would cut what is none to a whole number.
+    # NOTE: labels are read as floats, since the library would truncate other numbers to integers.
     kinds = {"image": tfds.features.Image(shape=SHAPES[name]), "label": tfds.features.Scalar(np.float64)}
     features = tfds.features.FeaturesDict(kinds)
     decoders = {"image": tfds.decode.SkipDecoding()}
@@ -244,7 +244,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
 
 
 def _whole(labels: np.ndarray) -> np.ndarray:
-    """Turn floats that are whole numbers into such."""
+    """Convert floats with integer values to integers."""
     with np.errstate(invalid="ignore"):
         whole = labels.astype(np.int64)
     if not np.array_equal(whole, labels):
@@ -253,7 +253,7 @@ def _whole(labels: np.ndarray) -> np.ndarray:
 
 
 def _decode_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """Decode an image of 8 bits; its size is compared before it is unpacked.
+    """Decode an image of 8 bits, after checking its declared size.
 
     NOTE: PNG alone: pillow decodes other formats by programs such as Ghostscript.
     """

@@ -1,4 +1,4 @@
-"""Parts of a data set: its first examples in a fixed order, those of some classes, and batches sorted by label."""
+"""Subsets of a data set: the first examples in a fixed order, the examples of some classes, and batches sorted by label."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _MOST_LABELS = 1000  # that a data set may have, for batches sorted by label
 
 @checked(num_examples=whole(1))
 def take_subset(split: Split, num_examples: int) -> Split:
-    """Take the first examples of a fixed random order, the same for every run; a smaller subset lies in a larger one.
+    """Take the first examples of a fixed random order, the same for every run; smaller subsets are contained in larger ones.
 
     Args:
         split: the examples; their preprocessing stays as it is.
@@ -74,7 +74,7 @@ def take_classes(split: Split, classes: Sequence[int]) -> Split:
 
 
 def take_examples(split: Split, indices: ArrayLike) -> Split:
-    """Take the examples at some places."""
+    """Take the examples at the given indices."""
     rows = jnp.asarray(indices)
     mask = None if split.mask is None else split.mask[rows]
     return split._replace(
@@ -92,9 +92,9 @@ def draw_by_label(
     batch_size: int,
     per_label: int,
 ) -> Int[Array, "num_steps batch_size"]:
-    """Draw the examples of successive batches that are sorted by label, so many of each of some labels: not i.i.d.
+    """Draw successive batches that are not i.i.d. but sorted by label, with `per_label` examples of each of some labels.
 
-    Source: Ioffe 2017, Sec. 4.3. Each batch draws its labels from those that have enough examples, and so many different
+    Source: Ioffe 2017, Sec. 4.3. Each batch draws its labels from those with enough examples, and `per_label` different
     examples of each, from key and step alone. Batches are independent: there are no epochs.
 
     Args:
@@ -106,7 +106,7 @@ def draw_by_label(
         per_label: examples of each label in a batch, which divides `batch_size`.
 
     Returns:
-        Indices into the split, those of a label beside each other.
+        Indices into the split; examples of the same label are adjacent.
 
     Raises:
         ValueError: if `per_label` does not divide `batch_size`, or, where the labels are known, if one is too large, or too few
@@ -137,7 +137,7 @@ def draw_by_label(
 def _draw_by_label(
     key: Array, step: int | Array, labels: Array, *, num_steps: int, num_labels: int, per_label: int
 ) -> Array:
-    """Draw batch by batch: the highest of random scores, first of labels and then of the examples of each."""
+    """Draw batch by batch: the labels with the highest random scores, then the examples of each with the highest."""
     counts = jnp.zeros(_MOST_LABELS, int).at[labels].add(1)
 
     def batch(step: Array) -> Array:

@@ -23,7 +23,7 @@ def dependence_figure(result: probes.LayerDependence) -> Figure:
 
 
 def control_figure(result: probes.MomentControl) -> Figure:
-    """Draw what moves the moments of each layer's units."""
+    """Draw which updates move the moments of each layer's units."""
     with style.new_figure(8.5, max(3.2, 0.32 * len(result.layers) + 1.8)) as figure:
         draw_control(figure.subplots(), result)
         return figure
@@ -82,7 +82,7 @@ def draw_shares(ax: Axes, shares: np.ndarray, layers: Sequence[str], extent: flo
 
 @checked()
 def draw_interaction(ax: Axes, result: probes.LayerDependence) -> None:
-    """Draw the interaction ratio over the length of the step, and what it is to the second order.
+    """Draw the interaction ratio over the length of the step, with its second-order approximation.
 
     Args:
         ax: the axis to draw on.
@@ -143,7 +143,7 @@ def draw_control(ax: Axes, result: probes.MomentControl) -> None:
 
 
 def _stacked(result: probes.LayerDependence | probes.MomentControl, values: object, num_axes: int) -> np.ndarray:
-    """Return values with one axis of runs before their own, or raise where there are more."""
+    """Return values with a single leading axis of runs; raise if there are more."""
     found = np.asarray(values, float)
     if found.ndim > num_axes + 1:
         name = type(result).__name__

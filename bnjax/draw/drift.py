@@ -17,9 +17,9 @@ QUANTITIES = (
 
 
 def drift_figure(result: probes.Drift | probes.Shift, steps: Sequence[int] | None = None) -> Figure:
-    """Draw the relative shifts of a layer: of a drift, those from step to step above those from the first step.
+    """Draw the relative shifts of a layer; for a drift, those from step to step above those from the first step.
 
-    The steps are one per shift; of a drift, all whose statistics were stacked.
+    `steps` has one step per shift, or, for a drift, every step whose statistics were stacked.
     """
     if isinstance(result, probes.Drift):
         shifts = {", step to step": result.successive, ", since the first": result.cumulative}
@@ -75,7 +75,7 @@ def draw_shift(
         ax.vlines(at, low, high, color=CYCLE[0], linewidth=2)
     margin = 0.05 * np.ptp(at) or 0.5
     ax.set(title=title, ylabel=label)
-    ax.set(xlim=(np.min(at) - margin, np.max(at) + margin))  # also where no unit has a value
+    ax.set(xlim=(np.min(at) - margin, np.max(at) + margin))  # also if no unit has a value
     ax.set_ylim(bottom=0)
 
 

@@ -1,4 +1,4 @@
-"""A scanned plane in order: distances, losses, colours and heights."""
+"""A scanned plane sorted by its coordinates: distances, losses, colours and heights."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ def make_grid(scan: probes.PlaneScan) -> Grid:
 
 
 def mean_plane(scan: probes.PlaneScan) -> tuple[probes.PlaneScan, int]:
-    """Average planes that are stacked; the mean is not finite where one of them is not.
+    """Average stacked planes; the mean is non-finite where one of them is.
 
     Returns:
         The mean plane, along directions of mean length, and how many planes there are.
@@ -82,13 +82,13 @@ def _log_levels(low: float, high: float) -> np.ndarray:
 
 
 def is_strip(grid: Grid) -> bool:
-    """Return whether a plane is more than four times as long as wide, too much to draw to scale."""
+    """Return whether a plane is more than four times as long as wide, too elongated to draw to scale."""
     width, height = np.ptp(grid.x), np.ptp(grid.y)
     return not 0 < max(width, height) <= 4 * min(width, height)
 
 
 def lift(grid: Grid, scale: Scale, path: np.ndarray) -> np.ndarray:
-    """Interpolate the heights of places linearly, NaN outside of the grid or beside a loss that is not finite.
+    """Interpolate the heights along a path linearly; NaN outside of the grid or next to a non-finite loss.
 
     Heights are losses, or their logarithms to base 10 on a logarithmic scale; the path is (points, 2).
     """
@@ -100,7 +100,7 @@ def lift(grid: Grid, scale: Scale, path: np.ndarray) -> np.ndarray:
 
 
 def _cells(axis: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index of the cell that each place lies in, and where within it from 0 to 1, NaN outside of the axis."""
+    """Return the cell index of each coordinate, and its position in the cell from 0 to 1; NaN outside of the axis."""
     position = np.interp(places, axis, np.arange(len(axis)))
     cell = np.minimum(position.astype(int), len(axis) - 2)
     return cell, np.where((places >= axis[0]) & (places <= axis[-1]), position - cell, np.nan)

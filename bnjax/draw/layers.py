@@ -29,7 +29,7 @@ SHIFTS = (
 
 
 def layers_figure(result: Layered, steps: Sequence[int] | None = None) -> Figure:
-    """Draw everything that was measured in each layer: heat maps over training of a stack, dots of a single result."""
+    """Draw all quantities of each layer: heat maps over training for a stack, dots for a single result."""
     quantities = _quantities(result)
     shown = [quantity for quantity in quantities if np.isfinite(getattr(result, quantity.name)).any()]
     shown = shown or [quantities[0]]

@@ -38,7 +38,7 @@ def line_figure(scan: probes.LineScan) -> Figure:
         return figure
 
 
-@checked(color=None)  # Matplotlib lists what it may be
+@checked(color=None)  # Matplotlib's error lists valid colours
 def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color: str = CYCLE[0]) -> None:
     """Draw one quantity over the step size.
 
@@ -90,7 +90,7 @@ def draw_line(ax: Axes, scan: probes.LineScan, quantity: str = "loss", *, color:
 
 
 def barrier_figure(barrier: probes.Barrier) -> Figure:
-    """Draw the way from one net to another."""
+    """Draw the line from one net to another."""
     with style.new_figure(9, 5.3) as figure:
         ax = figure.subplots()
         draw_barrier(ax, barrier)
@@ -102,7 +102,7 @@ def barrier_figure(barrier: probes.Barrier) -> Figure:
         return figure
 
 
-@checked(color=None)  # Matplotlib lists what it may be
+@checked(color=None)  # Matplotlib's error lists valid colours
 def draw_barrier(ax: Axes, barrier: probes.Barrier, *, color: str = CYCLE[0]) -> None:
     """Draw the loss between two nets, the straight line between their losses, and the barrier's height.
 

@@ -24,9 +24,9 @@ def png(figure: Figure) -> bytes:
 
 
 def with_palette(picture: Any) -> Any:
-    """Reduce a picture to as few colours as look the same: of 64 or 128, no pixel is far off, however rare its colour.
+    """Reduce a picture to 64 or 128 colours, as few as keep every pixel close to its colour, however rare.
 
-    A scale of colours, where these show as bands, has 256, most of them where most pixels are.
+    A colour scale, where so few colours show as bands, keeps 256, allotted mostly where most pixels are.
     """
     from PIL import Image
 

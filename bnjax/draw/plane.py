@@ -1,4 +1,4 @@
-"""Scans of a plane: labelled contours, with the centre, or with the path that led there."""
+"""Scans of a plane: labelled contours, with the centre, or with the path that led to it."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from bnjax.probes.directions import PrincipalAxes
 def plane_figure(scan: probes.PlaneScan, axes: PrincipalAxes | None = None) -> Figure:
     """Draw a plane as contours and as a surface, with the path of its principal axes if these are given.
 
-    Of stacked planes their mean is drawn. A row, a column or a plane without a finite loss has no surface.
+    Stacked planes are drawn as their mean. A row, a column or a plane without a finite loss has no surface.
     """
     scan, num = mean_plane(scan)
     has_surface = len(scan.xs) > 1 and len(scan.ys) > 1 and bool(np.isfinite(scan.loss).any())

@@ -99,7 +99,7 @@ def draw_next(files: list[Path]) -> Path:
         raise ValueError(f"file must be the result of a probe (.npz), got {file.name}.")
     result, options = probes.load(file), {}
     if isinstance(result, probes.PlaneScan) and files and files[0].suffix == ".npz":
-        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read costs its own picture alone
+        with contextlib.suppress(OSError, ValueError):  # an unreadable file affects only its own picture
             following = probes.load(files[0])
             if isinstance(following, PrincipalAxes):
                 files.pop(0)
@@ -125,7 +125,7 @@ def draw_each(files: list[Path], draw: Callable[[list[Path]], Path] = draw_next)
         file = files[0]
         try:
             say(draw(files))
-        except Exception as error:  # of many types, whatever a file holds; it costs its own picture alone
+        except Exception as error:  # of many types, depending on the file; it affects only its own picture
             say(f"error: {_explain(error, file)}", sys.stderr)
             status = 2
             if isinstance(error, ImportError):  # no other file will be drawn

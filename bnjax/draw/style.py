@@ -79,7 +79,7 @@ def new_figure(width: float | int, height: float | int) -> Iterator[Figure]:
 
 @contextmanager
 def own_style() -> Iterator[None]:
-    """Draw and save in the style of all figures, whatever the user's own settings, as in a matplotlibrc, are.
+    """Draw and save in the style of all figures, independently of the user's settings, such as a matplotlibrc.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -95,7 +95,7 @@ def own_style() -> Iterator[None]:
 
 
 def sequential() -> "matplotlib.colors.Colormap":
-    """Return viridis without its darkest third, on which no line and no number can be read."""
+    """Return viridis without its darkest third, on which lines and numbers are unreadable."""
     from matplotlib import colormaps, colors
 
     return colors.ListedColormap(colormaps["viridis"](np.linspace(0.3, 1, 256)), "landscape")
@@ -125,7 +125,7 @@ def describe_objective(info: ObjectiveInfo) -> str:
 
 
 def number(value: float | int, _position: object = None) -> str:
-    """Write a number shortly, with a power of ten where it would be long."""
+    """Write a number in short form, with a power of ten if it would be long."""
     if not np.isfinite(value):
         return "not finite"
     if value == 0 or 1e-3 <= abs(value) < 1e4:
@@ -211,7 +211,7 @@ def label_steps(ax: Axes, num: int, steps: Sequence[int] | None, num_ticks: int 
 
 
 def check_stack(what: str, values: Any) -> None:
-    """Raise a ValueError unless values have at most one axis before that of layers or units."""
+    """Raise a ValueError if values have more than one axis before the axis of layers or units."""
     if np.ndim(values) > 2:
         raise ValueError(f"{what} must be stacked at most once, over steps, to be drawn; got shape {np.shape(values)}.")
 

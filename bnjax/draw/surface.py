@@ -59,7 +59,7 @@ def draw_surface(ax: Any, scan: probes.PlaneScan, axes: PrincipalAxes | None = N
 
 
 def _draw_path(ax: Any, grid: Grid, scale: Scale, path: np.ndarray) -> None:
-    """Draw a path on the surface, its start and its end; of a single point, the end alone."""
+    """Draw a path on the surface with its start and its end; a single point is drawn as the end only."""
     steps = np.arange((len(path) - 1) * _PER_SEGMENT + 1) / _PER_SEGMENT
     fine = np.stack([np.interp(steps, np.arange(len(path)), places) for places in path.T], axis=1)
     ax.plot(*fine.T, lift(grid, scale, fine), linewidth=2, color=CYCLE[1], zorder=5)

@@ -8,7 +8,7 @@ running    batch norm and its relatives, which remember statistics of the batche
 examples   layer, instance and group norm, which remember nothing
 elementwise  dynamic tanh, which has no statistics
 noise      noise without a normaliser
-shared     what they have in common
+shared     code that they share
 """
 
 from bnjax.linen.elementwise import DyT as DyT

@@ -1,4 +1,4 @@
-"""Functions of each entry that stand in a normaliser's place, as linen modules."""
+"""Element-wise functions that replace a normaliser, as linen modules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ class DyT(nn.Module):
 
     Attributes:
         axis: feature axes.
-        alpha_init: with which the factor of all features begins, a parameter of shape ().
+        alpha_init: initial value of the factor of all features, a parameter of shape ().
         dtype: of the result; None promotes the input's and the parameters'.
         param_dtype: of alpha, scale and bias.
         use_bias: add a learned offset.

@@ -15,7 +15,7 @@ from bnjax.types import Number
 
 
 class _ExampleNorm(nn.Module):
-    """What the normalisers without running statistics share, besides the fields, which they have from Flax's modules."""
+    """Base of the normalisers without running statistics, whose fields are inherited from Flax's modules."""
 
     @checked()
     @nn.compact
@@ -102,7 +102,7 @@ class InstanceNorm(_ExampleNorm, nn.InstanceNorm):
 class GroupNorm(_ExampleNorm, nn.GroupNorm):
     """Group norm, as `flax.linen.GroupNorm`, over `norms.group_norm`; features are along the last axis.
 
-    With one group it is what papers call layer norm of a map, over height, width and channels. The fields not named here are
+    With one group it is the layer norm of image papers, over height, width and channels. The fields not named here are
     the same as in `LayerNorm`.
 
     Attributes:

@@ -72,7 +72,7 @@ class LpNorm(RunningNorm):
 
     Attributes:
         p: 1, 2 or "inf".
-        center_first: take the norm after the mean has been taken off; then p = 2 is batch norm.
+        center_first: subtract the mean before taking the norm; with p = 2 this is batch norm.
 
     Example:
         >>> from bnjax import linen
@@ -124,8 +124,8 @@ class BatchRenorm(RunningNorm):
     Attributes:
         r_max: bound of the correction of scale.
         d_max: bound of the correction of location.
-        bounds: gives (r_max, d_max) from the number of batches trained on, in place of the two, as `norms.renorm_bounds`
-            does; `num_batches` in `batch_stats` counts.
+        bounds: maps the number of batches trained on to (r_max, d_max), in place of the two, as `norms.renorm_bounds`
+            does; `num_batches` in `batch_stats` counts the batches.
 
     Example:
         >>> from bnjax import linen

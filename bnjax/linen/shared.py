@@ -1,4 +1,4 @@
-"""What the linen modules have in common: scale, bias, types, and when statistics move."""
+"""Code shared by the linen modules: scale, bias, types, and when statistics move."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,20 +16,20 @@ from bnjax.types import BatchStats, Number
 
 
 def widened(x: Array, dtype: Any) -> Array:
-    """Give x at least the precision of the result."""
+    """Cast x to at least the precision of the result."""
     x = as_floats(x)
     return x if dtype is None else x.astype(common_type(x.dtype, dtype))
 
 
 def make_parameters(module: Any, shape: tuple[int, ...]) -> tuple[Array | None, Array | None]:
-    """Make scale and bias as the fields of a normaliser want them."""
+    """Create scale and bias as the fields of a normaliser specify."""
     scale = module.param("scale", module.scale_init, shape, module.param_dtype) if module.use_scale else None
     bias = module.param("bias", module.bias_init, shape, module.param_dtype) if module.use_bias else None
     return scale, bias
 
 
 def options_of(module: Any) -> dict[str, Any]:
-    """Take the arguments of all functions of `bnjax.norms` from the fields of a normaliser."""
+    """Read the arguments that all functions of `bnjax.norms` take from the fields of a normaliser."""
     return {
         "epsilon": module.epsilon,
         "axis": module.axis,
@@ -39,7 +39,7 @@ def options_of(module: Any) -> dict[str, Any]:
 
 
 class RunningNorm(nn.Module):
-    """What the normalisers with running statistics share: fields, variables, and when statistics move."""
+    """Base of the normalisers with running statistics: fields, variables, and when statistics move."""
 
     use_running_average: bool | None = None
     axis: int | tuple[int, ...] = -1

@@ -1,11 +1,11 @@
 """Models that take their normaliser as an argument: `make_model(config)` is the Model of any of the configurations.
 
-shapes       what each network is without its normaliser: the fields of the configurations
-choices      what fields of several of them can hold
+shapes       each network without its normaliser: the fields of the configurations
+choices      allowed values of fields that several of them share
 vgg          VGG networks, for images
 resnet       pre-activation residual networks, for images
 inception    BN-Inception, for images; inception_shape has the table of its modules
-mlp          multilayer perceptrons, for whatever can be flattened
+mlp          multilayer perceptrons, for inputs that can be flattened
 huber        the batch norm of a replication of theirs
 deep_linear  products of square matrices, for vectors
 lstm         LSTMs, for sequences
@@ -67,5 +67,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List what can be asked for."""
+    """List the names that can be imported."""
     return sorted({*globals(), *_PLACES})

@@ -1,4 +1,4 @@
-"""What fields of several shapes can hold, and the checks that they share; imports nothing heavy."""
+"""Allowed values and checks of fields that several shapes share; imports nothing heavy."""
 
 import math
 from typing import Any, Literal, get_args
@@ -8,18 +8,18 @@ XavierInit = Literal["xavier_uniform", "xavier_normal"]
 VGGInit = Literal[XavierInit, "he_normal"]
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
 NormPosition = Literal["before", "after"]
-_MOST_WEIGHTS = 2**31 - 1  # int32 numbers the entries of an array
+_MOST_WEIGHTS = 2**31 - 1  # array entries are indexed by int32
 
 
 def check_choices(config: Any, **choices: Any) -> None:
-    """Raise a ValueError if a field is none of the choices of its Literal."""
+    """Raise a ValueError if a field is not one of the choices of its Literal."""
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(config, name)!r}.")
 
 
 def check_kernel_scale(value: float) -> None:
-    """Raise a ValueError unless initial weights can be multiplied by a number."""
+    """Raise a ValueError unless a number is a valid factor of initial weights."""
     if 3.4028234e38 < value < math.inf:
         raise ValueError(f"kernel_scale must be at most 3.4e38, float32's largest number, got {value}.")
     if not 0 < value < math.inf:

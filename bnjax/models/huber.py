@@ -38,7 +38,7 @@ class HuberBatchNorm(linen.BatchNorm):
         if not train:
             return norms.batch_norm(x, stats, scale, bias, train=False, epsilon=epsilon, **options)
         calls = num_batches + 1 + self.evaluation_calls * (num_batches // self.evaluation_interval)
-        # var / m = biased / (m - 1): the root of m - 1 goes to the scale, and the running variance is carried times m - 1
+        # var / m = biased / (m - 1): sqrt(m - 1) moves into the scale, and the running variance is multiplied by m - 1
         factor = x.shape[0] - 1
         y, new = norms.batch_norm(
             x,

@@ -48,7 +48,7 @@ class Inception(nn.Module):
     Modules 3c and 4e have stride 2; they have no first branch, and pass the pooled map through. Every convolution is followed
     by normaliser and activation, or by activation and normaliser. Weight layer number n is called `conv_n` or `dense_n`, its
     normaliser `norm_n`; they are numbered module by module, and in a module branch by branch.
-    The mean of a pooling is that of the pixels in the map. Local response normalisation, which the paper's baseline has, is
+    Average pooling averages only over pixels inside the map. Local response normalisation, which the paper's baseline has, is
     left out, and so are GoogLeNet's auxiliary classifiers, which the paper does not mention.
 
     Example:
@@ -69,7 +69,7 @@ class Inception(nn.Module):
         init = make_kernel_init(config.kernel_init, config.kernel_scale)
 
         def conv(x: Array, features: int, size: int, stride: int = 1) -> Array:
-            """Convolve, normalise and activate; of a stride of 2, every second pixel is taken before that.
+            """Convolve, normalise and activate; for a stride of 2, take every second pixel of the convolution.
 
             NOTE: gradients of strided convolutions miss the fast path of `bnjax.ops` on CPU.
             """
@@ -124,7 +124,7 @@ def _pool_3x3(x: Array, pool: Pool, stride: int) -> Array:
 
 
 def _reduce_shifts(x: Array, axis: int, stride: int, padding: float, reduce: Callable[[Array, Array], Array]) -> Array:
-    """Combine each pixel with both of its neighbours along an axis, beyond the map with the padding."""
+    """Combine each pixel with both of its neighbours along an axis; beyond the map lies the padding."""
     ends = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
     padded, length = jnp.pad(x, ends, constant_values=padding), x.shape[axis]
     before, here, after = (lax.slice_in_dim(padded, shift, shift + length, stride, axis) for shift in range(_WINDOW))

@@ -21,7 +21,7 @@ class InceptionModule(NamedTuple):
 
     Attributes:
         name: of the row.
-        one: of the 1x1 convolution; 0 is no such branch.
+        one: of the 1x1 convolution; 0 leaves the branch out.
         three: of a 1x1 convolution, which reduces, and of the 3x3 convolution after it.
         double: of a 1x1 convolution, which reduces, and of each of the two 3x3 convolutions after it.
         pool: over 3x3 pixels.
@@ -54,7 +54,7 @@ class InceptionModule(NamedTuple):
 
 
 # Ioffe & Szegedy 2015, Fig. 5. NOTE: the figure prints 576 features after 4c and 4d, and 1024 after 4e; the widths of its own
-# branches add up to 608, 608 and 1056, which is what follows here.
+# branches add up to 608, 608 and 1056, which are used here.
 INCEPTION_MODULES = (
     InceptionModule("3a", 64, (64, 64), (64, 96), "average", 32),
     InceptionModule("3b", 64, (64, 96), (64, 96), "average", 64),

@@ -42,7 +42,7 @@ class LSTMConfig(Normalised, LSTMShape):
 
 
 class _Norm(NamedTuple):
-    """A normaliser whose scale is shared over time, and whose statistics may not be.
+    """A normaliser whose scale is shared over time, while each time step may have its own statistics.
 
     Attributes:
         module: the normaliser; None leaves x as it is.
@@ -55,7 +55,7 @@ class _Norm(NamedTuple):
     stats: PyTree = None
 
     def apply(self, x: Array, stats: PyTree, *, train: bool) -> tuple[Array, PyTree]:
-        """Normalise x, (batch, features), with the statistics of its step; return these as they are after it, too."""
+        """Normalise x, (batch, features), with the statistics of its step; return the new statistics too."""
         if self.module is None:
             return x, stats
         variables = {"params": self.params} | ({} if stats is None else {"batch_stats": stats})
@@ -70,7 +70,7 @@ class LSTM(nn.Module):
         c = sigmoid(f) c + sigmoid(i) tanh(g)
         h = sigmoid(o) tanh(norm_cell(c))
 
-    The first two normalisers have no bias, since b is there; nothing normalises what c keeps. Scales and biases are shared over
+    The first two normalisers have no bias, since b is there; the cell state that c carries on is not normalised. Scales and biases are shared over
     time. In training each step is normalised with its own statistics of the batch; running statistics belong to the time step,
     or, if `statistics` is "shared", are averages over time. Evaluation uses the running statistics of the last recorded step
     for all steps after it, as the paper does. W_x, W_h and the output's weights are `dense_1`, `dense_2` and `dense_3`; b is
@@ -114,7 +114,7 @@ class LSTM(nn.Module):
             "norm_cell": self._norm("norm_cell", 2, config.features, num_steps, train),
         }
         of_inputs, of_hidden, of_cell = norms.values()
-        # What comes from the inputs does not wait for the hidden state.
+        # The contribution of the inputs does not depend on the hidden state.
         inputs, new_of_inputs = jax.vmap(partial(of_inputs.apply, train=train))(inputs, of_inputs.stats)
 
         def step(state: tuple[Array, Array], given: tuple[Any, ...]) -> tuple[tuple[Array, Array], Any]:
@@ -181,7 +181,7 @@ class LSTM(nn.Module):
         return _Norm(module, params, jax.tree.map(lambda leaf: leaf[steps], recorded))
 
     def _record(self, name: str, new: PyTree, num_steps: int) -> None:
-        """Keep the statistics after a step of training: of each time step, or their average over time."""
+        """Store the statistics after a training step: of each time step, or their average over time."""
         if not self.has_variable("batch_stats", name):
             return
 
@@ -215,7 +215,7 @@ def hidden_gradients(
 ) -> Float[Array, "time batch units"]:
     """Compute the gradient of a batch's loss by the hidden state after each time step, through all steps that follow it.
 
-    It is the derivative by a number that is added to the hidden state, at 0. Source: Cooijmans et al. 2016, Fig. 1b.
+    It is the derivative by an offset added to the hidden state, at 0. Source: Cooijmans et al. 2016, Fig. 1b.
 
     Args:
         config: of the LSTM.

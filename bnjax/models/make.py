@@ -31,11 +31,11 @@ Config = VGGConfig | MLPConfig | ResNetConfig | InceptionConfig | DeepLinearConf
 def make_model(config: Config) -> Model:
     """Make the pure functions of the network that `config` describes.
 
-    The kernels of all layers are one draw, except those of an LSTM. Those of `VGG(config).init` and its like, one draw a layer,
-    are others of the same distribution.
+    The kernels of all layers are drawn at once, except those of an LSTM. `VGG(config).init` and the like draw layer by layer, so
+    their kernels have other values of the same distribution.
 
     Raises:
-        ValueError: if `config` describes none.
+        ValueError: if `config` is not a configuration of a network.
 
     Example:
         >>> from bnjax import linen, models
@@ -54,7 +54,7 @@ def make_model(config: Config) -> Model:
 
 @compiled_once("model", "config")
 def _init(model: Model, config: Config, key: Array, x: Array) -> Variables:
-    """Draw the kernels at once; all else is the module's own."""
+    """Draw all kernels at once; everything else comes from the module's own `init`."""
     params, batch_stats = model.init(key, x)
     if isinstance(config, LSTMConfig):
         return Variables(params, batch_stats)

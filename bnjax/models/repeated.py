@@ -14,7 +14,7 @@ from bnjax._host.arguments import checked
 
 
 class RepeatedDense(nn.Module):
-    """A dense layer on n equal vectors, as a layer on one vector that trains and is measured exactly as that.
+    """A dense layer on n equal vectors, written as a layer on one vector with the same training and measurements.
 
     Write W_i for the rows of the kernel W that see the i-th vector. All of them have the same gradient G, so
 
@@ -70,7 +70,7 @@ class RepeatedDense(nn.Module):
 def join_copies(
     kernel: Float[Array, "rows out_features"], copies: int
 ) -> tuple[Float[Array, "features out_features"], Float[Array, ""]]:
-    """Split a kernel for n equal vectors into what changes the output, and the length of what does not.
+    """Split a kernel for n equal vectors into the part that changes the output, and the length of the rest.
 
         u = (W_1 + ... + W_n) / sqrt(n),    |W|² = |u|² + null_norm²
 
@@ -82,7 +82,7 @@ def join_copies(
         (u, null_norm).
 
     Raises:
-        ValueError: if the rows are not those of n vectors of one length.
+        ValueError: if n does not divide the rows into vectors of equal length.
 
     Example:
         >>> from bnjax.models import join_copies

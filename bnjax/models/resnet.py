@@ -75,7 +75,7 @@ class ResNet(nn.Module):
 
     @nn.nowrap
     def _conv(self, layer: int, features: int, x: Array) -> Array:
-        """Convolve; of a stride of 2, every second pixel is taken afterwards.
+        """Convolve; for a stride of 2, take every second pixel of the result.
 
         NOTE: gradients of strided convolutions miss the fast path of `bnjax.ops` on CPU; this takes a sixth more products.
         """
@@ -94,7 +94,7 @@ class ResNet(nn.Module):
 def shortcut(
     x: Float[Array, "batch height width channels"], features: int, stride: int
 ) -> Float[Array, "batch rows columns features"]:
-    """Take every `stride`-th pixel, and add features that are 0: what a block adds its branch to.
+    """Take every `stride`-th pixel, and add features that are 0: the shortcut to which a block adds its branch.
 
     Args:
         x: input of the block.

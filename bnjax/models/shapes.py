@@ -1,4 +1,4 @@
-"""The shapes of the models: what a network is without its normaliser.
+"""The shapes of the models: each network without its normaliser.
 
 Imports nothing heavy, so that a command line answers at once.
 """
@@ -109,12 +109,12 @@ class VGGShape:
 
     @property
     def copies(self) -> dict[str, int]:
-        """How many equal inputs a layer stands for, by its name: those of `RepeatedDense`."""
+        """Number of equal inputs of each `RepeatedDense` layer, by layer name."""
         return {f"dense_{self.num_convolutions + 1}": MAMELI_PIXELS} if self.head == "mameli_reduced" else {}
 
     @property
     def null_sizes(self) -> dict[str, int]:
-        """How many numbers a parameter holds the length of, by its path: see `bnjax.probes.directions.random`."""
+        """For parameters that hold the length of some numbers: how many, by path; see `bnjax.probes.directions.random`."""
         entries = self.features[self.num_convolutions - 1] * self.features[self.num_convolutions]
         return {f"{layer}/null_norm": (copies - 1) * entries for layer, copies in self.copies.items()}
 
@@ -177,7 +177,7 @@ class ResNetShape:
 
     Attributes:
         num_blocks: residual blocks in each of three stages, of two convolutions each: 3 make a ResNet-20, 18 a ResNet-110.
-        width: features of the first stage, and half and a quarter of those of the others.
+        width: features of the first stage; the other stages have two and four times as many.
         kernel_init: initialisation of all weight layers.
         use_bias: give the convolutions biases, from 0; the last layer always has them.
         skip_init: multiply each residual branch by a learned number, from 0, so that all blocks begin as the identity
@@ -289,8 +289,8 @@ class LSTMShape:
         statistics: running statistics of each time step, or "shared" ones, averages over time.
         norm_scale: initial scale of the normalisers, which is shared over time.
         recurrent_init: initial weights from the hidden state to the candidate, "identity" or "orthogonal" as to the gates.
-        initial_noise: standard deviation of what training adds to the initial hidden state. Pixels that are the same in all
-            images have variance 0; what batch norm makes of that state varies from image to image.
+        initial_noise: standard deviation of the noise that training adds to the initial hidden state. Pixels that are equal in
+            all images have variance 0; batch norm of the noisy state varies from image to image.
 
     Example:
         >>> from bnjax import models
@@ -323,7 +323,7 @@ class LSTMShape:
 
     @property
     def num_normalised(self) -> int:
-        """Weight layers that a normaliser can follow: all except the last. The cell has one where the second has."""
+        """Weight layers that a normaliser can follow: all except the last. The cell has one if layer 2 has."""
         return 2
 
 

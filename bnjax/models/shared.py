@@ -1,4 +1,4 @@
-"""What the models share: activations, and where normalisers stand."""
+"""Code shared by the models: activations, and the placement of normalisers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,5 +65,5 @@ def activate(config: Any, layer: int, x: Array, *, train: bool, pool: Callable[[
     activation = _ACTIVATIONS[config.activation]
     if config.norm_position == "after":
         return pool(normalise(config, layer, activation(x), train=train))
-    # NOTE: activations increase, so the maximum of activations is the activation of the maximum, of a quarter of the numbers.
+    # NOTE: activations are monotonic, so pooling first gives the same result, from a quarter of the numbers.
     return activation(pool(normalise(config, layer, x, train=train)))

@@ -1,4 +1,4 @@
-"""Initial weights. Those of all layers are one draw, since XLA compiles every draw for itself, for most of a second."""
+"""Initial weights, drawn at once for all layers, since XLA takes most of a second to compile each draw."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ from jaxtyping import PyTree
 from bnjax.models.repeated import join_copies
 from bnjax.models.shapes import KernelInit
 
-_CUT = 2.0  # standard deviations, beyond which Flax's normals are not drawn
-_CUT_STD = 0.87962566103423978  # of a standard normal that is cut off there
+_CUT = 2.0  # standard deviations, at which Flax truncates its normals
+_CUT_STD = 0.87962566103423978  # of a standard normal that is truncated there
 
 
 def draw_kernels(
@@ -42,7 +42,7 @@ def draw_kernels(
 
 
 def make_kernel_init(name: KernelInit, scale: float = 1.0) -> Callable[[Array, tuple[int, ...], Any], Array]:
-    """Make an initialiser, as Flax's layers take it, of one kernel of `draw_kernels`."""
+    """Make an initialiser for Flax's layers that draws one kernel by `draw_kernels`."""
 
     def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         return draw_kernels(key, [shape], dtype, kernel_init=name, scale=scale)[0]
@@ -58,9 +58,9 @@ def redraw_kernels(
     scale: float = 1.0,
     copies: Mapping[str, int] = {},
 ) -> PyTree[Array]:
-    """Replace the kernel of every weight layer, `conv_n` or `dense_n`, by one of a draw for all.
+    """Replace the kernels of all weight layers, `conv_n` or `dense_n`, by kernels from a single draw.
 
-    Layers that `copies` names stand for so many equal inputs: their kernel is drawn for all of these, and then joined.
+    Layers named in `copies` stand for that many equal inputs: their kernel is drawn for all of them, and then joined.
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(params)
     leaves = {tuple(step.key for step in path): leaf for path, leaf in flat}
@@ -89,7 +89,7 @@ def _draw(kernel_init: KernelInit, key: Array, number: int, dtype: Any) -> Array
 
 
 def _variance(kernel_init: KernelInit, shape: tuple[int, ...]) -> float:
-    """Return the variance that a kernel's numbers are to have."""
+    """Return the variance of a kernel's entries."""
     *window, features, out_features = shape
     fan_in, fan_out = (math.prod(window) * n for n in (features, out_features))
     return {"normal": 1.0, "he_normal": 2 / fan_in}.get(kernel_init, 2 / (fan_in + fan_out))

@@ -7,7 +7,7 @@ and `InstanceNorm` stand in for Flax's own, and are instances of them.
 running    batch norm and its relatives, which remember statistics of the batches
 examples   layer, instance and group norm, which remember nothing
 elementwise  dynamic tanh, which has no statistics
-shared     what they have in common
+shared     code that they share
 """
 
 from bnjax.nnx.elementwise import DyT as DyT

@@ -1,4 +1,4 @@
-"""Functions of each entry that stand in a normaliser's place, as nnx modules."""
+"""Element-wise functions that replace a normaliser, as nnx modules."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ class DyT(Norm):
 
     Args:
         num_features: length of scale and bias.
-        alpha_init: with which the factor of all features begins, an `nnx.Param` of shape ().
+        alpha_init: initial value of the factor of all features, an `nnx.Param` of shape ().
         axis: the feature axis.
         dtype: of the result; None promotes the input's and the parameters'.
         param_dtype: of alpha, scale and bias.

@@ -17,7 +17,7 @@ from bnjax.norms.features import Axes
 
 
 class _ExampleNorm(Signed, nnx.Module):
-    """What the normalisers without running statistics share, besides the attributes, which they have from Flax's modules."""
+    """Base of the normalisers without running statistics, whose attributes are inherited from Flax's modules."""
 
     @checked()
     def __call__(
@@ -140,7 +140,7 @@ class InstanceNorm(_ExampleNorm, nnx.InstanceNorm):
 class GroupNorm(_ExampleNorm, nnx.GroupNorm):
     """Group norm, as `flax.nnx.GroupNorm`, over `norms.group_norm`; features are along the last axis.
 
-    With one group it is what papers call layer norm of a map, over height, width and channels. The arguments not named here
+    With one group it is the layer norm of image papers, over height, width and channels. The arguments not named here
     are the same as in `LayerNorm`.
 
     Args:

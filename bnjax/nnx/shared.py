@@ -1,4 +1,4 @@
-"""What the nnx modules have in common: scale, bias, types, and when statistics move."""
+"""Code shared by the nnx modules: scale, bias, types, and when statistics move."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
 class _OfClass:
-    """An attribute that a class has, and its instances have not: those are called in another way."""
+    """An attribute of a class that its instances do not have, since they are called in another way."""
 
     def __init__(self, value: Any):
         self._value = value
@@ -34,7 +34,7 @@ class _OfClass:
 
 
 class Signed:
-    """Shows a class's own arguments, and those that it hands on, to `inspect.signature`, where nnx shows none."""
+    """Shows `inspect.signature` the arguments of a class and those that it passes on, where nnx shows none."""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -47,7 +47,7 @@ class Signed:
 
 
 def handed_on(arguments: dict[str, Any], *own: str) -> dict[str, Any]:
-    """Take from a constructor's local names the arguments of its base class, without those that are its own."""
+    """Select from a constructor's locals the arguments of its base class, without its own."""
     return {name: value for name, value in arguments.items() if name not in ("self", "__class__", *own)}
 
 
@@ -60,7 +60,7 @@ def prepared(module: Any, x: Array, *stats: Array) -> tuple[Any, tuple[Array, Ar
 
 
 class Norm(Signed, nnx.Module):
-    """What all normalisers share: scale, bias and types."""
+    """Base of all normalisers: scale, bias and types."""
 
     @checked(rngs=RNGS)
     def __init__(
@@ -128,7 +128,7 @@ class RunningOptions(TypedDict, total=False):
 
 
 class RunningNorm(Norm):
-    """What the normalisers with running statistics share: when they are used, and when they move."""
+    """Base of the normalisers with running statistics: when these are used, and when they move."""
 
     mean: nnx.BatchStat[Array]
 

@@ -6,12 +6,12 @@ ghost          batch norm in parts of a batch
 renorm         batch renormalisation
 noise          batch norm whose output gets new noise at every step
 examples       layer, instance and group norm, whose statistics belong to one example
-elementwise    dynamic tanh, a function of each entry in a normaliser's place
+elementwise    dynamic tanh, an element-wise function in place of a normaliser
 statistics     moments of a batch, and running statistics that follow them
-features       which axes hold features, and what fits them
+features       feature axes, and checks of per-feature arrays
 population     running statistics recomputed from data, for any model
 restandardise  frozen normalisers inserted into a trained net
-mismatch       how far statistics are from those that normalise
+mismatch       distance between statistics and those that normalise
 updates        how the running statistics of any normaliser move
 fold           batch norm in evaluation as part of the weights before it
 """

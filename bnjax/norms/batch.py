@@ -48,7 +48,7 @@ def batch_norm(
 
     Source: Ioffe & Szegedy 2015, Algorithms 1 and 2. With `train`, mean and var are the batch's own (biased, 1/m) and the
     running statistics move to momentum * running + (1 - momentum) * batch, without a gradient. Otherwise mean and var are
-    `stats`, which come back unchanged. Statistics that are not to be updated are kept by dropping the new ones.
+    `stats`, which come back unchanged. To keep the statistics unchanged, drop the new ones.
     Deviation: the running variance is the biased one by default, as in Flax (the paper and PyTorch scale it by m / (m - 1)).
 
     Complex features have a complex mean, and a real variance, mean |x - mean|², as in Flax: real and imaginary part are scaled
@@ -66,7 +66,7 @@ def batch_norm(
         axis_name: mapped axes (vmap, shard_map) whose batches count as one, weighted by their valid counts.
         axis_index_groups: groups of device indices along `axis_name` that share statistics; see `moments`.
         mask: True where an entry counts for the statistics, same rank as x, each length equal or 1 (or of lower rank, by
-            NumPy's rule, where that is the only reading). The others are normalised with the rest; NaN among them is 0.
+            NumPy's broadcasting, if that is unambiguous). Other entries are normalised too; non-finite ones are read as 0.
         use_fast_variance: one pass over x instead of two, at the price of (mean/std)² of the precision. In float32, without
             mask and axis_name, outputs, statistics and gradients then are Flax's to the bit.
         unbiased_running_var: record the batch's variance with the estimator 1/(m-1), as PyTorch does.
@@ -124,7 +124,7 @@ def normalise(
 
 
 def affine(centred: Array, inverse_std: Array, scale: Array | None, bias: Array | None) -> Array:
-    """Scale and shift what has mean 0, with the fewest operations: as Flax does, to the bit."""
+    """Scale and shift a centred array with the fewest operations: as Flax does, to the bit."""
     y = centred * (inverse_std if scale is None else inverse_std * scale)
     return y if bias is None else y + bias
 
@@ -158,8 +158,8 @@ def _normalise_jvp(over: Reduction, primals: tuple[Any, ...], tangents: tuple[An
     """
     x, mask, _, scale, _, epsilon = primals
     y, batch = _normalise(over, *primals)
-    # One array as large as x is kept for the backward pass, from which the rest is computed again: x itself where it has half
-    # the size, otherwise x - shift, whose products can be summed as they are.
+    # One array of the shape of x is kept for the backward pass, from which the rest is recomputed: x itself if it takes half
+    # the memory, otherwise x - shift, whose products can be summed directly.
     kept, shift = (x, batch.shift) if x.dtype != batch.shift.dtype else (x - batch.shift, jnp.zeros_like(batch.shift))
     tangent = jax.checkpoint(partial(_tangent, over), prevent_cse=False)
     linear = (tangents[i] for i in (0, 3, 4, 5))
@@ -182,7 +182,7 @@ def _tangent(
 ) -> tuple[Array, Moments]:
     """Apply the derivative of `_normalise` to tangents of x, scale, bias and epsilon, in which it is linear.
 
-    `unreadable` stands in the place of x - shift where x is neither counted nor finite.
+    `unreadable` replaces x - shift where x is masked out and not finite.
     """
     divisor = jnp.maximum(batch.num_valid, 1)
     inverse_std = lax.rsqrt(batch.var + epsilon)

@@ -1,4 +1,4 @@
-"""Functions of each entry that stand in a normaliser's place, and have no statistics."""
+"""Element-wise functions that replace a normaliser and have no statistics."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -17,7 +17,7 @@ def dyt(
     *,
     axis: Axes = -1,
 ) -> Inexact[Array, "*shape"]:
-    """Squash each entry, as layer norm does to large ones, without any statistics: dynamic tanh.
+    """Squash each entry, as layer norm does to large ones, but without statistics: dynamic tanh.
 
         y = tanh(alpha * x) * scale + bias
 

@@ -39,8 +39,8 @@ def layer_norm(
         y = (x - mean) / sqrt(var + epsilon) * scale + bias
 
     Source: Ba, Kiros & Hinton 2016; the variance is the biased one (1/m). Axes and defaults are Flax's. By
-    default each position is normalised by itself, as transformers do. The layer norm of a map that papers on images mean,
-    over height, width and channels, is `group_norm(x, num_groups=1)`.
+    default each position is normalised by itself, as in transformers. The layer norm of image papers, over height, width and
+    channels of a map, is `group_norm(x, num_groups=1)`.
 
     Args:
         x: array of any shape.
@@ -137,9 +137,9 @@ def group_norm(
 ) -> Inexact[Array, "*shape"]:
     """Normalise groups of neighbouring features of each example to mean 0 and variance 1, over their positions too.
 
-    Source: Wu & He 2018. As many groups as features are instance norm. One group is what papers call layer norm of a map, over
-    height, width and channels; that is `layer_norm` for x of shape (batch, features) only. Result and errors are the same as
-    in `layer_norm`.
+    Source: Wu & He 2018. With as many groups as features it is instance norm. With one group it is the layer norm of image
+    papers, over height, width and channels of a map; it equals `layer_norm` only for x of shape (batch, features). Result and
+    errors are the same as in `layer_norm`.
 
     Args:
         x: array with examples along axis 0, unless `reduction_axes` says otherwise, and features along `axis`.
@@ -148,11 +148,11 @@ def group_norm(
         num_groups: how many groups; it divides the number of features. None takes `group_size`.
         group_size: features per group, where num_groups is None.
         epsilon: added to the variance, in units of x squared.
-        reduction_axes: axes to average over, of which `axis` is one: there, over a group. None is all but axis 0.
+        reduction_axes: axes to average over, including `axis`, along which a group is averaged. None is all except axis 0.
         axis_name: mapped axes (vmap, shard_map) over which an example is spread.
         axis_index_groups: groups of device indices along `axis_name` that share an example.
         mask: True where an entry counts, same rank as x, each length equal or 1.
-        use_fast_variance: as in `layer_norm`, but Flax's to rounding.
+        use_fast_variance: as in `layer_norm`, but equal to Flax's only up to rounding.
         axis: the feature axis.
 
     Example:
@@ -196,7 +196,7 @@ def count_groups(num_features: int, num_groups: int | None, group_size: int | No
 def _normalise_examples(
     x: Array, mask: Array | None, over: Reduction, scale: Array | None, bias: Array | None, **options: Any
 ) -> Array:
-    """Normalise, then scale and shift with what broadcasts against x."""
+    """Normalise, then scale and shift with arrays that broadcast against x."""
     if options["use_fast_variance"]:
         return normalise(x, mask, over, scale, bias, **options)[0]
     # NOTE: the closed form of the derivative takes a scale and a bias that have length 1 where `over` reduces.

@@ -1,4 +1,4 @@
-"""Which axes of an array hold features, and whether what belongs to the features fits them."""
+"""Find the feature axes of an array, and check that per-feature arrays fit them."""
 
 import operator
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ class Features(NamedTuple):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Shape of what has one entry per feature."""
+        """Shape of arrays with one entry per feature."""
         return tuple(self.shape[a] for a in self.axes)
 
     @overload
@@ -36,17 +36,17 @@ class Features(NamedTuple):
     @overload
     def spread(self, value: Array | None) -> Array | None: ...
     def spread(self, value: Array | None) -> Array | None:
-        """Reshape what has one entry per feature so that it broadcasts against the array."""
+        """Reshape an array with one entry per feature so that it broadcasts against x."""
         shape = tuple(n if a in self.axes else 1 for a, n in enumerate(self.shape))
         return None if value is None else value.reshape(shape)
 
     def reduction(self, axis_name: AxisName, axis_index_groups: AxisIndexGroups) -> Reduction:
-        """Reduce over all other axes."""
+        """Make the reduction over all other axes."""
         return make_reduction(all_but(len(self.shape), *self.axes), axis_name, axis_index_groups)
 
 
 def as_floats(x: Any) -> Array:
-    """Take an array, integers and truth values as float32."""
+    """Convert to an array, with integers and booleans as float32."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
 
@@ -57,7 +57,7 @@ def all_but(ndim: int, *kept: int) -> tuple[int, ...]:
 
 
 def find_features(x: Array, axis: Axes, name: str = "axis") -> Features:
-    """Find the feature axes, or raise where the argument of that name does not fit."""
+    """Find the feature axes, or raise if the argument of that name does not fit."""
     try:
         axes = tuple(map(operator.index, axis if isinstance(axis, Iterable) else (axis,)))
     except TypeError:
@@ -94,7 +94,7 @@ def check_features(features: Features, **values: Array | None) -> None:
 
 
 def fit_mask(x: Array, mask: Any) -> Array | None:
-    """Give a mask the rank of x by NumPy's rule, or raise where it does not fit or could also count from the front."""
+    """Expand a mask to the rank of x by NumPy's broadcasting; raise if it does not fit, or also fits from the front."""
     if mask is None:
         return None
     mask = jnp.asarray(mask)
@@ -115,12 +115,12 @@ def fit_mask(x: Array, mask: Any) -> Array | None:
 
 
 def is_below(value: Any, lowest: int) -> bool:
-    """Return whether a number that is known is below a bound, or no number; traced values are not looked at."""
+    """Return whether a concrete number is below a bound or NaN; traced values are not checked."""
     return is_known(value) and not bool(np.all(np.asarray(value) >= lowest))
 
 
 def divides(part: Any, whole: int) -> bool:
-    """Return whether `part` is a positive whole number that divides another one."""
+    """Return whether `part` is a positive integer that divides `whole`."""
     is_whole = isinstance(part, int | np.integer) and not isinstance(part, bool)
     return bool(is_whole and part >= 1 and whole % part == 0)
 

@@ -42,22 +42,22 @@ def fold_batch_norm(
 
         kernel * f, (kernel_bias - mean) * f + bias        f = scale / sqrt(var + epsilon)
 
-    The layer with these weights computes what layer and batch norm computed together in evaluation.
+    In evaluation, the layer with these weights computes the same as the layer and batch norm together.
 
     Args:
-        kernel: weights with the output features last: (in, out), HWIO, or any number of spatial axes. Of a whole model,
-            `variables` stands here: Variables, a dictionary with params and batch_stats, or an nnx module.
-        kernel_bias: the layer's own bias, (features,); None is 0. Of a whole model, `pairs` stands here: the path of each batch
-            norm with that of the layer before it, such as {"block/norm": "block/conv"}; nothing may come between the two.
+        kernel: weights with the output features last: (in, out), HWIO, or any number of spatial axes. For a whole model,
+            `variables` goes here: Variables, a dictionary with params and batch_stats, or an nnx module.
+        kernel_bias: the layer's own bias, (features,); None is 0. For a whole model, `pairs` goes here: the path of each batch
+            norm with the path of the layer before it, such as {"block/norm": "block/conv"}; nothing may come between the two.
         stats: running mean and variance, each (features,); a BatchStats, or a dictionary with mean and var.
         scale: factor per feature of the batch norm; None is 1.
         bias: offset per feature of the batch norm; None is 0.
-        epsilon: of the batch norm, or of all; None is 1e-5, and of an nnx module what its batch norms have.
+        epsilon: of the batch norm, or of all; None is 1e-5, or, for an nnx module, the epsilon of each batch norm.
 
     Returns:
         (kernel, bias) of the folded layer: the kernel in its type, the bias in that of `kernel_bias`, or of the statistics;
-        complex where anything is. Of a whole model, variables in the form that was given, Variables for a module: the layers
-        have kernel and bias, and the batch norms are gone, so that they fit the model without them.
+        complex if any of the inputs is. For a whole model, variables in the given form, or Variables for a module: the layers
+        have kernel and bias, and the batch norms are removed, so that they fit the model without them.
 
     Raises:
         ValueError: if an argument does not hold floating-point numbers, its length is not the kernel's last one, or a path
@@ -158,7 +158,7 @@ def _as_dicts(tree: Any) -> Any:
 
 
 def _key(tree: Mapping[Any, Any], name: str) -> Any:
-    """Find a key by how it is written, since those of nnx may be numbers."""
+    """Find a key by its text, since nnx's keys may be numbers."""
     return next((key for key in tree if str(key) == name), None)
 
 
@@ -173,7 +173,7 @@ def _find(tree: Any, path: str, collection: str = "") -> Any:
 
 
 def _remove(tree: Any, path: str) -> None:
-    """Remove what stands at a path, and what it leaves empty."""
+    """Remove the entry at a path, and containers that are left empty."""
     name, _, rest = path.partition("/")
     key = _key(tree, name)
     if key is None:
@@ -185,7 +185,7 @@ def _remove(tree: Any, path: str) -> None:
 
 
 def _epsilon(model: Any, path: str) -> float:
-    """Return the epsilon of a batch norm in an nnx module; Flax's default where none is known."""
+    """Return the epsilon of a batch norm in an nnx module; Flax's default if it is not known."""
     if not isinstance(model, nnx.Module):
         return 1e-5
     node: Any = model

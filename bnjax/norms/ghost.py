@@ -41,7 +41,7 @@ def ghost_batch_norm(
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
 ) -> tuple[Inexact[Array, "*shape"], BatchStats]:
-    """Apply batch norm to each of the ghosts, runs of `ghost_size` examples, by itself.
+    """Apply batch norm separately to each ghost, a part of `ghost_size` consecutive examples of the batch.
 
     Source: Hoffer, Hubara & Soudry 2017, Algorithm 1. One ghost as large as the batch is batch norm.
     Deviation: the running statistics move once per batch, to the average over ghosts, and not once per ghost.
@@ -53,9 +53,9 @@ def ghost_batch_norm(
         bias: offset per feature; None is 0.
         ghost_size: examples per ghost; it divides their number.
         train: use and record the ghosts' statistics; otherwise use `stats`.
-        running_var: record the mean of the ghosts' variances, or the variance of the whole batch, which also holds that of
-            the ghosts' means; ghosts count by their valid entries.
-        momentum: as in `batch_norm`, like all that follow.
+        running_var: record the mean of the ghosts' variances, or the variance of the whole batch, which includes the variance
+            of the ghosts' means; ghosts are weighted by their valid entries.
+        momentum: as in `batch_norm`, like all arguments below.
         epsilon: added to the variance.
         axis: the feature axis or axes, without 0.
         axis_name: mapped axes over which the running statistics are averaged; no ghost spans devices.
@@ -99,7 +99,7 @@ def ghost_batch_norm(
 
 
 def _pooled(parts: Moments, over: Reduction, running_var: RunningVar) -> Moments:
-    """Pool the moments of ghosts, by their valid entries."""
+    """Pool the moments of ghosts, weighted by their valid entries."""
     num_valid = jnp.broadcast_to(parts.num_valid, parts.mean.shape)
     (total,) = over.total(num_valid)
     share = num_valid / jnp.maximum(total, 1)

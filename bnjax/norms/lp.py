@@ -42,7 +42,7 @@ def lp_norm(
     axis_index_groups: AxisIndexGroups = None,
     mask: Bool[Array, "*mask_shape"] | None = None,
 ) -> tuple[Inexact[Array, "*shape"], BatchStats]:
-    """Centre each feature and divide it by the average lp norm that it had before.
+    """Centre each feature and divide it by its average lp norm before centring.
 
         y = (x - mean) / sqrt(d² + epsilon) * scale + bias        d = mean |x|, sqrt(mean x²) or max |x|
 
@@ -58,7 +58,7 @@ def lp_norm(
         p: 1, 2 or "inf".
         train: use and record the batch's statistics; otherwise use `stats`.
         center_first: take the norm of x - mean in place of x.
-        momentum: as in `batch_norm`, like all that follow.
+        momentum: as in `batch_norm`, like all arguments below.
         epsilon: added to d², in units of x squared.
         axis: the feature axis or axes.
         axis_name: mapped axes whose batches count as one.
@@ -69,7 +69,7 @@ def lp_norm(
         (y, new stats), as `batch_norm`.
 
     Raises:
-        ValueError: if p is none of the three, or as in `batch_norm`.
+        ValueError: if p is not one of these three, or as in `batch_norm`.
 
     Example:
         >>> from bnjax import norms
@@ -98,7 +98,7 @@ def lp_norm(
 
 
 def _average(magnitudes: Array, over: Reduction, num_valid: Array, p: Order) -> Array:
-    """Average magnitudes in the sense of the l1 or the l-infinity norm; those that do not count are 0."""
+    """Average magnitudes in the sense of the l1 or the l-infinity norm; masked-out magnitudes must be 0."""
     if p == 1:
         return over.total(magnitudes)[0] / jnp.maximum(num_valid, 1)
     return over.largest(magnitudes)

@@ -1,4 +1,4 @@
-"""How far the statistics of some data are from those with which a layer normalises them."""
+"""The distance between the statistics of data and those with which a layer normalises them."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from bnjax.types import BatchStats
 
 
 class Mismatch(NamedTuple):
-    """How far statistics are from others; 0 where they agree.
+    """The distance between two sets of statistics; 0 where they agree.
 
     Attributes:
         distance: |(mean - other mean) / other std| / sqrt(features), the root of the mean square over the features.
@@ -28,7 +28,7 @@ def mismatch(stats: BatchStats, population: BatchStats, *, epsilon: float = 1e-5
 
     Args:
         stats: mean and variance of a batch, each (features,).
-        population: those that normalise it.
+        population: the statistics that normalise the batch.
         epsilon: added to both variances, as the normaliser does.
 
     Returns:

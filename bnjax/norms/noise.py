@@ -1,4 +1,4 @@
-"""Batch normalisation whose output gets new noise at every step, and the disturbances."""
+"""Batch normalisation with new noise on its output at every step, and the kinds of noise."""
 
 from collections.abc import Callable
 from functools import partial
@@ -82,7 +82,7 @@ def add_noise(
     """Scale and shift every entry of x at random: y = s x + m.
 
     "santurkar"   mu ~ U(-0.5, 0.5) and sigma ~ U(1, 1.25) per feature, then per entry m ~ U(mu - 0.1, mu + 0.1) and
-                  s ~ N(sigma, 0.1): the distribution itself is another one at every step
+                  s ~ N(sigma, 0.1): the distribution itself changes at every step
     "strong"      log s ~ N(0, 1) and m ~ N(0, 2), per feature
     "stationary"  s = 1 and m ~ N(0.15, 0.3), per entry: the same distribution at every step
 
@@ -128,7 +128,7 @@ def add_noise(
 
 
 def _check_noise(noise: str) -> None:
-    """Raise where there is no such noise."""
+    """Raise if the kind of noise is unknown."""
     if noise not in _NOISES:
         raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}.")
 

@@ -39,15 +39,15 @@ def recalibrate(
 
         mean = sum n_b mean_b / N        var = sum n_b (var_b + (mean_b - mean)²) / N
 
-    with n_b examples in batch b (of whatever size each is), N in all, and the batch's own mean and biased variance; the sums
+    with n_b examples in batch b (of any size), N in all, and the batch's own mean and biased variance; the sums
     are taken without cancellation, in float64. Source: Chan, Golub & LeVeque 1979; for the purpose, Wu & Johnson 2021
     ("PreciseBN").
 
     All layers are done in one pass: each batch goes through the model in training mode, so that a layer sees what the layers
-    before it make of that batch with its own statistics. Statistics other than a `mean` beside a `var` are averaged.
+    before it compute from that batch with its own statistics. Statistics other than a `mean` beside a `var` are averaged.
     A batch's statistics are exact for the norms of bnjax, up to the float32 that holds its mean. Other normalisers show only
-    their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99. Of a layer
-    that is called several times, bnjax's norms record the last call.
+    their running average, from which statistics are recovered to about 1e-5 of the mean, for a momentum of 0.99. For a
+    layer that is called several times, bnjax's norms record the last call.
 
     The model is applied once per batch, and with normalisers other than bnjax's five times more to the first one, which shows
     which statistics are frozen, and the momenta of the others.
@@ -63,13 +63,13 @@ def recalibrate(
         show_progress: show a bar on a terminal where it takes more than two seconds.
 
     Returns:
-        The variables with the same parameters and new batch_stats, in the form that was given; of a module, Variables. What no
-        batch changes (a counter, a frozen layer) is kept.
+        The variables with the same parameters and new batch_stats, in the given form, or as Variables for a module. Statistics
+        that no batch changes (a counter, a frozen layer) are kept.
 
     Raises:
-        ValueError: if there is no batch, it is none, model or variables are of another kind, this is called inside compiled
-            code, the model moves no statistic, or one that evaluation depends on cannot be recovered: it is no average, it is
-            corrected by a counter, or its type has too few digits for its momentum.
+        ValueError: if there is no batch, an item is not a batch, model or variables are of another kind, this is called inside
+            compiled code, the model moves no statistic, or a statistic that evaluation depends on cannot be recovered: it is
+            not an average, it is corrected by a counter, or its type has too few digits for its momentum.
 
     Example:
         >>> from bnjax import adapters, linen, norms
@@ -119,7 +119,7 @@ def _as_model(model: Any) -> Model:
 def pooled_statistics(
     model: Model, variables: Variables, groups: Sequence[PyTree[Array]], rngs: Rngs | None
 ) -> PyTree[Array]:
-    """Do as `recalibrate` inside compiled code, with the derivative in the parameters.
+    """Recalibrate as `recalibrate` does, but inside compiled code, and differentiably in the parameters.
 
     Args:
         model: pure functions.
@@ -128,8 +128,8 @@ def pooled_statistics(
         rngs: keys of random layers, the same for all batches.
 
     Returns:
-        New batch_stats. NaN where `recalibrate` raises, because of values or because the first batch, which tells what momenta
-        are, moves nothing.
+        New batch_stats. NaN where `recalibrate` raises because of values, or where the first batch, from which momenta are
+        inferred, moves nothing.
 
     Raises:
         ValueError: if the model moves no statistic, or one is corrected by a counter; where a derivative is taken, if a
@@ -175,7 +175,7 @@ def _unless(shares: Shares, path: Path, share: Array) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _underivable(statistic: Array, params: PyTree[Array], path: str) -> Array:
-    """Give a statistic that depends on the parameters, but whose derivative is stopped."""
+    """Return a statistic that depends on the parameters, but whose derivative is stopped."""
     return statistic
 
 
@@ -198,7 +198,7 @@ def _measure(
     differentiable: bool = False,
 ) -> _Pool:
     """Return, for each float leaf, how many examples the batch has measured it on, and the batch's own statistic."""
-    # new = kept * old + (1 - kept) * batch, here with next to nothing as old, else the first term would drown the second
+    # new = kept * old + (1 - kept) * batch, here from a negligible old value, as the first term would drown the second
     start = {
         path: jnp.where((kept[path] > 0) & (kept[path] < 1), no_statistic(leaf.dtype), leaf)
         for path, leaf in floats_of(named(batch_stats)[0]).items()
@@ -219,7 +219,7 @@ _find_shares_compiled, _measure_compiled = map(compiled_once("model"), (find_sha
 
 
 def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:
-    """Add a batch to the statistics of the examples so far; with NumPy for `xp` in float64, with jax.numpy as they are."""
+    """Add a batch to the statistics of the examples so far; in float64 if `xp` is NumPy, in their own types if jax.numpy."""
     if xp is np:
         wide = {path: np.result_type(new.dtype, np.float64) for path, (_, new) in batch.items()}
         batch = {path: (num_examples, np.asarray(new, wide[path])) for path, (num_examples, new) in batch.items()}
@@ -235,7 +235,7 @@ def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:
 
 
 def _mean_beside(path: Path) -> Path:
-    """Name the mean that stands beside a variance, or nothing for other leaves."""
+    """Return the path of the mean next to a variance; empty for other leaves."""
     if "var" not in path:
         return ()
     last = len(path) - 1 - path[::-1].index("var")
@@ -243,6 +243,6 @@ def _mean_beside(path: Path) -> Path:
 
 
 def _replaced(old: Array, weight: Any, value: Any) -> Array:
-    """Put the population's statistic in the place of a running one, where any batch has measured it."""
+    """Replace a running statistic by the population's where at least one batch has measured it."""
     dtype = jnp.result_type(old.dtype, jnp.complex64) if jnp.iscomplexobj(value) else old.dtype
     return jnp.where(weight > 0, value, old).astype(dtype)

@@ -48,7 +48,7 @@ def batch_renorm(
         train: use and record the batch's statistics; otherwise use `stats`.
         r_max: bound of the correction of scale, at least 1; see `renorm_bounds`.
         d_max: bound of the correction of location, at least 0.
-        momentum: as in `batch_norm`, like all that follow.
+        momentum: as in `batch_norm`, like all arguments below.
         epsilon: added to the variance.
         axis: the feature axis or axes.
         axis_name: mapped axes whose batches count as one.
@@ -103,7 +103,7 @@ def _bounded(d: Array, largest: float | Array) -> Array:
 
 @checked()
 def renorm_bounds(num_batches: Int[Array, ""] | int) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Give the bounds (r_max, d_max) with which the source trains.
+    """Return the bounds (r_max, d_max) of the source's training schedule.
 
     Source: Ioffe 2017, Sec. 4: batch norm for 5,000 batches; then r_max rises from 1 to 3 until batch 40,000, and d_max from
     0 to 5 until batch 25,000.

@@ -15,7 +15,7 @@ from bnjax.norms.batch import batch_norm
 from bnjax.norms.population import recalibrate
 from bnjax.types import BatchStats, Model, Rngs, Variables
 
-_NET, _INSERTED = "net", "inserted"  # the names of both sides in parameters and statistics
+_NET, _INSERTED = "net", "inserted"  # keys of the net and of the inserted normalisers in parameters and statistics
 
 
 @checked()
@@ -26,23 +26,24 @@ def restandardise(
 
         y = (x - mean) / sqrt(var + epsilon) * scale + bias,    scale = sqrt(var + epsilon),    bias = mean
 
-    so that y = x, to rounding. When the statistics are replaced by those of other data, as `recalibrate` does, the outputs have
-    on these the moments that they had on the first: the control for what adapted statistics of batch norm achieve (K. Jordan
-    2024). In training mode, an inserted normaliser takes the batch's own statistics; the net itself always is in evaluation.
+    so that y = x, to rounding. When the statistics are replaced by those of other data, as `recalibrate` does, the outputs on
+    these data have the moments that they had on the first: a control for the effect of adapting the statistics of batch norm
+    (K. Jordan 2024). In training mode, an inserted normaliser uses the batch's own statistics; the net itself always runs in
+    evaluation mode.
 
     Args:
         model: a Model of linen modules, with normalisers or without.
         variables: of the trained net; it has parameters, and may have statistics.
-        batches: inputs or Batches, on which the moments are taken: of each layer by itself, the net as it is.
+        batches: inputs or Batches, on which the moments of each layer are taken in the unchanged net.
         layers: paths of modules in the net, such as "conv_1", whose output is one array with the features last.
         epsilon: added to the variance.
 
     Returns:
-        (model, variables): scale and bias are `params["inserted"]`, mean and var are `batch_stats["inserted"]`, by layer; those
-        of the net are beside them under "net".
+        (model, variables): scale and bias are `params["inserted"]`, mean and var are `batch_stats["inserted"]`, by layer; the
+        net's own are next to them under "net".
 
     Raises:
-        ValueError: if there is no layer of such a name, none is given, or there are no batches.
+        ValueError: if a layer does not exist, no layer is given, or there are no batches.
 
     Example:
         >>> from flax import linen as nn
@@ -102,7 +103,7 @@ def _run(model: Model, variables: Variables, x: PyTree, change: Callable[[str, A
 
 @remembered
 def _insert(model: Model, names: tuple[str, ...], epsilon: float, changes: bool) -> Model:
-    """Make the net with normalisers after some layers; those that change nothing only take the moments."""
+    """Make the net with normalisers after some layers; unless `changes`, they only record the moments."""
 
     def init(key: Array, x: PyTree) -> Variables:
         raise ValueError(

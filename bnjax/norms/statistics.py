@@ -19,17 +19,17 @@ _NEAR = 1e-5
 AxisName = str | tuple[str, ...] | None
 AxisIndexGroups = Sequence[Sequence[int]] | None
 
-# While this is set, "running" statistics come from the last batch alone, or `no_statistic`: "stopped" without a gradient,
-# "differentiable" with one. Code that was compiled under another value is not reused.
+# While this is set, new running statistics are those of the last batch alone, or `no_statistic` if it has none: "stopped"
+# without a gradient, "differentiable" with one. Code that was compiled under another value is not reused.
 batch_statistics_only = jax.make_user_context(default_value="")
 
 
 class Reduction(NamedTuple):
-    """What statistics are taken over; hashable.
+    """The axes over which statistics are taken; hashable.
 
     Attributes:
         axes: axes of the array.
-        axis_name: mapped axes (vmap, shard_map) besides.
+        axis_name: mapped axes (vmap, shard_map) in addition.
         axis_index_groups: groups of indices along them that belong together.
     """
 
@@ -42,7 +42,7 @@ class Reduction(NamedTuple):
         return self.everywhere(*(jnp.sum(v, self.axes, keepdims=True) for v in values))
 
     def everywhere(self, *sums: Array) -> tuple[Array, ...]:
-        """Add up what the devices have summed."""
+        """Sum the partial sums of all devices."""
         return sums if self.axis_name is None else lax.psum(sums, self.axis_name, **self._groups)
 
     def largest(self, values: Array) -> Array:
@@ -55,14 +55,14 @@ class Reduction(NamedTuple):
         return top + excess / jnp.maximum(count, 1)
 
     def sample(self, x: Array, mask: Array | None) -> Array:
-        """Return an entry that counts, to be added up over devices: the first device gives its own, the others give zeros."""
+        """Return a valid entry, to be summed over devices: the first device returns its own, the others return zeros."""
         if self.axis_index_groups is not None or not x.size:
             return jnp.zeros_like(jnp.sum(x, self.axes, keepdims=True))
         spec = tuple(jax.typeof(x).sharding.spec)
         if mask is None and not any(spec[a] for a in self.axes if a < len(spec)):
             first = x[tuple(slice(0, 1) if a in self.axes else slice(None) for a in range(x.ndim))]
         else:
-            # NOTE: not infinity, for which JAX can be set to look out.
+            # NOTE: not infinity, at which JAX can be set to raise.
             largest = jnp.finfo(x.dtype).max
             values = x if mask is None else jnp.where(mask, x, largest)
             first = jnp.min(values, self.axes, keepdims=True, initial=largest)
@@ -79,13 +79,13 @@ class Reduction(NamedTuple):
 
     @property
     def _groups(self) -> dict[str, list[list[int]]]:
-        """The groups as collectives take them."""
+        """The groups as a keyword argument of collectives."""
         groups = self.axis_index_groups
         return {} if groups is None else {"axis_index_groups": [list(group) for group in groups]}
 
 
 def make_reduction(axes: tuple[int, ...], axis_name: AxisName, axis_index_groups: AxisIndexGroups) -> Reduction:
-    """Make a Reduction, after a look at whether its axis names are bound."""
+    """Make a Reduction, after checking that its axis names are bound."""
     if axis_index_groups is not None and axis_name is None:
         raise ValueError(f"axis_index_groups must come with an axis_name, got {axis_index_groups} without.")
     if axis_name is not None:
@@ -104,7 +104,7 @@ class Moments(NamedTuple):
     Attributes:
         num_valid: the number of entries that they average over.
         shift: a number close to the mean.
-        rest: the mean less the shift; the two together have more digits than one number holds.
+        rest: the mean minus the shift; the pair holds more digits of the mean than a single number.
         var: the variance, estimator 1/m.
     """
 
@@ -119,13 +119,13 @@ class Moments(NamedTuple):
         return self.shift + self.rest
 
     def centre(self, x: Array) -> Array:
-        """Take the mean off x."""
+        """Subtract the mean from x."""
         return (x - self.shift) - self.rest
 
 
 @checked()
 def init_batch_stats(num_features: int, dtype: Any = jnp.float32) -> BatchStats:
-    """Make the statistics of a layer that has seen nothing: mean 0, variance 1, shape (num_features,).
+    """Make the statistics of a layer that has seen no batch: mean 0, variance 1, shape (num_features,).
 
     Args:
         num_features: how many.
@@ -155,7 +155,7 @@ def moments(
 ) -> Moments:
     """Compute mean and biased variance (estimator 1/m) over `axes`, in at least float32.
 
-    The stable form passes over x twice. With m the rounded mean and r = mean(x - m) what rounding left over,
+    The stable form passes over x twice. With m the rounded mean and r = mean(x - m) the remainder of the rounding,
 
         mean = m + r        var = mean((x - m)²) - r²        x - mean = (x - m) - r
 
@@ -172,7 +172,7 @@ def moments(
         use_fast_variance: take the one-pass form.
 
     Returns:
-        Moments. Where nothing is valid, mean and variance are 0 and num_valid is 0.
+        Moments. If no entry is valid, mean and variance are 0 and num_valid is 0.
 
     Raises:
         ValueError: if `axis_name` is not bound.
@@ -189,13 +189,13 @@ def moments(
 
 
 def readable(x: Array, mask: Array | None) -> Array:
-    """Give x at least the precision of float32, and 0 where it neither counts nor is finite."""
+    """Cast x to at least float32 and zero non-finite entries that are masked out."""
     x = x.astype(common_type(x.dtype, jnp.float32))
     return x if mask is None else jnp.where(mask | jnp.isfinite(x), x, 0)
 
 
 def counted(x: Array, mask: Array | None) -> Array:
-    """Set to 0 what does not count."""
+    """Zero the entries that are masked out."""
     return x if mask is None else jnp.where(mask, x, 0)
 
 
@@ -212,7 +212,7 @@ def abs_squared(x: Array) -> Array:
 def reduce_moments(
     x: Array, mask: Array | None, over: Reduction, num_valid: Array, *, use_fast_variance: bool = False
 ) -> Moments:
-    """Compute the moments of what `readable` has made of an array."""
+    """Compute the moments of an array that `readable` has prepared."""
     divisor, valid = jnp.maximum(num_valid, 1), counted(x, mask)
     if use_fast_variance:
         sum_x, sum_sq = over.total(valid, abs_squared(valid))
@@ -222,7 +222,7 @@ def reduce_moments(
     sum_x, sample = over.everywhere(jnp.sum(valid, over.axes, keepdims=True), over.sample(x, mask))
     # NOTE: the gradient of a constant shift cancels in all results, so none is taken.
     shift = lax.stop_gradient(sum_x / divisor)
-    # Where x is constant, its own value leaves exactly 0, which the mean of many roundings does not.
+    # If x is constant, subtracting its own value leaves exactly 0, unlike subtracting the rounded mean.
     near = jnp.abs(sample - shift) <= _NEAR * jnp.abs(shift)
     # NOTE: without the barrier XLA's CPU backend copies the computation of a small array into each loop over a large one.
     shift = lax.optimization_barrier(jnp.where(near, sample, shift))
@@ -241,7 +241,7 @@ def update_stats(
     momentum: float | Array,
     unbiased_running_var: bool = False,
 ) -> BatchStats:
-    """Move running statistics towards a batch's, without a gradient; where nothing in the batch counts they stay."""
+    """Move running statistics towards a batch's, without a gradient; if the batch has no valid entry, they stay."""
     mode = batch_statistics_only.value
     if unbiased_running_var and not mode:
         var = var * (num_valid / jnp.maximum(num_valid - 1, 1))
@@ -249,9 +249,9 @@ def update_stats(
 
     def moved(running: Array, batch: Array) -> Array:
         batch = batch if mode == "differentiable" else lax.stop_gradient(batch)
-        # NOTE: over an explicit mesh the new statistics are spread like the old ones, as a loop that carries them needs.
+        # NOTE: over an explicit mesh the new statistics are sharded like the old ones, as a loop that carries them requires.
         batch = spread_like(running, batch.reshape(running.shape))
-        # NOTE: what only the batch says depends on nothing else, by which `updates.find_shares` knows it.
+        # NOTE: in these modes the new value depends on the batch only, by which `updates.find_shares` recognises it.
         new = batch if mode else momentum * running + (1 - momentum) * batch
         stay = no_statistic(running.dtype) if mode else running
         # NOTE: a mean that was made for real features becomes complex, as Flax's does.
@@ -262,19 +262,19 @@ def update_stats(
 
 
 def spread_like(like: Array, value: Array) -> Array:
-    """Spread a value of the same shape over the devices of an explicit mesh as an array is; elsewhere nothing is done."""
+    """Shard a value over an explicit mesh like an array of the same shape; without such a mesh, return it unchanged."""
     spec = jax.typeof(like).sharding.spec
     return value if jax.typeof(value).sharding.spec == spec else jax.sharding.reshard(value, spec)
 
 
 def no_statistic(dtype: Any) -> float:
-    """Return a number that stands for no statistic: no batch has it as one, and it is next to nothing."""
+    """Return the number that marks a missing statistic: negligibly small, and the statistic of no batch."""
     return float(jnp.finfo(dtype).tiny)
 
 
 @checked()
 def cumulative_momentum(num_batches: Int[Array, ""] | int) -> Float[Array, ""]:
-    """Give the momentum with which running statistics are the plain average over all batches so far.
+    """Return the momentum with which running statistics are the plain average over all batches so far.
 
         momentum = n / (n + 1)
 

@@ -1,6 +1,7 @@
-"""How running statistics move in an update, of any normaliser: which follow the batches, and the share of the old ones kept.
+"""Infer how any normaliser updates its running statistics: which follow the batches, and the share of the old ones kept.
 
-Values tell it, not derivatives, which a normaliser may stop, nor the inputs that a new statistic depends on.
+The share is inferred from values, not from derivatives, which a normaliser may stop, nor from the inputs that a new statistic
+depends on.
 """
 
 import functools
@@ -23,17 +24,17 @@ Path = tuple[str, ...]
 Leaves = dict[Path, Array]
 _Move = tuple[Array, Array]  # a statistic before and after an update
 
-_TOLERANCE = 1e-3  # relative: what does not follow from a rule misses it by more
+_TOLERANCE = 1e-3  # relative: statistics that do not follow a rule deviate from it by more
 _LEAST_DIGITS = 1e-2  # relative precision that a recovered statistic has at least
 
 
 class Shares(NamedTuple):
-    """What an update keeps of each statistic that is a float, by path.
+    """The share that an update keeps of each floating-point statistic, by path.
 
     Attributes:
         kept: new = kept * old + (1 - kept) * the batch's own; 1 where nothing is measured, 0 where it is the batch's own.
-        is_refused: whether the batch's own cannot be recovered, (): an update is no such average, or its digits do not suffice.
-        is_pending: which entries this batch has left as they are, although others may move them.
+        is_refused: whether the batch's own cannot be recovered, (): the update is not such an average, or has too few digits.
+        is_pending: entries that this batch left unchanged, although other batches may move them.
     """
 
     kept: Leaves
@@ -42,14 +43,14 @@ class Shares(NamedTuple):
 
 
 class _Wiring(NamedTuple):
-    """Which statistics are what, by path.
+    """The roles of statistics, by path.
 
     Attributes:
-        averages: follow the batches from where they are.
-        direct: are the batch's own.
-        clocks: floats that follow no batch, but that others may follow, such as a count.
+        averages: depend on their old values.
+        direct: are replaced by the batch's own.
+        clocks: floats that do not depend on the inputs, but on which other statistics depend, such as a count.
         fed: depend on the inputs.
-        read: matter in evaluation.
+        read: affect evaluation.
     """
 
     averages: set[Path]
@@ -66,28 +67,29 @@ def named(batch_stats: PyTree[Array]) -> tuple[Leaves, Any]:
 
 
 def floats_of(leaves: Leaves) -> Leaves:
-    """Take the statistics, without counters."""
+    """Select the floating-point statistics, without counters."""
     return {path: leaf for path, leaf in leaves.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)}
 
 
 def updated(
     model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None, floats: Leaves
 ) -> Leaves:
-    """Return the float leaves after one update, from `floats` in their place."""
+    """Return the float leaves after one update that starts from `floats`."""
     return floats_of(_applied(model, params, batch_stats, x, rngs, floats))
 
 
 def find_shares(
     model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None
 ) -> Shares:
-    """Find what an update keeps of each statistic, from updates by one batch.
+    """Find the share that an update keeps of each statistic, from updates by one batch.
 
-    Of norms that give the batch's own statistics while `batch_statistics_only` is set, such as bnjax's, nothing is kept, and
-    the model is not applied. Others are started from far away, where what a batch adds is rounded off, from nearby, and from
-    next to nothing; the three must lie on a line. What gives back any start is frozen, and stays where it is meanwhile.
+    Norms that return the batch's own statistics while `batch_statistics_only` is set, such as bnjax's, keep nothing, and the
+    model is not applied. Other statistics are updated from a distant start, where the batch's contribution is rounded off, from
+    a nearby one, and from a negligibly small one; the three must lie on a line. Statistics that return any start unchanged are
+    frozen, and keep their values in these updates.
 
     Raises:
-        ValueError: if evaluation depends on a counter, as where it corrects averages for their start at 0.
+        ValueError: if evaluation depends on a counter, such as one that corrects averages for their start at 0.
     """
     params = jax.lax.stop_gradient(params)
     old = floats_of(named(batch_stats)[0])
@@ -100,7 +102,7 @@ def find_shares(
             return Shares(kept, {}, {})
         nearby = {path: old[path] + 0.6 * (1 + jnp.abs(old[path])) for path in moving}
         distant = {path: jnp.full_like(old[path], 2.0 ** (jnp.finfo(old[path].dtype).maxexp // 2)) for path in moving}
-        # A layer in evaluation gives back what it was given, whatever that is, and passes it on to the layers after it.
+        # A layer in evaluation mode returns any statistics that it is given, and the layers after it depend on them.
         given_back = [(starts, update(old | starts)) for starts in (nearby, distant)]
         is_frozen = {
             path: jnp.all(_and(after[path] == starts[path] for starts, after in given_back)) for path in moving
@@ -122,10 +124,10 @@ def find_shares(
 
 
 def _judge_average(far: _Move, near: _Move, nothing: _Move) -> tuple[Array, Array, Array]:
-    """Return the share that three updates keep, where they contradict it, and where they leave everything as it is."""
+    """Return the share that three updates keep, where they contradict it, and where they change nothing."""
     epsilon = float(jnp.finfo(near[0].dtype).eps)
     share = ((far[1] - near[1]) / (far[0] - near[0])).real
-    # after = share * before + (1 - share) * batch, of which the last term is what nothing becomes
+    # after = share * before + (1 - share) * batch; the last term is the update of a negligible start
     follows = _is_close(near[1], share * near[0] + nothing[1], jnp.abs(share * near[0]) + jnp.abs(nothing[1]))
     is_average = follows & (share > -_TOLERANCE) & (share < 1) & (epsilon <= _LEAST_DIGITS * (1 - share))
     is_known = jnp.isfinite(near[1]) & jnp.isfinite(nothing[1])
@@ -135,7 +137,7 @@ def _judge_average(far: _Move, near: _Move, nothing: _Move) -> tuple[Array, Arra
 
 
 def _judge_direct(far: _Move, near: _Move, nothing: _Move) -> tuple[Array, Array, Array]:
-    """Do the same for what must not depend on where it or any other statistic starts."""
+    """Do the same for statistics that must not depend on where they or any others start."""
     is_same = _and(_is_close(after, nothing[1], jnp.abs(nothing[1])) for _, after in (far, near))
     is_known = jnp.isfinite(near[1]) & jnp.isfinite(nothing[1])
     return jnp.zeros(near[0].shape, near[0].real.dtype), is_known & ~is_same, jnp.zeros(near[0].shape, bool)
@@ -149,7 +151,7 @@ def _is_close(one: Array, other: Array, scale: Array) -> Array:
 def find_stopped(
     model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None
 ) -> list[Path]:
-    """List the statistics of the inputs that depend on the parameters, but have no derivative by them, which is stopped."""
+    """List the statistics of the inputs that depend on the parameters, but whose derivative by them is stopped."""
     old = floats_of(named(batch_stats)[0])
 
     def new(params: PyTree[Array], x: PyTree[Array]) -> Leaves:
@@ -176,7 +178,7 @@ def _and(conditions: Iterable[Array]) -> Array:
 def _applied(
     model: Model, params: PyTree[Array], batch_stats: PyTree[Array], x: PyTree[Array], rngs: Rngs | None, values: Leaves
 ) -> Leaves:
-    """Return all leaves after one update, from `values` in their place."""
+    """Return all leaves after one update that starts from `values`."""
     old, treedef = named(batch_stats)
     stats = treedef.unflatten([values.get(path, leaf) for path, leaf in old.items()])
     _, new = model.apply(Variables(params, stats), x, train=True, rngs=rngs)
@@ -208,7 +210,7 @@ def _find_wiring(
         if is_fed:
             fed.add(path)
         elif is_same or is_of_params or not any(used[:count]):
-            continue  # a frozen layer, or what belongs to the parameters, such as a spectral norm
+            continue  # a frozen layer, or a statistic of the parameters, such as a spectral norm
         feeds = any(other[number] for name, other in uses.items() if name != path)
         if jnp.issubdtype(old[path].dtype, jnp.inexact):
             (clocks if feeds and not is_fed else averages if used[number] else direct).add(path)

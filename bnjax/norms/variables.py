@@ -1,4 +1,4 @@
-"""Variables of a whole model, in any of the forms in which they are at hand."""
+"""Read and write the variables of a whole model in any of their forms."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,8 +31,8 @@ def read_variables(variables: Any) -> Variables:
 
 
 def write_variables(new: Variables, like: Any) -> Any:
-    """Return new parameters and statistics in the form in which `read_variables` got others; other collections stay.
+    """Return new parameters and statistics in the form of `like`; its other collections stay.
 
-    A module stays as it is: its form is Variables.
+    For a module, which is not changed, they are returned as Variables.
     """
     return {**like, **new._asdict()} if isinstance(like, Mapping) else new

@@ -9,16 +9,16 @@ JAX writes a convolution's *gradients* as convolutions with permuted dimension n
 of `lax.scan` or `lax.map` they run tens to hundreds of times slower than they need to. Maps smaller than the kernel miss it
 even forwards. On CPU the gradients here are canonical convolutions and matrix products, chosen by shape; maps of middle size
 take Winograd's algorithm, with less than half of the multiplications, both ways. `python -m experiments.benchmarks.conv` prints
-what that gives on the machine at hand.
+the speeds on the machine at hand.
 
 In any Flax model: `nn.Conv(64, (3, 3), conv_general_dilated=bnjax.ops.conv_general_dilated)`.
 
 general      which convolutions are fast, and which go to JAX
 primitives   the convolution and its two gradients as JAX primitives
-geometry     their static side
-plain        what they are everywhere but on CPU
-cpu          what they are on CPU, chosen by shape
-batched      what they are elsewhere for several points at once
+geometry     their static parameters
+plain        their implementation everywhere except on CPU
+cpu          their implementation on CPU, chosen by shape
+batched      their implementation elsewhere for several points at once
 patches      the pixels that each tap of a kernel reads
 winograd     Winograd's algorithm
 pool         the pooling, whose gradient is a selection

@@ -4,8 +4,8 @@ There are two forms, and which one is faster depends on the device and the shape
 such convolutions run one after another.
 
 grouped   one convolution with a feature group for each point, as `jax.vmap` makes it
-products  none with groups: of small maps, all points are one batched matrix product of the pixels that each tap of a kernel
-          reads, written out, with the kernels; larger maps, which fill a device by themselves, are convolved point by point
+products  no grouped convolution: on small maps one batched matrix product for all points, of the pixels that each tap of a
+          kernel reads, written out, and the kernels; larger maps, which fill a device alone, are convolved point by point
 """
 
 import math
@@ -28,7 +28,7 @@ _MOST_PIXELS = 64
 def in_form(
     form: Form, compute: Callable[..., Array], axes: Sequence[int | None], geometry: Geometry, *operands: Array
 ) -> Array:
-    """Compute a convolution or a gradient of it, one of `plain`, for the slices of those operands whose axis is not None."""
+    """Compute a convolution or gradient of `plain` for each slice of the operands whose axis is not None."""
     is_small = max(math.prod(geometry.image), math.prod(geometry.output)) <= _MOST_PIXELS
     if form == "products" and not is_small:
         return map_operands(partial(compute, geometry=geometry), axes, *operands)
@@ -37,7 +37,7 @@ def in_form(
 
 
 def map_operands(fn: Callable[..., Array], axes: Sequence[int | None], *operands: Array) -> Array:
-    """Apply `fn` to the slices of those operands whose axis is not None, one after another."""
+    """Apply `fn` to each slice of the operands whose axis is not None, one after another."""
     mapped = [x for x, d in zip(operands, axes, strict=True) if d is not None]
 
     def apply(slices: list[Array]) -> Array:
@@ -48,7 +48,7 @@ def map_operands(fn: Callable[..., Array], axes: Sequence[int | None], *operands
 
 
 def _conv(x: Array, k: Array, *, geometry: Geometry) -> Array:
-    """Multiply what each tap reads by the kernel."""
+    """Multiply the pixels that each tap reads by the kernel."""
     y = _product(patches(x, geometry), k.reshape(-1, k.shape[3]), geometry)
     return y.reshape(x.shape[0], *geometry.output, k.shape[3])
 
@@ -59,7 +59,7 @@ def _input_gradient(dy: Array, k: Array, *, geometry: Geometry) -> Array:
 
 
 def _kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
-    """Multiply what each tap reads by the gradients of what it writes."""
+    """Multiply the pixels that each tap reads by the gradients of the pixels that it writes."""
     read, written = patches(x, geometry), dy.reshape(-1, dy.shape[3])
     return _product(read.T, written, geometry).reshape(*geometry.kernel, x.shape[3], dy.shape[3])
 

@@ -29,7 +29,7 @@ _WINOGRAD_MAX_ENTRIES = 2**23  # of the image, which is written out four times
 
 
 def _widened(compute: Callable[..., Array]) -> Callable[..., Array]:
-    """Compute in float32 what has fewer digits, and round once, as XLA's CPU backend does with every product."""
+    """Compute lower precision in float32 and round once, as XLA's CPU backend does with every product."""
 
     @wraps(compute)
     def wide(*operands: Array, geometry: Geometry) -> Array:
@@ -86,7 +86,7 @@ def kernel_gradient(x: Array, dy: Array, *, geometry: Geometry) -> Array:
 
 
 def _exchanged(x: Array, dy: Array, geometry: Geometry) -> Array:
-    """Compute the kernel's gradient as a canonical convolution in which batch and channels have changed places."""
+    """Compute the kernel's gradient as a canonical convolution with batch and channels exchanged."""
     exchanged = geometry._replace(kernel=geometry.output)
     return plain.conv(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), geometry=exchanged).transpose(1, 2, 0, 3)
 
@@ -102,7 +102,7 @@ def _is_of_pixels(geometry: Geometry) -> bool:
 
 
 def _is_tiled(x: Array, num_features: int, geometry: Geometry) -> bool:
-    """Return whether Winograd's algorithm can be taken, and there is enough and not too much for it to do."""
+    """Return whether Winograd's algorithm applies, and the problem is neither too small nor too large for it."""
     num_tiles = x.shape[0] * math.prod(geometry.output) // 4
     is_wide = 4 * num_tiles * x.shape[3] * num_features >= _FEW_PRODUCTS
     is_sized = num_tiles >= _WINOGRAD_MIN_TILES and x.size <= _WINOGRAD_MAX_ENTRIES
@@ -115,7 +115,7 @@ def _flat(x: Array) -> Array:
 
 
 def _reached(geometry: Geometry) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """List, for each tap, the (rows, columns) that it reads and those that it writes to, without padding; perhaps none."""
+    """List, for each tap, the (rows, columns) that it reads and writes, without padding; they may be empty."""
 
     def slices(tap: int, n: int, out: int, low: int) -> tuple[slice, slice]:
         first, last = max(tap - low, 0), max(min(n, out + tap - low), 0)

@@ -17,7 +17,7 @@ from bnjax.ops.primitives import bind, conv_p
 
 
 def _is_padding(value: Any) -> bool:
-    """Return whether JAX takes a padding."""
+    """Return whether JAX accepts a value as padding."""
     if isinstance(value, str):
         return value.upper() in ("SAME", "VALID", "SAME_LOWER")
     return isinstance(value, Sequence) and all(np.shape(pair) == (2,) for pair in value)
@@ -47,7 +47,7 @@ def conv_general_dilated(
     Args:
         lhs: images, (batch, height, width, in_channels) for the fast path.
         rhs: kernel, (height, width, in_channels, out_channels) for the fast path.
-        window_strides: as in `jax.lax.conv_general_dilated`, like all that follow.
+        window_strides: as in `jax.lax.conv_general_dilated`, like all arguments below.
         padding: "SAME", "VALID" or (low, high) for height and width.
         lhs_dilation: distance of pixels.
         rhs_dilation: distance of taps.
@@ -83,7 +83,7 @@ def conv_general_dilated(
     ):
         image, kernel = lhs.shape[1:3], rhs.shape[:2]
         pads = lax.padtype_to_pads(image, kernel, (1, 1), padding) if isinstance(padding, str) else padding
-        # A primitive is lowered after JAX's state has been left, so that it carries the precision along.
+        # A primitive is lowered outside of the context that sets JAX's state, so it carries the precision along.
         state = precision_state() if precision is None else precision
         geometry = Geometry(image, kernel, tuple((int(low), int(high)) for low, high in pads), state)
     if geometry is not None and geometry.is_canonical:

@@ -1,4 +1,4 @@
-"""The static side of a convolution."""
+"""The static parameters of a convolution."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 class Geometry(NamedTuple):
-    """The static side of a stride-1 convolution: each field has (height, width), padding (low, high) for both."""
+    """The static parameters of a stride-1 convolution: (height, width) in each field, with padding (low, high) for both."""
 
     image: tuple[int, ...]
     kernel: tuple[int, ...]

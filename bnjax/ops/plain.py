@@ -1,4 +1,4 @@
-"""What JAX itself does, on every backend but the CPU; this also defines shapes, types and shardings."""
+"""JAX's own operations, used on every backend except the CPU; they also define shapes, types and shardings."""
 
 import jax
 from jax import Array, lax

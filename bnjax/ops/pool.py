@@ -18,7 +18,7 @@ def max_pool_2x2(
 ) -> Float[Array, "batch half_height half_width channels"]:
     """Take the maximum of each 2x2 window, stride 2; an odd last row or column is left out.
 
-    Of equal maxima the first, row by row, has the gradient, as in `flax.linen.max_pool`.
+    Among equal maxima the first one, row by row, gets the gradient, as in `flax.linen.max_pool`.
 
     Example:
         >>> from bnjax import ops

@@ -73,7 +73,7 @@ def _apply_mapped(
     form: Form,
     *operands: Array,
 ) -> Array:
-    """Apply a primitive to the slices of those operands whose axis is not None."""
+    """Apply a primitive to each slice of the operands whose axis is not None."""
     # NOTE: vmap over kernels is a grouped convolution in XLA, slow on CPU: there, one after another.
     return lax.platform_dependent(
         *operands,

@@ -6,7 +6,7 @@ With d a 4x4 tile of the image, g the kernel and y a 2x2 tile of the result,
 
 where * multiplies entry by entry, which over many tiles and channels is 16 matrix products. Tiles of the image overlap by two
 pixels. The three transforms are sums and differences. The gradient by the kernel is the transpose of the same expression.
-An infinite pixel makes NaN of its tile.
+An infinite pixel turns its tile into NaN.
 Source: Lavin & Gray 2016, arXiv 1509.09308, F(2x2, 3x3).
 """
 
@@ -26,7 +26,7 @@ Grid = Sequence[Sequence[Array]]  # of a tile's entries, rows first, each with a
 
 
 def fits(x: Array, geometry: Geometry) -> bool:
-    """Return whether the result is made of whole tiles, and numbers have the digits that sums of four of them need."""
+    """Return whether the result consists of whole tiles, and the type has enough digits for sums of four numbers."""
     is_precise = jnp.finfo(x.dtype).bits >= 32
     return is_precise and geometry.kernel == (3, 3) and all(n % 2 == 0 for n in geometry.output)
 
