@@ -1,6 +1,6 @@
 """bnjax: what normalisation layers do to optimisation.
 
-types        Batch, Variables, Model: what everything here is made of
+types        Batch, Variables, Model: the basic types of the package
 norms        normalisers as pure functions: (x, statistics) -> (y, new statistics)
 linen, nnx   Flax modules over them, interchangeable with Flax's own
 ops          a convolution and a pooling whose gradients are fast on CPU too
@@ -15,7 +15,7 @@ sweep        the training loop: a run or a whole grid, measured on the way, stop
 runs         a run on disk: folder, log, provenance, checkpoints
 probes       the loss landscape at many points, in one compiled program
 theory       the right-hand sides of the paper's theorems
-draw         pictures of what probes returned, on a Matplotlib axis or as whole figures
+draw         pictures of probes' results, on a Matplotlib axis or as whole figures
 
 Submodules are imported when they are first asked for: `import bnjax` is enough for `bnjax.norms.batch_norm`.
 """

@@ -37,8 +37,8 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     bound to the only device, unless a surrounding vmap or shard_map binds it.
 
     Args:
-        module: any linen module; without `call`, `train` goes to those whose call takes it.
-        call: runs the module, `call(module, x, train)`, where its flag of training has another name, or is an attribute:
+        module: any linen module; without `call`, `train` is passed if its call takes it.
+        call: runs the module, `call(module, x, train)`, if its training flag has another name, or is an attribute:
             `lambda module, x, train: module.clone(parent=module.scope, train=train)(x)`; or where it takes more than one
             argument: `lambda module, x, train: module(x["tokens"], x["lengths"], train=train)`.
         frozen: no statistic moves in training. Otherwise a module that returns all of them unchanged is refused, since its
@@ -48,7 +48,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         Model whose `apply` hands `rngs` (such as {"dropout": key}) to the module.
 
     Raises:
-        ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
+        ValueError: if the module's call has its training flag under another name; when it is applied in training, if it
             moves no statistic; when it is applied, if a random layer such as dropout has no key in `rngs`.
 
     Example:
@@ -111,8 +111,8 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
     `from_linen`.
 
     Args:
-        module: any nnx module; without `call`, `train` goes to those whose call takes it.
-        call: runs the module, `call(module, x, train)`, where its flag of training has another name:
+        module: any nnx module; without `call`, `train` is passed if its call takes it.
+        call: runs the module, `call(module, x, train)`, if its training flag has another name:
             `lambda module, x, train: module(x, is_training=train)`.
         frozen: no statistic moves in training. Otherwise a module that returns all of them unchanged is refused, since its
             call does not pass on the training flag.
@@ -123,7 +123,7 @@ def from_nnx(module: nnx.Module, call: Call | None = None, *, frozen: bool = Fal
         streams go on from where they are in the module, the same at every call.
 
     Raises:
-        ValueError: if the module's call has its flag of training under another name; when it is applied in training, if it
+        ValueError: if the module's call has its training flag under another name; when it is applied in training, if it
             moves no statistic.
 
     Example:
@@ -177,7 +177,7 @@ def _start(start: Variables, key: Array, x: PyTree) -> Variables:
 
 @remembered
 def _make_apply(training: Any, evaluation: Any, call: Call | None, frozen: bool, *forms: Any) -> Any:
-    """Make a function that applies any nnx module of one structure, given its state other than parameters and statistics."""
+    """Make a function that applies any nnx module of one structure, given the rest of its state."""
 
     def apply(
         rest: Any, rest_in_evaluation: Any, variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None

@@ -1,4 +1,4 @@
-"""The words that everything else here is written in: variables, models, batches and loss functions."""
+"""The basic types of the package: variables, models, batches and loss functions."""
 
 import inspect
 import operator
@@ -20,7 +20,7 @@ LossFn = Callable[[Params], Float[Array, ""]]
 Rngs = dict[str, Array]
 Call = Callable[[Any, Any, bool], Any]  # runs a Flax module: (module, x, train) to outputs
 Number = float | Float[Array, ""]  # which a grid of runs may trace
-OR_A_FUNCTION = "or give the probe a function of the parameters"  # the way out of every refusal of a model
+OR_A_FUNCTION = "or give the probe a function of the parameters"  # suggested by every error about a model
 
 
 class BatchStats(NamedTuple):
@@ -31,10 +31,10 @@ class BatchStats(NamedTuple):
 
 
 class Variables(NamedTuple):
-    """All arrays of a model: what the optimiser changes, and what the normalisers remember.
+    """All arrays of a model: the parameters, and the statistics of the normalisers.
 
-    Of a linen module that has more collections than these two, `batch_stats` is a dictionary of all but the parameters, by
-    name: {"batch_stats": ..., "cache": ...}.
+    For a linen module with more collections than these two, `batch_stats` is a dictionary by name of all except the parameters:
+    {"batch_stats": ..., "cache": ...}.
     """
 
     params: Params
@@ -46,8 +46,8 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: with examples along axis 0; an array, or a pytree of them for a model that takes several.
-        labels: a class per example, or per token of each, (examples, tokens); or numbers to approximate; or any pytree that a
-            loss of one's own takes.
+        labels: a class per example, or per token of each, (examples, tokens); or regression targets; or any pytree that a
+            custom loss takes.
         mask: True for the examples, or tokens, that count in losses and accuracies; None is all.
     """
 
@@ -57,7 +57,7 @@ class Batch(NamedTuple):
 
 
 def count_examples(inputs: PyTree) -> int:
-    """Return how many examples stand along axis 0 of the arrays of a batch's inputs or labels; 0 where there are none.
+    """Return how many examples the arrays of a batch's inputs or labels have along axis 0; 0 if there are none.
 
     Example:
         >>> from bnjax import types
@@ -76,7 +76,7 @@ class InitFn(Protocol):
 
 
 class ApplyFn(Protocol):
-    """Maps inputs to (outputs, new batch_stats); without `train` the batch_stats come back as they were."""
+    """Maps inputs to (outputs, new batch_stats); without `train` the batch_stats are returned unchanged."""
 
     def __call__(
         self, variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None
@@ -98,14 +98,14 @@ class ObjectiveInfo:
     """How a loss function was made; a pytree without leaves, so that results under jit and vmap can carry it.
 
     Attributes:
-        statistics: how normalisers are fed: a mode of `objective.make_loss_fn`, or "unknown".
+        statistics: the statistics that normalisers use: a mode of `objective.make_loss_fn`, or "unknown".
         batch_size: how many examples go through the model together; 0 is unknown. With the batch's own statistics the loss
             of a data set depends on how it is cut into batches.
         num_examples: how many examples the loss averages over; 0 is unknown.
         cut: where batches differ in size, pairs (how many batches, of how many examples), the most frequent first; else empty.
-        precision: in which the probe that evaluated the loss took products that name none themselves: "default", "high",
-            "highest", or one of JAX's algorithms. A loss that no probe has evaluated is "unknown".
-        platform: where that was, "cpu", "gpu" or "tpu". On a CPU every precision is float32's.
+        precision: of products that do not name one themselves, in the probe that evaluated the loss: "default", "high",
+            "highest", or one of JAX's algorithms; "unknown" if no probe has evaluated the loss.
+        platform: of that evaluation, "cpu", "gpu" or "tpu". On a CPU every precision is float32's.
     """
 
     statistics: str = "unknown"
@@ -133,7 +133,7 @@ def objective_info(loss_fn: Any) -> ObjectiveInfo:
 
 
 def training_flag(module: Any, train: bool) -> dict[str, Any]:
-    """Hand `train` to a Flax module whose call takes it, or, in linen, any keyword; a Sequential's first layer decides.
+    """Return `train` as a keyword if a Flax module, or a Sequential's first layer, takes it, or, in linen, any keyword.
 
     Example:
         >>> from bnjax import models, types
@@ -155,7 +155,7 @@ def training_flag(module: Any, train: bool) -> dict[str, Any]:
 def linen_arguments(
     module: nn.Module, call: Call | None, x: PyTree, train: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return with which arguments and options a linen module is initialised or applied, as it is or by a call.
+    """Return the arguments and options with which a linen module is initialised or applied, directly or by `call`.
 
     Example:
         >>> from bnjax import types
@@ -167,7 +167,7 @@ def linen_arguments(
 
 
 def missing_key(error: InvalidRngError) -> ValueError:
-    """Name the argument that holds the keys of random layers, in the place of Flax's own words.
+    """Convert Flax's error for a missing key to one that names the argument with the keys of random layers.
 
     Example:
         >>> from bnjax import types
@@ -189,7 +189,7 @@ def missing_key(error: InvalidRngError) -> ValueError:
 
 
 def check_flag(module: Any) -> None:
-    """Raise where a call's flag of training has another name than `train`: what it says in training cannot be guessed.
+    """Raise if the training flag of a module's call has another name than `train`, since its meaning cannot be guessed.
 
     Example:
         >>> from bnjax import types
@@ -216,7 +216,7 @@ def check_flag(module: Any) -> None:
         "use_running_average": "not train",
     }
     for name, value in values.items():
-        # NOTE: by default Flax's own layers take None, and do as their attribute says.
+        # NOTE: Flax's own layers default to None, and then follow their attribute.
         if name in parameters and parameters[name].default is not None:
             raise ValueError(
                 f"module must call its flag of training train, got {type(module).__name__} with {name}: give "
@@ -225,7 +225,7 @@ def check_flag(module: Any) -> None:
 
 
 def check_moved(module: Any, old: PyTree[Array], new: PyTree[Array], otherwise: str = "frozen=True") -> None:
-    """Raise where training has given back every statistic as the same object: the module did not get the training flag.
+    """Raise if training returned every statistic as the same object: the module did not get the training flag.
 
     Example:
         >>> from bnjax import types

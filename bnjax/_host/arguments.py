@@ -73,7 +73,7 @@ def check_number(name: str, value: float | int) -> None:
 
 
 def between(low: float | int, high: float | int = math.inf, *, above: bool = False, below: bool = False) -> Rule:
-    """Make a rule for a range: `above` excludes its lower end, `below` its upper end, and infinity is always excluded."""
+    """Make a rule for a range: `above` excludes its lower end, `below` its upper end; infinity is always excluded."""
     words = f"{'>' if above else '>='} {low} and finite"
     if high < math.inf:
         words = f"in {'(' if above else '['}{low}, {high}{')' if below else ']'}"
@@ -147,7 +147,7 @@ class _Table:
         self._function, self._kept, self._rules = function, kept, rules
 
     def check_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise at the first concrete number that is out of range, or the first kept argument that has the wrong type."""
+        """Raise at the first concrete number that is out of range, or the first kept argument of the wrong type."""
         for name, value in itertools.chain(zip(self._positional, args, strict=False), kwargs.items()):
             if name in self._kept:
                 rules = self._rules_of(name, self._parameters)

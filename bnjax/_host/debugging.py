@@ -21,7 +21,7 @@ def nan_is_a_value() -> Iterator[None]:
 
 
 def watch_loss(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function of `trainer` and `split` that returns Metrics last, so that jax_debug_nans checks the loss only.
+    """Decorate a function of `trainer` and `split` that returns Metrics last: jax_debug_nans checks the loss only.
 
     This applies to regression labels, whose accuracy is NaN, and to a `trainer` whose loss is a function, where the accuracy
     may be NaN. Otherwise JAX checks everything.

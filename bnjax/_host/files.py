@@ -71,7 +71,7 @@ def check_writable(folder: Path) -> None:
 
 
 def cache_dir() -> Path | None:
-    """Return the cache for decoded images and compiled programs: BNJAX_CACHE_DIR, else bnjax in the user's cache folder.
+    """Return the cache of decoded images and compiled programs: BNJAX_CACHE_DIR, else bnjax in the user's cache.
 
     None if the user has no home folder, as in a container whose user id has no name.
     """

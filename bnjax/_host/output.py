@@ -79,7 +79,7 @@ def unfailing_output() -> Iterator[None]:
 
 
 def occupy_standard_files() -> None:
-    """Open standard streams that are closed (`2>&-`), as the next file would get their number and the text printed to it."""
+    """Open closed standard streams (`2>&-`), as the next file would get their number and the text printed to it."""
     for number in range(3):
         try:
             os.fstat(number)

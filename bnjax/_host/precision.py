@@ -81,7 +81,7 @@ def platform_of(tree: PyTree, mesh: Mesh | None = None) -> str:
 
 
 def product_rounding(precision: str, platform: str) -> float:
-    """Return the relative spacing to which float32 operands are rounded; 0 if they are not rounded, or it is unknown."""
+    """Return the relative spacing to which float32 operands are rounded; 0 if they are not, or it is unknown."""
     if "unknown" in (precision, platform) or platform == "cpu" or precision == "highest":
         return 0.0
     default, high = _BITS.get(platform, _BITS["tpu"])

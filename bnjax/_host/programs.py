@@ -117,7 +117,7 @@ def checked_before_running(check: Callable[[Any], None]) -> Iterator[None]:
 
 @functools.cache
 def compiler_options() -> dict[str, Any] | None:
-    """Return compiler options for a CPU: XLA's older loop emitters, which take two thirds of the time; None elsewhere."""
+    """Return compiler options for a CPU: XLA's older loop emitters, in two thirds of the time; None elsewhere."""
     options: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
     if jax.default_backend() != "cpu":
         return None

@@ -146,7 +146,7 @@ def distance(a: PyTree[Array], b: PyTree[Array]) -> Float[Array, ""]:
 
 
 def _merged(*trees: PyTree[Array]) -> list[list[Array]]:
-    """List the arrays of trees of equal shapes, with small arrays of each type concatenated in the same way in all trees.
+    """List the arrays of trees of equal shapes, small arrays of each type concatenated in the same way in each tree.
 
     Arrays that are sharded over the axes of an explicit mesh stay as they are.
     """

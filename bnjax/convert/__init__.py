@@ -6,8 +6,8 @@ Arrays and names only: none of these frameworks is imported, and each direction 
     logits, _ = bnjax_model.apply(variables, images, train=False)
 
 `names` maps the foreign module's name to the path of the Flax layer, such as "conv" or "block/conv". Without it every
-part of a foreign name becomes a level of the nested variables. What `names` leaves out, what it names in vain and arrays
-of an unknown kind are errors, so that nothing is lost in silence.
+part of a foreign name becomes a level of the nested variables. Modules missing from `names`, names of missing modules and
+arrays of an unknown kind are errors, so that nothing is silently lost.
 
 | Flax                 | PyTorch, Equinox           | Haiku               | Keras                          |
 |----------------------|----------------------------|---------------------|--------------------------------|
@@ -17,7 +17,7 @@ of an unknown kind are errors, so that nothing is lost in silence.
 | mean, var            | running_mean, running_var  | average of the EMAs | moving_mean, moving_variance   |
 | embedding            | weight                     | embeddings          | embeddings                     |
 
-The converted network computes in evaluation what the original does, given what no checkpoint holds: the architecture,
+In evaluation, the converted network computes the same as the original, given what no checkpoint holds: the architecture,
 with its padding (PyTorch pads both sides equally, which "SAME" with strides does not), and epsilon, by default 1e-3 in Keras
 and 1e-5 in Flax and the others.
 

@@ -60,7 +60,7 @@ def to_haiku(
     """Convert to Haiku's parameters and state, the inverse of `from_haiku`.
 
     Haiku divides its moving averages by 1 - decay**counter. The counter is set so high that this is 1: training then
-    continues from the averages with the update that Flax makes, whatever the template's counter.
+    continues from the averages with Flax's update, regardless of the template's counter.
 
     Args:
         variables: of a Flax model.
@@ -102,7 +102,7 @@ def _default_path(module: str) -> str:
 
 
 def _owner(ema: str) -> tuple[str, str]:
-    """Split the name of a moving average into its batch norm and what it averages."""
+    """Split the name of a moving average into its batch norm and the averaged statistic."""
     module, _, name = ema.rpartition("/")
     check_leaf(ema, name, _STATS)
     return module.removesuffix("/~"), _STATS[name]

@@ -97,7 +97,7 @@ def _put(tree: dict[str, Any], path: str, arrays: dict[str, Array]) -> None:
 
 def _as_jax(name: str, array: np.ndarray) -> Array:
     """Copy an array to the device, in its own type."""
-    kept = jnp.array(array)  # a copy, since a framework that goes on training writes into its own arrays
+    kept = jnp.array(array)  # a copy, since a framework that continues training writes into its own arrays
     if kept.dtype != array.dtype:
         raise ValueError(f"{name} must have a type that JAX keeps, got {array.dtype} without jax_enable_x64.")
     return kept

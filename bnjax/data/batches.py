@@ -27,8 +27,8 @@ class Split(NamedTuple):
 
     Attributes:
         images: with examples along axis 0.
-        labels: a class per example or token, or numbers to approximate; or any pytree of arrays with an entry per example, for
-            a loss of one's own.
+        labels: a class per example or token, or regression targets; or any pytree of arrays with an entry per example, for a
+            custom loss.
         scale: factor of each channel.
         offset: added to each channel after that.
         mask: True for the examples or tokens that count in losses and accuracies; None is all.
@@ -84,7 +84,7 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
     Args:
         inputs: (examples, *positions, channels), numbers of any type.
         labels: (examples,) or (examples, tokens) classes, or (examples, outputs) numbers; or a pytree of arrays, each with an
-            entry per example, for a loss of one's own.
+            entry per example, for a custom loss.
         mask: booleans, (examples,) or (examples, tokens), True for those that count in losses and accuracies; None is all.
 
     Returns:
@@ -190,7 +190,7 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     """Gather examples and preprocess them: inputs are images * scale + offset, float32.
 
     Raises:
-        ValueError: if an index is out of range and its value is available without waiting; otherwise it takes the nearest example.
+        ValueError: if an index is out of range and available without waiting; otherwise the nearest example is taken.
 
     Example:
         >>> from bnjax import data

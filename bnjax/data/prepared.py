@@ -25,7 +25,7 @@ class DataError(Exception):
 
 
 class MissingDataError(DataError):
-    """A data set that is not where it was looked for; the message says what prepares it."""
+    """A data set that was not found in its folder; the message says how to prepare it."""
 
 
 class DamagedDataError(DataError):
@@ -40,7 +40,7 @@ class DamagedDataError(DataError):
 
 
 def unreadable(name: str, folder: Path, problem: str, error: Exception) -> DataError:
-    """Return the error for a set that could not be read: damaged, unless the reason may be temporary, as lack of memory."""
+    """Return the error for an unreadable set: damaged, unless the reason may be temporary, such as lack of memory."""
     if is_passing(error):
         return DataError(f"{name} {VERSIONS[name]} in {folder} cannot be read now: {problem}.")
     return DamagedDataError(name, folder, problem)
@@ -79,7 +79,7 @@ def check_prepared(name: str, data_dir: str | os.PathLike | None = None) -> Path
 
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
-    """Return the folder of tensorflow-datasets: the one given, else TFDS_DATA_DIR, else that of the user."""
+    """Return the folder of tensorflow-datasets: the given one, else TFDS_DATA_DIR, else the user's."""
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
     return Path(os.path.expanduser(given))  # unlike Path.expanduser, works if the user has no home folder
 

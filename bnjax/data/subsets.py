@@ -1,4 +1,4 @@
-"""Subsets of a data set: the first examples in a fixed order, the examples of some classes, and batches sorted by label."""
+"""Subsets of a data set: examples in a fixed order, examples of some classes, and batches sorted by label."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _MOST_LABELS = 1000  # that a data set may have, for batches sorted by label
 
 @checked(num_examples=whole(1))
 def take_subset(split: Split, num_examples: int) -> Split:
-    """Take the first examples of a fixed random order, the same for every run; smaller subsets are contained in larger ones.
+    """Take the first examples of a fixed random order, the same for every run; smaller subsets lie in larger ones.
 
     Args:
         split: the examples; their preprocessing stays as it is.
@@ -92,7 +92,7 @@ def draw_by_label(
     batch_size: int,
     per_label: int,
 ) -> Int[Array, "num_steps batch_size"]:
-    """Draw successive batches that are not i.i.d. but sorted by label, with `per_label` examples of each of some labels.
+    """Draw successive batches that are not i.i.d. but sorted by label, with `per_label` examples of each label.
 
     Source: Ioffe 2017, Sec. 4.3. Each batch draws its labels from those with enough examples, and `per_label` different
     examples of each, from key and step alone. Batches are independent: there are no epochs.

@@ -1,4 +1,4 @@
-"""Pictures of what probes returned; they need matplotlib: `pip install 'bnjax[draw]'`.
+"""Pictures of probes' results; they need matplotlib: `pip install 'bnjax[draw]'`.
 
 `figure(result)` makes the whole figure of any result; `python -m bnjax.draw FILE ...` writes it beside a saved one. Every
 other function takes a Matplotlib axis first, and draws one panel on it. Once this module is imported, notebooks show results as
@@ -13,8 +13,8 @@ draw_eigenvalues  extreme eigenvalues; draw_residuals shows how exact they are
 draw_trace        trace of a Hessian
 draw_sharpness    curvature of mini-batches along their own gradients
 draw_rises        how far the loss rises where layers move by a share of their length
-draw_split        second order between layers; draw_interaction shows what their joint step adds to single ones
-draw_control      what moves means and standard deviations of a layer's units
+draw_split        second order between layers; draw_interaction shows the effect of a joint step beyond single ones
+draw_control      which updates move means and standard deviations of a layer's units
 draw_layers       gradients or covariate shift, layer by layer
 draw_percentiles  activations of one unit
 draw_shift        how far the activations of a layer have moved

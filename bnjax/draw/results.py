@@ -47,7 +47,7 @@ def figure(result: Any, **options: Any) -> Figure:
     """Make the whole figure of a probe's result, of one run or of several that are stacked.
 
     Args:
-        result: what a probe returned, or `probes.load` read.
+        result: a result of a probe, or of `probes.load`.
         **options: `axes`, the principal axes that a plane was scanned along, whose path is drawn over it; or `steps`, the
             training steps of stacked gradient or activation statistics, covariate shifts, shifts or drifts.
 
@@ -115,7 +115,7 @@ def draw_each(files: list[Path], draw: Callable[[list[Path]], Path] = draw_next)
 
     Args:
         files: taken off the list.
-        draw: takes a file, and what belongs to it, off the list, and returns the picture.
+        draw: takes a file, and files that belong to it, off the list, and returns the picture.
 
     Returns:
         The exit status: 2 if a file was not drawn, else 0.

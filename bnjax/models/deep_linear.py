@@ -26,8 +26,8 @@ class DeepLinearConfig(Normalised, DeepLinearShape):
 class DeepLinear(nn.Module):
     """Matrices one after another, each followed by its normaliser; matrix number n is `dense_n`, its normaliser `norm_n`.
 
-    NOTE: the last output is normalised too, which the paper does not say: its losses before training are higher with batch norm
-    by half an output's variance of 1 per number.
+    NOTE: the last output is normalised too. The paper does not say so, but its losses before training are higher with batch
+    norm by half an output's variance of 1 per number.
 
     Example:
         >>> from bnjax import models

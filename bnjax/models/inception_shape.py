@@ -76,7 +76,7 @@ _WIDEST = 256  # of the 3x3 convolution with the most weights, the last one of 4
 class InceptionShape:
     """The shape of BN-Inception (Ioffe & Szegedy 2015, Fig. 5) for small images.
 
-    Deviation: one 3x3 convolution stands in the place of the stem, which has stride 8, and takes images of 224x224 pixels.
+    Deviation: one 3x3 convolution replaces the stem, which has stride 8 and takes images of 224x224 pixels.
 
     Attributes:
         width: multiplies the number of features of every convolution.
@@ -118,7 +118,7 @@ class InceptionShape:
 
     @property
     def num_convolutions(self) -> int:
-        """Convolutions, which come first: that of the stem, and those of each module, branch by branch."""
+        """Number of convolutions, which come first: the stem's, then each module's, branch by branch."""
         return len(self.features)
 
     @property

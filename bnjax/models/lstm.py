@@ -70,11 +70,11 @@ class LSTM(nn.Module):
         c = sigmoid(f) c + sigmoid(i) tanh(g)
         h = sigmoid(o) tanh(norm_cell(c))
 
-    The first two normalisers have no bias, since b is there; the cell state that c carries on is not normalised. Scales and biases are shared over
-    time. In training each step is normalised with its own statistics of the batch; running statistics belong to the time step,
-    or, if `statistics` is "shared", are averages over time. Evaluation uses the running statistics of the last recorded step
-    for all steps after it, as the paper does. W_x, W_h and the output's weights are `dense_1`, `dense_2` and `dense_3`; b is
-    the bias of `dense_2`. The initial states are learned, from 0.
+    The first two normalisers have no bias, since b is there; the cell state that c carries on is not normalised. Scales and
+    biases are shared over time. In training each step is normalised with its own statistics of the batch; running statistics
+    belong to the time step, or, if `statistics` is "shared", are averages over time. Evaluation uses the running statistics of
+    the last recorded step for all steps after it, as the paper does. W_x, W_h and the output's weights are `dense_1`, `dense_2`
+    and `dense_3`; b is the bias of `dense_2`. The initial states are learned, from 0.
 
     Source: Cooijmans et al. 2016, arXiv 1603.09025, Eq. 6 to 8; with layer norm, Ba, Kiros & Hinton 2016, Eq. 20 to 22.
     Deviation: the noise on the initial hidden state is left out in evaluation, so that equal inputs have equal outputs.

@@ -31,7 +31,7 @@ Config = VGGConfig | MLPConfig | ResNetConfig | InceptionConfig | DeepLinearConf
 def make_model(config: Config) -> Model:
     """Make the pure functions of the network that `config` describes.
 
-    The kernels of all layers are drawn at once, except those of an LSTM. `VGG(config).init` and the like draw layer by layer, so
+    The kernels of all layers are drawn at once, except those of an LSTM. `VGG(config).init` and the like draw layer by layer:
     their kernels have other values of the same distribution.
 
     Raises:

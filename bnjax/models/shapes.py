@@ -114,7 +114,7 @@ class VGGShape:
 
     @property
     def null_sizes(self) -> dict[str, int]:
-        """For parameters that hold the length of some numbers: how many, by path; see `bnjax.probes.directions.random`."""
+        """For parameters that hold a length of numbers: how many numbers, by path; see `probes.directions.random`."""
         entries = self.features[self.num_convolutions - 1] * self.features[self.num_convolutions]
         return {f"{layer}/null_norm": (copies - 1) * entries for layer, copies in self.copies.items()}
 

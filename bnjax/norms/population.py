@@ -35,7 +35,7 @@ def recalibrate(
     rngs: Rngs | None = None,
     show_progress: bool = True,
 ) -> Any:
-    """Replace running statistics by those of given data, pooled exactly over batches of any sizes.
+    """Replace running statistics by the statistics of given data, pooled exactly over batches of any sizes.
 
         mean = sum n_b mean_b / N        var = sum n_b (var_b + (mean_b - mean)²) / N
 
@@ -219,7 +219,7 @@ _find_shares_compiled, _measure_compiled = map(compiled_once("model"), (find_sha
 
 
 def _merge(total: _Pool, batch: _Pool, xp: Any) -> _Pool:
-    """Add a batch to the statistics of the examples so far; in float64 if `xp` is NumPy, in their own types if jax.numpy."""
+    """Add a batch to the statistics so far, in float64 if `xp` is NumPy, in their own types if jax.numpy."""
     if xp is np:
         wide = {path: np.result_type(new.dtype, np.float64) for path, (_, new) in batch.items()}
         batch = {path: (num_examples, np.asarray(new, wide[path])) for path, (num_examples, new) in batch.items()}

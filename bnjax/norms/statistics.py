@@ -55,7 +55,7 @@ class Reduction(NamedTuple):
         return top + excess / jnp.maximum(count, 1)
 
     def sample(self, x: Array, mask: Array | None) -> Array:
-        """Return a valid entry, to be summed over devices: the first device returns its own, the others return zeros."""
+        """Return a valid entry, to be summed over devices: the first device returns its own, the others zeros."""
         if self.axis_index_groups is not None or not x.size:
             return jnp.zeros_like(jnp.sum(x, self.axes, keepdims=True))
         spec = tuple(jax.typeof(x).sharding.spec)

@@ -1,4 +1,4 @@
-"""Infer how any normaliser updates its running statistics: which follow the batches, and the share of the old ones kept.
+"""Infer how any normaliser updates its running statistics: which follow the batches, and the old share kept.
 
 The share is inferred from values, not from derivatives, which a normaliser may stop, nor from the inputs that a new statistic
 depends on.

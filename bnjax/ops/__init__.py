@@ -1,6 +1,6 @@
 """Convolution and pooling of every model here: XLA's own on accelerators, fast gradients on CPU.
 
-conv_general_dilated  the convolution, in the place of JAX's
+conv_general_dilated  the convolution, as a replacement of JAX's
 max_pool_2x2          the pooling
 batched_kernels       how accelerators convolve several points at once, each with a kernel of its own
 

@@ -24,7 +24,7 @@ _PATCHES_MAX_ENTRIES = 2**23  # of the kernel's view of every pixel, where it is
 _WINOGRAD_MAX_PIXELS = 64  # forwards: on larger maps the transforms take longer than they save, except for
 _WINOGRAD_WIDE_MAX_PIXELS = 256  # those whose channels, in and out, are at least as many as
 _WINOGRAD_WIDE_MIN_CHANNELS = 64
-_WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than what the tiles save
+_WINOGRAD_MIN_TILES = 64  # with fewer, the kernel's transform takes longer than the tiles save
 _WINOGRAD_MAX_ENTRIES = 2**23  # of the image, which is written out four times
 
 

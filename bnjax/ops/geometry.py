@@ -6,7 +6,7 @@ NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 class Geometry(NamedTuple):
-    """The static parameters of a stride-1 convolution: (height, width) in each field, with padding (low, high) for both."""
+    """The static parameters of a stride-1 convolution: each field is (height, width), padding (low, high) for both."""
 
     image: tuple[int, ...]
     kernel: tuple[int, ...]

@@ -36,7 +36,7 @@ def bind(primitive: Primitive, *operands: Array, geometry: Geometry) -> Array:
 
 
 def _make_primitive(name: str, elsewhere: Callable[..., Array], on_cpu: Callable[..., Array]) -> Primitive:
-    """Make a primitive from what it computes elsewhere and on CPU; `ad.defbilinear` below gives it its derivatives."""
+    """Make a primitive from its implementations elsewhere and on CPU; `ad.defbilinear` below adds its derivatives."""
     primitive = Primitive(name)
     compiled = jax.jit(primitive.bind, static_argnames="geometry")
 

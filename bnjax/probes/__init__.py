@@ -4,19 +4,19 @@ points      the engine: one function at many points
 following   points that are compared with a start
 chunks      a long evaluation in pieces
 line        loss and gradients along a line
-sanity      whether a line's losses and gradients belong together
+sanity      whether a line's losses and gradients match
 plane       the loss on a plane
 barrier     how far the loss rises between two nets
-directions  where to go: gradients, random, filter-normalised, between points
+directions  directions of scans: gradients, random, filter-normalised, between points
 axes        planes: principal axes of a trajectory, through three points
 restrict    a loss of some parameters only, for any probe
 paths       parameters and layers by path
-results     what probes return, on disk; `load` reads any of it; bands over repetitions
-shown       how results look, printed and in notebooks
+results     results of probes on disk; `load` reads any of them; bands over repetitions
+shown       display of results, printed and in notebooks
 
 covariate_shift  how far a layer's gradient moves when the layers before it are updated
 layer_dependence how much the steps of different layers depend on each other
-moment_control   what moves means and standard deviations of units: earlier layers, or a layer's own parameters
+moment_control   which updates move means and standard deviations of units: those of earlier layers, or a layer's own
 gradients        norms, ratios and step-to-step changes of gradients, layer by layer
 activations      distributions of activations, and how they drift over training
 capture          activations of any model's layers
@@ -28,7 +28,7 @@ curvature   Hessian products, eigenpairs, trace and spectral density
 hessian     the Hessian of a block as an operator
 gauss_newton  the loss whose Hessian is the Gauss-Newton matrix
 lanczos     eigenpairs and quadrature from products alone
-spectra     what curvature probes return
+spectra     results of curvature probes
 """
 
 from bnjax._host.groups import MeasuredBatching as MeasuredBatching

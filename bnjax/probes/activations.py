@@ -27,13 +27,13 @@ class ActivationStatistics(NamedTuple):
     Attributes:
         units: which units, positions on the activations' last axis.
         num_values: how many values each unit has: examples, times pixels where there are any.
-        mean: in units of the activations, like everything that is not a share.
+        mean: in units of the activations, like all quantities that are not shares.
         variance: biased, 1/m.
         percentile_levels: in per cent.
         percentiles: at these levels, interpolated linearly, as NumPy does.
         quantiles: at (i + 1/2) / n, from which `shift` takes Wasserstein distances.
         bin_edges: of the histogram.
-        histogram: share of all values in each bin; what lies outside all bins is missing from the sum.
+        histogram: share of all values in each bin; values outside of all bins are missing from the sum.
         outlier_share: share of values more than three standard deviations from the mean; 0.0027 for a normal distribution.
     """
 
@@ -164,11 +164,11 @@ def shift(before: ActivationStatistics, after: ActivationStatistics) -> Shift:
 
     Args:
         before: statistics, stacked or not.
-        after: of the same units, as finely.
+        after: of the same units, with as many quantiles.
 
     Returns:
         Shift. Its W1 = integral over p of |F⁻¹(p) - G⁻¹(p)| is a sum over `num_quantiles` midpoints: exact for a distribution
-        that moves as a whole, and blind to what happens within the outermost 1 / (2 num_quantiles) of its values.
+        that moves as a whole, and blind to changes within the outermost 1 / (2 num_quantiles) of its values.
 
     Example:
         >>> from bnjax import probes
@@ -259,7 +259,7 @@ def wasserstein_distance(
 
 @checked()
 def zero_share(activations: Float[Array, "examples *positions features"]) -> Float[Array, " features"]:
-    """Return the share of a unit's activations that are zero, exactly 1 for a unit that is dead on these examples.
+    """Return the share of each unit's activations that are zero, exactly 1 for a unit that is dead on these examples.
 
     A unit is one feature; its values come from all examples and, after a convolution, all pixels.
 
@@ -275,7 +275,7 @@ def zero_share(activations: Float[Array, "examples *positions features"]) -> Flo
         [1.  0.5]
     """
     is_zero = (activations == 0).reshape(-1, activations.shape[-1])
-    # The count of a type that holds it, so that the share of a dead unit is 1 to the bit.
+    # Counted in a type that holds the count exactly, so that the share of a dead unit is exactly 1.
     return jnp.sum(is_zero, axis=0, dtype=jnp.int32) / len(is_zero)
 
 
@@ -311,7 +311,7 @@ def _describe(
 
 
 def _quantiles(ordered: Float[Array, "values units"], positions: np.ndarray) -> Float[Array, "units levels"]:
-    """Interpolate between ordered values; NaN, which sorts last, makes all of its unit NaN."""
+    """Interpolate between ordered values; a NaN, which sorts last, makes its whole unit NaN."""
     lower = np.floor(positions).astype(int)
     upper = np.minimum(lower + 1, len(ordered) - 1)
     part = jnp.asarray(positions - lower, ordered.dtype)[:, None]
@@ -320,7 +320,7 @@ def _quantiles(ordered: Float[Array, "values units"], positions: np.ndarray) -> 
 
 
 def _histogram(ordered: Float[Array, "values units"], edges: Float[Array, " edges"]) -> Float[Array, "units bins"]:
-    """Take the share of values in [edge, next edge), the last bin with its end; NaN makes all of its unit NaN."""
+    """Compute the share of values in [edge, next edge), the last bin with its end; a NaN makes its whole unit NaN."""
     below = jax.vmap(lambda column: jnp.searchsorted(column, edges[:-1]), in_axes=1)(ordered)
     up_to_end = jnp.sum(ordered <= edges[-1], axis=0, dtype=below.dtype)
     counts = jnp.diff(below, axis=1, append=up_to_end[:, None]).astype(ordered.dtype)
@@ -329,7 +329,7 @@ def _histogram(ordered: Float[Array, "values units"], edges: Float[Array, " edge
 
 
 def _check_options(activations: Array, units: Any, percentiles: Sequence[float], limits: Sequence[float]) -> None:
-    """Raise if an option of `activation_statistics` is out of its range; traced units are not looked at."""
+    """Raise if an option of `activation_statistics` is out of its range; traced units are not checked."""
     if activations.ndim < 2 or not activations.size:
         raise ValueError(f"activations must have shape (examples, ..., features), none 0, got {activations.shape}.")
     num_features = activations.shape[-1]

@@ -19,12 +19,12 @@ from bnjax.types import Params
 
 @register()
 class PrincipalAxes(NamedTuple):
-    """The plane in which a trajectory moves most, or that holds three points.
+    """The plane in which a trajectory moves most, or which contains three points.
 
     Attributes:
         direction_x: first principal axis, or the way from the last of three points to the first; of norm 1.
         direction_y: second principal axis, of norm 1, orthogonal to the first.
-        path: the trajectory in this plane, seen from its last point, (points, 2).
+        path: the trajectory in this plane, relative to its last point, (points, 2).
         explained: share of the trajectory's variance along each axis, (2,).
     """
 
@@ -85,8 +85,8 @@ def through(points: Sequence[Params]) -> PrincipalAxes:
 
         x = (w_1 - w_3) / |w_1 - w_3|,   y = (v - <v, x> x) / |v - <v, x> x| with v = w_2 - w_3
 
-    Source: Garipov et al. 2018, arXiv:1802.10026, Sec. 3.4. A scan starts from the last point, as that of `principal` does, and
-    `path` holds where the three are.
+    Source: Garipov et al. 2018, arXiv:1802.10026, Sec. 3.4. A scan starts from the last point, as with `principal`, and `path`
+    holds the coordinates of the three points.
 
     Args:
         points: w_1, w_2 and w_3, trees of equal structure.
@@ -129,7 +129,7 @@ def _stack(points: Sequence[Params], name: str) -> Params:
 
 
 def _from_last(points: Params) -> Params:
-    """See points from the last one."""
+    """Subtract the last point from all points."""
     return jax.tree.map(lambda leaf: leaf - leaf[-1:], points)
 
 
@@ -139,18 +139,18 @@ def _centred(points: Params) -> Params:
 
 
 def _combine(weights: np.ndarray, points: Params) -> Params:
-    """Add up points with weights."""
+    """Compute weighted sums of points."""
     add = partial(jnp.tensordot, axes=1, precision="highest")
     return jax.tree.map(lambda leaf: add(jnp.asarray(weights, leaf.dtype), leaf), points)
 
 
 def _coordinates(points: Params, x: Params, y: Params) -> np.ndarray:
-    """Compute where points are on two axes, (points, 2)."""
+    """Compute the coordinates of points along two axes, (points, 2)."""
     return _products(points, jax.tree.map(lambda a, b: jnp.stack([a, b]), x, y))
 
 
 def _rounding(points: Params, centred: Params) -> float:
-    """Bound what rounding adds to the products of a trajectory: (eps |w|)², summed over its points, of weights that move."""
+    """Bound the rounding of a trajectory's products: sum over points of (eps |w|)², for the weights that move."""
 
     def bound(w: Array, moves: Array) -> float:
         moved = np.asarray(w, np.float64)[:, np.asarray(moves != 0).any(0)]

@@ -23,7 +23,7 @@ class Barrier(NamedTuple):
     Attributes:
         step_sizes: from 0, the start, to 1, the target.
         loss: at each point.
-        height: the largest rise over the points, at least 0, which the ends have.
+        height: the largest rise over the points, at least 0, the rise at the ends.
         position: step size of that point.
         distance: |target - start|.
         objective: how the loss was made.
@@ -69,8 +69,8 @@ def barrier(
 
     Source: Frankle et al. 2020, arXiv:1912.05671, with the straight line between the ends in place of their mean, as in
     Entezari et al. 2022, arXiv:2110.06296. Between nets with batch norm, running statistics that are interpolated with the
-    weights do not fit the net between, which raises the barrier (Jordan et al. 2023, arXiv:2211.08403): compare the loss of
-    `make_loss_fn(..., statistics="recalibrated")` with one of both parameters and statistics, as in the example.
+    weights do not fit the interpolated net, which raises the barrier (Jordan et al. 2023, arXiv:2211.08403): compare the loss
+    of `make_loss_fn(..., statistics="recalibrated")` with one of both parameters and statistics, as in the example.
 
     Args:
         loss_fn: scalar loss of the parameters.

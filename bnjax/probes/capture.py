@@ -47,10 +47,10 @@ def capture(
     call: Call | None = None,
     precision: str | None = None,
 ) -> dict[str, Array]:
-    """Read the inputs or outputs of a model's layers, changing nothing; inside compiled code too.
+    """Read the inputs or outputs of a model's layers, changing nothing; also works inside compiled code.
 
-    A layer is a module that is called, by its path in the model: "norm_3", "block/conv", "blocks/0/conv". One that is called
-    several times has a number for each call, "cell[0]". Before a nonlinearity is where="outputs" of what stands before it.
+    A layer is a module that is called, named by its path in the model: "norm_3", "block/conv", "blocks/0/conv". If it is called
+    several times, each call has a number, "cell[0]". Pre-activations are where="outputs" of the module before a nonlinearity.
 
     Args:
         model: a linen module or a `Model` of one, an nnx module, or a function of (variables, inputs) that calls linen modules
@@ -59,14 +59,14 @@ def capture(
         inputs: as the model takes them.
         layers: names; None is every layer whose value is one array.
         where: "inputs", the first argument of each layer, or "outputs"; without meaning for a dictionary.
-        train: with the batch's own statistics, or the running ones. They do not change. A function does not get this flag.
+        train: with the batch's own statistics, or the running ones. They do not change. A function is not passed this flag.
         rngs: keys of random layers, such as {"dropout": key}; nnx modules have their own.
         call: runs a module, `call(module, x, train)`, as in `adapters.from_linen`; a Model has its own.
         precision: of products, as in `evaluate_points`.
 
     Returns:
-        Activations by name, in the order of `layers`, features last as a layer has them. (JAX sorts the names of what compiled
-        code returns.)
+        Activations by name, in the order of `layers`, features last as a layer has them. (JAX sorts the names of a dictionary
+        that compiled code returns.)
 
     Raises:
         ValueError: if `where` or a layer is unknown, or a layer's value cannot be read: it is not one array, or the layer runs
@@ -114,7 +114,7 @@ class _Recorder:
         self._trace = get_opaque_trace_state()
 
     def record(self, name: str, arguments: tuple[Any, ...], outputs: Any) -> None:
-        """Keep one call; of what lies inside a transformation, whose arrays must not leave it, only that it does."""
+        """Record one call; inside a transformation, which arrays must not leave, record only that it is inside."""
         is_inside = get_opaque_trace_state() != self._trace
         value = outputs if self.where == "outputs" else next(iter(arguments), None)
         self._calls.setdefault(name, []).append("inside a JAX transformation" if is_inside else value)
@@ -141,7 +141,7 @@ _active: ContextVar[_Recorder | None] = ContextVar("_active", default=None)
 
 @cache
 def _recording(cls: type[nnx.Module]) -> type[nnx.Module]:
-    """Make the class of nnx modules whose calls are recorded."""
+    """Make a subclass of an nnx module's class whose calls are recorded."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         outputs = cls.__call__(self, *args, **kwargs)
@@ -187,7 +187,7 @@ def _run_nnx(
     ),
 )
 def _run_model(model: Model, variables: Variables, inputs: PyTree, train: bool, rngs: Rngs | None) -> Any:
-    """Run a Model, whose new statistics are dropped."""
+    """Run a Model; new statistics are dropped."""
     return model.apply(variables, inputs, train=train, rngs=rngs)
 
 

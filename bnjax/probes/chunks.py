@@ -23,7 +23,7 @@ from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.output import one_line
 from bnjax._host.progress import progress_bar
 
-_FIRST_CHUNK = 16  # points: few enough that a bar moves on a large model
+_FIRST_CHUNK = 16  # points: few enough that the bar moves for a large model
 _LARGEST_CHUNK = 16**4
 _FAST = 0.05  # seconds: a chunk that takes less is followed by larger ones
 _SAVE_EVERY = 10.0  # seconds
@@ -47,16 +47,16 @@ def run_chunks(
     Args:
         evaluate: returns a tree of arrays with one entry per row, given rows and how many to run together (None: one).
             It compiles once per number of rows.
-        rows: what to evaluate, (rows, coordinates).
-        group_size: how many rows to run together. Where memory does not suffice, calls of half as many rows are tried, down
-            to a group, and then groups of half as many.
+        rows: the points to evaluate, (rows, coordinates).
+        group_size: how many rows to run together. If memory runs out, the number of rows in a call is halved, down to a group,
+            and then the size of the group.
         one_by_one: call `evaluate` for each row.
         multiple_of: the number of rows in a call is a multiple of this.
-        trials: how many rows run together is measured, by calls with growing groups, and kept there; None is `group_size`.
-        devices: where it runs. The memory that is free there bounds the groups that are tried. If they belong to several
-            processes, these make every call together, and one clock decides for all.
+        trials: measure how many rows to run together, by calls with growing groups, and record it there; None is `group_size`.
+        devices: where it runs. Their free memory bounds the groups that are tried. If they belong to several processes, these
+            make every call together, and one clock decides for all.
         resume: file of the results so far.
-        identity: arrays which, with the rows, tell one evaluation from another.
+        identity: arrays that, together with the rows, identify the evaluation.
         show_progress: show a bar.
 
     Returns:
@@ -91,11 +91,11 @@ def run_chunks(
 
 
 class _Calls:
-    """The sizes of calls: how many rows each gets, more where calls are fast and fewer where memory ends, and the groups in it.
+    """The sizes of calls and of their groups: calls get more rows if they are fast, and fewer if memory runs out.
 
     Attributes:
         group_size: how many rows run together; None is one after another.
-        kernels: the form of their batched kernels; None is what the context names.
+        kernels: the form of their batched kernels; None is the context's form.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class _Calls:
     ):
         self.group_size: int | None = group_size
         self.kernels: Form | None = None
-        # NOTE: where groups are measured, a resumed scan has calls of the same size, for the same bits.
+        # NOTE: if groups are measured, a resumed scan makes calls of the same size, for the same bits.
         self._size = 1 if one_by_one else _first_size(num_missing if trials is None else num_rows, group_size)
         self._num_rows, self._multiple_of, self._trials = num_rows, multiple_of, trials
         self._devices, self._is_shared = devices, groups.are_shared(devices)
@@ -119,7 +119,7 @@ class _Calls:
         self._tried: groups.Group | None = None
 
     def prepare(self, num_left: int) -> int:
-        """Return how many rows the next call gets, of so many that are left."""
+        """Return how many of the remaining rows the next call gets."""
         if self._trials is not None:
             self._tried = self._trials.untried(num_left // self._multiple_of)
             self._group_by(self._tried or self._trials.fastest)
@@ -127,24 +127,24 @@ class _Calls:
         return self._size
 
     def _group_by(self, group: groups.Group) -> None:
-        """Run so many rows together, in this form."""
+        """Set the size and the form of groups."""
         group_size = None if group.size == 1 else group.size
         if (group_size, group.kernels) != (self.group_size, self.kernels):
             self.group_size, self.kernels, self._seen = group_size, group.kernels, set()
             self._size = min(_first_size(self._num_rows, group_size), self._largest)
 
     def form(self) -> AbstractContextManager[None]:
-        """Return a context for the next call, in which its batched kernels have their form."""
+        """Return a context for the next call that sets the form of its batched kernels."""
         return nullcontext() if self.kernels is None else batched_kernels(self.kernels)
 
     def within_memory(self) -> AbstractContextManager[None]:
-        """Return a context for the next call, which raises before a group runs that would not fit into memory."""
+        """Return a context for the next call that raises before running a group that would not fit into memory."""
         if self._trials is None or self._tried is None:
             return nullcontext()
         return bounds.within_memory(self._trials, self._size, self._tried, self._devices, self._is_shared)
 
     def note(self, seconds: float, num_left: int) -> None:
-        """Take the time of a call: where it was short, and none that compiles, larger ones follow."""
+        """Record the time of a call; after a short call that did not compile, calls become larger."""
         seconds = groups.agreed(seconds, self._is_shared)
         if self._tried is not None and self._trials is not None:
             self._trials.note(self._size, self._tried, seconds)
@@ -155,11 +155,11 @@ class _Calls:
             self._size = larger
 
     def fail(self, error: Exception) -> None:
-        """Make calls smaller, and then groups, after one that did not fit into memory.
+        """Make calls smaller, and then groups, after a call that did not fit into memory.
 
         Raises:
-            MemoryError: if it was one point already.
-            Exception: `error`, if it says something else.
+            MemoryError: if the call had a single point.
+            Exception: `error`, if it has another cause.
         """
         share = self._size // self._multiple_of  # of a device
         if self._trials is not None and self.group_size is not None and is_out_of_memory(error):
@@ -177,13 +177,13 @@ def _rounded(size: int, multiple_of: int) -> int:
 
 
 def _first_size(num_rows: int, group_size: int | None) -> int:
-    """Choose how many rows the first calls evaluate: such that the last one is nearly full."""
+    """Choose how many rows the first calls evaluate, such that the last call is nearly full."""
     smallest = max(group_size or 1, _FIRST_CHUNK)
     return -(-num_rows // max(-(-num_rows // smallest), 1))
 
 
 class _Saved(NamedTuple):
-    """What a file holds; of measured groups, their trials."""
+    """The content of a file, with the trials of measured groups."""
 
     identity: str
     is_done: np.ndarray
@@ -207,7 +207,7 @@ class _Done:
             if saved.identity != self._identity or shapes != {(num_rows,)} or saved.is_done.dtype != bool:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
-            if trials and saved.trials and trials.key == saved.trials.key:  # else it was made elsewhere
+            if trials and saved.trials and trials.key == saved.trials.key:  # else it was made on other devices
                 saved.trials.forms = trials.forms
                 self.trials = saved.trials
         elif path is not None and not path.parent.is_dir():
@@ -219,11 +219,11 @@ class _Done:
         return np.flatnonzero(~self.is_done)
 
     def check(self, evaluate: Callable[[np.integer], PyTree]) -> None:
-        """Raise where the first or the last row from a file has another result now: its function was another one."""
+        """Raise if the first or the last row from the file now has another result: the function was another one."""
         if not self.is_done.any():
             return
         known = np.unique(np.flatnonzero(self.is_done)[[0, -1]])
-        # One by one, so that nothing larger is compiled, or needs more memory, than a point.
+        # One by one, so that nothing larger than a single point is compiled or needs memory.
         points = [jax.device_get(jax.tree.leaves(evaluate(row))) for row in known]
         values = [np.stack([leaf[0] for leaf in leaves]) for leaves in zip(*points, strict=True)]
         if not _are_close(values, [leaf[known] for leaf in self._leaves]):
@@ -234,7 +234,7 @@ class _Done:
         return ValueError(f"resume must be a file of the same scan, got {self._path} of another one.")
 
     def add(self, chunk: np.ndarray, values: PyTree) -> None:
-        """Take the results of some rows; the rows after them are padding."""
+        """Store the results of some rows; further rows of `values` are padding."""
         leaves, self._treedef = jax.tree.flatten(values)
         if not self._leaves:
             self._leaves = [np.empty((len(self.is_done), *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
@@ -257,13 +257,13 @@ class _Done:
         self._saved_at = time.monotonic()
 
     def results(self, example: Callable[[], PyTree]) -> PyTree:
-        """Return everything as arrays on the device, in the structure of an example where nothing was evaluated."""
+        """Return all results as arrays on the device, in the structure of an example if nothing was evaluated."""
         treedef = jax.tree.structure(example()) if self._treedef is None else self._treedef
         return treedef.unflatten([jnp.asarray(leaf) for leaf in self._leaves])
 
 
 def _are_close(values: list[np.ndarray], saved: list[np.ndarray]) -> bool:
-    """Return whether results differ by rounding alone, as much as another machine's may; NaN is a value."""
+    """Return whether results agree up to the rounding of another machine; NaN is a value."""
     if [(leaf.shape, leaf.dtype) for leaf in values] != [(leaf.shape, leaf.dtype) for leaf in saved]:
         return False
     scales = [_scale(leaf) for leaf in saved]
@@ -273,7 +273,7 @@ def _are_close(values: list[np.ndarray], saved: list[np.ndarray]) -> bool:
 
 
 def _scale(leaf: np.ndarray) -> float:
-    """Return the largest finite size in an array of floating-point numbers, 0 for any other array."""
+    """Return the largest finite magnitude in a floating-point array, 0 for any other array."""
     if not jnp.issubdtype(leaf.dtype, jnp.inexact):
         return 0.0
     sizes = np.abs(_widened(leaf))
@@ -290,16 +290,16 @@ def _is_close(value: np.ndarray, saved: np.ndarray, scale: float, overall: float
 
 
 def _widened(leaf: np.ndarray) -> np.ndarray:
-    """Convert to float64, or complex128, with which numpy can reckon whatever the type was."""
+    """Convert to float64 or complex128, in which NumPy can compute for every type."""
     return leaf.astype(np.complex128 if np.iscomplexobj(leaf) else np.float64)
 
 
 def _read(path: Path) -> _Saved:
-    """Read a file, or say in a line that it cannot be."""
+    """Read a file, or raise a one-line error if that fails."""
     try:
         arrays = read_arrays(path)
         leaves = [arrays[f"leaf_{i}"] for i in range(sum(name.startswith("leaf_") for name in arrays))]
-        # NOTE: numpy forgets the names of types that are not its own, such as bfloat16.
+        # NOTE: numpy does not store the names of types that are not its own, such as bfloat16.
         dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
         leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
         key, times = json.loads(str(arrays.get("batching", "[null, {}]")))

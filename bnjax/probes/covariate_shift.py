@@ -1,4 +1,4 @@
-"""Internal covariate shift as a change of gradients: what an optimiser's step in earlier layers does to a later one."""
+"""Internal covariate shift as the change of a layer's gradient by an optimiser's step in earlier layers."""
 
 import os
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class CovariateShift(NamedTuple):
         difference: |G - G'|, in units of the gradient; 0 without covariate shift.
         cosine: between G and G'; 1 without covariate shift, NaN where either is zero.
         gradient_norm: |G|.
-        first_order: the limit of `difference` for small updates, |sum over earlier layers of H_ij u_j|, which in nets with
-            ReLU a training step is far from; NaN where not asked for.
+        first_order: the limit of `difference` for small updates, |sum over earlier layers of H_ij u_j|, from which a training
+            step is far in nets with ReLU; NaN if not requested.
         objective: how the loss was made: its statistics mode and batch size, unknown for a bare function; and in which
             precision it was evaluated.
     """
@@ -86,7 +86,7 @@ def covariate_shift(
         loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it is compiled once for all batches of a shape,
             any other function is compiled at every call.
         params: w, before the step.
-        update: u, a tree like `params`: what the optimiser adds to them.
+        update: u, a tree like `params`, which the optimiser adds to them.
         layers: paths or regular expressions as in `layer_leaves`, input side first, such as "conv_1", or
             r"^(conv|norm)_1/" for a convolution with its normaliser. Parameters of no layer stay where they are, and are in
             no gradient.
@@ -156,7 +156,7 @@ def _measure(loss_fn: LossFn, params: Params, update: Params, *, plan: _Plan) ->
         product = jax.jvp(gradient_fn, (params,), (_move_earlier(still, update, layer, plan),))[1]
         return _layer_dot(product, product, layer, plan).root
 
-    # NOTE: the start is a turn of the same loop, before which no layer lies: where nothing moves, no bit differs.
+    # NOTE: the start is an iteration of the same loop, with no layer before it: where nothing moves, results are bit-identical.
     layers = jnp.asarray((-1, *plan.measured))
     _, compared = jax.lax.scan(compare, jax.tree.map(jnp.zeros_like, params), layers)
     difference, cosine, norm = (values[1:] for values in compared)
@@ -165,7 +165,7 @@ def _measure(loss_fn: LossFn, params: Params, update: Params, *, plan: _Plan) ->
 
 
 def _move_earlier(params: Params, update: Params, layer: Array, plan: _Plan) -> Params:
-    """Add the update to what moves in the layers before `layer`."""
+    """Add the update to the moving parameters of the layers before `layer`."""
 
     def move(leaf: Array, step: Array, depth: int, moves: bool) -> Array:
         can_move = moves and depth >= 0
@@ -177,7 +177,7 @@ def _move_earlier(params: Params, update: Params, layer: Array, plan: _Plan) -> 
 
 
 def _compare(start: Params, gradient: Params, layer: Array, plan: _Plan) -> tuple[Array, Array, Array]:
-    """Measure difference, cosine and norm of the start in one layer."""
+    """Measure difference, cosine, and the norm at the start, in one layer."""
     change = trees.difference(gradient, start)
     pairs = ((change, change), (start, start), (gradient, gradient), (gradient, start))
     squared, before, after, dot = (_layer_dot(a, b, layer, plan) for a, b in pairs)
@@ -190,13 +190,13 @@ def _layer_dot(a: Params, b: Params, layer: Array, plan: _Plan) -> Scaled:
 
 
 def _selected(params: Params, name: str, pattern: str | None) -> tuple[bool, ...]:
-    """Tell of each array whether a pattern selects it."""
+    """Return for each array whether a pattern selects it."""
     selection = jax.tree.map(lambda _: True, params) if pattern is None else select(params, pattern, name)
     return tuple(jax.tree.leaves(selection))
 
 
 def _measured(names: tuple[str, ...], of: Sequence[str] | None) -> LayerNames:
-    """Check the names of the layers to measure."""
+    """Return the names of the layers to measure, after checking them."""
     chosen = LayerNames(names if of is None else (of,) if isinstance(of, str) else of)
     for name in chosen:
         if name not in names:

@@ -1,8 +1,8 @@
 """The Hessian of a loss by its products with vectors: extreme eigenpairs, trace and spectral density.
 
-H is the Hessian of the loss exactly as given, at parameters in their own types: of a mean loss, it is the mean's, whatever the
+H is the Hessian of the loss exactly as given, at parameters in their own types: for a mean loss, it is the mean's, for any
 batch size; it has the statistics mode of the loss. With a `pattern`, H is restricted to the parameters that it selects (a
-diagonal block), and the dimension is the number of their entries. Nothing is raised because of a value: a NaN in a product
+diagonal block), and the dimension is the number of their entries. No value raises an error: a NaN in a product
 makes the results NaN, and no pair converged. A loss from `gauss_newton` has the Gauss-Newton or Fisher matrix in place of H.
 """
 
@@ -52,10 +52,10 @@ def top_eigenpairs(
 
         H v = eigenvalue v, |v| = 1
 
-    by thick-restart Lanczos iterations with full reorthogonalisation (see `lanczos.eigenpairs`), which go on with a random
-    vector where the Krylov space ends. In memory are `basis_size` vectors of the selected parameters' size, and half as many
-    while it restarts. An eigenvalue that is exactly multiple may be found fewer times than it occurs, unless the basis spans
-    the whole space: one starting vector sees one of its eigenvectors, and others only by rounding.
+    by thick-restart Lanczos iterations with full reorthogonalisation (see `lanczos.eigenpairs`), which continue with a random
+    vector if the Krylov space ends. They keep `basis_size` vectors of the selected parameters' size in memory, and half as many
+    more during a restart. An eigenvalue that is exactly multiple may be found fewer times than it occurs, unless the basis
+    spans the whole space: one starting vector sees one of its eigenvectors, and others only by rounding.
 
     Args:
         loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it is compiled once for all batches of a shape,
@@ -68,7 +68,7 @@ def top_eigenpairs(
             eigenvalue than that share. A small one, such as the smallest of a net, needs more products than the largest. In
             float32, rounding decides near 1e-6 of the largest |eigenvalue|: by the default, an eigenvalue below a hundredth of
             that may not converge, except where it and its residual are both 0 to within rounding.
-        max_matvecs: limit of Hessian products, without one more per pair for its residual.
+        max_matvecs: limit of Hessian products, not counting one more per pair for its residual.
         basis_size: vectors in memory; None is 2 num + 1, but at least 20. More of them need fewer products.
         pattern: regular expression for the paths of the parameters to restrict H to; None is all.
         precision: of products, as in `evaluate_points`.
@@ -288,7 +288,7 @@ def _smooth(nodes: Array, weights: Array, grid: Array, width: Array) -> Float[Ar
 def _provenance(
     loss_fn: LossFn, params: Params, pattern: str | None, key: Array
 ) -> tuple[str | None, Array, ObjectiveInfo]:
-    """Return the last fields of every result."""
+    """Return the provenance fields of every result."""
     return None if pattern is None else Word(pattern), jax.random.key_data(key), probed_info(loss_fn, params)
 
 
@@ -305,7 +305,7 @@ def _check_counts(smallest: int = 1, **counts: int) -> None:
 
 
 def _check_smoothing(grid: ArrayLike | Sequence[float] | None, width: float | None) -> None:
-    """Raise unless the grid is a list of finite numbers and the width positive; traced values are not looked at."""
+    """Raise unless the grid is a list of finite numbers and the width positive; traced values are not checked."""
     if width is not None and not isinstance(width, Tracer) and not 0 < width < math.inf:
         raise ValueError(f"width must be > 0 and finite, got {width}.")
     if grid is None:

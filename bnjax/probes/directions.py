@@ -25,7 +25,7 @@ Vectors = Literal["ignore", "match"]
 @checked()
 @with_precision
 def gradient(loss_fn: LossFn, params: Params, *, precision: str | None = None) -> Params:
-    """Compute minus the gradient, the way that steepest descent goes; products as in `evaluate_points`.
+    """Compute minus the gradient, the direction of steepest descent; products as in `evaluate_points`.
 
     Raises:
         ValueError: if the loss is not a floating-point scalar, or a parameter is not floating-point.
@@ -51,11 +51,11 @@ def random(key: Array, params: Params, *, null_sizes: Mapping[str, int] = {}) ->
     Args:
         key: from which the direction follows.
         params: whose shapes it has.
-        null_sizes: parameters that hold the length of some numbers on which no output depends, such as `null_norm` of
-            `models.RepeatedDense`: how many numbers, by path. Theirs is the length of so many draws, a chi distribution.
+        null_sizes: for parameters that hold the length of numbers on which no output depends, such as `null_norm` of
+            `models.RepeatedDense`: how many numbers, by path. They get the length of as many draws, a chi distribution.
 
     Raises:
-        ValueError: if a parameter is not floating-point, or a path in `null_sizes` is none of a number.
+        ValueError: if a parameter is not floating-point, or a path in `null_sizes` is not that of a single number.
 
     Example:
         >>> from bnjax.probes import directions
@@ -95,27 +95,27 @@ def filter_normalized(
 
         d_f = z_f |w_f| / |z_f|, z normal, for each filter f
 
-    Source: Li et al. 2018, Sec. 4. A filter is what leads to one output. Of Flax's dense layers, (in, out), and convolutions,
-    (height, width, in, out), that is an index of the last axis. Other numbers of axes may be a convolution's over time or
-    volumes, the heads' of an attention, or those of layers stacked by `nn.scan` and `nn.vmap`; no shape tells which, so they
-    are refused unless `filter_axes` says along which axes a filter lies. The direction of a filter of zeros is zero.
+    Source: Li et al. 2018, Sec. 4. A filter is the weights of one output. In Flax's dense layers, (in, out), and convolutions,
+    (height, width, in, out), it is an index of the last axis. Kernels with other numbers of axes may be convolutions over time
+    or volumes, heads of an attention, or layers stacked by `nn.scan` and `nn.vmap`; their shape does not determine which, so
+    they are refused unless `filter_axes` gives the axes of a filter. The direction of a filter of zeros is zero.
 
     Args:
         key: from which the direction follows.
         params: w.
-        vectors: what becomes of biases and scales, which are called so or have fewer than two axes: "ignore" leaves them where
-            they are, "match" gives the whole vector the parameter's norm.
+        vectors: how to treat biases and scales, recognised by these names or by having fewer than two axes: "ignore" leaves
+            them where they are, "match" gives the whole vector the parameter's norm.
         filter_axes: axes along which a filter lies, by a regular expression that is searched for in paths such as
             "layers/dense/kernel"; where several match, the first one counts. Of dense layers stacked along axis 0 it is 1.
-            None in place of axes leaves the parameter where it is. Vectors are as `vectors` says; one with two axes or more,
-            of heads or stacked layers, needs its axes too where it is matched.
+            None in place of axes leaves the parameter where it is. Vectors are treated according to `vectors`; if matched,
+            one with two or more axes, as of heads or stacked layers, needs its axes here too.
 
     Returns:
         A tree like `params`.
 
     Raises:
-        ValueError: if `vectors` is unknown, an expression matches nothing, an axis is none, or the axes of a parameter have to
-            be said; it names the path.
+        ValueError: if `vectors` is unknown, an expression matches nothing, an axis does not exist, or the axes of a parameter
+            are missing; it names the path.
 
     Example:
         >>> from bnjax.probes import directions
@@ -145,13 +145,13 @@ def filter_normalized(
 def _find_filters(
     params: Params, vectors: Vectors, given: Mapping[str, int | Sequence[int] | None]
 ) -> dict[str, tuple[int, ...] | None]:
-    """Return the axes along which a filter of each parameter lies, by path; None is not to be moved."""
+    """Return the axes of a filter of each parameter, by path; None leaves the parameter where it is."""
     leaves = named_leaves(params)
     said: dict[str, tuple[str, int | Sequence[int] | None]] = {}
     for pattern, axes in given.items():
         said = dict.fromkeys(selected_leaves(params, pattern), (pattern, axes)) | said
     are_vectors = {p: leaf.ndim < 2 or p.rpartition("/")[2] in ("bias", "scale") for p, leaf in leaves.items()}
-    # Where there are heads or stacked layers, four axes are no sign of a convolution.
+    # If there are heads or stacked layers, four axes do not imply a convolution.
     are_plain = all(leaf.ndim < 2 if are_vectors[path] else leaf.ndim in (2, 4) for path, leaf in leaves.items())
     found: dict[str, tuple[int, ...] | None] = {}
     for path, leaf in leaves.items():
@@ -181,7 +181,7 @@ def _check_axes(pattern: str, axes: int | Sequence[int] | None, path: str, ndim:
 
 @checked()
 def toward(params: Params, target: Params) -> Params:
-    """Go from `params` to `target`: at coordinate 1 a scan is there.
+    """Return the direction from `params` to `target`, which a scan reaches at coordinate 1.
 
     Raises:
         ValueError: if the two differ in structure; it names the path.

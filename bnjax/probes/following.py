@@ -1,6 +1,6 @@
-"""Points that are compared with a start: the start and the points after it in one program, which holds their function once.
+"""Compare points with a start, in one program for the start and the points, which contains their function once.
 
-Where points run together or on several devices, the start is a program of its own.
+If points run together or on several devices, the start is a separate program.
 """
 
 import os
@@ -28,7 +28,7 @@ from bnjax.probes.points import (
 )
 from bnjax.types import Params
 
-# What a comparison remembers of the start: a pytree with an attribute `directions`, a tuple of trees like the parameters.
+# The reference kept from the start: a pytree with an attribute `directions`, a tuple of trees like the parameters.
 Start = Any
 
 
@@ -37,8 +37,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         observe: function of the parameters, the expensive part.
-        begin: maps the observation at the start to the reference that is kept of it.
-        compare: maps the reference and the observation at a point, the start too, to the measurement.
+        begin: maps the observation at the start to the reference that is kept.
+        compare: maps the reference and the observation at a point, including the start, to the measurement.
     """
 
     observe: Callable[[Params], PyTree]
@@ -63,17 +63,17 @@ def evaluate_from_start(
     identity: PyTree = None,
     show_progress: bool = True,
 ) -> tuple[Start, PyTree, PyTree]:
-    """Evaluate a comparison at `base` and at every point base + coordinates @ directions, which the start gives.
+    """Evaluate a comparison at `base` and at base + coordinates @ directions, with directions from the start.
 
     Args:
         comparison: the measure.
         base: parameters, where the start is.
-        unknown: of the form of the reference, with finite directions.
+        unknown: a placeholder of the reference's structure, with finite directions.
         coordinates: one row per point.
-        batching: how points run together, like all that follow as in `evaluate_points`.
+        batching: how points run together; this and all arguments below are as in `evaluate_points`.
         mesh: devices over which points are spread.
         resume: a file of the points evaluated so far.
-        identity: arrays by which it knows the scan.
+        identity: arrays that identify the scan in this file.
         show_progress: show a bar.
 
     Returns:
@@ -112,7 +112,7 @@ def evaluate_from_start(
 
     identity = with_rounding(identity, base, mesh)
     values = run_chunks(evaluate, rows, one_by_one=batching == "loop", identity=identity, **options)
-    if not known:  # all was in a file
+    if not known:  # all results were in the file
         evaluate(rows[:1], None)
     return _split(known[0], values)
 
@@ -137,7 +137,7 @@ def _compare(comparison: Comparison, start: Start, params: Params) -> PyTree:
 def _follow(
     comparison: Comparison, base: Params, start: Start, rows: Array | np.ndarray, is_start: Array | np.ndarray
 ) -> tuple[Start, PyTree]:
-    """Measure points one after another, from the start that is given, or that is among them."""
+    """Measure points one after another, compared with the given start, or with the start among them."""
 
     def step(start: Start, row: tuple[Array, Array]) -> tuple[Start, PyTree]:
         coordinates, is_start = row

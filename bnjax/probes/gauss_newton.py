@@ -45,7 +45,7 @@ def gauss_newton(
     Args:
         outputs_fn: f, of the parameters.
         loss_fn: l, scalar loss of the outputs, which may be a mean over examples: G is a mean, too.
-        params: w_0, where the outputs are linearised, and where curvature is to be measured.
+        params: w_0, where the outputs are linearised, and where curvature will be measured.
 
     Returns:
         A loss function of the parameters.

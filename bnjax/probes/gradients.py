@@ -1,4 +1,4 @@
-"""Gradients layer by layer: their norms, how large a step is beside its weights, and how they turn from step to step."""
+"""Gradients layer by layer: their norms, step sizes relative to weights, and how gradients turn from step to step."""
 
 import os
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class GradientStatistics(NamedTuple):
         layers: names.
         norm: |g_t|, of the gradient.
         param_norm: |w|.
-        update_norm: |u|, of what the optimiser adds to the parameters.
+        update_norm: |u|, of the update that the optimiser adds to the parameters.
         previous_norm: |g_{t-1}|.
         step_distance: |g_t - g_{t-1}|.
         step_cosine: cosine between g_t and g_{t-1}; NaN where either is zero.
@@ -44,7 +44,7 @@ class GradientStatistics(NamedTuple):
 
     @property
     def update_ratio(self) -> Float[Array, "*steps layers"]:
-        """How far a step goes beside the weights, |u| / |w|; NaN where the parameters are all zero."""
+        """The length of a step relative to the weights, |u| / |w|; NaN where the parameters are all zero."""
         return ratio(self.update_norm, self.param_norm)
 
     @property
@@ -83,8 +83,8 @@ def gradient_statistics(
         gradient: g_t.
         previous: g_{t-1}, a tree like `gradient`.
         params: w, a tree like `gradient`.
-        update: u, a tree like `gradient`: what an optax optimiser returns.
-        layers: what the columns are, as in `layer_leaves`; None is every array by itself. {"all": ""} is one column for all.
+        update: u, a tree like `gradient`, as an optax optimiser returns it.
+        layers: the columns, as in `layer_leaves`; None is a column per array. {"all": ""} is one column for all.
 
     Returns:
         GradientStatistics, in float32 or better.

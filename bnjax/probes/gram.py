@@ -1,7 +1,7 @@
 """How different the examples of a batch still are in a layer: rank, orthogonality and cosines of its activations.
 
-All three are of the Gram matrix of the examples, G = H Hᵀ with one row of H per example, and are the same for H and a H. Two
-of them hold the same: gap² = 1 / rank - 1 / examples.
+All three are functions of the Gram matrix of the examples, G = H Hᵀ with one row of H per example, and the same for H and a H.
+Two of them are equivalent: gap² = 1 / rank - 1 / examples.
 """
 
 import jax.numpy as jnp
@@ -20,8 +20,8 @@ def soft_rank(activations: Float[Array, "examples *features"], *, precision: str
 
         tr(G)² / |G|_F², for the eigenvalues of G (sum)² / sum of squares
 
-    It lies between 1, where all examples lie on one line, and the rank of the activations, which it is where the eigenvalues
-    that are not 0 are equal. G is not centred. Source: Daneshmand et al. 2020, arXiv:2003.01652, who bound the rank by it.
+    It lies between 1, if all examples lie on one line, and the rank of the activations, which it equals if all nonzero
+    eigenvalues are equal. G is not centred. Source: Daneshmand et al. 2020, arXiv:2003.01652, who bound the rank by it.
 
     Args:
         activations: of one layer, an example per row; further axes are features.

@@ -82,7 +82,7 @@ def block_operator(
         pattern: regular expression for paths; None is all.
 
     Returns:
-        (the product with a flat vector, the block as a flat vector, what makes a flat vector a dictionary by path).
+        (the product with a flat vector, the block as a flat vector, a function from a flat vector to a dictionary by path).
     """
     block = select_block(params, pattern)
     block_loss = RestrictedLoss(loss_fn, params)

@@ -1,9 +1,9 @@
 """Lanczos iterations on a symmetric operator that is known by its products with vectors.
 
 `matfree.decomp.tridiag_sym` computes the same basis as long as the Krylov space grows. Where it stops growing (low rank,
-multiple eigenvalues, the zero operator), matfree goes on with rounding errors or NaN; here a random vector, orthogonal to all
-before, goes on, so that the operator's projection stays exact. The products of such vectors are dense columns, for which the
-projection is kept as a matrix rather than as two diagonals; the same form takes restarts.
+multiple eigenvalues, the zero operator), matfree continues with rounding errors or NaN; here it continues with a random
+vector, orthogonal to all before, so that the operator's projection stays exact. The products of such vectors are dense columns,
+for which the projection is kept as a matrix rather than as two diagonals; the same form supports restarts.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from bnjax._host.trees import norm
 Matvec = Callable[[Float[Array, " dim"]], Float[Array, " dim"]]
 Which = Literal["top", "bottom", "magnitude"]
 
-# By how many units of the precision a value and a residual may differ from 0, beside the largest value, where they are 0.
+# A value and a residual count as 0 below this many units of the precision, relative to the largest value.
 _ROUNDING = 8
 # The default of accelerators, TF32 or bfloat16 products, would lose orthogonality.
 _matmul = partial(jnp.matmul, precision="highest")
 
 
 class Krylov(NamedTuple):
-    """An orthonormal basis, the operator on it, and how it goes on.
+    """An orthonormal basis, the operator projected on it, and the next vector.
 
     Attributes:
-        vectors: Q, orthonormal rows, zero where there is none yet.
+        vectors: Q, orthonormal rows; rows that are not filled yet are zero.
         projected: Q A Qᵀ; only its upper triangle is filled.
         remainder: the next row, of norm 1.
         coupling: |A q - Qᵀ Q A q| for the last row q; 0 or rounding errors where the basis spans an invariant space.
@@ -45,7 +45,7 @@ class Krylov(NamedTuple):
 
 
 class RitzPairs(NamedTuple):
-    """Approximate eigenpairs, the wanted first.
+    """Approximate eigenpairs in the requested order.
 
     Attributes:
         values: Ritz values.
@@ -81,7 +81,7 @@ def expand(matvec: Matvec, krylov: Krylov, first: int | Int[Array, ""], key: Arr
     """Fill the rows of a basis from `first` on, with full reorthogonalisation.
 
     From the first row on, m rows reproduce vᵀ A^j v for j up to 2m - 1, where v is the first row. Source: Golub & Van Loan,
-    Matrix Computations, Sec. 10.1; on breakdown the basis goes on with a random vector, drawn from `key`.
+    Matrix Computations, Sec. 10.1; on breakdown the basis continues with a random vector, drawn from `key`.
 
     Args:
         matvec: the operator A, symmetric.
@@ -100,7 +100,7 @@ def expand(matvec: Matvec, krylov: Krylov, first: int | Int[Array, ""], key: Arr
 
 
 def _extend(krylov: Krylov, index: Array, image: Array, key: Array) -> Krylov:
-    """Make the remainder, whose image is given, a row of the basis."""
+    """Append the remainder, whose image is given, to the basis."""
     vectors = krylov.vectors.at[index].set(krylov.remainder)
     column, rest = _split(image, vectors)
     length = norm(rest)
@@ -109,7 +109,7 @@ def _extend(krylov: Krylov, index: Array, image: Array, key: Array) -> Krylov:
     coupling = jnp.where(stuck, 0, length)
     fresh = jax.random.normal(jax.random.fold_in(key, index), rest.shape, rest.dtype)
     rest = jnp.where(stuck, _normalise(fresh), rest / jnp.where(stuck, 1, length))
-    # NOTE: what is left may be rounding errors that point anywhere; at length 1 they can be made orthogonal.
+    # NOTE: the rest may be rounding errors of any direction; scaled to length 1, it can be made orthogonal.
     correction, rest = _split(rest, vectors)
     _, rest = _split(_normalise(rest), vectors)
     projected = krylov.projected.at[:, index].set(column + coupling * correction)
@@ -121,7 +121,7 @@ def ritz(krylov: Krylov) -> tuple[Float[Array, " size"], Float[Array, "size size
     upper = jnp.triu(krylov.projected)
     matrix = upper + jnp.triu(upper, 1).T
     is_finite = jnp.isfinite(matrix).all()
-    # NOTE: LAPACK's answer to a matrix with NaN is undefined.
+    # NOTE: LAPACK's result for a matrix with NaN is undefined.
     values, vectors = jnp.linalg.eigh(jnp.where(is_finite, matrix, 0))
     return jnp.where(is_finite, values, jnp.nan), jnp.where(is_finite, vectors, jnp.nan)
 
@@ -134,7 +134,7 @@ def quadrature(
         sum over nodes of weight * f(node) = vᵀf(A)v / vᵀv for polynomials of degree up to 2 num_matvecs - 1
 
     Source: Golub & Meurant 2010, Matrices, Moments and Quadrature. Nodes are in ascending order. Where the Krylov space ends
-    early, the formula holds for any f; the nodes of what goes on have no weight.
+    early, the formula holds for any f; the nodes of the continuation have no weight.
     """
     nodes, vectors = ritz(expand(matvec, init_krylov(start, num_matvecs), 0, key))
     return nodes, vectors[0] ** 2
@@ -160,7 +160,7 @@ def eigenpairs(
     Args:
         matvec: the operator A, symmetric.
         start: where the iterations begin, not zero.
-        key: PRNG key, for what goes on after a breakdown.
+        key: PRNG key of the vectors that continue after a breakdown.
         tolerance: relative to each |Ritz value|.
         num: how many pairs.
         which: algebraically largest ("top"), smallest ("bottom"), or of largest absolute value ("magnitude").
@@ -176,7 +176,7 @@ def eigenpairs(
     first_measured = basis_size - num
 
     def run_cycle(state: _Search) -> _Search:
-        """Fill the basis and restart; at the end measure residuals, in the same loop, which holds the operator once."""
+        """Fill the basis and restart; at the end measure residuals in the same loop, which holds the operator once."""
         pairs = state.pairs
         first = jnp.where(pairs.num_matvecs == 0, 0, num_kept)
         cycle_key = jax.random.fold_in(key, pairs.num_matvecs)
@@ -221,7 +221,7 @@ def eigenpairs(
 
 
 def are_converged(pairs: RitzPairs, residuals: Float[Array, " num"], tolerance: Array) -> Bool[Array, " num"]:
-    """Return whether residuals are small beside their values, or both are no more than rounding of the largest value."""
+    """Return whether residuals are small relative to their values, or both are within rounding of the largest value."""
     sizes, rounding = jnp.abs(pairs.values), _ROUNDING * jnp.finfo(residuals.dtype).eps * pairs.scale
     return (residuals <= tolerance * sizes) | (jnp.maximum(residuals, sizes) <= rounding)
 

@@ -20,12 +20,12 @@ from bnjax.probes.points import compiled, is_tracing, probed_info, scalar_loss
 from bnjax.probes.results import Band, LayerNames, band, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
-_JOINT = -1  # the number of the move of all layers; that of one layer is its own
+_JOINT = -1  # number of the move of all layers; the move of a single layer has the layer's number
 
 
 @register("interaction_ratio", "off_diagonal_share")
 class LayerDependence(NamedTuple):
-    """What layers do to a loss together and each alone, and the second-order terms between them.
+    """Changes of the loss by all layers together and by each alone, and the second-order terms between layers.
 
     Under `jax.vmap` every array gains a leading axis. u_i is the part of layer i of d / |d|, the direction at length 1.
 
@@ -35,7 +35,7 @@ class LayerDependence(NamedTuple):
         joint_change: L(w + eta d) - L(w), in units of the loss.
         single_changes: L(w + eta d_i) - L(w), of each layer alone.
         slopes: <g_i, u_i>, with g the gradient; their sum is the loss's slope along the direction.
-        curvature: u_iᵀ H_ij u_j, in units of the loss per squared parameter; NaN where not asked for.
+        curvature: u_iᵀ H_ij u_j, in units of the loss per squared parameter; NaN if not requested.
         start_loss: L(w).
         direction_norm: |d|, of these layers.
         param_norm: |w|, of these layers.
@@ -55,12 +55,12 @@ class LayerDependence(NamedTuple):
 
     @property
     def distances(self) -> Float[Array, "*runs steps"]:
-        """How far the joint step goes, |eta d|, in units of the parameters."""
+        """The length of the joint step, |eta d|, in units of the parameters."""
         return jnp.abs(self.step_sizes) * self.direction_norm[..., None]
 
     @property
     def relative_distances(self) -> Float[Array, "*runs steps"]:
-        """How far it goes beside the weights, |eta d| / |w|."""
+        """Its length relative to the weights, |eta d| / |w|."""
         return ratio(self.distances, self.param_norm[..., None])
 
     @property
@@ -92,7 +92,7 @@ class LayerDependence(NamedTuple):
 
     @property
     def off_diagonal_share(self) -> Float[Array, "*runs"]:
-        """Sum over i != j of |Q_ij|, over that of all; the same for every eta, and 0 if layers act independently."""
+        """Sum of |Q_ij| over i != j, as a share of that over all i, j; independent of eta, 0 without dependence."""
         sizes = jnp.abs(self.curvature)
         return ratio(sizes.sum((-2, -1)) - jnp.trace(sizes, axis1=-2, axis2=-1), sizes.sum((-2, -1)))
 
@@ -126,10 +126,10 @@ def layer_dependence(
         R(eta) = ([L(w + eta d) - L(w)] - sum over i of [L(w + eta d_i) - L(w)]) / |eta <g, d>|
         Q_ij(eta) = eta² d_iᵀ H_ij d_j        R(eta) = 1/2 sum over i != j of Q_ij / |eta <g, d>| + O(eta²)
 
-    A gradient tells how the loss changes with each layer while all others stay; R is how wrong that is once all move. Source:
+    A gradient predicts how the loss changes with each layer while all others stay; R is its error once all move. Source:
     Goodfellow, Bengio & Courville 2016, Deep Learning, Sec. 8.7.1, for the terms; the ratio is this library's. For small eta
     the difference of losses drowns in their rounding, see `LayerDependence.rounding`. A Hessian does not see the kinks of ReLU
-    and max-pooling, so that there Q need not explain R at the step sizes of training.
+    and max-pooling, so in such nets Q need not explain R at the step sizes of training.
 
     It costs a loss for each layer and step size, and a Hessian product for each layer, one after another in one program.
 
@@ -186,7 +186,7 @@ def hessian_blocks(
 
         |H_cj|² = E |(H v)_j|², where v is +1 or -1 in the parameters of layer c, at random, and 0 elsewhere
 
-    They tell how much the gradient of layer j depends on where the parameters of layer c are, whatever the direction of their
+    They measure how much the gradient of layer j depends on the parameters of layer c, independently of the direction of their
     steps. Source: Hutchinson 1990, doi:10.1080/03610919008812866. A Hessian product for each probe.
 
     Args:
@@ -202,7 +202,7 @@ def hessian_blocks(
         Band over the probes, whose arrays have an entry for each of the layers: `mean` estimates |H_cj|².
 
     Raises:
-        ValueError: as in `layer_dependence`, or if `of` is no layer's name, or there is no probe.
+        ValueError: as in `layer_dependence`, or if `of` is not a layer's name, or there is no probe.
 
     Example:
         >>> from bnjax import probes
@@ -252,7 +252,7 @@ def _measure(
         step = _part(direction, layer, numbers)
         return loss_fn(jax.tree.map(lambda w, d: w + size.astype(w.dtype) * d, params, step))
 
-    # NOTE: the start is a turn of the same loop: where nothing moves, no bit differs.
+    # NOTE: the start is an iteration of the same loop: where nothing moves, results are bit-identical.
     layers = jnp.arange(_JOINT, num_layers)
     moves = [jnp.repeat(sizes, len(layers)), jnp.tile(layers, len(sizes))]
     start, *_ = losses = jax.lax.map(loss_at, (jnp.append(0.0, moves[0]), jnp.append(_JOINT, moves[1])))
@@ -270,7 +270,7 @@ def _measure(
 def _block_squares(
     loss_fn: LossFn, params: Params, keys: Array, *, numbers: tuple[int, ...], num_layers: int, number: int
 ) -> Float[Array, "probes layers"]:
-    """Square the part of a product in each layer, for each random vector."""
+    """Compute the squared norm of the Hessian product in each layer, for each random vector."""
 
     def squares(key: Array) -> Array:
         leaves, form = jax.tree.flatten(params)
@@ -285,7 +285,7 @@ def _block_squares(
 
 
 def _part(tree: Params, layer: Array | int, numbers: tuple[int, ...]) -> Params:
-    """Keep one layer of a tree, or all that is in any layer, and set the rest to 0."""
+    """Keep one layer of a tree, or all layers, and set the rest to 0."""
     leaves, form = jax.tree.flatten(tree)
     return form.unflatten(
         jnp.where((number >= 0) & ((layer == _JOINT) | (layer == number)), leaf, jnp.zeros_like(leaf))

@@ -45,8 +45,8 @@ _UNKNOWN = np.full((), np.nan, np.float32)
 class LineScan(NamedTuple):
     """Loss and gradients at params + step_size * direction.
 
-    Distances and norms are l2 over all parameters, or sums of those of each array, as `norm` says. Without gradients, their
-    fields are NaN. Under `jax.vmap` every array gains a leading axis of scans.
+    Distances and norms are l2 over all parameters, or sums of the l2 norms of all arrays, depending on `norm`. Without
+    gradients, their fields are NaN. Under `jax.vmap` every array gains a leading axis of scans.
 
     Attributes:
         step_sizes: coordinates, in units of `direction`.
@@ -60,7 +60,7 @@ class LineScan(NamedTuple):
             precision it was evaluated.
         slope: <gradient, direction> at each point, the derivative of the loss by the step size; NaN in files from before it
             was recorded.
-        start_slope: at the start; minus the squared l2 norm of the gradient along the default direction.
+        start_slope: the slope at the start; along the default direction, minus the squared l2 norm of the gradient.
         norm: of distances and lengths, "global" or "sum_of_layers".
     """
 
@@ -101,7 +101,7 @@ class LineScan(NamedTuple):
             return jnp.where(jnp.any(moves, axis=-1), largest, jnp.nan)
 
     def check(self) -> Sanity:
-        """Compare the losses with the gradients and the start; `print(scan.check())` says in a line whether they agree."""
+        """Compare the losses with the gradients and the start; `print(scan.check())` shows in a line whether they agree."""
         info = self.objective
         rounding = product_rounding(info.precision, info.platform) if self.loss.dtype != jnp.float64 else 0.0
         return check_line(self.step_sizes, self.loss, self.slope, self.start_loss, self.start_slope, rounding)
@@ -145,12 +145,13 @@ def scan_line(
         loss_fn: scalar loss of the parameters; from `objective.make_loss_fn` it is compiled once for all batches of a shape,
             any other function is compiled at every call.
         params: w.
-        direction: d, a tree like `params`; None is minus the gradient at `params`, whose zero is a result: a flat line.
+        direction: d, a tree like `params`; None is minus the gradient at `params`, which may be zero: a flat line.
         step_sizes: etas, in units of d; the default is the paper's grid for a learning rate of 0.1.
         gradients: False leaves gradients out, which costs a third; their fields are NaN.
-        norm: by which distances and lengths are measured: "global", l2 over all parameters, or "sum_of_layers", the l2 norm of
-            each array (kernels, biases, scales apart) added up: larger, by up to the root of their number.
-        batching: how points run together, like all that follow as in `evaluate_points`. All ways give the same numbers.
+        norm: of distances and lengths: "global", l2 over all parameters, or "sum_of_layers", the sum of the l2 norms of all
+            arrays (kernels, biases and scales separately), larger by a factor up to the square root of their number.
+        batching: how points run together; this and all arguments below are as in `evaluate_points`. All ways give the same
+            numbers.
         mesh: devices over which points are spread.
         resume: a file of the points evaluated so far.
         precision: of products, "highest" unless the caller has set another.
@@ -180,7 +181,7 @@ def scan_line(
         check_alike("direction", direction, params)
         check_nonzero("direction", direction)
     options: dict[str, Any] = {"batching": batching, "mesh": mesh, "resume": resume, "show_progress": show_progress}
-    # NOTE: without the gradient at the start, whose last digits are another machine's.
+    # NOTE: without the gradient at the start, whose last digits depend on the machine.
     options["identity"] = (params, direction, loss_fn if is_pytree(loss_fn) else None)
     bind = jax.tree_util.Partial if is_pytree(loss_fn) else partial
     comparison = Comparison(
@@ -215,9 +216,9 @@ def scan_line(
 
 @checked()
 def stack_lines(scans: Sequence[LineScan]) -> LineScan:
-    """Stack scans of as many points (of seeds, directions, checkpoints or batches) along a new first axis of every array.
+    """Stack scans with equal numbers of points (seeds, directions, checkpoints or batches) along a new first axis.
 
-    Their spread is `band(stacked.loss)`. Step sizes may differ, but then that is over different coordinates.
+    Their spread is `band(stacked.loss)`. Step sizes may differ, but then the band mixes different coordinates.
 
     Raises:
         ValueError: if there are none, their points differ in number, or they were made in different ways.
@@ -248,7 +249,7 @@ class _Start(NamedTuple):
 
 
 def _real_type(params: Params) -> Any:
-    """Return the type of real numbers among the parameters with the most digits, at least float32."""
+    """Return the widest real type among the parameters, at least float32."""
     return jnp.result_type(jnp.float32, *(jnp.finfo(jnp.result_type(leaf)).dtype for leaf in jax.tree.leaves(params)))
 
 
@@ -258,7 +259,7 @@ def _differentiate(loss_fn: LossFn, params: Params) -> tuple[Array, Params]:
 
 
 def _begin(direction: Params | None, observed: tuple[Array, Params]) -> _Start:
-    """Keep the gradient; without a direction, go along minus the gradient."""
+    """Keep the gradient; without a direction, take minus the gradient."""
     _, gradient = observed
     return _Start(gradient, (optax.tree.scale(-1, gradient) if direction is None else direction,))
 
@@ -276,7 +277,7 @@ def _compare(norm: str, start: _Start, observed: tuple[Array, Params]) -> tuple[
 
 
 def _slope(gradient: Params, direction: Params) -> Array:
-    """Take <g, d>, in bfloat16 where gradients are in half precision: it has the digits that are known, and no overflow."""
+    """Compute <g, d>; for half-precision gradients in bfloat16, which has the known digits and does not overflow."""
     is_half = any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(gradient))
     slope = trees.dot(gradient, direction)
     return slope.astype(jnp.bfloat16) if is_half else slope
@@ -290,7 +291,7 @@ def _loss_only(loss_fn: LossFn, params: Params) -> tuple[Array, ...]:
 
 
 def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> None:
-    """Raise unless these are numbers in a row, finite in JAX's own type; traced values are not looked at."""
+    """Raise unless these are numbers in a row, finite in JAX's own type; traced values are not checked."""
     is_traced = any(isinstance(value, Tracer) for value in jax.tree.leaves(values))
     array = jnp.asarray(values) if is_traced else np.asarray(values)
     largest = float(jnp.finfo(jnp.result_type(float)).max)
@@ -299,6 +300,6 @@ def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> Non
 
 
 def check_nonzero(name: str, direction: Params) -> None:
-    """Raise where a direction leads nowhere; inside compiled code it is not looked at."""
+    """Raise if a direction is zero; inside compiled code it is not checked."""
     if not is_tracing() and not any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(direction)):
         raise ValueError(f"{name} must not be zero everywhere.")

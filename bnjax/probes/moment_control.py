@@ -1,4 +1,4 @@
-"""What sets mean and standard deviation of a layer's units: its own parameters, or those of the layers before it."""
+"""Which parameters set mean and standard deviation of a layer's units: its own, or those of the layers before it."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class MomentControl(NamedTuple):
         own: change of m_l by the update of layer l itself.
         together: change of m_l by both.
         moments: |m_l| before any update.
-        earlier_update: length of the update of the layers before it, in units of the parameters; 0 of the first one.
+        earlier_update: length of the update of the layers before it, in units of the parameters; 0 for the first layer.
         own_update: length of the update of layer l.
         earlier_params: |w| of the layers before it.
     """
@@ -47,7 +47,7 @@ class MomentControl(NamedTuple):
 
     @property
     def earlier_gain(self) -> Float[Array, "*runs layers"]:
-        """Change of m_l per unit of the update of the layers before it; NaN of the first one."""
+        """Change of m_l per unit of the update of the layers before it; NaN for the first layer."""
         return ratio(self.earlier, self.earlier_update)
 
     @property
@@ -57,12 +57,12 @@ class MomentControl(NamedTuple):
 
     @property
     def relative_gain(self) -> Float[Array, "*runs layers"]:
-        """By which share m_l changes if the layers before it change by a share: (earlier / |m_l|) / (|update| / |w|)."""
+        """Relative change of m_l per relative change of the layers before it: (earlier / |m_l|) / (|update| / |w|)."""
         return ratio(ratio(self.earlier, self.moments), ratio(self.earlier_update, self.earlier_params))
 
     @property
     def earlier_share(self) -> Float[Array, "*runs layers"]:
-        """Which part of the changes the layers before it make: earlier / (earlier + own)."""
+        """Share of the changes that the layers before it make: earlier / (earlier + own)."""
         return ratio(self.earlier, self.earlier + self.own)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -94,19 +94,18 @@ def moment_control(
         earlier_l = |m_l(w_1 + u_1, ..., w_{l-1} + u_{l-1}, w_l, ...) - m_l(w)|
         own_l = |m_l(w_1, ..., w_{l-1}, w_l + u_l, ...) - m_l(w)|
 
-    With batch norm, two parameters of each unit set both moments of a normalised output, whatever the layers before do: there
-    `earlier` is 0, except for epsilon and rounding. Source: Goodfellow, Bengio & Courville 2016, Deep Learning, Sec. 8.7.1, for
-    the hypothesis; the measure is this library's. Nothing is changed.
+    With batch norm, two parameters of each unit set both moments of a normalised output, regardless of the layers before it:
+    `earlier` is then 0, except for epsilon and rounding. Source: Goodfellow, Bengio & Courville 2016, Deep Learning,
+    Sec. 8.7.1, for the hypothesis; the measure is this library's. Nothing is changed.
 
     Args:
         outputs_fn: maps parameters to activations by name, each (examples, ..., units), such as what `capture` reads. As a
             pytree it is compiled once per shape, any other function is compiled at every call.
         params: w, before the update.
-        update: u, a tree like `params`: what the optimiser adds to them.
+        update: u, a tree like `params`, which the optimiser adds to them.
         layers: paths or regular expressions as in `layer_leaves`, input side first. Parameters of no layer stay where they are.
-        of: the layer of each of the outputs, by their names, where there are several of one layer, such as before its
-            normaliser and after it; None is that outputs have the names of their layers. It says what is measured, in which
-            order.
+        of: the layer of each output, by the output's name, if a layer has several outputs, such as before its normaliser and
+            after it; None if outputs have the names of their layers. It sets which outputs are measured, and their order.
         precision: of products, as in `evaluate_points`.
 
     Returns:
@@ -153,12 +152,12 @@ def _measure(
     """Measure changes of the moments, and lengths, of each output; `places` are their names and the numbers of layers."""
 
     def moved(ends: tuple[Array, Array]) -> dict[str, Array]:
-        """Return moments once the layers from the first to the last have moved."""
+        """Return the moments after moving the layers from the first to the last of `ends`."""
         step = _between(update, *ends, numbers)
         outputs = outputs_fn(jax.tree.map(lambda w, u: (w + u).astype(w.dtype), params, step))
         return {name: _moments(outputs[name]) for name, _ in places}
 
-    # NOTE: the start is a turn of the same loop, in which nothing moves: what does not depend on a layer differs by no bit.
+    # NOTE: the start is an iteration of the same loop: moments that do not depend on the moved layers are bit-identical.
     layers = sorted({number for _, number in places})
     moves = [(0, -1), *((0, n - 1) for n in layers), *((n, n) for n in layers), *((0, n) for n in layers)]
     first, last = jnp.asarray(moves).T

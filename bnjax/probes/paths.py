@@ -30,17 +30,17 @@ def select(params: Params, pattern: str, name: str = "pattern") -> PyTree[bool]:
     Args:
         params: parameters; a path is its keys joined by "/", such as "conv_1/kernel".
         pattern: regular expression; r"^conv_1/" is the layer conv_1, "kernel" are all kernels.
-        name: of the argument that it is.
+        name: of the argument, for errors.
 
     Returns:
         A tree like `params` of Python booleans.
 
     Raises:
-        ValueError: if the pattern is no regular expression, or matches no path.
+        ValueError: if the pattern is not a regular expression, or matches no path.
     """
     try:
         expression = re.compile(pattern)
-    except (re.error, TypeError) as error:  # no pattern, or no text at all
+    except (re.error, TypeError) as error:  # not a pattern, or not a string
         raise ValueError(f"{name} must be a regular expression, got {pattern!r}: {error}.") from None
     mask = jax.tree_util.tree_map_with_path(lambda path, _: bool(expression.search(path_name(path))), params)
     if not any(jax.tree.leaves(mask)):
@@ -67,18 +67,18 @@ def keep_selected(tree: PyTree[Array], mask: PyTree[bool]) -> PyTree[Array]:
 def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tuple[int, ...]]:
     """Find the parameters of each layer.
 
-    A layer is written as a path or the beginning of one, up to a "/", or else as a regular expression that is searched for in
-    the paths: "conv_1" is not "conv_10", r"^(conv|norm)_1/" is a convolution with its normaliser, "kernel" are all kernels.
+    A layer is given as a path or the beginning of one, up to a "/", or else as a regular expression that is searched for in the
+    paths: "conv_1" is not "conv_10", r"^(conv|norm)_1/" is a convolution with its normaliser, "kernel" are all kernels.
 
     Args:
         params: any tree; a path is its keys joined by "/", such as "conv_1/kernel".
-        layers: a list, where each layer's name is how it is written, or a dictionary from names; None is every array by itself.
+        layers: a list, whose entries are also the layers' names, or a dictionary by name; None makes every array a layer.
 
     Returns:
         Positions among `jax.tree.leaves(params)` by name, in the order of `layers`.
 
     Raises:
-        ValueError: if there is no layer, one is there twice, or one matches no path.
+        ValueError: if there is no layer, a layer is repeated, or one matches no path.
     """
     paths = list(named_leaves(params))
     if layers is None:
@@ -115,7 +115,7 @@ def layer_numbers(params: Params, leaves: Mapping[str, tuple[int, ...]]) -> tupl
 
 
 def check_alike(name: str, tree: PyTree, like: PyTree, like_name: str = "params") -> None:
-    """Raise at the first path where a tree's leaves do not have the shapes of another's, or where its containers differ."""
+    """Raise at the first path where the leaves of two trees differ in shape, or where their containers differ."""
     expected, found = _shapes(like), _shapes(tree)
     for path in expected | found:
         if expected.get(path) != found.get(path):

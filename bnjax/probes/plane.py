@@ -83,7 +83,7 @@ def scan_plane(
         direction_y: another one.
         xs: coordinates along the first, (xs,).
         ys: coordinates along the second, (ys,).
-        batching: how points run together, like all that follow as in `evaluate_points`.
+        batching: how points run together; this and all arguments below are as in `evaluate_points`.
         mesh: devices over which points are spread.
         resume: a file of the points evaluated so far.
         precision: of products, "highest" unless the caller has set another.

@@ -28,7 +28,7 @@ from bnjax.probes.chunks import run_chunks
 from bnjax.probes.paths import check_alike, check_inexact
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 
-# Under jit, vmap or grad the state is another, whether or not an argument is traced: what a loss closes over may be.
+# Under jit, vmap or grad the state differs, even if no argument is traced, as a loss may close over traced values.
 _TOP_LEVEL = get_opaque_trace_state()
 
 Batching = Literal["auto", "loop", "map", "vmap", "measured"] | int
@@ -51,10 +51,9 @@ def evaluate_points(
 ) -> PyTree:
     """Evaluate `measure` at every point base + coordinates @ directions.
 
-    Long scans run as many calls of one program, so that they show a progress bar, can be interrupted and go on; results are
-    kept on the host, so that a million points need no more of the device's memory than a few. Where a group of points does
-    not fit into memory, half as many are tried, with a warning. Inside other compiled or mapped code all points are part of
-    that program.
+    Long scans run as many calls of one program, so that they can show a progress bar, be interrupted and be resumed. Results
+    are kept on the host, so a million points need no more device memory than a few. If a group of points does not fit into
+    memory, half as many are tried, with a warning. Inside other compiled or mapped code all points are part of that program.
 
     Args:
         measure: function of the parameters. As a pytree (an `Objective`, a `jax.tree_util.Partial`) it is compiled once per
@@ -67,17 +66,17 @@ def evaluate_points(
             "measured" evaluates its first chunks in groups of 1, 4, 16, ..., while they fit into memory and become faster, and
             the rest in the fastest ones. A group that needs more memory than is free, as the compiler predicts, is not
             tried. On accelerators the first group of several is tried in both forms of `bnjax.ops.batched_kernels`, and the
-            faster form is kept. Scans of the same shapes on the same device go on from there, a resumed one with what its
-            file says, and `measured_batching` lists what was found. "auto" is "map" on a CPU, where that was the fastest,
-            and inside compiled or mapped code; on accelerators it is "measured".
+            faster form is kept. Scans of the same shapes on the same device reuse the result, a resumed one the result in its
+            file, and `measured_batching` lists all results. "auto" is "map" on a CPU, where it was the fastest, and inside
+            compiled or mapped code; on accelerators it is "measured".
         mesh: devices over which points are spread, along all of its axes; None is the device where the parameters are.
         resume: a file of the points evaluated so far. A scan that finds it evaluates only the points that are missing; NaN is a
             value, not a gap. The file remains when the scan is complete.
-        identity: arrays by which `resume` knows the scan, with the coordinates; None is `base`, `directions` and, where it
-            is a pytree, `measure`. What was computed, and on another machine differs by rounding, does not belong there.
-        precision: of all products that name none themselves, those of a user's own model too, by the names of
-            `jax.default_matmul_precision`; None is what the caller has set by that, or else "highest". On a CPU all are the
-            same; by default a GPU rounds float32 operands to 10 bits and a TPU to 7, which at small steps hides the truth.
+        identity: arrays that, with the coordinates, identify the scan in `resume`; None is `base`, `directions` and, if it is a
+            pytree, `measure`. Computed values, which differ by rounding on another machine, do not belong there.
+        precision: of all products that do not name one themselves, including those of a user's model, by the names of
+            `jax.default_matmul_precision`; None is what the caller has set with it, or else "highest". On a CPU all are the
+            same; by default a GPU rounds float32 operands to 10 bits and a TPU to 7, which hides the effect of small steps.
         show_progress: show a bar on a terminal where the scan takes more than two seconds.
 
     Returns:
@@ -145,14 +144,14 @@ def evaluate_points(
 
 
 def resolve(batching: Batching, base: Params, mesh: Mesh | None) -> Batching:
-    """Return how points run: "auto" is measured on accelerators alone, and nothing is while code is compiled."""
+    """Return how points run: "auto" measures on accelerators only, and nothing is measured inside compiled code."""
     if batching == "auto":
         batching = "map" if platform_of(base, mesh) == "cpu" else "measured"
     return "map" if batching == "measured" and is_tracing() else batching
 
 
 def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Sequence[Any]) -> groups.Trials:
-    """Return what is known of groups of a measure's points."""
+    """Return the trials of groups of a measure's points."""
     is_kept = is_pytree(measure)
     owner = jax.tree.structure(measure) if is_kept else None
     trials = groups.trials_of(groups.make_key("points", measure, arguments, devices), owner, forms_on(devices))
@@ -162,7 +161,7 @@ def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Seq
 
 
 def with_rounding(identity: PyTree, base: Params, mesh: Mesh | None) -> PyTree:
-    """Add the precision of products to what tells one scan from another, where a platform rounds them."""
+    """Add the precision of products to a scan's identity if the platform rounds them."""
     precision = current_precision()
     return (identity, precision) if product_rounding(precision, platform_of(base, mesh)) else identity
 
@@ -175,12 +174,12 @@ def _check_trees(base: Params, directions: Sequence[Params]) -> None:
 
 
 def is_tracing() -> bool:
-    """Return whether this runs inside jit, vmap or grad, where no value can be looked at."""
+    """Return whether this runs inside jit, vmap or grad, where values may not be concrete."""
     return get_opaque_trace_state() != _TOP_LEVEL
 
 
 def probed_info(loss_fn: LossFn, params: Params, mesh: Mesh | None = None) -> ObjectiveInfo:
-    """Return how a loss was made, and in which precision the probe at work evaluates it, and where."""
+    """Return how a loss was made, and the precision and platform in which the current probe evaluates it."""
     return replace(objective_info(loss_fn), precision=current_precision(), platform=platform_of(params, mesh))
 
 
@@ -193,7 +192,7 @@ def check_batching(batching: Any) -> None:
 
 
 def is_pytree(fn: Any) -> bool:
-    """Return whether compiled code can take a callable, or some of them, as an argument: their leaves are arrays or numbers."""
+    """Return whether compiled code can take a callable, or a tree of them, as an argument of arrays and numbers."""
     if jax.tree_util.all_leaves([fn]):
         return False
     return all(
@@ -204,8 +203,8 @@ def is_pytree(fn: Any) -> bool:
 def compiled(program: Callable[..., PyTree], fn: Any, **options: Hashable) -> Callable[..., PyTree]:
     """Compile `program(fn, *arguments, **options)`, as a function of the arguments.
 
-    Where `fn` is a pytree, the program is compiled once per shape. Any other `fn` may close over what will have changed by
-    the next call, a batch for instance, so that its program is compiled again.
+    If `fn` is a pytree, the program is compiled once per shape. Any other `fn` may close over values that change before the
+    next call, such as a batch, so its program is compiled again.
     """
     if is_pytree(fn):
         return lambda *arguments: run(_call, (program, options), (fn, *arguments), owner=model_in(fn))
@@ -260,6 +259,6 @@ def _evaluate_on_mesh(
     if not is_pytree(measure):
         share, operands = partial(share, measure), (base, directions)
     specs = (*(everywhere for _ in operands), spread)
-    # NOTE: unchecked, since a constant that a loop starts from, such as a sum's 0, counts as the same on all devices.
+    # NOTE: unchecked, since a constant initial value of a loop, such as a sum's 0, counts as replicated over all devices.
     on_devices = jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)
     return on_devices(*operands, coordinates)

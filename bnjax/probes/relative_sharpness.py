@@ -18,7 +18,7 @@ from bnjax.probes.points import compiled, probed_info, scalar_loss
 from bnjax.probes.results import LayerNames, band, load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
 
-_JOINT, _NONE = -1, -2  # the numbers of the moves of all layers and of none; that of one layer is its own
+_JOINT, _NONE = -1, -2  # numbers of the moves of all layers and of none; a single layer's move has its number
 
 
 @register("mean", "standard_error")
@@ -31,9 +31,9 @@ class RelativeSharpness(NamedTuple):
         layers: names, in the order of all axes of layers.
         radius: rho, how far each layer moves, as a share of its length |w_l|.
         ascent: rise where all layers move along their own parts of the gradient.
-        layer_ascents: rise where one of them does, and the others stay; NaN where not asked for.
+        layer_ascents: rise where one layer does so and the others stay; NaN if not requested.
         random: rises where all layers move in random directions, one for each direction.
-        layer_random: rise where one of them does, mean over the directions; NaN where not asked for.
+        layer_random: rise where one layer does so, mean over the directions; NaN if not requested.
         start_loss: L(w).
         layer_norms: |w_l|.
         gradient_norms: |g_l|, of the gradient's part in each layer; the same units as the loss per parameter.
@@ -159,7 +159,7 @@ def _measure(
         direction = jax.tree.map(lambda g, z: jnp.where(number == 0, g, z), gradient, drawn)
         shares = rho * ratio(lengths, _lengths(direction, numbers, num_layers))
         leaves, form = jax.tree.flatten(params)
-        # NOTE: a layer that stays is not multiplied, as its share may be NaN.
+        # NOTE: unmoved layers are not multiplied by their share, which may be NaN.
         return loss_fn(
             form.unflatten(
                 jnp.where((layer >= 0) & ((moved == _JOINT) | (moved == layer)), _moved(w, d, shares[layer]), w)
@@ -167,7 +167,7 @@ def _measure(
             )
         )
 
-    # NOTE: the start is a turn of the same loop: the loss is compiled once, and where nothing moves, no bit differs.
+    # NOTE: the start is an iteration of the same loop: one compiled loss, bit-identical where nothing moves.
     layers = jnp.arange(_JOINT, num_layers if alone else 0)
     which = jnp.arange(num_directions + 1)
     moves = jnp.repeat(which, len(layers)), jnp.tile(layers, len(which))

@@ -16,7 +16,7 @@ from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RestrictedLoss:
-    """A loss of selected parameters, by path, the others being where they were; a pytree if the loss is one."""
+    """A loss of selected parameters, by path, with the others fixed; a pytree if the loss is one."""
 
     loss_fn: Any
     params: PyTree
@@ -63,7 +63,7 @@ def restrict(loss_fn: LossFn, params: Params, pattern: str) -> tuple[LossFn, dic
 
 
 class _Bare:
-    """A restricted loss that is no pytree, because what it calls is none."""
+    """A restricted loss that is not a pytree, because the loss that it calls is not one."""
 
     def __init__(self, loss: RestrictedLoss):
         self._loss = loss

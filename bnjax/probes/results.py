@@ -1,7 +1,7 @@
-"""What probes return: named tuples of arrays that go to npz files and come back the same, without pickles.
+"""Results of probes: named tuples of arrays that are saved to npz files and loaded unchanged, without pickles.
 
-A file holds each field by its name and, under `_result`, the name of the class, which `load` finds among those that are
-registered.
+A file holds each field by its name and, under `_result`, the name of the class, which `load` looks up among the registered
+ones.
 """
 
 import json
@@ -101,7 +101,7 @@ def register(*properties: str) -> Callable[[type[Result]], type[Result]]:
         _REGISTRY[cls.__name__] = cls
         known: Any = cls
         known.__repr__ = lambda self: to_words(self, properties)
-        known._repr_png_ = to_png  # the name by which notebooks ask
+        known._repr_png_ = to_png  # the method that notebooks call
         return cls
 
     return add
@@ -133,11 +133,11 @@ def save_result(result: Any, path: str | os.PathLike) -> None:
 
 
 def load_result(cls: type[Result], path: str | os.PathLike) -> Result:
-    """Read what `save_result` wrote, strings and names of layers such that results under jit can carry them.
+    """Read a result that `save_result` wrote, with strings and layer names as pytrees that results under jit can carry.
 
     Args:
         cls: the class of the result. Fields that the file lacks, since they are newer, get their default.
-        path: the file; one from before classes were recorded is known by its fields.
+        path: the file; a file from before classes were recorded is identified by its fields.
 
     Raises:
         ValueError: if the file holds something else, arrays whose shapes do not fit together, or more than its size allows.
@@ -159,9 +159,9 @@ def load(path: str | os.PathLike) -> Any:
         LineScan, PlaneScan, CovariateShift, ...: an object of the class that was saved.
 
     Raises:
-        ValueError: if the file holds no result, or does not say which, as those from before classes were recorded: these
-            are read by the class's own `load`; if its arrays have shapes that do not fit together, or the file declares
-            more than its size allows.
+        ValueError: if the file holds no result, or does not name its class, as in files from before classes were recorded,
+            which the class's own `load` reads; if its arrays have shapes that do not fit together, or the file declares more
+            than its size allows.
 
     Example:
         >>> import pathlib, tempfile
@@ -181,7 +181,7 @@ def load(path: str | os.PathLike) -> Any:
 
 
 def _make(cls: type[Result], fields: dict[str, Any], path: str | os.PathLike) -> Result:
-    """Make a result of its fields."""
+    """Make a result from its fields."""
     known: Any = cls
     missing = [name for name in known._fields if name not in fields and name not in known._field_defaults]
     if missing or not fields.keys() <= set(known._fields):
@@ -194,11 +194,11 @@ def _make(cls: type[Result], fields: dict[str, Any], path: str | os.PathLike) ->
 
 
 class _MisfitError(ValueError):
-    """Fields do not make a result; the message says which must be what, and what they are."""
+    """Fields do not form a result; the message gives the requirement and the actual fields."""
 
 
 def _fitting(cls: type[Result], fields: Mapping[str, Any]) -> Result:
-    """Make a result of fields that have its kinds, and arrays whose shapes have equal names equal in size."""
+    """Make a result from fields of the right types, whose array axes of equal names have equal sizes."""
     known: Any = cls
     sizes: dict[str, Any] = {name: len(names) for name, names in fields.items() if isinstance(names, LayerNames)}
     for name, value in fields.items():
@@ -209,7 +209,7 @@ def _fitting(cls: type[Result], fields: Mapping[str, Any]) -> Result:
         if dims is None or not isinstance(value, jax.Array | np.ndarray):
             continue
         if name in known._field_defaults and value.shape == np.shape(known._field_defaults[name]):
-            continue  # not known, in a file from before it was measured
+            continue  # missing, in a file from before it was measured
         num = value.ndim - len(dims)  # axes of a stack, before those that have names
         found = {"": value.shape[: max(num, 0)], **dict(zip(dims, value.shape[max(num, 0) :], strict=False))}
         if num < 0 or any(sizes.setdefault(dim, size) != size for dim, size in found.items()):
@@ -221,7 +221,7 @@ def _fitting(cls: type[Result], fields: Mapping[str, Any]) -> Result:
 
 
 def _dims(hint: Any) -> list[str] | None:
-    """List the names of an array's axes, without those of a stack; None if the field is no array."""
+    """List the names of an array's axes, without those of a stack; None if the field is not an array."""
     first = get_args(hint)[0] if get_origin(hint) is Union else hint
     words = getattr(first, "dim_str", None)
     return None if words is None else [word for word in words.split() if not word.startswith("*")]
@@ -242,14 +242,14 @@ def _read(path: str | os.PathLike) -> tuple[str | None, dict[str, Any]]:
         raise
     except _MisfitError as error:  # in a result within this one
         raise ValueError(f"{path} must hold {error}") from None
-    except Exception as error:  # NOTE: of half a dozen types, and np.load calls a text file a pickle.
-        if is_passing(error) or (isinstance(error, OSError) and error.filename is not None):  # that cannot be opened
+    except Exception as error:  # NOTE: half a dozen types are raised, and np.load reports a text file as a pickle.
+        if is_passing(error) or (isinstance(error, OSError) and error.filename is not None):  # cannot be opened
             raise
         raise ValueError(f"{path} must be the whole file of a result, got another one or a part of one.") from None
 
 
 def _flat(name: str, value: Any) -> dict[str, np.ndarray]:
-    """List what stands for one field: its name, or its name and a word, with an array each."""
+    """Return the arrays that represent one field, named by the field, or by the field and a word."""
     if isinstance(value, ObjectiveInfo):
         return {f"{name}|json:ObjectiveInfo": np.asarray(json.dumps(asdict(value)))}
     if isinstance(value, jax.Array | np.ndarray):
@@ -290,12 +290,12 @@ def _value(parts: dict[str, np.ndarray]) -> Any:
         return Word(value) if isinstance(value, str) else LayerNames(value) if isinstance(value, list) else value
     if "tree:" in parts:
         return _tree(json.loads(str(parts["tree:"])), lambda i: jnp.asarray(parts[f"leaf:{i}"]))
-    # NOTE: dictionaries of arrays, as they were written before trees were.
+    # NOTE: a dictionary of arrays, in the format from before trees were written.
     return {key.removeprefix("key:"): jnp.asarray(array) for key, array in parts.items()}
 
 
 def _tree(node: Any, leaf: Callable[[int], Array]) -> Any:
-    """Make a tree as it was described."""
+    """Rebuild a tree from its description."""
     if node is None or isinstance(node, int):
         return None if node is None else leaf(node)
     ((kind, children),) = node.items()

@@ -1,4 +1,4 @@
-"""Is a scan right? Do its losses and its gradients belong together, and is its centre where it started?"""
+"""Check a scan: whether its losses match its gradients, and its centre matches its start."""
 
 from typing import NamedTuple
 
@@ -7,24 +7,24 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
-# By how much a loss may be off, in units of its type's precision, as sums are taken in different orders.
+# Tolerated error of a loss, in units of its type's precision, since sums are taken in different orders.
 _ROUNDING = 64
-# The same in units of what operands of products are rounded to, whose errors hardly add up: measured are up to 5.
+# The same in units of the rounding of products' operands, whose errors hardly add up: up to 5 were measured.
 _OPERAND_ROUNDING = 8
 
 
 class Sanity(NamedTuple):
     """How the losses along a line fit the gradients there, in float64 on the host; stacked scans have one entry each.
 
-    `print` makes a line of it.
+    `print` shows it as one line.
 
     Attributes:
         start_loss: evaluated together with the first gradient.
-        centre_loss: at step size 0 as a point like others; NaN where 0 is none of them.
+        centre_loss: at step size 0, evaluated like any other point; NaN if 0 is not one of the points.
         tolerance: by how much these two may differ: half of the digits.
         change: by how much the loss changes from point to point, absolute values added up.
-        predicted_change: the same by the slopes <g, d> alone.
-        misfit: between the two, from point to point, absolute values added up; NaN where fewer than two points are known.
+        predicted_change: the same, predicted from the slopes <g, d> alone.
+        misfit: difference of the two from point to point, absolute values added up; NaN if fewer than two points are finite.
         uncertainty: of the prediction, by the changes of the slope from point to point, and by rounding.
 
     Example:
@@ -54,7 +54,7 @@ class Sanity(NamedTuple):
         return np.asarray(np.isfinite(self.start_loss) & ~moved & ~(self.misfit > self.uncertainty))
 
     def __str__(self) -> str:
-        """Tell in a line; of several scans, of the one that fits least."""
+        """Describe the scan in one line; of several scans, the one that fits worst."""
         agrees = self.agrees.ravel()
         with np.errstate(invalid="ignore", divide="ignore"):
             misfit = np.nan_to_num((self.misfit / self.uncertainty).ravel(), nan=0)
@@ -71,12 +71,12 @@ def check_line(
     start_slope: Array | np.ndarray,
     rounding: float = 0.0,
 ) -> Sanity:
-    """Compare how the loss changes along a line with what its gradients say.
+    """Compare how the loss changes along a line with the prediction of its gradients.
 
         L(b) - L(a) = integral from a to b of <g, d>, between (b - a) min(<g, d>) and (b - a) max(<g, d>)
 
     by the trapezoidal rule from each point to the next, whose uncertainty is how much the slope changes there times the
-    distance: all of it, as gradients of nets with ReLU jump. A gradient that is wrong across the line alone is not found.
+    distance: all of it, as gradients of nets with ReLU jump. An error of the gradient orthogonal to the line is not found.
 
     Args:
         step_sizes: (*scans, points), at any distances and in any order.
@@ -130,7 +130,7 @@ def _measure(
 
 
 def _line(sanity: Sanity) -> str:
-    """Tell of one scan."""
+    """Describe one scan."""
     start, centre, _, change, _, misfit, uncertainty = sanity
     loss = f"loss {start:.6g} at the start" + ("" if np.isnan(centre) else f", {centre:.6g} at step size 0")
     if np.isnan(misfit):

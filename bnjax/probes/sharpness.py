@@ -54,9 +54,9 @@ def batch_sharpness(losses: Sequence[LossFn], params: Params, *, precision: str 
 
         sharpness = mean over batches B of gᵀHg / |g|², with g the gradient and H the Hessian of the loss of B
 
-    Source: Andreyev & Beneventano, arXiv:2412.20553, by whom SGD ends where this is 2 / learning rate. One Hessian product for
-    each batch, along g / |g|, whose squares neither vanish nor overflow. One batch is the whole data set's curvature along its
-    gradient.
+    Source: Andreyev & Beneventano, arXiv:2412.20553, who find that SGD ends where this is 2 / learning rate. It takes one
+    Hessian product for each batch, along g / |g|, whose squares neither underflow nor overflow. If the whole data set is one
+    batch, it is the curvature of the loss along its gradient.
 
     Args:
         losses: scalar losses of the parameters, one for each batch; those from `objective.make_loss_fn` are compiled once for

@@ -1,4 +1,4 @@
-"""How results look: in a line of text, and in notebooks, once `bnjax.draw` is imported, as a picture."""
+"""Display of results: as a line of text, and in notebooks, once `bnjax.draw` is imported, as a picture."""
 
 import io
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def draw_with(figure: Callable[[Any], Any]) -> None:
 
 
 def to_png(result: Any) -> bytes | None:
-    """Draw a result, as notebooks ask; None where it has no picture, or nothing that draws has been imported."""
+    """Draw a result for a notebook; None if it has no picture, or no drawing module has been imported."""
     for figure in _DRAWN_BY:
         try:
             picture = io.BytesIO()
@@ -42,7 +42,7 @@ def to_words(result: Any, properties: tuple[str, ...] = ()) -> str:
         properties: names of properties, beside its fields.
 
     Returns:
-        A line. Arrays without any finite number, which hold what was not measured, are left out.
+        A line. All-NaN arrays, whose quantities were not measured, are left out.
     """
     is_at_hand = all(_numbers(leaf) is not None for leaf in jax.tree.leaves(result)) if properties else False
     names = [*result._fields, *properties * is_at_hand]
@@ -51,7 +51,7 @@ def to_words(result: Any, properties: tuple[str, ...] = ()) -> str:
 
 
 def _field(name: str, value: Any) -> str:
-    """Write a field with its name; nothing where it is not known."""
+    """Write a field with its name; empty if it is unknown."""
     if isinstance(value, ObjectiveInfo):
         return _objective(value)
     if isinstance(value, str):
@@ -87,7 +87,7 @@ def _array(name: str, value: Any) -> str:
 
 
 def _numbers(value: Any) -> np.ndarray | None:
-    """Return an array's real numbers, magnitudes of complex ones; None where they are not at hand."""
+    """Return an array's real numbers, or magnitudes of complex ones; None if they are not available."""
     if isinstance(value, Tracer):
         return None
     if isinstance(value, jax.Array) and (value.is_deleted() or not value.is_fully_addressable):

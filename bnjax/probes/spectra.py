@@ -1,4 +1,4 @@
-"""What curvature probes return: named tuples of arrays, with what they were made from."""
+"""Results of curvature probes: named tuples of arrays, with their provenance."""
 
 import os
 from typing import Any, NamedTuple

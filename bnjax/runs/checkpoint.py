@@ -1,6 +1,6 @@
-"""States on disk: saved whole or not at all, checked before and after, restored to the same bits.
+"""States on disk: saved atomically, checked before and after, and restored bit for bit.
 
-A thin layer over orbax, which restores a flipped bit, casts a changed type and skips a repeated step without a word.
+A thin layer over orbax, which silently restores a flipped bit, casts a changed type and skips a repeated step.
 """
 
 import errno
@@ -29,7 +29,7 @@ from bnjax._host.processes import largest
 from bnjax.runs.folder import STEP_PREFIX, list_steps
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
-_PATIENCE = 2.0  # seconds for the threads of a save that failed to end
+_PATIENCE = 2.0  # seconds to wait for the threads of a failed save to end
 
 
 class Restored(NamedTuple):
@@ -62,12 +62,12 @@ class Checkpoints:
     """The checkpoints of one run, each in a folder of its own, `bnjax_<step>`; nothing else is ever touched.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
         max_to_keep: older checkpoints are deleted.
         report: called with one line when a damaged checkpoint is skipped.
 
     Raises:
-        CheckpointError: if a link stands where a checkpoint should, or the folder has checkpoints of an older version.
+        CheckpointError: if a checkpoint is a symbolic link, or the folder has checkpoints of an older version.
 
     Example:
         >>> import tempfile
@@ -97,13 +97,13 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, step: int, state: Any, meta: dict[str, Any] | None = None) -> None:
-        """Save a pytree of arrays and numbers, and anything that JSON holds beside it; on return it is on disk.
+        """Save a pytree of arrays and numbers, with JSON data `meta`; on return it is on disk.
 
         Raises:
             ValueError: if two leaves have the same path once the keys are joined by dots; if a checkpoint of this step or a
-                later one is already there, or something else in its place.
-            CheckpointError: if it cannot be written, as on a full disk; those that were there are there still, nothing of this
-                one is, and a later one may be saved once there is space.
+                later one already exists, or something else is in its place.
+            CheckpointError: if it cannot be written, as on a full disk; earlier checkpoints are kept, nothing of this one is
+                left, and a later one may be saved once there is space.
         """
         latest = max(list_steps(self._folder), default=None)
         if latest is not None and step <= latest:
@@ -118,15 +118,15 @@ class Checkpoints:
         try:
             self._clear()
             self._check_space(state)
-            self._manager.save(step, args=parts, force=True)  # also where a later step is somebody else's
+            self._manager.save(step, args=parts, force=True)  # even if other files hold a later step
             self._delete_old()
-        except Exception as error:  # orbax and tensorstore raise many types where a disk is full
+        except Exception as error:  # orbax and tensorstore raise many types if a disk is full
             self._clear()
             message = f"The checkpoint of step {step} could not be written to {self._folder}: {_reason(error)}."
             raise CheckpointError(message) from error
 
     def _check_folder(self) -> None:
-        """Raise where a folder of checkpoints holds what would lead elsewhere, or would be taken for none."""
+        """Raise if a folder of checkpoints holds a symbolic link, or checkpoints of an older version."""
         for path in self._folder.glob("*"):
             if path.name.startswith(f"{STEP_PREFIX}_") and path.is_symlink():
                 raise CheckpointError(f"{path} is a link, which a folder of checkpoints must not hold. Move it away.")
@@ -136,16 +136,16 @@ class Checkpoints:
                 )
 
     def _path(self, step: int) -> Path:
-        """Return where the checkpoint of a step lies."""
+        """Return the path of the checkpoint of a step."""
         return self._folder / f"{STEP_PREFIX}_{step}"
 
     def _delete_old(self) -> None:
-        """Delete all but the newest checkpoints, of those that have our record."""
+        """Delete all except the newest of the checkpoints that have our record."""
         for step in list_steps(self._folder)[: -self._max_to_keep]:
             self._manager.delete(step)
 
     def _move_aside(self, step: int) -> None:
-        """Rename a damaged checkpoint: else it would be the latest, and could not be saved again."""
+        """Rename a damaged checkpoint, which would otherwise be the latest and could not be saved again."""
         if jax.process_index() == 0:
             names = (self._folder / f"damaged-{STEP_PREFIX}_{step}{f'-{i}' if i else ''}" for i in itertools.count())
             self._path(step).rename(next(name for name in names if not name.exists()))
@@ -153,8 +153,8 @@ class Checkpoints:
         self._manager.reload()
 
     def _clear(self) -> None:
-        """Remove what saves that failed have left, which takes space."""
-        if jax.process_index() > 0:  # the first process begins a save, so that nobody is at work in it
+        """Remove the remains of failed saves, which take space."""
+        if jax.process_index() > 0:  # the first process begins a save, so no other one is writing
             return
         deadline = time.monotonic() + _PATIENCE
         while halves := list(self._folder.glob(f"{STEP_PREFIX}_*.orbax-checkpoint-tmp*")):
@@ -165,10 +165,10 @@ class Checkpoints:
             time.sleep(0.01)  # a thread of tensorstore's may still write into a folder that is being removed
 
     def _check_space(self, state: Any) -> None:
-        """Raise where a state cannot fit: orbax would say so on a dozen threads, and go on writing after that."""
+        """Raise if a state cannot fit: orbax would raise on a dozen threads, and continue to write."""
         disk = shutil.disk_usage(self._folder)
         needed = sum(_as_array(leaf).nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
-        # NOTE: some network file systems do not tell, and say 0; of several processes, the others would wait for this one.
+        # NOTE: some network file systems report 0; with several processes, the others would wait for this one.
         if disk.total > 0 and disk.free < needed and jax.process_count() == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -178,16 +178,16 @@ class Checkpoints:
         A damaged checkpoint is reported, moved aside and passed over for an older one.
 
         Args:
-            like: a pytree of arrays or of `jax.ShapeDtypeStruct`, as the state must be; arrays of NumPy are restored as such.
-            check: describes what is wrong with the files of a checkpoint, given the data saved beside it; empty if nothing is.
+            like: a pytree of arrays or `jax.ShapeDtypeStruct` in the form of the state; NumPy arrays are restored as such.
+            check: describes a problem with the files of a checkpoint, given the data saved with it; empty if there is none.
 
         Returns:
-            The state, bit for bit as saved, or None where there is no checkpoint.
+            The state, bit for bit as saved, or None if there is no checkpoint.
 
         Raises:
             ValueError: if the checkpoint is of another structure, shape or type, naming the leaf.
             NothingWholeError: if there are checkpoints but none is whole.
-            CheckpointError: if one cannot be read for a reason that may pass, such as want of memory or of permission.
+            CheckpointError: if one cannot be read for a temporary reason, such as lack of memory or of permission.
         """
         _check_names(like)
         damaged: list[int] = []
@@ -205,7 +205,7 @@ class Checkpoints:
         return None
 
     def _try(self, step: int, like: Any) -> tuple[Restored | None, str]:
-        """Restore one step, or say why it cannot be."""
+        """Restore one step, or return the reason why it cannot be restored."""
         try:
             record = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
             if record.pop("own_digest", None) not in (None, _digest_record(record)):  # older ones have none
@@ -225,7 +225,7 @@ class Checkpoints:
         return (Restored(state, step, meta), "") if digest(state) == expected else (None, "its digest does not match")
 
     def _check_damage(self, step: int, error: Exception) -> None:
-        """Raise where a checkpoint could not be read for a reason that may pass: it may be whole, and is not passed over."""
+        """Raise if a checkpoint could not be read for a temporary reason: it may be intact, and must not be skipped."""
         if is_passing(error):
             message = f"The checkpoint of step {step} in {self._folder} cannot be read now: {_reason(error)}."
             raise CheckpointError(message) from error
@@ -238,7 +238,7 @@ class Checkpoints:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a log record is other than an exception of orbax's threads, which comes to the caller as well."""
+    """Return whether a log record is not an exception of orbax's threads, which the caller gets as well."""
     frames = traceback.walk_tb(record.exc_info[2]) if record.exc_info else ()
     return not any(os.path.join("orbax", "checkpoint") in frame.f_code.co_filename for frame, _ in frames)
 
@@ -248,24 +248,24 @@ for _logger in ("absl", "asyncio"):
 
 
 def _reason(error: Exception) -> str:
-    """Take what the system said out of an error of orbax or tensorstore, one line."""
+    """Extract the system's error message from an error of orbax or tensorstore, in one line."""
     number = system_error(error)
     return os.strerror(number) if number else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _as_array(leaf: Any) -> Any:
-    """Return what has a shape and a type: a leaf itself, or the array of a Python number."""
+    """Return a leaf that has a shape and a type, or a Python number as an array."""
     return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
 
 
 def _stored(leaf: Any) -> Any:
-    """Return what orbax can hold in the place of a leaf: an array of entries, of which it takes no fewer than one."""
+    """Return the array that orbax stores in place of a leaf; orbax does not accept empty arrays."""
     array = _as_array(leaf)
     return array if array.size else np.zeros(1, np.int8)
 
 
 def _unstored(stored: Any, like: Any) -> Any:
-    """Return a leaf from the value that is stored in its place."""
+    """Return a leaf from the array that is stored in its place."""
     if not _as_array(like).size:
         return np.zeros(like.shape, like.dtype) if isinstance(like, np.ndarray) else jnp.zeros(like.shape, like.dtype)
     return stored if hasattr(like, "dtype") else type(like)(stored)
@@ -279,7 +279,7 @@ def _abstract(leaf: Any) -> Any:
 
 
 def _check_names(state: Any) -> None:
-    """Raise where two leaves would be the same file: orbax joins the keys of a path by dots, and keeps the last."""
+    """Raise if two leaves would be the same file: orbax joins the keys of a path by dots, and keeps the last leaf."""
     seen: dict[str, str] = {}
     for path, _ in jax.tree.leaves_with_path(state):
         name, shown = jax.tree_util.keystr(path, simple=True, separator="."), jax.tree_util.keystr(path)
@@ -291,18 +291,18 @@ def _check_names(state: Any) -> None:
 
 
 def _describe(state: Any) -> dict[str, str]:
-    """Write down type and shape of each leaf by its path."""
+    """Describe type and shape of each leaf by its path."""
     leaves = ((path, _as_array(leaf)) for path, leaf in jax.tree.leaves_with_path(state))
     return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
 def _digest_record(record: dict[str, Any]) -> str:
-    """Compute the SHA-256 of what JSON holds."""
+    """Compute the SHA-256 of a record's JSON."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _check_description(saved: dict[str, str], wanted: dict[str, str]) -> None:
-    """Raise at the first leaf that was saved otherwise than it is wanted."""
+    """Raise at the first leaf whose saved type or shape differs from the requested one."""
     for path in wanted | saved:
         if saved.get(path) != wanted.get(path):
             raise ValueError(

@@ -29,15 +29,15 @@ except ImportError:
     msvcrt = None
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-_unguarded: set[Path] = set()  # folders of which it was said
-STEP_PREFIX = "bnjax"  # of folders of checkpoints, by which they are ours
+_unguarded: set[Path] = set()  # folders about which the warning was printed
+STEP_PREFIX = "bnjax"  # identifies our folders of checkpoints
 
 
 def config_hash(config: Any) -> str:
-    """Hash what a configuration (a dataclass) says other than its class's defaults, as 10 hex digits.
+    """Hash the fields of a configuration (a dataclass) that differ from its class's defaults, as 10 hex digits.
 
-    Fields that are added later with a default leave the hash, and so the folder of older runs, as it was; so they do in
-    dataclasses that are fields.
+    Fields that are added later with a default, also in nested dataclasses, do not change the hash, nor the folder of older
+    runs.
 
     Example:
         >>> from dataclasses import dataclass
@@ -52,9 +52,9 @@ def config_hash(config: Any) -> str:
 
 
 def config_dict(config: Any) -> dict[str, Any]:
-    """Return a configuration (a dataclass) as a dictionary, and so the dataclasses in its fields.
+    """Convert a configuration (a dataclass) and the dataclasses in its fields to dictionaries.
 
-    A class that is one of several choices is named by its attribute `kind`, if it has one: that is added to its fields.
+    A class that is one of several choices is named by its attribute `kind`, if it has one, which is added to its fields.
 
     Example:
         >>> from bnjax import models, runs
@@ -83,7 +83,7 @@ def folder_name(experiment: str, config: Any) -> str:
 
 
 def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
-    """Return `<root>/<experiment>-<hash of the configuration>`, made if it is not there, with `config.json` in it.
+    """Return `<root>/<experiment>-<hash of the configuration>`, created if it does not exist, with a `config.json`.
 
     Raises:
         ValueError: if the folder holds runs of another configuration: a default has changed since; or if it is a link; or if
@@ -130,14 +130,14 @@ def latest_step(checkpoints: Path) -> int | None:
 
 
 def list_steps(checkpoints: Path) -> list[int]:
-    """List the steps of the checkpoints in a folder, ascending: of those that have our record, whole or not."""
+    """List the steps of the checkpoints in a folder that have our record, intact or not, in ascending order."""
     ours = [path for path in checkpoints.glob(f"{STEP_PREFIX}_*") if (path / "record").is_dir()]
     steps = [path.name.removeprefix(f"{STEP_PREFIX}_") for path in ours]
     return sorted(int(step) for step in steps if step.isdecimal() and step == str(int(step)))
 
 
 def check_no_link(path: Path) -> None:
-    """Raise a ValueError if a folder or file of a run is a link: what it leads to is somebody else's.
+    """Raise a ValueError if a folder or file of a run is a symbolic link, whose target is not ours.
 
     Example:
         >>> import pathlib, tempfile
@@ -156,16 +156,16 @@ def check_no_link(path: Path) -> None:
 
 
 class LockedError(ValueError):
-    """Another process is at work in a folder; the message is one line."""
+    """Another process is using a folder; the message is one line."""
 
 
 @contextlib.contextmanager
 def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
-    """Keep a folder to this process, and to those it is joined with, for as long as the context lasts or the process lives.
+    """Lock a folder for this process, and those it is joined with, as long as the context lasts or the process lives.
 
     Args:
-        folder: that is there.
-        joined: all processes that this one is joined with call this together; False where it does so alone.
+        folder: an existing folder.
+        joined: all processes that are joined with this one make this call together; False if only this one does.
 
     Raises:
         LockedError: if another process has it.
@@ -184,7 +184,7 @@ def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether another process is at work in a folder, which need not be there.
+    """Return whether another process is using a folder, which need not exist.
 
     Example:
         >>> import pathlib, tempfile
@@ -224,9 +224,9 @@ def _lock_file(file: Any) -> None:
 
 
 def _changed(config: Any, default: Any = None) -> dict[str, Any]:
-    """List what a dataclass says other than its class's defaults, and so of the dataclasses in its fields.
+    """List the fields of a dataclass, and of the dataclasses in them, that differ from their class's defaults.
 
-    A dataclass of another class than the default of its field is named by its `kind`, too.
+    A dataclass of another class than its field's default is also named by its `kind`.
     """
     named = {"kind": config.kind} if default and type(config) is not type(default) and hasattr(config, "kind") else {}
     values = {field: getattr(config, field.name) for field in fields(config)}
@@ -239,14 +239,14 @@ def _changed(config: Any, default: Any = None) -> dict[str, Any]:
 
 
 def _covers(found: Any, wanted: Any) -> bool:
-    """Return whether a configuration has all that is found, at any depth."""
+    """Return whether a configuration contains all entries of `found`, at any depth."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         return all(name in wanted and _covers(value, wanted[name]) for name, value in found.items())
     return found == wanted
 
 
 def conflicts(found: Any, wanted: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """List the names that two configurations have both, at any depth, with different values, and these.
+    """List the names for which two configurations have different values, at any depth, with both values.
 
     >>> [*conflicts({"norm": {"kind": "batch"}, "rate": 1}, {"norm": {"kind": "none"}, "seed": 0})]
     [('norm.kind', 'batch', 'none')]

@@ -48,7 +48,7 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: naming the file, if it is none.
+        ValueError: if the file is not JSON; it names the file.
 
     Example:
         >>> import pathlib, tempfile
@@ -72,7 +72,7 @@ def parse(read: Callable[[], str | bytes], path: Path) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """Replace every number that is not finite by None, which JSON can say."""
+    """Replace every non-finite number by None, which JSON can represent."""
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -17,11 +17,11 @@ from bnjax.runs.json_files import finite, parse
 
 
 class LostLogError(ValueError):
-    """The file of a log has gone while it was written; the message is one line."""
+    """The file of a log was removed while it was written; the message is one line."""
 
 
 class Pin(NamedTuple):
-    r"""How far a log goes: its length in bytes, and the SHA-256 of them; None where that was not kept.
+    r"""The extent of a log: its length in bytes and their SHA-256, which is None if it was not recorded.
 
     Example:
         >>> import hashlib
@@ -40,14 +40,14 @@ _START = Pin()
 class MetricsLog:
     """A file of JSON lines that a checkpoint can pin: its length and digest are saved with the state, and restored with it.
 
-    Lines are written when the log is synced; where that fails, as on a full disk, they are kept for the next time.
+    Lines are written when the log is synced; if that fails, as on a full disk, they are kept for the next sync.
 
     Args:
-        path: of the file, made if it is not there.
-        pin: what to keep of the file; the rest was written after the checkpoint, and comes again.
+        path: of the file, created if it does not exist.
+        pin: the part of the file to keep; the rest was written after the checkpoint, and will be written again.
 
     Raises:
-        ValueError: if the file does not hold that.
+        ValueError: if the file does not hold that part.
 
     Example:
         >>> import pathlib, tempfile
@@ -74,18 +74,18 @@ class MetricsLog:
         self._lines += json.dumps(finite(record), allow_nan=False).encode() + b"\n"
 
     def sync(self) -> Pin:
-        """Put every line on disk and return how far the file goes.
+        """Write every line to disk and return the extent of the file.
 
         Raises:
-            OSError: naming the file, if it cannot be written; the lines are kept.
-            LostLogError: if the file is not in its place any more.
+            OSError: if the file cannot be written; it names the file, and the lines are kept.
+            LostLogError: if the file is no longer at its path.
         """
         if is_first() and not _is_at(self._file, self._path):
             raise LostLogError(
                 f"{self._path} was removed while it was written; remove its folder to train from the start."
             )
         try:
-            self._file.truncate(self._length)  # without the part that an earlier attempt has left
+            self._file.truncate(self._length)  # without the remains of an earlier attempt
             written = 0
             while written < len(self._lines):
                 written += self._file.write(self._lines[written:])
@@ -108,7 +108,7 @@ def read_metrics(path: Path, pin: Pin | None = None) -> list[dict[str, Any]]:
     r"""Read the lines of a metrics log, or those that a pin holds; null stays None.
 
     Raises:
-        ValueError: naming the file, if a line is no JSON, or the file does not hold what the pin says.
+        ValueError: if a line is not JSON, or the file does not match the pin; it names the file.
 
     Example:
         >>> import pathlib, tempfile
@@ -122,10 +122,10 @@ def read_metrics(path: Path, pin: Pin | None = None) -> list[dict[str, Any]]:
 
 
 def read_pinned(path: Path, pin: Pin) -> bytes:
-    r"""Read what a pin holds of a log.
+    r"""Read the pinned part of a log.
 
     Raises:
-        ValueError: naming the file, if it is shorter, or its digest is another.
+        ValueError: if the file is shorter, or has another digest; it names the file.
 
     Example:
         >>> import pathlib, tempfile
@@ -145,7 +145,7 @@ def read_pinned(path: Path, pin: Pin) -> bytes:
 
 
 def parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
-    r"""Parse the lines of a log, which is at this path.
+    r"""Parse the lines of the log at a path.
 
     Example:
         >>> import pathlib
@@ -165,7 +165,7 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
 
 
 def _open_log(path: Path) -> IO[bytes]:
-    """Open a file for as long as a run lasts; a process that does not write gets one that nobody sees."""
+    """Open the file of a log; processes that do not write get a temporary file."""
     if not is_first():
         return tempfile.TemporaryFile("ab", buffering=0)
     return open(path, "ab", buffering=0, opener=open_itself)

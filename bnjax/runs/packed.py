@@ -29,13 +29,13 @@ def pack(path: Path, about: dict[str, Any], log: bytes) -> None:
     r"""Write a finished run in one move; equal runs give equal files.
 
     Args:
-        path: of the file; one that is there is replaced.
-        about: what JSON holds; numbers that are not finite become null.
+        path: of the file; an existing one is replaced.
+        about: JSON data; numbers that are not finite become null.
         log: the lines of its log.
 
     Raises:
         ValueError: if the log is too long to be read again.
-        OSError: naming the file, if it cannot be written.
+        OSError: if the file cannot be written; it names the file.
 
     Example:
         >>> import pathlib, tempfile
@@ -55,7 +55,7 @@ def read_packed(path: Path) -> Packed:
     """Read a packed run.
 
     Raises:
-        ValueError: naming the file, if it is damaged or none.
+        ValueError: if the file is damaged or not a packed run; it names the file.
         OSError: if it cannot be read.
 
     Example:
@@ -70,7 +70,7 @@ def read_packed(path: Path) -> Packed:
         head, packed = _read_head(file.readline(_MAX_HEAD), path), file.read()
     unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
     try:
-        # NOTE: one byte more than declared, so that more is seen and none of it unpacked.
+        # NOTE: one byte more than declared, to detect a longer log without unpacking it.
         log = unpacker.decompress(packed, head["log_bytes"] + 1)
     except (lzma.LZMAError, EOFError) as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
@@ -81,10 +81,10 @@ def read_packed(path: Path) -> Packed:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Read what a packed run says of itself, without its log, whose digest is not compared.
+    """Read the description of a packed run without its log, whose digest is not compared.
 
     Raises:
-        ValueError: naming the file, if it is none.
+        ValueError: if the file is not a packed run; it names the file.
         OSError: if it cannot be read.
 
     Example:
@@ -100,7 +100,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def _read_head(line: bytes, path: Path) -> dict[str, Any]:
-    """Parse the first line, and refuse files whose declared size is too large."""
+    """Parse the first line, and raise if the declared size is too large."""
     kinds = {"format": str, "about": dict, "log_bytes": int, "sha256": str}
     try:
         head = json.loads(line)

@@ -19,7 +19,7 @@ def provenance() -> dict[str, Any]:
         >>> print(*runs.provenance())
         commit command python versions device cpu_cores date
     """
-    import jax  # here alone: what only reads records answers at once
+    import jax  # imported here only, so that code that only reads records starts fast
 
     devices = jax.devices()
     return {
@@ -40,20 +40,20 @@ def _program() -> str:
 
 
 def _without_folder(argument: str) -> str:
-    """Write an absolute path as its last part: where it lies on this machine belongs to nobody who reads the results."""
+    """Shorten an absolute path to its last part, since its place on this machine is not for readers of the results."""
     name, sign, value = argument.rpartition("=")
     return f"{name}{sign}{Path(value).name}" if Path(value).is_absolute() else argument
 
 
 def _git_commit() -> str:
-    """Return the commit this code stands at, with a + where files differ from it; unknown outside a checkout."""
+    """Return the commit of this code, with a + if files differ from it; unknown outside a checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # else the checkout around us is somebody else's
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # else the checkout around us is another project's
         return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

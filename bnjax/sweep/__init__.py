@@ -1,4 +1,4 @@
-"""The training loop: a run, or a grid of seeds, learning rates and anything else, resumable, measured on the way.
+"""The training loop: a run, or a grid of seeds, learning rates and other fields, resumable, measured during training.
 
 training    a grid from start to end
 loop        the one loop: groups of runs, chunk by chunk, side by side or together in one program
@@ -8,8 +8,8 @@ grid        every combination of some fields, and the runs of a grid that one pr
 steps       states, steps and accuracies of many runs
 ways        how runs share a machine: cores, batches, devices
 threads     runs side by side
-saving      saves that fail, and are tried again
-signals     what asks runs to stop
+saving      failed saves, which are retried
+signals     signals that ask runs to stop
 """
 
 from bnjax._host.groups import MeasuredBatching as MeasuredBatching

@@ -1,4 +1,4 @@
-"""What a grid of runs consists of, and which of its runs one program can train."""
+"""The runs of a grid, and which of them one program can train."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,10 +22,10 @@ class Program(NamedTuple):
 
     Attributes:
         rows: which runs of the grid these are, in its order.
-        make_trainer: makes the trainer from the numbers of a run, its other fields being fixed. It is hashable, and what it
-            makes is the same whenever it is called: functions of a program are compiled once for equal ones.
+        make_trainer: makes the trainer from the numbers of a run, its other fields being fixed. It is hashable and returns
+            equal trainers at every call: functions of a program are compiled once for equal ones.
         numbers: by name, one value per run.
-        keys: of everything random, one per run.
+        keys: PRNG keys for everything random, one per run.
     """
 
     rows: tuple[int, ...]
@@ -53,13 +53,13 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     r"""List every combination of the values of some fields, the last field varying fastest.
 
     Args:
-        values: those of each field; `seed`, from which everything random in a run follows, is one of them.
+        values: the values of each field; one field is `seed`, from which everything random in a run follows.
 
     Returns:
         A dictionary per run.
 
     Raises:
-        ValueError: if `seed` is missing, a field has no values, or one of them is there twice.
+        ValueError: if `seed` is missing, a field has no values, or a value is repeated.
 
     Example:
         >>> from bnjax import sweep
@@ -85,13 +85,13 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
 def programs(
     make_trainer: Callable[..., Trainer], runs: Sequence[Fields], *, fixed: Collection[str] = ()
 ) -> list[Program]:
-    """Sort runs into programs: those whose fields agree, numbers and seeds apart.
+    """Group runs into programs: runs whose fields agree, except for numbers and seeds, share one.
 
     Args:
-        make_trainer: called with the fields of a run but its seed. Where a field is a float, it gets a traced number, which
-            Python cannot compare; so runs that differ in it need no program of their own. The other fields are hashable.
-        runs: the fields of each.
-        fixed: fields that are floats, and are nevertheless to be given as they are.
+        make_trainer: called with the fields of a run except its seed. Fields that are floats are passed as traced numbers,
+            which Python cannot compare, so runs that differ in them share a program. The other fields are hashable.
+        runs: the fields of each run.
+        fixed: names of fields that are floats, but are passed as constants.
 
     Returns:
         Programs, in the order of their first runs.
@@ -118,7 +118,7 @@ def programs(
     return [
         Program(
             tuple(members),
-            partial(make_trainer, **dict(common)),  # unlike any other: what it closes over may have changed
+            partial(make_trainer, **dict(common)),  # a new object: the closure of `make_trainer` may have changed
             {name: jnp.asarray([runs[row][name] for row in members], jnp.float32) for name in names},
             jax.vmap(jax.random.key)(np.asarray([runs[row]["seed"] for row in members], np.uint32)),
         )

@@ -30,7 +30,7 @@ from bnjax.sweep.threads import SharedClock, run_all
 from bnjax.sweep.ways import AUTO, Way, resolve, stack, unstack
 from bnjax.train import Metrics, Trainer, TrainState
 
-_SAVING = 0.02  # largest share of the time that goes into checkpoints
+_SAVING = 0.02  # largest share of the time spent on checkpoints
 
 
 def train_groups(
@@ -46,11 +46,11 @@ def train_groups(
 ) -> list[list[Run]]:
     """Train every run of each group to its end, or continue where it was left.
 
-    A signal, Ctrl-C, SIGTERM or SIGHUP, lets runs with a folder finish their chunk and save; a second one ends the process at
-    once. Runs in whose folders other processes are at work are left out; the others are trained first.
+    After a signal (Ctrl-C, SIGTERM or SIGHUP), runs with a folder finish their chunk and save; a second signal ends the process
+    at once. Runs whose folders are in use by other processes are left out; the others are trained first.
 
     Args:
-        groups: of runs; in threads and loops each of their runs is by itself.
+        groups: of runs; in threads and loops each run is trained by itself.
         way: how runs share the machine, except for groups that have their own way.
         parallel: how many runs train at once in threads; None is one per core on CPU, else one.
         save_seconds: least time between two checkpoints of a run; more where saving would take more than 2 % of the time. 0 is
@@ -58,16 +58,16 @@ def train_groups(
         report: called with one line when a damaged checkpoint is skipped.
         warn: called with one line when a save fails, and when saves succeed again.
         progress: called with a number of steps that are done, and words about the run.
-        keep_states: the runs that are returned have their last states.
+        keep_states: keep the last states in the returned runs.
 
     Returns:
         The runs of each group.
 
     Raises:
-        RunError: if a run cannot be trained, or not from what its folder holds.
+        RunError: if a run cannot be trained, or cannot be continued from its folder.
         Interrupted: after a signal, once the runs are saved.
         SaveError: if the last save of a run has failed.
-        BusyError: once all other runs are trained, if another process is at work in the folder of one.
+        BusyError: if another process is using the folder of a run; raised once all other runs are trained.
 
     Example:
         >>> from functools import partial
@@ -108,7 +108,7 @@ def train_groups(
 
 
 def _make_runs(group: Group, session: Session) -> list[Run]:
-    """Make the runs of a group; those that differ in no number have the same trainer, so that it is compiled once."""
+    """Make the runs of a group; if they differ in no number, they share a trainer, which is compiled once."""
     numbers = group.program.numbers
     make_trainer = group.program.make_trainer
     if not numbers:
@@ -122,7 +122,7 @@ def _make_runs(group: Group, session: Session) -> list[Run]:
 
 
 def _one_by_one(pairs: Sequence[tuple[Group, list[Run]]]) -> list[tuple[Group, list[Run]]]:
-    """List groups of one run: first one of each group, so that what trains side by side compiles a program of its own."""
+    """List groups of one run: first one of each group, so that threads compile different programs side by side."""
     rows = [[(group.alone(i), [run]) for i, run in enumerate(crew)] for group, crew in pairs]
     return [alone for row in itertools.zip_longest(*rows) for alone in row if alone]
 
@@ -168,7 +168,7 @@ class Crew:
         return [run for run in self.runs if run.state is not None and not run.finished]
 
     def _settle_way(self, waiting: list[Run]) -> None:
-        """Measure how many runs are fastest together, unless one of them has it in its record, and write it into all."""
+        """Measure how many runs are fastest together, unless a run has recorded it, and record it in all runs."""
         choices = {key: trials for run in reversed(self.runs) for key, trials in run.choices.items()}
         with measured.kept_in(choices):
             self.way = settle_way(
@@ -197,7 +197,7 @@ class Crew:
         """Take the steps of a chunk."""
         program = self.group.program
         if len(self.runs) == 1 and not program.numbers and self.way.batching == "loop":
-            # NOTE: without copies, and to the bits of a loop that is written by hand.
+            # NOTE: without copies, and bit-identical to a hand-written loop.
             (run,) = active
             assert run.state is not None
             found = train.run_steps(run.make_trainer(), run.state, self._data("train"), num_steps=num_steps)
@@ -230,7 +230,7 @@ class Crew:
                 self._measure(name, {run: run.member.tests[name] for run in active}, "test")
 
     def _measure(self, name: str, probes: Mapping[Run, Probe | HostProbe], split: str) -> None:
-        """Measure runs by a probe, those that have not been: one by one where it is a HostProbe, else as steps are taken."""
+        """Measure runs that were not measured yet: one by one for a HostProbe, otherwise batched as for steps."""
         probes = {run: probe for run, probe in probes.items() if _is_due(probe, run.step) and not run.has(name)}
         active = [*probes]
         for run, probe in probes.items():
@@ -250,7 +250,7 @@ class Crew:
                     run.note(name, flat(jax.tree.map(lambda leaf, i=i: leaf[i], found)))
 
     def _save(self, active: list[Run]) -> None:
-        """Save runs that are finished, and all where that is due; raise Interrupted if they are to stop."""
+        """Save finished runs, and all active runs when due; raise Interrupted if runs are to stop."""
         stop, now = self.session.stop, time.perf_counter()
         asked, is_due = largest(stop.asked, now - self._saved_at >= self._pause)
         for run in active:
@@ -268,14 +268,14 @@ class Crew:
         return np.array([run in active for run in self.runs])
 
     def _states(self, active: list[Run]) -> TrainState:
-        """Stack the states of all runs; in the rows of those that were finished before, another one stands.
+        """Stack the states of all runs; another state fills the rows of runs that were finished before.
 
-        NOTE: as many rows as there are runs: in a program of another size they would be rounded otherwise.
+        NOTE: there are always as many rows as runs, since a program of another size would round differently.
         """
         return stack([active[0].state if run.state is None else run.state for run in self.runs])
 
     def _data(self, split: str) -> Split:
-        """Return what runs train or are tested on: one for all, or one for each."""
+        """Return a split of the runs' data: one for all runs, or a stack with one for each."""
         known = [run.dataset for run in self.runs if run.dataset is not None]
         if not self.group.own_data or (len(self.runs) == 1 and self.way.batching == "loop"):
             return getattr(known[0], split)
@@ -289,7 +289,7 @@ def _is_due(probe: Probe | HostProbe, step: int) -> bool:
 
 @contextlib.contextmanager
 def _pure(name: str) -> Iterator[None]:
-    """Turn what JAX says of a probe that is no pure function into one line."""
+    """Shorten JAX's error for a probe that is not a pure function to one line."""
     try:
         yield
     except jax.errors.JAXTypeError as error:
@@ -298,6 +298,6 @@ def _pure(name: str) -> Iterator[None]:
 
 
 def flat(tree: PyTree) -> Mapping[str, Any]:
-    """Name the leaves of what a probe has returned by their paths, `value` where it is a single array."""
+    """Name the leaves of a probe's result by their paths, or `value` for a single array."""
     named = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/") or "value": leaf for path, leaf in named}

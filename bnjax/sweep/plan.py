@@ -15,7 +15,7 @@ from bnjax.train import TrainState
 
 
 class Plan(NamedTuple):
-    """The steps of a run, and before which of them it is measured; whatever lies between two of them is a chunk.
+    """The steps of a run, and before which of them it is measured or tested; the steps in between form a chunk.
 
     Attributes:
         num_steps: length of the run.
@@ -61,12 +61,12 @@ def make_plan(num_steps: int, chunk_size: int, test_every: int | None = None) ->
 
 
 class HostProbe(NamedTuple):
-    """A probe that is called as it is, run by run, so that it may use NumPy and anything else.
+    """A probe that is called without compilation, run by run, so it may use NumPy and any other code.
 
     Attributes:
         measure: maps (trainer, state, split) to numbers, arrays or lists by name.
-        split: of the data set that it gets; None is the whole data set.
-        steps: at which it is measured, of those of the plan; None is all of them.
+        split: part of the data set that it gets; None is the whole data set.
+        steps: steps of the plan at which it is measured; None is all of them.
 
     Example:
         >>> from bnjax import sweep
@@ -88,7 +88,7 @@ class Member(NamedTuple):
 
     Attributes:
         label: its name on the progress bar.
-        name: its name in its checkpoints, by which those of another run are recognised.
+        name: its name in its checkpoints, which identifies checkpoints of other runs.
         folder: holds its log and checkpoints; None keeps the log in memory.
         load: returns its data set.
         start: makes its first state, given inputs of the model's shape.

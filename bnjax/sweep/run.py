@@ -41,16 +41,16 @@ _RECORD = ("num_steps", "diverged", "log", "seconds", "provenance", "batching")
 
 
 class RunError(ValueError):
-    """A run cannot be trained, or not from what its folder holds; the message is one line."""
+    """A run cannot be trained, or cannot be continued from its folder; the message is one line."""
 
 
 class BusyError(RunError):
-    """A run cannot be trained, because another process is at work in its folder; the message is one line."""
+    """A run cannot be trained, because another process is using its folder; the message is one line."""
 
 
 @contextlib.contextmanager
 def run_errors() -> Iterator[None]:
-    """Turn what can be wrong with a run's data or its folder into RunErrors."""
+    """Convert errors of a run's data or folder to RunErrors."""
     try:
         yield
     except NothingWholeError as error:
@@ -62,18 +62,18 @@ def run_errors() -> Iterator[None]:
 
 
 class Session(NamedTuple):
-    """What all runs of a call share.
+    """State shared by all runs of a call.
 
     Attributes:
         stop: whether runs are to stop.
-        clock: from which runs have their seconds.
-        saves: which runs could not be saved.
-        origin: the provenance, taken once: files may change while this process runs what it has read.
+        clock: measures the seconds of runs.
+        saves: records which runs could not be saved.
+        origin: the provenance, taken once, since files may change after this process has read them.
         save_seconds: least time between two checkpoints of a run.
         progress: called with a number of steps that are done, and words about the run.
         report: called with one line when a damaged checkpoint is skipped.
         keep_states: finished runs keep their last state.
-        busy: gets an error for each run in whose folder another process is at work.
+        busy: collects an error for each run whose folder another process is using.
     """
 
     stop: StopRequest
@@ -96,16 +96,16 @@ class Session(NamedTuple):
 class Run:
     """A run in its folder: `metrics.jsonl`, `checkpoints/`, and `finished.json` at the end.
 
-    Checkpoints are taken between chunks only, so that a run that was killed repeats whole chunks, from the same bits to the
-    same bits. The loop gives it its new states.
+    Checkpoints are taken between chunks only, so a killed run repeats whole chunks, bit for bit. The loop passes it its new
+    states.
 
     Attributes:
         state: the last one; None before the run is opened.
         step: how many steps were taken.
-        finished: no more steps are taken: they all are, or the run has diverged.
+        finished: all steps are taken, or the run has diverged.
         diverged: a loss of the last chunk was not finite.
-        dataset: what it trains on.
-        choices: how many runs, and points of its scans, run together, where that was measured.
+        dataset: its data set.
+        choices: measured choices of how many runs, and points of its scans, run together.
     """
 
     state: TrainState | None = None
@@ -127,7 +127,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the run's folder to this process for as long as the context lasts.
+        """Lock the run's folder for this process as long as the context lasts.
 
         Raises:
             BusyError: if another process has it.
@@ -142,18 +142,18 @@ class Run:
             yield
 
     def is_over(self) -> bool:
-        """Return whether there is nothing to do, in any process; the bar moves on if so."""
+        """Return whether any process finds the run finished; if so, the bar advances."""
         file, steps = self._file, self._plan.num_steps
         is_over = file is not None and not self._session.keep_states and any(largest(is_finished(file, steps)))
         if file is not None and is_over:
             self._session.progress(self._plan.num_steps, "")
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever reads the run says what is wrong
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # the error is reported when the run is read
                 self.choices = groups.from_json(read_json(file).get("batching"))
         return is_over
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Load the data, and the last checkpoint if there is one, for as long as the context lasts.
+        """Load the data, and the last checkpoint if there is one; they are open as long as the context lasts.
 
         Raises:
             RunError: if the data are too few, or the folder holds something else.
@@ -167,7 +167,7 @@ class Run:
                 with run_errors():
                     self._restore(self.member.folder, stack)
             self.step, steps = int(self.state.step), self._plan.num_steps
-            # NOTE: before it was kept, a finished run of fewer steps was one that has diverged.
+            # NOTE: in records without "diverged", a finished run of fewer steps has diverged.
             self.diverged = self._meta.get("diverged", self._meta.get("finished", False) and self.step < steps)
             self.finished = self.diverged or self.step >= steps
             self._session.progress(self._plan.num_steps if self.finished else self.step, "")
@@ -183,7 +183,7 @@ class Run:
         """Log the measurements of this step.
 
         Raises:
-            RunError: if it is not numbers by name.
+            RunError: if the record does not map names to numbers.
         """
         if not isinstance(record, Mapping):
             raise RunError(f"A HostProbe must return numbers by name, {kind} returns {type(record).__name__}.")
@@ -199,11 +199,11 @@ class Run:
             raise RunError(f"A probe must return real numbers and lists of them, {kind} does not: {error}.") from error
 
     def has(self, kind: str) -> bool:
-        """Return whether something is measured already at this step."""
+        """Return whether measurements of this kind exist at this step."""
         return kind in self._noted
 
     def advance(self, state: TrainState, metrics: Metrics, loss_scale: float) -> None:
-        """Move on by a chunk, and log its steps; the run is finished where a loss was not finite."""
+        """Move on by a chunk, and log its steps; the run is finished if a loss was not finite."""
         before, self.state = self.step, state
         losses, accuracies = (np.asarray(values) for values in metrics)
         is_finite = np.isfinite(losses)
@@ -217,7 +217,7 @@ class Run:
         self._session.progress(done, f"{self.member.label}: loss {last:.4g}")
 
     def save(self) -> None:
-        """Save the state and the length of the log; where that fails, warn and go on."""
+        """Save the state and the length of the log; if that fails, warn and continue."""
         session, known = self._session, self._meta.get("provenance", [])
         self._meta = {
             "run": self.member.name,
@@ -239,15 +239,15 @@ class Run:
             self._finish()
 
     def is_saved(self) -> bool:
-        """Return whether it has a checkpoint."""
+        """Return whether the run has a checkpoint."""
         return self.member.folder is not None and latest_step(self.member.folder / "checkpoints") is not None
 
     def failed_to_save(self) -> bool:
-        """Return whether its last save has failed."""
+        """Return whether the run's last save has failed."""
         return self.member.folder is not None and self._session.saves.failed(self.member.folder)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the lines of its log."""
+        """Return the lines of the run's log."""
         if self.member.folder is None:
             assert isinstance(self._log, _MemoryLog)
             return self._log.lines
@@ -255,17 +255,17 @@ class Run:
 
     @property
     def _file(self) -> Path | None:
-        """The file that is there when a run is finished."""
+        """The file that marks a finished run."""
         return None if self.member.folder is None else self.member.folder / "finished.json"
 
     def _finish(self) -> None:
-        """Write down that the run is finished, once it is saved."""
+        """Record that the run is finished, if it is saved."""
         if self._file is not None and not self.failed_to_save():
             with self._session.saves.attempt(self._file.parent):
                 write_json(self._file, {name: self._meta[name] for name in _RECORD if name in self._meta})
 
     def _restore(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        """Open checkpoints and log, and go on from the last checkpoint."""
+        """Open checkpoints and log, and continue from the last checkpoint."""
         self._checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", report=self._session.report))
         log = folder / "metrics.jsonl"
         restored = self._checkpoints.restore(self.state, lambda meta: _problem(log, _pin(meta)))
@@ -278,12 +278,12 @@ class Run:
         self._noted = {*self._meta.get("measured", [])}
         pin = _pin(self._meta)
         if is_first() and _says_more(folder / "finished.json", pin):
-            (folder / "finished.json").unlink()  # the log is cut, and what it was finished with comes again
+            (folder / "finished.json").unlink()  # the log is truncated, and its end will be written again
         self._log = stack.enter_context(contextlib.closing(MetricsLog(log, pin)))
 
 
 class _MemoryLog:
-    """The log of a run that has no folder; its lines are those that a file would give back."""
+    """The log of a run without a folder; its lines equal those read back from a file."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -294,19 +294,19 @@ class _MemoryLog:
 
 
 def is_finished(file: Path, num_steps: int) -> bool:
-    """Return whether `finished.json` says that a run has taken so many steps, or has diverged before."""
+    """Return whether, according to `finished.json`, a run has taken `num_steps` steps or has diverged."""
     if not file.exists():
         return False
     try:
         record = read_json(file)
-        # NOTE: before it was kept, a folder was of one number of steps.
+        # NOTE: in records without "num_steps", the folder belongs to a single number of steps.
         return bool(record.get("diverged")) or record.get("num_steps", num_steps) >= num_steps
     except (OSError, ValueError, TypeError, AttributeError):
-        return True  # whoever reads the run says what is wrong with the file
+        return True  # the error of the file is reported when the run is read
 
 
 def _says_more(file: Path, pin: Pin) -> bool:
-    """Return whether `finished.json` is of a log that goes further than a pin."""
+    """Return whether `finished.json` belongs to a log that is longer than a pin."""
     try:
         return Pin(**read_json(file)["log"]).length > pin.length
     except (OSError, ValueError, LookupError, TypeError):
@@ -314,15 +314,15 @@ def _says_more(file: Path, pin: Pin) -> bool:
 
 
 def _pin(meta: Mapping[str, Any]) -> Pin:
-    """Return how far the log of a checkpoint goes."""
+    """Return the extent of a checkpoint's log."""
     return Pin(**meta["log"]) if "log" in meta else Pin(meta.get("log_bytes", 0))
 
 
 def _problem(log: Path, pin: Pin) -> str:
-    """Describe what is wrong with the log of a checkpoint, the same in all processes; empty if nothing is.
+    """Describe a problem with the log of a checkpoint; empty if there is none. All processes agree whether there is.
 
     Raises:
-        CheckpointError: if it cannot be read for a reason that may pass.
+        CheckpointError: if the log cannot be read for a temporary reason.
     """
     problem, is_whole = "", False
     if is_first():
@@ -338,7 +338,7 @@ def _problem(log: Path, pin: Pin) -> str:
 
 
 def _sync(log: MetricsLog) -> Pin:
-    """Put a log on disk and return how far it goes; where the first process cannot, the others do not begin to save either."""
+    """Write a log to disk and return its extent; if the first process cannot, the others raise too."""
     problem, pin = None, Pin()
     try:
         pin = log.sync()

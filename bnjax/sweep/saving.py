@@ -1,4 +1,4 @@
-"""Runs that cannot be saved, as on a full disk: they go on and say so once.
+"""Runs that cannot be saved, as on a full disk: they continue, and report it once.
 
 The command ends with an error if the last save of any run has failed.
 """
@@ -13,7 +13,7 @@ from bnjax.runs import CheckpointError
 
 
 class SaveError(CheckpointError):
-    """What runs have trained could not be saved; the message is one line."""
+    """The training of a run could not be saved; the message is one line."""
 
 
 class Saves:
@@ -54,7 +54,7 @@ class Saves:
             )
 
     def _note(self, folder: Path, problem: tuple[str, str] | None) -> None:
-        """Remember how a save went; tell where that is new."""
+        """Record the outcome of a save; report the first failure, and when all runs can be saved again."""
         with self._lock:
             before = bool(self._problems)
             if problem is None:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: finish the chunk at hand first."""
+"""Ctrl-C, SIGTERM and SIGHUP: finish the current chunk first."""
 
 import signal
 import threading
@@ -14,8 +14,8 @@ class Interrupted(Exception):  # noqa: N818  # not an error
     """Runs were asked to stop, and have saved their states.
 
     Attributes:
-        signal_number: of the signal that asked for it; 0 where it was something else.
-        saved: the folders of the runs that have a checkpoint, this call's and earlier ones'.
+        signal_number: of the signal that asked for it; 0 if it was not a signal.
+        saved: the folders of the runs that have a checkpoint, of this call or an earlier one.
     """
 
     def __init__(self, signal_number: int, saved: Sequence[Path] = ()):
@@ -41,7 +41,7 @@ class StopRequest:
 
     Attributes:
         asked: whether runs are to stop.
-        signal_number: of the signal that asked for it; 0 where it was something else.
+        signal_number: of the signal that asked for it; 0 if it was not a signal.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class StopRequest:
         self.asked = True
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+        if threading.current_thread() is threading.main_thread():  # other threads cannot handle signals
             heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
             self._previous = {number: signal.signal(number, self._remember) for number in heeded}
         return self
@@ -63,7 +63,7 @@ class StopRequest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._previous.items():
-            # NOTE: None is a handler that was not installed from Python, and cannot be again.
+            # NOTE: None is a handler that was not installed from Python, and cannot be installed again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ from bnjax.sweep.ways import AUTO, Way, for_each, settle
 from bnjax.train import Metrics, Trainer, TrainState
 from bnjax.types import Variables
 
-_MAX_EXAMPLES = 10_000  # that statistics are taken from
+_MAX_EXAMPLES = 10_000  # from which statistics are taken
 _NUM_MEASURED = 8  # steps of each call that is timed
 MakeTrainer = Callable[..., Trainer]
 Probe = Callable[[Trainer, TrainState, Any], PyTree]
@@ -65,7 +65,7 @@ def run_steps(
         states: where to start, stacked.
         split: the training data, whole.
         num_steps: how many steps; each number compiles once.
-        active: which runs are trained; the others stay where they are, and their metrics are NaN. None is all.
+        active: which runs are trained; the others do not change, and their metrics are NaN. None is all.
         own_split: each run has training data of its own, and `split` is a stack of them.
         way: how runs share the machine.
 
@@ -87,7 +87,7 @@ def run_steps(
 
 
 def settle_way(program: Program, states: TrainState, split: Split, *, own_split: bool, way: Way) -> Way:
-    """Measure how many runs train fastest together, by steps that are discarded. It takes the arguments of `run_steps`."""
+    """Measure how many runs train fastest together, on steps that are discarded; arguments are as in `run_steps`."""
     runs = (program.numbers, states, _all(states, None), split if own_split else None)
     return settle(_steps, (program.make_trainer, _NUM_MEASURED), runs, None if own_split else split, way)
 
@@ -136,7 +136,7 @@ def measure(
     own_split: bool = False,
     way: Way = AUTO,
 ) -> PyTree:
-    """Measure something of every run.
+    """Measure every run with a probe.
 
     Args:
         probe: a pure function of a trainer, a state and data, such as a scan along the gradient of the state's next batch; it
@@ -164,7 +164,7 @@ def measure(
     return for_each(_measure, (program.make_trainer, probe), runs, None if own_split else split, way)
 
 
-# NOTE: the functions beneath jit, for which a trainer made from traced numbers could not be a constant.
+# NOTE: the functions without jit, since a trainer made from traced numbers cannot be a constant of a compiled program.
 _init_state, _run_steps, _average = map(inspect.unwrap, (train.init_state, train.run_steps, train.evaluate))
 
 
@@ -209,7 +209,7 @@ def _measure(
 
 
 def _nothing(function: Callable[[], PyTree]) -> PyTree:
-    """Make what stands for the result of a function that is not called, because its run is not active."""
+    """Make a placeholder for the result of a function that is not called because its run is inactive."""
 
     def nothing(leaf: jax.ShapeDtypeStruct) -> Array:
         return jnp.full(leaf.shape, jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0, leaf.dtype)

@@ -1,4 +1,4 @@
-"""Runs side by side: a thread for each, as many as there are cores; compiled code leaves Python's lock while it computes."""
+"""Train runs side by side, in as many threads as there are cores; compiled code releases Python's lock."""
 
 import contextlib
 import threading
@@ -13,46 +13,46 @@ from bnjax.sweep.signals import Interrupted, StopRequest
 
 
 def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int | None = None) -> None:
-    """Do every job, the first ones first.
+    """Run every job, starting them in the given order.
 
-    Where a job fails, those at work are asked to stop, and where there are more jobs than threads, those that have not begun
-    are left out.
+    If a job fails, running jobs are asked to stop, and if there are more jobs than threads, jobs that have not begun are
+    skipped.
 
     Args:
-        jobs: functions that look at `stop` from time to time, and raise Interrupted where they have to leave.
-        stop: what jobs look at.
-        parallel: how many at once; None is one per core where they compute on a CPU, else one.
+        jobs: functions that check `stop` from time to time, and raise Interrupted when they have to stop.
+        stop: checked by the jobs.
+        parallel: how many at once; None is one per core if they compute on a CPU, else one.
 
     Raises:
-        Interrupted: where a signal has stopped jobs.
+        Interrupted: if a signal has stopped jobs.
     """
     num_workers = parallel or _num_workers()
     with ThreadPoolExecutor(num_workers) as pool:
         futures = [pool.submit(job) for job in jobs]
         try:
-            # NOTE: in slices, because a signal that another thread receives is handled once this one is awake.
+            # NOTE: with timeouts, because a signal that another thread receives is handled only when this one wakes up.
             while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not _errors(futures):
                 pass
-        except BaseException:  # as Ctrl-C, where no StopRequest handles it
+        except BaseException:  # such as Ctrl-C, if no StopRequest handles it
             stop.ask()
             raise
         finally:
             if _errors(futures):
                 stop.ask()
-            # NOTE: jobs that have a thread each may wait for one another, so that none of them is left out.
+            # NOTE: jobs that have a thread each may wait for one another, so none of them may be skipped.
             pool.shutdown(cancel_futures=num_workers < len(jobs))
     for error in sorted(_errors(futures), key=lambda error: isinstance(error, Interrupted)):
-        raise error  # what went wrong comes before what it stopped
+        raise error  # the failure is raised before the interruptions that it caused
 
 
 def _errors(futures: Sequence[Future]) -> list[BaseException]:
-    """List what the jobs that are over have raised."""
+    """List the exceptions of the finished jobs."""
     over = [future for future in futures if future.done() and not future.cancelled()]
     return [error for future in over if (error := future.exception())]
 
 
 class SharedClock:
-    """Counts the seconds of each of several runs such that they add up to those that passed while any was at work."""
+    """Counts the seconds of several runs such that they add up to the time during which at least one was active."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,5 +88,5 @@ class SharedClock:
 
 
 def _num_workers() -> int:
-    """Count the cores that this process may use, where it computes on them."""
+    """Count the cores that this process may use, or return 1 if it does not compute on a CPU."""
     return count_cores() if jax.default_backend() == "cpu" else 1

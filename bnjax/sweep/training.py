@@ -46,8 +46,8 @@ class GridResult(NamedTuple):
         probes: measurements by name, (runs, chunks, ...); of a HostProbe, a list of its records for each run.
         diverged_at: the step whose loss was not finite, or None.
         states: at the end, or at the end of the chunk in which the run diverged.
-        recalibrated_test_loss: with recalibrated statistics, (runs, tests); None where not asked for.
-        recalibrated_test_accuracy: with recalibrated statistics, (runs, tests); None where not asked for.
+        recalibrated_test_loss: with recalibrated statistics, (runs, tests); None if not requested.
+        recalibrated_test_accuracy: with recalibrated statistics, (runs, tests); None if not requested.
     """
 
     runs: list[dict[str, Any]]
@@ -80,28 +80,28 @@ def train_grid(
     save_seconds: float = 60.0,
     show_progress: bool = True,
 ) -> GridResult:
-    """Train every run of a grid; each comes out as if it had been alone, up to rounding where runs are batched.
+    """Train every run of a grid, with the same results as alone, up to rounding if runs are batched.
 
-    Runs that differ in seeds and in numbers are one program, others are several. A run whose loss is not finite is trained no
-    further; it does not disturb the others.
+    Runs that differ only in seeds and numbers share a program. A run whose loss is not finite is stopped, without affecting the
+    others.
 
     Args:
-        make_trainer: called with the fields of a run but its seed, which gives the run's key; see `programs`.
-        runs: the fields of each, as `grid` lists them.
+        make_trainer: called with the fields of a run except its seed, which determines the run's key; see `programs`.
+        runs: the fields of each run, as `grid` lists them.
         dataset: for all of them.
         num_steps: of each run.
         chunk_size: steps between measurements, taken as one program.
-        test_every: steps between tests, a multiple of chunk_size; the last step is always followed by one. None is no other.
+        test_every: steps between tests, a multiple of chunk_size; one always follows the last step. None tests only there.
         recalibrated_tests: test a second time, with statistics of the first 10,000 training examples, pooled as by
             `norms.recalibrate` over batches of the run's size. In short trainings running statistics lag behind: at a momentum
-            of 0.99, 13 % of the initial ones are left after 200 steps. Only such tests compare normalisers that remember
-            statistics with those that do not. Runs are tested one after another.
+            of 0.99, 13 % of the initial ones are left after 200 steps. Only such tests fairly compare normalisers with
+            and without running statistics. Runs are tested one after another.
         probes: measurements before each chunk, by name: pure functions, see `measure`, or HostProbes.
-        fixed: floats that `make_trainer` gets as they are.
+        fixed: names of floats that are passed to `make_trainer` as constants.
         way: how runs share the machine.
         folder: gets a folder per run, with its log and checkpoints; the same call then continues where it was stopped. It is
-            refused for other data, batches, steps, learning rates, fields or names of probes; that the code of a model or of
-            a probe has changed is noticed only where shapes have.
+            refused for other data, batches, steps, learning rates, fields or names of probes; changed code of a model or a
+            probe is noticed only if shapes have changed.
         save_seconds: least time between two checkpoints.
         show_progress: show a bar on a terminal.
 
@@ -109,8 +109,8 @@ def train_grid(
         GridResult.
 
     Raises:
-        ValueError: if the grid, a number of steps or the way is none, or the folder holds another grid or is in use; as
-            RunError, if what a run has saved there is damaged or cannot be continued.
+        ValueError: if the grid, a number of steps or the way is invalid, or the folder holds another grid or is in use; a
+            RunError if the saved data of a run are damaged or cannot be continued.
         Interrupted: after Ctrl-C or SIGTERM, once the runs are saved, where there is a folder.
         SaveError: if the last checkpoint of a run could not be written; before that, training goes on with a warning.
 
@@ -185,10 +185,10 @@ def _test_again(program: Program, _trainer: Any, state: TrainState, dataset: Dat
 
 @contextlib.contextmanager
 def _kept(folder: Path, describe: Any) -> Iterator[None]:
-    """Keep a folder to this process and to this grid.
+    """Lock a folder for this process, and check that it belongs to this grid.
 
     Raises:
-        RunError: if it is in use, or another grid's, or of before grids had a folder per run.
+        RunError: if it is in use, belongs to another grid, or dates from before grids had a folder per run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -207,7 +207,7 @@ def _kept(folder: Path, describe: Any) -> Iterator[None]:
 
 
 def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], dataset: Dataset) -> dict[str, Any]:
-    """Write down a grid, its batches, optimisers, probes and data such that another process writes the same."""
+    """Describe a grid, its batches, optimisers, probes and data, identically in every process."""
     fields = [{name: _describe_value(value) for name, value in sorted(run.items())} for run in runs]
     _check_names(runs, fields)
     programs = [group.program for group in groups]
@@ -227,10 +227,10 @@ def _describe(plan: Plan, runs: Sequence[Fields], groups: Sequence[Group], datas
 
 
 def _describe_value(value: Any) -> str:
-    """Name a function or class, take the digest of an array, and write down anything else.
+    """Describe a value: a function or class by its name, an array by its digest, anything else by its repr.
 
-    Functions in it lose their address, which is another one in every process; of other objects it stays, so that they are
-    refused: nothing else tells them apart.
+    Memory addresses, which differ between processes, are removed from functions in the repr. Other objects keep them and are
+    refused in another process, since nothing else distinguishes them.
     """
     if isinstance(value, np.ndarray | jax.Array) and value.ndim:
         return f"array {digest(value)}"
@@ -255,7 +255,7 @@ def _check_names(runs: Sequence[Fields], described: Sequence[Mapping[str, str]])
 
 
 def _join(groups: Sequence[Group], crews: Sequence[list[Run]], plan: Plan, fields: list[dict[str, Any]]) -> GridResult:
-    """Collect what the runs of all programs have logged, in the order of the grid."""
+    """Collect the logs of the runs of all programs, in the order of the grid."""
     order = np.argsort([row for group in groups for row in group.program.rows])
     logs = [_by_kind(run.records()) for crew in crews for run in crew]
     states = [run.state for crew in crews for run in crew]
@@ -278,7 +278,7 @@ def _join(groups: Sequence[Group], crews: Sequence[list[Run]], plan: Plan, field
 
 
 def _by_kind(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Sort the lines of a log."""
+    """Group the lines of a log by kind."""
     kinds: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         kinds.setdefault(record["kind"], []).append(record)
@@ -286,7 +286,7 @@ def _by_kind(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _steps(logs: Sequence[Any], name: str, num_steps: int) -> np.ndarray:
-    """Collect a metric of every step, NaN where there was none."""
+    """Collect a metric of every step; missing steps are NaN."""
     found = np.full((len(logs), num_steps), np.nan, np.float32)
     for row, log in zip(found, logs, strict=True):
         for record in log["train"]:
@@ -310,7 +310,7 @@ def _at(logs: Sequence[Any], kind: str, name: str, steps: Sequence[int], like: A
 def _collect(
     name: str, groups: Sequence[Group], crews: Sequence[list[Run]], logs: list[Any], order: np.ndarray, plan: Plan
 ) -> PyTree:
-    """Collect what a probe has measured, as it returns it; of a HostProbe, the lines of the logs."""
+    """Collect a probe's measurements in the structure that it returns, or the log lines of a HostProbe."""
     probe = groups[0].members[0].probes[name]
     if isinstance(probe, HostProbe):
         return [logs[i].get(name, []) for i in order]

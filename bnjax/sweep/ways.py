@@ -33,8 +33,8 @@ class Way(NamedTuple):
             "vmap". A group that needs more memory than is free, as the compiler predicts, is not tried. "auto" is "threads"
             on CPU, "map" on several CPU devices, and "measured" on accelerators.
         mesh: devices over which whole runs are spread.
-        axis: of the mesh, along which they are.
-        kernels: the form of `bnjax.ops.batched_kernels` in which runs are trained together; None is what the context names.
+        axis: of the mesh, along which they are spread.
+        kernels: the form of `bnjax.ops.batched_kernels` in which runs are trained together; None is the context's form.
             "measured" tries both on accelerators.
 
     Example:
@@ -50,10 +50,10 @@ class Way(NamedTuple):
 
 
 AUTO = Way()
-# That one program joins or takes apart; one of ten thousand takes minutes to compile. Of more, each leaf has its own.
+# The most arrays that one program stacks or unstacks; one of ten thousand takes minutes to compile. Beyond that, each leaf has
+# a program of its own.
 _MOST_ARRAYS = 1000
-# How many runs fitted into memory together where fewer did than were asked for, by what makes
-# their trainers, and what was called for them.
+# Reduced group sizes that fitted into memory, by the function that makes the trainers, and by the call.
 _fitting: "WeakKeyDictionary[Callable[..., Any], dict[tuple, int]]" = WeakKeyDictionary()
 
 
@@ -61,10 +61,10 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
     """Call `program(*fixed, run, shared)` for each run.
 
     Args:
-        program: what to do for one run.
-        fixed: its arguments that compiled code takes as constants, first what makes the trainer, with which programs are freed.
+        program: function of one run.
+        fixed: constant arguments of the compiled program; it is freed with the first one, which makes the trainer.
         runs: arrays with one entry per run.
-        shared: what all runs get.
+        shared: arguments that are the same for all runs.
         way: how runs share the machine.
 
     Returns:
@@ -91,11 +91,11 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
 
 
 def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: PyTree, way: Way) -> Way:
-    """Call a program with growing groups of runs, and return the fastest way. It takes the arguments of `for_each`.
+    """Call a program with growing groups of runs, and return the fastest way; arguments are as in `for_each`.
 
     The first call of each group compiles, the second is timed. A group that needs more memory than is free, as the compiler
-    predicts, is not called. What was measured, or is kept with the run at work, is not measured again. Where the devices belong
-    to several processes, these call this together, and the first one's clock decides.
+    predicts, is not called. Groups that were measured before, or are recorded with the active run, are not measured again. If
+    the devices belong to several processes, these call this together, and the first one's clock decides.
 
     Raises:
         MemoryError: if not even one run fits into memory.
@@ -126,7 +126,7 @@ def _number(group: groups.Group) -> int | None:
 
 
 def _count(runs: PyTree, way: Way) -> tuple[int, int]:
-    """Count the runs, and those of a device."""
+    """Count the runs, and the runs per device."""
     num_runs = len(jax.tree.leaves(runs)[0])
     return num_runs, num_runs if way.mesh is None else -(-num_runs // way.mesh.shape[way.axis])
 
@@ -165,7 +165,7 @@ def _in_groups(
 
 
 def _make_trainer(program: Callable[..., PyTree], fixed: tuple, *_: Any) -> Any:
-    """Return what the programs of runs belong to."""
+    """Return the owner of the programs of runs: the function that makes the trainer, or else the program."""
     return (*fixed, program)[0]
 
 
@@ -185,7 +185,7 @@ def stack(trees: Sequence[PyTree]) -> PyTree:
 
 
 def unstack(tree: PyTree) -> list[PyTree]:
-    """Take a tree whose leaves have an entry per run apart, into one per run."""
+    """Split a tree whose leaves have an entry per run into one tree per run."""
     leaves, form = jax.tree.flatten(tree)
     if len(leaves) * len(leaves[0]) <= _MOST_ARRAYS:
         return _unstack(tree)
@@ -194,13 +194,13 @@ def unstack(tree: PyTree) -> list[PyTree]:
 
 @compiled_once()
 def _stack(trees: Sequence[PyTree]) -> PyTree:
-    """Join trees as one program."""
+    """Join trees in one program."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 @compiled_once()
 def _unstack(tree: PyTree) -> list[PyTree]:
-    """Take a tree apart as one program."""
+    """Split a tree in one program."""
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(len(jax.tree.leaves(tree)[0]))]
 
 
@@ -215,7 +215,7 @@ def _together(
 def _spread(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
 ) -> PyTree:
-    """Give each device its share of the runs; where they cannot be divided, some are computed twice."""
+    """Distribute the runs over the devices; if their number is not divisible, some are computed twice."""
     assert way.mesh is not None
     num_runs, num_devices = len(jax.tree.leaves(runs)[0]), way.mesh.shape[way.axis]
     rows = np.resize(np.arange(num_runs), -(-num_runs // num_devices) * num_devices)
@@ -229,9 +229,9 @@ def _spread(
 def _on_devices(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
 ) -> PyTree:
-    """Call the program on each device for the runs that are there."""
+    """Call the program on each device for its runs."""
     share: Any = partial(_together, program, fixed, group_size)
     specs = (PartitionSpec(way.axis), PartitionSpec())
-    # NOTE: unchecked, since a constant, such as the NaN of a run that is not active, counts as the same on all devices.
+    # NOTE: unchecked, since a constant, such as the NaN of an inactive run, counts as replicated over all devices.
     options: Any = {"mesh": way.mesh, "axis_names": {way.axis}, "check_vma": False}
     return jax.shard_map(share, in_specs=specs, out_specs=specs[0], **options)(runs, shared)

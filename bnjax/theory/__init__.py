@@ -8,7 +8,7 @@ with mean and std of the batch itself, std by the estimator 1/m. What the paper 
 plain network are g and H, taken at the same activations z; `gh` here is the gradient of the same loss by y, through batch
 norm. Losses have units of their own, y and std those of the pre-activation. For many units, `jax.vmap` over their axis.
 
-units        a normalised unit, and the derivatives of the loss by what it normalises
+units        a normalised unit, and the derivatives of the loss by its pre-activations
 activations  Theorems 4.1 and 4.2, Observation 4.3
 weights      Theorems 4.4 and C.1, Lemma 4.5, and scale invariance
 """

@@ -1,4 +1,4 @@
-"""What batch norm does to the loss as a function of the activations: the right-hand sides of Theorems 4.1 and 4.2."""
+"""Effects of batch norm on the loss as a function of the activations: the right-hand sides of Theorems 4.1 and 4.2."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -50,7 +50,7 @@ def curvature_bound(unit: Unit, hessian: Operator) -> Scalar:
 
         gh' (d²loss/dy²) gh <= (scale² / std²) gh' H gh - (scale / (m std²)) <g, yh> |gh|²
 
-    Source: Santurkar et al. 2018, Theorem 4.2, first line. With epsilon 0 it is an equality, and nothing is said otherwise.
+    Source: Santurkar et al. 2018, Theorem 4.2, first line. With epsilon 0 it is an equality; other epsilons are not covered.
 
     Args:
         unit: of which the loss is a function.

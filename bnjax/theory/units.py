@@ -1,4 +1,4 @@
-"""One normalised unit on one batch, and the derivatives of the loss by what it normalises."""
+"""One normalised unit on one batch, and the derivatives of the loss by its pre-activations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,12 +38,12 @@ class Unit(NamedTuple):
 def normalise_unit(
     pre_activation: Vector, gradient: Vector, scale: float | Scalar = 1.0, *, epsilon: float | Scalar = 0.0
 ) -> Unit:
-    """Gather what the theorems need to know of a unit.
+    """Collect the quantities of a unit that the theorems need.
 
     Args:
         pre_activation: y, (examples,).
         gradient: g, of the loss by the batch norm's output at this y, (examples,).
-        scale: gamma, (); the bias leaves no trace.
+        scale: gamma, (); the bias has no effect.
         epsilon: added to the variance, in units of y squared. The paper's statements are for 0.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What batch norm does to the loss as a function of the weights: Theorems 4.4 and C.1, Lemma 4.5, and scale invariance."""
+"""Effects of batch norm on the loss as a function of the weights: Theorems 4.4 and C.1, Lemma 4.5, scale invariance."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -116,8 +116,8 @@ def optimum_distance_bound(start: Float[Array, "*shape"], optimum: Float[Array, 
 
         |W0 - Wh*|² <= |W0 - W*|² - (|W*|² - <W*, W0>)² / |W*|²
 
-    Source: Santurkar et al. 2018, Lemma 4.5. An equality for `nearest_scaled_optimum`, whose arguments it has; NaN where
-    that is.
+    Source: Santurkar et al. 2018, Lemma 4.5. An equality for `nearest_scaled_optimum`, which takes the same arguments; NaN
+    where that is NaN.
 
     Example:
         >>> from bnjax import theory

@@ -1,6 +1,6 @@
 """Training as pure functions: states in, states and metrics out; nothing here writes a file.
 
-state       what a run is made of: Trainer, TrainState, Metrics
+state       the parts of a run: Trainer, TrainState, Metrics
 optimizers  SGD, Adam and RMSProp
 steps       training steps, and their batches
 evaluation  loss and accuracy over data

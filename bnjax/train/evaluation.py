@@ -29,8 +29,8 @@ def eval_step(
     Args:
         trainer: model and loss.
         variables: parameters and running statistics.
-        batch: what to evaluate.
-        weights: factor of each example; 0 leaves it out, whatever it holds. None is 1 for all.
+        batch: the examples to evaluate.
+        weights: factor of each example; 0 leaves it out, even if it holds NaN. None is 1 for all.
         rngs: keys of layers that are random in evaluation too.
 
     Returns:
@@ -60,7 +60,7 @@ def _add_up(
         outputs, _ = trainer.model.apply(variables, batch.inputs, train=False, rngs=rngs)
     losses, correct = judge(trainer, outputs, batch)
     weights = weights.reshape(-1, *(1,) * (losses.ndim - 1))
-    # NOTE: where, not times: a padded example must not spoil the sum with its NaN.
+    # NOTE: `where` instead of a product keeps NaNs of padded examples out of the sum.
     weighted = (
         jnp.where(weights > 0, weights * losses, 0),
         weights * correct.astype(weights.dtype),
@@ -82,7 +82,7 @@ def evaluate(
         trainer: model and loss.
         variables: parameters and running statistics.
         split: the data, whole.
-        batch_size: examples at a time; no result depends on it but by rounding, unless layers are random.
+        batch_size: examples at a time; results depend on it only by rounding, unless layers are random.
         rngs: keys of layers that are random in evaluation too, such as {"noise": key}; each batch gets keys of its own.
 
     Returns:

@@ -36,7 +36,7 @@ def make_optimizer(
 
     `weight_decay` adds weight_decay * params to the gradient, for all: the gradient of an L2 penalty of
     weight_decay / 2 * |params|², as in PyTorch's SGD and Adam (not AdamW). A gradient of the loss that is longer than `clip` is
-    shortened to it before.
+    first shortened to that length.
 
     Args:
         name: "sgd", "adam" (b1 0.9, b2 0.999, eps 1e-8) or "rmsprop" (decay 0.9, eps 1e-8 inside the root). The numbers that

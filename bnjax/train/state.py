@@ -20,10 +20,10 @@ class TrainState(struct.PyTreeNode):
 
     Attributes:
         step: how many steps have been taken, ().
-        params: what the optimiser changes.
-        batch_stats: what the normalisers remember.
-        opt_state: what the optimiser remembers, its learning rate included.
-        key: from which parameters, data order and random layers follow; it never changes.
+        params: the parameters that the optimiser changes.
+        batch_stats: the running statistics of the normalisers.
+        opt_state: the state of the optimiser, including its learning rate.
+        key: determines parameters, data order and random layers; it never changes.
     """
 
     step: PyTree
@@ -34,16 +34,16 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def variables(self) -> Variables:
-        """The model's side of the state."""
+        """The variables of the model."""
         return Variables(self.params, self.batch_stats)
 
 
 class Metrics(NamedTuple):
-    """Loss in the loss's units, and share of correct answers: means over a batch, or the sums that `eval_step` says.
+    """Loss in the loss's units, and accuracy: means over a batch, or sums from `eval_step`.
 
-    Where labels are (examples, tokens), they are means over tokens with equal weights; a mask leaves tokens out. Accuracy is
-    NaN where nothing is correct or wrong: for labels that are numbers to approximate, and for a loss that is a function of
-    anything except an array of outputs and a class for each of its rows.
+    If labels are (examples, tokens), they are means over tokens with equal weights; a mask leaves tokens out. Accuracy is NaN
+    where it is undefined: for regression labels, and for a loss that is a function of anything except an array of outputs and a
+    class for each of its rows.
     """
 
     loss: Float[Array, "*steps"]
@@ -55,16 +55,17 @@ class Trainer(NamedTuple):
 
     Attributes:
         model: to train.
-        optimizer: makes steps of gradients.
+        optimizer: computes steps from gradients.
         batch_size: examples per step.
         loss: name of a loss in `losses`, or a function of outputs and labels, each of any structure, which returns the loss of
             each example, (examples,), or of each token, (examples, tokens), not their mean.
-        mesh: devices that share each batch, and take the steps that one device would, except for rounding: statistics are
+        mesh: devices that share each batch, and take the same steps as one device would, except for rounding: statistics are
             those of the whole batch. None is the device where the state is.
-        axis: of the mesh, along which the examples of a batch go.
+        axis: of the mesh, along which the examples of a batch are sharded.
         precision: of products and convolutions in steps and tests, as `jax.default_matmul_precision` takes it: accelerators
-            round operands to 7 or 10 bits by "default"; on a CPU all are the same. None is JAX's state where they are compiled.
-        per_label: sort batches by label, so many of each, as `data.draw_by_label`; None draws from all examples.
+            round operands to 7 or 10 bits by "default"; on a CPU all are the same. None is JAX's state when they are compiled.
+        per_label: sort batches by label, with this many examples of each, as `data.draw_by_label`; None draws from all
+            examples.
 
     Example:
         >>> from bnjax import adapters, data, train
@@ -90,12 +91,12 @@ class Trainer(NamedTuple):
     per_label: int | None = None
 
     def products(self) -> AbstractContextManager[object]:
-        """Return the context in which its products are traced."""
+        """Return the context that sets the precision of products while they are traced."""
         return nullcontext() if self.precision is None else products_in(self.precision)
 
 
 def judge(trainer: Trainer, outputs: Any, batch: Batch) -> tuple[Array, Array]:
-    """Compute the loss of each example or token, and whether each answer is correct; NaN where none is correct or wrong."""
+    """Compute the loss of each example or token, and whether each answer is correct; NaN if that is undefined."""
     losses = loss_of_each(trainer.loss, outputs, batch)
     if isinstance(trainer.loss, str) or have_classes(outputs, batch.labels):
         return losses, is_correct(outputs, batch.labels)

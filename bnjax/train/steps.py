@@ -1,4 +1,4 @@
-"""Training steps as pure functions, and what they follow from: states, batches and keys."""
+"""Training steps as pure functions, with their states, batches and keys."""
 
 import inspect
 
@@ -19,7 +19,7 @@ from bnjax.objective import make_loss_fn
 from bnjax.train.state import Metrics, Trainer, TrainState, judge
 from bnjax.types import Batch, LossFn, Number, Params, Rngs, Variables
 
-DRAWING = 2  # grows when equal keys give other weights, batches, masks or noise
+DRAWING = 2  # version of the random draws: incremented when equal keys give other weights, batches, masks or noise
 
 
 @checked(x=NOT_EMPTY)
@@ -28,7 +28,7 @@ def init_state(trainer: Trainer, key: Array, x: PyTree[Array]) -> TrainState:
     """Make the state before the first step; parameters, data order and random layers all follow from `key`.
 
     Args:
-        trainer: whose model and optimiser are to be started.
+        trainer: holds the model and the optimiser.
         key: of everything random in the run.
         x: inputs of the shapes that the model will get, an array or a pytree of them; their values do not matter.
 
@@ -86,8 +86,8 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """Draw the batch that the state's next step trains on.
 
     Args:
-        trainer: whose batch size it has.
-        state: which knows the step and the data order.
+        trainer: gives the batch size.
+        state: gives the step and the data order.
         split: the training data.
 
     Returns:
@@ -108,11 +108,11 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
 
 @checked()
 def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Number = 0.0) -> LossFn:
-    """Make the loss that the state's next step descends, as a function of the parameters: what a probe scans on the way.
+    """Make the loss that the state's next step descends, as a function of the parameters, for probes during training.
 
     Args:
         trainer: model and loss.
-        state: which knows the step, the data order and the random masks.
+        state: gives the step, the data order and the random masks.
         split: the training data.
         l2: adds l2 / 2 * |params|².
 
@@ -129,7 +129,7 @@ def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Nu
         >>> print(loss_fn(jax.tree.map(jnp.zeros_like, state.params)).round(3))  # log 2: both classes are as likely
         0.693
     """
-    # NOTE: inside a grid's program the trainer may hold traced numbers, and is no constant for compiled code.
+    # NOTE: inside a grid's program the trainer may hold traced numbers, so it cannot be a constant of compiled code.
     draw = current_batch if is_known(state.step) else inspect.unwrap(current_batch)
     batch = draw(trainer, state, split)
     return make_loss_fn(trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=step_rngs(state), l2=l2)
@@ -142,7 +142,7 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
     Args:
         trainer: model, optimiser and loss.
         state: where to start.
-        batch: what to train on.
+        batch: the examples to train on.
 
     Returns:
         (state, metrics): the state after the step, its batch_stats moved; means over the batch before it, in training mode.
@@ -185,9 +185,9 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
 
     Args:
         trainer: model, optimiser, batch size and loss.
-        state: where to start; its buffers are given away.
+        state: where to start; its buffers are donated.
         split: the training data, whole.
-        num_steps: how many steps; each number compiles once, and the steps have the same bits however they are cut.
+        num_steps: how many steps; each number compiles once, and steps are bit-identical however they are divided into calls.
 
     Returns:
         (state, metrics): the state after them, and metrics of each step, (num_steps,).
@@ -209,7 +209,7 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
 
     if num_steps != 1:
         return jax.lax.scan(step, state, indices)
-    # NOTE: XLA would take a loop of one step apart, and round that step otherwise; how long this one is, it cannot know.
+    # NOTE: XLA would unroll a loop of one step, and round that step differently; the barrier hides the length of this loop.
     stop = jax.lax.optimization_barrier(jnp.int32(1))
     shapes = jax.eval_shape(step, state, indices[0])[1]
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
