@@ -47,7 +47,9 @@ def within_memory(trials: Trials, size: int, group: Group, devices: Sequence[Any
 
 def _check_estimate(trials: Trials, group: Group, free: float) -> None:
     """Raise if this group's known memory exceeds the free memory, or the two largest known groups predict far more."""
-    if group.size > 1 and trials.memory.get(group, 0) > free:
+    if group.size == 1:
+        return
+    if trials.memory.get(group, 0) > free:
         raise _too_large(group, f"need {size_text(trials.memory[group])}, as the compiler predicts", free)
     # Groups of the same form only; a single point has no form.
     known = {
