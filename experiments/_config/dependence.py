@@ -39,7 +39,7 @@ class LayerDependence(Probe):
 
 @dataclass(frozen=True)
 class MomentControl(Probe):
-    """How far the step about to be taken moves means and standard deviations of units, by earlier layers and by their own."""
+    """How far the next step moves means and standard deviations of units, by earlier layers and by their own."""
 
     kind: ClassVar[str] = "moment_control"
     needs_samples: ClassVar[bool] = True

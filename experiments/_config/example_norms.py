@@ -63,7 +63,7 @@ class GroupNorm(Dividing):
 
 @dataclass(frozen=True)
 class InstanceNorm(Dividing):
-    """Normalisation of each feature of each example over its pixels; it would turn a dense layer's output into zeros."""
+    """Normalisation of each feature of each example over its pixels; the output of a dense layer would become 0."""
 
     kind: ClassVar[str] = "instance"
 

@@ -10,7 +10,7 @@ from experiments._config.probe import Probe
 
 @dataclass(frozen=True)
 class Flatness(Probe):
-    """Curvature and sharpness of the training loss, and the generalisation gap, once the loss has fallen to some levels.
+    """Curvature and sharpness of the training loss, and the generalisation gap, once the loss has reached some levels.
 
     The training loss is evaluated at every measurement, and all else only when it first is at or below a level.
 
@@ -44,7 +44,7 @@ class Flatness(Probe):
         check_numbers(self, "at least 1", lambda x: x >= 1, *counts)
 
     def check(self, model: Any, name: str) -> None:
-        """Raise a ValueError unless the net is a VGG or a perceptron: the probe moves weights by layer, and needs images."""
+        """Raise a ValueError unless the net is a VGG or a perceptron: weights move by layer, and images are needed."""
         rule = "left out of nets other than a VGG or a perceptron"
         check(hasattr(model, "norm_position"), name, rule, self.kind)
 

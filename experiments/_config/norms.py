@@ -270,7 +270,7 @@ class Dividing(Placed):
 
 @dataclass(frozen=True)
 class HuberNorm(Dividing):
-    """The batch norm of Huber's replication: its variance is too small, and its running statistics have their own schedule."""
+    """The batch norm of Huber's replication: too small a variance, and running statistics on their own schedule."""
 
     epsilon: float = 1e-3
 

@@ -207,7 +207,7 @@ class Evaluation(_OfImages):
 
 @dataclass(frozen=True)
 class Generalisation(_OfImages):
-    """Loss and accuracy on training and on test images, in training mode without dropout, and with population statistics."""
+    """Loss and accuracy on training and test images, in training mode without dropout, and by population statistics."""
 
     num_examples: int = 1280
 

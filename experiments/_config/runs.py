@@ -291,7 +291,7 @@ class MLPRun(_ImageRun):
 
 @dataclass(frozen=True)
 class LSTMRun(_ImageRun):
-    """An LSTM on the rows of images, one row after another, trained as Cooijmans et al. 2016 do, Sec. 5.1 and repository.
+    """An LSTM on the rows of images, one after another, trained as in Cooijmans et al. 2016, Sec. 5.1 and repository.
 
     Attributes:
         model: the LSTM.
