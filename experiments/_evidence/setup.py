@@ -53,7 +53,7 @@ class Setup(NamedTuple):
 
     @property
     def size(self) -> str:
-        """Width, steps and seeds, in a line; the width is a share of the published one for VGG and BN-Inception only."""
+        """Width, steps and seeds in one line; the width is relative to the published one only for VGG, BN-Inception."""
         return f"{width_words(self.width)}, {self._steps}, {self.seeds}"
 
     @property
