@@ -30,7 +30,7 @@ def make_flatness(settings: Flatness, config: RunConfig, trainer: train.Trainer,
     move by a share of their length, along the gradient and in random directions; and the loss of the images used for these
     curvatures. At all other steps these are NaN.
 
-    NOTE: a run's earlier losses are remembered while the process lasts. A run that resumes from a checkpoint may measure once
+    NOTE: a run's earlier losses are remembered while the process lasts. A run that resumes from a checkpoint measures once
     more than it needs to; that measurement is dropped when the run's records are collected.
     """
     remembered: dict[bytes, tuple[int, float]] = {}

@@ -46,7 +46,7 @@ def make_percentiles(_settings: Percentiles, config: RunConfig, trainer: train.T
 def _outputs(
     trainer: train.Trainer, state: train.TrainState, split: Split, module: str, has_norm: bool
 ) -> dict[str, Float[Array, "images units"]]:
-    """Compute a module's outputs on the images, with running statistics and, for a normaliser, with batch statistics."""
+    """Compute a module's outputs on the images, with running statistics and, for a normaliser, batch statistics."""
 
     def outputs(images: Array, in_training: bool) -> Array:
         rngs = train.step_rngs(state)

@@ -56,7 +56,7 @@ def _zero_shares(
     activation: str,
     num_images: int,
 ) -> dict[str, Array]:
-    """Return the share of zeros of each unit, by module, over batches of equal size, maybe without the last few images."""
+    """Return each unit's share of zeros, by module, over batches of equal size; the last few images may be dropped."""
     num = min(num_images, len(split.labels))
     num_batches = -(-num // _BATCH)
     apply = getattr(jax.nn, activation)
