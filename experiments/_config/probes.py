@@ -256,7 +256,7 @@ class ZeroUnits(Probe):
 
 @dataclass(frozen=True)
 class Scales(Probe):
-    """The scales of the normalisers, and their ratios to the standard deviations of what is normalised.
+    """The scales of the normalisers, and their ratios to the standard deviations of the normalisers' inputs.
 
     Attributes:
         threshold: the share of scales with a smaller absolute value is measured.

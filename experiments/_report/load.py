@@ -187,7 +187,7 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
         pictures |= _pictures_beside(figures, name, file.stem, problems)
     try:
         scaled_down = _scaled_down(name, data)
-    except Exception as error:  # of many types, whatever the file holds
+    except Exception as error:  # a damaged file raises errors of many types
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
         data, pictures, scaled_down = None, {}, None
     files = _files(figures, name, file.stem, data, problems)
@@ -288,7 +288,7 @@ def _findings(name: str, file: str, data: dict[str, Any] | None, problems: list[
     if data is not None and find is not None:
         try:
             return str(find(data))
-        except Exception as error:  # of many types, whatever the file holds
+        except Exception as error:  # a damaged file raises errors of many types
             problems.append(f"{file}: its findings cannot be computed ({type(error).__name__}: {one_line(error)}).")
     return ""
 
