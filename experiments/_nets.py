@@ -1,4 +1,4 @@
-"""The nets that experiments compare, one row each, and the settings in which they do."""
+"""The nets that experiments compare, one row each, and the settings in which they are trained."""
 
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ NETS = {
 class Setting(NamedTuple):
     """One of several settings in which a net is trained."""
 
-    suffix: str = ""  # what the name of an arm has after the net's: the runs of `batch_norm` are in `batch_norm_0.1`
+    suffix: str = ""  # appended to a net's name to form its arm's: the runs of `batch_norm` are in `batch_norm_0.1`
     words: str = ""  # in the statistics of claims
 
     def arm(self, net: str) -> str:
@@ -63,7 +63,7 @@ class Setting(NamedTuple):
         return f"{who}, {self.words}" if self.words else who
 
 
-UNNAMED = Setting()  # where there is only one
+UNNAMED = Setting()  # for experiments with only one setting
 
 
 def learning_rate(rate: float, optimizer: str = "") -> Setting:

@@ -14,15 +14,15 @@ SMOKE: VGGRun = change(
     schedule=Schedule(num_steps=40, eval_every=20, probe_every=10),
 )
 SMOKE_MULTIPLES = (0.5, 2.0)  # of scans
-# Minutes on two cores: a VGG-A of an eighth of its width, half the paper's batch, real images, and of the training the first
-# steps, in which the nets differ most.
+# Minutes on two cores: a VGG-A at an eighth of its width, half the paper's batch size, real images, and only the first steps,
+# in which the nets differ most.
 CPU: VGGRun = change(
     VGGRun(seeds=(0, 1, 2)),
     model={"width": 0.125},
     optimizer={"batch_size": 64},
     schedule=Schedule(num_steps=1000, eval_every=250, probe_every=50),
 )
-# Where the first three take less than six minutes.
+# For experiments whose first three seeds take less than six minutes.
 SIX_SEEDS = tuple(range(6))
 # The paper does not name the depth; it plots layers up to number 13. The L2 penalty is inferred from its loss curves, and
 # scans have it too.
@@ -44,15 +44,15 @@ ALX: VGGRun = change(
     optimizer=Optimizer("adam"),
     schedule=Schedule(num_steps=50 * 390, eval_every=390, probe_every=390),
 )
-# As published in everything but the width: hours on two CPU cores. All experiments measure the same runs, at the same steps.
+# As published, except for the width: hours on two CPU cores. All experiments measure the same runs, at the same steps.
 OVERNIGHT: VGGRun = change(VGGRun(seeds=(0, 1, 2)), model={"width": 0.25}, schedule=Schedule(recalibrated_tests=True))
-# The first third of that: an hour or two.
+# The first third of these runs: an hour or two.
 EVENING: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5000})
-# What is compared in the first thousands of steps alone.
+# For comparisons within the first thousands of steps.
 OVERNIGHT_SHORT: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5500})
-# The same at the width of preset cpu, for claims about later steps than that takes: 19 minutes or more.
+# The same at the width of preset cpu, for claims about steps later than those of that preset: 19 minutes or more.
 CPU_LONG: VGGRun = change(OVERNIGHT_SHORT, model={"width": 0.125})
-# Three measurements an epoch; of the replication with Adam, its own 20 epochs.
+# Three measurements an epoch; the replication with Adam trains for its own 20 epochs.
 OVERNIGHT_MAMELI: VGGRun = change(
     MAMELI, model={"width": 0.25}, schedule={"probe_every": 130, "recalibrated_tests": True}
 )
@@ -62,17 +62,17 @@ OVERNIGHT_ALX: VGGRun = change(
     optimizer={"learning_rate": 1e-3},
     schedule={"num_steps": 20 * 390, "probe_every": 130, "recalibrated_tests": True},
 )
-# The net of the articles as it is: hours for each run on two CPU cores.
+# The net of the articles, unchanged: hours for each run on two CPU cores.
 FULL_WIDTH: VGGRun = change(VGGRun(), schedule=Schedule(recalibrated_tests=True))
 # Its first steps, which cover the windows of the paper's figures up to step 3,500: an hour or two for both nets.
 FULL_WIDTH_EVENING: VGGRun = change(FULL_WIDTH, schedule={"num_steps": 3500})
-# Presets whose runs take hours: whichever experiment trains one, it measures what all of them ask for.
+# Presets whose runs take hours: any experiment that trains one also makes the measurements that the others need.
 LONG = ("evening", "overnight", "overnight_mameli", "overnight_alx", "full_width", "full_width_evening")
-# Ten draws of the linear map, of which the results depend much. Measured is what any experiment takes, so that they share runs.
+# Ten draws of the linear map, on which the results depend much. All experiments make the same measurements, to share runs.
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
-# 64 draws, each trained on as many points as have the moments of its inputs.
+# 64 draws, each trained on the few points that have the moments of its inputs.
 MANY_DRAWS = change(DEEP_LINEAR, inputs="moments", seeds=tuple(range(64)))
-# The first ten of these, which an evening has time for.
+# The first ten of these draws, which fit into an evening.
 TEN_DRAWS = change(MANY_DRAWS, seeds=DEEP_LINEAR.seeds)
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
     DeepLinearRun(inputs="moments"),
@@ -85,20 +85,20 @@ SMOKE_DEEP_LINEAR: DeepLinearRun = change(
 def following(run: VGGRun, *layers: int, **scans: Any) -> VGGRun:
     """Measure the landscape, and the drift of some layers.
 
-    Of the VGG, activation_drift, lp_norms and noisy_batchnorm measure the same, so that they share runs.
+    On the VGG, activation_drift, lp_norms and noisy_batchnorm make the same measurements, so that they share runs.
     """
     return change(scanning(run.measuring("landscape", "drift"), **scans), probes={"drift": {"layers": layers}})
 
 
 def following_everywhere(run: VGGRun, *layers: int) -> VGGRun:
-    """Measure the landscape, and the drift of some layers at three places: before and after normalisers, after activations."""
+    """Measure the landscape, and the drift of some layers before and after normalisers and after activations."""
     run = following(run, *layers)
     more = ("drift_before_norm", "drift_after_activation")
     return change(run.measuring(*run.probes.kinds, *more), probes={kind: {"layers": layers} for kind in more})
 
 
 def measuring_only(run: Any, kind: str) -> Any:
-    """Leave of what a run measures one kind, if it has that."""
+    """Keep only one kind of a run's probes, or none if it lacks that kind."""
     return run.measuring(*({kind} & {*run.probes.kinds}))
 
 
@@ -109,12 +109,12 @@ def scanning(run: Any, **settings: Any) -> Any:
 
 
 def fields_of(run: RunConfig) -> dict[str, Any]:
-    """Return the fields of a run, of which a subject makes a configuration with more fields."""
+    """Return the fields of a run, from which a subject makes a configuration with more fields."""
     return {field.name: getattr(run, field.name) for field in fields(run)}
 
 
 def arm(config: RunConfig, **changes: Any) -> Any:
-    """Take the run of an experiment's configuration, with some fields changed."""
+    """Return the run of an experiment's configuration, with some fields changed."""
     return change(config.run(), **changes)
 
 

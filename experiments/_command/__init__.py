@@ -1,10 +1,10 @@
-"""The command line: what experiments there are, what they cost, and how one or all of them are run.
+"""The command line: which experiments exist, what they cost, and how to run one or all of them.
 
 catalogue   the experiments, by name
-arguments   the presets, choices and fields that an experiment is told
-cli         one experiment: what it prints and writes
-costs       what each preset took, and which runs are there
-estimates   how long presets take that nobody has run
+arguments   the presets, choices and fields that an experiment accepts
+cli         one experiment: its output and its files
+costs       the time that each preset took, and which runs exist
+estimates   the estimated time of presets that nobody has run
 everything  all experiments, one after another
-clean       what results take on disk, and what can go
+clean       the disk usage of results, and removal of old checkpoints
 """

@@ -1,4 +1,4 @@
-"""The arguments of an experiment: a preset, what is chosen of several kinds, and the fields of what is chosen."""
+"""The arguments of an experiment: a preset, choices among several kinds, and the fields of the chosen kinds."""
 
 import argparse
 import contextlib
@@ -17,10 +17,10 @@ from experiments._config.probes import CHOICES
 def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) -> tuple[str, Any, Options]:
     """Return the preset's name, the configuration and the options that the arguments ask for.
 
-    First comes the preset, then what is chosen of several kinds, such as `--norm lp`: they determine which fields there are.
+    The preset and the choices, such as `--norm lp`, are parsed first: they determine which fields there are.
 
     Raises:
-        ValueError: in one line, if there is no such argument, or its value breaks a rule.
+        ValueError: if an argument is unknown or its value breaks a rule; the message is one line.
         SystemExit: after the help.
     """
     (preset,), rest = _take(["preset"], arguments)
@@ -61,21 +61,21 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
 
 @dataclass(frozen=True)
 class _Choice:
-    """A field of which there are several kinds: a normaliser, or the probes, of which there may be many."""
+    """A field with several kinds to choose from: a normaliser (one kind), or the probes (any number of kinds)."""
 
     name: str
     kinds: tuple[str, ...]
     is_many: bool
 
     def settings(self) -> Iterator[tuple[str, str]]:
-        """List the flag of each setting of each kind, with what chooses that kind."""
+        """List the flag of each setting of each kind, with the argument that chooses the kind."""
         flag = f"--{self.name.replace('_', '-')}"
         for kind, made in (CHOICES if self.is_many else Norm.choices()).items():
             path = f"{flag}.{kind.replace('_', '-')}" if self.is_many else flag
             yield from ((f"{path}.{field.name.replace('_', '-')}", f"{flag} {kind}") for field in fields(made))
 
     def of(self, config: Any, current: Any, value: Any) -> Any:
-        """Make what is chosen of what there is."""
+        """Return the chosen normaliser or probes; settings shared with the current ones are kept."""
         for kind in value if self.is_many else [value]:
             if kind not in self.kinds:
                 raise ValueError(f"{self.name} must be one of {', '.join(self.kinds)}, got {kind!r}.")
@@ -85,7 +85,7 @@ class _Choice:
 
 
 def _choices(config: Any, prefix: str = "") -> Iterator[_Choice]:
-    """List the fields of which there are several kinds, also those of fields."""
+    """List the fields that have several kinds, including nested fields."""
     for field in fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
         if field.type is Norm:
@@ -97,7 +97,7 @@ def _choices(config: Any, prefix: str = "") -> Iterator[_Choice]:
 
 
 def _put(config: Any, path: Sequence[str], choice: _Choice, value: Any) -> Any:
-    """Replace a field by what is chosen."""
+    """Set the field at this path to the chosen kind."""
     name, *deeper = path
     current = getattr(config, name)
     new = _put(current, deeper, choice, value) if deeper else choice.of(config, current, value)
@@ -105,7 +105,7 @@ def _put(config: Any, path: Sequence[str], choice: _Choice, value: Any) -> Any:
 
 
 def _description(doc: str, presets: dict[str, Any], choices: list[_Choice]) -> str:
-    """Describe an experiment, its presets, and what can be chosen."""
+    """Describe an experiment, its presets and its choices."""
     flags = [
         f"--{choice.name.replace('_', '-')} {{{' | '.join(choice.kinds)}}}{' ...' * choice.is_many}"
         for choice in choices
@@ -116,7 +116,7 @@ def _description(doc: str, presets: dict[str, Any], choices: list[_Choice]) -> s
 
 
 def _unfitting(choices: list[_Choice], message: str) -> str:
-    """Name the choices that have the flags which a message calls unknown; nothing of those that no choice has."""
+    """Name the choices that accept the flags a message calls unknown; skip flags that no choice accepts."""
     unknown = message.partition(" (perhaps")[0] if message.startswith("Unrecognized options") else ""
     known = [setting for choice in choices for setting in choice.settings()]
     flags = re.findall(r"--[\w.-]+", unknown)
@@ -125,14 +125,14 @@ def _unfitting(choices: list[_Choice], message: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what is wrong."""
+    """A parser that raises an error instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
 def _take(names: list[str], arguments: list[str], many: Sequence[str] = ()) -> tuple[list[Any], list[str]]:
-    """Take the values of some arguments, None where one is not there; return them and the other arguments."""
+    """Return the values of some arguments, None for a missing one, and the remaining arguments."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     for name in names:
         flags = {f"--{name}", f"--{name.replace('_', '-')}"}
@@ -142,11 +142,11 @@ def _take(names: list[str], arguments: list[str], many: Sequence[str] = ()) -> t
 
 
 def _one_line(box: str) -> str:
-    """Take the message, and the closest option, out of the box that tyro draws (with plain lines where it must)."""
+    """Extract the message and the closest option from the box that tyro draws (in ASCII where it must)."""
     lines = [line.strip("│| ") for line in box.splitlines()[1:]]  # the first line is the box's title
     text = " ".join("\n" if set(line) <= set("─-╰╯") else line for line in lines)
     paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
-    # A rule that a field of a field breaks names the field alone; the flag has the names of both.
+    # An error in a nested field names that field alone; the flag has the names of both.
     message = re.sub(r"^Error parsing (?:config|options)\.?([\w.]*): ", lambda m: m[1] and f"{m[1]}.", paragraphs[0])
     hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.startswith("Perhaps you meant:")]
     return message + "".join(f" (perhaps {hint})" for hint in hints)

@@ -1,4 +1,4 @@
-"""Which experiments there are, and what they say of themselves."""
+"""The list of experiments, and the descriptions in their docstrings."""
 
 import ast
 import importlib.util
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parents[1]
 _WORDS = {"mnist": "MNIST", "mlp": "MLP", "batchnorm": "batch norm"}  # of headings
-# That of the sources; what is not named here comes last.
+# The order of the sources; experiments that are not listed here come last.
 _ORDER = (
     "training_curves",
     "activation_drift",
@@ -45,7 +45,7 @@ _ORDER = (
 
 
 def names() -> list[str]:
-    """List the experiments: the packages of `experiments` that have no leading underscore, and that hold subjects."""
+    """List the experiments: packages of `experiments` without a leading underscore that have a `table` module."""
     found = [path.parent.name for path in _FOLDER.glob("[!_]*/table.py")]
     return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
@@ -85,7 +85,7 @@ def title(name: str) -> str:
 
 
 def remark(name: str, word: str) -> str:
-    """Return what an experiment's docstring says behind a word such as Claim, on one line; empty if it does not say it."""
+    """Return the text after a keyword such as `Claim:` in an experiment's docstring, on one line; empty if absent."""
     found = re.search(rf"^{word}: (.*?)(?=^[A-Z]\w*: |\Z)", _docstring(name), re.MULTILINE | re.DOTALL)
     return " ".join(found[1].split()) if found else ""
 

@@ -1,4 +1,4 @@
-"""What results take on disk, and what can go: `python -m experiments clean`."""
+"""The disk usage of results, and removal of old checkpoints: `python -m experiments clean`."""
 
 import contextlib
 import shutil
@@ -13,8 +13,8 @@ class Usage(NamedTuple):
     Attributes:
         folder: of an experiment, or of the runs of one net.
         size: of all its files, in bytes.
-        removable: in bytes, of the checkpoints of finished runs, which longer runs would go on from.
-        num_finished: how many of its runs are finished and still have checkpoints.
+        removable: size in bytes of the checkpoints of finished runs, from which longer runs would continue.
+        num_finished: number of its runs that are finished and still have checkpoints.
     """
 
     folder: Path
@@ -24,7 +24,7 @@ class Usage(NamedTuple):
 
 
 def usage(results: Path) -> list[Usage]:
-    """List what lies in a folder of results, the largest first; links are not followed."""
+    """List the folders in a folder of results, the largest first; links are not followed."""
     found = []
     for folder in (folder for folder in results.iterdir() if folder.is_dir() and not folder.is_symlink()):
         finished = list(_finished(folder))
@@ -33,10 +33,10 @@ def usage(results: Path) -> list[Usage]:
 
 
 def remove(results: Path) -> tuple[int, list[str]]:
-    """Remove the checkpoints of finished runs, never a log; a run that another process has is left alone.
+    """Remove the checkpoints of finished runs, never a log; skip runs that another process has locked.
 
     Returns:
-        The bytes that are free again, and one line for each run that was left alone.
+        The number of bytes freed, and one line for each run that was skipped.
     """
     from bnjax.runs import lock
 
@@ -54,7 +54,7 @@ def remove(results: Path) -> tuple[int, list[str]]:
 
 
 def table(found: list[Usage]) -> str:
-    """Write a row for each folder, and the sum."""
+    """Format a row for each folder and one for the total."""
     total = Usage(Path("all"), sum(row.size for row in found), sum(row.removable for row in found), 0)
     rows = [("folder", "on disk", "checkpoints of finished runs")]
     rows += [(row.folder.name, megabytes(row.size), megabytes(row.removable)) for row in [*found, total]]
@@ -68,8 +68,8 @@ def megabytes(size: int) -> str:
 
 
 def _finished(folder: Path) -> Iterator[Path]:
-    """List the folders of checkpoints of the finished runs in a folder: those of ours, no links."""
-    for run in folder.glob("*seed*"):  # of an experiment; those of a grid are read from their checkpoints
+    """List the checkpoint folders of the finished runs in a folder; skip links, and folders that are not runs."""
+    for run in folder.glob("*seed*"):  # runs of experiments only: results of a grid are read from its checkpoints
         checkpoints = run / "checkpoints"
         parts = (run, checkpoints, run / "finished.json", run / "metrics.jsonl")
         if all(part.exists() and not part.is_symlink() for part in parts) and not _goes_on(run):
@@ -77,7 +77,7 @@ def _finished(folder: Path) -> Iterator[Path]:
 
 
 def _goes_on(run: Path) -> bool:
-    """Return whether a finished run has begun to be longer: its checkpoints are needed again."""
+    """Return whether a finished run is being extended, so that its checkpoints are needed again."""
     from bnjax.runs import latest_step
     from bnjax.sweep.run import is_finished
 
@@ -85,7 +85,7 @@ def _goes_on(run: Path) -> bool:
 
 
 def _size(folder: Path) -> int:
-    """Add up the sizes of all files below a folder, those that vanish meanwhile apart."""
+    """Return the total size of all files below a folder; skip files that vanish meanwhile."""
     size = 0
     for file in folder.rglob("*"):
         with contextlib.suppress(OSError):

@@ -23,17 +23,17 @@ from experiments._training import processes
 
 @unfailing_output()
 def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str, str]] = ()) -> None:
-    """Run one experiment: parse, train or resume, write data and figure, print what came out.
+    """Run one experiment: parse, train or resume, write data and figure, print the results.
 
     An experiment is a package: `PRESETS` (name to configuration) and `groups(config)`, the nets to be trained, with `KEEP`,
-    which says what the data file keeps of them, and so what they must measure; `figure.plot(data)`, which lays it out; and
-    `table.summarise(data)`, which puts it into words. One that measures in its own way has `runs.nets(config, options,
+    which lists what the data file keeps, and so what the nets must measure; `figure.plot(data)`, which lays out the figure; and
+    `table.summarise(data)`, which describes the data in words. One that measures in its own way has `runs.nets(config, options,
     with_data)` in place of `groups`; one that trains nothing has `runs.measure(config, options)`, see `measure_all`.
 
     Args:
         experiment: the package.
-        arguments: of its command line.
-        later: names and presets of experiments that follow; what they ask of the same runs is measured at once.
+        arguments: its command-line arguments.
+        later: names and presets of experiments that follow; what they need from the same runs is measured at once.
     """
     name = experiment.__name__.rsplit(".", 1)[-1]
     try:
@@ -41,7 +41,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     except ValueError as error:
         _fail(str(error))
 
-    # First what needs no jax, which takes longer to import than all of this.
+    # The steps that need no jax come first: importing it takes longer than all of them.
     from bnjax._host.files import check_writable, remedy
     from bnjax.data import DataError, check_prepared
     from bnjax.data.prepared import VERSIONS
@@ -78,7 +78,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
         _fail(f"{error.strerror}: {error.filename}{then}")
     except MemoryError as error:
         _fail(str(error) or "There is not enough memory. The same command continues from what is saved.", 1)
-    except (RuntimeError, ValueError) as error:  # of JAX, where a device has not enough, or a process has ended
+    except (RuntimeError, ValueError) as error:  # from JAX, when a device has too little memory or a process has ended
         processes.check_lost(error)
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -87,10 +87,10 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
 
 
 def _beside(name: str, preset: str) -> list[tuple[str, str]]:
-    """List the other experiments that have a preset of long runs: what they ask of a run is measured while it is trained."""
+    """List the other experiments that share the runs of a long preset; one training makes all their measurements."""
 
     def shared(experiment: str, preset: str) -> str:
-        """Name the preset under which the other experiments train an experiment's nets."""
+        """Return the name that other experiments use for a preset that trains the same nets."""
         return getattr(catalogue.module(experiment), "SHARED_PRESETS", {}).get(preset, preset)
 
     if preset not in LONG:
@@ -150,13 +150,13 @@ def _run(
     except Interrupted as stop:
         say(f"Stopped; {stop.where()}. The same command continues.")
         sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:  # while nothing is trained, which would save its state
+    except KeyboardInterrupt:  # outside training, which would save its state
         say("Stopped; nothing was saved. The same command starts again.")
         sys.exit(128 + signal.SIGINT)
 
 
 def _name_old_runs(results: Path) -> None:
-    """Name in one line the folders of runs that cannot be continued: their configurations have an older form."""
+    """Print one line about runs that cannot be continued because their configurations have an older form."""
     from bnjax.runs import read_json
 
     old = []
@@ -173,7 +173,7 @@ def _name_old_runs(results: Path) -> None:
 
 
 def _collect(experiment: ModuleType, config: Any, options: Options, later: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Train an experiment's nets, and keep of them what its data file keeps."""
+    """Train an experiment's nets, and return the results that its data file keeps."""
     from bnjax.data import DataError
     from experiments._evidence.keep import keep
     from experiments._training.errors import ConfigError, config_errors
@@ -187,7 +187,7 @@ def _collect(experiment: ModuleType, config: Any, options: Options, later: Seque
             return keep(measure_all(runs.measure(config, options), say), experiment.KEEP)
     nets, beside, packed = nets_of(experiment, config, options), [], {}
     for name, preset in later:
-        with contextlib.suppress(ConfigError, DataError):  # which end that experiment, not this one
+        with contextlib.suppress(ConfigError, DataError):  # these errors end that experiment, not this one
             other = catalogue.module(name)
             beside += nets_of(other, other.PRESETS[preset], options).values()
     if options.packed:
@@ -197,12 +197,12 @@ def _collect(experiment: ModuleType, config: Any, options: Options, later: Seque
 
 
 def _tell(problem: str) -> None:
-    """Tell of a packed run that is of no use."""
+    """Print a note about a packed run that cannot be used."""
     say(f"note: {problem} It does not count.", sys.stderr)
 
 
 def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data: bool = True) -> Any:
-    """List an experiment's nets by group, arm and seed; without their data, they can be found among packed runs only.
+    """List an experiment's nets by group, arm and seed; without data, they can only be looked up among packed runs.
 
     Raises:
         ConfigError: if the configuration cannot be run.
@@ -215,7 +215,7 @@ def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data:
     runs = _part(experiment, "runs")
     if hasattr(runs, "measure"):  # nothing is trained
         return {}
-    if runs:  # of a kind of its own, which measures what it needs by itself
+    if runs:  # the experiment makes its own measurements
         return runs.nets(config, options, with_data=with_data)
     with config_errors():
         groups = experiment.groups(config)
@@ -224,7 +224,7 @@ def nets_of(experiment: ModuleType, config: Any, options: Options, *, with_data:
 
 
 def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> None:
-    """Remove the folder of a configuration that was refused, if there is nothing else in it."""
+    """Remove the folder of a rejected configuration, if it holds nothing else."""
     from bnjax.data import DataError
     from experiments._training.errors import ConfigError
 
@@ -234,7 +234,7 @@ def _forget(folder: Path, kind: type[BaseException] | None, *_error: object) -> 
 
 
 def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) -> None:
-    """Write data and figure into each file; print the table, and where they are."""
+    """Write the data and the figures at each path; print the table and the paths."""
     for file in files:
         write_data(file, data)
     drawn = pictures.draw_data(experiment, read_data(files[0]))

@@ -1,4 +1,4 @@
-"""What experiments cost, as measured, and how far they are."""
+"""The cost of experiments, measured or estimated, and how far they have run."""
 
 import json
 from dataclasses import MISSING, fields, is_dataclass
@@ -14,7 +14,7 @@ FIGURES = Path(__file__).parents[2] / "figures"
 
 
 def expected(name: str, preset: str, config: Any = None) -> str:
-    """Write in one line how long a preset will take; of a configuration that is not the preset's, that is not known."""
+    """Return one line with the expected time of a preset; for a changed configuration it is at best an estimate."""
     own = _presets(name)[preset]
     data = measured(name, preset) if config in (None, own) else None
     if data is not None:
@@ -24,7 +24,7 @@ def expected(name: str, preset: str, config: Any = None) -> str:
 
 
 def expected_of_all(names: list[str], preset: str) -> str:
-    """Write in one line how long several experiments will take one after another."""
+    """Return one line with the expected time of several experiments, run one after another."""
     modules = [catalogue.module(name) for name in names]
     seconds = estimated([module.PRESETS[preset] for module in modules], modules)
     if seconds:
@@ -38,7 +38,7 @@ def expected_of_all(names: list[str], preset: str) -> str:
 
 
 def cost(name: str, preset: str) -> str:
-    """Write how long a preset took, or that nobody has measured it."""
+    """Return the measured or estimated time of a preset, or that it is not measured."""
     data = measured(name, preset)
     seconds = None if data else estimated([_presets(name)[preset]], [catalogue.module(name)])
     return _cost(data) if data else f"{duration(seconds)}, estimated" if seconds else "not measured"
@@ -52,18 +52,18 @@ def stem(name: str, preset: str, config: Any) -> str:
 
 
 def measured(name: str, preset: str, figures: Path | None = None) -> dict[str, Any] | None:
-    """Read the data of a preset, if there are any."""
+    """Return the data of a preset, or None if they are missing, unreadable or of other settings."""
     try:
         data = read_data((figures or FIGURES) / f"{name}-{preset}.json")
         if data["preset"] == preset and not changes(data["config"], _presets(name)[preset]) and _cost(data):
             return data
-    except Exception:  # of many types, whatever a data file holds
+    except Exception:  # a damaged data file raises errors of many types
         pass
     return None
 
 
 def state(name: str, preset: str, results: Path) -> str:
-    """Tell how far a preset is in a folder of results: not run, partly, done."""
+    """Return how far a preset has run in a folder of results: not run, partly or done."""
     from bnjax.runs import config_hash
 
     folder = results / f"{name}-{config_hash(_presets(name)[preset])}"
@@ -73,9 +73,9 @@ def state(name: str, preset: str, results: Path) -> str:
 
 
 def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
-    """List the fields in which a configuration, as read from JSON, differs from a dataclass: name, its value, the other's.
+    """List the fields in which a configuration read from JSON differs from a dataclass: name, its value, the other's.
 
-    A field that came later than the file had its default. Fields of fields are named with a dot.
+    A field that was added after the file was written had its default. Nested fields are named with a dot.
     """
     from bnjax.runs import config_dict
 
@@ -85,18 +85,18 @@ def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
 
 
 def hardware(data: dict[str, Any]) -> str:
-    """Name what an experiment ran on, last if it was resumed elsewhere."""
+    """Return the hardware that an experiment ran on, the last one if it was resumed elsewhere."""
     origin = data["provenance"][-1]
     return f"{origin['device']}, {origin['cpu_cores']} cores"
 
 
 def _cost(data: dict[str, Any]) -> str:
-    """Write time and hardware."""
+    """Format the time and the hardware."""
     return f"{duration(data['seconds'])} on {hardware(data)}"
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name the fields of fields with a dot, also of those in a list."""
+    """Flatten nested fields, also those in a list, to names joined by dots."""
     flat = {}
     for name, item in value.items():
         is_list = isinstance(item, list) and bool(item) and isinstance(item[0], dict)
@@ -106,7 +106,7 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _defaults(config: Any) -> dict[str, Any]:
-    """Return the defaults of a dataclass's fields, of those that have one, and of the fields of fields."""
+    """Return the defaults of a dataclass's fields, where they have one, including nested fields."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     nested = {name: _defaults(value) for name, value in values.items() if is_dataclass(value)}
     return {field.name: field.default for field in fields(config) if field.default is not MISSING} | nested

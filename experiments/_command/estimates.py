@@ -1,15 +1,15 @@
-"""How long runs take that nobody has measured as a whole: their steps, times what a step takes.
+"""Estimate the time of runs that nobody has measured as a whole: number of steps times seconds per step.
 
-What a step takes is that of two CPU cores that do nothing else, two runs side by side. Of VGG-A with batches of 128, these are
-plans made from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
+The seconds per step hold for two otherwise idle CPU cores with two runs side by side. For VGG-A with batches of 128 they are
+projected from short runs: at a quarter of the width 90,000 steps with all measurements in 1.8 hours, 270,000 with tests alone
 in 4.5, 99,000 with noise or an lp norm in 2.8; at full width half a second a step, and 0.6 s with the reduced head of Mameli's
-net, which has an eighth more products, and his measurements; the time is proportional to the batch, but no less than that of 8
-images, and residual networks take as long as a VGG with as many products.
-Other nets take what they take in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of
-mnist_mlp, 390,000 steps in 311 s. Of the LSTM with batch norm over 28 rows, 300 steps of 4 images took 1.1 s of a core, and 20
-steps of 128 images 1.7 s, without tests; other sizes of mini-batches lie on the line through these two. Of BN-Inception at an
-eighth of the width, with a stem of stride 2, a step of 32 images took 0.08 s of a core, beside much other work, and a test as
-long as 100 steps; other sizes take as long as their products.
+net, which has an eighth more products, and his measurements. The time is proportional to the batch size, with a minimum at 8
+images. Residual networks take as long as a VGG with as many products.
+Other nets were timed in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of mnist_mlp,
+390,000 steps in 311 s. For the LSTM with batch norm over 28 rows, 300 steps of 4 images took 1.1 s of a core, and 20 steps of
+128 images 1.7 s, without tests; other batch sizes lie on the line through these two. For BN-Inception at an eighth of the
+width, with a stem of stride 2, a step of 32 images took 0.08 s of a core, beside much other work, and a test as long as 100
+steps; the time of other sizes is proportional to their products.
 """
 
 from collections.abc import Iterable
@@ -22,21 +22,21 @@ from experiments._config import NoNorm, RunConfig
 ESTIMATED = "estimated for two idle CPU cores, not measured"
 _PROBED, _TESTED, _DISTURBED = (3600 * hours / steps for hours, steps in ((1.8, 9e4), (4.5, 2.7e5), (2.8, 9.9e4)))
 _FULL, _REDUCED, _DEEP_LINEAR, _PERCEPTRON = 0.5, 0.6, 1702 / 7e5, 311 / 3.9e5
-_LSTM, _LSTM_IMAGE = 0.00042, 0.000333  # of a step, and of each image in it
-_INCEPTION, _INCEPTION_BATCH = 0.06, 32  # of a step, and of how many images
-_FEW_PRODUCTS = 0.2  # as a share of that step's, with fewer of which a step takes no less time
+_LSTM, _LSTM_IMAGE = 0.00042, 0.000333  # seconds per step, and per image in it
+_INCEPTION, _INCEPTION_BATCH = 0.06, 32  # seconds per step, and its number of images
+_FEW_PRODUCTS = 0.2  # share of that step's products, below which a step takes no less time
 _BATCH, _PERCEPTRON_BATCH = 128, 60  # examples of the VGGs' and the perceptron's steps
-_SMALL_BATCH = 8  # of which a step takes no less time than one of fewer examples
+_SMALL_BATCH = 8  # examples, below which a step takes no less time
 _AS_LARGE = (
     188  # blocks times squared width of the residual network with as many products as a VGG-A of a quarter of the width
 )
 
 
 def estimated(configs: Iterable[Any], experiments: Iterable[ModuleType]) -> float | None:
-    """Estimate the seconds of all runs of some experiments, each run once; None where nothing is known of one of them.
+    """Estimate the seconds of all runs of some experiments, shared runs once; None if the time of any is unknown.
 
     Args:
-        configs: of the experiments.
+        configs: configurations of the experiments.
         experiments: their packages.
     """
     longest: dict[Any, tuple[int, bool]] = {}
@@ -53,7 +53,7 @@ def estimated(configs: Iterable[Any], experiments: Iterable[ModuleType]) -> floa
 
 
 def _step_seconds(net: RunConfig, is_probed: bool) -> float | None:
-    """Return the seconds that a step takes, measurements included; None where that is not known."""
+    """Return the seconds per step, measurements included; None if unknown."""
     shape, batch_size = net.model, net.optimizer.batch_size
     match shape:
         case DeepLinearShape(depth=25, width=10) if batch_size == 1000:

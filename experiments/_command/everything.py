@@ -9,10 +9,10 @@ from experiments._command import catalogue, cli, costs
 
 
 def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> list[str]:
-    """Run or resume each experiment that has the preset, except for those that are done; go on where one fails.
+    """Run or resume each experiment that has the preset and is not done; continue if one fails.
 
     Args:
-        preset: of every experiment.
+        preset: name of the preset, the same for every experiment.
         results: folder of the runs.
         figures: folder of the figures and their data.
         arguments: more options, for every experiment.
@@ -40,7 +40,7 @@ def run_all(preset: str, results: Path, figures: Path, arguments: list[str]) -> 
 
 
 def _succeeds(name: str, options: list[str], later: list[tuple[str, str]]) -> bool:
-    """Run an experiment; a signal that stopped it stops everything, with its exit status."""
+    """Return whether an experiment ran without an error; a signal that stops it stops all, with its exit status."""
     from bnjax._host.programs import free_programs
 
     try:

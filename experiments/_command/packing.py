@@ -1,4 +1,4 @@
-"""Data of experiments, made of packed runs alone: no data set is read, and nothing is trained."""
+"""Data of experiments, made from packed runs alone: no data set is read, and nothing is trained."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,8 @@ def data_of(name: str, preset: str, packed: Path, report: Callable[[str], object
     """Make the data of an experiment's preset.
 
     Args:
-        name: of the experiment.
-        preset: of its presets.
+        name: name of the experiment.
+        preset: one of its presets.
         packed: folder of packed runs.
         report: called with one line for each file that cannot be used.
 

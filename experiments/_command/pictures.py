@@ -1,4 +1,4 @@
-"""Pictures of an experiment, drawn from its data: wide ones, and in a folder beside them those for narrow screens."""
+"""Pictures of an experiment, drawn from its data: wide ones, and, in a folder beside them, ones for narrow screens."""
 
 import glob
 import io
@@ -46,7 +46,7 @@ def draw(experiment: ModuleType, data_file: Path, kind: str = "png") -> dict[str
         kind: png, or svg for vector graphics.
 
     Returns:
-        The files of the wide ones by part; that of the first picture is empty.
+        The files of the wide pictures by part; the part of the first picture is empty.
     """
     return write(data_file, draw_data(experiment, read_data(data_file), kind), kind)
 

@@ -2,14 +2,14 @@
 
 check    rules that fields keep, and configurations with a few fields changed
 norms    the normalisers, one class each
-probe    what the settings of all probes have
+probe    the base class of the settings of probes
 probes   the settings of the probes, one class each
-dependence those of the probes of how much layers depend on each other
-eigenvalues those of the probe of the Hessian's largest eigenvalues
+dependence the settings of the probes of dependence between layers
+eigenvalues the settings of the probe of the Hessian's largest eigenvalues
 parts    data, optimiser, noise and schedule
-runs     what a run is made of: a model, its data, a normaliser, an optimiser, a schedule, probes
-options  what does not change a result
-words    how costs are written
+runs     runs, each with a model, data, a normaliser, an optimiser, a schedule and probes
+options  settings that do not change a result
+words    formatting of costs
 
 A class that is one of several choices, such as a normaliser, has a `kind`, by which the command line and data files name it.
 """

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-# What the types that they get hold: Python's own numbers have no end, or one at 1.8e308.
+# The limits of the types to which they are converted: Python's own numbers are unbounded, or end at 1.8e308.
 _LARGEST = {int: (2**31 - 1, "at most 2147483647"), float: (3.4028234e38, "at most 3.4e38, float32's largest number")}
 DIFFERENT = "one or more different numbers"
 
@@ -26,7 +26,7 @@ def check_numbers(config: Any, rule: str, allowed: Any, *names: str) -> None:
 
 
 def check_arms(config: Any, *names: str) -> None:
-    """Raise a ValueError where two numbers of a field, each of which names arms by six digits, name the same ones."""
+    """Raise a ValueError if two numbers of a field agree to six digits, by which they name arms."""
     for name in names:
         values = getattr(config, name)
         rule = "numbers that differ in six digits, by which arms are named"
@@ -34,7 +34,7 @@ def check_arms(config: Any, *names: str) -> None:
 
 
 def _written(value: Any) -> str:
-    """Write a number as the name of an arm has it, or an optimiser and its learning rate."""
+    """Format a number, or an optimiser and its learning rate, as in the name of an arm."""
     return f"{value[0]}_{value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
 
 

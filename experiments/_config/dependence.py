@@ -1,4 +1,4 @@
-"""The settings of the probes of how much layers depend on each other."""
+"""The settings of the probes of dependence between layers."""
 
 import math
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class LayerDependence(Probe):
 
     Attributes:
         step_multiples: step sizes, in units of the learning rate.
-        relative_steps: further ones, as lengths of the step in units of the length of all parameters.
+        relative_steps: further step sizes: the step's length in units of the length of all parameters.
         layer: weight layer whose blocks of the Hessian are measured, numbered from 1 at the input.
-        num_vectors: random vectors that estimate their norms.
+        num_vectors: number of random vectors that estimate the norms of these blocks.
     """
 
     step_multiples: tuple[float, ...] = (0.1, 1.0)
@@ -39,12 +39,12 @@ class LayerDependence(Probe):
 
 @dataclass(frozen=True)
 class MomentControl(Probe):
-    """How far the step about to be taken moves means and standard deviations of units, by earlier layers and by their own."""
+    """How far the next step moves means and standard deviations of units, by earlier layers and by their own."""
 
     kind: ClassVar[str] = "moment_control"
     needs_samples: ClassVar[bool] = True
 
     def check(self, model: Any, name: str) -> None:
-        """It looks where a layer is weights, normaliser and activation."""
+        """Raise a ValueError for nets whose layers are not weights, normaliser and activation."""
         rule = "left out of nets other than a VGG or a perceptron"
         check(hasattr(model, "norm_position"), name, rule, self.kind)

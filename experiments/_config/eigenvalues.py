@@ -13,9 +13,9 @@ class Eigenvalues(Probe):
     """The largest eigenvalues of the loss's Hessian, and which share of the gradient lies along their eigenvectors.
 
     Attributes:
-        num_examples: the first training images, all of them in one batch, whose loss it is.
-        tolerance: of a residual, relative to its eigenvalue; a pair whose residual stays larger is not known.
-        max_matvecs: limit of Hessian products for each loss.
+        num_examples: number of the first training images, all in one batch, on which the loss is computed.
+        tolerance: of a residual, relative to its eigenvalue; a pair whose residual stays larger is NaN.
+        max_matvecs: largest number of Hessian products for each loss.
     """
 
     num_examples: int = 2048
@@ -23,7 +23,7 @@ class Eigenvalues(Probe):
     max_matvecs: int = 200
 
     kind: ClassVar[str] = "eigenvalues"
-    # As many as there are classes in every data set here: so many are isolated in Ghorbani et al. 2019.
+    # The number of classes of every data set here: Ghorbani et al. 2019 find so many isolated eigenvalues.
     num: ClassVar[int] = 10
 
     def __post_init__(self):
@@ -32,5 +32,5 @@ class Eigenvalues(Probe):
         check_numbers(self, f"at least {2 * self.num}", lambda x: x >= 2 * self.num, "max_matvecs")
 
     def check(self, model: Any, name: str) -> None:
-        """A deep linear network has no images."""
+        """Raise a ValueError for a deep linear network, which has no images."""
         check(not isinstance(model, DeepLinearShape), name, "left out where there are no images", self.kind)

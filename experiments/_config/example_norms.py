@@ -1,6 +1,6 @@
 """The normalisers of single examples, one class each: its settings, and the layer that it makes.
 
-Dynamic tanh, which takes the place of one, is among them: it is a function of each entry.
+Dynamic tanh, which replaces a normaliser, is among them: it is a function of each entry.
 """
 
 import math
@@ -63,7 +63,7 @@ class GroupNorm(Dividing):
 
 @dataclass(frozen=True)
 class InstanceNorm(Dividing):
-    """Normalisation of each feature of each example over its pixels; of a dense layer, nothing would be left."""
+    """Normalisation of each feature of each example over its pixels; the output of a dense layer would become 0."""
 
     kind: ClassVar[str] = "instance"
 
@@ -85,7 +85,7 @@ class DyT(Placed):
     """Dynamic tanh in the place of a normaliser: scale * tanh(alpha x) + bias, without statistics.
 
     Attributes:
-        alpha: with which the learned factor of all features begins.
+        alpha: initial value of the learned factor, which all features share.
     """
 
     alpha: float = 0.5

@@ -1,4 +1,4 @@
-"""The settings of the probe of how flat the training loss is where it has fallen to certain levels."""
+"""The settings of the probe of how flat the training loss is once it has fallen to certain levels."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from experiments._config.probe import Probe
 
 @dataclass(frozen=True)
 class Flatness(Probe):
-    """Curvature and relative sharpness of the training loss, and the gap to the test, where the loss has fallen to some levels.
+    """Curvature and sharpness of the training loss, and the generalisation gap, once the loss has reached some levels.
 
-    At every measurement the training loss is evaluated, and all else only at the first one at which it is at or below a level.
+    The training loss is evaluated at every measurement, and all else only when it first is at or below a level.
 
     Attributes:
         levels: training losses.
-        num_examples: the first ones of the training and of the test images, as many as make whole batches, of which the
-            training loss and the gap are.
-        curvature_examples: the first training images, as many as make whole batches, of whose loss curvature and sharpness are.
-        num_vectors: random vectors of the trace.
+        num_examples: number of the first training images, and of the first test images, for the training loss and the gap, cut
+            to whole batches.
+        curvature_examples: number of the first training images for curvature and sharpness, cut to whole batches.
+        num_vectors: number of random vectors that estimate the trace.
         tolerance: of the largest eigenvalue, see `curvature.top_eigenpairs`.
-        max_products: largest number of Hessian products that it takes.
+        max_products: largest number of Hessian products for that eigenvalue.
         radius: how far each layer's weights move, as a share of their length.
-        num_directions: random directions in which they do.
+        num_directions: number of random directions in which they move.
     """
 
     levels: tuple[float, ...] = (0.5, 0.1, 0.01)
@@ -44,10 +44,10 @@ class Flatness(Probe):
         check_numbers(self, "at least 1", lambda x: x >= 1, *counts)
 
     def check(self, model: Any, name: str) -> None:
-        """It moves weights by layer, and needs images."""
+        """Raise a ValueError unless the net is a VGG or a perceptron: weights move by layer, and images are needed."""
         rule = "left out of nets other than a VGG or a perceptron"
         check(hasattr(model, "norm_position"), name, rule, self.kind)
 
     def are_reached(self, loss: float, lowest: float) -> bool:
-        """Return whether a training loss is the first one at or below a level, if the lowest before it was another one."""
+        """Return whether a training loss reaches a level that the lowest loss before it had not reached."""
         return any(loss <= level < lowest for level in self.levels)

@@ -14,9 +14,9 @@ class Horizon(Probe):
     """The run's own next steps, taken by a copy of it: losses, gradients and barriers some steps ahead.
 
     Attributes:
-        steps_ahead: how many steps, each number more than the one before.
+        steps_ahead: numbers of steps, in ascending order.
         num_examples: the first training images, on which losses and gradients are measured, all of them in one batch.
-        num_points: of the segment between two states, its ends included, at which a barrier is measured.
+        num_points: number of points on the segment between two states, its ends included, at which a barrier is measured.
     """
 
     steps_ahead: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
@@ -39,10 +39,10 @@ class Plane(Probe):
     """The loss on the plane through the weights that holds the gradient there and the weights some steps ahead.
 
     Attributes:
-        steps: before which it is measured, where the run has these among its measurements.
-        steps_ahead: of training, which a copy of the net takes.
+        steps: steps before which the plane is measured, if the run makes measurements there.
+        steps_ahead: number of training steps that a copy of the net takes.
         num_examples: the first training images, on which losses are measured, all of them in one batch.
-        num_points: along each axis.
+        num_points: number of points along each axis.
     """
 
     steps: tuple[int, ...] = (0,)

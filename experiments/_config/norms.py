@@ -14,7 +14,7 @@ _BY_KIND: dict[str, type["Norm"]] = {}
 
 @dataclass(frozen=True)
 class Norm:
-    """A normaliser, or what stands in its place."""
+    """A normaliser, or a layer in its place."""
 
     kind: ClassVar[str]
     # Whether it has running statistics of batches, which can be taken from training examples instead.
@@ -43,7 +43,7 @@ class Norm:
 
     @classmethod
     def like(cls, other: "Norm", **changes: Any) -> Self:
-        """Return this normaliser with the settings that another one has too, some of them changed."""
+        """Return this normaliser with the settings that it shares with another one, and some changes."""
         shared = {field.name: getattr(other, field.name) for field in fields(cls) if hasattr(other, field.name)}
         return cls(**shared | changes)
 
@@ -70,7 +70,7 @@ class NoNorm(Norm):
 
 @dataclass(frozen=True)
 class Placed(Norm):
-    """What follows some of the weight layers.
+    """A layer that follows some of the weight layers.
 
     Attributes:
         layers: weight layers that it follows, numbered from 1 at the input.
@@ -90,7 +90,7 @@ class BatchNorm(Placed):
         momentum: share of the running statistics that is kept at each step.
         epsilon: added to the variance.
         affine: multiply by a learned scale and add a learned bias.
-        initial_scale: with which the scale of each feature begins; biases begin at 0.
+        initial_scale: initial value of each feature's scale; biases begin at 0.
     """
 
     momentum: float = 0.9
@@ -174,7 +174,7 @@ class LpNorm(BatchNorm):
     """Division by an lp norm of the batch.
 
     Attributes:
-        p: of the norm.
+        p: order of the norm.
         center_first: subtract the mean before taking the norm; with p = 2 this is batch norm.
     """
 
@@ -185,7 +185,7 @@ class LpNorm(BatchNorm):
 
     @property
     def needs_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Return whether it is another norm than l2, which is a second moment."""
+        """Return whether p is not 2: the l2 norm is a second moment."""
         return self.p != 2
 
     def make(self) -> Callable[..., Any]:
@@ -255,7 +255,7 @@ class BatchRenorm(BatchNorm):
 
 @dataclass(frozen=True)
 class Dividing(Placed):
-    """What divides by a standard deviation.
+    """A layer that divides by a standard deviation.
 
     Attributes:
         epsilon: added to the variance.
@@ -270,14 +270,14 @@ class Dividing(Placed):
 
 @dataclass(frozen=True)
 class HuberNorm(Dividing):
-    """The batch norm of Huber's replication: its variance is too small, and its running statistics have their own schedule."""
+    """The batch norm of Huber's replication: too small a variance, and running statistics on their own schedule."""
 
     epsilon: float = 1e-3
 
     kind: ClassVar[str] = "huber"
 
     def make(self) -> Callable[..., Any]:
-        """Return the factory of such batch norms."""
+        """Return the factory of Huber's batch norms."""
         from bnjax import models
 
         return partial(models.HuberBatchNorm, epsilon=self.epsilon)
@@ -285,7 +285,7 @@ class HuberNorm(Dividing):
 
 @cache
 def _constant(value: float) -> Callable[..., Any]:
-    """Return the initialiser of a constant, the same one for equal constants: models that have it are then equal."""
+    """Return the initialiser of a constant; it is cached, so that models with equal constants are equal."""
     from flax import linen as nn
 
     return nn.initializers.constant(value)

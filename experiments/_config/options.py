@@ -1,4 +1,4 @@
-"""What does not change a result."""
+"""Settings that do not change a result."""
 
 import math
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from experiments._config.check import check, check_numbers
 
 @dataclass(frozen=True)
 class Options:
-    """What does not change a result.
+    """Settings that do not change a result.
 
     Attributes:
         results: folder in which every experiment, and every run, gets a folder of its own.
         figures: folder for a copy of the figure and its data.
         packed: folder of packed runs, which count as done; without it everything is trained.
         data_dir: folder of prepared data sets; default is TFDS_DATA_DIR, else ~/tensorflow_datasets.
-        checkpoint_seconds: least time between two checkpoints of a run, in seconds; more where saving is so slow that it would
-            take more than 2 % of the time. 0 is a checkpoint behind every measurement.
+        checkpoint_seconds: least time between two checkpoints of a run, in seconds; it is raised if saving would take more than
+            2 % of the time. 0 saves a checkpoint after every measurement.
         parallel: how many runs train side by side, each in a thread; default is one per core.
         batching: how runs that differ in seed and learning rate alone share the machine: each in a thread, or together in one
             program, one after another (map) or at once (vmap), spread over all devices. auto is threads on a CPU, except for

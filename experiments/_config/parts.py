@@ -19,9 +19,9 @@ class Images:
         dataset: cifar10 and mnist must be prepared in the data folder; digits and synthetic are always there.
         preprocessing: pixels to [0, 1] (unit), [-1, 1] (half), mean 0 and std 1 per channel (meanstd), or 0 and 1 (binary).
         image_size: height and width to which images are enlarged; None leaves them as they are.
-        subset: so many training images, the first ones of a fixed random order; None is all. Test images stay.
-        classes: of the training and the test images; None is all. Pixels are standardised as those of all classes are.
-        per_label: batches hold so many images of each of some classes, drawn for each batch; None draws from all images.
+        subset: number of training images, the first ones in a fixed random order; None keeps all. All test images are kept.
+        classes: classes of the training and test images; None keeps all. Pixels are standardised as for all classes.
+        per_label: number of images of each class in a batch, whose classes are drawn for it; None draws from all images.
     """
 
     dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
@@ -51,22 +51,22 @@ class Images:
 
     @property
     def num_classes(self) -> int:
-        """Classes that there are."""
+        """Number of classes in use."""
         return len(self.classes or self.all_classes)
 
     @property
     def num_examples(self) -> int:
-        """Training examples that there are; of some classes of a set that is not balanced, at most."""
+        """Number of training examples; an upper bound for some classes of an unbalanced data set."""
         return self.subset or self._available
 
     @property
     def num_rows(self) -> int:
-        """Rows of pixels of an image."""
+        """Number of rows of pixels of an image."""
         return self.image_size or _SIZES[self.dataset][1]
 
     @property
     def _available(self) -> int:
-        """Training examples of these classes."""
+        """Number of training examples of these classes."""
         num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
         return num * self.num_classes // NUM_CLASSES if is_balanced else num
 
@@ -78,7 +78,7 @@ class Noise:
     Attributes:
         name: kind of noise. The source does not say whether 0.1, the spread of its factors, is a standard deviation (santurkar)
             or a variance (santurkar_variance).
-        strength: its factor.
+        strength: factor of the noise.
         in_tests: leave the noise on in evaluation: in tests, and in percentiles, which are taken on test images.
     """
 
@@ -91,7 +91,7 @@ class Noise:
 
 
 Trained = Literal["", "norms", "all_but_norms", "all_but_scales", "all_but_biases"]
-# What is found in the path of each parameter that is trained, such as norm_3/scale.
+# The regular expression that finds the paths of trained parameters, such as norm_3/scale.
 TRAINED: dict[Trained, str | None] = {
     "": None,
     "norms": r"^norm_\d+/",
@@ -113,12 +113,12 @@ class Optimizer:
         batch_size: examples per step.
         compute_dtype: type of activations and products; parameters, statistics, logits and losses are float32.
         precision: of float32 products in training and tests: by default, a GPU rounds their operands to 10 bits, a TPU to 7; on
-            a CPU all are the same. Probes have their own, the highest.
-        clip: largest l2 norm of the loss's gradient, to which a longer one is shortened; 0 leaves it as it is.
-        half_life: steps after which the learning rate has halved, which falls exponentially; 0 keeps it. Probes scan in units
-            of the first one.
-        trained: which parameters are trained; the others stay as they were drawn. Scales and biases are the normalisers'. An
-            empty word stands for all parameters.
+            a CPU all are the same. Probes always use the highest.
+        clip: largest l2 norm of the loss's gradient, to which longer gradients are rescaled; 0 disables clipping.
+        half_life: steps in which the learning rate, which decays exponentially, halves; 0 keeps it constant. Probes scan in
+            units of the initial learning rate.
+        trained: which parameters are trained; the others keep their initial values. Scales and biases are the normalisers'. An
+            empty string stands for all parameters.
     """
 
     name: Literal["sgd", "adam", "rmsprop"] = "sgd"

@@ -1,4 +1,4 @@
-"""What the settings of all probes have."""
+"""The base class of the settings of probes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ class Probe:
     kind: ClassVar[str]
     # Whether it looks at single examples, beyond the loss and its gradients.
     needs_samples: ClassVar[bool] = False
-    # Measured whenever the net is tested, in place of every `probe_every` steps: so there is a measurement of the final state.
+    # Whether it is measured at every test, and so in the final state too, instead of every `probe_every` steps.
     at_tests: ClassVar[bool] = False
 
     def check(self, model: Any, name: str) -> None:
         """Raise a ValueError, which calls the probe `name`, if it cannot be measured on a model of this shape."""
 
     def used(self, run: Any) -> Self:
-        """Return the settings with their defaults in place of those that make no difference to a run."""
+        """Return the settings, with those that make no difference to a run reset to their defaults."""
         return self
 
     def among(self, steps: Sequence[int]) -> tuple[int, ...]:
-        """Return those of the steps of a run's measurements before which this one is made."""
+        """Select, from the steps of a run's measurements, those before which this probe is measured."""
         return tuple(steps)

@@ -62,7 +62,7 @@ class _OfLayers(Probe):
 
 @dataclass(frozen=True)
 class SuccessiveGradients(_OfLayers):
-    """How the gradient changes from one step to the next, of the weights of some layers and of everything."""
+    """The change of the gradient from one step to the next, for the weights of some layers and for all parameters."""
 
     kind: ClassVar[str] = "successive_gradients"
 
@@ -72,7 +72,7 @@ class Shift(_OfLayers):
     """The internal covariate shift of some layers.
 
     Attributes:
-        weights_only: of earlier layers the weights alone move; biases and normalisers stay.
+        weights_only: move only the weights of earlier layers; biases and normalisers stay.
     """
 
     weights_only: bool = False
@@ -80,7 +80,7 @@ class Shift(_OfLayers):
     kind: ClassVar[str] = "shift"
 
     def used(self, run: Any) -> Self:
-        """A deep linear network without a normaliser has nothing but weights."""
+        """Drop `weights_only` for a deep linear network without a normaliser, which has only weights."""
         return replace(self, weights_only=False) if run.is_linear and run.norm.kind == "none" else self
 
 
@@ -107,7 +107,7 @@ class Drift(_OfLayers):
 
     Attributes:
         of: outputs before their normaliser, before the activation or after it.
-        units: units of each of these layers that are followed, drawn once.
+        units: number of units that are followed in each of these layers, drawn once.
     """
 
     of: Literal["unnormalised", "preactivations", "activations"] = "preactivations"
@@ -121,7 +121,7 @@ class Drift(_OfLayers):
         check_numbers(self, "at least 1", lambda x: x >= 1, "units")
 
     def used(self, run: Any) -> Self:
-        """A deep linear network has no activations."""
+        """Replace activations by pre-activations for a deep linear network, which has no activations."""
         return replace(self, of="preactivations") if run.is_linear and self.of == "activations" else self
 
 
@@ -136,7 +136,7 @@ class DriftBeforeNorm(Drift):
 
 @dataclass(frozen=True)
 class DriftAfterActivation(Drift):
-    """The same of what the activations put out."""
+    """Drift of the outputs of the activations."""
 
     of: Literal["unnormalised", "preactivations", "activations"] = "activations"
 
@@ -148,8 +148,8 @@ class BatchSharpness(Probe):
     """The curvature of mini-batches' losses along their own gradients.
 
     Attributes:
-        batches: that are measured at each of the steps, the next one and those that follow; the average over a few
-            measurements is one over batches, too.
+        batches: number of batches measured at each of the steps: the next one and its successors. An average over a few
+            measurements is also one over batches.
     """
 
     batches: int = 1
@@ -160,16 +160,16 @@ class BatchSharpness(Probe):
         check_numbers(self, "at least 1", lambda x: x >= 1, "batches")
 
     def used(self, run: Any) -> Self:
-        """A deep linear network has one batch of all examples."""
+        """Set `batches` to 1 for a deep linear network, which has one batch of all examples."""
         return replace(self, batches=1) if run.is_linear else self
 
 
 @dataclass(frozen=True)
 class _OfImages(Probe):
-    """Measurements on images, of which there are classes.
+    """Measurements on labelled images.
 
     Attributes:
-        num_examples: the first ones of the training and of the test images, as many as make whole batches.
+        num_examples: number of the first training images, and of the first test images, cut to whole batches.
     """
 
     num_examples: int = 1000
@@ -178,7 +178,7 @@ class _OfImages(Probe):
         check_numbers(self, "at least 1", lambda x: x >= 1, "num_examples")
 
     def check(self, model: Any, name: str) -> None:
-        """A deep linear network has no images."""
+        """Raise a ValueError for a deep linear network, which has no images."""
         check(not isinstance(model, DeepLinearShape), name, "left out where there are no images", self.kind)
 
 
@@ -189,7 +189,7 @@ CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 
 @dataclass(frozen=True)
 class Evaluation(_OfImages):
-    """Accuracy, loss and activations in evaluation, by the statistics that normalise and by how the images are shifted.
+    """Accuracy, loss and activations in evaluation, by normalisation statistics and by the shift of the images.
 
     Attributes:
         shifts: corruptions of the test images.
@@ -207,7 +207,7 @@ class Evaluation(_OfImages):
 
 @dataclass(frozen=True)
 class Generalisation(_OfImages):
-    """Loss and accuracy on training and on test images, in training mode without dropout, and with population statistics."""
+    """Loss and accuracy on training and test images, in training mode without dropout, and by population statistics."""
 
     num_examples: int = 1280
 
@@ -234,12 +234,12 @@ class HiddenGradients(Probe):
 
 @dataclass(frozen=True)
 class ZeroUnits(Probe):
-    """How many units of each hidden layer are zero on all of the first test images, and which share of all outputs is zero.
+    """The units of each hidden layer that are zero on all of the first test images, and the share of zero outputs.
 
     Measured at each test.
 
     Attributes:
-        images: that are looked at, with running statistics.
+        images: number of the first test images, which are evaluated with running statistics.
     """
 
     images: int = 10_000
@@ -256,10 +256,10 @@ class ZeroUnits(Probe):
 
 @dataclass(frozen=True)
 class Scales(Probe):
-    """The scales of the normalisers, and their ratios to the standard deviations of what is normalised.
+    """The scales of the normalisers, and their ratios to the standard deviations of the normalisers' inputs.
 
     Attributes:
-        threshold: the share of scales is measured whose absolute value is smaller.
+        threshold: the share of scales with a smaller absolute value is measured.
     """
 
     threshold: float = 0.01
@@ -270,7 +270,7 @@ class Scales(Probe):
         check_numbers(self, "> 0 and finite", lambda x: 0 < x < math.inf, "threshold")
 
     def check(self, model: Any, name: str) -> None:
-        """An LSTM has several normalisers in a layer, inside a loop."""
+        """Raise a ValueError for an LSTM, which has several normalisers in a layer, inside a loop."""
         check(not isinstance(model, LSTMShape), name, "left out of an LSTM", self.kind)
 
 
@@ -312,7 +312,7 @@ class Probes:
 
     @staticmethod
     def of(*settings: Probe) -> "Probes":
-        """Return these probes."""
+        """Return the probes with these settings."""
         ordered = sorted(settings, key=lambda probe: probe.kind)
         return _class_of(*map(type, ordered))(*ordered)
 
@@ -330,5 +330,5 @@ class Probes:
 
 @cache
 def _class_of(*kinds: type[Probe]) -> type[Probes]:
-    """Make the class of such probes, the same one for the same kinds."""
+    """Make the class that holds probes of these kinds; it is cached."""
     return make_dataclass("Probes", [(kind.kind, kind) for kind in kinds], bases=(Probes,), frozen=True)

@@ -1,4 +1,4 @@
-"""Configurations, made again of what JSON holds of them."""
+"""Restoring configurations from JSON."""
 
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
@@ -8,14 +8,14 @@ from experiments._config.probes import CHOICES, Probes
 
 
 def restored(kind: type, value: Any) -> Any:
-    """Make a configuration of what `config_dict` returned of it, with lists for tuples.
+    """Restore a configuration from the output of `config_dict`, with lists for tuples.
 
     Args:
-        kind: its class, or that of which one of several choices is.
-        value: what JSON holds.
+        kind: its class, or the base class of several choices.
+        value: the value read from JSON.
 
     Raises:
-        ValueError: if it is none of that class.
+        ValueError: if the value is no configuration of that class.
     """
     try:
         return _made(kind, value)

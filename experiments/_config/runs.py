@@ -1,4 +1,4 @@
-"""What a run is made of: a model, its data, a normaliser, an optimiser, a schedule and probes."""
+"""Configurations of runs: a model, its data, a normaliser, an optimiser, a schedule and probes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
@@ -25,10 +25,10 @@ from experiments._config.probes import (
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run; a subclass says of which model, and what is usual with it.
+    """A run; a subclass sets the model and its usual settings.
 
     Attributes:
-        norm: what normalises.
+        norm: the normaliser.
         optimizer: how steps are taken.
         schedule: how long it trains, and when it is measured and tested.
         probes: measurements during training.
@@ -43,7 +43,7 @@ class RunConfig:
 
     kind: ClassVar[str]
     is_linear: ClassVar[bool] = False
-    # Settings of probes that are not those of the probe's own class.
+    # Settings of probes that differ from the defaults of the probe's class.
     usual: ClassVar[tuple[Probe, ...]]
     model: ClassVar[Any]
 
@@ -51,9 +51,9 @@ class RunConfig:
         check_numbers(self, f"{DIFFERENT} from 0 to 2147483647", lambda x: 0 <= x < 2**31, "seeds")
 
     def check_layers(self, prefix: str = "") -> None:
-        """Raise a ValueError unless the layers that are normalised and measured are there, and a batch can be normalised.
+        """Raise a ValueError unless the normalised and measured layers exist, and a batch can be normalised.
 
-        NOTE: not when it is made: a subject may change the model, and with it the layers.
+        NOTE: this is not checked at construction: a subject may change the model, and with it the layers.
 
         Args:
             prefix: of the names of fields.
@@ -68,7 +68,7 @@ class RunConfig:
             probe.check(self.model, f"{prefix}probes.{probe.kind}")
 
     def measuring(self, *kinds: str) -> Self:
-        """Return this configuration with these probes; those that it has keep their settings, others have the usual ones."""
+        """Return this configuration with these probes; its own ones keep their settings, others get the usual ones."""
         known = {probe.kind: probe for probe in (*self.usual, *self.probes)}
         return replace(self, probes=Probes.of(*(known[kind] if kind in known else CHOICES[kind]() for kind in kinds)))
 
@@ -83,13 +83,13 @@ class RunConfig:
         return kind(**{name: getattr(self, name) for name in _trained(kind)})
 
     def identity(self, **facts: Any) -> Any:
-        """Return what determines a run's numbers, its seed apart, as a dataclass.
+        """Return a dataclass of everything that determines a run's numbers, except its seed.
 
-        That is neither how long it trains, for no learning rate depends on that, nor what is measured along the way, nor how
-        often.
+        The length of training is not included, since no learning rate depends on it; nor are the measurements and their
+        frequency.
 
         Args:
-            facts: what is not in a configuration, see `Facts`.
+            facts: values that are not in a configuration, see `Facts`.
         """
         kind = self._kind()
         return _identity_of(kind)(**{name: getattr(self, name) for name in _trained(kind)} | facts)
@@ -102,12 +102,12 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Facts:
-    """What determines a run's numbers besides its configuration and its seed.
+    """Facts that determine a run's numbers besides its configuration and its seed.
 
     Attributes:
-        data_digest: the first digits of the SHA-256 of the data; of drawn data, of those of seed 0.
-        drawing: how weights, batches and noise are drawn: a number that grows when that changes, and the generator.
-        x64: JAX computes in 64 bits where nothing else is said.
+        data_digest: the first digits of the SHA-256 of the data; for drawn data, of the data of seed 0.
+        drawing: a version number of how weights, batches and noise are drawn, and the generator.
+        x64: JAX computes in 64 bits by default.
     """
 
     data_digest: str = ""
@@ -161,7 +161,7 @@ class VGGRun(_ImageRun):
     )
 
     def check_layers(self, prefix: str = "") -> None:
-        """Raise a ValueError unless layers are there, and a reduced head trains and is measured as the whole one."""
+        """Raise a ValueError unless the layers exist, and a reduced head trains and is measured like the whole one."""
         super().check_layers(prefix)
         if not self.model.copies:
             return
@@ -232,7 +232,7 @@ class DeepLinearRun(RunConfig):
 
     Attributes:
         model: the matrices.
-        inputs: what it is trained on: the samples themselves, as many as a batch has, or "moments": one point
+        inputs: training inputs: the samples themselves, as many as a batch has, or "moments": one point
             more than there are units, with the samples' mean and covariance (`bnjax.data.match_moments`). Without a normaliser,
             with batch norm and with the l2 norm both give the same losses and gradients, except for rounding.
     """
@@ -255,7 +255,7 @@ class DeepLinearRun(RunConfig):
     )
 
     def check_layers(self, prefix: str = "") -> None:
-        """Raise a ValueError unless layers are there, and normaliser and probes can do with these inputs."""
+        """Raise a ValueError unless the layers exist, and the normaliser and the probes can use these inputs."""
         super().check_layers(prefix)
         rule = "samples where the normaliser takes more than second moments"
         check(self.inputs == "samples" or not self.norm.needs_samples, f"{prefix}inputs", rule, self.inputs)
@@ -266,7 +266,7 @@ class DeepLinearRun(RunConfig):
 
 @dataclass(frozen=True)
 class MLPRun(_ImageRun):
-    """A multilayer perceptron on images, by default that of Ioffe & Szegedy 2015, Sec. 4.1.
+    """A multilayer perceptron on images, by default the network of Ioffe & Szegedy 2015, Sec. 4.1.
 
     Attributes:
         model: the perceptron.
@@ -291,7 +291,7 @@ class MLPRun(_ImageRun):
 
 @dataclass(frozen=True)
 class LSTMRun(_ImageRun):
-    """An LSTM on the rows of images, one row after another, trained as Cooijmans et al. 2016 do, Sec. 5.1 and repository.
+    """An LSTM on the rows of images, one after another, trained as in Cooijmans et al. 2016, Sec. 5.1 and repository.
 
     Attributes:
         model: the LSTM.
@@ -319,7 +319,7 @@ class LSTMRun(_ImageRun):
         check(model.recorded_steps >= rows, f"{prefix}model.recorded_steps", rule, model.recorded_steps)
 
 
-# Normalisers that an LSTM takes, and probes that it does not.
+# Normalisers that an LSTM supports, and probes that it does not.
 _OVER_TIME = ("none", "batch", "lp", "layer")
 _INSIDE = ("drift", "drift_before_norm", "drift_after_activation", "percentiles", "moment_control")
 
@@ -334,7 +334,7 @@ def runs_of(config: Any, prefix: str = "") -> Iterator[tuple[str, RunConfig]]:
 
 
 def check_batch(images: Images, batch_size: int, name: str) -> None:
-    """Raise a ValueError unless a data set has the examples of a batch, before it is read."""
+    """Raise a ValueError, before a data set is read, unless it has enough examples for a batch."""
     rule = f"between 1 and {images.num_examples:,}, the examples there are"
     check(1 <= batch_size <= images.num_examples, name, rule, batch_size)
     if images.per_label:

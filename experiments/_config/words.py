@@ -1,4 +1,4 @@
-"""How costs are written."""
+"""Formatting of costs."""
 
 
 def duration(seconds: float) -> str:

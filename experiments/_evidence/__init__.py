@@ -1,9 +1,9 @@
-"""Evidence: numbers from the data of experiments, and what they decide.
+"""Evidence: numbers from the data of experiments, and the verdicts that follow from them.
 
-run         what the data of a run hold
+run         the structure of a run's data
 value       numbers of which only a bound, or nothing, is known; medians
 format      numbers and units in print
-quantity    what is recorded over training, and the number per run that a measure makes of it
+quantity    quantities recorded over training, and measures that reduce one to a number per run
 quantities  the quantities that several experiments share, each defined once
 drift       how far the distributions of activations move
 correlation rank correlations of two numbers over nets
@@ -12,6 +12,6 @@ claim       a statistic, and the range in which a source's statement holds
 verdict     whether the data lie in that range
 curve       a quantity at every step, over seeds
 table       measures and nets in rows and columns
-keep        what a data file keeps of a run
-read        data files, also those of an older form
+keep        the part of a run that a data file keeps
+read        data files, including ones of an older form
 """

@@ -1,4 +1,4 @@
-"""Claims: what a source says, as a statistic and the range of it in which the saying holds."""
+"""Claims: the statement of a source, as a statistic and the range in which the statement holds."""
 
 import re
 from dataclasses import dataclass, replace
@@ -19,21 +19,21 @@ SPEAKS: tuple[Speaks, ...] = get_args(Speaks)
 
 @dataclass(frozen=True)
 class Claim:
-    """What a source says.
+    """A claim that a source makes.
 
     Attributes:
         statement: the claim, in one sentence that can turn out wrong, and that needs no other one. Net, width, data,
             batch size, steps and seeds are not in it: they are added from the data that decide it.
-        source: who says it; a string is a comparison of ours.
+        source: the source that makes the claim; a string is a comparison of ours.
         criterion: the statistic that decides it, and the range in which it holds.
         published: the published value in words, or "-"; never one of our own runs.
         caveat_of: name of the claim of which this one is the known counter-example.
-        repeats: name of an earlier claim on the same statistic, or on the same over a longer window. Where that one is decided,
-            this one counts for neither side of the hypothesis, so that one number counts once.
-        exists: a source says that something can be: one value in the range is enough.
-        remark: why the statistic, or its range, is what it is.
+        repeats: name of an earlier claim on the same statistic, or on the same over a longer window. If the earlier one is
+            decided, this one counts for neither side of the hypothesis, so that one number counts once.
+        exists: the claim is that something is possible: one value in the range is enough.
+        remark: the reason for the choice of the statistic or its range.
         since: the day on which range and statistic were fixed, as in 2026-11-21.
-        hypothesis: the explanation of batch norm's effect that it tests; "none" where it tests none of them.
+        hypothesis: the explanation of batch norm's effect that the claim tests; "none" if it tests none of them.
         speaks: for or against its hypothesis, if it holds; see `side`.
         differs: how the set-up differs from the source's, apart from width, batch and number of steps.
         in_doubt: why values outside the range do not contradict it; the verdict then is inconclusive, for this reason.
@@ -73,32 +73,32 @@ class Claim:
 
     @property
     def origin(self) -> Origin:
-        """What kind of source says it."""
+        """The kind of source that makes the claim."""
         return self.source.origin if isinstance(self.source, Source) else "ours"
 
     @property
     def statistic(self) -> Statistic:
-        """What decides it."""
+        """The statistic that decides the claim."""
         return self.criterion.statistic
 
     @property
     def holds(self) -> Range:
-        """The range in which it holds."""
+        """The range in which the claim holds."""
         return self.criterion.holds
 
     def side(self, holds: bool) -> Side | None:
-        """Return for which side of its hypothesis the claim speaks if it holds, or if it is contradicted; None for neither.
+        """Return the side of its hypothesis that the claim supports if it holds, or if contradicted; None for neither.
 
-        A claim that holds speaks as `speaks` says. A contradicted one speaks the other way only where `speaks` says so ("for,
-        else against"): if every value outside the range is evidence for the other side. That is so of "the loss varies less
-        with batch norm". It is not so of a bound on an amount ("more than ten times less"), of a range with two ends, or of a
-        sentence about every layer or every net, whose failure in one of them says little unless the hypothesis is about each
-        of them: contradicted, they count for neither.
+        A claim that holds speaks as `speaks` says. A contradicted one speaks the other way only if `speaks` says so ("for,
+        else against"), that is, if every value outside the range is evidence for the other side. This applies to "the loss
+        varies less with batch norm". It does not apply to a bound on an amount ("more than ten times less"), to a range with
+        two ends, or to a sentence about every layer or every net, whose failure in one of them says little unless the
+        hypothesis is about each of them: when contradicted, they count for neither.
 
-        NOTE: that nets train better with batch norm is the fact to be explained, so it counts for neither. Nor do a control of
-        a measure, what is proved, a measure that its source uses but that is not of what the hypothesis is about, a comparison
-        of what batch norm sets by construction, its output's mean and variance, with what nothing sets, or an argument with a
-        premise that our data do not bear out.
+        NOTE: that nets train better with batch norm is the fact to be explained, so it counts for neither. The same holds for
+        a control of a measure; a proved result; a measure that its source uses but that is not about the subject of the
+        hypothesis; a comparison of quantities that batch norm sets by construction, its output's mean and variance, with ones
+        that nothing sets; and an argument with a premise that our data do not bear out.
         """
         own, _, other = (self.speaks or "neither").partition(", else ")
         sides: dict[str, Side] = {"for": "for", "against": "against"}
@@ -108,9 +108,9 @@ class Claim:
 def claims(
     hypothesis: Hypothesis = "none", since: str = "", speaks: Speaks | None = None, /, **by_name: Claim
 ) -> tuple[Claim, ...]:
-    """Give claims their names, and what they leave out the hypothesis and the day of their subject.
+    """Name claims, and fill in a missing hypothesis or day from their subject.
 
-    A claim of the subject's hypothesis that does not say what it speaks for speaks as the subject does.
+    A claim on the subject's hypothesis whose `speaks` is missing gets that of the subject.
     """
     return tuple(
         replace(

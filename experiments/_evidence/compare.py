@@ -13,12 +13,12 @@ from experiments._nets import NETS, UNNAMED, Setting
 def share_above(
     quantity: Quantity, net: str, other: str, at: Setting = UNNAMED, first: float = 0, last: float = math.inf
 ) -> Statistic:
-    """Return the share of the measurements at which a quantity is above that of another net, seed by seed.
+    """Return the share of measurements at which a quantity is larger in one net than in another, seed by seed.
 
     Args:
-        quantity: that was recorded of both.
-        net: of which it is above.
-        other: the net it is compared with.
+        quantity: the quantity, recorded for both nets.
+        net: the net in which it is larger.
+        other: the net that it is compared with.
         at: the setting of both nets.
         first: step of the first measurement that counts.
         last: step of the last one; shorter runs have no value, and infinity is the end.

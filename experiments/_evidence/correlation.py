@@ -19,7 +19,7 @@ def rank_correlation(values: np.ndarray, others: np.ndarray) -> float:
     >>> rank_correlation(np.array([1.0, 2.0, 9.0]), np.array([3.0, 2.0, 1.0]))
     -1.0
     """
-    # The correlation of Pearson, of ranks.
+    # Pearson's correlation of the ranks.
     ranks = [np.array([np.mean((x < value) + (x <= value)) for value in x]) for x in (values, others)]
     centred = [rank - rank.mean() for rank in ranks]
     length = np.linalg.norm(centred[0]) * np.linalg.norm(centred[1])
@@ -32,11 +32,11 @@ def correlation(
     """Return the rank correlation of two numbers of each run over nets; an infinite number is the largest.
 
     Args:
-        first: of the numbers, in some data.
-        words: what it is.
-        second: the other one.
-        nets: over which they are ranked, all of which a seed must have.
-        part: names what of the nets is measured, see `Statistic`.
+        first: returns the measure of the first number, given the data.
+        words: description of the first number.
+        second: measure of the second number.
+        nets: the nets over which they are ranked; seeds that lack one of them are left out.
+        part: names the measured part of the nets, see `Statistic`.
     """
 
     def of(data: Data) -> BySeed:

@@ -8,7 +8,7 @@ import numpy as np
 from experiments._evidence.quantity import Quantity
 from experiments._evidence.run import Runs, recorded
 
-MANY = 8  # runs: the outermost of so many say little of the others
+MANY = 8  # runs: the outermost of this many say little about the others
 
 
 class Curve(NamedTuple):
@@ -21,21 +21,21 @@ class Curve(NamedTuple):
 
 
 def levels(num_runs: int) -> tuple[float, float, float]:
-    """Choose the quantiles of a band and the line in it: of many runs the quartiles, else the smallest and the largest."""
+    """Choose the quantiles of a band and its line: the quartiles of many runs, or the smallest and largest of few."""
     return (0.25, 0.5, 0.75) if num_runs >= MANY else (0.0, 0.5, 1.0)
 
 
 def over_seeds(
     runs: Runs, quantity: Quantity, smooth: Callable[[np.ndarray], np.ndarray] = lambda values: values
 ) -> Curve:
-    """Join the runs of a net; a run that diverged counts as long as it went, and values that are not finite never.
+    """Join the runs of a net; a diverged run counts up to its last step, and non-finite values are ignored.
 
     Args:
         runs: one per seed.
-        quantity: that was recorded.
+        quantity: a recorded quantity.
         smooth: is applied to the values of each run first.
 
-    Of runs whose data file keeps quartiles alone, these are returned, and nothing is smoothed.
+    If the data file keeps only quartiles of the runs, these are returned, and nothing is smoothed.
     """
     known = runs[0].get("quartiles", {}).get(quantity.words) if runs else None
     if known is not None:
@@ -56,12 +56,12 @@ def over_seeds(
 
 
 def rolling_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Average each value with those up to `window` - 1 before it."""
+    """Average each value with up to `window` - 1 values before it."""
     total = np.cumsum(np.concatenate([[0.0], values]))
     first = np.maximum(np.arange(len(values)) - window + 1, 0)
     return (total[1:] - total[first]) / (np.arange(len(values)) - first + 1)
 
 
 def num_points(runs: Runs, num_steps: int) -> int:
-    """Count the points of the runs' training curves that so many steps make."""
+    """Return the number of points on the runs' training curves that correspond to a number of steps."""
     return max(1, num_steps // recorded(runs[0], "train").get("window", 1)) if runs else 1

@@ -30,16 +30,16 @@ def drift(
     """Return how far the units of a layer have moved at each step: the median over units of the absolute change.
 
     Args:
-        layer: its name.
+        layer: name of the layer.
         moment: the mean, the variance, or the distance W1 of the whole distributions.
         since: since the measurement before, or since the first one.
-        relative: in units of what the unit's standard deviation, or its variance, was then; W1 always is relative.
-        kind: of the probe, which says where the distributions are taken.
+        relative: in units of the unit's standard deviation, or its variance, at that time; W1 always is relative.
+        kind: kind of the probe, which determines where the distributions are taken.
     """
     name = f"relative_{moment}" if relative or moment == "wasserstein" else moment
 
     def value(record: Recorded) -> np.ndarray:
-        changes = record["layers"][layer].get(since)  # of a single step there is none
+        changes = record["layers"][layer].get(since)  # missing if there is only one step
         rows = np.abs(array(changes[name]))[0 if since == "successive" else 1 :] if changes else []
         return np.array([np.nan, *_median_unit(np.asarray(rows))])
 
@@ -51,7 +51,7 @@ def drift(
 def typical(
     layer: str, moment: Moment, since: Since = "successive", *, relative: bool = False, kind: str = "drift"
 ) -> Measure:
-    """Return the median of a drift over all measurements but the first, which has moved from nothing."""
+    """Return the median of a drift over all measurements except the first, which has no earlier one."""
     moved = drift(layer, moment, since, relative=relative, kind=kind)
     return replace(moved.median(first=1), words=f"{moved.words}, medians over units and steps")
 
@@ -59,10 +59,10 @@ def typical(
 def deepest_drift(
     data: Data, moment: Moment = "wasserstein", *, relative: bool = False, kind: str = "drift"
 ) -> Measure:
-    """Return how far distributions of the deepest layer that is followed typically move between measurements.
+    """Return how far the distributions of the deepest followed layer typically move between measurements.
 
     Raises:
-        NotInDataError: if none is followed.
+        NotInDataError: if no layer is followed.
     """
     layers = layer_names(all_runs(data.get("arms", {})), kind)
     if not layers:
@@ -96,7 +96,7 @@ def over_layers(
 
 
 def before_activation(statistic: Statistic) -> Statistic:
-    """Raise NotInDataError unless the drift is that of pre-activations."""
+    """Return the statistic for the drift of pre-activations only; other data raise a NotInDataError."""
 
     def of(data: Data) -> BySeed:
         config = config_of(data, "arms")
@@ -116,7 +116,7 @@ def ratios(
 
 
 def followed(data: Data, kind: str = "drift") -> str:
-    """Name the layers whose drift the data have, and whether it is that of pre-activations or of activations."""
+    """Name the layers whose drift is in the data, and the measured outputs, such as pre-activations."""
     numbers = [str(layer_number(layer)) for layer in layer_names(all_runs(data.get("arms", {})), kind)]
     config = config_of(data, "arms")
     if not numbers or "probes" not in config:
@@ -125,7 +125,7 @@ def followed(data: Data, kind: str = "drift") -> str:
 
 
 def subject(config: Mapping[str, Any], kind: str = "drift") -> str:
-    """Name what distributions are taken of by a probe of that kind."""
+    """Name the outputs whose distributions a probe of this kind measures."""
     names = {"activations": "activation", "unnormalised": "raw output"}
     return names.get(config["probes"].get(kind, {}).get("of"), "pre-activation")
 
@@ -136,11 +136,11 @@ def layer_titles(layers: Sequence[str]) -> str:
 
 
 def histogram(quantiles: np.ndarray, edges: np.ndarray, smooth: float = 1.5) -> np.ndarray:
-    """Rebuild a histogram from a distribution's quantiles at (i + 1/2) / n; what lies outside them is left out.
+    """Rebuild a histogram from a distribution's quantiles at (i + 1/2) / n; values beyond these are left out.
 
     Args:
-        quantiles: increasing.
-        edges: of the bins.
+        quantiles: the quantiles, increasing.
+        edges: edges of the bins.
         smooth: standard deviation of the Gaussian that smooths the steps between the quantiles, in bins.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Numbers and units in print."""
+"""Formatting of numbers and units."""
 
 import math
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ class Format(NamedTuple):
     """How a number is printed.
 
     Attributes:
-        spec: of Python's `format`.
-        unit: what follows the number.
+        spec: format specification, as for Python's `format`.
+        unit: text after the number.
         factor: multiplies the number first.
-        is_ratio: whether 2 and 1/2 are equally far from 1, so that it is drawn on a logarithmic axis.
-        is_correlation: whether 0 is no relation.
+        is_ratio: whether 2 and 1/2 are equally far from 1, so that the number is drawn on a logarithmic axis.
+        is_correlation: whether 0 means no relation.
     """
 
     spec: str = "z.3g"
@@ -33,11 +33,11 @@ class Format(NamedTuple):
 
     @property
     def no_difference(self) -> float | None:
-        """The number that means no difference: 1 of a ratio, 0 of points and correlations; None where no number does."""
+        """The number that means no difference: 1 for a ratio, 0 for points and correlations, None for other numbers."""
         return 1.0 if self.is_ratio else 0.0 if self.unit == "points" or self.is_correlation else None
 
     def number(self, value: float) -> str:
-        """Print a number without its unit; powers of ten where it would be long."""
+        """Format a number without its unit, with a power of ten if it would be long."""
         text = "-" if math.isnan(value) else format(self.factor * value, self.spec).replace("inf", "∞")
         mantissa, is_long, exponent = text.partition("e")
         power = str(int(exponent or 0)).translate(_SUPERSCRIPTS)
@@ -45,13 +45,13 @@ class Format(NamedTuple):
         return mantissa.removesuffix(".") + (f"·10{power}" if is_long else "")
 
     def written(self, value: float) -> str:
-        """Print a number with its unit."""
+        """Format a number with its unit."""
         return self.number(value) if math.isnan(value) else f"{self.number(value)} {self.unit}".rstrip()
 
     def rounded(self, value: float) -> str:
-        """Print a number with two significant digits, as many as three seeds justify, without its unit; a bound is marked.
+        """Format a number with two significant digits, which three seeds justify, without its unit; mark a bound.
 
-        Steps have all digits, since the ends of their ranges do.
+        Numbers of steps keep all digits, as do the ends of their ranges.
         """
         if math.isnan(value) or self.spec == STEPS.spec:
             return self.number(value)
@@ -81,16 +81,16 @@ def two_digits(value: float) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Write a number of things."""
+    """Format a number with its noun, in the plural unless it is 1."""
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def listing(words: Iterable[str]) -> str:
-    """Join words as a sentence does."""
+    """Join words with commas and a final "and"."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def capital(words: str) -> str:
-    """Begin with a capital letter; the others stay, unlike those of `str.capitalize`."""
+    """Capitalise the first letter; unlike `str.capitalize`, keep the other letters."""
     return words[:1].upper() + words[1:]

@@ -1,8 +1,8 @@
-"""What a data file keeps of a run, as much as figure, table and claims read: so it is what an experiment needs.
+"""The part of a run that a data file keeps: as much as figure, table and claims read, and so as much as they need.
 
 A subject's `KEEP` names, for each group of its nets, the kinds that are kept besides the tests, and how: each of the functions
-here returns one that maps what a run recorded of a kind, and the run's place among those of its net, to what is kept. A kind
-that the data file calls something else is given as {name in the file: (kind, how)}.
+here returns a function that maps a run's record of a kind, and the run's rank among the runs of its net, to the part that is
+kept. A kind with another name in the data file is given as {name in the file: (kind, how)}.
 
 Every group must have nets, and every kind must be measured, before anything is trained, except for those in an `IfMeasured`.
 
@@ -18,12 +18,12 @@ from experiments._config import RunConfig, check, runs_of
 Recorded = Mapping[str, Any]
 Keep = Callable[[Recorded, int], Any]
 Arms = Mapping[str, Sequence[Any]]  # of a group
-_ALWAYS = ("train", "test")  # recorded of every run
+_ALWAYS = ("train", "test")  # recorded for every run
 
 
 @dataclass(frozen=True)
 class IfMeasured:
-    """What is kept where it is there, and need not be: how a kind is kept, or the kinds of a group.
+    """Marks optional data, kept if present: how a kind is kept, or the kinds of a group.
 
     Attributes:
         kept: as in `KEEP` without this.
@@ -34,12 +34,12 @@ class IfMeasured:
 
 @dataclass(frozen=True)
 class Draws:
-    """What is kept of many runs of each net: quartiles of some curves, and of each run the numbers that are read of it.
+    """A summary of many runs of each net: quartiles of some curves, and the numbers that are read from each run.
 
     Attributes:
-        kept: the kinds, as in `KEEP` without this; the numbers and curves are taken of what these leave.
+        kept: the kinds, as in `KEEP` without this; the numbers and curves are taken from the data that these keep.
         read: returns the measures and the quantities that figure, table and claims read, for the runs of a group's nets.
-        max_points: of each curve.
+        max_points: largest number of points of each curve.
     """
 
     kept: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Draws:
 
 
 class _Entry(NamedTuple):
-    """What is kept of a kind: its name in the file, the kind, how, and whether it must be measured."""
+    """How a kind is kept: its name in the file, the kind, the function, and whether it must be measured."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class _Entry(NamedTuple):
 
 
 def keep(data: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep of each group's runs the kinds that are named for it; groups that are not named stay whole."""
+    """Reduce each group's runs to the kinds that are named for it; keep groups that are not named whole."""
 
     def of_run(run: Recorded, kinds: Any, rank: int) -> dict[str, Any]:
         always = {name: run[name] for name in ("seed", "test", "diverged_at", "seconds") if name in run}
@@ -71,7 +71,7 @@ def keep(data: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summarised(arms: Arms, draws: Draws) -> Arms:
-    """Keep of each run its numbers, and of all runs of a net quartiles of their curves, which its first run holds."""
+    """Keep the numbers of each run, and quartiles of the curves of a net's runs, stored in its first run."""
     from experiments._evidence.curve import over_seeds
 
     measures, quantities = draws.read(arms)
@@ -101,11 +101,11 @@ def _thinned(curve: Mapping[str, Any], max_points: int) -> dict[str, list[float]
 
 
 def check_needs(config: Any, groups: Mapping[str, Mapping[str, RunConfig]], kept: Mapping[str, Any]) -> None:
-    """Raise a ValueError, which names a flag, unless an experiment's nets are those that its figure, table and claims need.
+    """Raise a ValueError, which names a flag, unless an experiment has the nets that its figure, table and claims need.
 
     Args:
-        config: of the experiment.
-        groups: of its nets.
+        config: configuration of the experiment.
+        groups: groups of its nets.
         kept: the experiment's `KEEP`.
     """
     plain = {arm.kind for arms in groups.values() for net, arm in arms.items() if net.partition("_")[0] == "plain"}
@@ -132,14 +132,14 @@ def _entries(kinds: Any) -> list[_Entry]:
 
 
 def _flag(config: Any, arm: RunConfig) -> str:
-    """Name the field that holds a net's probes: of the runs of its kind, that which has the same ones, else the first."""
+    """Name the field with a net's probes: of the first run of its kind with equal probes, else with any probes."""
     runs = [(prefix, run) for prefix, run in runs_of(config) if run.kind == arm.kind]
     same = [prefix for prefix, run in runs if run.probes == arm.probes]
     return f"{[*same, *(prefix for prefix, _ in runs)][0]}probes"
 
 
 def whole(record: Recorded, _rank: int) -> Recorded:
-    """Keep all that was recorded."""
+    """Keep the whole record."""
     return record
 
 
@@ -187,12 +187,12 @@ def by_layer(*names: str, first: bool = False) -> Keep:
 
 
 def drift(*since: str, shapes: int = 0, deepest: bool = False) -> Keep:
-    """Keep the median drift over the units of a layer, and what one unit's distribution looked like.
+    """Keep the median drift over the units of a layer, and the distribution of one unit.
 
     Args:
         since: successive, cumulative, or both.
-        shapes: of the first run, from how many steps the first unit's quantiles are kept, evenly over the training; 0 leaves
-            them, and its percentiles, out.
+        shapes: number of steps, spread evenly over training, at which the quantiles of the first unit are kept, in the first
+            run alone; 0 omits them and the percentiles.
         deepest: keep only the deepest layer that was followed.
     """
 

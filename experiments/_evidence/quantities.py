@@ -22,7 +22,7 @@ TEST_LOSS = Quantity("test", "loss", "test loss", Format(unit="nats"))
 
 
 def scan(name: str, reduce: Callable[..., Any], words: str) -> Quantity:
-    """Return a quantity of scans along the gradient: a reduction of what was measured at the points of each."""
+    """Return a quantity of scans along the gradient: a reduction over the points of each scan."""
     return Quantity("landscape", lambda scans: reduce(array(scans[name]), axis=1), words)
 
 
@@ -37,7 +37,7 @@ SMOOTHNESS = scan("smoothness", np.max, "effective smoothness")
 
 
 def change_at(point: int) -> Quantity:
-    """Return the change of the gradient at one point of each scan, which are counted from the smallest step on."""
+    """Return the change of the gradient at one point of each scan; points are counted from the smallest step on."""
     words = f"l2 change of the gradient at point {point} of a scan"
     return Quantity("landscape", lambda scans: array(scans["gradient_distance"])[:, point], words)
 
@@ -48,7 +48,7 @@ def along_random(quantity: Quantity) -> Quantity:
 
 
 def of_layer(kind: str, layer: str, name: str, words: str, **fields: Any) -> Quantity:
-    """Return a quantity of one layer; `fields` are others of `Quantity`."""
+    """Return a quantity of one layer; `fields` are further fields of `Quantity`."""
     words = f"{words}, {layer.replace('_', ' ')}"
     return Quantity(kind, lambda record: array(record["layers"][layer][name]), words, **fields)
 
@@ -65,20 +65,20 @@ SHIFT_FIELDS: Mapping[str, dict[str, Any]] = {"cosine": {"format": Format("+z.3f
 
 
 def shift(layer: int, name: str = "difference", **fields: Any) -> Quantity:
-    """Return a quantity of one layer's covariate shift; `fields` are others of `Quantity`."""
+    """Return a quantity of one layer's covariate shift; `fields` are further fields of `Quantity`."""
     return of_layer("shift", f"layer_{layer}", name, SHIFT[name], **SHIFT_FIELDS.get(name, {}) | fields)
 
 
 def second_net(name: str = "difference", which: str = "step") -> Quantity:
-    """Compare with G' of a second net, whose classifier is random, after the step or, as a control, without it: zero_step.
+    """Compare with G' of a second net with random classifier, after the step or, as a control (zero_step), without it.
 
-    That is how Mameli's repository measures covariate shift. G and G' are as in `SHIFT`; the layer is 5 in all presets.
+    Mameli's repository measures covariate shift in this way. G and G' are as in `SHIFT`; the layer is 5 in all presets.
     """
     words = f"{SHIFT[name]}, layer 5, G' of a second net{' without the step' * (which == 'zero_step')}"
     return Quantity("dummy_shift", f"{which}_{name}", words, **SHIFT_FIELDS.get(name, {}))
 
 
-# How much of it is there before any layer has moved.
+# The share of this measure that is there before any layer has moved.
 SECOND_NET_FLOOR = second_net(which="zero_step").median() / second_net().median()
 
 
@@ -100,12 +100,14 @@ SUCCESSIVE: Mapping[str, str] = {
 
 def successive(name: str, layer: str) -> Quantity:
     """Return a quantity of the gradients of successive batches by one layer's weights."""
-    if_diverged = math.nan if name in ("relative_sum", "step_cosine") else math.inf  # of a direction it says nothing
+    if_diverged = (
+        math.nan if name in ("relative_sum", "step_cosine") else math.inf
+    )  # divergence says nothing about directions
     words = f"{SUCCESSIVE[name]} of the gradients of successive batches"
     return of_layer("successive_gradients", layer, name, words, if_diverged=if_diverged)
 
 
-# What Mameli's repository calls its landscape, and the change of the loss in units of the loss.
+# The landscape, as Mameli's repository defines it, and the change of the loss in units of the loss.
 LOSS_AND_CHANGE = Quantity(
     "train",
     lambda train: array(train["loss"]) + array(train["loss_change"]),
@@ -120,6 +122,6 @@ RELATIVE_CHANGE = Quantity(
 
 
 def edge_of_stability(config: Mapping[str, Any]) -> float:
-    """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; of Adam it is not known."""
+    """Return 2 / learning rate, the curvature beyond which gradient descent is unstable; `Missing` for Adam."""
     is_known = config["optimizer"]["name"] != "adam"
     return 2 / config["optimizer"]["learning_rate"] if is_known else Missing("2 / learning rate is not known here")

@@ -1,6 +1,6 @@
-"""Quantities that are recorded over training, and the number that a measure makes of each run.
+"""Quantities that are recorded over training, and measures that reduce a run to a number.
 
-The rules for what is not finite, after a run has diverged, or missing stand here, once:
+This is the only place with the rules for values that are not finite, come after a divergence, or are missing:
 
 - A value that is not finite counts as the quantity's `if_diverged`.
 - A run that diverged by the end of a measure's steps counts as `if_diverged`. A level or a highest value that it reached
@@ -27,7 +27,7 @@ class Measure:
 
     Attributes:
         of: maps a run to the number.
-        words: what the number is; also the name of a row or column of a table.
+        words: description of the number; also the name of a row or column of a table.
         format: unit and digits.
         until: the last step that it reads; infinity is the end of a run.
     """
@@ -49,7 +49,7 @@ class Measure:
         return Statistic(of, self.words, who, (f"{group}/{arm}",), self.format, self.until)
 
     def minus(self, net: str, other: str, at: Setting = UNNAMED, group: str = "arms") -> Statistic:
-        """Measure a net minus another, seed by seed."""
+        """Measure the difference of two nets, net minus other, seed by seed."""
         who = at.name(f"{NETS[net].short} - {NETS[other].short}")
         return replace(self.each(net, at, group) - self.each(other, at, group), who=who)
 
@@ -76,11 +76,11 @@ class Quantity:
 
     Attributes:
         kind: train, test, or the name of a probe.
-        value: name of what is recorded, or a function of all that is recorded of this kind that returns one number per step.
-        words: what it is, for claims, tables and axes.
+        value: name of the recorded values, or a function of the whole record of this kind that returns one number per step.
+        words: description for claims, tables and axes.
         format: unit and digits.
-        if_diverged: what a value counts as that is not finite, or that comes after the run diverged. Infinity, the default,
-            is for quantities that are the better the smaller they are; NaN is for those of which it says nothing.
+        if_diverged: replaces a value that is not finite, or that comes after the run diverged. Infinity, the default, is for
+            quantities for which smaller is better; NaN is for quantities about which divergence says nothing.
     """
 
     kind: str
@@ -90,7 +90,7 @@ class Quantity:
     if_diverged: float = math.inf
 
     def values(self, record: Recorded) -> np.ndarray:
-        """Return the values in what a run recorded of this kind, (points,); NaN where one is not finite, none without any."""
+        """Return the values in a run's record of this kind, (points,), NaN where not finite; empty if not recorded."""
         if not record.get("step") or (isinstance(self.value, str) and self.value not in record):
             return np.array([])
         return array(record[self.value]) if isinstance(self.value, str) else self.value(record)
@@ -114,7 +114,7 @@ class Quantity:
         return self._reduced("largest value", np.max, first, last)
 
     def range(self, first: float = 0, last: float = math.inf) -> Measure:
-        """Take the largest minus the smallest value of these steps."""
+        """Take the largest minus the smallest value of the steps from `first` to `last`, both included."""
         return self._reduced("largest - smallest value", np.ptp, first, last)
 
     def first(self, after: int) -> Measure:
@@ -135,7 +135,7 @@ class Quantity:
         return self._measure(words, lambda _, values: values[-math.ceil(share * len(values)) :], np.median, math.inf, 0)
 
     def at(self, step: int, average: int = 50) -> Measure:
-        """Average the values of the last `average` steps before a step; where none was recorded in them, there is none."""
+        """Average the values of the last `average` steps before a step; `Missing` if none was recorded in them."""
         return self._ending(step, average, f"at step {step:,}")
 
     def at_end(self, average: int = 1) -> Measure:
@@ -157,12 +157,12 @@ class Quantity:
         """Count the steps until the median of successive points reaches a level.
 
         Args:
-            level: to be reached.
-            points: how many of them.
+            level: level to be reached.
+            points: number of points in a median.
             within: a run that took fewer steps than this, and has neither reached the level nor diverged, has no number.
 
         Returns:
-            A measure; `AtLeast` the steps of a run that has not reached the level, infinity of one that diverged before.
+            A measure: `AtLeast` the number of steps of a run that has not reached the level, infinity if it diverged first.
         """
 
         def of(run: Run) -> float:
@@ -219,7 +219,7 @@ class Quantity:
     def _measure(
         self, words: str, choose: Callable, reduce: Callable, last: float, needed: float, by_end: bool = False
     ) -> Measure:
-        """Reduce the values that are chosen of a curve, of runs that are long enough and did not diverge by the last step."""
+        """Reduce chosen values of a curve to a number, for runs that are long enough and did not diverge by `last`."""
 
         def of(run: Run) -> float:
             diverged_at = run["diverged_at"]
@@ -237,7 +237,7 @@ class Quantity:
         return Measure(of, f"{self.words}{words}", self.format, last)
 
     def _known(self, run: Run, words: str) -> float:
-        """Return the number of a measure that was taken before the run's curves were left out of a data file."""
+        """Return a measure's number that was computed before the run's curves were dropped from the data file."""
         known = run.get("measured", {})
         if words not in known:
             return _nothing(self)

@@ -1,6 +1,6 @@
-"""Data files, as they are written and read.
+"""Reading and writing of data files.
 
-The only place that knows the form which their configurations had before they were nested.
+This is the only place that knows the older form of their configurations, from before they were nested.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-# Fields of the flat form that came in the course of time, and the values that they had before.
+# Fields that were added to the flat form over time, and the values that older files imply.
 _LATER = {
     "norm_center_first": False,
     "noise_in_tests": False,
@@ -32,7 +32,7 @@ def write_data(path: Path, data: dict[str, Any]) -> None:
 
 
 def read_data(path: Path) -> dict[str, Any]:
-    """Read an experiment's data; a configuration of an older form is brought to that of today.
+    """Read an experiment's data; a configuration of an older form is converted to the current one.
 
     Raises:
         OSError: if there is no such file.
@@ -56,7 +56,7 @@ def read_data(path: Path) -> dict[str, Any]:
 
 
 def _in_columns(data: dict[str, Any]) -> dict[str, Any]:
-    """Write the names of what was measured of a group's runs once, where all have the same ones, not in every run."""
+    """Store the names of a group's measured numbers once, not in every run, if all runs have the same names."""
     names = {}
     for group, runs in _measured(data).items():
         known = {tuple(run["measured"]) for run in runs}
@@ -68,7 +68,7 @@ def _in_columns(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_runs(data: dict[str, Any]) -> dict[str, Any]:
-    """Give each run the names of what was measured of it."""
+    """Restore the names of each run's measured numbers; the inverse of `_in_columns`."""
     names = data.get("measured", {})
     for group, runs in _measured(data).items():
         for run in runs if group in names else []:
@@ -77,7 +77,7 @@ def _in_runs(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measured(data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """List the runs of each group of which numbers are kept."""
+    """List the runs of each group that have measured numbers."""
     arms = {name: group for name, group in data.items() if isinstance(group, dict)}
     found = {
         name: [run for runs in group.values() if isinstance(runs, list) for run in runs if isinstance(run, dict)]
@@ -87,7 +87,7 @@ def _measured(data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _digest(data: dict[str, Any]) -> str:
-    """Compute the SHA-256 of what JSON holds."""
+    """Compute the SHA-256 of the data as JSON."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -95,8 +95,8 @@ def is_old(config: Any, folder: str = "") -> bool:
     """Return whether a configuration, or one in its fields, has the form from before configurations were nested.
 
     Args:
-        config: as JSON holds it.
-        folder: of a run; once, its configuration said how long it is.
+        config: the configuration, as read from JSON.
+        folder: name of a run's folder; the configurations of older runs contain their length.
     """
     if not isinstance(config, dict):
         return False
@@ -106,7 +106,7 @@ def is_old(config: Any, folder: str = "") -> bool:
 
 
 def upgrade(config: dict[str, Any]) -> dict[str, Any]:
-    """Bring an experiment's configuration to the form of today; one that has it stays as it is."""
+    """Convert an experiment's configuration to the current form; one in that form is returned as it is."""
     if not is_old(config):
         return config
     if "check_steps" in config:
@@ -120,7 +120,7 @@ def upgrade(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(config: dict[str, Any]) -> dict[str, Any]:
-    """Nest the fields of a run; what a subject has added stays where it is."""
+    """Nest the fields of a run; fields that a subject has added stay where they are."""
     old = dict(_LATER | config)
     noise = {"name": old.pop("noise"), "strength": old.pop("noise_strength"), "in_tests": old.pop("noise_in_tests")}
     new = {
@@ -141,7 +141,7 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _norm(old: dict[str, Any], noise: dict[str, Any]) -> dict[str, Any]:
-    """Take the normaliser, with the settings that it uses."""
+    """Move the normaliser's fields out of a flat configuration; return it with the settings that it uses."""
     name, layers = old.pop("norm"), {"layers": old.pop("norm_layers")}
     statistics = {"momentum": old.pop("norm_momentum"), "epsilon": old.pop("norm_epsilon")}
     center_first = old.pop("norm_center_first")
@@ -159,7 +159,7 @@ def _norm(old: dict[str, Any], noise: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probes(old: dict[str, Any]) -> dict[str, Any]:
-    """Take the probes, with the settings that each uses."""
+    """Move the probes' fields out of a flat configuration; return the probes with the settings that each uses."""
     scan = {"step_multiples": old.pop("step_multiples"), "penalty": old.pop("probe_penalty")}
     scan["norm"] = old.pop("probe_norm")
     shifted = old.pop("shift_layers")
@@ -187,5 +187,5 @@ def _theory(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _take(old: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Take some fields out, of those that are there."""
+    """Remove and return these fields, if present."""
     return {name: old.pop(name) for name in names if name in old}

@@ -1,4 +1,4 @@
-"""What the data of an experiment hold: configuration, provenance, and the runs of each net."""
+"""The structure of an experiment's data: configuration, provenance, and the runs of each net."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
@@ -12,7 +12,7 @@ Recorded = Mapping[str, Any]  # of one kind: `step`, and numbers by name that ha
 class Run(TypedDict):
     """One net, trained from one seed; a subject whose runs record something else extends this type.
 
-    What a run recorded of a kind has `step`, and lists with an entry per step; None is a number that is not finite.
+    The record of a kind has `step`, and lists with an entry per step; None is a number that is not finite.
 
     Attributes:
         train: loss, loss_change and accuracy; each point is the mean over `window` steps from its own on.
@@ -21,8 +21,8 @@ class Run(TypedDict):
         successive_gradients, shift: layers, {layer: {quantity: (measurements,)}}.
         hidden_gradients: norm, (measurements, time steps).
         drift: layers, too, with an entry per measurement and unit.
-        measured: of one of many draws, the numbers that are read of it by their measures' words, in place of curves.
-        quartiles: of the first of many draws, quartiles of all by the quantities' words: step, low, middle and high.
+        measured: for one of many draws, in place of curves: numbers by the words of their measures.
+        quartiles: for the first of many draws: quartiles over all draws by the quantities' words: step, low, middle and high.
         zero_units: layers, {layer: {units, dead, zero: (measurements,)}}.
         scales: layers, {layer: {units, scale, ratio, small: (measurements,)}}.
         layer_dependence: layers, a list; ratio, (measurements, step sizes); share, (measurements,); split, a few matrices.
@@ -31,7 +31,7 @@ class Run(TypedDict):
         batch_sharpness: sharpness, (measurements,).
         plane: xs, ys, (measurements, points); loss, (measurements, xs, ys); path, (measurements, points, 2).
         flatness: train_loss, gaps and curvatures, (measurements,); None where the loss is far from the levels asked for.
-        learning_rate: of nets that are compared by it.
+        learning_rate: for nets that are compared by their learning rates.
     """
 
     seed: int
@@ -65,17 +65,17 @@ Arms = Mapping[str, Runs]
 
 
 def recorded(run: Run, kind: str) -> Recorded:
-    """Return what a run holds of a kind: train, test, or the name of a probe; empty where it was not recorded."""
+    """Return a run's record of a kind (train, test, or the name of a probe); empty if it was not recorded."""
     return run.get(kind) or {}
 
 
 def array(values: Any) -> np.ndarray:
-    """Return an array of numbers; None, JSON's word for a number that is not finite, becomes NaN."""
+    """Return an array of numbers; None, which stands for a non-finite number in JSON, becomes NaN."""
     return np.array(values, dtype=float)
 
 
 def num_steps(run: Run) -> int:
-    """Return how many steps a run took: until its last test, or the end of its training curve, or its last measurement."""
+    """Return how many steps a run took: until its last test, or its training curve's end, or its last measurement."""
     tested, curve = recorded(run, "test").get("step"), recorded(run, "train")
     if tested:
         return tested[-1]
@@ -86,7 +86,7 @@ def num_steps(run: Run) -> int:
 
 
 def pairs(runs: Runs, others: Runs) -> Iterator[tuple[Run, Run]]:
-    """Pair the runs of two arms by their seed; a seed that only one of them has is left out."""
+    """Pair the runs of two arms by their seed; skip seeds that only one arm has."""
     partners = {run["seed"]: run for run in others}
     return ((run, partners[run["seed"]]) for run in runs if run["seed"] in partners)
 
@@ -103,7 +103,7 @@ def layer_number(name: str) -> int:
 
 
 def settings(arms: Arms, nets: Iterable[str] = ("plain", "batch_norm")) -> dict[str, dict[str, Runs]]:
-    """Group arms by the setting that their names have after the net's: {setting: {net: runs}}."""
+    """Group arms by the setting, the part of their names after the net's: {setting: {net: runs}}."""
     found: dict[str, dict[str, Runs]] = {}
     for arm, runs in arms.items():
         net = next(net for net in sorted(nets, key=len, reverse=True) if arm.startswith(f"{net}_"))

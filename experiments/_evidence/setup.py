@@ -1,4 +1,4 @@
-"""Set-ups in words: on which net and data, with which optimiser, for how many steps and seeds a number was measured."""
+"""Set-ups in words: the net, data, optimiser, steps and seeds for which a number was measured."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,29 +12,29 @@ from experiments._nets import NETS
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
 _ACTIVATIONS = {"sigmoid": "sigmoid units", "relu": "ReLU units"}
-# Fields of an experiment's configuration over which its nets differ, and what of a run's configuration it takes the place of.
+# Fields of an experiment's configuration by which its nets differ, and the fields of a run's configuration that each replaces.
 _VARIED = {
     "activations": ("model", ("activation",)),
     "batch_sizes": ("optimizer", ("batch_size", "learning_rate")),
     "grid_rates": ("optimizer", ("learning_rate", "weight_decay")),
     "blocks": ("model", ("num_blocks",)),
 }
-_SETTING = r"_[\d.]+(e-\d+)?$"  # what the name of an arm has after the net's, such as _0.1
-_BATCH = r"_batch_\d+$"  # at the end of the name of an arm that has a batch size of its own
+_SETTING = r"_[\d.]+(e-\d+)?$"  # the end of an arm's name after the net's, such as _0.1
+_BATCH = r"_batch_\d+$"  # the end of the name of an arm with its own batch size
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
 
 
 class Setup(NamedTuple):
-    """What a statistic was measured on.
+    """The set-up in which a statistic was measured.
 
     Attributes:
         net: kind, depth and width of the net, and the data.
-        width: of a VGG or BN-Inception as a share of the published one; of most other nets 1.
-        steps: that the shortest and the longest run took, of those that did not diverge.
-        seeds: how many there are, of what they are.
-        training: optimiser, learning rate and batch size; what differs between the nets that are counted is left out.
-        part: what of the net is measured, where the data decide that.
-        is_untrained: whether nobody trained the nets, so that it says so.
+        width: of a VGG or BN-Inception as a share of the published one; 1 for most other nets.
+        steps: numbers of steps of the shortest and the longest run that did not diverge.
+        seeds: number of values, with the unit, such as seeds or draws.
+        training: optimiser, learning rate and batch size; settings that differ between the counted nets are left out.
+        part: the measured part of the net, if the data decide it.
+        is_untrained: whether the nets were not trained, so that the words state 0 steps.
     """
 
     net: str
@@ -47,13 +47,13 @@ class Setup(NamedTuple):
 
     @property
     def words(self) -> str:
-        """All in one line."""
+        """The whole set-up in one line."""
         has_steps = self.steps[1] > 0 or self.is_untrained
         return ", ".join(filter(None, (self.net, self.part, self.training, self._steps * has_steps, self.seeds)))
 
     @property
     def size(self) -> str:
-        """Width, steps and seeds in one line; the width is a share of the published one for a VGG or BN-Inception alone."""
+        """Width, steps and seeds in one line; the width is relative to the published one only for VGG, BN-Inception."""
         return f"{width_words(self.width)}, {self._steps}, {self.seeds}"
 
     @property
@@ -63,12 +63,12 @@ class Setup(NamedTuple):
 
 
 def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
-    """Return what a statistic was measured on; parts that the data do not name are left out, without values all but the kind.
+    """Return a statistic's set-up, without parts that the data do not name; without values, only the kind of net.
 
     Args:
-        statistic: that was measured.
-        data: it was measured in.
-        num_values: how many values it has.
+        statistic: the measured statistic.
+        data: the data in which it was measured.
+        num_values: number of its values.
     """
     try:
         counted = [name.partition("/") for name in statistic.counted(data)]
@@ -76,7 +76,7 @@ def setup(statistic: Statistic, data: Data, num_values: int) -> Setup:
         counted = []
     groups = list(dict.fromkeys(group for group, _, _ in counted))
     experiment = data.get("config", {})
-    if all(arm in NETS for _, _, arm in counted):  # nets that are named after no batch size have that of their group
+    if all(arm in NETS for _, _, arm in counted):  # nets without a batch size in their name have the one of their group
         experiment = {field: value for field, value in experiment.items() if field != "batch_sizes"}
     config = _shared_by_nets(config_of(data, groups[0] if groups else ""), experiment)
     runs: list[Run] = []
@@ -104,7 +104,7 @@ def width_words(width: float) -> str:
 
 
 def config_of(data: Data, group: str) -> Mapping[str, Any]:
-    """Return the configuration of a group's runs: the field of its name, else that of the VGG, else all of it."""
+    """Return the configuration of a group's runs: the field with its name, else the VGG's, else the whole one."""
     config = data.get("config", {})
     own = config.get(group)
     found = own if isinstance(own, Mapping) and own else (config if "model" in config else config.get("vgg")) or config
@@ -112,7 +112,7 @@ def config_of(data: Data, group: str) -> Mapping[str, Any]:
 
 
 def _shared_by_nets(config: Mapping[str, Any], experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a run's configuration the fields in which the nets of an experiment differ."""
+    """Drop from a run's configuration the fields in which the nets of an experiment differ."""
     shared = dict(config)
     for field, (part, names) in _VARIED.items():
         if field in experiment and isinstance(shared.get(part), Mapping):
@@ -121,9 +121,9 @@ def _shared_by_nets(config: Mapping[str, Any], experiment: Mapping[str, Any]) ->
 
 
 def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
-    """Name optimiser, learning rate and batch size; the batch size alone of whole groups and of arms of several settings.
+    """Name optimiser, learning rate and batch size; only the batch size for whole groups and for arms with settings.
 
-    Arms that are named after their batch size have learning rates of their own, too; what counts them says so.
+    Arms that are named after their batch size also have their own learning rates; the statistics that count them say so.
     """
     optimizer = config.get("optimizer")
     if not isinstance(optimizer, Mapping):
@@ -140,12 +140,12 @@ def _training(config: Mapping[str, Any], arms: Sequence[str]) -> str:
 
 
 def _has_setting(arm: str) -> bool:
-    """Return whether the name of an arm has a setting after the net's; the net of `batch_norm_4` is called so."""
+    """Return whether an arm's name has a setting after the net's; `batch_norm_4` is itself the name of a net."""
     return arm not in NETS and bool(re.search(_SETTING, arm))
 
 
 def _kind(config: Mapping[str, Any]) -> str:
-    """Name what kind of net it is, and its data."""
+    """Name the kind of net, and its data."""
     model = config.get("model", {})
     images = _images(config.get("data", {}))
     is_perceptron = model.get("hidden") or config.get("widths")
@@ -171,7 +171,7 @@ def _net(config: Mapping[str, Any]) -> str:
         units = _ACTIVATIONS.get(model.get("activation", ""), "units")
         net = f"Perceptron of {layers} hidden layers of {hidden[0]} {units}"
         return ", ".join(filter(None, [net, images]))
-    if config.get("widths"):  # of nets that differ in it
+    if config.get("widths"):  # the nets differ in width
         layers, units = (
             config.get("depth", config.get("num_hidden")),
             [f"{width:,}" for width in sorted(config["widths"])],
@@ -192,7 +192,7 @@ def _net(config: Mapping[str, Any]) -> str:
 
 
 def _images(data: Mapping[str, Any]) -> str:
-    """Name the training images, and how many of them there are where they are a part."""
+    """Name the training images, and their number if they are a subset."""
     name = _DATA.get(data.get("dataset", ""), "")
     if name and data.get("classes"):
         name = f"{len(data['classes'])} of the classes of {name}"

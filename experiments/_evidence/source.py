@@ -1,4 +1,4 @@
-"""Who says what is claimed: sources, with their kind, their address, and the set-up that their numbers are of."""
+"""The sources of claims, with their kind, their address, and the set-up of their numbers."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -13,9 +13,9 @@ class Source:
 
     Attributes:
         title: how it is cited, with the section or figure.
-        origin: what kind of source it is; a comparison that no source makes is ours.
-        address: where it can be read; empty where no address is known, or where it is ours.
-        setup: what its numbers were measured on.
+        origin: the kind of source; a comparison that no source makes is ours.
+        address: where it can be read; empty if no address is known, or if the comparison is ours.
+        setup: the set-up in which its numbers were measured.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Source:
             raise ValueError(f"origin must be one of {', '.join(ORIGINS)}, got {self.origin!r}.")
 
     def at(self, place: str) -> "Source":
-        """Name the section or figure.
+        """Return the source with the section or figure added to its title.
 
         >>> SANTURKAR.at("Fig. 4a").title
         'Santurkar et al. 2018, Fig. 4a'
@@ -121,5 +121,5 @@ ALEXEYGB = Source(
 
 
 def ours(title: str) -> Source:
-    """Return what no source says: a control or a comparison of this project."""
+    """Return the source of a control or a comparison of this project, which no published source makes."""
     return Source(title, "ours")

@@ -1,6 +1,6 @@
 """Statistics: one number per seed, or per draw, from the data of an experiment.
 
-Its words, unit and the runs that it counts come with a statistic, so that they cannot disagree with what is computed.
+A statistic carries its words, its unit and the runs that it counts, so that they cannot disagree with its values.
 """
 
 import math
@@ -18,7 +18,7 @@ Range = tuple[float, float]
 
 
 class NotInDataError(LookupError):
-    """The data lack the runs, or the setting, that a statistic is about; the message is the reason."""
+    """The data lack the runs or the setting that a statistic needs; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Statistic:
     Attributes:
         of: maps the data of an experiment to the numbers, by seed.
         what: the measured quantity, in words.
-        who: of which nets, in words.
-        arms: those whose runs are counted, as group/arm, or a function that lists them for an experiment's data.
+        who: the nets, in words.
+        arms: arms whose runs are counted, as group/arm, or a function that lists them for an experiment's data.
         format: unit and digits.
         until: the last step that it reads; infinity is the end of a run.
-        part: names what of the net is measured, such as its layers, where the data decide that.
+        part: names the measured part of the net, such as its layers, if the data decide it.
         of_pairs: there is one number for each of several pairs of seeds, see `between_seeds`.
     """
 
@@ -52,7 +52,7 @@ class Statistic:
 
     @property
     def per(self) -> str:
-        """What there is one number for: seed, pair of them, or draw of the linear map that a deep linear network learns."""
+        """The unit with one number each: seed, pair of seeds, or draw of a deep linear network's target map."""
         if self.of_pairs:
             return "seed pair"
         return "draw" if any(str(arm).startswith("deep_linear/") for arm in self.arms) else "seed"
@@ -70,23 +70,23 @@ class Statistic:
         return join((self, other), divide, " / ", TIMES)
 
     def above(self, low: float) -> "Criterion":
-        """Ask for more than a number."""
+        """Return the criterion that the statistic is above a number."""
         return Criterion(self, (low, math.inf))
 
     def below(self, high: float) -> "Criterion":
-        """Ask for less than a number."""
+        """Return the criterion that the statistic is below a number."""
         return Criterion(self, (-math.inf, high))
 
     def between(self, low: float, high: float) -> "Criterion":
-        """Ask for the open range between two numbers."""
+        """Return the criterion that the statistic lies between two numbers, ends excluded."""
         return Criterion(self, (low, high))
 
     def within(self, distance: float, of: float = 0.0) -> "Criterion":
-        """Ask for less than a distance from a number."""
+        """Return the criterion that the statistic lies within a distance of a number."""
         return Criterion(self, (of - distance, of + distance))
 
     def in_units_of(self, unit: Callable[[Data], float], words: str) -> "Statistic":
-        """Divide by a number that the configuration holds, such as 2 / learning rate."""
+        """Divide by a number computed from the configuration, such as 2 / learning rate."""
 
         def of(data: Data) -> BySeed:
             size = unit(data)
@@ -98,7 +98,7 @@ class Statistic:
         """Take the absolute difference of two seeds: of the first and the second, the third and the fourth, and so on.
 
         Pairs share no run, so their numbers are independent, unlike spreads over all seeds; a seed without a partner is left
-        out. Of normal values the mean is 2 / sqrt(pi) standard deviations.
+        out. For normal values the mean is 2 / sqrt(pi) standard deviations.
         """
 
         def of(data: Data) -> BySeed:
@@ -110,12 +110,12 @@ class Statistic:
         return replace(self, of=of, what=what, format=self.format.of_difference, of_pairs=True)
 
     def where(self, field: str, value: Any, words: str) -> "Statistic":
-        """Have no number in data whose configuration has another value in a field, which is named with dots.
+        """Restrict the statistic to data whose configuration has this value in a field; other data have no number.
 
         Args:
-            field: name of the field, such as model.head.
-            value: that it has to have.
-            words: what is needed, for the reason that is given.
+            field: dotted name of the field, such as model.head.
+            value: required value.
+            words: description of the requirement, for the reason that is given otherwise.
         """
 
         def of(data: Data) -> BySeed:
@@ -134,12 +134,12 @@ class Criterion(NamedTuple):
 
 
 def smallest(*statistics: Statistic, who: str = "") -> Statistic:
-    """Take the smallest of several statistics, seed by seed; none where one is not known."""
+    """Take the smallest of several statistics, seed by seed; NaN if one of them is."""
     return _choose(smallest_of, ("smaller", "smallest"), statistics, who)
 
 
 def largest(*statistics: Statistic, who: str = "") -> Statistic:
-    """Take the largest of several statistics, seed by seed; none where one is not known."""
+    """Take the largest of several statistics, seed by seed; NaN if one of them is."""
     return _choose(largest_of, ("larger", "largest"), statistics, who)
 
 
@@ -155,13 +155,13 @@ def _choose(choose: Callable, words: tuple[str, str], statistics: Sequence[Stati
 def join(
     statistics: Sequence[Statistic], function: Callable[..., float], sign: str = "", form: Format | None = None
 ) -> Statistic:
-    """Apply a function to the numbers of several statistics, of the seeds that all of them have.
+    """Apply a function to the numbers of several statistics, for each seed that all of them have.
 
     Args:
-        statistics: whose numbers are the function's arguments.
-        function: of as many numbers; where one of them is missing, so is the result.
-        sign: between the statistics' words.
-        form: of the result; by default, that of the first statistic.
+        statistics: statistics whose numbers are the function's arguments.
+        function: function of as many numbers; if one of them is missing, so is the result.
+        sign: text between the statistics' words.
+        form: format of the result; by default, the format of the first statistic.
     """
 
     def of(data: Data) -> BySeed:
@@ -181,7 +181,7 @@ def join(
 
 
 def _field(config: Any, name: str) -> Any:
-    """Return a field of a configuration, or a field of a field."""
+    """Return a field of a configuration by its dotted name, None if there is none."""
     return reduce(
         lambda fields, part: fields.get(part) if isinstance(fields, Mapping) else None, name.split("."), config
     )

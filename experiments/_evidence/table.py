@@ -26,7 +26,7 @@ def middle(runs: Runs, measure: Measure) -> float:
 
 
 def known_values(statistic: Statistic, data: Data) -> list[float]:
-    """Return a statistic of each seed; none where the data lack something."""
+    """Return the known values of a statistic; none if the data lack something."""
     try:
         return [value for value in statistic.of(data).values() if not math.isnan(value)]
     except NotInDataError:
@@ -34,25 +34,25 @@ def known_values(statistic: Statistic, data: Data) -> list[float]:
 
 
 def ends(values: Iterable[float], form: Format) -> str:
-    """Write the smallest and the largest of some values, without their unit."""
+    """Format the smallest and the largest of some values, without their unit."""
     low, _, high = spread(values)
     return "-" if math.isnan(low) else f"{form.number(low)} to {form.number(high)}"
 
 
 def written(runs: Runs, measure: Measure) -> str:
-    """Write the median of a measure over the runs of a net, with its unit."""
+    """Format the median of a measure over the runs of a net, with its unit."""
     return measure.format.written(middle(runs, measure))
 
 
 def cell(value: float, form: Format) -> str:
-    """Write a number of a table, whose head names the unit, except for per cent."""
+    """Format a number for a table whose head names the unit, except for per cent."""
     if math.isinf(value) and form.unit == "steps":
         return "never"
     return form.written(value) if form.unit == "%" else form.number(value)
 
 
 def by_net(rows: Mapping[str, Runs], columns: Mapping[str, Measure]) -> list[str]:
-    """Write a row for each net, by what the table calls it, and a column for each measure."""
+    """Format a row for each net, under its name in the table, and a column for each measure."""
     cells = {
         name: [cell(middle(runs, measure), measure.format) for measure in columns.values()]
         for name, runs in rows.items()
@@ -61,7 +61,7 @@ def by_net(rows: Mapping[str, Runs], columns: Mapping[str, Measure]) -> list[str
 
 
 def accuracies(rows: Mapping[str, Runs]) -> list[str]:
-    """Write how soon and how well each net has learnt, and the tests with recalibrated statistics, if there are any."""
+    """Format how soon and how well each net learns, and the tests with recalibrated statistics, if there are any."""
     columns = {
         "steps to 50 %": TRAIN_ACCURACY.steps_to(0.5),
         "steps to 80 %": TRAIN_ACCURACY.steps_to(0.8),
@@ -82,12 +82,12 @@ def accuracies(rows: Mapping[str, Runs]) -> list[str]:
 def by_measure(
     arms: Mapping[str, Runs], rows: Mapping[str, Measure], ratio: tuple[str, str] | None = None
 ) -> list[str]:
-    """Write a row for each measure and a column for each net.
+    """Format a row for each measure and a column for each net.
 
     Args:
         arms: the runs of each net.
-        rows: measures by what the table calls them.
-        ratio: two nets, of which a last column has the ratio: its median over seeds; of signed numbers there is none.
+        rows: measures by their names in the table.
+        ratio: two nets whose ratio, the median over seeds, is the last column; it is left out for signed numbers.
     """
     cells = {}
     for name, measure in rows.items():
@@ -100,7 +100,7 @@ def by_measure(
 
 
 def landscape(arms: Arms) -> list[str]:
-    """Write accuracy and landscape of nets without and with batch norm, medians over all scans during training."""
+    """Format accuracy and landscape of nets without and with batch norm, medians over all scans during training."""
     rows = {
         "test accuracy": TEST_ACCURACY.at_end(),
         "training accuracy": TRAIN_ACCURACY.at_end(50),
@@ -120,7 +120,7 @@ def landscape(arms: Arms) -> list[str]:
 
 
 def grid(heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
-    """Write a head, and rows by their name; a row without cells is a heading of those that follow."""
+    """Format a head, and rows by their name; a row without cells is a heading for the rows that follow."""
     first = max(map(len, rows), default=0) + 2
     widths = [2 + max(len(cells[i]) for cells in [heads, *rows.values()] if cells) for i in range(len(heads))]
     lines = [(("", heads)), *rows.items()]
@@ -131,12 +131,12 @@ def grid(heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def seeds(runs_of: Mapping[str, Any], noun: str = "seed") -> str:
-    """Write how many seeds, or draws, a network's configuration has."""
+    """Format the number of seeds, or draws, of a network's configuration."""
     return plural(len(runs_of["seeds"]), noun)
 
 
 def divergences(arms: Arms) -> list[str]:
-    """Write of each run that diverged at which step it did, by what a table calls its net."""
+    """Format a line for each diverged run: its net's name in the table, its seed and the step of divergence."""
     return [
         f"Diverged: {NETS[arm].label if arm in NETS else arm}, seed {run['seed']}: the loss stopped being finite at step "
         f"{run['diverged_at']}."

@@ -1,4 +1,4 @@
-"""Numbers of which only a bound is known, or nothing, and what arithmetic makes of them."""
+"""Numbers that are only bounded or missing, and arithmetic with them."""
 
 import math
 import operator
@@ -28,12 +28,12 @@ class AtMost(Bound):
 
 
 class Missing(float):
-    """A number that the data do not hold: NaN, with the reason."""
+    """A number that is not in the data: NaN, with the reason."""
 
     reason: str
 
     def __new__(cls, reason: str):
-        """Make a NaN that knows its reason."""
+        """Make a NaN that carries its reason."""
         missing = super().__new__(cls, math.nan)
         missing.reason = reason
         return missing
@@ -45,12 +45,12 @@ def combine(function: Callable[..., float], *values: float) -> float:
 
 
 def divide(numerator: float, denominator: float) -> float:
-    """Divide; x/0 is infinite, and missing is 0/0, infinity by infinity, and the ratio of two bounds of one kind."""
+    """Divide; x/0 is infinite, and 0/0, infinity by infinity and the ratio of two bounds of one kind are `Missing`."""
     return combine(partial(_bounded, _ratio), numerator, denominator)
 
 
 def subtract(value: float, other: float) -> float:
-    """Subtract; missing is infinity minus infinity, and the difference of two bounds of one kind."""
+    """Subtract; infinity minus infinity and the difference of two bounds of one kind are `Missing`."""
     return combine(partial(_bounded, operator.sub), value, other)
 
 
@@ -61,7 +61,7 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _bounded(function: Callable[[float, float], float], value: float, other: float) -> float:
-    """Apply a function that grows with the first number and falls with the second; ratios, of no negative numbers."""
+    """Apply a function that rises in the first number and falls in the second; for ratios, neither may be negative."""
     is_larger = isinstance(value, AtLeast) or isinstance(other, AtMost)
     is_smaller = isinstance(value, AtMost) or isinstance(other, AtLeast)
     kind = AtLeast if is_larger else AtMost if is_smaller else float
@@ -82,7 +82,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Return the smallest, the median and the largest of the numbers that are known; what is missing, if none is."""
+    """Return the smallest, the median and the largest known number; the first `Missing` value if none is known."""
     values = list(values)
     known = sorted(value for value in values if not math.isnan(value))
     if not known:
@@ -92,10 +92,10 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def median(values: Iterable[float]) -> float:
-    """Return the median of the numbers that are known, over seeds, draws or units.
+    """Return the median of the known numbers, over seeds, draws or units.
 
-    It is a bound if one of the middle ones is, or if a number of which only a bound is known may lie beyond them. This is the
-    only median of numbers of several runs.
+    It is a bound if a middle number is one, or if a bounded number may lie beyond the middle ones. This is the only median
+    over numbers of several runs.
     """
     ordered = sorted(value for value in values if not math.isnan(value))
     if not ordered:
@@ -110,23 +110,23 @@ def median(values: Iterable[float]) -> float:
 
 
 def quantiles(values: Iterable[float], shares: Sequence[float]) -> list[float]:
-    """Return quantiles of the numbers that are known, not interpolated, since some may be infinite; NaN where none is known."""
+    """Return quantiles of the known numbers, not interpolated, since some may be infinite; NaN if none is known."""
     known = [value for value in values if not math.isnan(value)]
     return np.quantile(known, shares, method="nearest").tolist() if known else [math.nan] * len(shares)
 
 
 def smallest_of(*values: float) -> float:
-    """Return the smallest number; a bound if one of which only an upper bound is known may be smaller."""
+    """Return the smallest number; a bound if a number with only an upper bound may be smaller."""
     return _end(min, AtMost, AtLeast, values)
 
 
 def largest_of(*values: float) -> float:
-    """Return the largest number; a bound if one of which only a lower bound is known may be larger."""
+    """Return the largest number; a bound if a number with only a lower bound may be larger."""
     return _end(max, AtLeast, AtMost, values)
 
 
 def _end(choose: Callable, beyond: type[Bound], before: type[Bound], values: Sequence[float]) -> float:
-    """Choose the end of some numbers; those bounded on its side may lie beyond it."""
+    """Choose the smallest or largest number; numbers bounded on that side may lie beyond it."""
     if any(map(math.isnan, values)):
         return math.nan
     end = choose(values)

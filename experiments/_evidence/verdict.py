@@ -14,11 +14,11 @@ from experiments._evidence.value import AtLeast, AtMost, Bound, spread
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 MIN_VALUES = 3
-CONFIDENCE = 0.95  # of the interval, where there are enough values
+CONFIDENCE = 0.95  # of the interval, if there are enough values
 
 
 class Beside(NamedTuple):
-    """What a claim's statistic is in data with too few runs to decide."""
+    """The median of a claim's statistic in data with too few runs to decide."""
 
     setup: Setup
     median: float
@@ -33,19 +33,19 @@ class Judgement(NamedTuple):
     high: float
     verdict: Verdict
     reason: str  # why the verdict is inconclusive; else empty
-    num_runs: int  # that were counted
-    num_diverged: int  # those of them whose loss stopped being finite
-    setup: Setup | None = None  # what the values were measured on; of the net alone where there are none
-    beside: tuple[Beside, ...] = ()  # of data with too few runs to decide
+    num_runs: int  # number of counted runs
+    num_diverged: int  # number of counted runs whose loss stopped being finite
+    setup: Setup | None = None  # set-up of the values; the net alone if there are none
+    beside: tuple[Beside, ...] = ()  # medians in data with too few runs to decide
     is_exploratory: bool = False  # range or statistic were fixed when these runs were known
 
 
 def judge(claim: Claim, data: Data | None) -> Judgement:
     """Compute a claim's verdict from an experiment's data; None is an experiment that has not been run.
 
-    Counted are the values that make up the interval: of fewer than nine all. All of them in the range: supported. All outside:
-    contradicted. Anything else, a value on the edge, a value that is NaN or fewer than three values: inconclusive. Of a claim
-    that something can be, one value in the range is enough, and all values count.
+    The values in the interval are counted; of fewer than nine, all are. If all of them lie in the range, the claim is
+    supported; if all lie outside, it is contradicted. Anything else, a value on the edge, a NaN or fewer than three values make
+    it inconclusive. If the claim is that something is possible, one value in the range is enough, and all values count.
     """
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
@@ -56,7 +56,7 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
         values = tuple(claim.statistic.of(data).values())
         verdict, reason = _verdict(claim, values)
         low, middle, high = spread(interval([value for value in values if not math.isnan(value)]))
-    except Exception as error:  # of many types, whatever the data hold
+    except Exception as error:  # damaged data raise errors of many types
         problem = f"cannot be measured in this data ({type(error).__name__}: {' '.join(str(error).split())})"
         reason = str(error) if isinstance(error, NotInDataError) else problem
         net = setup(claim.statistic, data, 0) if isinstance(error, NotInDataError) else None
@@ -66,14 +66,14 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
 
 
 def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]:
-    """Judge a claim by the file of several that decides it.
+    """Judge a claim by the one of several files that decides it.
 
-    That is one in which every value is known, of three runs or more: of these that of the widest nets, then of the most steps,
-    then of the most values. What has fewer runs stands beside it. Where none decides, the first file with any value speaks,
-    else of those that meet the claim's needs, if any do, that in which the most runs are counted.
+    A file can decide if it has three values or more and all of them are known. Among these, the widest nets win, then the most
+    steps, then the most values. Files with fewer runs are reported beside it. If none can decide, the first file whose values
+    are all known is used; else the file with the most counted runs, preferably one that meets the claim's needs.
 
     Args:
-        claim: to be judged.
+        claim: the claim to judge.
         files: the data of an experiment by their name, one or more.
 
     Returns:
@@ -90,13 +90,13 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
 
 
 def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an unknown number of times") -> str:
-    """Write the median of the first of some claims that has one, with its unit, as findings quote it; ratios with two digits.
+    """Format the first known median of some claims, with its unit, as findings quote it; ratios with two digits.
 
     Args:
-        claims: of an experiment.
-        data: of the experiment.
-        names: of claims, that of the whole window before that of a part.
-        unknown: what is written where none of them has a median.
+        claims: claims of an experiment.
+        data: data of the experiment.
+        names: names of claims; a claim on the whole window comes before one on a part.
+        unknown: result if none of them has a median.
     """
     by_name = {claim.name: claim for claim in claims}
     for claim in (by_name[name] for name in names):
@@ -108,15 +108,15 @@ def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an
 
 
 def _weight(judgement: Judgement) -> tuple[float, int, int]:
-    """Order files: by width, steps, and number of values."""
+    """Return the sort key of a file: width, steps and number of values."""
     measured_on = judgement.setup
     return (measured_on.width, measured_on.steps[0], len(judgement.values)) if measured_on else (0.0, 0, 0)
 
 
 def interval(values: Sequence[float]) -> list[float]:
-    """Sort values, and leave out as many on either side as still enclose the median of what they are drawn from with 95 %.
+    """Sort values and trim both ends while the rest enclose the median of their distribution with 95 % confidence.
 
-    Of fewer than nine none can be left out; fewer than six enclose it with less.
+    Of fewer than nine values none can be left out; fewer than six enclose the median with less confidence.
     """
     left_out = num_left_out(len(values))
     return sorted(values)[left_out : len(values) - left_out]
@@ -131,9 +131,9 @@ def num_left_out(num_values: int) -> int:
 
 
 def coverage(num_values: int, left_out: int = 0) -> float:
-    """Return the chance that independent values, without so many at either end, enclose the median of what they are drawn from.
+    """Return the probability that independent values, trimmed at both ends, enclose the median of their distribution.
 
-    1 - 2 (C(n,0) + ... + C(n,k)) / 2^n: the median is missed where at most k of n values lie on one side of it.
+    1 - 2 (C(n,0) + ... + C(n,k)) / 2^n: the median is missed if at most k of n values lie on one side of it.
     """
     missed = sum(math.comb(num_values, i) for i in range(left_out + 1))
     return 1 - 2 * missed / 2**num_values
@@ -162,14 +162,14 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
 
 
 def is_inside(value: float, holds: Range) -> bool:
-    """Return whether a value is known to lie in a range; infinity does in one that has no end."""
+    """Return whether a value is known to lie in a range; infinity lies in a range that has no end."""
     low, high = holds
     is_above = low == -math.inf or (low < value and not isinstance(value, AtMost))
     return is_above and (high == math.inf or (value < high and not isinstance(value, AtLeast)))
 
 
 def _is_outside(value: float, holds: Range) -> bool:
-    """Return whether a value is known to lie beyond an end of a range; one on an edge is neither inside nor outside."""
+    """Return whether a value is known to lie beyond an end of a range; a value on an edge is neither in nor out."""
     low, high = holds
     return (value < low and not isinstance(value, AtLeast)) or (value > high and not isinstance(value, AtMost))
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from experiments._figures.panels import Panel
 
-_HEIGHTS = {1: 4.6, 2: 4.5}  # of a row with so many panels, in inches; 4 with more
+_HEIGHTS = {1: 4.6, 2: 4.5}  # of a row by its number of panels, in inches; 4 with more
 _HEADING = 0.5
 
 
@@ -16,9 +16,9 @@ class Block:
     """Rows of panels under one heading, if it is not empty.
 
     Attributes:
-        rows: of panels. None continues the panel above it; rows of equal length stand in the same columns.
-        height: of a row, in inches; by default it depends on the number of panels.
-        share: gives the panels of a row one vertical axis.
+        rows: rows of panels. None continues the panel above it; rows of equal length share their columns.
+        height: height of a row, in inches; by default it depends on the number of panels.
+        share: whether the panels of a row share one vertical axis.
     """
 
     heading: str
@@ -32,9 +32,9 @@ class Block:
         return sum(self.height or _HEIGHTS.get(len(row), 4.0) for row in self.rows) + _HEADING * bool(self.heading)
 
     def downwards(self) -> list[tuple[int, Panel]]:
-        """List the panels as they stand one below the other, with the numbers of their rows.
+        """List the panels in the order of a single column, with the numbers of their rows.
 
-        A panel without a title shares that of the panel above it, so it follows that panel; otherwise rows follow rows.
+        A panel without a title shares the title of the panel above it, so it follows that panel; otherwise rows follow rows.
         """
         found: dict[tuple[int, int], Panel] = {}
         for i, row in enumerate(self.rows):

@@ -14,7 +14,7 @@ LP_CENTRED = "lp norms after subtracting the mean"
 
 
 def network(config: dict[str, Any]) -> str:
-    """Name a network and what it learns, for a title."""
+    """Name a network and its data, for a title."""
     model = config["model"]
     if "data" not in config:
         return f"deep linear network of {model['depth']} layers"
@@ -27,7 +27,7 @@ def network(config: dict[str, Any]) -> str:
 
 
 def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -> list[str]:
-    """Write how a network was trained; a figure of several learning rates names none."""
+    """Describe how a network was trained; a figure of several learning rates names none."""
     layers, optimizer = config["norm"].get("layers", "all"), config["optimizer"]
     after = "every hidden layer" if layers == "all" else f"layer {', '.join(map(str, layers))} only"
     rate = [f"learning rate {optimizer['learning_rate']:g}"] if learning_rate else []
@@ -47,7 +47,7 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
 
 
 def normaliser(norm: dict[str, Any]) -> str:
-    """Name what stands where the figure says BN."""
+    """Name the normaliser that the figure calls BN."""
     if norm["kind"] == "batch":
         return "BN"
     return (
@@ -58,7 +58,7 @@ def normaliser(norm: dict[str, Any]) -> str:
 
 
 def variants(config: dict[str, Any]) -> list[str]:
-    """Write where a network was trained or measured in another way than its source does by default."""
+    """Describe how the training or the measurements differ from the source's defaults."""
     noise = config.get("noise") or config["norm"].get("noise") or {}
     phrases = {
         LP_CENTRED: config["norm"].get("center_first"),
@@ -82,7 +82,7 @@ def loss(config: dict[str, Any]) -> str:
 
 
 def deep_linear(config: dict[str, Any]) -> str:
-    """Write how a deep linear network was trained, except for its learning rate."""
+    """Describe how a deep linear network was trained, except for its learning rate."""
     more = [plural(len(config["seeds"]), "draw"), f"bands: {bands(config)}", *variants(config)]
     norm = normaliser(config["norm"])
     return (
@@ -92,30 +92,30 @@ def deep_linear(config: dict[str, Any]) -> str:
 
 
 def bands(config: dict[str, Any]) -> str:
-    """Write what the bands of curves over seeds, or draws, are."""
+    """Describe the bands of curves over seeds, or draws."""
     return "quartiles" if len(config["seeds"]) >= MANY else "smallest to largest"
 
 
 def place(config: dict[str, Any]) -> str:
-    """Write where the distributions of activations are taken."""
+    """Return the place at which the distributions of activations are taken."""
     places = {"activations": "after the activation", "unnormalised": "before the normaliser"}
     return places.get(config["probes"]["drift"]["of"], "before the activation")
 
 
 def seeds(config: dict[str, Any]) -> str:
-    """Write how many seeds there are."""
+    """Format the number of seeds."""
     return plural(len(config["seeds"]), "seed")
 
 
 def images(config: dict[str, Any]) -> str:
-    """Write what the inputs are."""
+    """Describe the inputs."""
     size = config["data"]["image_size"]
     images = f"images {size}x{size}" if size else "images of their own size"
     return f"{images}, inputs '{config['data']['preprocessing']}'"
 
 
 def scans(config: dict[str, Any]) -> str:
-    """Write along what the landscape was scanned, how far and how often."""
+    """Describe the direction, length and frequency of the scans of the landscape."""
     sizes = np.array(config["probes"]["landscape"]["step_multiples"]) * config["optimizer"]["learning_rate"]
     every = config["schedule"]["probe_every"]
     return (
@@ -125,7 +125,7 @@ def scans(config: dict[str, Any]) -> str:
 
 
 def origin(data: dict[str, Any], for_what: str = "training, measurements and tests") -> list[str]:
-    """Write where an experiment's data come from: commit, hardware, seconds, date; several where it was resumed."""
+    """Describe the origin of an experiment's data: commit, hardware, seconds, date; several if it was resumed."""
 
     def each(name: str) -> str:
         return ", ".join(dict.fromkeys(str(known[name]) for known in data["provenance"]))

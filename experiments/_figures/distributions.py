@@ -14,12 +14,12 @@ _ACROSS = 90  # characters of the titles of a row
 
 
 def of_deepest_layer(arms: Arms, config: dict[str, Any], title: str, *foot: list[str]) -> Layout:
-    """Show a unit of the deepest layer over training for every net, on one axis, so that their widths compare.
+    """Show a unit of the deepest layer over training for every net, on one axis, so that widths can be compared.
 
     Args:
-        arms: the nets, of which runs recorded the drift.
-        config: of the nets.
-        title: what the nets are; the network's name and "distributions of a unit" come before it.
+        arms: the nets, whose runs recorded the drift.
+        config: configuration of the nets.
+        title: description of the nets; the network's name and "distributions of a unit" come before it.
         foot: lines about the runs.
     """
     layer = (layer_names(all_runs(arms), "drift") or [""])[-1]
@@ -36,6 +36,6 @@ def of_deepest_layer(arms: Arms, config: dict[str, Any], title: str, *foot: list
 
 
 def has_shapes(arms: Arms) -> bool:
-    """Whether the data keep what a unit's distributions looked like."""
+    """Return whether the data keep a unit's distributions."""
     layers = recorded(next(iter(arms.values()))[0], "drift").get("layers", {})
     return any("shapes" in layer for layer in layers.values())

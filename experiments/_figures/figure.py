@@ -1,4 +1,4 @@
-"""Figures: blocks of panels below one legend, above the foot that says where the numbers come from."""
+"""Figures: blocks of panels below one legend, above a foot with the origin of the numbers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from experiments._figures.panels import Panel
 from experiments._nets import NETS
 
 _WIDTH = 13.0
-_LEGEND_CHARACTERS = 160  # of a row of the legend, 6 of them for each mark
+_LEGEND_CHARACTERS = 160  # per row of the legend, 6 of them for each mark
 _SMALL = 2.5  # inches
-_MAX_CHARACTERS = 140  # of a line of the foot
+_MAX_CHARACTERS = 140  # per line of the foot
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Layout:
     """A figure before it is drawn: blocks of panels below a legend, above a foot.
 
     Attributes:
-        title: of the figure.
-        blocks: of panels.
+        title: title of the figure.
+        blocks: blocks of panels.
         foot: lines of remarks.
         marks: the last entries of the legend.
-        narrow: what is drawn in its place for a narrow screen; by default, the same panels one below the other.
+        narrow: layout for a narrow screen; by default, the same panels stacked vertically.
     """
 
     title: str
@@ -59,18 +59,18 @@ def make_figure(
     """Lay out blocks below a legend, whose last entries are marks, and above a foot of lines of remarks.
 
     Args:
-        title: of the figure.
-        blocks: of panels.
+        title: title of the figure.
+        blocks: blocks of panels.
         *foot: lines of remarks.
         marks: further entries of the legend.
-        narrow: what is drawn in its place for a narrow screen; by default, the same panels one below the other.
+        narrow: layout for a narrow screen; by default, the same panels stacked vertically.
     """
     return Layout(title, blocks, foot, marks, narrow)
 
 
 def _draw_wide(layout: Layout) -> Figure:
     """Draw rows of panels."""
-    # Successive rows with as many panels stand in one grid.
+    # Successive rows with the same number of panels share one grid.
     parts = [(block, list(rows)) for block in layout.blocks for _, rows in groupby(block.rows, key=len)]
     heights = [block.inches * len(rows) / len(block.rows) for block, rows in parts]
     with style.new_figure(_WIDTH, sum(heights) + 1.2 + 0.22 * len(layout.foot)) as figure:
@@ -87,7 +87,7 @@ def _draw_wide(layout: Layout) -> Figure:
 
 
 def _wrapped(remarks: Iterable[str]) -> list[list[str]]:
-    """Break a line of remarks where it would be wider than the figure."""
+    """Break a line of remarks that would be wider than the figure."""
     lines: list[list[str]] = [[]]
     for remark in filter(None, remarks):
         if lines[-1] and len(" · ".join([*lines[-1], remark])) > _MAX_CHARACTERS:
@@ -97,7 +97,7 @@ def _wrapped(remarks: Iterable[str]) -> list[list[str]]:
 
 
 def _draw_rows(place: Any, rows: Sequence[Sequence[Panel | None]], block: Block) -> Axes:
-    """Draw rows of as many panels; return the first panel's axes."""
+    """Draw rows with the same number of panels; return the first panel's axes."""
     grid, axes = place.add_gridspec(len(rows), len(rows[0])), {}
     for i, row in enumerate(rows):
         for j, panel in enumerate(row):
@@ -130,14 +130,14 @@ def _explain(layout: Layout) -> list[Any]:
 
 
 def _columns(handles: Sequence[Any]) -> int:
-    """Choose the columns of the legend: as many as fit, and rows as equal as can be."""
+    """Choose the number of columns of the legend: as many as fit, with rows as equal as possible."""
     longest = max(len(handle.get_label()) for handle in handles)
     fitting = max(1, min(5, _LEGEND_CHARACTERS // (longest + 6)))
     return -(-len(handles) // -(-len(handles) // fitting))
 
 
 def _name_block(axes: Axes, name: str) -> None:
-    """Write a block's name above the title of its first panel, as long as it is; room is made by a space as high."""
+    """Write a block's name above its first panel's title, in its full length; an equally high space makes room."""
     look: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 17, "fontweight": "bold"}
     axes.annotate(name, (0, 1), xytext=(0, 34), color=style.INK, in_layout=False, **look)
     axes.annotate(" ", (0, 1), xytext=(0, 44), **look)

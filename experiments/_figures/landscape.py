@@ -15,7 +15,7 @@ ARROW = "↓: smaller is more predictable, or smoother"
 def along_gradient(
     arms: Arms, config: dict[str, Any], dotted: Arms | None = None, levels: Mapping[str, float] | None = None
 ) -> tuple[Panel, Panel, Panel]:
-    """Return the panels of loss, gradient predictiveness and smoothness, with levels, and dotted lines of more nets."""
+    """Return the panels of loss, predictiveness and smoothness; the last has levels and dotted lines of more nets."""
     change = f"change, {captions.length(config)} (nats/unit)"
     title, per_distance = SMOOTHER, "change / distance (nats/unit²)"
     lines = [Line(SMOOTHNESS, width=2.2), *([Line(SMOOTHNESS, ":", dotted)] if dotted else [])]

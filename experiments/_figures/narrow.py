@@ -1,4 +1,4 @@
-"""Figures for narrow screens: one panel below the other, and text that can be read at the width of a phone."""
+"""Figures for narrow screens: panels stacked vertically, and text that is readable at the width of a phone."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -25,7 +25,7 @@ _NAME, _BESIDE = 22, 34  # of a name beside the panel, and of the label below a 
 
 
 def draw_narrow(title: str, blocks: Sequence[Block], handles: Sequence[Any], foot: Sequence[Iterable[str]]) -> Figure:
-    """Draw blocks, a panel per row, below the title and a legend of these handles, and above lines of remarks."""
+    """Draw blocks, one panel per row, below the title and a legend of these handles, and above lines of remarks."""
     title, labels = _wrapped(title, _TITLE), [_wrapped(handle.get_label(), _LEGEND) for handle in handles]
     # A line does not begin with the dot that separates remarks.
     remarks = [fill("\N{NO-BREAK SPACE}· ".join(filter(None, line)), _FOOT) for line in foot]
@@ -61,7 +61,7 @@ class _Part(NamedTuple):
 
 
 def _parts(blocks: Sequence[Block]) -> Iterator[_Part]:
-    """Split blocks where panels have names beside them, so that the others keep their width."""
+    """Split blocks into panels with and without names beside them, so that the latter keep their width."""
     for block in blocks:
         heading = _wrapped(block.heading, _HEADING)
         for _, panels in groupby(block.downwards(), key=lambda placed: placed[1].axis):
@@ -70,7 +70,7 @@ def _parts(blocks: Sequence[Block]) -> Iterator[_Part]:
 
 
 def _wrapped(text: str, characters: int) -> str:
-    """Break lines that would be too wide, into lines about as long as each other; a word is never broken."""
+    """Break lines that would be too wide into lines of about equal length; words are never broken."""
     look: Any = {"break_long_words": False, "break_on_hyphens": False}
     lines = []
     for line in text.splitlines():
@@ -88,7 +88,7 @@ def _columns(labels: Sequence[str]) -> int:
 
 
 def _draw_panels(place: Any, part: _Part) -> None:
-    """Draw panels one below the other; those of a row keep the limits that they share."""
+    """Draw panels stacked vertically; panels of a row keep their shared limits."""
     grid = place.add_gridspec(len(part.panels), 1, height_ratios=[panel.height for _, panel in part.panels])
     rows: dict[int, dict[Axes, Panel]] = {}
     for i, (row, panel) in enumerate(part.panels):
@@ -118,7 +118,7 @@ def _lift_legend(axes: Axes) -> None:
 
 
 def _fit_names(axes: Axes) -> None:
-    """Wrap the names on both axes; names below the panel that do not fit are turned."""
+    """Wrap the names on both axes; names below the panel that do not fit are rotated."""
     if names := _names(axes.yaxis):
         axes.set_yticks(axes.get_yticks(), [_wrapped(name, _NAME) for name in names])
     if names := _names(axes.xaxis):
@@ -132,7 +132,7 @@ def _fit_names(axes: Axes) -> None:
 
 
 def _names(axis: Axis) -> list[str]:
-    """List the names at an axis, nothing if there are numbers."""
+    """List the names at an axis; none if it has numbers."""
     locator, formatter = axis.get_major_locator(), axis.get_major_formatter()
     if not isinstance(locator, FixedLocator) or not isinstance(formatter, FuncFormatter):
         return []

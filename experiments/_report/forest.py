@@ -10,7 +10,7 @@ from experiments._evidence.verdict import MIN_VALUES, Judgement
 from experiments._report.load import Entry
 
 _CLAUSE = re.compile(r"\bor ((?:(?!\bor\b).)*?) times?\b")
-_AXIS = (1e-3, 1e4)  # beyond which ratios are left to the table
+_AXIS = (1e-3, 1e4)  # ratios beyond it appear only in the table
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e\d+)?")
 
 
@@ -18,10 +18,10 @@ class Ratio(NamedTuple):
     """A row of the plot.
 
     Attributes:
-        claim: that is about the ratio.
-        judgement: of the claim.
+        claim: the claim about the ratio.
+        judgement: judgement of the claim.
         published: the smallest and the largest published ratio.
-        places: of 1, the published ends, and the measured interval's ends and median, in per cent of the axis.
+        places: places of 1, the published ends, and the measured interval's ends and median, in per cent of the axis.
     """
 
     claim: Claim
@@ -31,7 +31,7 @@ class Ratio(NamedTuple):
 
 
 def published_ratios(text: str) -> tuple[float, float] | None:
-    """Read the smallest and the largest ratio off a claim's published value; None if it names none.
+    """Extract the smallest and the largest ratio from a claim's published value; None if it names none.
 
     >>> published_ratios("1.5 / 0.66 to 3.0 / 0.38, or 2.3 to 7.9 times")
     (2.3, 7.9)
@@ -43,7 +43,7 @@ def published_ratios(text: str) -> tuple[float, float] | None:
 
 
 def ratios(entries: list[Entry]) -> tuple[list[Ratio], dict[str, float]]:
-    """Return the rows, and the places of powers of ten by their label."""
+    """Return the rows, and the places of the powers of ten by their labels."""
     claims = []
     for claim, judgement in (pair for entry in entries for pair in entry.judged):
         published = published_ratios(claim.published)

@@ -23,7 +23,7 @@ CLAIMS = (
     "shift_not_less",
     "headline_training",
 )
-# Claims about the beginning of a window, which stand in for that about all of it where runs do not cover it.
+# Claims about the beginning of a window, which replace the claim about the whole window if runs do not cover it.
 _PARTS = {
     "landscape_loss_range": "landscape_loss_range_start",
     "landscape_predictiveness": "landscape_predictiveness_start",
@@ -32,15 +32,15 @@ _PARTS = {
 }
 _SMOOTHER = ("landscape_loss_range", "landscape_predictiveness")
 _PER_DISTANCE = "landscape_smoothness"
-# Of the other claims in the answer, whose nets may be smaller.
+# Words for the other claims in the answer, whose nets may be smaller.
 _ELSEWHERE = {"noisy_above_plain": "noise", "headline_training": "drift", "lp_norms_beat_plain": "other norms"}
-MAIN = "landscape"  # the experiment that the first picture is of
+MAIN = "landscape"  # the experiment of the first picture
 
 Judged = Mapping[str, tuple[Claim, Judgement]]
 
 
 class Answer(NamedTuple):
-    """What the first screen says: who claims what, what came out, how far it goes; and what stands beside it."""
+    """The text of the first screen: the claims of the papers, the outcome, its limits, and results beside it."""
 
     claimed: str
     outcome: str
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 def judged(entries: list[Entry]) -> Judged:
-    """Return the headline claims that there are, in their order, each by the name of that about the whole window."""
+    """Return the available headline claims, in order, each under the name of the claim about the whole window."""
     by_name = {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
 
     def decided(name: str) -> str:
@@ -61,7 +61,7 @@ def judged(entries: list[Entry]) -> Judged:
 
 
 def answer(entries: list[Entry]) -> Answer:
-    """Write the answer; parts that the data do not decide are left out."""
+    """Write the answer; omit parts that the data do not decide."""
     claimed = (
         'Ioffe & Szegedy (2015) introduced batch norm to reduce "internal covariate shift"; Santurkar et al. (2018) claim that '
         "it works because it makes the loss landscape smoother and gradients more predictive."
@@ -71,7 +71,7 @@ def answer(entries: list[Entry]) -> Answer:
 
 
 def _outcome(by_name: Judged) -> str:
-    """Write what came out."""
+    """Write the outcome."""
     values = [_value(by_name, name) for name in _SMOOTHER]
     if any(math.isnan(value) for value in values):
         return "We have no runs yet that decide it."
@@ -97,7 +97,7 @@ def _outcome(by_name: Judged) -> str:
 
 
 def _but(by_name: Judged) -> str:
-    """Write which results point the other way; empty where none does."""
+    """Write which results point the other way; empty if none does."""
     parts = []
     if _is_supported(by_name, "landscape_rough_start"):
         start = two_digits(_value(by_name, "landscape_rough_start"))
@@ -112,7 +112,7 @@ def _but(by_name: Judged) -> str:
 
 
 def _scale(entries: list[Entry], by_name: Judged) -> str:
-    """Write on how little this rests."""
+    """Write how small the scale of the evidence is."""
     main = next((entry for entry in entries if entry.name == MAIN and entry.data), None)
     judgement = by_name[_SMOOTHER[0]][1] if _SMOOTHER[0] in by_name else None
     if main is None or main.data is None or judgement is None or judgement.setup is None:
@@ -136,7 +136,7 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
 
 
 def _beside(entries: list[Entry], by_name: Judged) -> str:
-    """Write what runs with too few seeds to decide say of the landscape, and with how many claims they disagree."""
+    """Write the landscape results of runs with too few seeds to decide, and with how many claims they disagree."""
     names = (*_SMOOTHER, _PER_DISTANCE)
     found = [by_name[name][1].beside[0] for name in names if name in by_name and by_name[name][1].beside]
     if len(found) < len(names) or len({other.setup.words for other in found}) > 1:
@@ -165,5 +165,5 @@ def _is_supported(by_name: Judged, name: str) -> bool:
 
 
 def _value(by_name: Judged, name: str) -> float:
-    """Return the median of a claim; NaN where there is none."""
+    """Return the median of a claim; NaN if there is none."""
     return by_name[name][1].median if name in by_name else math.nan

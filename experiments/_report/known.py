@@ -1,10 +1,10 @@
-"""What was known when a claim's range and statistic were fixed: a row that such runs decide is exploratory.
+"""Runs that were known when a claim's range and statistic were fixed: a claim that they decide is exploratory.
 
 `known.json` is the record. Its `runs` are the nets in the data of an experiment, by their identities, with seeds and steps, and
 with the time at which these data were committed; its `claims` are the range, statistic and day of each claim, and which of
 these data its author could have seen. A test compares it with the claims, so that neither changes without the other.
 
-NOTE: other seeds, other nets and later steps than those are new, whoever trains them; the same runs again are not.
+NOTE: other seeds, other nets and later steps count as new, whoever trains them; repetitions of the same runs do not.
 """
 
 import json
@@ -26,7 +26,7 @@ FILE = Path(__file__).with_name("known.json")
 
 
 def row(claim: Claim) -> dict[str, Any]:
-    """Return what the table says of a claim besides what was seen: nothing of it may change while its day stays."""
+    """Return a claim's row of the record, except for the data seen; it may only change together with its day."""
     holds = ["-inf" if math.isinf(end) and end < 0 else "inf" if math.isinf(end) else end for end in claim.holds]
     return {"holds": holds, "statistic": claim.statistic.words, "since": claim.since}
 
@@ -38,10 +38,10 @@ def table() -> Mapping[str, Any]:
 
 
 def identities(name: str, data: Data) -> dict[str, str]:
-    """Return what determines the numbers of each net in an experiment's data, its seed apart, by group/arm.
+    """Return the identities of the nets in an experiment's data, which with the seed determine numbers, by group/arm.
 
     Raises:
-        ValueError: if the data's configuration is none of the experiment's.
+        ValueError: if the data's configuration is not one of the experiment's.
     """
     experiment = catalogue.module(name)
     kind: Any = type(next(iter(experiment.PRESETS.values())))
@@ -65,9 +65,9 @@ def identities(name: str, data: Data) -> dict[str, str]:
 
 
 def is_exploratory(name: str, claim: Claim, data: Data, judgement: Judgement) -> bool:
-    """Return whether fewer than three of a claim's values are of runs, or steps, that were not known when it was fixed.
+    """Return whether fewer than three of a claim's values are from runs or steps unknown when the claim was fixed.
 
-    A value is new if one of the runs that it is made of is.
+    A value is new if one of its runs is.
     """
     labels = table()["claims"].get(claim.name, {}).get("seen", [])
     if not labels or all(map(math.isnan, judgement.values)):
@@ -90,7 +90,7 @@ def is_exploratory(name: str, claim: Claim, data: Data, judgement: Judgement) ->
 
 
 def runs_of(name: str, data: Data) -> dict[str, dict[str, Any]]:
-    """List the nets of some data as the record holds them: seeds and steps by identity."""
+    """Return the nets of some data in the form of the record: seeds and steps by identity."""
     found: dict[str, dict[str, Any]] = {}
     for counted, identity in identities(name, data).items():
         group, _, arm = counted.partition("/")

@@ -1,4 +1,4 @@
-"""What the report is made of: each experiment with its data, its picture and its judged claims."""
+"""The contents of the report: each experiment with its data, its pictures and its judged claims."""
 
 import contextlib
 import json
@@ -27,12 +27,12 @@ class Entry(NamedTuple):
     """An experiment.
 
     Attributes:
-        name: of its module.
-        stem: of the names of its data file and its picture.
-        data: of its figure; None if it has not been run.
-        pictures: its figures, PNGs, by part; that of the first one is empty. None is there if it cannot be shown. Those of
+        name: name of its module.
+        stem: stem of the names of its data file and its picture.
+        data: data of its figure; None if it has not been run.
+        pictures: its figures, PNGs, by part, which is empty for the first one; none if they cannot be shown. The figures of
             its other presets follow, by preset and part.
-        findings: what the data show, in words; empty if that is not known.
+        findings: the results in words; empty if unknown.
         scaled_down: fields in which it differs from the published setting, in words; None if no preset has that setting.
         judged: its claims with their verdicts.
     """
@@ -46,24 +46,24 @@ class Entry(NamedTuple):
     judged: tuple[tuple[Claim, Judgement], ...]
 
     def picture_name(self, part: str) -> str:
-        """Name the file of a picture, without its ending."""
+        """Return the file name of a picture, without its suffix."""
         is_own = not part or part[0].isdigit()
         return "-".join(filter(None, (self.stem if is_own else self.name, part)))
 
 
 class Report(NamedTuple):
-    """All experiments, in order, and what could not be read, one line each."""
+    """All experiments, in order, and problems with reading them, one line each."""
 
     entries: list[Entry]
     problems: list[str]
 
 
 def load(figures: Path, packed: Path | None = None) -> Report:
-    """Read a folder of data files; what cannot be read becomes a problem, and its experiment counts as not run.
+    """Read a folder of data files; an unreadable file becomes a problem, and its experiment counts as not run.
 
     Args:
         figures: folder of data files and pictures.
-        packed: folder of packed runs; where all of a preset are there, its data and picture are made of them.
+        packed: folder of packed runs; if it has all runs of a preset, that preset's data and picture are made from them.
     """
     problems: list[str] = []
     if not figures.is_dir() and packed is None:
@@ -85,7 +85,7 @@ def by_origin(entries: list[Entry]) -> dict[Origin, Counter]:
 
 
 def showable(report: Report, show: Callable[[Entry], object]) -> Report:
-    """Let an experiment that cannot be shown count as not run, which becomes a problem; the others do not notice.
+    """Count an experiment that cannot be shown as not run, and add a problem; the others are unaffected.
 
     Args:
         report: its list of problems grows.
@@ -95,7 +95,7 @@ def showable(report: Report, show: Callable[[Entry], object]) -> Report:
     for entry in report.entries:
         try:
             show(entry)
-        except Exception as error:  # of many types, whatever a data file holds
+        except Exception as error:  # a damaged data file raises errors of many types
             report.problems.append(f"{entry.stem}.json cannot be shown ({type(error).__name__}: {one_line(error)}).")
             judged = tuple((claim, judge(claim, None)) for claim, _ in entry.judged)
             entry = Entry(entry.name, entry.stem, None, {}, "", None, judged)
@@ -104,14 +104,14 @@ def showable(report: Report, show: Callable[[Entry], object]) -> Report:
 
 
 def picture_words(part: str) -> str:
-    """Write which picture of several it is: its preset if that is another one, and its part."""
+    """Describe one picture of several: its preset, if that is not the experiment's main one, and its part."""
     preset, _, words = part.partition("-")
     words = words.lstrip("0123456789-").replace("_", " ")
     return words if preset.isdigit() or not part else ", ".join(filter(None, (f"preset {preset}", words)))
 
 
 def png_size(picture: bytes) -> tuple[int, int] | None:
-    """Return width and height of a PNG, None if it is none, or not whole."""
+    """Return width and height of a PNG; None if the bytes are no PNG, or an incomplete one."""
     place, size = len(_PNG), None
     while picture.startswith(_PNG) and place + 12 <= len(picture):
         length, kind = struct.unpack(">I4s", picture[place : place + 8])
@@ -129,7 +129,7 @@ def png_size(picture: bytes) -> tuple[int, int] | None:
 
 
 def seeds(data: dict[str, Any]) -> str:
-    """Write how many seeds there are, of each net where the configuration has several and they differ."""
+    """Format the number of seeds, for each net if the configuration has several nets and the numbers differ."""
     fields = costs.flatten(data["config"])
     counts = {
         name.removesuffix("seeds").rstrip("."): len(values)
@@ -142,14 +142,14 @@ def seeds(data: dict[str, Any]) -> str:
 
 
 def _presets(name: str) -> list[str]:
-    """List an experiment's presets, those first whose data lead if there are several: the published setting, then long runs."""
+    """List an experiment's presets by the priority of their data: the published setting first, then long runs."""
     lead = ("paper", "overnight", "evening")
     last = {**{preset: place - len(lead) for place, preset in enumerate(lead)}, "smoke": 1}
     return sorted(catalogue.module(name).PRESETS, key=lambda preset: last.get(preset, 0))
 
 
 def _from_packed(packed: Path, name: str, preset: str, problems: list[str]) -> dict[str, Any] | None:
-    """Make a preset's data of packed runs; None where some are not there."""
+    """Make a preset's data from packed runs; None if some are missing."""
 
     def report(line: str) -> None:
         if line not in problems:  # once, not for every experiment that might need it
@@ -173,7 +173,7 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
         if data or (figures / f"{name}-{preset}.json").exists():
             file = figures / f"{name}-{preset}.json"
             break
-    else:  # of other settings than a preset's
+    else:  # the data of settings that are not a preset's
         file = next(iter(sorted(figures.glob(f"{name}-*.json"))), file)
     if data:
         pictures = draw_data(catalogue.module(name), data)
@@ -187,7 +187,7 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
         pictures |= _pictures_beside(figures, name, file.stem, problems)
     try:
         scaled_down = _scaled_down(name, data)
-    except Exception as error:  # of many types, whatever the file holds
+    except Exception as error:  # a damaged file raises errors of many types
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
         data, pictures, scaled_down = None, {}, None
     files = _files(figures, name, file.stem, data, problems)
@@ -197,9 +197,9 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
 
 
 def _pictures(file: Path, problems: list[str]) -> dict[str, Picture]:
-    """Read the pictures of a data file by part; one that is not there or is not a PNG becomes a problem.
+    """Read the pictures of a data file by part; a picture that is missing or not a PNG becomes a problem.
 
-    One for narrow screens need not be there.
+    Pictures for narrow screens may be missing.
     """
     pictures = {}
     for part in ("", *parts_of(file)):
@@ -226,7 +226,7 @@ def _pictures_beside(figures: Path, name: str, stem: str, problems: list[str]) -
 
 
 def _read_png(file: Path) -> bytes:
-    """Read a picture; nothing if it is not there or is not a PNG."""
+    """Read a picture; return empty bytes if it is missing or not a PNG."""
     with contextlib.suppress(OSError, MemoryError):
         picture = file.read_bytes() if file.is_file() else b""
         return picture if png_size(picture) else b""
@@ -236,7 +236,7 @@ def _read_png(file: Path) -> bytes:
 def _files(
     figures: Path, name: str, stem: str, data: dict[str, Any] | None, problems: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Read all data of an experiment that claims may be decided by: those that are shown come first, smoke is left out."""
+    """Read all data of an experiment that may decide claims: the shown data come first, and smoke is left out."""
     if data is None:
         return {}
     files = {stem: data}
@@ -250,19 +250,19 @@ def _files(
 
 
 def _judge(name: str, claim: Claim, files: dict[str, dict[str, Any]]) -> Judgement:
-    """Judge a claim by the data that decide it, and find out whether its author could have known them."""
+    """Judge a claim by the data that decide it, and determine whether its author could have known them."""
     if not files:
         return judge(claim, None)
     chosen, judgement = judge_best(claim, files)
     try:
         is_known = is_exploratory(name, claim, files[chosen], judgement)
-    except Exception:  # of many types, whatever the file holds: what is not known of it was not seen
+    except Exception:  # a damaged file raises errors of many types; its runs count as not seen
         is_known = False
     return judgement._replace(is_exploratory=is_known)
 
 
 def _check(data: Any, name: str) -> dict[str, Any]:
-    """Return the data if they have what every experiment's have; else raise."""
+    """Return the data if they have the fields of every experiment's data; else raise a ValueError."""
     kinds = {"experiment": str, "preset": str, "config": dict, "provenance": list, "seconds": int | float}
     if not isinstance(data, dict):
         raise ValueError("it holds no JSON object.")
@@ -275,7 +275,7 @@ def _check(data: Any, name: str) -> dict[str, Any]:
         raise ValueError("its provenance is empty or of the wrong kind.")
     try:
         is_finite = math.isfinite(data["seconds"])
-    except OverflowError:  # a whole number beyond all that are floats
+    except OverflowError:  # an integer too large for a float
         is_finite = False
     if not is_finite:
         raise ValueError("its time is not finite.")
@@ -283,18 +283,18 @@ def _check(data: Any, name: str) -> dict[str, Any]:
 
 
 def _findings(name: str, file: str, data: dict[str, Any] | None, problems: list[str]) -> str:
-    """Write what the data show, in the experiment's own words; nothing where it has none."""
+    """Return the experiment's own words on its findings; empty if it has none."""
     find = getattr(catalogue.part(name, "table"), "findings", None)
     if data is not None and find is not None:
         try:
             return str(find(data))
-        except Exception as error:  # of many types, whatever the file holds
+        except Exception as error:  # a damaged file raises errors of many types
             problems.append(f"{file}: its findings cannot be computed ({type(error).__name__}: {one_line(error)}).")
     return ""
 
 
 def _scaled_down(name: str, data: dict[str, Any] | None) -> list[str] | None:
-    """Write in which fields the configuration differs from the published setting."""
+    """Describe the fields in which the configuration differs from the published setting; None if unknown."""
     published = catalogue.module(name).PRESETS.get("paper")
     if data is None or published is None:
         return None
@@ -303,7 +303,7 @@ def _scaled_down(name: str, data: dict[str, Any] | None) -> list[str] | None:
 
 
 def _words(value: Any) -> str:
-    """Write a field's value."""
+    """Format a field's value."""
     if isinstance(value, list):
         return ", ".join(map(_words, value)) or "none"
     if isinstance(value, bool) or value is None:

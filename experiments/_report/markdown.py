@@ -19,9 +19,9 @@ END_SCOREBOARD = "<!-- end of scoreboard -->\n"
 
 
 def claim_table(report: Report) -> str:
-    """Write, for each experiment that has been run, what was found, and a folded table with a row per claim.
+    """Write, for each experiment that has been run, its findings and a folded table with a row per claim.
 
-    A caveat follows what it is a caveat of. An experiment that cannot be written is added to the report's problems.
+    A caveat follows its claim. An experiment that cannot be written is added to the report's problems.
     """
     shown = Report([entry for entry in report.entries if entry.data and entry.judged], report.problems)
     entries = [entry for entry in showable(shown, _experiment).entries if entry.data]
@@ -58,13 +58,13 @@ def scoreboard_table(report: Report) -> str:
 
 
 def _side(row: scoreboard.Row, side: Side) -> str:
-    """Write how many claims speak for a side, and from whom they are."""
+    """Write how many claims speak for a side, and the kinds of their sources."""
     judged = row.sides[side]
     return f"{len(judged)}: {scoreboard.split(judged)}" if judged else "none"
 
 
 def _strongest(row: scoreboard.Row) -> str:
-    """Write a list of the strongest claims on either side of an explanation; nothing where it has none."""
+    """Write a list of the strongest claims on either side of an explanation; empty if there are none."""
     lines = [
         f"- {side}: {_text(words.statement(claim, judgement))} {words.with_unit(claim, judgement.median)}, "
         f"**{words.outcome(claim, judgement)}**: {_why(claim, judgement)}\n"
@@ -75,7 +75,7 @@ def _strongest(row: scoreboard.Row) -> str:
 
 
 def _why(claim: Claim, judgement: Judgement) -> str:
-    """Write how sure a verdict is, and what runs measured that are too few for one."""
+    """Write the confidence of a verdict, and the results of runs that are too few for one."""
     return "; ".join(filter(None, [words.verdict(claim, judgement), *words.not_judged(claim, judgement)]))
 
 
@@ -87,7 +87,7 @@ def _headline(claim: Claim, judgement: Judgement, size: str) -> str:
 
 
 def _by_origin(entries: list[Entry]) -> str:
-    """Write how many claims of each kind of source have which verdict."""
+    """Write a table of the numbers of claims by kind of source and verdict."""
     counts = by_origin(entries)
     rows = [(words.WHOSE[origin], *(number[verdict] for verdict in VERDICTS)) for origin, number in counts.items()]
     lines = [("claims of", *VERDICTS), ("---",) * (1 + len(VERDICTS)), *rows]
@@ -122,10 +122,10 @@ def _row(claim: Claim, judgement: Judgement) -> str:
 
 
 def replace_tables(readme: Path, report: Report) -> None:
-    """Put headlines, scoreboard, findings and tables between their markers in a file, those of them that it has.
+    """Put headlines, scoreboard, findings and tables between those of their markers that a file has.
 
     Raises:
-        ValueError: if it has none of the markers, or not both of a pair, once each and in this order.
+        ValueError: if the file has none of the markers, or not both of a pair, once each and in this order.
     """
     text = readme.read_text(encoding="utf-8")
     pairs = (
@@ -146,5 +146,5 @@ def replace_tables(readme: Path, report: Report) -> None:
 
 
 def _text(text: str) -> str:
-    """Take out of a text what would end a cell or begin a tag."""
+    """Escape characters of a text that would end a cell or begin a tag, and join its lines."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

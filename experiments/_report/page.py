@@ -18,11 +18,11 @@ _FOLDER = Path(__file__).parent / "templates"
 
 
 def render(report: Report) -> str:
-    """Write the page; whatever comes from data or claims is escaped, and no script but the page's own can run.
+    """Write the page; all text from data or claims is escaped, and only the page's own script can run.
 
     An experiment that cannot be shown counts as not run, and is added to the report's problems.
     """
-    # The command line is imported where Jinja2 need not be installed.
+    # Imported here, since the command line must also work without Jinja2.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     report = showable(report, _show)
@@ -64,7 +64,7 @@ def render(report: Report) -> str:
 
 
 def _show(entry: Entry) -> None:
-    """Write every view of an experiment, so that one that cannot be written is found."""
+    """Make every view of an experiment, so that errors in any of them appear."""
     _experiment(entry)
     table.group(entry)
     _foot([entry])
@@ -73,12 +73,12 @@ def _show(entry: Entry) -> None:
 
 
 def _hash(text: str) -> str:
-    """Compute what the page's policy knows a script or style by."""
+    """Compute the hash by which the page's security policy identifies a script or style."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _by_origin(entries: list[Entry]) -> list[tuple[str, int, list[tuple[str, int]]]]:
-    """Count for each kind of source its claims, and those of each verdict."""
+    """Count the claims of each kind of source, in total and by verdict."""
     return [
         (WHOSE[origin], counts.total(), [(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]])
         for origin, counts in by_origin(entries).items()
@@ -130,7 +130,7 @@ def _experiment(entry: Entry) -> dict[str, Any]:
 
 
 def _picture(entry: Entry, part: str) -> dict[str, Any]:
-    """Return the view of a picture, with the one that narrow screens show in its place if there is one."""
+    """Return the view of a picture, with its version for narrow screens if there is one."""
     picture, words = entry.pictures[part], picture_words(part)
     return {
         "wide": _image(picture.wide),
@@ -172,13 +172,13 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _commands(name: str, preset: str, recorded: str) -> list[str]:
-    """List the command that was recorded, and before it the experiment's own if another one ran it."""
+    """List the recorded command, and before it the experiment's own command if another one ran it."""
     own = f"python -m experiments {name}"
     return [recorded] if recorded.startswith(own) else [f"{own} --preset {preset}", recorded]
 
 
 def _foot(entries: list[Entry]) -> str:
-    """Write when and from which commits the results come."""
+    """Write the dates of the results."""
     origins = [origin for entry in entries if entry.data for origin in entry.data["provenance"]]
     dates = sorted(str(origin["date"]) for origin in origins if "date" in origin)
     return (

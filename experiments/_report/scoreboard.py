@@ -38,9 +38,9 @@ class Row(NamedTuple):
 
     Attributes:
         hypothesis: the explanation.
-        sides: the decided claims that speak for it, and those that speak against it, the strongest first.
-        num_neither: claims that would count for neither side whatever came out, or do as it came out.
-        num_unknown: claims that would count, and that the data do not decide, by the reason.
+        sides: the decided claims for it and the decided claims against it, the strongest first.
+        num_neither: number of claims that count for neither side, with any outcome or with the actual one.
+        num_unknown: numbers of claims that could count but that the data do not decide, by reason.
     """
 
     hypothesis: Hypothesis
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def rows(entries: Sequence[Entry]) -> list[Row]:
-    """Sort the claims by what they test, and by the side for which they speak."""
+    """Group the claims by the explanation that they test, and by the side for which they speak."""
     pairs = [pair for entry in entries for pair in entry.judged]
     decided = {claim.name for claim, judgement in pairs if judgement.verdict in ("supported", "contradicted")}
     return [
@@ -66,7 +66,7 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
 
 
 def side(claim: Claim, judgement: Judgement) -> Side | None:
-    """Return for which side of its hypothesis a judged claim counts; None if it is not decided, or counts for neither.
+    """Return the side of its hypothesis for which a judged claim counts; None if undecided, or if it is neutral.
 
     A claim that holds only thanks to a tolerance counts for neither: "at least half as much", with a median of 0.8 times.
     """
@@ -76,10 +76,10 @@ def side(claim: Claim, judgement: Judgement) -> Side | None:
 
 
 def strength(claim: Claim, judgement: Judgement) -> tuple[bool, int, float]:
-    """Return what claims are sorted by: not exploratory, then the number of values, then the distance from what would undo it.
+    """Return a claim's sort key: not exploratory, then the number of values, then the distance from the range's end.
 
-    The distance is that of the interval of values from the nearest end of the claim's range, in units of the interval's width.
-    It has no unit, so that claims about different quantities can be compared; ratios are measured by their logarithms.
+    The distance is measured from the interval of values to the nearest end of the claim's range, in units of the interval's
+    width. It is dimensionless, so that claims about different quantities can be compared; ratios enter as logarithms.
     """
     ends = [_place(claim, end) for end in claim.holds]
     low, high = (_place(claim, end) for end in (judgement.low, judgement.high))
@@ -90,12 +90,12 @@ def strength(claim: Claim, judgement: Judgement) -> tuple[bool, int, float]:
 
 
 def strongest(row: Row, side: Side) -> list[Judged]:
-    """List the few claims that speak the most strongly for a side."""
+    """List the few strongest claims for a side."""
     return row.sides[side][:_NUM_STRONGEST]
 
 
 def split(judged: Sequence[Judged]) -> str:
-    """Write from whom claims are, and how many of them are exploratory."""
+    """Write the kinds of the claims' sources, and how many of the claims are exploratory."""
     counts = {words: sum(claim.origin in origins for claim, _ in judged) for words, origins in FROM.items()}
     words = ", ".join(f"{count} {whose}" for whose, count in counts.items() if count)
     exploratory = num_exploratory(judged)
@@ -143,21 +143,21 @@ def _row(hypothesis: Hypothesis, pairs: list[Judged], decided: set[str]) -> Row:
 
 
 def _reason(judgement: Judgement) -> str:
-    """Write why a claim is not decided, in few kinds."""
+    """Return the kind of reason for which a claim is undecided."""
     if judgement.verdict == "not run":
         return "not run yet"
     return "need longer or other runs" if judgement.reason.startswith("needs ") else "inconclusive"
 
 
 def _place(claim: Claim, value: float) -> float:
-    """Put a value on the axis on which distances are compared."""
+    """Return a value's place on the axis on which distances are compared: ratios by their logarithms."""
     if not claim.statistic.format.is_ratio:
         return float(value)
     return math.log(value) if value > 0 else -math.inf
 
 
 def _needs_tolerance(claim: Claim, judgement: Judgement) -> bool:
-    """Return whether a claim's range has one end, beyond no difference, and some of its values lie between the two."""
+    """Return whether a one-sided range extends beyond "no difference", and some values lie in that extension."""
     middle, (low, high) = claim.statistic.format.no_difference, claim.holds
     if middle is None:
         return False

@@ -10,9 +10,9 @@ _WIDTH, _HEIGHT, _MARGIN = 168, 20, 10
 
 
 def strip(claim: Claim, judgement: Judgement) -> str:
-    """Draw the supported range as a band and each value as a dot, as SVG; nothing where there is no value.
+    """Draw the supported range as a band and each value as a dot, as SVG; return an empty string without values.
 
-    Ratios are drawn on a logarithmic axis. What is infinite stands at the end of the axis, as a triangle.
+    Ratios are drawn on a logarithmic axis. Infinite values are triangles at the end of the axis.
     """
     values = [_place(claim, value) for value in judgement.values if not math.isnan(value)]
     if not values:
@@ -38,21 +38,21 @@ def strip(claim: Claim, judgement: Judgement) -> str:
 
 
 def _place(claim: Claim, value: float) -> float:
-    """Put a value on the axis."""
+    """Return a value's place on the axis."""
     if not claim.statistic.format.is_ratio or math.isinf(value):
         return value
     return math.log(value) if value > 0 else -math.inf
 
 
 def _domain(places: list[float]) -> tuple[float, float]:
-    """Choose the ends of the axis, with a third of what is to be seen on either side."""
+    """Choose the ends of the axis, with a margin of a third of the range on either side."""
     low, high = (min(places), max(places)) if places else (0.0, 0.0)
     room = (high - low) / 3 or abs(high) / 3 or 1.0
     return low - room, high + room
 
 
 def _x(place: float, low: float, high: float) -> float:
-    """Turn a place on the axis into pixels; the range reaches to the ends, as infinity does."""
+    """Convert a place on the axis to pixels; infinity is at the ends of the picture, as is an open end of the range."""
     if math.isinf(place):
         return 0.0 if place < 0 else float(_WIDTH)
     return _MARGIN + (_WIDTH - 2 * _MARGIN) * (place - low) / (high - low)
@@ -68,6 +68,6 @@ def _mark(place: float, x: float) -> str:
 
 
 def _describe(claim: Claim, judgement: Judgement) -> str:
-    """Write what the picture shows; `words` writes numbers and units of the claim file only."""
+    """Describe the picture; `words` adds only numbers and units of the claim file."""
     values = ", ".join(claim.statistic.format.number(value) for value in sorted(judgement.values))
     return f"Values {values}; the claim holds {words.holds(claim)}"

@@ -1,4 +1,4 @@
-"""Claims as the page shows them: text and pictures, without tags except for those of small SVGs."""
+"""Claims as shown on the page: text and pictures, without tags except in small SVGs."""
 
 import math
 import re
@@ -19,12 +19,12 @@ _SIGNS = {"supported": "✓", "contradicted": "✕", "inconclusive": "?", "not r
 
 
 def tally(entries: list[Entry]) -> Counter:
-    """Count the claims of each verdict."""
+    """Count the claims by verdict."""
     return Counter(judgement.verdict for entry in entries for _, judgement in entry.judged)
 
 
 def typeset(text: str) -> Markup:
-    """Write a minus sign before numbers and a dash for what is not there, keep percents together, and escape."""
+    """Typeset minus signs before numbers and a dash for a missing value, keep percents together, and escape."""
     if text == "-":
         return Markup("–")  # noqa: RUF001
     minus = re.sub(r"(?<!\w)-(?=[\d.∞])", "−", escape(text))  # noqa: RUF001
@@ -32,7 +32,7 @@ def typeset(text: str) -> Markup:
 
 
 def choices(entries: list[Entry]) -> list[dict[str, Any]]:
-    """List the verdicts that the table can be filtered by, with their numbers of claims."""
+    """List the verdicts by which the table can be filtered, with their numbers of claims."""
     counts = tally(entries)
     everything = [{"slug": "all", "label": "All", "count": counts.total()}]
     return everything + [
@@ -80,7 +80,7 @@ def row(claim: Claim, judgement: Judgement) -> dict[str, Any]:
 
 
 def worth(entries: list[Entry]) -> str:
-    """Write with what probability the intervals enclose the median, by the number of values."""
+    """Write the probability that the intervals enclose the median, by the number of values."""
     numbers = sorted({len(judgement.values) for entry in entries for _, judgement in entry.judged} - {0, 1})
     return ", ".join(_worth(number) for number in numbers or [MIN_VALUES])
 

@@ -7,7 +7,7 @@ from experiments._evidence.format import plural
 from experiments._evidence.source import Origin, Source
 from experiments._evidence.verdict import Judgement, coverage, num_left_out
 
-# What claims are of, by the origin of their source.
+# The owners of claims, by the origin of their source.
 WHOSE: dict[Origin, str] = {
     "paper": "papers",
     "article or repository": "articles and repositories",
@@ -17,31 +17,31 @@ WHOSE: dict[Origin, str] = {
 
 
 def statement(claim: Claim, judgement: Judgement) -> str:
-    """Write the claim, after the set-up it was measured on."""
+    """Write the claim, after the set-up in which it was measured."""
     measured_on = judgement.setup.words if judgement.setup else ""
     return f"{measured_on}: {claim.statement}" if measured_on else claim.statement
 
 
 def source(claim: Claim) -> str:
-    """Write who says it, and how the set-up here differs from the source's."""
+    """Write the source, and how the set-up here differs from the source's."""
     who = f"{'ours: ' * (claim.origin == 'ours')}{claim.source}"
     return f"{who}; {claim.differs}" if claim.differs else who
 
 
 def published(claim: Claim) -> str:
-    """Write the published value, and what it is of."""
+    """Write the published value, and the set-up of its source."""
     of = claim.source.setup if isinstance(claim.source, Source) else ""
     return f"{claim.published} ({of})" if of and claim.published != "-" else claim.published
 
 
 def outcome(claim: Claim, judgement: Judgement) -> str:
-    """Write the verdict; of a counter-example, whether it holds."""
+    """Write the verdict; for a counter-example, whether it holds."""
     holds = {"supported": "counter-example holds", "contradicted": "counter-example does not hold"}
     return holds.get(judgement.verdict, judgement.verdict) if claim.caveat_of else judgement.verdict
 
 
 def verdict(claim: Claim, judgement: Judgement) -> str:
-    """Write why a verdict is inconclusive, or how sure it is by the sign of its values alone."""
+    """Write why a verdict is inconclusive, or its confidence by the sign of its values alone."""
     number = len(judgement.values)
     parts = [judgement.reason]
     if judgement.verdict in ("supported", "contradicted") and not claim.exists:
@@ -58,17 +58,17 @@ def value(claim: Claim, judgement: Judgement) -> str:
 
 
 def rounded(claim: Claim, median: float) -> str:
-    """Write the median with two significant digits, as many as three seeds justify; a bound is marked."""
+    """Write the median with two significant digits, which three seeds justify; mark a bound."""
     return claim.statistic.format.rounded(median)
 
 
 def not_judged(claim: Claim, judgement: Judgement) -> list[str]:
-    """Write what runs measured that are too few for a verdict, each with its set-up."""
+    """Write the medians of runs that are too few for a verdict, each with its set-up."""
     return [f"not judged, {other.setup.words}: {with_unit(claim, other.median)}" for other in judgement.beside]
 
 
 def beside(claim: Claim, judgement: Judgement, size: str = "") -> str:
-    """Write what stands beside a headline, with two digits, and of which width, steps and seeds, unless they are `size`."""
+    """Write the medians beside a headline, with two digits, and with width, steps and seeds unless these are `size`."""
     others = [(other.setup.size, with_unit(claim, other.median)) for other in judgement.beside]
     return "; ".join(median if of == size else f"{of}: {median}" for of, median in others) or "-"
 
@@ -79,14 +79,14 @@ def with_unit(claim: Claim, median: float) -> str:
 
 
 def interval(claim: Claim, judgement: Judgement) -> str:
-    """Write the ends of the interval; nothing where there are not two values."""
+    """Write the ends of the interval; empty if there are fewer than two values."""
     if sum(not math.isnan(x) for x in judgement.values) < 2:
         return ""
     return f"{claim.statistic.format.number(judgement.low)} to {claim.statistic.format.number(judgement.high)}"
 
 
 def holds(claim: Claim) -> str:
-    """Write in which range the claim holds, in its unit, except for ratios."""
+    """Write the range in which the claim holds, with its unit, except for ratios."""
     low, high = (_edge(claim, edge) for edge in claim.holds)
     unit = (
         f" {claim.statistic.format.unit}" if claim.statistic.format.unit and not claim.statistic.format.is_ratio else ""
@@ -99,7 +99,7 @@ def holds(claim: Claim) -> str:
 
 
 def _edge(claim: Claim, edge: float) -> str:
-    """Write an end of a range, which is no measurement: whole, and without zeros at its end."""
+    """Write an end of a range, which is no measurement, in full and without trailing zeros."""
     scaled = claim.statistic.format.factor * edge
     digits = 4 if abs(scaled) < 1e4 else 6
     text = f"{scaled:,.{digits}g}" if 1e-3 <= abs(scaled) < 1e6 else claim.statistic.format.number(edge).lstrip("+")
@@ -112,10 +112,10 @@ def statistic(claim: Claim) -> str:
 
 
 def count(claim: Claim, judgement: Judgement) -> str:
-    """Write how many seeds, or draws, there are."""
+    """Write the number of seeds, or draws."""
     return plural(len(judgement.values), claim.statistic.per)
 
 
 def diverged(judgement: Judgement) -> str:
-    """Write how many runs diverged, if any did."""
+    """Write the number of diverged runs, if any."""
     return f"{judgement.num_diverged} of {plural(judgement.num_runs, 'run')} diverged" if judgement.num_diverged else ""

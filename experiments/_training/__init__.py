@@ -1,15 +1,15 @@
 """Training: every arm and seed of an experiment, trained by `bnjax.sweep`.
 
 experiment  the nets of an experiment: their names, folders and curves
-asked       what is asked of a run: its length, and what is measured at which steps
-nets        which runs are done, go on, or are trained again
+asked       requests for a run: its length, and its measurements and their steps
+nets        which runs are done, continue, or are trained again
 store       finished runs in their folders
 packing     finished runs in files
-train       groups of runs, as the options ask for, with a bar
+train       training of groups of runs as the options specify, with a progress bar
 description  the model of a configuration
-tasks       what a configuration is made into: data, trainer, probes
+tasks       the data, trainer and probes of a configuration
 evaluation  accuracies on test examples
-log         the curves that a run has written
-errors      what is wrong with a configuration
+log         the curves in a run's log
+errors      errors in a configuration
 processes   several processes that train together
 """

@@ -1,6 +1,6 @@
-"""What is asked of a run: how many steps it takes, and what is measured at which of them.
+"""Requests for a run: its number of steps, and the measurements that are made at which of them.
 
-None of it changes a run's numbers: a net that several experiments compare is trained once, with all that they ask of it.
+None of them changes a run's numbers: a net that several experiments compare is trained once, with all that they request.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,14 +17,14 @@ TEST, RECALIBRATED_TEST = "test", "recalibrated_test"  # their names in a log
 
 @dataclass(frozen=True)
 class Asked:
-    """What an experiment asks of a run.
+    """The request of an experiment for a run.
 
     Attributes:
-        num_steps: how many it takes.
-        probe_steps: how many were taken before each measurement, ascending.
-        test_steps: how many were taken before each test, ascending.
+        num_steps: number of steps of the run.
+        probe_steps: number of steps before each measurement, ascending.
+        test_steps: number of steps before each test, ascending.
         recalibrated_tests: test a second time, with recalibrated statistics.
-        probes: settings of what is measured.
+        probes: settings of the probes to be measured.
     """
 
     num_steps: int
@@ -35,7 +35,7 @@ class Asked:
 
     @classmethod
     def of(cls, config: RunConfig) -> "Asked":
-        """Return what a configuration asks of its run; settings that make no difference to it have their defaults."""
+        """Return a configuration's request for its run; settings that make no difference to it have their defaults."""
         schedule = config.schedule
         plan = sweep.make_plan(schedule.num_steps, schedule.probe_every, schedule.eval_every)
         again = schedule.recalibrated_tests and config.norm.is_recalibrated
@@ -43,37 +43,37 @@ class Asked:
         return cls(plan.num_steps, tuple(plan.probe_steps), tuple(plan.test_steps), again, probes)
 
     def measured(self) -> dict[str, tuple[int, ...]]:
-        """Name in a log everything that is measured, with its steps."""
+        """Return the steps of every measurement, by its name in a log."""
         tests = {TEST: self.test_steps} | ({RECALIBRATED_TEST: self.test_steps} if self.recalibrated_tests else {})
         steps = {True: self.test_steps, False: self.probe_steps}
         return tests | {log_name(probe): probe.among(steps[probe.at_tests]) for probe in self.probes}
 
     def clipped(self, num_steps: int) -> "Asked":
-        """Return what is asked of a run that takes at most so many steps."""
+        """Return the request cut to a number of steps."""
         probes, tests = (tuple(n for n in steps if n <= num_steps) for steps in (self.probe_steps, self.test_steps))
         return replace(self, num_steps=min(self.num_steps, num_steps), probe_steps=probes, test_steps=tests)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what JSON holds."""
+        """Return the request as written to JSON."""
         probes = [config_dict(probe) for probe in self.probes]
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"probes": probes}
 
 
 def log_name(probe: Probe) -> str:
-    """Name a probe in a log: after its kind, and after its settings where they are not the usual ones."""
+    """Return the name of a probe in a log: its kind, and a hash of its settings unless they are the defaults."""
     settings = "" if probe == type(probe)() else f"-{config_hash(probe)[:6]}"
     return f"{probe.kind}{settings}"
 
 
 def from_json(record: Any, choices: Mapping[str, type[Probe]]) -> Asked:
-    """Return what was asked once.
+    """Restore a request from JSON.
 
     Args:
-        record: as JSON holds it.
+        record: the parsed JSON.
         choices: the probes by kind.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: if the record is no request.
     """
     try:
         probes = []
@@ -91,7 +91,7 @@ def from_json(record: Any, choices: Mapping[str, type[Probe]]) -> Asked:
 
 
 def union(asked: Iterable[Asked]) -> dict[str, tuple[int, ...]]:
-    """Name everything that is measured for any of those who ask, with all steps."""
+    """Return the steps of every measurement in any of the requests, by its name in a log."""
     steps: dict[str, set[int]] = {}
     for one in asked:
         for name, measured in one.measured().items():
@@ -100,7 +100,7 @@ def union(asked: Iterable[Asked]) -> dict[str, tuple[int, ...]]:
 
 
 def plan_of(num_steps: int, asked: Iterable[Asked]) -> sweep.Plan:
-    """Make the plan of a run that does all that is asked of it, and takes so many steps."""
+    """Make the plan of a run that fulfils all requests, with this number of steps."""
     asked = [*asked]
     probes = sorted({step for one in asked for step in one.probe_steps})
     tests = sorted({step for one in asked for step in one.test_steps})
@@ -108,11 +108,11 @@ def plan_of(num_steps: int, asked: Iterable[Asked]) -> sweep.Plan:
 
 
 def lacking(lines: Iterable[Mapping[str, Any]], wanted: Mapping[str, Iterable[int]], end: int) -> list[str]:
-    """List what a log of a run lacks of what is wanted, up to a step.
+    """List the wanted measurements that are missing from a run's log, up to a step.
 
     Args:
-        lines: of the log.
-        wanted: steps by name.
+        lines: lines of the log.
+        wanted: steps of each measurement by its name in the log.
         end: the last step that counts.
 
     Returns:

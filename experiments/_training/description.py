@@ -1,4 +1,4 @@
-"""From a run's configuration to that of its model."""
+"""Conversion of a run's configuration to its model's."""
 
 from typing import Any
 

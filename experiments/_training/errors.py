@@ -14,11 +14,11 @@ class ConfigError(Exception):
 
 
 class BusyError(ConfigError):
-    """A configuration that cannot be run now, because another process is at work in a folder; the message is one line."""
+    """A configuration that cannot be run now, because another process uses a folder; the message is one line."""
 
 
 def unreadable(place: Path, error: Exception) -> ConfigError:
-    """Return what is said of a finished run that cannot be read."""
+    """Return the error for a finished run that cannot be read."""
     problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if is_passing(error):
         return ConfigError(f"The finished run {place} cannot be read now ({problem}).")
@@ -31,7 +31,7 @@ def unreadable(place: Path, error: Exception) -> ConfigError:
 
 @contextlib.contextmanager
 def config_errors() -> Iterator[None]:
-    """Turn what can be wrong with a run's configuration or its folder into ConfigErrors."""
+    """Turn errors in a run's configuration or its folder into ConfigErrors."""
     try:
         yield
     except (LockedError, sweep.BusyError) as error:

@@ -1,4 +1,4 @@
-"""The accuracy on test examples, with running statistics or with recalibrated ones."""
+"""Test accuracy and loss, with running or with recalibrated statistics."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from bnjax.types import Batch
 from experiments._config import RunConfig
 from experiments._training.tasks import make_quiet_model
 
-_MAX_EXAMPLES = 10_000  # that statistics are taken from
+_MAX_EXAMPLES = 10_000  # from which recalibrated statistics are taken
 
 
 def evaluate(
@@ -29,7 +29,7 @@ def evaluate(
 
 
 def _batches(split: data.Split, size: int, *, whole_only: bool) -> Iterator[Batch]:
-    """Cut the first examples into batches; what remains is one more, unless it may not divide into ghosts."""
+    """Cut the first examples into batches; `whole_only` drops a last, smaller one, which may not divide into ghosts."""
     num = min(_MAX_EXAMPLES, len(split.labels))
     num -= num % size if whole_only else 0
     for start in range(0, num, size):

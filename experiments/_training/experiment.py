@@ -1,4 +1,4 @@
-"""From the groups of an experiment to its nets, and from finished runs to what they recorded."""
+"""The nets in the groups of an experiment, and the records of their finished runs."""
 
 import contextlib
 import json
@@ -27,18 +27,18 @@ Nets = dict[tuple[str, str, int], Net]
 
 
 def train_all(groups: Mapping[str, Arms], options: Options) -> dict[str, Any]:
-    """Train every arm and seed of each group, or continue where they were left; see `train_nets` and `collect`."""
+    """Train every arm and seed of each group, or resume them; see `train_nets` and `collect`."""
     nets = list_nets(groups, options)
     return collect(nets, train_nets(nets.values(), options))
 
 
 def list_nets(groups: Mapping[str, Arms], options: Options, *, with_data: bool = True) -> Nets:
-    """List the nets of an experiment by group, arm and seed; those that need a folder get one once all are accepted.
+    """List the nets of an experiment by group, arm and seed; folders are made once all nets are accepted.
 
     Args:
         groups: configurations by name of the group and of the arm.
-        options: where results and data are.
-        with_data: read the data, which are part of a run's identity. Without them nets can be found among packed runs, and
+        options: folders of results and data.
+        with_data: read the data, which are part of a run's identity. Nets without data can be found among packed runs, and
             have no folder.
 
     Raises:
@@ -64,14 +64,14 @@ def list_nets(groups: Mapping[str, Arms], options: Options, *, with_data: bool =
 
 
 def measure_all(measured: Iterable[tuple[str, Any]], report: Callable[[str], object]) -> dict[str, Any]:
-    """Measure the nets of an experiment that trains none, group by group.
+    """Measure the nets of an experiment without training, group by group.
 
     Args:
-        measured: name and arms of each group, made when it is asked for.
+        measured: name and arms of each group, made lazily.
         report: called with one line for each group.
 
     Returns:
-        As `collect`.
+        The same as `collect`.
     """
     start, groups = time.perf_counter(), {}
     for group, arms in measured:
@@ -81,10 +81,10 @@ def measure_all(measured: Iterable[tuple[str, Any]], report: Callable[[str], obj
 
 
 def _read(net: Net, run: Found) -> dict[str, Any]:
-    """Return the curves of what was asked of a net.
+    """Return the requested curves of a net.
 
     Raises:
-        ConfigError: if its log holds something else.
+        ConfigError: if its log cannot be used.
     """
     try:
         return curves(run.lines, net.asked, net.task)
@@ -93,7 +93,7 @@ def _read(net: Net, run: Found) -> dict[str, Any]:
 
 
 def _folder(config: RunConfig, task: Task, results: Path, with_data: bool) -> Path:
-    """Return the folder of a net's runs, made where their data are known; a line names one that differs in its data alone."""
+    """Return the folder of a net's runs, made if their data are known; print a note if one differs only in its data."""
     if not with_data:
         return results / folder_name(config.kind, config.identity())
     identity = config.identity(**facts(task))
@@ -109,7 +109,7 @@ def _folder(config: RunConfig, task: Task, results: Path, with_data: bool) -> Pa
 
 
 def facts(task: Task) -> dict[str, Any]:
-    """Find what determines the numbers of a task's runs besides their configuration, see `Facts`."""
+    """Return the facts that determine the numbers of a task's runs besides their configuration, see `Facts`."""
     generator = jax.config.jax_default_prng_impl  # pyright: ignore[reportAttributeAccessIssue]
     is_partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
     return {
@@ -120,15 +120,15 @@ def facts(task: Task) -> dict[str, Any]:
 
 
 def collect(nets: Mapping[tuple[str, str, int], Net], found: Mapping[Path, Found]) -> dict[str, Any]:
-    """Collect what an experiment asked of its nets.
+    """Collect the curves that an experiment requested of its nets.
 
     Args:
-        nets: by group, arm and seed.
+        nets: nets by group, arm and seed.
         found: the finished runs by the folders of the nets.
 
     Returns:
-        {group: {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": that it took}; where a
-        run is longer, its share.
+        {group: {arm: [curves of each seed]}, "provenance": of every command that trained, "seconds": training time}; a run
+        that is longer than requested counts with its share of the time.
     """
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
     shares: dict[Path, float] = {}

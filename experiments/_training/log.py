@@ -1,4 +1,4 @@
-"""From a run's log to its curves."""
+"""The curves in a run's log."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from experiments._training.asked import RECALIBRATED_TEST, TEST, Asked, log_name
 from experiments._training.probes.probe import columns
 from experiments._training.tasks import Task
 
-# How many points of a run's training curve are kept, each the mean of as many steps as needed.
+# Largest number of points of a run's training curve, each the mean of as many steps as needed.
 _MAX_POINTS = 500
 
 
 def curves(log: Iterable[Mapping[str, Any]], asked: Asked, task: Task) -> dict[str, Any]:
-    """Collect what is asked of a run's log into one list per quantity, rounded to six digits; the log may hold more."""
+    """Collect the requested lines of a run's log into one list per quantity, rounded to six digits; skip the others."""
     wanted = {name: {*steps} for name, steps in asked.measured().items()}
     kinds: dict[str, list[dict[str, Any]]] = {"train": [], "diverged": [], **{name: [] for name in wanted}}
     for line in log:
@@ -22,7 +22,7 @@ def curves(log: Iterable[Mapping[str, Any]], asked: Asked, task: Task) -> dict[s
         if name in ("train", "diverged") or step in wanted.get(name, ()):
             kinds[name].append({field: value for field, value in line.items() if field != "kind"})
     diverged = [line["step"] for line in kinds["diverged"] if line["step"] < asked.num_steps]
-    # NOTE: how far the log goes on depends on what others have asked.
+    # NOTE: the log may be longer, as other experiments requested.
     num_steps = min([asked.num_steps, *[step + 1 for step in diverged]])
     found = {
         "train": _training_curve(kinds["train"], num_steps, task.loss_scale),
@@ -34,7 +34,7 @@ def curves(log: Iterable[Mapping[str, Any]], asked: Asked, task: Task) -> dict[s
 
 
 def _tests(tests: list[dict[str, Any]], again: list[dict[str, Any]], loss_scale: float) -> dict[str, Any]:
-    """Collect tests, those with recalibrated statistics under names of their own."""
+    """Collect tests; tests with recalibrated statistics get separate names."""
     found = columns(tests)
     found |= {f"recalibrated_{name}": values for name, values in columns(again).items() if name != "step"}
     found.setdefault("loss", [])
@@ -44,10 +44,10 @@ def _tests(tests: list[dict[str, Any]], again: list[dict[str, Any]], loss_scale:
 
 
 def _training_curve(chunks: list[dict[str, Any]], num_steps: int, loss_scale: float) -> dict[str, Any]:
-    """Average successive steps, as many as leave no more than `_MAX_POINTS`; the step is the first one's, and each counts.
+    """Average windows of steps, so that at most `_MAX_POINTS` points are left; a point has the step of its first one.
 
-    Steps from `num_steps` on are left out. The change of the loss is its distance from that of the step before, which the
-    first one has not.
+    Steps from `num_steps` on are left out. The change of the loss is the absolute difference from the step before; the first
+    step has none.
     """
     values = {
         name: np.array([x for chunk in chunks for x in chunk[name]], dtype=float)[:num_steps]

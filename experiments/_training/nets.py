@@ -1,7 +1,7 @@
-"""The nets of experiments, each trained from one seed: found where they are finished, else trained, or trained on.
+"""The nets of experiments, each trained from one seed: finished runs are read, others are trained or resumed.
 
-A run lies in a folder named after what determines its numbers, `<kind>-<hash>/seed<n>`; experiments that need the same run
-share it. One that lacks a probe is trained again beside it, and takes its place once it is finished.
+The folder of a run is named after the settings that determine its numbers, `<kind>-<hash>/seed<n>`; experiments that need the
+same run share it. A run that lacks a probe is trained again in a folder beside it; the new run replaces it once finished.
 """
 
 import contextlib
@@ -45,12 +45,12 @@ class Net(NamedTuple):
     """A net of an experiment, trained from one seed.
 
     Attributes:
-        config: of the run, of which what is measured plays no role here.
-        task: what is trained.
-        asked: what the experiment asks of it.
+        config: configuration of the run; its measurements play no role here.
+        task: data, trainer and probes.
+        asked: the experiment's request.
         seed: of weights, batches and noise.
         label: its name on the progress bar.
-        folder: in which it lies, or would lie.
+        folder: folder of the run, which may not exist.
     """
 
     config: RunConfig
@@ -62,7 +62,7 @@ class Net(NamedTuple):
 
 
 def net_name(net: Net) -> str:
-    """Return what a net's folder would be called if its data, and how weights are drawn, were not known."""
+    """Return the name of a net's folder without the facts about its data and how weights are drawn."""
     return folder_name(net.config.kind, net.config.identity())
 
 
@@ -70,12 +70,12 @@ class Job(NamedTuple):
     """A run that is to be trained.
 
     Attributes:
-        nets: those that share it.
-        folder: in which it is trained.
-        num_steps: that it takes.
-        asked: by these nets, and of the run before.
-        before: the finished run that it replaces; None if it goes on, or there is none.
-        lacks: what that one, or one that is not finished, lacks of what is asked.
+        nets: the nets that share it.
+        folder: folder in which it is trained.
+        num_steps: number of steps.
+        asked: requests of these nets, and of the run before.
+        before: the finished run that it replaces; None if it continues, or there is none.
+        lacks: requested measurements that are missing from that run, or from an unfinished one.
     """
 
     nets: tuple[Net, ...]
@@ -87,27 +87,27 @@ class Job(NamedTuple):
 
     @property
     def net(self) -> Net:
-        """One of the nets, which differ in what they ask alone."""
+        """One of the nets, which differ only in their requests."""
         return self.nets[0]
 
 
 def train_nets(
     nets: Iterable[Net], options: Options, beside: Iterable[Net] = (), packed: Mapping[Path, Found] = {}
 ) -> dict[Path, Found]:
-    """Train every net that is not finished, or continue where it was left.
+    """Train or resume every net that is not finished.
 
     Args:
-        nets: of an experiment; those that share a folder are one run.
+        nets: nets of an experiment; nets that share a folder are one run.
         options: where results are, and how runs share the machine.
-        beside: nets of other experiments that are to come; what they ask of a run that is trained here is done at once.
-        packed: finished runs of elsewhere by the folder in which they would lie.
+        beside: nets of later experiments; their requests for a run that is trained here are fulfilled at once.
+        packed: packed finished runs, by the folder in which they would lie.
 
     Returns:
         The finished runs by their folders.
 
     Raises:
-        ConfigError: if a net cannot be trained, or not from what its folder holds; as BusyError, once all others are trained,
-            if another process is at work on it still.
+        ConfigError: if a net cannot be trained, or not from the state in its folder; as BusyError, once all others are trained,
+            if another process still trains it.
         MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
         SaveError: if the last save of a run has failed.
@@ -117,7 +117,7 @@ def train_nets(
     later = _by_folder(net for net in beside if net.folder in runs)
     found: dict[Path, Found] = {}
     busy: list[BusyError] = []
-    for _ in range(2):  # runs at which other processes are at work come last; these may have finished them meanwhile
+    for _ in range(2):  # runs in use by other processes come last, and may be finished by then
         left = {folder: same for folder, same in runs.items() if any(largest(is_first() and folder not in found))}
         busy = _train(left, later, packed, options, found) if left else []
     for error in busy:
@@ -134,10 +134,10 @@ def _train(
     options: Options,
     found: dict[Path, Found],
 ) -> list[BusyError]:
-    """Train runs that are not finished, those apart at which another process is at work; `found` gets the finished ones.
+    """Train unfinished runs, except for those in use by another process; add the finished runs to `found`.
 
     Returns:
-        An error for each run that is left.
+        An error for each run that was skipped.
     """
     jobs, busy = [], []
     for folder, same in runs.items():
@@ -150,7 +150,7 @@ def _train(
             busy.append(error)
         else:
             jobs.append(_make_job((*same, *later.get(folder, [])), finished, packed.get(folder)))
-    largest(0)  # all have read what the first one is about to write
+    largest(0)  # all processes have read the files that the first one is about to write
     for line in _notes(jobs):
         say(line)
     for job in jobs:
@@ -172,7 +172,7 @@ def _train(
 
 
 def _settle(folder: Path) -> BusyError | None:
-    """Put the run that replaces one in its place; return an error if another process is at work on either."""
+    """Move a finished replacement into a run's folder; return an error if another process uses either."""
     try:
         with config_errors():
             check_no_link(folder)
@@ -181,19 +181,19 @@ def _settle(folder: Path) -> BusyError | None:
                     raise LockedError(f"Another process is at work in {place}.")
             if is_first():
                 settle(folder)
-            largest(0)  # the other processes wait for it
+            largest(0)  # the other processes wait for the first
     except BusyError as error:
         return error
     return None
 
 
 def _first_that_covers(same: Iterable[Net], *runs: Found | None) -> Found | None:
-    """Return the first of some finished runs that has all that is asked of it."""
+    """Return the first of some finished runs that fulfils the requests of all nets."""
     return next((run for run in runs if run and all(run.covers(net.asked) for net in same)), None)
 
 
 def _by_folder(nets: Iterable[Net]) -> dict[Path, list[Net]]:
-    """Collect the nets that are one run."""
+    """Group the nets by run."""
     runs: dict[Path, list[Net]] = {}
     for net in nets:
         runs.setdefault(net.folder, []).append(net)
@@ -206,9 +206,9 @@ def _choices(nets: Iterable[Net]) -> dict[str, type[Settings]]:
 
 
 def _make_job(nets: tuple[Net, ...], finished: Found | None, packed: Found | None) -> Job:
-    """Decide where a run is trained: on from its last checkpoint, or beside it where it lacks something.
+    """Decide where a run is trained: from its last checkpoint, or again in a folder beside it if it lacks something.
 
-    What was measured before is measured again; how long a run was to be that was stopped does not count.
+    Earlier measurements are repeated; the planned length of a run that was stopped does not count.
     """
     folder, again, choices = nets[0].folder, again_of(nets[0].folder), _choices(nets)
     asked = frozenset(net.asked for net in nets)
@@ -229,16 +229,16 @@ def _make_job(nets: tuple[Net, ...], finished: Found | None, packed: Found | Non
 
 
 def _lacks(folder: Path, asked: Iterable[Asked], num_steps: int) -> tuple[str, ...]:
-    """List what the run in a folder lacks of what is asked, up to its last checkpoint, from which it can go on.
+    """List the requested measurements that the run in a folder lacks up to its last checkpoint, where it can resume.
 
-    NOTE: a log that cannot be read lacks nothing here: the run goes back to a checkpoint before the damage, or says so.
+    NOTE: an unreadable log lacks nothing here: the run returns to a checkpoint before the damage, or reports the damage.
     """
     step, log = latest_step(folder / "checkpoints"), folder / "metrics.jsonl"
     try:
         whole, _, _ = log.read_bytes().rpartition(b"\n")
         lines = parse_lines(whole, log) if step else []
         diverged = [line["step"] for line in lines if line["kind"] == "diverged"]
-        # What is due at its step is measured when it goes on.
+        # Measurements that are due at the checkpoint's step are made when the run resumes.
         end = min([*diverged, step if step == num_steps else step - 1]) if step else 0
         return tuple(lacking(lines, union(asked), end)) if step else ()
     except (OSError, ValueError, LookupError, TypeError):
@@ -246,14 +246,14 @@ def _lacks(folder: Path, asked: Iterable[Asked], num_steps: int) -> tuple[str, .
 
 
 def _keep_asked(job: Job) -> None:
-    """Write down what is asked of a run; what was trained beside it for less is removed."""
+    """Save the requests for a run; remove a partial replacement that was trained for fewer measurements."""
     if not is_first():
         return
     job.folder.mkdir(parents=True, exist_ok=True)
     with (
         contextlib.suppress(ValueError),
         lock(job.folder, joined=False),
-    ):  # one that another process has is refused later
+    ):  # a run that another process has locked is refused later
         if job.folder != job.net.folder and _lacks(job.folder, job.asked, job.num_steps):
             for path in job.folder.iterdir():
                 if path.name != "lock":
@@ -268,7 +268,7 @@ def _keep_asked(job: Job) -> None:
 
 
 def _notes(jobs: Iterable[Job]) -> list[str]:
-    """Explain why runs that exist start again at step 0, and how long that takes."""
+    """Explain why existing runs start again at step 0, and how long that takes."""
     notes = []
     for job in jobs:
         is_again, before = job.folder != job.net.folder, job.before
@@ -289,7 +289,7 @@ def _notes(jobs: Iterable[Job]) -> list[str]:
 
 
 def _by_program(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Group nets that differ in seed and learning rate alone, and of which the same is asked: one program trains them."""
+    """Group nets with equal requests that differ only in seed and learning rate: one program trains them."""
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         alike = change(job.net.config.net(), optimizer={"learning_rate": 1.0})
@@ -310,7 +310,7 @@ def _make_group(jobs: Sequence[Job], options: Options) -> sweep.Group:
 
 
 def _make_member(job: Job) -> sweep.Member:
-    """Make the member of a group that a net is."""
+    """Make a net's member of a group."""
     net, task, steps = job.net, job.net.task, union(job.asked)
 
     def start(inputs: Array) -> train.TrainState:
@@ -335,12 +335,12 @@ def _make_member(job: Job) -> sweep.Member:
 
 
 def _host_probe(probe: Probe, steps: Iterable[int]) -> sweep.HostProbe:
-    """Pass a probe on, which knows its trainer."""
+    """Wrap a probe, which already has its trainer."""
     measure = probe.measure
     return sweep.HostProbe(lambda _trainer, state, split: measure(state, split), probe.split, frozenset(steps))
 
 
 @cache
 def _same(trainer: train.Trainer) -> Callable[[], train.Trainer]:
-    """Return what makes a trainer that is already there, the same one for equal trainers: compiled programs belong to it."""
+    """Return a function that returns a trainer, the same one for equal trainers: compiled programs belong to it."""
     return lambda: trainer

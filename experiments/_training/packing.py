@@ -1,4 +1,4 @@
-"""Finished runs in files: `python -m experiments pack` writes them, `--packed` counts them as done."""
+"""Finished runs packed into files: `python -m experiments pack` writes them, and `--packed` counts them as done."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -18,15 +18,15 @@ SUFFIX = ".run"
 
 
 def pack_all(results: Path, target: Path, report: Callable[[str], object]) -> int:
-    """Pack every finished run of a folder of results, those apart that are packed already, or have less than what is packed.
+    """Pack every finished run in a folder of results, unless a packed copy has as much or more.
 
     Args:
         results: folder of the runs.
-        target: folder of the files, made if it is not there.
+        target: folder of the files, made if missing.
         report: called with one line for each file that is written, and for each run that is left out, with the reason.
 
     Returns:
-        How many files were written.
+        The number of files written.
 
     Raises:
         OSError: naming the file, if one cannot be written.
@@ -54,16 +54,15 @@ def pack_all(results: Path, target: Path, report: Callable[[str], object]) -> in
 
 
 def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], object]) -> dict[Path, Found]:
-    """Find the packed runs of some nets, by the folders of these.
+    """Find the packed runs of some nets, by the folders of the nets.
 
     Args:
-        nets: which were listed with or without their data.
-        folder: of packed runs.
+        nets: nets, listed with or without their data.
+        folder: folder of packed runs.
         report: called with one line for each file that cannot be used.
 
     Raises:
-        ValueError: if there are runs of the same net with different data, where the nets were listed without theirs; or if
-            there is no such folder.
+        ValueError: if nets were listed without data, and a net has runs with different data; or if there is no such folder.
         ConfigError: if a file cannot be read for a reason that may pass.
     """
     if not folder.is_dir():
@@ -97,10 +96,10 @@ def find_packed(nets: Iterable[Net], folder: Path, report: Callable[[str], objec
 
 
 def _check_identity(path: Path, net: Net) -> None:
-    """Raise a ValueError if a packed run is one of another net: a default has changed since."""
+    """Raise a ValueError if a packed run belongs to another net because a default has changed since."""
     wanted = json.loads(json.dumps(config_dict(net.config.identity())))
     for fact in (field.name for field in fields(Facts)):
-        del wanted[fact]  # what is in the name of the run, if it is known here
+        del wanted[fact]  # part of the run's name, if it is known here
     for name, old, new in conflicts(read_about(path)["identity"], wanted):
         raise ValueError(f"{path} is a run with {name} {old!r}, this one has {new!r}: a default has changed since.")
 
@@ -121,7 +120,7 @@ def unpack(path: Path, choices: Mapping[str, type[Probe]]) -> Found:
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """Read a finished run as it is packed."""
+    """Read a finished run in the form in which it is packed."""
     asked, record = read_json(folder / "asked.json"), read_json(folder / "finished.json")
     log = read_pinned(folder / "metrics.jsonl", Pin(**record["log"]))
     identity = read_json(folder.parent / "config.json")
@@ -129,7 +128,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _is_new(path: Path, about: dict[str, Any], log: bytes) -> bool | None:
-    """Return whether a run has more than what is packed, or nothing is; None if that has what the run has not."""
+    """Return whether a run has more than its packed copy, or there is none; None if the copy has something it lacks."""
     try:
         packed = read_packed(path)
     except (FileNotFoundError, ValueError):
@@ -143,12 +142,12 @@ def _is_new(path: Path, about: dict[str, Any], log: bytes) -> bool | None:
 
 
 def _check_damage(path: Path, error: Exception) -> None:
-    """Raise where a file could not be read for a reason that may pass: it may be whole."""
+    """Raise a ConfigError if a file could not be read for a temporary reason: it may be intact."""
     if is_passing(error):
         raise unreadable(path, error) from error
 
 
 def _damage(path: Path, error: Exception) -> str:
-    """Report that a file cannot be used."""
+    """Return one line that says why a file cannot be used."""
     text = " ".join(str(error).split())
     return text if str(path) in text else f"{path} is no packed run of an experiment ({type(error).__name__}: {text})."

@@ -10,18 +10,18 @@ from typing import NoReturn
 from bnjax._host.output import say, unfailing
 from experiments._training import quiet_libraries
 
-_PATIENCE = 300  # seconds that processes have to come
-_QUIET = 30  # seconds of these before it is said that some are missing
-# What JAX's collectives raise where a process has died.
+_PATIENCE = 300  # seconds within which all processes must join
+_QUIET = 30  # seconds before a note about missing processes
+# Messages of the errors that JAX's collectives raise when a process has died.
 _LOST = re.compile(r"Gloo [\w-]+ failed|NCCL operation .* failed|heartbeat timeout|CoordinationService")
 
 
 class Elsewhere(Exception):  # noqa: N818  # not an error
-    """What is left to do, the first process does."""
+    """The first process does the rest of the work; the others stop."""
 
 
 def join() -> None:
-    """Join the processes of this job, if that has not been done; it is said where some let the others wait.
+    """Join the processes of this job, unless already joined; print a note if some are late.
 
     Raises:
         ValueError: if no launcher that JAX knows has started them, or they do not find each other.
@@ -46,7 +46,7 @@ def join() -> None:
 
 
 def _quieten_libraries() -> None:
-    """Let what libraries print to standard error go through `quiet_libraries`, and what Python prints past it."""
+    """Pass the standard error of libraries through `quiet_libraries`; Python's own bypasses it."""
     past = os.dup(2)
     command = [sys.executable, "-I", "-S", quiet_libraries.__file__]
     reader = subprocess.Popen(
@@ -62,13 +62,13 @@ def _quieten_libraries() -> None:
 def check_lost(error: BaseException | str) -> None:
     """End this process with one line if an error says that another process of this job has ended."""
     if _are_several() and _LOST.search(str(error)):
-        # NOTE: to the file that libraries print to, so that it is said once, whoever notices first.
+        # NOTE: written to the file that libraries print to, so that it appears once, whoever notices first.
         os.write(2, f"{quiet_libraries.LOST}\n".encode())
         leave(1)
 
 
 def leave(status: int) -> NoReturn:
-    """End this process; where others wait for it, at once, which ends them too."""
+    """End this process; if others wait for it, end it at once, which ends them too."""
     if _are_several():
         for stream in (sys.stdout, sys.stderr):
             unfailing(stream).flush()

@@ -1,8 +1,8 @@
-"""What JAX's own libraries print where several processes are joined: passed on, or put into one line.
+"""Filter the output of JAX's own libraries when several processes are joined: pass it on, or reduce it to one line.
 
-Where a process of a job dies, or never comes, JAX's C++ code ends the others with forty lines about RPCs and addresses, which
-no code in these processes can catch. They print it to file 2, which `join` turns over to a process that runs this file; what
-Python prints goes past it. It imports nothing of ours, so that it starts at once.
+If a process of a job dies, or never joins, JAX's C++ code ends the others with forty lines about RPCs and addresses, which no
+code in these processes can catch. They are printed to file 2, which `join` redirects to a process that runs this file; Python's
+own output bypasses it. This file imports nothing of ours, so that it starts at once.
 """
 
 import re
@@ -25,10 +25,10 @@ _CALL = "RPC: "
 
 
 def in_one_line(lines: Iterable[str]) -> Iterator[str]:
-    """Pass lines on, except for messages about other processes; one that ends this process becomes a line, said once.
+    """Pass lines on, except for messages about other processes; a fatal one becomes a single line, printed once.
 
     Args:
-        lines: as libraries print them, and `LOST`, where Python notices first that a process has ended.
+        lines: the output of libraries, and `LOST`, if Python is the first to notice that a process has ended.
 
     Yields:
         Lines to be printed.
@@ -44,18 +44,18 @@ def in_one_line(lines: Iterable[str]) -> Iterator[str]:
             yield from _below_the_bar(verdict)
         elif not is_about and line != f"{LOST}\n":
             yield line
-    if is_fatal and not verdict:  # it was cut
+    if is_fatal and not verdict:  # the message was cut off
         yield from _below_the_bar(LOST)
 
 
 def _below_the_bar(verdict: str) -> list[str]:
-    """Return the lines of a verdict: of a process that was at work, the bar may stand where it would begin."""
+    """Return the lines of a verdict; after `LOST`, start on a new line, since a progress bar may be on this one."""
     return ["\n"] * (verdict == LOST) + [f"{verdict}\n"]
 
 
 def main() -> None:
-    """Read what is printed to file 2 until nobody can print to it any more."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # which are for the others
+    """Read file 2 until no process can print to it any more."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # these signals are for the other processes
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     for line in in_one_line(sys.stdin):
         sys.stderr.write(line)

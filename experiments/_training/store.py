@@ -1,4 +1,4 @@
-"""Finished runs in a folder of results, and those that take the place of others."""
+"""Finished runs in a folder of results, and replacements of runs."""
 
 import contextlib
 import itertools
@@ -12,7 +12,7 @@ from experiments._config.probes import Probe
 from experiments._training.asked import Asked, from_json, lacking
 from experiments._training.errors import unreadable
 
-_AGAIN, _REPLACED = ".again", ".replaced"  # behind the name of a run's folder
+_AGAIN, _REPLACED = ".again", ".replaced"  # suffixes of the name of a run's folder
 
 
 class Found(NamedTuple):
@@ -20,12 +20,12 @@ class Found(NamedTuple):
 
     Attributes:
         place: its folder or file.
-        lines: of its log.
-        num_steps: that it took.
+        lines: lines of its log.
+        num_steps: number of its steps.
         diverged_at: the step whose loss was not finite, or None.
-        seconds: that it took.
+        seconds: training time.
         provenance: of every command that trained it.
-        asked: what was asked of it.
+        asked: requests for it.
     """
 
     place: Path
@@ -37,16 +37,16 @@ class Found(NamedTuple):
     asked: frozenset[Asked]
 
     def lacks(self, asked: Asked) -> list[str]:
-        """List what it lacks of what is asked, as far as it goes."""
+        """List the requested measurements that it lacks, up to its last step."""
         end = self.num_steps if self.diverged_at is None else self.diverged_at
         return lacking(self.lines, asked.measured(), end)
 
     def is_long_enough(self, asked: Asked) -> bool:
-        """Return whether it has taken the steps that are asked, or has diverged."""
+        """Return whether it has taken the requested number of steps, or has diverged."""
         return self.diverged_at is not None or self.num_steps >= asked.num_steps
 
     def covers(self, asked: Asked) -> bool:
-        """Return whether it has all that is asked."""
+        """Return whether it fulfils a request."""
         return self.is_long_enough(asked) and not self.lacks(asked)
 
 
@@ -54,11 +54,11 @@ def find_finished(folder: Path, choices: Mapping[str, type[Probe]]) -> Found | N
     """Read the finished run in a folder; None if there is none.
 
     Args:
-        folder: of the run.
-        choices: the probes by kind, of which it may know some.
+        folder: folder of the run.
+        choices: known probes by kind; requests for other probes are skipped.
 
     Raises:
-        ConfigError: if its folder holds something else.
+        ConfigError: if the folder holds something else.
     """
     if not (folder / "finished.json").exists():
         return None
@@ -74,16 +74,16 @@ def find_finished(folder: Path, choices: Mapping[str, type[Probe]]) -> Found | N
 
 
 def read_asked(folder: Path) -> list[dict[str, Any]]:
-    """Read what was asked of the run in a folder, as JSON holds it; nothing if that was not kept, or is damaged."""
+    """Read the requests for the run in a folder, as parsed JSON; none if the file is missing or damaged."""
     try:
         found = read_json(folder / "asked.json")["asked"]
         return [record for record in found if isinstance(record, dict)]
     except (OSError, LookupError, TypeError, ValueError):
-        return []  # the log says what was measured
+        return []  # the log shows the measurements
 
 
 def all_asked(records: Iterable[dict[str, Any]], choices: Mapping[str, type[Probe]]) -> frozenset[Asked]:
-    """Take what was asked of a run from JSON; what names probes that are not known here is left out."""
+    """Restore the requests for a run from JSON; skip requests that name unknown probes."""
     found = set()
     for record in records:
         with contextlib.suppress(ValueError):
@@ -97,12 +97,12 @@ def name_of(folder: Path) -> str:
 
 
 def settle(folder: Path) -> None:
-    """Put a run that was trained again, and is finished, in the place of the one that it replaces.
+    """Replace a run by the one that was trained again, if that is finished.
 
-    Of several processes, the first one alone calls this. One that ends in the midst of it leaves what the next call continues.
+    Of several processes, only the first calls this. If a call is interrupted, the next one completes it.
 
     Raises:
-        ValueError: if another process is at work in one of them, or one is a link.
+        ValueError: if another process uses the folder of the old run, or one of the folders is a link.
     """
     again, replaced = again_of(folder), folder.with_name(f"{folder.name}{_REPLACED}")
     for path in (again, replaced):
@@ -117,7 +117,7 @@ def settle(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a run that was replaced; what is not ours in it stays, in a folder of its own."""
+    """Remove a run that was replaced; files that are not part of a run are kept, in a folder of their own."""
     for name in ("metrics.jsonl", "finished.json", "asked.json", "lock"):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / "checkpoints").glob("*"):
@@ -132,20 +132,20 @@ def _remove(folder: Path) -> None:
 
 
 def again_of(folder: Path) -> Path:
-    """Return where a run is trained again that takes the place of the one in a folder."""
+    """Return the folder in which the replacement of a run is trained."""
     return folder.with_name(f"{folder.name}{_AGAIN}")
 
 
 def is_final(folder: Path) -> bool:
-    """Return whether a run's folder is its place, and not that of one that is trained again or replaced."""
+    """Return whether a folder is a run's final one, and not one of a replacement or of a replaced run."""
     return not folder.suffix
 
 
 def as_found(place: Path, lines: list[dict[str, Any]], record: Any, asked: frozenset[Asked]) -> Found:
-    """Take what is needed of a finished run, of its lines and its record.
+    """Make a finished run from the lines of its log and its record.
 
     Raises:
-        LookupError, TypeError, ValueError: if it is none.
+        LookupError, TypeError, ValueError: if they are not from a finished run.
     """
     taken = [line["step"] + len(line["loss"]) for line in lines if line["kind"] == "train"]
     diverged = [int(line["step"]) for line in lines if line["kind"] == "diverged"]

@@ -1,4 +1,4 @@
-"""From a run's configuration to what is trained: model, optimiser, data and probes."""
+"""Conversion of a run's configuration to model, optimiser, data and probes."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ from experiments._training.probes import LOADING, PROBES, Probe
 
 
 class Task(NamedTuple):
-    """What a run consists of.
+    """The parts of a run.
 
     Attributes:
-        trainer: model, optimiser and loss; it makes states, which know their learning rate.
-        stepper: takes the same steps from a state, the same one for all configurations that differ in nothing but their
-            learning rates and measurements, so that a program compiled for one of them serves the others.
+        trainer: model, optimiser and loss; it makes states, which hold their learning rate.
+        stepper: takes the same steps from a state; configurations that differ only in their learning rates and measurements
+            share it, so that a program compiled for one of them serves the others.
         load: returns the data set of a seed.
-        make_probe: makes a probe of its settings, the same one for equal settings.
+        make_probe: makes a probe from its settings, the same one for equal settings.
         choices: the settings' classes by kind.
         loss_scale: factor from the mean over a batch to the units of the configuration.
         own_data: whether each seed has data of its own.
@@ -45,16 +45,16 @@ class Task(NamedTuple):
     together: bool = False
 
     def digest(self) -> str:
-        """Return the first digits of the SHA-256 of the data; of drawn data, of those of seed 0."""
+        """Return the first digits of the SHA-256 of the data; for drawn data, of the data of seed 0."""
         return data.digest(self.load(0))[:16]
 
 
 @cache
 def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None) -> Task:
-    """Make the task of what is trained; the same one for equal configurations, so that nothing is compiled twice.
+    """Make the task of a configuration, the same one for equal configurations, so that nothing is compiled twice.
 
     Args:
-        config: of a net, as `RunConfig.net` returns it.
+        config: configuration of a net, as `RunConfig.net` returns it.
         data_dir: folder of prepared data sets.
         mesh: devices that share each batch, along its axis "batch".
 
@@ -82,7 +82,7 @@ def make_task(config: RunConfig, data_dir: str | None, mesh: Mesh | None = None)
 
 
 def _as_trained(config: RunConfig) -> RunConfig:
-    """Take what determines the program of a step: the learning rate is part of a state."""
+    """Return the part of a configuration that determines a step's program: the learning rate is part of a state."""
     return change(config, optimizer={"learning_rate": 1.0})
 
 
@@ -104,17 +104,17 @@ def _make_trainer(config: RunConfig, mesh: Mesh | None) -> train.Trainer:
 
 
 def _has_moments(config: RunConfig) -> bool:
-    """Return whether it is trained on points that have the moments of its samples."""
+    """Return whether a run is trained on points that have the moments of its samples."""
     return isinstance(config, DeepLinearRun) and config.inputs == "moments"
 
 
 def make_quiet_model(config: RunConfig) -> Model:
-    """Make the model of a run, the noise of its normaliser left out."""
+    """Make the model of a run, without the noise of its normaliser."""
     return _make_trainer(_as_trained(change(config, norm={"noise": {"strength": 0.0}})), None).model
 
 
 def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTransformation:
-    """Make the optimiser; its learning rate is that of the mean over a batch."""
+    """Make the optimiser, with the learning rate for the loss's mean over a batch."""
     # Steps of Adam and RMSProp do not grow with the gradient.
     rate = config.learning_rate * (scale if config.name == "sgd" else 1.0)
     options = {"momentum": config.momentum, "weight_decay": config.weight_decay, "clip": config.clip / scale}
@@ -123,12 +123,12 @@ def _make_optimizer(config: Optimizer, scale: float = 1.0) -> optax.GradientTran
     )
 
 
-_LOADING = threading.Lock()  # of runs that train side by side, one loads, and the others wait
+_LOADING = threading.Lock()  # one of several runs that train side by side loads; the others wait
 
 
 @cache
 def load_images(images: Images, data_dir: str | None) -> Callable[[int], data.Dataset]:
-    """Return what loads images, the same for every seed, once."""
+    """Return a function that loads images, the same for every seed, once."""
 
     @cache
     def load() -> data.Dataset:
@@ -152,7 +152,7 @@ def _load_whole(name: str, preprocessing: str, image_size: int | None, data_dir:
 
 @cache
 def _draw_map(num_examples: int, width: int, inputs: Any) -> Callable[[int], data.Dataset]:
-    """Return what draws a linear map for each seed."""
+    """Return a function that draws a linear map for each seed."""
 
     def draw(seed: int) -> data.Dataset:
         return data.draw_linear_map(jax.random.key(seed), num_examples=num_examples, width=width, inputs=inputs)

@@ -1,4 +1,4 @@
-"""Groups of runs, trained by `bnjax.sweep` as the options ask for, with a bar and errors of one line."""
+"""Training of groups of runs by `bnjax.sweep` as the options specify, with a progress bar and one-line errors."""
 
 import sys
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from experiments._config import Options
 from experiments._training.errors import config_errors
 from experiments._training.processes import check_lost
 
-_QUIET_SECONDS = 2.0  # before the bar appears: what is refused at once is answered in one line
+_QUIET_SECONDS = 2.0  # before the bar appears, so that an immediate refusal prints only its one line
 
 
 def train(groups: Sequence[sweep.Group], options: Options) -> None:
-    """Train every run of each group to its end, or continue where it was left.
+    """Train or resume every run of each group, to its end.
 
     Raises:
-        ConfigError: if a run cannot be trained, or not from what its folder holds; as BusyError, once all others are trained,
-            if another process is at work in its folder.
+        ConfigError: if a run cannot be trained, or not from the state in its folder; as BusyError, once all others are trained,
+            if another process uses its folder.
         MissingDataError: if a data set is not prepared.
         Interrupted: after a signal, once the state is saved.
         SaveError: if the last save of a run has failed.
@@ -52,22 +52,22 @@ def train(groups: Sequence[sweep.Group], options: Options) -> None:
 
 
 def _tell(stream: Any, line: str) -> None:
-    """Print a line above the bar; that it cannot be printed never matters.
+    """Print a line above the bar; a failure to print is ignored.
 
-    What could not be saved because another process has ended ends this one.
+    If the line reports a failed save because another process has ended, this process ends too.
     """
     check_lost(line)
     tqdm.write(printable(line), file=unfailing(stream))
 
 
 def shared_mesh(options: Options) -> Mesh | None:
-    """Return the mesh of all devices, those of other processes included, where they share each batch."""
+    """Return the mesh of all devices, including those of other processes, if they share each batch; else None."""
     shares = options.distributed or options.batching == "sharded"
     return Mesh(np.array(jax.devices()), ("batch",)) if shares else None
 
 
 def chooses(options: Options) -> bool:
-    """Return whether runs are trained in threads, unless their group takes less time another way."""
+    """Return whether runs are trained in threads unless their group sets a faster way."""
     return options.batching == "auto" and not options.distributed and jax.default_backend() == "cpu"
 
 

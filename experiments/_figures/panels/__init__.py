@@ -1,13 +1,13 @@
-"""The panels that figures are made of. Each draws itself, and knows what the figure's legend must explain.
+"""The panels of figures. Each draws itself, and lists the marks that the figure's legend must explain.
 
-panel          what all panels have
+panel          the base class of panels
 curves         Accuracy, Curves, Band over training; ByLayer
 distributions  Percentiles, Ridges, Histogram
 matrix         Matrix: shares between layers
 plane          Plane: the loss on a plane
 dots           Dots: numbers per net, in columns or rows
 published      Windows: ranges that a source shows; BySize: scans by their step sizes
-scatter        Scatter: one number of each run against another; Named: of each net, with its name
+scatter        Scatter: one number of each run against another; Named: the same for each net, with its name
 """
 
 from experiments._figures.panels.curves import Accuracy as Accuracy

@@ -19,7 +19,7 @@ from experiments._evidence.value import spread
 from experiments._figures.panels.panel import Panel, Scale, mark, mark_diverged
 from experiments._nets import NETS
 
-_MOST_LABELS = 8  # of numbers that have a label each, along a panel
+_MOST_LABELS = 8  # numbers along a panel that get a label each
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Accuracy(Panel):
 
     @property
     def _num_batches(self) -> int:
-        """How many batches are averaged: a sixtieth of the training."""
+        """Number of batches that are averaged: a sixtieth of the training."""
         return max(1, max(map(num_steps, all_runs(self.arms)), default=1) // 60)
 
     def draw_data(self, axes: Axes) -> None:
@@ -59,7 +59,7 @@ class Line(NamedTuple):
 
     Attributes:
         look: matplotlib's format of lines and markers.
-        arms: nets of its own; by default those of the panel.
+        arms: nets of the line; by default the panel's.
         smooth: is applied to the values of each run.
         label: in a legend of the panel.
     """
@@ -76,7 +76,7 @@ class Line(NamedTuple):
 class Curves(Panel):
     """Quantities over training: the median over seeds, and a band that `captions.bands` describes.
 
-    Steps that span orders of magnitude may be drawn at places of equal distance.
+    Steps that span orders of magnitude may be drawn at equal distances.
     """
 
     arms: Arms
@@ -126,11 +126,11 @@ class Band(Panel):
 
 @dataclass(frozen=True)
 class ByLayer(Panel):
-    """Numbers of each layer, from 1 at the input: medians over seeds, from the smallest to the largest.
+    """Numbers of each layer, from 1 at the input: medians over seeds, and bands from the smallest to the largest.
 
     Attributes:
-        lines: by format of the line, nets and a function that maps a run to an array (layers,).
-        places: numbers of the layers, or other numbers in their place, on a logarithmic axis; none is 1, 2, 3 ...
+        lines: nets and a function that maps a run to an array (layers,), by format of the line.
+        places: numbers of the layers, or other numbers in their place, on a logarithmic axis; if empty, 1, 2, 3 ...
     """
 
     lines: Mapping[str, tuple[Arms, Callable[[Run], np.ndarray]]]
@@ -144,7 +144,7 @@ class ByLayer(Panel):
         return {net: runs for arms, _ in self.lines.values() for net, runs in arms.items()}
 
     def draw_data(self, axes: Axes) -> None:
-        """Draw the layers whose numbers all runs know."""
+        """Draw the layers whose numbers are known in all runs."""
         for look, (arms, of) in self.lines.items():
             for net, runs in arms.items():
                 rows = np.array([row for row in map(of, runs) if len(row)])
@@ -165,7 +165,7 @@ class ByLayer(Panel):
 
 
 def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", width: float = 1.8) -> None:
-    """Draw a line, and a band around it; nothing of what was not recorded."""
+    """Draw a line and a band around it; draw nothing for an empty curve."""
     if not len(found.step):
         return
     axes.plot(found.step, found.middle, look, color=colour, linewidth=width, markersize=7)

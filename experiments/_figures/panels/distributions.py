@@ -16,7 +16,7 @@ from experiments._nets import NETS
 
 BINS = 64  # of a ridge
 _MAX_RIDGES = 20
-_HEIGHT = 4.5  # of the highest bin, in distances of two ridges
+_HEIGHT = 4.5  # of the highest bin, in units of the distance between two ridges
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Histogram(Panel):
         axes.set_xscale("log")
         axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.tick_params(axis="x", pad=8)  # so that the first label does not touch that of the other axis
+        axes.tick_params(axis="x", pad=8)  # so that the first label does not touch the other axis's
         axes.legend(loc="upper left", fontsize=12)
 
 
@@ -116,13 +116,13 @@ def _finite_shapes(shapes: Mapping[str, Any] | None) -> tuple[np.ndarray, np.nda
 
 
 def shared_limits(shapes: Iterable[Mapping[str, Any] | None]) -> tuple[float, float] | None:
-    """Choose limits around the distributions of several panels, so that their widths compare; None without any."""
+    """Choose limits around the distributions of several panels, so that widths can be compared; None without any."""
     found = [quantiles for _, quantiles in map(_finite_shapes, shapes) if quantiles.size]
     return _around(np.concatenate([quantiles.ravel() for quantiles in found])) if found else None
 
 
 def _around(quantiles: np.ndarray) -> tuple[float, float]:
-    """Choose limits around all values, with room for those outside the outermost quantiles."""
+    """Choose limits around all quantiles, with room for values beyond the outermost ones."""
     low, high = float(quantiles.min()), float(quantiles.max())
     margin = 0.15 * (high - low) or 1.0
     return low - margin, high + margin

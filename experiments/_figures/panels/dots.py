@@ -23,19 +23,19 @@ OfColumn = Callable[[str], Measure]
 class Dots(Panel):
     """Numbers per net, in columns: the median over seeds, and a line from the smallest to the largest.
 
-    A bound is drawn as a triangle that points to where the number lies; what is infinite stands at the edge of the panel.
+    A bound is drawn as a triangle that points towards the true number; infinite numbers are drawn at the edge of the panel.
 
     Attributes:
-        arms: the nets, in the order in which they stand beside each other.
-        columns: by their label, the runs of each net.
-        measures: what is drawn, by its words in the panel's legend; the first has full markers, the second hollow ones. A
-            function maps a column's label to the measure.
+        arms: the nets, in the order in which they are drawn side by side.
+        columns: the runs of each net, by the column's label.
+        measures: one or two measures by their words in the panel's legend; the first has full markers, the second hollow ones.
+            A function maps a column's label to the measure.
         horizontal: draw columns as rows, from top to bottom.
-        each: draw a dot per seed, and a bar at the median; at the foot, a cross for a run that diverged before.
+        each: draw a dot per seed, and a bar at the median; at the foot, a cross if a run diverged and has no number.
         joined: draw a line from column to column.
         linked: draw a faint line from net to net for each seed, one column per net.
-        shaded: a quantity for each column, of which the middle 80 % of the steps are shaded.
-        chance: what a guess is of a share: by default, the accuracy.
+        shaded: a quantity for each column; the range of the middle 80 % of its values over steps is shaded.
+        chance: the share that a guess reaches; by default, the accuracy.
         headings: words above some rows, by the label of the row below.
     """
 
@@ -69,7 +69,7 @@ class Dots(Panel):
 
     @property
     def marks(self) -> list[Line2D]:
-        """A triangle, where a number is not known to its end."""
+        """A triangle, if some number is only a bound."""
         found = [
             _of(measure, label).of(run)
             for measure in self.measures.values()
@@ -101,12 +101,12 @@ class Dots(Panel):
             style.legend_above(axes, marks)
 
     def _beside(self, rank: int, side: int) -> float:
-        """Return how far a net's marks stand from the middle of a column."""
+        """Return the offset of a net's marks from the middle of a column."""
         if self.joined:
             return 0.07 * (rank - (len(self.arms) - 1) / 2)
         if self.linked:
             return 0.0
-        if all(len(arms) < 2 for arms in self.columns.values()):  # colours name what a column is
+        if all(len(arms) < 2 for arms in self.columns.values()):  # colours identify the columns
             return 0.09 * (side - (len(self.measures) - 1) / 2)
         distance = min(0.28, 0.8 / len(self.arms))
         return distance * (rank - (len(self.arms) - 1) / 2) + 0.09 * (side - (len(self.measures) - 1) / 2)
@@ -154,7 +154,7 @@ class Dots(Panel):
             self._plot(axes, np.arange(len(found)), values, "-", color="#bbbbbb", linewidth=0.9, zorder=1)
 
     def _shade(self, axes: Axes, net: str, places: np.ndarray, of: Callable[[str], Quantity]) -> None:
-        """Shade where the middle 80 % of the steps lie."""
+        """Shade the range of the middle 80 % of the values over steps."""
         for place, (label, arms) in zip(places, self.columns.items(), strict=True):
             values = np.concatenate([[np.nan], *(of(label).curve(run)[1] for run in arms.get(net, []))])
             if np.isfinite(values).any():

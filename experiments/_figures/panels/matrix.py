@@ -1,4 +1,4 @@
-"""Panels of what is between any two layers."""
+"""Panels of matrices between layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Matrix(Panel):
     """Shares between layers, numbered from 1 at the input, as a heat map: the median over seeds.
 
     Attributes:
-        runs: of a net.
-        of: maps a run to a matrix, (layers, layers); an empty one where it has none.
+        runs: the runs of a net.
+        of: maps a run to a matrix, (layers, layers); an empty one if it has none.
     """
 
     runs: Runs

@@ -1,4 +1,4 @@
-"""What all panels have: titles, axes, levels, published values, and what the figure's legend must explain."""
+"""The base class of panels: titles, axes, levels, published values, and marks that the figure's legend must explain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +25,13 @@ class Published(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What all panels have.
+    """The base class of panels.
 
     Attributes:
         scale: of the values: linear, log, percent from 0, share for percent of any range, or points for differences of shares.
-        ylim: limits of the axis of values: the vertical one, and the horizontal one where values lie along it.
+        ylim: limits of the axis of values, which is vertical, or horizontal if values lie along it.
         labelled: multiples of powers of ten that a logarithmic vertical axis labels besides the powers.
-        levels: lines at some values by their words, which are written below the axis.
+        levels: values at which lines are drawn, by their words, which are written below the axis.
         line: a dotted line at a value with a meaning of its own, such as 1 for a ratio.
         published: values of a source.
     """
@@ -68,7 +68,7 @@ class Panel:
 
     @property
     def marks(self) -> list[Line2D]:
-        """What the figure's legend explains besides the colours of the nets."""
+        """Marks that the figure's legend explains besides the colours of the nets."""
         marks = []
         if self.published:
             marks.append(mark(f"published: {self.published.source}", "s", alpha=0.6, markersize=7))
@@ -82,7 +82,7 @@ class Panel:
         axes.set(title=self.title, ylabel=self.ylabel, xlabel=self.xlabel)
         self.draw_data(axes)
         if isinstance(axes.xaxis.get_major_formatter(), ScalarFormatter) and self.xlabel in ("training step", ""):
-            is_long = axes.get_xlim()[1] >= 9000  # whose labels would touch
+            is_long = axes.get_xlim()[1] >= 9000  # full labels would touch
             axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k" if is_long and step else f"{step:,.0f}")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if self.published:
@@ -103,7 +103,7 @@ class Panel:
                 lambda share, _: f"{100 * share:+.3g}" if share else "0"
             )
         elif self.scale == "log" and self.axis == "y":
-            if self.ylim:  # which decide what is labelled
+            if self.ylim:  # the limits decide which values are labelled
                 axes.set(ylim=self.ylim)
             self.label_values(axes)
         elif self.scale == "log" and axes.dataLim.x1 > 0:  # else there is nothing to draw
@@ -114,7 +114,7 @@ class Panel:
             axes.set(**{f"{self.axis}lim": self.ylim})
 
     def label_values(self, axes: Axes) -> None:
-        """Label a logarithmic vertical axis at as many values as its limits have room for."""
+        """Label a logarithmic vertical axis at as many values as fit between its limits."""
         if self.scale == "log" and self.axis == "y":
             style.log_scale(axes)
             if self.labelled and axes.get_yscale() == "log":
@@ -129,7 +129,7 @@ class Panel:
         rule(value, color=style.INK, linestyle=linestyle, linewidth=linewidth, **look)
 
     def _draw_levels(self, axes: Axes) -> None:
-        """Draw lines at some values, and name them below the axis; equal ones are one line with all their names."""
+        """Draw lines at some values, and name them below the axis; equal values share one line."""
         words = []
         for level in dict.fromkeys(level for level in self.levels.values() if np.isfinite(level)):
             self._rule(axes, level, (0, (6, 4)), 1.1, zorder=1.5)
@@ -140,7 +140,7 @@ class Panel:
 
 
 def mark_diverged(axes: Axes, arms: Arms) -> None:
-    """Put a cross where a run diverged, at the foot of the panel."""
+    """Draw a cross at the foot of the panel at each step where a run diverged."""
     for net, runs in arms.items():
         for step in (run["diverged_at"] for run in runs if run["diverged_at"] is not None):
             look = {"color": NETS[net].colour, "markersize": 12, "clip_on": False, "zorder": 5}

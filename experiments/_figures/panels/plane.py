@@ -27,8 +27,8 @@ class Plane(Panel):
 
     Attributes:
         plane: a measurement of the probe `plane`.
-        steps: along minus the gradient that are marked, in learning rates.
-        limits: the smallest and the largest loss that colours tell apart, both > 0.
+        steps: marked steps along minus the gradient, in learning rates.
+        limits: the smallest and the largest loss that colours distinguish, both > 0.
     """
 
     plane: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Plane(Panel):
 
     @property
     def marks(self) -> list[Line2D]:
-        """What is drawn on the plane."""
+        """The marks on the plane."""
         words = ", ".join(map(str, self.steps))
         return [
             mark("path of the training", "o", "-", color=_DARK, markerfacecolor=_DARK, markersize=3.5),
@@ -54,7 +54,7 @@ class Plane(Panel):
         ]
 
     def draw_data(self, axes: Axes) -> None:
-        """Draw contours, and what is marked in the plane above them."""
+        """Draw contours, and the marks above them."""
         xs, ys, loss, path = (array(self.plane[name]) for name in ("xs", "ys", "loss", "path"))
         low, high = self.limits
         grid = Grid(xs, ys, np.where(np.isfinite(loss), loss, np.nan))

@@ -1,4 +1,4 @@
-"""Panels of what a source published, and of scans by their step sizes."""
+"""Panels of published ranges, and of scans by their step sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Windows(Panel):
     """Published ranges of each net, one per window of training steps; a range of equal ends is a line.
 
     Attributes:
-        windows: by net.
+        windows: windows of each net.
         until: the last step that is drawn.
     """
 
@@ -63,8 +63,8 @@ class BySize(Panel):
     Each line is the median over seeds. Santurkar et al. 2018 show it in Fig. 11.
 
     Attributes:
-        net: whose scans are drawn.
-        runs: of the net.
+        net: the net whose scans are drawn.
+        runs: its runs.
         sizes: step sizes of the scans.
     """
 

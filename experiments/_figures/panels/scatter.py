@@ -1,4 +1,4 @@
-"""The panels of one number of each run, or of each net, against another."""
+"""Panels of one number against another, for each run or each net."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from experiments._evidence.value import Spread, spread
 from experiments._figures.panels.panel import Panel, mark
 from experiments._nets import NETS
 
-_MARKERS = "osD^"  # of the first, second ... net of a colour
+_MARKERS = "osD^"  # for the first, second ... net of the same colour
 _NAMES = 0.72  # where names begin, as a share of the axis
 _FOR_NAMES = 0.65  # room for them, as a share of the range of the points
 _MARGIN = 0.06  # above and below the points, likewise
@@ -24,7 +24,7 @@ _MARGIN = 0.06  # above and below the points, likewise
 
 @dataclass(frozen=True)
 class Scatter(Panel):
-    """One number of each run against another, a mark per seed; runs of which one of them is not finite are left out.
+    """One number of each run against another, a mark per seed; runs with a non-finite number are left out.
 
     Nets that have the same colour have different marks.
 
@@ -40,7 +40,7 @@ class Scatter(Panel):
 
     @property
     def nets(self) -> Arms:
-        """The nets that are known by their colour alone."""
+        """The nets that their colour alone identifies."""
         return {net: self.arms[net] for net, marker in self._markers().items() if marker == _MARKERS[0]}
 
     @property
@@ -50,7 +50,7 @@ class Scatter(Panel):
 
     @property
     def marks(self) -> list[Line2D]:
-        """The marks of nets whose colour another one has already."""
+        """The marks of nets that share their colour with an earlier net."""
         others = {net: marker for net, marker in self._markers().items() if marker != _MARKERS[0]}
         looks: Any = {net: {"color": NETS[net].colour, "markerfacecolor": NETS[net].colour} for net in others}
         return [*super().marks, *(mark(NETS[net].label, marker, **looks[net]) for net, marker in others.items())]
@@ -74,10 +74,10 @@ class Scatter(Panel):
 
 @dataclass(frozen=True)
 class Named(Panel):
-    """One number of each net against another, medians over seeds, each with its name; faint lines are ranges over seeds.
+    """One number of each net against another, medians over seeds, with names; faint lines are ranges over seeds.
 
-    Names stand beside the points, one below another in their order, with a line to each. A triangle at the edge is infinite; a
-    net of which one of the numbers is missing is left out.
+    Names are stacked beside the points, in the order of these, with a line to each. A triangle at the edge is infinite; a net
+    with a missing number is left out.
 
     Attributes:
         runs: the nets.
@@ -93,12 +93,12 @@ class Named(Panel):
 
     @property
     def height(self) -> float:
-        """The height on a narrow screen, with room for the names, one below another."""
+        """The height on a narrow screen, with room for the stacked names."""
         return 1.5 + 0.26 * len(self.runs)
 
     @property
     def marks(self) -> list[Line2D]:
-        """The families of nets that are shown, and what is infinite."""
+        """The families of nets that are shown, and the mark of infinite numbers."""
         looks = zip(self.families.items(), style.CYCLE, strict=False)
         found = [
             mark(words, "o", color=look, markerfacecolor=look)
@@ -141,7 +141,7 @@ class Named(Panel):
         axes.xaxis.set_minor_formatter(style.number if width < 1.3 else "")
 
     def _points(self) -> dict[str, tuple[Spread, Spread]]:
-        """Return both numbers of each net of which neither is missing."""
+        """Return both numbers of each net that has them."""
         found = {
             net: [spread(map(each.of, runs)) for each in (self.across, self.up)] for net, runs in self.runs.items()
         }
@@ -149,14 +149,14 @@ class Named(Panel):
 
 
 def _ends(values: Iterable[float]) -> tuple[float, float]:
-    """Return the ends of the axis of some values; of equal ones, or none, they are apart all the same."""
+    """Return the ends of the axis for some values; they differ even if all values are equal or there are none."""
     values = [*values] or [0.0]
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.1, high + 0.1)
 
 
 def _apart(shares: Sequence[float], gap: float = 0.068) -> list[float]:
-    """Move ascending places on the axis as little as puts them so far apart, and inside of it where there is room."""
+    """Move ascending places as little as needed to keep the gap between them, and inside the axis if there is room."""
     gap = min(gap, 0.96 / max(1, len(shares) - 1))
     placed: list[float] = []
     for share in shares:

@@ -6,17 +6,17 @@ sharpness       the curvature of mini-batches along their own gradients
 shift           internal covariate shift, by definition and as Mameli's repository measures it
 dependence      how much the steps of layers depend on each other, and what moves moments of units
 eigenvalues     the largest eigenvalues of the Hessian, and the gradient's share in their space
-horizon         the run's own next steps, against the gradient of now
-plane           the loss on the plane of the gradient of now and the weights some steps ahead
+horizon         the run's own next steps, against the current gradient
+plane           the loss on the plane of the current gradient and the weights some steps ahead
 drift           the distributions of activations
-evaluation      accuracy and activations by statistics, on images unlike those of the training
+evaluation      accuracy and activations by statistics, on images unlike the training images
 generalisation  loss and accuracy on training and test images, by the statistics that normalise them
 flatness        curvature and sharpness of the training loss at certain losses, and the gap to the test there
-recurrent       gradients by the hidden states of an LSTM
-percentiles     those of the last hidden layer, on the same test images throughout
+recurrent       gradients with respect to the hidden states of an LSTM
+percentiles     percentiles of the last hidden layer, on the same test images throughout
 zeros           units that are zero
 scales          scales of the normalisers, and the standard deviations that they multiply
-probe           what a probe is, and what all of them need
+probe           the type of probes, and their shared functions
 """
 
 from typing import Any
@@ -64,5 +64,5 @@ PROBES = {
     "eigenvalues": eigenvalues.make_eigenvalues,
     "flatness": flatness.make_flatness,
 }
-# Each takes a function, too, which loads images of a configuration of theirs.
+# Each also takes a function that loads the images of a configuration.
 LOADING: dict[str, Any] = {"evaluation": evaluation.make_evaluation}

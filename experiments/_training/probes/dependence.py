@@ -1,4 +1,4 @@
-"""Dependence between layers: their interaction along the gradient, and what moves the moments of their units."""
+"""Dependence between layers: their interaction along the gradient, and the changes of their units' moments."""
 
 import itertools
 from typing import Any, NamedTuple
@@ -32,16 +32,16 @@ _PROBE_KEY = 6  # folded into a run's key, so that random vectors are its own
 def make_dependence(settings: LayerDependence, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Measure the interaction of all weight layers, each with its normaliser, and the second order between them.
 
-    Step sizes are the multiples of the learning rate, then those whose steps have the relative lengths. A record has R, what R
-    is to the second order, its rounding and the relative length for each of them; and the curvature between layers along the
-    gradient at length 1, its off-diagonal share, and the squared norms of the blocks of one layer.
+    Step sizes are the multiples of the learning rate, then the sizes whose steps have the relative lengths. A record has R,
+    its second-order value, its rounding and the relative length for each step size; and the curvature between layers along
+    the gradient at length 1, its off-diagonal share, and the squared norms of the blocks of one layer.
     """
     multiples = tuple(loss_scale * config.optimizer.learning_rate * multiple for multiple in settings.step_multiples)
 
     def measure(state: train.TrainState, split: Split) -> Record:
         direction = descent(trainer, state, split)
         ratio = float(norm(state.params)) / (float(norm(direction)) or float("nan"))
-        # NOTE: without a gradient every step is as long, 0; its results are NaN.
+        # NOTE: without a gradient every step has length 0; its results are NaN.
         relative = [ratio * relative if np.isfinite(ratio) else 1.0 for relative in settings.relative_steps]
         loss_fn = make_loss_fn(trainer, state, train.current_batch(trainer, state, split))
         layers = _layers(state.params)
@@ -69,11 +69,11 @@ def make_dependence(settings: LayerDependence, config: RunConfig, trainer: train
 
 
 def make_control(_settings: MomentControl, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Measure what a step of the learning rate along minus the gradient does to the moments of hidden layers' units.
+    """Measure how a learning-rate step along minus the gradient changes the moments of hidden layers' units.
 
-    The layers are all hidden ones after the first; the places, their outputs before the normaliser, before the activation and
-    after it. A record has, for each place and layer, the change by earlier layers and by its own parameters, per unit of their
-    step; by earlier ones, relative to moments and weights; and the earlier ones' share of both changes.
+    The layers are all hidden layers after the first; the places are their outputs before the normaliser, before the activation
+    and after it. A record has, for each place and layer: the changes caused by earlier layers and by its own parameters, per
+    unit of their step; the change caused by earlier layers, relative to moments and weights; and their share of both changes.
     """
 
     def measure(state: train.TrainState, split: Split) -> Record:
@@ -92,7 +92,7 @@ def make_control(_settings: MomentControl, config: RunConfig, trainer: train.Tra
 
 
 class _Output(NamedTuple):
-    """What is looked at: the place and layer, the module whose output it is, and the activation after it."""
+    """A measured output: its place and layer, the module that produces it, and the activation after that."""
 
     place: str
     layer: str
@@ -106,7 +106,7 @@ class _Output(NamedTuple):
 
 
 def _layers(params: Params) -> dict[str, str]:
-    """Name the patterns of all weight layers, input side first."""
+    """Return the patterns of all weight layers by name, from the input on."""
     return {f"layer_{n}": layer_pattern(n) for n in weight_layers(params)}
 
 
@@ -125,7 +125,7 @@ def _plan(config: RunConfig, params: Params) -> tuple[_Output, ...]:
 def _control(
     trainer: train.Trainer, state: train.TrainState, batch: Batch, update: Params, plan: tuple[_Output, ...]
 ) -> dict[str, Any]:
-    """Measure what an update does to the moments of some outputs, in training mode."""
+    """Measure the effect of an update on the moments of some outputs, in training mode."""
 
     def outputs(params: Params) -> dict[str, Any]:
         variables, modules = Variables(params, state.batch_stats), list(dict.fromkeys(output.module for output in plan))

@@ -18,10 +18,10 @@ _SHIFTS = ("mean", "variance", "relative_mean", "relative_variance", "relative_w
 
 
 def make_drift(settings: Drift, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
-    """Follow some units of each layer on the training batches, before the normaliser, before the activation or behind it.
+    """Follow some units of each layer on the training batches, before the normaliser, before or after the activation.
 
-    A record has the statistics of every layer; collected are, per layer and step, moments and percentiles of each unit, the
-    histogram and quantiles of the first one, and how far each has moved since the last record and since the first.
+    A record has the statistics of every layer. Collected are, per layer and step: moments and percentiles of each unit, the
+    histogram and quantiles of the first unit, and how far each unit has moved since the last record and since the first.
     """
 
     def measure(state: train.TrainState, split: Split) -> Record:
@@ -35,7 +35,7 @@ def make_drift(settings: Drift, config: RunConfig, trainer: train.Trainer, _loss
 
 
 class _Layer(NamedTuple):
-    """What is followed: a weight layer's number, the module whose output it is, the activation behind it, and units."""
+    """A followed layer: its number, the module whose output is followed, the activation after that, and the units."""
 
     number: int
     module: str
@@ -44,7 +44,7 @@ class _Layer(NamedTuple):
 
 
 def _plan(settings: Drift, config: RunConfig, params: Any) -> tuple[_Layer, ...]:
-    """List what is followed, units drawn once, the same for every net and seed."""
+    """List the followed layers, with units that are the same for every net and seed."""
     plan = []
     for layer in settings.layers:
         weights = next(name for name in (f"conv_{layer}", f"dense_{layer}") if name in params)
@@ -89,7 +89,7 @@ def _collect(records: list[Record]) -> Record:
 
 
 def _collect_layer(records: list[Record]) -> Record:
-    """Keep what is drawn and judged of one layer."""
+    """Keep the values of one layer that figures and claims read."""
     stacked = {name: np.array(values, dtype=float) for name, values in columns(records).items()}
     statistics = probes.ActivationStatistics(**{name: jnp.asarray(values) for name, values in stacked.items()})
     kept = {name: stacked[name] for name in _KEPT}

@@ -14,11 +14,11 @@ from experiments._training.probes.probe import Probe, Record
 
 
 def make_eigenvalues(settings: Eigenvalues, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Measure the loss of the same images at every step, in training mode with the random masks of now.
+    """Measure the loss of the same images at every step, in training mode with the current random masks.
 
     A record has the eigenvalues in descending order, and for each the share of the gradient's squared norm along its
-    eigenvector. If the normaliser has statistics of batches, it has both a second time, as `frozen_...`: of the loss with the
-    running statistics, which stay as they are when the weights move. What has not converged is NaN.
+    eigenvector. If the normaliser has statistics of batches, it has both a second time, as `frozen_...`: for the loss with the
+    running statistics, which stay fixed when the weights move. Pairs that have not converged are NaN.
     """
 
     def losses(state: train.TrainState, split: Split) -> Iterator[tuple[str, LossFn]]:

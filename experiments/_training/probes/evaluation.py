@@ -1,4 +1,4 @@
-"""Accuracy, loss and activations in evaluation, by the statistics that normalise, on images unlike those of the training."""
+"""Accuracy, loss and activations in evaluation, by normalisation statistics, on images unlike the training images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ class _Net(NamedTuple):
     """A net with statistics, its own or inserted ones, and where its activations are read.
 
     Attributes:
-        model: that has them.
+        model: the model with these statistics.
         variables: its parameters and its statistics, running or of training images.
         recalibrated: its statistics, pooled over training images.
         own: the net itself and its variables.
@@ -47,9 +47,9 @@ def make_evaluation(
 ) -> Probe:
     """Measure a net on training and test images, corrupted ones, and images of classes that it was not trained on.
 
-    Statistics are the running ones, those of the batch, those of the population, pooled over the training images, and adapted
-    ones, pooled over the very images that are tested. A net without statistics gets frozen normalisers with the moments of its
-    training images after every weight layer except the last, see `norms.restandardise`.
+    Statistics are the running ones, the batch's, the population's, pooled over the training images, and adapted ones, pooled
+    over the tested images themselves. A net without statistics gets frozen normalisers with the moments of its training images
+    after every weight layer except the last, see `norms.restandardise`.
     """
     images: Any = getattr(config, "data", None)
 
@@ -74,7 +74,7 @@ def make_evaluation(
 
 
 def whole_batches(trainer: train.Trainer, split: data.Split, num_examples: int) -> Batch:
-    """Stack the first examples as whole batches, one at least; where training sorts batches by label, so does this."""
+    """Stack the first examples as whole batches, at least one; sort batches by label if training does so."""
     num, size = max(1, min(num_examples, len(split.labels)) // trainer.batch_size), trainer.batch_size
     rows = jnp.arange(num * size).reshape(num, size) % len(split.labels)
     if trainer.per_label:
@@ -86,7 +86,7 @@ def whole_batches(trainer: train.Trainer, split: data.Split, num_examples: int) 
 def _shifts(
     settings: Evaluation, images: Images, dataset: data.Dataset, load: Load
 ) -> Iterator[tuple[str, data.Split]]:
-    """List what the net is measured on; corruptions follow from a key of their own, the same for every net."""
+    """List the images on which the net is measured; corruptions have their own key, the same for every net."""
     yield from (("train", dataset.train), ("clean", dataset.test))
     largest = data.largest_pixel(images.dataset, images.preprocessing)
     first = data.take_subset(dataset.test, min(settings.num_examples, len(dataset.test.labels)))
@@ -99,7 +99,7 @@ def _shifts(
 
 
 def _prepare(trainer: train.Trainer, state: train.TrainState, seen: Batch, rngs: Rngs, has_statistics: bool) -> _Net:
-    """Take a net's statistics, or insert normalisers that have some."""
+    """Collect a net's statistics, or insert normalisers that have some."""
     model, variables, where = trainer.model, state.variables, "inputs"
     if has_statistics:
         normalised = {name: BatchStats(stats["mean"], stats["var"]) for name, stats in variables.batch_stats.items()}
@@ -154,7 +154,7 @@ def _average(
 def _activations(
     model: Model, variables: Variables, normalised: dict[str, BatchStats], inputs: Array, where: Any
 ) -> dict[str, Array]:
-    """Describe each layer with running statistics: how far what it normalises is from these, and how large its outputs are."""
+    """Return each layer's mismatch between running statistics and the moments here, and the size of its outputs."""
     names = sorted(normalised, key=lambda name: int(name.split("_")[1]))
 
     def of_batch(x: Array) -> dict[str, tuple[Array, ...]]:
@@ -179,7 +179,7 @@ def _activations(
 
 @compiled_once("model", "batch_size")
 def _changes(model: Model, variables: Variables, split: data.Split, batch_size: int, rngs: Rngs) -> dict[str, Array]:
-    """Return the largest change of an image's logits when the rest of its batch is replaced, in both kinds of statistics."""
+    """Return the largest change of an image's logits when the rest of its batch is replaced, by kind of statistics."""
     num = len(split.labels)
     ranks = jnp.arange(batch_size - 1)
 

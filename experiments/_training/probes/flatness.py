@@ -1,4 +1,4 @@
-"""How flat the training loss is, and how far the test is from the training, where the loss has fallen to certain levels."""
+"""Flatness of the training loss, and the generalisation gap, once the loss has fallen to certain levels."""
 
 import math
 from typing import Any
@@ -17,21 +17,21 @@ from experiments._training.probes.probe import Probe, Record, columns, weight_la
 _PROBE_KEY = 7  # folded into a run's key, so that random vectors are its own
 _IMAGES = ("train", "running", "batch", "population")
 _CURVATURES = ("eigenvalue", "residual", "trace", "trace_error", "ascent", "random", "random_error", "sample_loss")
-# What is measured besides the training loss: losses, curvatures of one, and accuracies.
+# Measurements besides the training loss: accuracies, other losses, and curvatures.
 REACHED = (*(f"{images}_accuracy" for images in _IMAGES), *(f"{images}_loss" for images in _IMAGES[1:]), *_CURVATURES)
 
 
 def make_flatness(settings: Flatness, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Measure the training loss, and, where it first is as low as a level, what generalisation is said to go with.
+    """Measure the training loss, and, when it first reaches a level, quantities said to predict generalisation.
 
-    The training loss is that of the same images throughout, in batches as large as those of the training, in training mode
-    without dropout. A record has, besides: loss and accuracy on training and test images, as `generalisation` measures them;
-    the largest eigenvalue of the Hessian, with its residual, and its trace, with a standard error; how far the loss rises where
-    the weights of each layer move by a share of their length, along the gradient and in random directions; and the loss of the
-    images that these are of. Everywhere else these are NaN.
+    The training loss is of the same images throughout, in batches of the training's size, in training mode without dropout. A
+    record also has: loss and accuracy on training and test images, as `generalisation` measures them; the largest eigenvalue
+    of the Hessian, with its residual, and its trace, with a standard error; the rise of the loss when the weights of each layer
+    move by a share of their length, along the gradient and in random directions; and the loss of the images used for these
+    curvatures. At all other steps these are NaN.
 
-    NOTE: what a run's losses were before is remembered while the process lasts. One that goes on from a checkpoint measures
-    once more than it needs to, which is left out where the run's records are collected.
+    NOTE: a run's earlier losses are remembered while the process lasts. A run that resumes from a checkpoint measures once
+    more than it needs to; that measurement is dropped when the run's records are collected.
     """
     remembered: dict[bytes, tuple[int, float]] = {}
 
@@ -53,7 +53,7 @@ def make_flatness(settings: Flatness, config: RunConfig, trainer: train.Trainer,
         return record | {name: loss_scale * value for name, value in flatness.items()}
 
     def collect(records: list[Record]) -> Record:
-        """Leave out what was measured where the training loss had been as low before."""
+        """Drop measurements at which the training loss had been as low before."""
         kept, lowest = [], math.inf
         for record in records:
             loss = math.inf if record["train_loss"] is None else record["train_loss"]

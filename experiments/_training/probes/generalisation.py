@@ -1,4 +1,4 @@
-"""Loss and accuracy on training and on test images, by the statistics that normalise them (Wu & Johnson 2021, Sec. 3)."""
+"""Loss and accuracy on training and on test images, by normalisation statistics (Wu & Johnson 2021, Sec. 3)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,11 +20,11 @@ from experiments._training.probes.probe import Probe, Record
 def make_generalisation(
     settings: Generalisation, config: RunConfig, trainer: train.Trainer, loss_scale: float
 ) -> Probe:
-    """Measure the same images at every step, in batches as large as those of the training, without dropout.
+    """Measure the same images at every step, in batches of the training's size, without dropout.
 
-    Training images are normalised by their batches' statistics, as they are in training; test images by those of their
-    batches, by the running ones, and by those of the population, which are pooled over the training images. Without a
-    normaliser that has statistics of batches, there is one number for all three.
+    Training images are normalised by their batches' statistics, as in training; test images by their batches' statistics, by
+    the running ones, and by population statistics, which are pooled over the training images. Without a normaliser that has
+    statistics of batches, there is one number for all three.
     """
 
     def measure(state: train.TrainState, dataset: Dataset) -> Record:
@@ -74,12 +74,12 @@ def average(
 
 
 def _without_dropout(next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-    """Let dropout pass on what it gets."""
+    """Make dropout return its input."""
     return args[0] if isinstance(context.module, nn.Dropout) else next_fn(*args, **kwargs)
 
 
 def whole_batches(split: Split, size: int, num_examples: int) -> Batch:
-    """Stack the first examples as whole batches, one at least."""
+    """Stack the first examples as whole batches, at least one."""
     num = max(1, min(num_examples, len(split.labels)) // size)
     indices = jnp.arange(num * size).reshape(num, size) % len(split.labels)
     return jax.vmap(lambda rows: take_batch(split, rows))(indices)

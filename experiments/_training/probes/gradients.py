@@ -1,4 +1,4 @@
-"""How the gradient turns from one training step to the next, each on its own batch."""
+"""The change of the gradient from one training step to the next, each on its own batch."""
 
 import math
 
@@ -15,10 +15,10 @@ from experiments._training.probes.probe import Probe, Record, by_layer, descent,
 def make_comparison(
     settings: SuccessiveGradients, _config: RunConfig, trainer: train.Trainer, loss_scale: float
 ) -> Probe:
-    """Compare the gradients of the next two steps: of some layers, their weights alone, and of everything.
+    """Compare the gradients of the next two steps: for the weights of some layers, and for all parameters.
 
-    The sum norm of a layer is what Mameli's repository calls gradient predictiveness. The smoothness from step to step is the
-    distance of the gradients over that of the weights, of a layer its own.
+    The sum norm of a layer is called gradient predictiveness in Mameli's repository. The smoothness from step to step is the
+    distance of the gradients divided by the distance of the weights, for a layer its own.
     """
     layers = {f"layer_{n}": rf"^(conv|dense)_{n}/kernel$" for n in settings.layers}
 
@@ -45,6 +45,6 @@ def make_comparison(
 def _compare(
     gradient: Params, previous: Params, new: Params, old: Params, parts: tuple[tuple[tuple[str, str], ...], ...]
 ) -> list[probes.GradientStatistics]:
-    """Compare two gradients in layers, a list of which is in each of the parts."""
+    """Compare two gradients layer by layer; each part lists some layers."""
     step = jax.tree.map(lambda new, old: new - old, new, old)
     return [probes.gradient_statistics(gradient, previous, update=step, layers=dict(part)) for part in parts]

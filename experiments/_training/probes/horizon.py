@@ -1,4 +1,4 @@
-"""The run's own next steps, taken by a copy of it: how far the gradient of now says where the training goes."""
+"""The run's own next steps, taken by a copy of it: how far ahead the current gradient predicts the training."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,18 +17,18 @@ from bnjax.types import Batch, LossFn, Rngs, Variables
 from experiments._config import Horizon, RunConfig
 from experiments._training.probes.probe import Probe, Record, advance, as_lists, make_loss_fn
 
-# Which statistics normalise the nets on a segment: running ones, mixed as the weights are, or of its start or its end; or
-# those of the measured batch, again at each point.
+# The statistics that normalise the nets on a segment: running ones, interpolated like the weights, or of its start or its end;
+# or statistics of the measured batch, recomputed at each point.
 STATISTICS = ("mixed", "start", "end", "recalibrated")
 
 
 class Path(NamedTuple):
-    """What training does on its way, compared with where it starts.
+    """The path of training, compared with its start.
 
     Attributes:
         variables: parameters and running statistics, after each of the numbers of steps.
-        loss: there.
-        cosine: of the gradient there with the one at the start.
+        loss: loss there.
+        cosine: cosine of the gradient there with the one at the start.
         largest_smoothness: largest |g_{s+1} - g_s| / |w_{s+1} - w_s| over the steps up to there.
         mean_smoothness: mean of the same.
     """
@@ -41,10 +41,10 @@ class Path(NamedTuple):
 
 
 def make_horizon(settings: Horizon, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Train a copy of the state on, on the run's own batches, and compare with the frozen gradient of now.
+    """Train a copy of the state further, on the run's own batches, and compare with the current gradient, frozen.
 
-    Losses and gradients are of the same images throughout, in training mode with the random masks of now. A record has, for
-    each number of steps k: the loss k learning rates along minus the gradient, and that after k steps; the cosine of the
+    Losses and gradients are of the same images throughout, in training mode with the current random masks. A record has, for
+    each number of steps k: the loss k learning rates along minus the gradient, and the loss after k steps; the cosine of the
     gradients; |w_{t+k} - w_t|; the largest and the mean change of the gradient per distance from step to step; and the
     barrier on the segment from w_t to w_{t+k}, with each kind of statistics. Without a normaliser that has statistics of
     batches, there is one barrier for all of them.
@@ -105,11 +105,11 @@ def follow(loss_fn: LossFn, move: Callable[[Any], Any], state: Any, steps_ahead:
 
     def step(carry: tuple[Any, PyTree, Variables], ahead: Array) -> tuple[Any, tuple[Array, ...]]:
         before, gradient, kept = carry
-        # NOTE: without the barrier, XLA could round the step otherwise than in the run, where nothing is measured beside it.
+        # NOTE: without the barrier, XLA could round the step differently than in the run, which measures nothing beside it.
         after = jax.lax.optimization_barrier(move(before))
         loss, new = measured(after.params)
         smoothness = distance(new, gradient) / distance(after.params, before.params)
-        # The last one that is written at a place is the one that belongs there.
+        # The last state written at a place is the one that belongs there.
         place = jnp.searchsorted(places, ahead)
         kept = jax.tree.map(lambda all_, leaf: all_.at[place].set(leaf), kept, after.variables)
         return (after, new, kept), (loss, cosine(new, start), smoothness)
@@ -123,7 +123,7 @@ def follow(loss_fn: LossFn, move: Callable[[Any], Any], state: Any, steps_ahead:
 
 @compiled_once()
 def _distances(start: PyTree, ends: PyTree) -> Float[Array, " ahead"]:
-    """Measure how far parameters are from those of the start."""
+    """Measure the distance of parameters from the start."""
     return jax.vmap(lambda end: distance(end, start))(ends)
 
 

@@ -53,12 +53,12 @@ def _loss_fn(
 
 @jax.jit
 def _as_long(direction: Params, like: Params) -> Params:
-    """Give a direction the l2 norm of another."""
+    """Rescale a direction to the l2 norm of another."""
     return optax.tree.scale(norm(like) / norm(direction), direction)
 
 
 def _record(scan: probes.LineScan, loss_scale: float) -> Record:
-    """Take what is kept of a scan, in the units of the configuration."""
+    """Return the record of a scan, in the units of the configuration."""
     scaled = ("start_loss", "loss", "gradient_norm", "gradient_distance", "smoothness")
     return {
         "step_sizes": scan.step_sizes / loss_scale,

@@ -15,7 +15,7 @@ from experiments._training.probes.probe import Probe, Record
 LEVELS = (15, 50, 85)
 # Running statistics begin at 0 and 1; with a decay of 0.99 less than 1 % of that is left after this many steps.
 SETTLED_AFTER = 500
-# What is slower than this many steps is no noise.
+# Changes slower than this many steps are not noise.
 _NOISE_WINDOW = 1000
 _MAX_IMAGES = 2000
 
@@ -23,10 +23,10 @@ _MAX_IMAGES = 2000
 def make_percentiles(_settings: Percentiles, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
     """Follow percentiles of the last hidden layer, before the activation, on up to 2,000 test images.
 
-    The images are the same at every step, and normalised in two ways: by running statistics, as in evaluation, and by those of
-    batches, as in training, into which the images are cut. Without a normaliser there is only the first. A record has the
-    percentiles of each unit over the images, and of the layer, over images and units together. Kept are the percentiles of
-    the layer and of a typical unit, and statistics of medians.
+    The images are the same at every step, and normalised in two ways: by running statistics, as in evaluation, and, as in
+    training, by the statistics of batches into which the images are cut. Without a normaliser there is only the first. A record
+    has the percentiles of each unit over the images, and of the layer, over images and units together. Only the percentiles of
+    the layer and of a typical unit, and statistics of medians, are kept.
     """
 
     def measure(state: train.TrainState, split: Split) -> Record:
@@ -46,7 +46,7 @@ def make_percentiles(_settings: Percentiles, config: RunConfig, trainer: train.T
 def _outputs(
     trainer: train.Trainer, state: train.TrainState, split: Split, module: str, has_norm: bool
 ) -> dict[str, Float[Array, "images units"]]:
-    """Compute a module's outputs on the images, with running statistics and, of a normaliser, with those of batches."""
+    """Compute a module's outputs on the images, with running statistics and, for a normaliser, batch statistics."""
 
     def outputs(images: Array, in_training: bool) -> Array:
         rngs = train.step_rngs(state)
@@ -64,7 +64,7 @@ def _outputs(
 
 
 def _collect(records: list[Record]) -> Record:
-    """Turn records into curves and statistics: those of units are medians over all of them."""
+    """Turn records into curves and statistics; statistics of units are medians over all units."""
     steps = np.array([record["step"] for record in records])
     names = [name for name in ("running", "batch") if records and f"{name}_units" in records[0]]
     series = {
@@ -80,7 +80,7 @@ def _collect(records: list[Record]) -> Record:
 
 
 def _describe(steps: np.ndarray, layer: np.ndarray, units: np.ndarray, typical: int | None) -> Record:
-    """Keep what is drawn and judged of percentiles that were normalised in one way."""
+    """Keep the percentiles under one normalisation that figures and claims read."""
     found = stability(steps, units)
     with np.errstate(divide="ignore", invalid="ignore"):
         found["relative_range"] = found["range"] / found["spread"]
@@ -93,12 +93,12 @@ def _describe(steps: np.ndarray, layer: np.ndarray, units: np.ndarray, typical: 
 
 
 def _typical(ranges: np.ndarray) -> int:
-    """Choose the unit whose median has the middle one of all ranges; the first one if there are none."""
+    """Choose the unit whose median's range is closest to the median of all ranges; the first if there are none."""
     return int(np.argmin(np.abs(ranges - np.median(ranges))))
 
 
 def stability(steps: np.ndarray, percentiles: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure how a median moves over training, from step 500 on; NaN where there are too few steps.
+    """Measure how a median moves over training, from step 500 on; NaN if there are too few steps.
 
     Args:
         steps: at equal distances, (steps,).
@@ -122,7 +122,7 @@ def stability(steps: np.ndarray, percentiles: np.ndarray) -> dict[str, np.ndarra
 
 
 def _noise(median: np.ndarray, interval: int) -> np.ndarray:
-    """Take the standard deviation of what a moving average leaves; NaN where no window is whole."""
+    """Return the standard deviation around a moving average; NaN if no window is whole."""
     width = 2 * (_NOISE_WINDOW // (2 * interval)) + 1
     if len(median) < width or width == 1:
         return np.full(median.shape[1], np.nan)

@@ -1,4 +1,4 @@
-"""The loss on a plane through the weights: the gradient leads one way, and training the other."""
+"""The loss on a plane through the weights, spanned by the gradient and the direction of training."""
 
 from typing import NamedTuple
 
@@ -26,9 +26,9 @@ class Axes(NamedTuple):
 
     Attributes:
         x: minus the gradient at w_t.
-        y: the way to w_{t+k}, without what is along x.
+        y: the way to w_{t+k}, without its component along x.
         distance: |w_{t+k} - w_t|.
-        cosine: of the angle between minus the gradient and this way.
+        cosine: cosine of the angle between minus the gradient and this way.
         path: coordinates of the weights on this way, from w_t to w_{t+k}, projected onto the plane.
     """
 
@@ -42,9 +42,9 @@ class Axes(NamedTuple):
 def make_plane(settings: Plane, config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
     """Scan the plane through the weights now, the gradient there, and the weights some training steps ahead.
 
-    Losses and the gradient are of the same images throughout, in training mode with the random masks of now. A record has
-    the loss at each point, (xs, ys), with coordinates in units of the distance to the weights ahead, as has the path; and the
-    length of one step of gradient descent in these units.
+    Losses and the gradient are of the same images throughout, in training mode with the current random masks. A record has
+    the loss at each point, (xs, ys), and the path, both with coordinates in units of the distance to the weights ahead; and
+    the length of one step of gradient descent in these units.
     """
     xs, ys = (np.linspace(*ends, settings.num_points) for ends in (RANGE_X, RANGE_Y))
 
@@ -77,7 +77,7 @@ def find_axes(trainer: train.Trainer, state: train.TrainState, split: Split, des
     stops = np.unique(np.linspace(0, steps_ahead, _PATH_POINTS).round().astype(int))
 
     def stop(before: train.TrainState, num_steps: Array) -> tuple[train.TrainState, Params]:
-        # NOTE: without the barrier, XLA could round the steps otherwise than in the run.
+        # NOTE: without the barrier, XLA could round the steps differently than in the run.
         move = lambda _, state: jax.lax.optimization_barrier(advance(trainer, state, split))  # noqa: E731
         after = jax.lax.fori_loop(0, num_steps, move, before)
         return after, difference(after.params, state.params)

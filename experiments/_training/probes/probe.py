@@ -1,4 +1,4 @@
-"""What a probe is, and what all of them need."""
+"""The type of probes, and their shared functions."""
 
 import weakref
 from collections.abc import Callable
@@ -35,12 +35,12 @@ def by_layer(records: list[Record]) -> Record:
 
 
 class Probe(NamedTuple):
-    """A measurement of a state, and what becomes of all of them.
+    """A measurement of a state, and how the measurements of a run are collected.
 
     Attributes:
-        measure: maps (state, data) to arrays by name; the batch, if it takes one, is that which the next step trains on.
+        measure: maps (state, data) to arrays by name; if it takes a batch, that is the next step's.
         collect: maps the records of a run, steps among their fields, to lists by name.
-        split: of the data set, that is given to `measure`; None gives both.
+        split: part of the data set that `measure` gets; None passes both.
     """
 
     measure: Callable[[train.TrainState, Any], Record]
@@ -49,24 +49,24 @@ class Probe(NamedTuple):
 
 
 def make_loss_fn(trainer: train.Trainer, state: train.TrainState, batch: Batch) -> LossFn:
-    """Make the loss of the step about to be taken: its batch, its random masks and noise, training mode."""
+    """Make the loss of the next step: its batch, its random masks and noise, training mode."""
     return objective.make_loss_fn(
         trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=train.step_rngs(state)
     )
 
 
 _take_step = compiled_once("trainer")(train.train_step)
-# What was computed of states that are still there, by their place in memory: for whom, and by what name.
+# Cached results for states that still exist, by the state's address in memory, then by name, trainer and split.
 _SHARED: dict[int, tuple[weakref.ref, dict[Any, Any]]] = {}
 
 
 def advance(trainer: train.Trainer, state: train.TrainState, split: Split) -> train.TrainState:
-    """Take the step about to be taken, inside compiled code; the state stays as it is."""
+    """Return the state after the next step, inside compiled code; the given state is unchanged."""
     return train.train_step(trainer, state, train.current_batch(trainer, state, split))[0]
 
 
 def next_step(trainer: train.Trainer, state: train.TrainState, split: Split) -> tuple[Batch, train.TrainState]:
-    """Return the batch of the step about to be taken, and the state behind it; taken once for all probes."""
+    """Return the batch of the next step, and the state after it; the step is taken once for all probes."""
 
     def compute() -> tuple[Batch, train.TrainState]:
         batch = train.current_batch(trainer, state, split)
@@ -76,7 +76,7 @@ def next_step(trainer: train.Trainer, state: train.TrainState, split: Split) -> 
 
 
 def descent(trainer: train.Trainer, state: train.TrainState, split: Split) -> Params:
-    """Return minus the gradient of the step about to be taken; computed once for all probes."""
+    """Return minus the gradient of the next step; computed once for all probes."""
 
     def compute() -> Params:
         batch, _ = next_step(trainer, state, split)
@@ -88,7 +88,7 @@ def descent(trainer: train.Trainer, state: train.TrainState, split: Split) -> Pa
 def _shared(
     name: str, trainer: train.Trainer, state: train.TrainState, split: Split, compute: Callable[[], Any]
 ) -> Any:
-    """Compute something of a state unless that was done; it is kept for as long as the state is."""
+    """Compute a value for a state, or return the cached one; it is kept for as long as the state exists."""
     place = id(state)
     if place not in _SHARED or _SHARED[place][0]() is not state:
         _SHARED[place] = weakref.ref(state, lambda _: _SHARED.pop(place, None)), {}

@@ -12,7 +12,7 @@ from experiments._training.probes.probe import Probe, Record
 def make_hidden_gradients(
     _settings: HiddenGradients, config: RunConfig, trainer: train.Trainer, loss_scale: float
 ) -> Probe:
-    """Measure the l2 norm of the gradient of the next batch's loss by the hidden states after each time step."""
+    """Measure the l2 norm of the next batch's loss gradient with respect to the hidden states after each time step."""
     described = describe_model(config)
 
     def measure(state: train.TrainState, split: Split) -> Record:

@@ -17,8 +17,8 @@ from experiments._training.probes.probe import Probe, Record, by_layer
 def make_scales(settings: Scales, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
     """Describe the scale of each unit of the normalised layers, and its ratio to the unit's standard deviation.
 
-    The ratio is the factor by which Theorem 4.1 of Santurkar et al. 2018 has batch norm change gradients: |scale| / sigma,
-    where sigma is that of what is normalised, by 1/m over the batch that the next step trains on and over the pixels. A
+    The ratio is the factor by which batch norm changes gradients in Theorem 4.1 of Santurkar et al. 2018: |scale| / sigma,
+    where sigma is the standard deviation (1/m) of the normaliser's input over the next step's batch and over the pixels. A
     normaliser without a scale counts as one whose scale is 1.
 
     A record has, for each layer, the number of units, the medians of |scale| and of the ratio over them, and the share of
@@ -34,7 +34,7 @@ def make_scales(settings: Scales, config: RunConfig, trainer: train.Trainer, _lo
         for layer in numbers:
             sigma = np.asarray(deviations[f"norm_{layer}"], np.float64)
             scale = np.abs(np.asarray(params.get(f"norm_{layer}", {}).get("scale", np.ones_like(sigma)), np.float64))
-            with np.errstate(divide="ignore", invalid="ignore"):  # of a unit that is the same for all examples
+            with np.errstate(divide="ignore", invalid="ignore"):  # of a unit with the same value for all examples
                 ratio = scale / sigma
             values = (
                 f"layer_{layer}",
@@ -53,7 +53,7 @@ def make_scales(settings: Scales, config: RunConfig, trainer: train.Trainer, _lo
 def _deviations(
     trainer: train.Trainer, state: train.TrainState, batch: Batch, names: tuple[str, ...]
 ) -> dict[str, Array]:
-    """Return the standard deviation of what each normaliser gets, by unit, in training mode."""
+    """Return the standard deviation of each normaliser's input, by unit, in training mode."""
     found = probes.capture(
         trainer.model,
         state.variables,

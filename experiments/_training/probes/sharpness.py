@@ -1,4 +1,4 @@
-"""Batch sharpness along the way: the curvature of mini-batches' losses along their own gradients."""
+"""Batch sharpness during training: the curvature of mini-batches' losses along their own gradients."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from experiments._training.probes.probe import Probe, Record
 
 
 def make_sharpness(settings: BatchSharpness, _config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Measure the sharpness of the next batches, all at the weights of now, each with its own masks and noise."""
+    """Measure the sharpness of the next batches, all at the current weights, each with its own masks and noise."""
 
     def measure(state: train.TrainState, split: Split) -> Record:
         ahead = [state.replace(step=state.step + i) for i in range(settings.batches)]

@@ -22,10 +22,10 @@ from experiments._training.probes.probe import (
 
 
 def make_shift(settings: Shift, _config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Measure Definition 2.1 of Santurkar et al. 2018, with the step that the optimiser is about to take.
+    """Measure Definition 2.1 of Santurkar et al. 2018, with the optimiser's next step.
 
-    Gradients are by the weights alone; of earlier layers everything moves, biases and normalisers too, unless
-    `weights_only` says otherwise.
+    Gradients are with respect to the weights alone. All parameters of earlier layers move, including biases and normalisers,
+    unless `weights_only` is set.
     """
     names = [f"layer_{n}" for n in settings.layers]
 
@@ -53,12 +53,12 @@ def make_shift(settings: Shift, _config: RunConfig, trainer: train.Trainer, loss
 
 
 def make_dummy_shift(settings: DummyShift, _config: RunConfig, trainer: train.Trainer, loss_scale: float) -> Probe:
-    """Measure as the repository of Mameli's article does, and the same without any step.
+    """Measure as in the repository of Mameli's article, and the same without any step.
 
-    A second net has the kernels of the convolutions, but biases, normalisers and classifier of its own random initialisation.
-    The measured layer's kernel gradient of the net is compared with that of the second net, once its convolutions up to and
-    including that layer have taken their step. "zero_step" is the same comparison when none
-    of them has: what of the measure is not shift at all.
+    A second net has the kernels of the convolutions, but its own randomly initialised biases, normalisers and classifier. The
+    net's gradient with respect to the measured layer's kernel is compared with the second net's, after its convolutions up to
+    and including that layer have taken their step. "zero_step" is the same comparison before any of them has: the part of the
+    measure that is not shift at all.
     """
     layer = settings.layer
 
@@ -95,7 +95,7 @@ def _with_kernels(params: Params, source: Params, layers: list[int]) -> Params:
 
 
 def _kernel(gradient: Params, layer: int) -> np.ndarray:
-    """Take a convolution's kernel out of a gradient, in float64, in which the squares of no float32 number vanish."""
+    """Return a convolution's kernel from a gradient, in float64, in which no square of a float32 number underflows."""
     return np.asarray(gradient[f"conv_{layer}"]["kernel"], np.float64)
 
 

@@ -17,10 +17,10 @@ _BATCH = 500  # images at a time, at most
 
 
 def make_zeros(settings: ZeroUnits, config: RunConfig, trainer: train.Trainer, _loss_scale: float) -> Probe:
-    """Count the units of each hidden layer whose activation is zero on all images, at all pixels: those are dead.
+    """Count the dead units of each hidden layer, whose activation is zero on all images, at all pixels.
 
-    A unit is one feature. The activation is looked at, whether the normaliser stands before or after it. A record has, for
-    each layer, how many units it has, how many are dead, and which share of all outputs is zero.
+    A unit is one feature. The activation's output is used, whether the normaliser comes before or after it. A record has, for
+    each layer, the number of units, the number of dead ones, and the share of zeros among all outputs.
     """
 
     def measure(state: train.TrainState, split: Split) -> Record:
@@ -38,7 +38,7 @@ def make_zeros(settings: ZeroUnits, config: RunConfig, trainer: train.Trainer, _
 
 
 def _modules(config: RunConfig, params: Any) -> dict[int, str]:
-    """Name, for each hidden layer, the module whose output goes into its activation."""
+    """Return the name of the module before each hidden layer's activation, by layer."""
     modules = {}
     for layer in weight_layers(params)[:-1]:
         weights = next(name for name in (f"conv_{layer}", f"dense_{layer}") if name in params)
@@ -56,7 +56,7 @@ def _zero_shares(
     activation: str,
     num_images: int,
 ) -> dict[str, Array]:
-    """Return the share of zeros of each unit, by module, over batches of equal size; the last few images may be left out."""
+    """Return each unit's share of zeros, by module, over batches of equal size; the last few images may be dropped."""
     num = min(num_images, len(split.labels))
     num_batches = -(-num // _BATCH)
     apply = getattr(jax.nn, activation)
