@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from bnjax import ops, probes, sweep
+from bnjax import adapters, data, ops, probes, sweep, train
 from bnjax._host import groups
 from bnjax._host.batched import FORMS, current_form, forms_on
 from bnjax.ops import batched, plain
-from bnjax.ops.geometry import Geometry
+from bnjax.ops.geometry import NHWC, Geometry
 from bnjax.probes.chunks import run_chunks
 
 NUM, BATCH, INPUTS, FEATURES = 3, 2, 4, 5
@@ -45,7 +46,10 @@ def test_products_are_the_convolutions(name, kind, axes):
     """The convolution and both gradients, wherever the points differ."""
     geometry = SHAPES[name]._replace(precision="highest")
     arrays = operands(kind, geometry, axes)
-    grouped, products = (jax.jit(partial(batched.in_form, form, kind, axes, geometry))(*arrays) for form in FORMS)
+    grouped, products = (
+        jax.jit(partial(batched.in_form, form, kind, partial(kind, geometry=geometry), axes, geometry))(*arrays)
+        for form in FORMS
+    )
     np.testing.assert_allclose(products, grouped, rtol=1e-4, atol=1e-4)
 
 
@@ -53,9 +57,7 @@ def text_for_a_gpu(size, fn=jnp.sum):
     """Lower the gradients of several nets of one convolution for a GPU."""
 
     def loss(kernel, images):
-        return fn(
-            ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) ** 2
-        )
+        return fn(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
 
     kernels, images = jnp.ones((NUM, 3, 3, INPUTS, FEATURES)), jnp.ones((NUM, BATCH, size, size, INPUTS))
     program = jax.jit(jax.vmap(jax.grad(loss, (0, 1))))
@@ -74,10 +76,38 @@ def test_on_a_gpu_products_have_no_groups(size, num):
     assert max(num_groups(grouped)) > 1
     with ops.batched_kernels("products"):
         products = text_for_a_gpu(size)
-    assert num_groups(products) == [1] * 2 * num
+    assert {*num_groups(products)} == ({1} if num else set())
     assert products.count("stablehlo.while") == num
     assert ("dot_general" in products) == (size == 8)
     assert text_for_a_gpu(size) == grouped
+
+
+def test_images_that_points_share_need_no_loop():
+    """They make one wide convolution in both forms: that of a scan's first layer, and its gradient."""
+
+    def loss(kernel):
+        images = jnp.ones((BATCH, 9, 9, INPUTS))
+        return jnp.sum(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
+
+    program, kernels = jax.jit(jax.vmap(jax.grad(loss))), jnp.ones((NUM, 3, 3, INPUTS, FEATURES))
+    grouped = program.trace(kernels).lower(lowering_platforms=("cuda",)).as_text()
+    with ops.batched_kernels("products"):
+        products = program.trace(kernels).lower(lowering_platforms=("cuda",)).as_text()
+    assert products == grouped
+    assert {*num_groups(products)} == {1}
+
+
+def test_groups_in_groups_have_none():
+    """A scan in groups of runs that are trained in groups: the outer axis is batched in the same form."""
+
+    def loss(kernel, images):
+        return jnp.sum(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
+
+    program = jax.jit(jax.vmap(jax.vmap(jax.grad(loss))))
+    arrays = jnp.ones((2, NUM, 3, 3, INPUTS, FEATURES)), jnp.ones((2, NUM, BATCH, 9, 9, INPUTS))
+    with ops.batched_kernels("products"):
+        text = program.trace(*arrays).lower(lowering_platforms=("cuda",)).as_text()
+    assert {*num_groups(text)} == {1}
 
 
 def test_the_context_ends():
@@ -146,10 +176,22 @@ class Machine:
         ),
         ({"1": 9.0, "4": 4.0, "4 products": 5.0, "16": 2.0, "64": 2.1, "256": 2.2}, "grouped", 16),
         ({"1": 1.0, "4": 4.0, "4 products": 3.0, "16 products": 2.0}, "grouped", 1),
-        ({"1": 9.0, "4": np.inf, "4 products": 3.0, "16 products": np.inf}, "products", 4),
+        ({"1": 9.0, "4": np.inf, "4 products": 3.0, "16 products": np.inf, "16": np.inf}, "products", 4),
+        (
+            {"1": 9.0, "4": 4.0, "4 products": 3.0, "16 products": np.inf, "16": 2.0, "64": 3.0, "256": 4.0},
+            "grouped",
+            16,
+        ),
         ({"1": 9.0, "4": np.inf, "4 products": np.inf}, "grouped", 1),
     ],
-    ids=["products", "grouped", "one by one", "memory for products alone", "memory for one alone"],
+    ids=[
+        "products",
+        "grouped",
+        "one by one",
+        "memory for products alone",
+        "memory for groups alone",
+        "memory for one alone",
+    ],
 )
 def test_the_faster_form_is_kept(milliseconds, kernels, batching, monkeypatch):
     """The first group of several is tried in both, larger ones in the faster one."""
@@ -182,6 +224,47 @@ def test_a_resumed_scan_keeps_the_form(monkeypatch, tmp_path):
     assert (found.kernels, found.batching) == ("products", 16)
     other = Machine({**times, "4 products": 30.0, "16": 1.0}, monkeypatch)
     assert "16" not in other.scan(resume=tmp_path / "scan.npz")[1:]  # the first call compares two points with the file
+
+
+def test_a_record_without_forms_keeps_its_choice(monkeypatch, tmp_path):
+    """A scan whose file is from before there were two forms goes on in groups of the size that it had chosen."""
+    times = {"1": 9.0, "4": 4.0, "16": 2.0, "64": 2.1, "256": 2.2}
+    machine = Machine(times, monkeypatch)
+    rows, file = np.arange(1600.0)[:, None], tmp_path / "scan.npz"
+
+    def stopping(rows, group_size):
+        if len(machine.calls) == 11:
+            raise KeyboardInterrupt
+        return machine.evaluate(rows, group_size)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_chunks(stopping, rows, trials=groups.trials_of(groups.Key("points", "1 x device")), resume=file)
+    other = Machine({**times, "4 products": 0.1}, monkeypatch)
+    assert other.scan(resume=file) == ["1", "16"]
+
+
+def test_threads_of_a_sweep_have_the_caller_s_form():
+    """Contexts belong to threads; a probe that runs in one of a sweep's threads sees the form all the same."""
+    seen = []
+
+    def look(*_):
+        seen.append(current_form())
+        return {"nothing": 0}
+
+    def make_trainer():
+        return train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), batch_size=4)
+
+    split = data.from_arrays(jnp.ones((8, 3)), jnp.zeros(8, jnp.int32))
+    options = {"num_steps": 2, "chunk_size": 2, "probes": {"look": sweep.HostProbe(look)}}
+    with ops.batched_kernels("products"):
+        sweep.train_grid(make_trainer, sweep.grid(seed=(0, 1)), data.Dataset(split, split), **options)
+    assert {*seen} == {"products"}
+
+
+def test_an_unknown_form_of_a_way():
+    """It is refused before anything runs."""
+    with pytest.raises(ValueError, match=r"^kernels must be 'grouped', 'products' or None, got 'product'\.$"):
+        sweep.ways.resolve(sweep.Way("map", kernels="product"))
 
 
 def test_a_sweep_keeps_the_faster_form(monkeypatch):

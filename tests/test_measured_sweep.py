@@ -75,7 +75,7 @@ def test_the_fastest_group_is_found(name, devices, machine):
     runs = jnp.arange(float(len(RUNS)))
     found = [ways.settle(_double, (), runs + i, jnp.ones(()), sweep.Way("measured", mesh)) for i in range(2)]
     chosen: Any = {"vmap": 6, "map": "map", "memory": 4}[name]
-    assert found == [sweep.Way(chosen, mesh, kernels=None if chosen == "map" else "grouped")] * 2
+    assert found == [sweep.Way(chosen, mesh, kernels="grouped")] * 2
     assert [group for _, group in calls] == [None, None, 4, 4, 6, 6][: 6 - (name == "memory")]
     (measured,) = groups.measured_batching()
     assert measured.program.startswith("runs of _double ")
@@ -166,7 +166,9 @@ def test_cpus_measure_nothing_unless_asked():
 def test_one_run_needs_no_measurement(machine):
     """It is what a loop has."""
     calls = machine(GROUPS["vmap"])
-    assert ways.settle(_double, (), jnp.ones(1), jnp.ones(()), sweep.Way("measured")) == sweep.Way("map")
+    assert ways.settle(_double, (), jnp.ones(1), jnp.ones(()), sweep.Way("measured")) == sweep.Way(
+        "map", kernels="grouped"
+    )
     assert calls == []
 
 

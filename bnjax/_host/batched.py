@@ -14,14 +14,15 @@ _state = jax.make_user_context("grouped")  # part of the cache key of compiled p
 def batched_kernels(form: Form) -> AbstractContextManager[None]:
     """Return a context that chooses how accelerators convolve several points at once, each with its own kernel.
 
-    It matters where `jax.vmap` maps over kernels of `conv_general_dilated`: in scans and sweeps in groups. Where a scan or a
-    sweep measures its groups, as "auto" does on accelerators, it tries both forms and keeps the faster one, and the context
-    has no effect. Results differ by rounding only. On a CPU the context changes nothing.
+    It matters where `jax.vmap` maps over both images and kernels of `bnjax.ops.conv_general_dilated`, with stride 1 and no
+    dilation: in scans and sweeps in groups. Where a scan or a sweep measures its groups, as "auto" does on accelerators, it
+    tries both forms and keeps the faster one, and the context has no effect; a net without such convolutions is compiled once
+    more for that. Results differ by rounding only. On a CPU the context changes no result.
 
     Args:
         form: "grouped", the default, is one convolution with a feature group for each point. "products" is one batched matrix
-            product on maps of up to 8x8 pixels, and one convolution after another on larger ones. It takes memory for
-            the pixels that each tap of a kernel reads, nine times the map for a kernel of 3x3.
+            product on maps of up to 8x8 pixels, and one convolution after another on larger ones. On small maps it needs
+            memory for the pixels that each tap of a kernel reads, nine times the map for a kernel of 3x3.
 
     Returns:
         The context.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bnjax._host.groups import Group, Trials, agreed_least
-from bnjax._host.memory import TooLargeError, free_memory, predicted_memory, size_text
+from bnjax._host.memory import TooLargeError, free_memory, is_out_of_memory, predicted_memory, size_text
 from bnjax._host.programs import checked_before_running
 
 # A group is not compiled if, extrapolated from smaller groups, it needs more than this multiple of the free memory. The memory
@@ -51,17 +51,14 @@ def _check_estimate(trials: Trials, group: Group, free: float) -> None:
         return
     if trials.memory.get(group, 0) > free:
         raise _too_large(group, f"need {size_text(trials.memory[group])}, as the compiler predicts", free)
-    # Groups of the same form only; a single point has no form.
-    known = {
-        each.size: bytes for each, bytes in trials.memory.items() if each.kernels == group.kernels or each.size == 1
-    }
+    known = {each.size: bytes for each, bytes in trials.memory.items() if each.kernels == group.kernels}
     if group in trials.memory or len(known) < 2:
         return
     (few, less), (many, more) = sorted(known.items())[-2:]
     # needed = a + b * size
     needed = more + (more - less) / (many - few) * (group.size - many)
     if needed > _CERTAINLY_TOO_LARGE * free:
-        raise _too_large(group, f"would need about {size_text(needed)}, as {few} and {many} say", free)
+        raise _too_large(group, f"would need about {size_text(needed)}, extrapolated from {few} and {many}", free)
 
 
 def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
@@ -70,11 +67,15 @@ def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool
     If compilation failed in one of several processes, `compiled` is the error there, and all processes leave the call, as the
     others would wait for that process.
     """
-    has_failed = isinstance(compiled, Exception)
-    if agreed_least(float(not has_failed), is_shared) == 0:
-        if has_failed:
+    error = compiled if isinstance(compiled, Exception) else None
+    status = 1 if error is None else 0 if is_out_of_memory(error) else -1
+    least = agreed_least(float(status), is_shared)
+    if least == 0:
+        raise TooLargeError(f"{group.size} together were not tried: there is no memory for compiling them.") from error
+    if least < 0:
+        if error is not None:
             return  # the caller raises it
-        raise TooLargeError(f"{group.size} together were not tried: another process could not compile them.")
+        raise RuntimeError(f"Another process could not compile {group.size} together; its message says why.")
     memory = predicted_memory(compiled)
     if agreed_least(float(memory is not None), is_shared) == 0:
         return

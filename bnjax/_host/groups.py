@@ -70,7 +70,7 @@ class MeasuredBatching(NamedTuple):
         milliseconds: per point or run, by group size, in the faster form; infinite for groups that did not fit into memory, or
             were not tried because they would not fit.
         batching: the fastest group size so far; None before anything was timed.
-        kernels: its form of `bnjax.ops.batched_kernels`.
+        kernels: its form of `bnjax.ops.batched_kernels`; without meaning if `batching` is 1 or None.
         is_settled: no larger group will be tried.
         reason: why no larger group will be tried; None if one may be.
     """
@@ -135,10 +135,14 @@ class Trials:
         return is_at_end and self._untried_form() is None
 
     def _untried_form(self) -> Group | None:
-        """Return the smallest group above size 1 in a form in which it was not tried; None if there is none."""
+        """Return a group above size 1 whose form must be tried: all forms of the smallest, others where one did not fit."""
         first = min((size for size in self.by_size if size > 1), default=None)
-        untried = [] if first is None else [Group(first, form) for form in self.forms]
-        return next((group for group in untried if group not in self.seconds), None)
+        for size, seconds in self.by_size.items():
+            if size == first or (size > 1 and np.isinf(seconds)):
+                untried = [group for form in self.forms if (group := Group(size, form)) not in self.seconds]
+                if untried:
+                    return untried[0]
+        return None
 
     @property
     def reason(self) -> str | None:
@@ -178,6 +182,11 @@ class Trials:
         """Return the faster form among the groups above size 1."""
         several = {group: seconds for group, seconds in self.seconds.items() if group.size > 1}
         return min(several, key=several.__getitem__).kernels if several else "grouped"
+
+    def compare(self, forms: Sequence[Form]) -> None:
+        """Compare these forms, unless a choice is final already, such as that of a record without forms."""
+        if not self.is_settled:
+            self.forms = tuple(forms)
 
     def note(self, size: int, group: Group, seconds: float) -> None:
         """Record the time of a call of `size` points in groups, except for the first such call, which compiles."""
@@ -289,7 +298,7 @@ def trials_of(key: Key, owner: Hashable = None, forms: Sequence[Form] = FORMS[:1
     """
     kept, known = _kept.get(), (key, hash(owner))
     if kept and key in kept:
-        kept[key].forms = tuple(forms)
+        kept[key].compare(forms)
         return kept[key]
     if known in _known:
         _known[known].reconsider()

@@ -5,7 +5,7 @@ such convolutions run one after another.
 
 grouped   one convolution with a feature group for each point, as `jax.vmap` makes it
 products  no grouped convolution: on small maps one batched matrix product for all points, of the pixels that each tap of a
-          kernel reads, written out, and the kernels; larger maps, which fill a device alone, are convolved point by point
+          kernel reads, written out, and the kernels; larger maps, which fill a device on their own, go point by point
 """
 
 import math
@@ -26,13 +26,28 @@ _MOST_PIXELS = 64
 
 
 def in_form(
-    form: Form, compute: Callable[..., Array], axes: Sequence[int | None], geometry: Geometry, *operands: Array
+    form: Form,
+    compute: Callable[..., Array],
+    one: Callable[..., Array],
+    axes: Sequence[int | None],
+    geometry: Geometry,
+    *operands: Array,
 ) -> Array:
-    """Compute a convolution or gradient of `plain` for each slice of the operands whose axis is not None."""
+    """Compute a convolution or a gradient of it for the slices of the operands whose axis is not None.
+
+    Args:
+        form: of several kernels.
+        compute: one of `plain`.
+        one: the same for a single slice, in a form that is batched like this one.
+        axes: 0 or None for each operand.
+        geometry: of the convolution.
+        *operands: of `compute`.
+    """
     is_small = max(math.prod(geometry.image), math.prod(geometry.output)) <= _MOST_PIXELS
-    if form == "products" and not is_small:
-        return map_operands(partial(compute, geometry=geometry), axes, *operands)
-    fn = partial(_PRODUCTS[compute] if form == "products" else compute, geometry=geometry)
+    # NOTE: with an operand that all points share, `jax.vmap` makes one wide convolution, without groups.
+    if form == "products" and not is_small and None not in axes:
+        return map_operands(one, axes, *operands)
+    fn = partial(_PRODUCTS[compute] if form == "products" and is_small else compute, geometry=geometry)
     return jax.vmap(fn, [None if d is None else 0 for d in axes])(*operands)
 
 

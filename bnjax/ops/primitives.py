@@ -75,10 +75,11 @@ def _apply_mapped(
 ) -> Array:
     """Apply a primitive to each slice of the operands whose axis is not None."""
     # NOTE: vmap over kernels is a grouped convolution in XLA, slow on CPU: there, one after another.
+    one = partial(bind, primitive, geometry=geometry)
     return lax.platform_dependent(
         *operands,
-        cpu=partial(batched.map_operands, partial(bind, primitive, geometry=geometry), axes),
-        default=partial(batched.in_form, form, elsewhere, axes, geometry),
+        cpu=partial(batched.map_operands, one, axes),
+        default=partial(batched.in_form, form, elsewhere, one, axes, geometry),
     )
 
 

@@ -208,7 +208,7 @@ class _Done:
                 raise self._another()
             self.is_done, self._leaves = saved.is_done, saved.leaves
             if trials and saved.trials and trials.key == saved.trials.key:  # else it was made on other devices
-                saved.trials.forms = trials.forms
+                saved.trials.compare(trials.forms)
                 self.trials = saved.trials
         elif path is not None and not path.parent.is_dir():
             raise ValueError(f"resume must be a file in a folder that exists, got {path}.")

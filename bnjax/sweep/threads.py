@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import jax
 
+from bnjax._host.batched import batched_kernels, current_form
 from bnjax._host.cores import count_cores
 from bnjax.sweep.signals import Interrupted, StopRequest
 
@@ -27,8 +28,14 @@ def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int
         Interrupted: if a signal has stopped jobs.
     """
     num_workers = parallel or _num_workers()
+    form = current_form()  # each thread has a context of its own
+
+    def run(job: Callable[[], None]) -> None:
+        with batched_kernels(form):
+            job()
+
     with ThreadPoolExecutor(num_workers) as pool:
-        futures = [pool.submit(job) for job in jobs]
+        futures = [pool.submit(run, job) for job in jobs]
         try:
             # NOTE: with timeouts, because a signal that another thread receives is handled only when this one wakes up.
             while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not _errors(futures):

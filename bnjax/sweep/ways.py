@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from bnjax._host import bounds, groups
-from bnjax._host.batched import Form, batched_kernels, forms_on
+from bnjax._host.batched import FORMS, Form, batched_kernels, current_form, forms_on
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
@@ -75,9 +75,14 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
         MemoryError: if not even one run fits into memory.
     """
     batching = resolve(way)
+    way = way._replace(kernels=way.kernels or current_form())
     num_runs, share = _count(runs, way)
     if batching in ("loop", "threads"):
-        one = partial(_one, program, fixed, shared=shared)
+
+        def one(run: PyTree) -> PyTree:
+            with batched_kernels(way.kernels or "grouped"):  # each thread has a context of its own
+                return _one(program, fixed, run, shared)
+
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
             return stack([*pool.map(one, unstack(runs))])
     fitting, key = _fitting.setdefault(_make_trainer(program, fixed), {}), (program, fixed[1:], num_runs, way)
@@ -115,9 +120,7 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
             is_final = group.size == 1 or not is_out_of_memory(error)
             halved(group.size, error, "run") if is_final else trials.fail(group, error)
     fastest = trials.fastest
-    if fastest.size == 1:
-        return way._replace(batching="map")
-    return way._replace(batching=fastest.size, kernels=fastest.kernels)
+    return way._replace(batching=_number(fastest) or "map", kernels=fastest.kernels)
 
 
 def _number(group: groups.Group) -> int | None:
@@ -142,6 +145,8 @@ def resolve(way: Way) -> Batching:
     is_count = isinstance(batching, int) and not isinstance(batching, bool) and batching >= 1
     if batching not in ways and not is_count:
         raise ValueError(f"batching must be one of {', '.join(ways)} or a number >= 1, got {batching!r}.")
+    if way.kernels not in (None, *FORMS):
+        raise ValueError(f"kernels must be {', '.join(map(repr, FORMS))} or None, got {way.kernels!r}.")
     if way.mesh is not None and way.axis not in way.mesh.axis_names:
         raise ValueError(f"axis must be one of the mesh's, {', '.join(way.mesh.axis_names)}, got {way.axis!r}.")
     if way.mesh is not None and batching in ("loop", "threads"):

@@ -232,7 +232,8 @@ def _speed(row: dict[str, Any]) -> str:
     """Write the speed of a scan, a sweep or a training."""
     net = f"{row['kind']}, width {row['width']:g}, {row['dtype']}, precision {row['precision']}"
     found = row.get("found")
-    form = f" {found['kernels']}" if found and found["kernels"] != "grouped" else ""
+    kernels = (found or {}).get("kernels", "grouped")
+    form = "" if kernels == "grouped" else f" {kernels}"
     batching = row["batching"] + (f" ({found['batching']}{form})" if found else "")
     if "error" in row:
         return f"| {net} | {batching} | {row['error']} | | |"

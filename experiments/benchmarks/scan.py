@@ -41,7 +41,7 @@ from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
 WAYS = ("auto", "loop", "map", "vmap", "4", "measured")
-CALLS_OF_A_MEASUREMENT = 6  # of one scan, after which all groups that it has room for were tried
+CALLS_OF_A_MEASUREMENT = 8  # of one scan, after which all groups that it has room for were tried
 _STEPS = (0.05, 0.4)
 
 
@@ -170,7 +170,7 @@ def main() -> None:
         for found in probes.measured_batching()[-1:] if measured else []:
             times_by_group = ", ".join(f"{group}: {time:.1f}" for group, time in found.milliseconds.items())
             reason = f". {found.reason}" if found.reason else ""
-            print(f"measured: {found.batching} together, of ms per point {times_by_group}{reason}")
+            print(f"measured: {found.batching} together, {found.kernels}, of ms per point {times_by_group}{reason}")
 
 
 if __name__ == "__main__":
