@@ -33,7 +33,7 @@ LIMITS = {
         900,
         [1, 4, 16],
         [1, 4, 16],
-        "64 together were not tried: they would need about 3.3 kB, extrapolated from 4 and 16, and 900 bytes of memory are free.",
+        "64 together were not tried: they would need about 3.3 kB, as 4 and 16 suggest, and 900 bytes of memory are free.",
     ),
     "4": (
         899,
@@ -45,7 +45,7 @@ LIMITS = {
         400,
         [1, 4],
         [1, 4],
-        "16 together were not tried: they would need about 900 bytes, extrapolated from 1 and 4, and 400 bytes of memory are free.",
+        "16 together were not tried: they would need about 900 bytes, as 1 and 4 suggest, and 400 bytes of memory are free.",
     ),
     "1": (
         299,

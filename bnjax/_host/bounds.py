@@ -58,7 +58,7 @@ def _check_estimate(trials: Trials, group: Group, free: float) -> None:
     # needed = a + b * size
     needed = more + (more - less) / (many - few) * (group.size - many)
     if needed > _CERTAINLY_TOO_LARGE * free:
-        raise _too_large(group, f"would need about {size_text(needed)}, extrapolated from {few} and {many}", free)
+        raise _too_large(group, f"would need about {size_text(needed)}, as {few} and {many} suggest", free)
 
 
 def _check(trials: Trials, group: Group, devices: Sequence[Any], is_shared: bool, compiled: Any) -> None:
