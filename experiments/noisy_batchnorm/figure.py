@@ -34,7 +34,7 @@ def plot(data: dict[str, Any]) -> Layout:
             f"drift: of {subject(config)}s, noise included, between measurements {every} steps apart",
             "dots: median over units, steps and seeds",
             "lines: range over seeds",
-            "shades: middle 80 % of the steps",
+            "shades: middle 80 % of the values over the steps",
         ],
         captions.origin(data),
     )
