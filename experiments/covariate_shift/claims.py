@@ -179,7 +179,7 @@ CLAIMS = claims(
         shift(5).median(4500, 11000).over(*_BOTH, _SLOW).between(0, 1),
         "0.048 / 1.43 and 0.005 / 0.94, or 0.03 and 0.005 times",
         caveat_of="shift_slow_rate",
-        remark="the published net with batch norm fits all training images by then",
+        remark="the published net with batch norm fits all training images by then; of an eighth of the width, it fits 89 %",
         speaks="for, else against",
     ),
     shift_adam=Claim(
