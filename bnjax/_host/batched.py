@@ -11,33 +11,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 _state = jax.make_user_context("grouped")  # part of the cache key of compiled programs
 
 
-def batched_kernels(form: Form) -> AbstractContextManager[None]:
-    """Return a context that chooses how accelerators convolve several points at once, each with its own kernel.
-
-    It matters where `jax.vmap` maps over both images and kernels of `bnjax.ops.conv_general_dilated`, with stride 1 and no
-    dilation: in scans and sweeps in groups. Where a scan or a sweep measures its groups, as "auto" does on accelerators, it
-    tries both forms and keeps the faster one, and the context has no effect; a net without such convolutions is compiled once
-    more for that. Results differ by rounding only. On a CPU the context changes no result.
-
-    Args:
-        form: "grouped", the default, is one convolution with a feature group for each point. "products" is one batched matrix
-            product on maps of up to 8x8 pixels, and one convolution after another on larger ones. On small maps it needs
-            memory for the pixels that each tap of a kernel reads, nine times the map for a kernel of 3x3.
-
-    Returns:
-        The context.
-
-    Raises:
-        ValueError: if there is no such form.
-
-    Example:
-        >>> from bnjax import ops
-        >>> image, kernels = jnp.ones((1, 4, 4, 1)), jnp.ones((2, 3, 3, 1, 1))
-        >>> with ops.batched_kernels("products"):
-        ...     print(jax.vmap(lambda k: ops.conv_general_dilated(
-        ...         image, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))(kernels).shape)
-        (2, 1, 4, 4, 1)
-    """
+def form_context(form: Form) -> AbstractContextManager[None]:
+    """Return a context that sets the form in this thread; `bnjax.ops.batched_kernels` describes the forms."""
     if form not in FORMS:
         raise ValueError(f"form must be {' or '.join(map(repr, FORMS))}, got {form!r}.")
     return _state(form)

@@ -24,6 +24,6 @@ winograd     Winograd's algorithm
 pool         the pooling, whose gradient is a selection
 """
 
-from bnjax._host.batched import batched_kernels as batched_kernels
+from bnjax.ops.batched import batched_kernels as batched_kernels
 from bnjax.ops.general import conv_general_dilated as conv_general_dilated
 from bnjax.ops.pool import max_pool_2x2 as max_pool_2x2

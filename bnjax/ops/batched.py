@@ -10,12 +10,13 @@ products  no grouped convolution: on small maps one batched matrix product for a
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import jax
 from jax import Array, lax
 
-from bnjax._host.batched import Form
+from bnjax._host.batched import Form, form_context
 from bnjax.ops import plain
 from bnjax.ops.geometry import Geometry
 from bnjax.ops.patches import patches
@@ -23,6 +24,36 @@ from bnjax.ops.patches import patches
 # 8x8: at batch 128 these are 8,192 rows of a matrix, which do not fill a large GPU; larger maps do, and writing them out
 # takes memory. Not measured on one.
 _MOST_PIXELS = 64
+
+
+def batched_kernels(form: Form) -> AbstractContextManager[None]:
+    """Return a context that chooses how accelerators convolve several points at once, each with its own kernel.
+
+    It matters where `jax.vmap` maps over both images and kernels of `bnjax.ops.conv_general_dilated`, with stride 1 and no
+    dilation: in scans and sweeps in groups. Where a scan or a sweep measures its groups, as "auto" does on accelerators, it
+    tries both forms and keeps the faster one, and the context has no effect; a net without such convolutions is compiled once
+    more for that. Results differ by rounding only. On a CPU the context changes no result.
+
+    Args:
+        form: "grouped", the default, is one convolution with a feature group for each point. "products" is one batched matrix
+            product on maps of up to 8x8 pixels, and one convolution after another on larger ones. On small maps it needs
+            memory for the pixels that each tap of a kernel reads, nine times the map for a kernel of 3x3.
+
+    Returns:
+        The context.
+
+    Raises:
+        ValueError: if there is no such form.
+
+    Example:
+        >>> from bnjax import ops
+        >>> image, kernels = jnp.ones((1, 4, 4, 1)), jnp.ones((2, 3, 3, 1, 1))
+        >>> with ops.batched_kernels("products"):
+        ...     print(jax.vmap(lambda k: ops.conv_general_dilated(
+        ...         image, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))(kernels).shape)
+        (2, 1, 4, 4, 1)
+    """
+    return form_context(form)
 
 
 def in_form(

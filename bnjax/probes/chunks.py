@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from bnjax._host import bounds, groups
 from bnjax._host.archives import read_arrays
-from bnjax._host.batched import Form, batched_kernels
+from bnjax._host.batched import Form, form_context
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, write_whole
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
@@ -135,7 +135,7 @@ class _Calls:
 
     def form(self) -> AbstractContextManager[None]:
         """Return a context for the next call that sets the form of its batched kernels."""
-        return nullcontext() if self.kernels is None else batched_kernels(self.kernels)
+        return nullcontext() if self.kernels is None else form_context(self.kernels)
 
     def within_memory(self) -> AbstractContextManager[None]:
         """Return a context for the next call that raises before running a group that would not fit into memory."""

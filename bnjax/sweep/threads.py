@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import jax
 
-from bnjax._host.batched import batched_kernels, current_form
+from bnjax._host.batched import current_form, form_context
 from bnjax._host.cores import count_cores
 from bnjax.sweep.signals import Interrupted, StopRequest
 
@@ -31,7 +31,7 @@ def run_all(jobs: Sequence[Callable[[], None]], stop: StopRequest, parallel: int
     form = current_form()  # each thread has a context of its own
 
     def run(job: Callable[[], None]) -> None:
-        with batched_kernels(form):
+        with form_context(form):
             job()
 
     with ThreadPoolExecutor(num_workers) as pool:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from bnjax._host import bounds, groups
-from bnjax._host.batched import FORMS, Form, batched_kernels, current_form, forms_on
+from bnjax._host.batched import FORMS, Form, current_form, form_context, forms_on
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
@@ -80,7 +80,7 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
     if batching in ("loop", "threads"):
 
         def one(run: PyTree) -> PyTree:
-            with batched_kernels(way.kernels or "grouped"):  # each thread has a context of its own
+            with form_context(way.kernels or "grouped"):  # each thread has a context of its own
                 return _one(program, fixed, run, shared)
 
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
@@ -163,7 +163,7 @@ def _in_groups(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree, way: Way
 ) -> PyTree:
     """Call the program for `group_size` runs at a time, and wait for the results."""
-    with nullcontext() if way.kernels is None else batched_kernels(way.kernels):
+    with nullcontext() if way.kernels is None else form_context(way.kernels):
         if way.mesh is None:
             return jax.block_until_ready(_together(program, fixed, group_size, runs, shared))
         return jax.block_until_ready(_spread(program, fixed, group_size, runs, shared, way))
