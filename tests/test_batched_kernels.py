@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from machine import Machine
 
 from bnjax import adapters, data, ops, probes, sweep, train
 from bnjax._host import groups
 from bnjax._host.batched import FORMS, current_form, forms_on
+from bnjax._host.trials import Group, Key
 from bnjax.ops import batched, plain
 from bnjax.ops.geometry import NHWC, Geometry
 from bnjax.probes.chunks import run_chunks
@@ -27,6 +29,12 @@ SHAPES = {
     "9x9": Geometry((9, 9), (3, 3), ((1, 1), (1, 1))),
     "9x9 to 7x7": Geometry((9, 9), (3, 3), ((0, 0), (0, 0))),
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch):
+    """Forget what was measured before."""
+    monkeypatch.setattr(groups, "_known", {})
 
 
 def operands(kind, geometry, axes):
@@ -53,15 +61,16 @@ def test_products_are_the_convolutions(name, kind, axes):
     np.testing.assert_allclose(products, grouped, rtol=1e-4, atol=1e-4)
 
 
-def text_for_a_gpu(size, fn=jnp.sum):
-    """Lower the gradients of several nets of one convolution for a GPU."""
+def loss(kernel, images):
+    """Compute a number of a net of one convolution."""
+    return jnp.sum(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
 
-    def loss(kernel, images):
-        return fn(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
 
-    kernels, images = jnp.ones((NUM, 3, 3, INPUTS, FEATURES)), jnp.ones((NUM, BATCH, size, size, INPUTS))
-    program = jax.jit(jax.vmap(jax.grad(loss, (0, 1))))
-    return program.trace(kernels, images).lower(lowering_platforms=("cuda",)).as_text()
+def text_for_a_gpu(program, form, kernels, images):
+    """Lower a jitted function of kernels and images, of which the first axes are given, for a GPU, in a form."""
+    with ops.batched_kernels(form):
+        traced = program.trace(jnp.ones((*kernels, 3, 3, INPUTS, FEATURES)), jnp.ones((*images, INPUTS)))
+        return traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
 def num_groups(text):
@@ -72,42 +81,28 @@ def num_groups(text):
 @pytest.mark.parametrize(("size", "num"), [(8, 0), (9, 3)])
 def test_on_a_gpu_products_have_no_groups(size, num):
     """Small maps are matrix products alone; of larger ones the convolution and both gradients stand in loops."""
-    grouped = text_for_a_gpu(size)
+    program = jax.jit(jax.vmap(jax.grad(loss, (0, 1))))
+    lower = partial(text_for_a_gpu, program, kernels=(NUM,), images=(NUM, BATCH, size, size))
+    grouped, products = map(lower, FORMS)
     assert max(num_groups(grouped)) > 1
-    with ops.batched_kernels("products"):
-        products = text_for_a_gpu(size)
     assert {*num_groups(products)} == ({1} if num else set())
     assert products.count("stablehlo.while") == num
     assert ("dot_general" in products) == (size == 8)
-    assert text_for_a_gpu(size) == grouped
+    assert lower("grouped") == grouped
 
 
 def test_images_that_points_share_need_no_loop():
     """They make one wide convolution in both forms: that of a scan's first layer, and its gradient."""
-
-    def loss(kernel):
-        images = jnp.ones((BATCH, 9, 9, INPUTS))
-        return jnp.sum(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
-
-    program, kernels = jax.jit(jax.vmap(jax.grad(loss))), jnp.ones((NUM, 3, 3, INPUTS, FEATURES))
-    grouped = program.trace(kernels).lower(lowering_platforms=("cuda",)).as_text()
-    with ops.batched_kernels("products"):
-        products = program.trace(kernels).lower(lowering_platforms=("cuda",)).as_text()
+    program = jax.jit(jax.vmap(jax.grad(loss), (0, None)))
+    grouped, products = (text_for_a_gpu(program, form, (NUM,), (BATCH, 9, 9)) for form in FORMS)
     assert products == grouped
     assert {*num_groups(products)} == {1}
 
 
 def test_groups_in_groups_have_none():
     """A scan in groups of runs that are trained in groups: the outer axis is batched in the same form."""
-
-    def loss(kernel, images):
-        return jnp.sum(ops.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
-
     program = jax.jit(jax.vmap(jax.vmap(jax.grad(loss))))
-    arrays = jnp.ones((2, NUM, 3, 3, INPUTS, FEATURES)), jnp.ones((2, NUM, BATCH, 9, 9, INPUTS))
-    with ops.batched_kernels("products"):
-        text = program.trace(*arrays).lower(lowering_platforms=("cuda",)).as_text()
-    assert {*num_groups(text)} == {1}
+    assert {*num_groups(text_for_a_gpu(program, "products", (2, NUM), (2, NUM, BATCH, 9, 9)))} == {1}
 
 
 def test_the_context_ends():
@@ -131,39 +126,21 @@ def test_an_unknown_form(as_a_user):
         ops.batched_kernels("vmap")
 
 
-def test_a_cpu_has_one_form(monkeypatch):
+def test_a_cpu_has_one_form():
     """There convolutions with kernels of their own run one after another, so that there is nothing to compare."""
     assert forms_on(jax.devices()) == ("grouped",)
-    monkeypatch.setattr(groups, "_known", {})
     scan = partial(probes.scan_line, jax.tree_util.Partial(jnp.sum), jnp.ones(3), step_sizes=np.linspace(0, 1, 64))
     scan(batching="measured", show_progress=False)
     (found,) = groups.measured_batching()
     assert found.kernels == "grouped"
 
 
-class Machine:
-    """A device with a clock of its own: a call takes milliseconds per point by its group, the first of its kind a minute."""
-
-    def __init__(self, milliseconds, monkeypatch):
-        self.milliseconds, self.now, self.calls = {groups.Group.read(k): v for k, v in milliseconds.items()}, 0.0, []
-        monkeypatch.setattr(groups, "clock", lambda: self.now)
-        monkeypatch.setattr(groups, "_known", {})
-
-    def evaluate(self, rows, group_size):
-        """Square the rows."""
-        group = groups.Group(group_size or 1, current_form())
-        if np.isinf(self.milliseconds[group]):
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        self.now += len(rows) * self.milliseconds[group] / 1000 if (len(rows), group) in self.calls else 60
-        self.calls.append((len(rows), group))
-        return rows[:, 0] ** 2
-
-    def scan(self, **options):
-        """Scan 1,600 points, and return the groups that were tried, in their order."""
-        trials = groups.trials_of(groups.Key("points", "1 x device"), forms=FORMS)
-        rows = np.arange(1600.0)[:, None]
-        np.testing.assert_array_equal(run_chunks(self.evaluate, rows, trials=trials, **options), rows[:, 0] ** 2)
-        return list(dict.fromkeys(str(group) for _, group in self.calls))
+def scan(machine, **options):
+    """Scan 1,600 points on a machine, and return the groups that were tried, in their order."""
+    trials = groups.trials_of(Key("points", "1 x device"), forms=FORMS)
+    rows = np.arange(1600.0)[:, None]
+    np.testing.assert_array_equal(run_chunks(machine.evaluate, rows, trials=trials, **options), rows[:, 0] ** 2)
+    return machine.tried
 
 
 @pytest.mark.parametrize(
@@ -196,15 +173,15 @@ class Machine:
 def test_the_faster_form_is_kept(milliseconds, kernels, batching, monkeypatch):
     """The first group of several is tried in both, larger ones in the faster one."""
     machine = Machine(milliseconds, monkeypatch)
-    assert machine.scan() == [name for name, value in milliseconds.items() if np.isfinite(value)]
+    assert scan(machine) == [name for name, value in milliseconds.items() if np.isfinite(value)]
     (found,) = groups.measured_batching()
     assert (found.kernels, found.batching, found.is_settled) == (kernels, batching, True)
     best = {}
     for name, value in milliseconds.items():
-        size = groups.Group.read(name).size
+        size = Group.read(name).size
         best[size] = min(value, best.get(size, np.inf))
     assert found.milliseconds == pytest.approx(best)
-    assert str(machine.calls[-1][1]) == str(groups.Group(batching, kernels))
+    assert machine.groups[-1] == Group(batching, kernels)
 
 
 def test_a_resumed_scan_keeps_the_form(monkeypatch, tmp_path):
@@ -219,11 +196,12 @@ def test_a_resumed_scan_keeps_the_form(monkeypatch, tmp_path):
 
     machine.evaluate = stopping
     with pytest.raises(KeyboardInterrupt):
-        machine.scan(resume=tmp_path / "scan.npz")
+        scan(machine, resume=tmp_path / "scan.npz")
     (found,) = groups.measured_batching()
     assert (found.kernels, found.batching) == ("products", 16)
+    groups._known.clear()
     other = Machine({**times, "4 products": 30.0, "16": 1.0}, monkeypatch)
-    assert "16" not in other.scan(resume=tmp_path / "scan.npz")[1:]  # the first call compares two points with the file
+    assert "16" not in scan(other, resume=tmp_path / "scan.npz")[1:]  # the first call compares two points with the file
 
 
 def test_a_record_without_forms_keeps_its_choice(monkeypatch, tmp_path):
@@ -238,9 +216,10 @@ def test_a_record_without_forms_keeps_its_choice(monkeypatch, tmp_path):
         return machine.evaluate(rows, group_size)
 
     with pytest.raises(KeyboardInterrupt):
-        run_chunks(stopping, rows, trials=groups.trials_of(groups.Key("points", "1 x device")), resume=file)
+        run_chunks(stopping, rows, trials=groups.trials_of(Key("points", "1 x device")), resume=file)
+    groups._known.clear()
     other = Machine({**times, "4 products": 0.1}, monkeypatch)
-    assert other.scan(resume=file) == ["1", "16"]
+    assert scan(other, resume=file) == ["1", "16"]
 
 
 def test_threads_of_a_sweep_have_the_caller_s_form():
@@ -280,11 +259,11 @@ def test_a_sweep_keeps_the_faster_form(monkeypatch):
     monkeypatch.setattr(sweep.ways, "forms_on", lambda _devices: FORMS)
     way = sweep.ways.settle(jnp.sum, (), jnp.arange(8.0), None, sweep.Way("measured"))
     assert (way.batching, way.kernels) == (8, "products")
-    assert list(dict.fromkeys(str(group) for _, group in machine.calls)) == [*times]
+    assert machine.tried == [*times]
 
 
 @pytest.mark.parametrize("text", ["four", "4 other", "", "4 products more"])
 def test_what_is_no_group(text):
     """A record of something else is none."""
     with pytest.raises(ValueError, match=r"invalid literal for int|kernels must be one of grouped, products, got"):
-        groups.Group.read(text)
+        Group.read(text)

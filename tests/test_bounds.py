@@ -12,11 +12,12 @@ import pytest
 
 from bnjax import probes, sweep
 from bnjax._host import bounds, groups, memory, programs
+from bnjax._host.trials import Group, Key, Trials, from_json, to_json
 from bnjax.probes import points
 from bnjax.probes.chunks import run_chunks
 from bnjax.sweep import ways
 
-KEY = groups.Key("points", "1 x device")
+KEY = Key("points", "1 x device")
 BASE = {"w": jnp.full((24, 24), 1 / 24), "b": jnp.linspace(0, 1, 24)}
 # Bytes that are free, the groups that are compiled and those that run, and why there are no more, where
 # a group needs 100 + 50 bytes for each of its points: 150, 300, 900, 3300, 12900.
@@ -167,7 +168,7 @@ def test_a_function_of_the_same_name_and_shapes_has_its_own_memory():
     run_chunks(Program(), np.zeros((200, 1)), trials=trials, devices=[Device(899)])
     groups.trials_of(KEY).forget_programs()
     assert (trials.called, trials.memory, trials.too_large) == (set(), {}, {})
-    assert trials.untried(16) == groups.Group(16)
+    assert trials.untried(16) == Group(16)
 
 
 def test_a_resumed_scan_knows_why(tmp_path, forget):
@@ -190,13 +191,11 @@ def test_a_resumed_scan_knows_why(tmp_path, forget):
 @pytest.mark.parametrize("reason", ["16 together were not tried: they need 2 MB.", None])
 def test_a_record_says_why(reason):
     """That of a run, too: what was not tried, in words; where it did not fit when it was tried, null."""
-    trials = groups.Trials(KEY, {groups.Group(1): 3.0, groups.Group(4): 2.0})
-    trials.fail(
-        groups.Group(16), memory.TooLargeError(reason) if reason else jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED")
-    )
-    record = json.loads(json.dumps(groups.to_json({KEY: trials})))
+    trials = Trials(KEY, {Group(1): 3.0, Group(4): 2.0})
+    trials.fail(Group(16), memory.TooLargeError(reason) if reason else jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED"))
+    record = json.loads(json.dumps(to_json({KEY: trials})))
     assert record == [[*KEY, {"1": 3.0, "4": 2.0, "16": reason}]]
-    restored = groups.from_json(record)[KEY]
+    restored = from_json(record)[KEY]
     assert restored.by_size == {1: 3.0, 4: 2.0, 16: np.inf}
     assert restored.reason == trials.reason == (reason or "16 together did not fit into memory.")
     assert restored.is_settled
@@ -204,9 +203,9 @@ def test_a_record_says_why(reason):
 
 def test_slower_groups_are_a_reason():
     """And there is none while larger ones may be tried."""
-    trials = groups.Trials(KEY, {groups.Group(1): 1.0, groups.Group(4): 2.0})
+    trials = Trials(KEY, {Group(1): 1.0, Group(4): 2.0})
     assert trials.reason is None
-    trials.seconds[groups.Group(16)] = 3.0
+    trials.seconds[Group(16)] = 3.0
     assert trials.reason == "More than 1 together were slower."
 
 
@@ -223,13 +222,13 @@ def test_where_one_process_cannot_compile_all_leave_the_call(status, fails_here,
 
     monkeypatch.setattr(bounds, "agreed_least", agreed)
     monkeypatch.setattr(bounds, "free_memory", lambda _devices: 1e9)
-    trials = groups.Trials(KEY, {groups.Group(1): 1.0})
+    trials = Trials(KEY, {Group(1): 1.0})
 
     def fail(_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory" if status == 0 else "INTERNAL: no kernel")
 
     def call():
-        with bounds.within_memory(trials, 4, groups.Group(4), [], is_shared=True):
+        with bounds.within_memory(trials, 4, Group(4), [], is_shared=True):
             programs.jitted(fail if fails_here else jnp.sin)(jnp.ones(3))
 
     with pytest.raises((RuntimeError, memory.TooLargeError)) as raised:
@@ -283,7 +282,7 @@ def test_a_scan_stays_within_memory(num_devices, scan):
     assert again == measured
     jax.tree.map(np.testing.assert_array_equal, bounded[:7], unbounded[:7])
     # Matrices of 24 x 24 float32, at least one for every point.
-    one, four, sixteen = (needed[groups.Group(size)] for size in (1, 4, 16))
+    one, four, sixteen = (needed[Group(size)] for size in (1, 4, 16))
     assert one < four < sixteen
     assert sixteen - four >= 12 * 24 * 24 * 4
     free = (four + sixteen) // 2

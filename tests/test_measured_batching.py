@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from machine import Machine
 
 from bnjax import probes
 from bnjax._host import groups
+from bnjax._host.trials import Group, Key, read_trials
 from bnjax.probes.chunks import run_chunks
 from bnjax.probes.points import _evaluate
 
@@ -29,28 +31,9 @@ def nothing_known(monkeypatch):
     monkeypatch.setattr(groups, "_known", {})
 
 
-class Machine:
-    """A device with a clock of its own: a call takes milliseconds per point by its group, the first of its kind a minute."""
-
-    def __init__(self, milliseconds, monkeypatch):
-        self.milliseconds, self.now, self.calls, self.points = milliseconds, 0.0, [], []
-        monkeypatch.setattr(groups, "clock", lambda: self.now)
-
-    def evaluate(self, rows, group_size):
-        """Square the rows."""
-        group = group_size or 1
-        if np.isinf(self.milliseconds[group]):
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        is_first = (len(rows), group) not in self.calls
-        self.now += 60 if is_first else len(rows) * self.milliseconds[group] / 1000
-        self.calls.append((len(rows), group))
-        self.points.extend(rows[:, 0])
-        return rows[:, 0] ** 2
-
-
 def trials_of(name="points"):
     """Return the trials of a program."""
-    return groups.trials_of(groups.Key(name, "1 x device"))
+    return groups.trials_of(Key(name, "1 x device"))
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -111,7 +94,7 @@ def test_a_resumed_scan_keeps_the_choice(stop_at, monkeypatch, tmp_path):
 def test_a_file_of_another_device_says_nothing(monkeypatch, tmp_path):
     """There it is measured again."""
     machine, rows = Machine({1: 1.0, 4: 2.0, 16: 3.0}, monkeypatch), np.arange(400.0)[:, None]
-    elsewhere = groups.trials_of(groups.Key("points", "8 x another"))
+    elsewhere = groups.trials_of(Key("points", "8 x another"))
     for trials in (elsewhere, trials_of()):
         run_chunks(machine.evaluate, rows, trials=trials, resume=tmp_path / "scan.npz")
     assert elsewhere.is_settled
@@ -198,15 +181,15 @@ def test_a_scan_that_is_resumed_has_the_same_bits(tmp_path, monkeypatch):
 
 def test_a_run_keeps_its_choices():
     """What was measured while it was at work is found by it alone, whatever the process has found since."""
-    key, choices = groups.Key("points", "1 x device"), {}
+    key, choices = Key("points", "1 x device"), {}
     with groups.kept_in(choices):
-        groups.trials_of(key).seconds[groups.Group(1)] = 5.0
+        groups.trials_of(key).seconds[Group(1)] = 5.0
     assert choices[key] is groups.trials_of(key)
-    restored = {key: groups.read_trials(key, {"1": 2.0, "4": 1.0, "16": None})}
+    restored = {key: read_trials(key, {"1": 2.0, "4": 1.0, "16": None})}
     with groups.kept_in(restored):
-        assert groups.trials_of(key).fastest == groups.Group(4)
+        assert groups.trials_of(key).fastest == Group(4)
         assert groups.trials_of(key).is_settled
-    assert groups.trials_of(key).fastest == groups.Group(1)
+    assert groups.trials_of(key).fastest == Group(1)
 
 
 def test_the_example_runs():

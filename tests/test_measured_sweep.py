@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from bnjax import data, linen, models, sweep, train
 from bnjax._host import groups
 from bnjax._host.digest import digest
+from bnjax._host.trials import Group, Key, from_json
 from bnjax.runs import read_json
 from bnjax.sweep import ways
 
@@ -137,20 +138,18 @@ def train_grid_until(num_steps, folder, monkeypatch):
 
 def test_choices_of_a_run_s_probes_are_kept_with_it(tmp_path):
     """A HostProbe that measures finds what the run's record says."""
-    key = groups.Key("points", "1 x device")
+    key = Key("points", "1 x device")
 
     def probe(_trainer, state, _split):
         if state.step == 0:
-            groups.trials_of(key).seconds[groups.Group(1)] = 2.0
-        return {"milliseconds": groups.trials_of(key).seconds[groups.Group(1)]}
+            groups.trials_of(key).seconds[Group(1)] = 2.0
+        return {"milliseconds": groups.trials_of(key).seconds[Group(1)]}
 
     options = {"way": sweep.Way("loop"), "folder": tmp_path, "probes": {"probe": sweep.HostProbe(probe)}}
     run = sweep.grid(learning_rate=(0.1,), seed=(0,))
     call = partial(sweep.train_grid, make_trainer, run, data.load("digits"), chunk_size=2, **options)
     call(num_steps=4)
-    assert groups.from_json(read_json(tmp_path / "run0" / "finished.json")["batching"])[key].seconds == {
-        groups.Group(1): 2.0
-    }
+    assert from_json(read_json(tmp_path / "run0" / "finished.json")["batching"])[key].seconds == {Group(1): 2.0}
     groups._known.clear()
     (tmp_path / "run0" / "finished.json").unlink()
     call(num_steps=4)  # from the checkpoint

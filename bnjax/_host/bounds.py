@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bnjax._host.groups import Group, Trials, agreed_least
+from bnjax._host.groups import agreed_least
 from bnjax._host.memory import TooLargeError, free_memory, is_out_of_memory, predicted_memory, size_text
 from bnjax._host.programs import checked_before_running
+from bnjax._host.trials import Group, Trials
 
 # A group is not compiled if, extrapolated from smaller groups, it needs more than this multiple of the free memory. The memory
 # of scans of a VGG-A at batch 128, compiled for an H100 in groups of 1 to 64 points, deviates from a straight line by up to

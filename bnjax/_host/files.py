@@ -38,7 +38,7 @@ def _write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a temporary file in the folder of `path`, and move it to `path`."""
     # NOTE: a killed process leaves this file behind; no search for files by type matches its name.
     part = path.parent / f".{path.name}-{secrets.token_hex(4)}.part"
-    # NOTE: the permissions are those of the replaced file, or else `open`'s defaults, which follow the user's umask.
+    # NOTE: a replaced file keeps its permissions; a new one gets `open`'s defaults, which follow the user's umask.
     with open(part, "xb") as file:
         try:
             write(file)

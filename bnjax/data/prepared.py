@@ -113,7 +113,7 @@ def split_digest(name: str, split: str, folder: Path) -> str:
 
 
 def check_features(name: str, folder: Path) -> None:
-    """Raise unless the records that a folder describes are those of this set.
+    """Raise unless a folder describes the records of this data set.
 
     Raises:
         DamagedDataError: if it describes other records.

@@ -19,8 +19,8 @@ _NEAR = 1e-5
 AxisName = str | tuple[str, ...] | None
 AxisIndexGroups = Sequence[Sequence[int]] | None
 
-# While this is set, new running statistics are those of the last batch alone, or `no_statistic` if it has none: "stopped"
-# without a gradient, "differentiable" with one. Code that was compiled under another value is not reused.
+# While this is set, running statistics become the last batch's statistics, or `no_statistic` if it has none: "stopped" without
+# a gradient, "differentiable" with one. Code that was compiled under another value is not reused.
 batch_statistics_only = jax.make_user_context(default_value="")
 
 

@@ -22,6 +22,7 @@ from bnjax._host.files import is_passing, write_whole
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.output import one_line
 from bnjax._host.progress import progress_bar
+from bnjax._host.trials import Group, Key, Trials, read_trials
 
 _FIRST_CHUNK = 16  # points: few enough that the bar moves for a large model
 _LARGEST_CHUNK = 16**4
@@ -36,7 +37,7 @@ def run_chunks(
     group_size: int | None = None,
     one_by_one: bool = False,
     multiple_of: int = 1,
-    trials: groups.Trials | None = None,
+    trials: Trials | None = None,
     devices: Sequence[Any] = (),
     resume: str | os.PathLike | None = None,
     identity: PyTree = None,
@@ -105,7 +106,7 @@ class _Calls:
         group_size: int | None,
         one_by_one: bool,
         multiple_of: int,
-        trials: groups.Trials | None,
+        trials: Trials | None,
         devices: Sequence[Any],
     ):
         self.group_size: int | None = group_size
@@ -116,7 +117,7 @@ class _Calls:
         self._devices, self._is_shared = devices, groups.are_shared(devices)
         self._largest = 1 if one_by_one else _LARGEST_CHUNK
         self._seen: set[int] = set()
-        self._tried: groups.Group | None = None
+        self._tried: Group | None = None
 
     def prepare(self, num_left: int) -> int:
         """Return how many of the remaining rows the next call gets."""
@@ -126,7 +127,7 @@ class _Calls:
         self._size = _rounded(self._size, self._multiple_of)
         return self._size
 
-    def _group_by(self, group: groups.Group) -> None:
+    def _group_by(self, group: Group) -> None:
         """Set the size and the form of groups."""
         group_size = None if group.size == 1 else group.size
         if (group_size, group.kernels) != (self.group_size, self.kernels):
@@ -163,7 +164,7 @@ class _Calls:
         """
         share = self._size // self._multiple_of  # of a device
         if self._trials is not None and self.group_size is not None and is_out_of_memory(error):
-            self._trials.fail(groups.Group(self.group_size, self.kernels or "grouped"), error)
+            self._trials.fail(Group(self.group_size, self.kernels or "grouped"), error)
             return
         fewer = halved(share, error, "point")
         if self.group_size is not None and share <= self.group_size:
@@ -188,13 +189,13 @@ class _Saved(NamedTuple):
     identity: str
     is_done: np.ndarray
     leaves: list[np.ndarray]
-    trials: groups.Trials | None
+    trials: Trials | None
 
 
 class _Done:
     """The results so far, in memory and, if wanted, in a file."""
 
-    def __init__(self, num_rows: int, path: Path | None, identity: PyTree, trials: groups.Trials | None):
+    def __init__(self, num_rows: int, path: Path | None, identity: PyTree, trials: Trials | None):
         self.is_done, self.trials = np.zeros(num_rows, bool), trials
         self._path = path
         self._identity = "" if path is None else digest(identity)
@@ -303,7 +304,7 @@ def _read(path: Path) -> _Saved:
         dtypes = map(str, arrays.get("dtypes", [leaf.dtype.name for leaf in leaves]))
         leaves = [leaf.view(jnp.dtype(name)) for leaf, name in zip(leaves, dtypes, strict=True)]
         key, times = json.loads(str(arrays.get("batching", "[null, {}]")))
-        trials = key and groups.read_trials(groups.Key(*key), times)
+        trials = key and read_trials(Key(*key), times)
         return _Saved(str(arrays["identity"]), arrays["is_done"], leaves, trials)
     except Exception as error:
         if is_passing(error):

@@ -24,6 +24,7 @@ from bnjax._host.arguments import checked
 from bnjax._host.batched import forms_on
 from bnjax._host.precision import current_precision, platform_of, product_rounding, with_precision
 from bnjax._host.programs import jitted, model_in, run
+from bnjax._host.trials import Trials
 from bnjax.probes.chunks import run_chunks
 from bnjax.probes.paths import check_alike, check_inexact
 from bnjax.types import LossFn, ObjectiveInfo, Params, objective_info
@@ -150,7 +151,7 @@ def resolve(batching: Batching, base: Params, mesh: Mesh | None) -> Batching:
     return "map" if batching == "measured" and is_tracing() else batching
 
 
-def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Sequence[Any]) -> groups.Trials:
+def _trials(measure: Callable[[Params], PyTree], arguments: PyTree, devices: Sequence[Any]) -> Trials:
     """Return the trials of groups of a measure's points."""
     is_kept = is_pytree(measure)
     owner = jax.tree.structure(measure) if is_kept else None

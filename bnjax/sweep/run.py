@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bnjax._host import groups
+from bnjax._host import trials
 from bnjax._host.files import is_passing
 from bnjax._host.processes import is_first, largest
 from bnjax._host.sharding import everywhere
@@ -117,7 +117,7 @@ class Run:
     def __init__(self, member: Member, plan: Plan, make_trainer: Callable[[], Trainer], session: Session):
         self.member, self._plan, self._session = member, plan, session
         self.make_trainer = make_trainer
-        self.choices: dict[groups.Key, groups.Trials] = {}
+        self.choices: dict[trials.Key, trials.Trials] = {}
         self._log: MetricsLog | _MemoryLog = _MemoryLog()
         self._noted: set[str] = set()
         self._checkpoints: Checkpoints | None = None
@@ -148,7 +148,7 @@ class Run:
         if file is not None and is_over:
             self._session.progress(self._plan.num_steps, "")
             with contextlib.suppress(OSError, ValueError, AttributeError):  # the error is reported when the run is read
-                self.choices = groups.from_json(read_json(file).get("batching"))
+                self.choices = trials.from_json(read_json(file).get("batching"))
         return is_over
 
     @contextlib.contextmanager
@@ -227,7 +227,7 @@ class Run:
             "measured": sorted(self._noted),
             "provenance": [*(origin for origin in known if origin != session.origin), session.origin],
             "seconds": round(self._before + self._seconds(), 3),
-            **({"batching": groups.to_json(self.choices)} if self.choices else {}),
+            **({"batching": trials.to_json(self.choices)} if self.choices else {}),
         }
         if self.member.folder is None or self._checkpoints is None:
             return
@@ -273,7 +273,7 @@ class Run:
             self.state, self._meta = restored.state, restored.meta
         if self._meta.get("run", self.member.name) != self.member.name:
             raise ValueError(f"{folder} holds checkpoints of {self._meta['run']!r}. Move that folder away.")
-        self.choices = groups.from_json(self._meta.get("batching"))
+        self.choices = trials.from_json(self._meta.get("batching"))
         self._before = self._meta.get("seconds", 0.0)
         self._noted = {*self._meta.get("measured", [])}
         pin = _pin(self._meta)

@@ -18,6 +18,7 @@ from bnjax._host.batched import FORMS, Form, current_form, form_context, forms_o
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once
+from bnjax._host.trials import Group
 
 Batching = Literal["auto", "loop", "threads", "map", "vmap", "measured"] | int
 
@@ -123,7 +124,7 @@ def settle(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared: P
     return way._replace(batching=_number(fastest) or "map", kernels=fastest.kernels)
 
 
-def _number(group: groups.Group) -> int | None:
+def _number(group: Group) -> int | None:
     """Return how many runs are trained together, None for one."""
     return None if group.size == 1 else group.size
 

@@ -28,8 +28,12 @@ _ROW_SECONDS = 3.0  # a program that has taken as long is not run again
 # Scans ask for the highest precision; a training takes the device's own, which on a GPU rounds float32 to 10 bits.
 _PRECISIONS = {"scan": "highest", "sweep": "default", "training": "default"}
 # What is timed, the most important first; the second half once the first is done for every net.
-_FIRST = (("training", "chunks"), ("scan", "map"), ("scan", "16"), ("scan", "16 products"))
-_FIRST += (("sweep", "vmap"), ("scan", "measured"))
+_FIRST = (
+    ("training", "chunks"),
+    *(("scan", way) for way in ("map", "16", "16 products")),
+    ("sweep", "vmap"),
+    ("scan", "measured"),
+)
 _SECOND = (
     *(("scan", way) for way in ("vmap", "4", "loop")),
     *(("sweep", way) for way in ("map", "4", "measured")),

@@ -18,10 +18,10 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bnjax import Batch, adapters, linen, models, objective, ops, probes, sweep, train
-from bnjax._host import groups
 from bnjax._host.batched import FORMS
 from bnjax._host.memory import predicted_memory
 from bnjax._host.output import one_line
+from bnjax._host.trials import Group
 from bnjax.data import Split
 from bnjax.types import Model, Variables
 from experiments.benchmarks._vgg import CONVOLUTIONS, HIDDEN
@@ -124,7 +124,7 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
         return program, (*variables(model), batch)
 
     steps, key = np.linspace(0, 0.4, num_points), partial(jax.random.key, 0)
-    forms = {str(groups.Group(size, form)): (size, form) for form in FORMS for size in (4, 16) if size < num_points}
+    forms = {str(Group(size, form)): (size, form) for form in FORMS for size in (4, 16) if size < num_points}
     ways = {"map": ("map", "grouped"), **forms, "vmap": ("vmap", "grouped")}
 
     def gradient(loss_fn: Any, params: Any) -> Any:
