@@ -38,6 +38,8 @@ X, FEATURES, LABELS = jax.random.normal(KEY, (8, 6)), jnp.ones(6), jnp.arange(8)
 OF_A_BATCH = (probes.zero_share, probes.soft_rank, probes.orthogonality_gap, probes.cosines)
 ROWS, SEQUENCES = X.reshape(2, 4, 6), X.reshape(8, 2, 3)
 STATS, IMAGES, KERNEL = norms.init_batch_stats(6), jnp.ones((2, 6, 6, 3)), jnp.ones((3, 3, 3, 4))
+NHWC = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+CONVOLVE = partial(ops.conv_general_dilated, **NHWC)
 BATCH_NORMS = {
     "batch_norm": {},
     "lp_norm": {"p": 1},
@@ -170,6 +172,12 @@ def num_steps(trainer, state, split):
     return state.step
 
 
+def as_products(i):
+    """Convolve the images of two points, each with its own kernel, as matrix products."""
+    with ops.batched_kernels("products"):
+        return jax.vmap(CONVOLVE)(jnp.stack([IMAGES, IMAGES * i]), jnp.stack([KERNEL, KERNEL * i]))
+
+
 def in_plain_steps(i):
     """Take a step of a loop that is not compiled: draw a batch, differentiate, move the parameters."""
     indices = data.draw_indices(KEY, i, num_steps=1, num_examples=8, batch_size=4)
@@ -209,9 +217,8 @@ CALLS = {
     "losses.loss_of_each": lambda i: losses.loss_of_each("squared_error", X * i, Batch(X, X)),
     "losses.have_classes": lambda i: losses.have_classes(X * i, LABELS),
     "losses.get_loss": lambda i: losses.get_loss("squared_error")(X * i, X),
-    "ops.conv_general_dilated": lambda i: ops.conv_general_dilated(
-        IMAGES * i, KERNEL, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    ),
+    "ops.conv_general_dilated": lambda i: CONVOLVE(IMAGES * i, KERNEL),
+    "ops.batched_kernels": as_products,
     "ops.max_pool_2x2": lambda i: ops.max_pool_2x2(IMAGES * i),
     "convert.from_torch": lambda i: convert.from_torch(TORCH),
     "convert.to_torch": lambda i: convert.to_torch(convert.from_torch(TORCH)),
@@ -305,19 +312,13 @@ CALLS = {
         f"theory.{name}": partial(lambda f, i: getattr(theory, f)(unit()), name)
         for name in ("normalisation_jacobian", "pre_activation_gradient", "gradient_bound", "is_smoothed")
     },
-    **{
-        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(unit(), jnp.sin), name)
-        for name in ("curvature_bound", "relaxed_curvature_bound")
-    },
-    **{
-        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(unit(), 2.0 + i), name)
-        for name in ("weight_gradient_bound", "plain_weight_gradient_bound")
-    },
+    "theory.curvature_bound": lambda i: theory.curvature_bound(unit(), jnp.sin),
+    "theory.relaxed_curvature_bound": lambda i: theory.relaxed_curvature_bound(unit(), jnp.sin),
+    "theory.weight_gradient_bound": lambda i: theory.weight_gradient_bound(unit(), 2.0 + i),
+    "theory.plain_weight_gradient_bound": lambda i: theory.plain_weight_gradient_bound(unit(), 2.0 + i),
     "theory.weight_curvature_bound": lambda i: theory.weight_curvature_bound(unit(), jnp.sin, 2.0 + i),
-    **{
-        f"theory.{name}": partial(lambda f, i: getattr(theory, f)(X * i, X), name)
-        for name in ("nearest_scaled_optimum", "optimum_distance_bound")
-    },
+    "theory.nearest_scaled_optimum": lambda i: theory.nearest_scaled_optimum(X * i, X),
+    "theory.optimum_distance_bound": lambda i: theory.optimum_distance_bound(X * i, X),
     "theory.rescaled_gradient": lambda i: theory.rescaled_gradient(X, 2.0 + i),
     "types.count_examples": lambda i: types.count_examples(X),
     "types.objective_info": lambda i: types.objective_info(loss(i)),
