@@ -88,7 +88,7 @@ def test_every_claim_says_what_it_is_about(name, rows):
         head = shown.removesuffix(claim.statement)
         assert re.search(
             r"^(VGG-A, (full width|width 1/\d+)|VGG of \d+ layers, full width|Perceptron of .+ units|"
-            r"Deep linear network of \d+ layers|LSTM of \d+ units|"
+            r"Deep linear network of \d+ layers|Deep linear network|LSTM of \d+ units|"
             r"ResNet-\d+ of width \d+|BN-Inception, width 1/\d, stem of stride \d|BN-Inception|VGG|Perceptron|LSTM|"
             r"ResNet|Linear regression)[:,] ",
             head,

@@ -134,10 +134,29 @@ def test_batch_sharpness_is_in_units_of_the_edge_of_stability():
 
 
 def test_long_runs_have_all_claims():
-    """Nothing is left unmeasured by the paper's steps, except a plateau that is none, and batch sharpness."""
+    """Nothing is left unmeasured by the paper's steps, except a plateau that is none, batch sharpness and another preset's."""
     data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000, rates_steps=3500)
     unknown = {name for name, value in medians(data).items() if math.isnan(value)}
-    assert {name for name in unknown if not name.startswith("sharpness_")} == {"smoothness_saturates"}
+    others = {name for name in unknown if name.startswith(("sharpness_", "unhalved"))}
+    assert unknown - others == {"smoothness_saturates"}
+
+
+def test_deep_linear_networks_are_read_both_ways():
+    """Without the half in the loss steps are twice as long, so that the edge of stability is half as high."""
+    data = landscape_data("evening")
+    run, other = (
+        groups["plain"]
+        for groups in map(landscape.groups(landscape.PRESETS["evening"]).get, ("deep_linear", "unhalved"))
+    )
+    assert (other.optimizer.learning_rate, other.model.kernel_scale) == (2 * run.optimizer.learning_rate, 1.05)
+    claims = {claim.name.removeprefix("landscape_"): claim for claim in claims_of("landscape")}
+    usual, doubled = (claims[name].statistic.of(data) for name in ("deep_linear_end", "unhalved_end"))
+    assert len(doubled) == 64
+    # The same scans, of steps twice as long: they change as much over twice the distance, of an edge half as high.
+    assert doubled == pytest.approx(usual)
+    assert judge(claims["unhalved_loss"], data).setup.words.startswith(
+        "Deep linear network of 25 layers, SGD, learning rate 1e-6"
+    )
 
 
 def test_losses_and_their_changes():

@@ -65,7 +65,8 @@ def keep(data: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
 
     def of_group(arms: Arms, kinds: Any) -> Arms:
         found = {arm: [of_run(run, kinds, rank) for rank, run in enumerate(runs)] for arm, runs in arms.items()}
-        return _summarised(found, kinds) if isinstance(kinds, Draws) else found
+        draws = kinds.kept if isinstance(kinds, IfMeasured) else kinds
+        return _summarised(found, draws) if isinstance(draws, Draws) else found
 
     return data | {group: of_group(data[group], kinds) for group, kinds in kept.items() if group in data}
 
@@ -123,7 +124,9 @@ def check_needs(config: Any, groups: Mapping[str, Mapping[str, RunConfig]], kept
 def _entries(kinds: Any) -> list[_Entry]:
     """List the quantities kept of a group."""
     entries = []
-    for name, given in (kinds.kept if isinstance(kinds, IfMeasured | Draws) else kinds).items():
+    while isinstance(kinds, IfMeasured | Draws):
+        kinds = kinds.kept
+    for name, given in kinds.items():
         is_needed = not isinstance(given, IfMeasured) and name not in _ALWAYS
         how = given.kept if isinstance(given, IfMeasured) else given
         kind, how = how if isinstance(how, tuple) else (name, how)

@@ -19,6 +19,7 @@ _VARIED = {
     "grid_rates": ("optimizer", ("learning_rate", "weight_decay")),
     "blocks": ("model", ("num_blocks",)),
 }
+_SAME_CONFIG = {"unhalved": "deep_linear"}  # groups that are configured by the field of another one
 _SETTING = r"_[\d.]+(e-\d+)?$"  # the end of an arm's name after the net's, such as _0.1
 _BATCH = r"_batch_\d+$"  # the end of the name of an arm with its own batch size
 _DATA = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "digits of 8 x 8 pixels"}
@@ -106,7 +107,7 @@ def width_words(width: float) -> str:
 def config_of(data: Data, group: str) -> Mapping[str, Any]:
     """Return the configuration of a group's runs: the field with its name, else the VGG's, else the whole one."""
     config = data.get("config", {})
-    own = config.get(group)
+    own = config.get(_SAME_CONFIG.get(group, group))
     found = own if isinstance(own, Mapping) and own else (config if "model" in config else config.get("vgg")) or config
     return found if isinstance(found, Mapping) else {}
 

@@ -55,7 +55,7 @@ class Statistic:
         """The unit with one number each: seed, pair of seeds, or draw of a deep linear network's target map."""
         if self.of_pairs:
             return "seed pair"
-        return "draw" if any(str(arm).startswith("deep_linear/") for arm in self.arms) else "seed"
+        return "draw" if any(str(arm).startswith(("deep_linear/", "unhalved/")) for arm in self.arms) else "seed"
 
     def counted(self, data: Data) -> list[str]:
         """List the arms whose runs are counted in some data."""

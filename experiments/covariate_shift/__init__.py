@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, RunConfig, VGGRun, change, check_arms, check_numbers
-from experiments._evidence.keep import Arms, Draws, by_layer, training, whole
+from experiments._evidence.keep import Arms, Draws, IfMeasured, by_layer, training, whole
 from experiments._nets import learning_rate
 from experiments._presets import (
     CPU,
@@ -38,6 +38,7 @@ from experiments._presets import (
     TEN_DRAWS,
     arm,
     measuring_only,
+    unhalved,
     with_and_without,
 )
 
@@ -51,12 +52,14 @@ class Config:
         vgg_optimizers: pairs of optimiser and learning rate, which take the place of the VGG's.
         deep_linear: the deep linear network.
         deep_linear_rates: learning rates, which take the place of the deep linear network's.
+        both_readings: train it also as the source can be read otherwise: without the half in the loss, from larger matrices.
     """
 
     vgg: VGGRun
     deep_linear: DeepLinearRun
     vgg_optimizers: tuple[tuple[Literal["sgd", "adam"], float], ...] = (("sgd", 0.1), ("sgd", 0.01), ("adam", 1e-3))
     deep_linear_rates: tuple[float, ...] = (1e-6, 1e-7)
+    both_readings: bool = False
 
     def __post_init__(self):
         rule = "one or more different numbers > 0 and finite"
@@ -81,7 +84,9 @@ PRESETS = {
         vgg_optimizers=(("sgd", 0.01),),
         deep_linear_rates=(1e-6,),
     ),
-    "evening": Config(_vgg(EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)),
+    "evening": Config(
+        _vgg(EVENING), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,), both_readings=True
+    ),
     "full_width_evening": Config(
         _vgg(FULL_WIDTH_EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)
     ),
@@ -100,9 +105,11 @@ def _read(arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
 
 
 _SHIFT = by_layer("difference", "relative_difference", "cosine")
+_DRAWS = Draws({"train": training(200, "loss"), "shift": _SHIFT}, _read)
 KEEP = {
     "arms": {"train": training(200, "loss", "accuracy"), "shift": _SHIFT, "dummy_shift": whole},
-    "deep_linear": Draws({"train": training(200, "loss"), "shift": _SHIFT}, _read),
+    "deep_linear": _DRAWS,
+    "unhalved": IfMeasured(_DRAWS),
 }
 
 
@@ -121,4 +128,5 @@ def groups(config: Config) -> dict[str, dict[str, RunConfig]]:
         for rate in config.deep_linear_rates
         for net, run in with_and_without(linear if rate == own else alone).items()
     }
-    return {"arms": vggs, "deep_linear": linears}
+    others = with_and_without(unhalved(linear)) if config.both_readings else {}
+    return {"arms": vggs, "deep_linear": linears, "unhalved": others}

@@ -33,7 +33,13 @@ def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
 def _figures(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
     """Name a function for each setting."""
     vgg = {name: partial(_vgg, setting=name) for name in settings(data["arms"])}
-    return {**vgg, **{f"deep_linear_{name}": partial(_linear, setting=name) for name in settings(data["deep_linear"])}}
+    linear = {name: (arms, describe(name)) for name, arms in settings(data["deep_linear"]).items()}
+    if data.get("unhalved"):
+        linear["unhalved"] = (data["unhalved"], "loss not halved, first matrices 5 % larger")
+    return {
+        **vgg,
+        **{f"deep_linear_{name}": partial(_linear, arms=arms, words=words) for name, (arms, words) in linear.items()},
+    }
 
 
 def _vgg(data: dict[str, Any], setting: str) -> Layout:
@@ -51,12 +57,12 @@ def _vgg(data: dict[str, Any], setting: str) -> Layout:
     )
 
 
-def _linear(data: dict[str, Any], setting: str) -> Layout:
+def _linear(data: dict[str, Any], arms: Arms, words: str) -> Layout:
     """Show a setting of the deep linear network."""
-    config, arms = data["config"]["deep_linear"], settings(data["deep_linear"])[setting]
+    config = data["config"]["deep_linear"]
     look: Any = {"title": "Training loss", "ylabel": "half the squared error, over all examples"}
     return make_figure(
-        f"{capital(captions.network(config))}: {describe(setting)}",
+        f"{capital(captions.network(config))}: {words}",
         [_block(config, arms, [Curves(arms, [Line(TRAIN_LOSS)], **look), None, None])],
         [_WHAT],
         [captions.deep_linear(config)],

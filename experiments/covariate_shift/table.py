@@ -27,9 +27,23 @@ def summarise(data: dict[str, Any]) -> str:
         rows = end | {words: quantity.median() for words, quantity in (shifts | more).items()}
         for setting, arms in settings(data[group]).items():
             lines += ["", f"{title}, {describe(setting)}", *by_measure(arms, rows, _BOTH)]
+        if group == "deep_linear" and data.get("unhalved"):
+            lines += [
+                "",
+                f"{title}, loss not halved, first matrices 5 % larger",
+                *by_measure(data["unhalved"], rows, _BOTH),
+            ]
     counts = f"{seeds(data['config']['vgg'])}, {seeds(data['config']['deep_linear'], 'draw')}"
     about = f"Medians over all measurements of a training, then over seeds ({counts})."
-    return "\n".join([*lines, "", about, *divergences({**data["arms"], **data["deep_linear"]})])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            about,
+            *divergences({**data["arms"], **data["deep_linear"]}),
+            *divergences(data.get("unhalved", {})),
+        ]
+    )
 
 
 def findings(data: dict[str, Any]) -> str:

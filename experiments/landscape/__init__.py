@@ -40,6 +40,7 @@ from experiments._presets import (
     TEN_DRAWS,
     arm,
     scanning,
+    unhalved,
     with_and_without,
 )
 
@@ -58,6 +59,8 @@ class Config:
         rates: learning rates of further VGGs with the same initial weights and the same batches; at each step, their losses
             span a band. If empty, there are no such VGGs.
         rates_steps: maximum number of steps of these VGGs; by default, the 20 epochs of the replication.
+        both_readings: train the deep linear network also as the source can be read otherwise: without the half in the loss,
+            from larger matrices.
     """
 
     vgg: VGGRun
@@ -66,6 +69,7 @@ class Config:
     short_every: int | None = None
     rates: tuple[float, ...] = ()
     rates_steps: int = 20 * 390
+    both_readings: bool = False
 
     def __post_init__(self):
         if self.short_multiples:
@@ -114,7 +118,7 @@ PRESETS = {
         rates=_ADAM_RATES,
         rates_steps=ALX.schedule.num_steps,
     ),
-    "evening": Config(_long(EVENING), TEN_DRAWS, short_multiples=()),
+    "evening": Config(_long(EVENING), MANY_DRAWS, short_multiples=(), both_readings=True),
     "overnight": Config(_long(OVERNIGHT), MANY_DRAWS, short_every=500),
     "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), MANY_DRAWS, short_every=390),
     "overnight_alx": Config(
@@ -146,6 +150,7 @@ def _read(_arms: Arms) -> tuple[Sequence[Any], Sequence[Any]]:
 
 _SCANS = scans("loss", "gradient_norm", "gradient_distance", "smoothness")
 _ENDS = scans("loss", "gradient_distance", "smoothness", ends=True)
+_DRAWS = Draws({"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)}, _read)
 # Parts of a run kept in the data file: of the short scans only the smoothness, of several rates the last layer's gradient.
 KEEP = {
     "arms": {
@@ -156,7 +161,8 @@ KEEP = {
         "batch_sharpness": IfMeasured(whole),
     },
     "short": IfMeasured({"landscape": scans("smoothness")}),
-    "deep_linear": Draws({"landscape": _ENDS, "random_direction": IfMeasured(_ENDS)}, _read),
+    "deep_linear": _DRAWS,
+    "unhalved": IfMeasured(_DRAWS),
     "multirun": IfMeasured(
         {"train": training(100, "loss"), "successive_gradients": by_layer("step_distance", first=True)}
     ),
@@ -192,5 +198,6 @@ def groups(config: Config) -> dict[str, Mapping[str, RunConfig]]:
         "arms": with_and_without(config.vgg),
         "short": short_arms(config),
         "deep_linear": with_and_without(config.deep_linear),
+        "unhalved": with_and_without(unhalved(config.deep_linear)) if config.both_readings else {},
         "multirun": rate_arms(config),
     }

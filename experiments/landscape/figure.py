@@ -16,7 +16,7 @@ from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, along_gradient
 from experiments._figures.panels import BySize, Panel, Window, Windows
 from experiments.landscape import published
-from experiments.landscape.further_figures import along_random, at_rates, deep_linear, successive
+from experiments.landscape.further_figures import along_random, at_rates, deep_linear, successive, unhalved
 
 _THEIRS = "a VGG of 13 or more layers, batch 128, one run"
 _READ_OFF = [
@@ -63,6 +63,7 @@ def more(data: dict[str, Any]) -> Mapping[str, Callable[[dict[str, Any]], Layout
         "successive_batches": successive,
         **({"rates": at_rates} if data.get("multirun") else {}),
         "deep_linear": deep_linear,
+        **({"unhalved": unhalved} if data.get("unhalved") else {}),
     }
 
 

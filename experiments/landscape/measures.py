@@ -12,6 +12,7 @@ from experiments._evidence.value import Missing
 from experiments.landscape.bands import band, bands
 
 DEEP: dict[str, Any] = {"group": "deep_linear"}
+UNHALVED: dict[str, Any] = {"group": "unhalved"}
 EARLY, START, COVERED, PLATEAU = (80, 3500), (80, 1000), (80, 1500), 1000
 
 
@@ -28,6 +29,13 @@ def larger(measure: Measure) -> Statistic:
 def in_edges(statistic: Statistic, net: str) -> Statistic:
     """Express a statistic in units of the edge of stability of a kind of net."""
     return statistic.in_units_of(lambda data: q.edge_of_stability(data["config"][net]), "2 / learning rate")
+
+
+def in_unhalved_edges(statistic: Statistic) -> Statistic:
+    """Express a statistic of the deep linear networks whose steps are twice as long in units of their edge of stability."""
+    return statistic.in_units_of(
+        lambda data: q.edge_of_stability(data["config"]["deep_linear"]) / 2, "2 / learning rate of the halved loss"
+    )
 
 
 def in_grids(statistic: Statistic, group: str) -> Statistic:

@@ -43,6 +43,7 @@ def summarise(data: dict[str, Any]) -> str:
             f"Deep linear network, {draws}, scans along the gradient",
             *by_measure(data["deep_linear"], deep, _RATIO),
             *divergences(data["deep_linear"]),
+            *_unhalved(data, deep),
             *_rates(data),
         ]
     )
@@ -54,6 +55,15 @@ def _short(data: dict[str, Any], late: Measure) -> list[str]:
         return []
     rows = {"smoothness, last quarter": late}
     return ["VGG, scanned from a smaller smallest step", *by_measure(data["short"], rows, _RATIO), ""]
+
+
+def _unhalved(data: dict[str, Any], rows: dict[str, Measure]) -> list[str]:
+    """Put the deep linear networks trained on the loss without the half into a table; empty if there are none."""
+    arms = data.get("unhalved")
+    if not arms:
+        return []
+    title = "Deep linear network, loss not halved, first matrices 5 % larger"
+    return ["", title, *by_measure(arms, rows, _RATIO), *divergences(arms)]
 
 
 def _rates(data: dict[str, Any]) -> list[str]:
