@@ -11,6 +11,7 @@ from experiments._evidence.verdict import judge
 from experiments._training.probes.probe import by_layer
 from experiments.covariate_shift import KEEP
 from experiments.covariate_shift.claims import CLAIMS
+from experiments.covariate_shift.figure import more
 from experiments.covariate_shift.table import findings, summarise
 
 
@@ -78,6 +79,18 @@ def test_of_both_nets_the_one_that_speaks_against_a_claim_decides(data):
     layers = [[shift(n, "cosine").median(1000).of(run) for run in data["deep_linear"]["plain_1e-07"]] for n in (9, 17)]
     found = claims["shift_deep_linear_plain"].of(data)
     assert list(found.values()) == [min(pair) for pair in zip(*layers, strict=True)]
+
+
+def test_deep_linear_networks_are_read_both_ways():
+    """The nets trained without the half in the loss have claims, a table and a figure of their own."""
+    data = covariate_shift_data("evening", num_draws=3)
+    judged = {claim.name: judge(claim, data) for claim in CLAIMS}
+    assert judged["shift_unhalved_more"].median == pytest.approx(3, rel=0.01)
+    assert judged["shift_unhalved_plain"].verdict == "contradicted"
+    assert judged["shift_unhalved_loss"].setup.seeds == "3 draws"
+    assert "Deep linear network, loss not halved, first matrices 5 % larger" in summarise(data)
+    assert [*more(data)] == ["deep_linear_1e-06", "deep_linear_unhalved"]
+    assert judge(CLAIMS[-1], covariate_shift_data("cpu")).verdict == "inconclusive"
 
 
 def test_runs_that_diverge_count():

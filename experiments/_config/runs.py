@@ -228,7 +228,7 @@ class DeepLinearRun(RunConfig):
     The loss is half the squared error, summed over all examples: learning rates of SGD, losses and gradients are in its units;
     the L2 penalty is one of its mean. Without the half in the loss, steps are twice as long, as with twice the learning
     rate; with these, and `model.kernel_scale` 1.05, the published plain curves lie among the draws, and those with batch norm
-    do not yet.
+    do not: `both_readings` of landscape and covariate_shift trains such nets too.
 
     Attributes:
         model: the matrices.
