@@ -19,6 +19,8 @@ from experiments._evidence.statistic import NotInDataError, Statistic
 from experiments._evidence.value import median, spread
 from experiments._nets import NETS
 
+_FEW = 6  # diverged runs of a net that are listed one by one
+
 
 def middle(runs: Runs, measure: Measure) -> float:
     """Return the median of a measure over the runs of a net."""
@@ -136,11 +138,19 @@ def seeds(runs_of: Mapping[str, Any], noun: str = "seed") -> str:
 
 
 def divergences(arms: Arms) -> list[str]:
-    """Format a line for each diverged run: its net's name in the table, its seed and the step of divergence."""
-    return [
-        f"Diverged: {NETS[arm].label if arm in NETS else arm}, seed {run['seed']}: the loss stopped being finite at step "
-        f"{run['diverged_at']}."
-        for arm, runs in arms.items()
-        for run in runs
-        if run["diverged_at"] is not None
-    ]
+    """Format a line for each diverged run, or one for all of a net if there are many: its name, the seed and the step."""
+    lines = []
+    for arm, runs in arms.items():
+        net, diverged = NETS[arm].label if arm in NETS else arm, [run for run in runs if run["diverged_at"] is not None]
+        if len(diverged) > _FEW:
+            first, last = (end(run["diverged_at"] for run in diverged) for end in (min, max))
+            lines.append(
+                f"Diverged: {net}, {len(diverged)} of {len(runs)} runs: the loss stopped being finite at steps {first:,} to "
+                f"{last:,}."
+            )
+        else:
+            lines += [
+                f"Diverged: {net}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
+                for run in diverged
+            ]
+    return lines

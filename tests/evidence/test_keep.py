@@ -78,6 +78,10 @@ def test_tables():
     assert table[0].split() == ["without", "BN", "with", "BN", "plain", "/", "BN"]
     assert table[1].split() == ["test", "50.0", "%", "80.0", "%", "1.12"]
     assert divergences(nets) == ["Diverged: without BN, seed 1: the loss stopped being finite at step 2."]
+    many = {"plain": [{"seed": seed, "diverged_at": 1000 * seed or None} for seed in range(9)]}
+    assert divergences(many) == [
+        "Diverged: without BN, 8 of 9 runs: the loss stopped being finite at steps 1,000 to 8,000."
+    ]
     assert grid(["head"], {"block": [], "row": ["1"]}) == ["         head", "block", "row         1"]
     assert [cell(x, TRAIN_ACCURACY.steps_to(0.5).format) for x in (math.inf, math.nan, 1234.0)] == [
         "never",
