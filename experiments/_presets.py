@@ -82,6 +82,10 @@ SMOKE_DEEP_LINEAR: DeepLinearRun = change(
 )
 
 
+# The other reading of the source, in words.
+UNHALVED = "loss not halved, first matrices 5 % larger"
+
+
 def unhalved(run: DeepLinearRun) -> DeepLinearRun:
     """Read the source the other way: steps follow the loss without the half, from matrices that are 5 % larger.
 

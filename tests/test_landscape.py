@@ -188,7 +188,7 @@ def test_impossible_arguments(capsys, tmp_path):
         (
             covariate_shift,
             ["--deep-linear-rates", "-1"],
-            "deep_linear_rates must be one or more different numbers > 0 and finite",
+            "deep_linear_rates must be one or more different numbers > 0 and finite, or none",
         ),
     ):
         with pytest.raises(SystemExit):

@@ -35,7 +35,6 @@ from experiments._presets import (
     PAPER,
     SMOKE,
     SMOKE_DEEP_LINEAR,
-    TEN_DRAWS,
     arm,
     measuring_only,
     unhalved,
@@ -51,7 +50,7 @@ class Config:
         vgg: the VGG.
         vgg_optimizers: pairs of optimiser and learning rate, which take the place of the VGG's.
         deep_linear: the deep linear network.
-        deep_linear_rates: learning rates, which take the place of the deep linear network's.
+        deep_linear_rates: learning rates, which take the place of the deep linear network's; if empty, only the VGG is trained.
         both_readings: train it also as the source can be read otherwise: without the half in the loss, from larger matrices.
     """
 
@@ -62,8 +61,9 @@ class Config:
     both_readings: bool = False
 
     def __post_init__(self):
-        rule = "one or more different numbers > 0 and finite"
-        check_numbers(self, rule, lambda x: 0 < x < float("inf"), "deep_linear_rates")
+        if self.deep_linear_rates:
+            rule = "one or more different numbers > 0 and finite, or none"
+            check_numbers(self, rule, lambda x: 0 < x < float("inf"), "deep_linear_rates")
         rule = "one or more different pairs of an optimiser and a learning rate > 0 and finite"
         check_numbers(self, rule, lambda pair: 0 < pair[1] < float("inf"), "vgg_optimizers")
         check_arms(self, "deep_linear_rates", "vgg_optimizers")
@@ -80,15 +80,15 @@ PRESETS = {
     # Only learning rate 0.01, for as many steps as were read off the published curve.
     "cpu_long": Config(
         _vgg(change(CPU_LONG, schedule={"num_steps": 11000})),
-        TEN_DRAWS,
+        DEEP_LINEAR,
         vgg_optimizers=(("sgd", 0.01),),
-        deep_linear_rates=(1e-6,),
+        deep_linear_rates=(),
     ),
     "evening": Config(
         _vgg(EVENING), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,), both_readings=True
     ),
     "full_width_evening": Config(
-        _vgg(FULL_WIDTH_EVENING), TEN_DRAWS, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=(1e-6,)
+        _vgg(FULL_WIDTH_EVENING), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=()
     ),
     "overnight": Config(_vgg(OVERNIGHT), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
     "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
@@ -108,7 +108,7 @@ _SHIFT = by_layer("difference", "relative_difference", "cosine")
 _DRAWS = Draws({"train": training(200, "loss"), "shift": _SHIFT}, _read)
 KEEP = {
     "arms": {"train": training(200, "loss", "accuracy"), "shift": _SHIFT, "dummy_shift": whole},
-    "deep_linear": _DRAWS,
+    "deep_linear": IfMeasured(_DRAWS),
     "unhalved": IfMeasured(_DRAWS),
 }
 

@@ -12,6 +12,7 @@ from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Accuracy, Curves, Line, Panel
 from experiments._figures.panels.panel import mark
 from experiments._nets import describe
+from experiments._presets import UNHALVED
 
 _WHAT = (
     "G: a layer's gradient; G': after the layers before it have taken their step; |G - G'|: l2, loss per unit of weight"
@@ -33,9 +34,9 @@ def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
 def _figures(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
     """Name a function for each setting."""
     vgg = {name: partial(_vgg, setting=name) for name in settings(data["arms"])}
-    linear = {name: (arms, describe(name)) for name, arms in settings(data["deep_linear"]).items()}
+    linear = {name: (arms, describe(name)) for name, arms in settings(data.get("deep_linear", {})).items()}
     if data.get("unhalved"):
-        linear["unhalved"] = (data["unhalved"], "loss not halved, first matrices 5 % larger")
+        linear["unhalved"] = (data["unhalved"], UNHALVED)
     return {
         **vgg,
         **{f"deep_linear_{name}": partial(_linear, arms=arms, words=words) for name, (arms, words) in linear.items()},

@@ -5,10 +5,12 @@ from typing import Any
 
 from experiments._evidence.format import PERCENT, listing
 from experiments._evidence.quantities import SHIFT, TEST_ACCURACY, TRAIN_LOSS, second_net, shift
-from experiments._evidence.run import settings
+from experiments._evidence.quantity import Measure, Quantity
+from experiments._evidence.run import Arms, settings
 from experiments._evidence.table import by_measure, divergences, seeds
 from experiments._evidence.verdict import decided, judge
 from experiments._nets import describe
+from experiments._presets import UNHALVED
 from experiments.covariate_shift.claims import CLAIMS
 
 _BOTH = "batch_norm", "plain"
@@ -16,34 +18,38 @@ _BOTH = "batch_norm", "plain"
 
 def summarise(data: dict[str, Any]) -> str:
     """Put each setting into a table: a row per layer and quantity, a column per net, and the ratio of both."""
+    linear = {describe(setting): arms for setting, arms in settings(data.get("deep_linear", {})).items()}
+    if data.get("unhalved"):
+        linear[UNHALVED] = data["unhalved"]
+    vgg = {describe(setting): arms for setting, arms in settings(data["arms"]).items()}
     second = {"|G - G'| against a second net": second_net(), "  without any step": second_net(which="zero_step")}
-    lines = []
-    for group, net, title, end, more in (
-        ("arms", "vgg", "VGG", {"test accuracy": TEST_ACCURACY.at_end()}, second),
-        ("deep_linear", "deep_linear", "Deep linear network", {"training loss at the end": TRAIN_LOSS.at_end()}, {}),
-    ):
-        layers = data["config"][net]["probes"]["shift"]["layers"]
-        shifts = {f"layer {layer}, {words}": shift(layer, name) for layer in layers for name, words in SHIFT.items()}
-        rows = end | {words: quantity.median() for words, quantity in (shifts | more).items()}
-        for setting, arms in settings(data[group]).items():
-            lines += ["", f"{title}, {describe(setting)}", *by_measure(arms, rows, _BOTH)]
-        if group == "deep_linear" and data.get("unhalved"):
-            lines += [
-                "",
-                f"{title}, loss not halved, first matrices 5 % larger",
-                *by_measure(data["unhalved"], rows, _BOTH),
-            ]
-    counts = f"{seeds(data['config']['vgg'])}, {seeds(data['config']['deep_linear'], 'draw')}"
-    about = f"Medians over all measurements of a training, then over seeds ({counts})."
-    return "\n".join(
-        [
-            *lines,
-            "",
-            about,
-            *divergences({**data["arms"], **data["deep_linear"]}),
-            *divergences(data.get("unhalved", {})),
-        ]
+    lines = _tables(data, "vgg", "VGG", vgg, {"test accuracy": TEST_ACCURACY.at_end()}, second)
+    lines += _tables(
+        data, "deep_linear", "Deep linear network", linear, {"training loss at the end": TRAIN_LOSS.at_end()}, {}
     )
+    draws = f", {seeds(data['config']['deep_linear'], 'draw')}" if linear else ""
+    about = f"Medians over all measurements of a training, then over seeds ({seeds(data['config']['vgg'])}{draws})."
+    stops = (*divergences({**data["arms"], **data.get("deep_linear", {})}), *divergences(data.get("unhalved", {})))
+    return "\n".join([*lines, "", about, *stops])
+
+
+def _tables(
+    data: dict[str, Any],
+    net: str,
+    title: str,
+    by_setting: dict[str, Arms],
+    end: dict[str, Measure],
+    more: dict[str, Quantity],
+) -> list[str]:
+    """Put the settings of a net into tables."""
+    layers = data["config"][net]["probes"]["shift"]["layers"]
+    shifts = {f"layer {layer}, {words}": shift(layer, name) for layer in layers for name, words in SHIFT.items()}
+    rows = end | {words: quantity.median() for words, quantity in (shifts | more).items()}
+    return [
+        line
+        for setting, arms in by_setting.items()
+        for line in ["", f"{title}, {setting}", *by_measure(arms, rows, _BOTH)]
+    ]
 
 
 def findings(data: dict[str, Any]) -> str:

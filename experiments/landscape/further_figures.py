@@ -16,6 +16,7 @@ from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, SMOOTHER
 from experiments._figures.panels import Band, Curves, Line
+from experiments._presets import UNHALVED
 from experiments.landscape.bands import band, bands
 
 _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
@@ -141,8 +142,7 @@ def unhalved(data: dict[str, Any]) -> Layout:
     config = data["config"]["deep_linear"]
     # That of the halved loss, of which the axes are.
     twice = {"optimizer": {**config["optimizer"], "learning_rate": 2 * config["optimizer"]["learning_rate"]}}
-    reading = "steps twice as long, as without the half in the loss, first matrices 5 % larger"
-    return _of_linear_nets(data, "unhalved", config | twice, reading)
+    return _of_linear_nets(data, "unhalved", config | twice, UNHALVED)
 
 
 def _of_linear_nets(data: dict[str, Any], group: str, config: dict[str, Any], reading: str) -> Layout:

@@ -10,6 +10,7 @@ from experiments._evidence.run import all_runs, layer_names
 from experiments._evidence.table import by_measure, divergences, landscape, seeds
 from experiments._evidence.verdict import decided, judge
 from experiments._nets import NETS as NAMES
+from experiments._presets import UNHALVED
 from experiments.landscape.bands import NETS, band, bands
 from experiments.landscape.claims import CLAIMS
 
@@ -62,8 +63,7 @@ def _unhalved(data: dict[str, Any], rows: dict[str, Measure]) -> list[str]:
     arms = data.get("unhalved")
     if not arms:
         return []
-    title = "Deep linear network, loss not halved, first matrices 5 % larger"
-    return ["", title, *by_measure(arms, rows, _RATIO), *divergences(arms)]
+    return ["", f"Deep linear network, {UNHALVED}", *by_measure(arms, rows, _RATIO), *divergences(arms)]
 
 
 def _rates(data: dict[str, Any]) -> list[str]:
