@@ -21,6 +21,8 @@ _SMALL, _LARGE, _MIDDLE = batch(2), batch(128), batch(16)
 # Batch norm's lead over group norm in the re-run, in points; and the batch sizes at which it trails on ImageNet only.
 _AHEAD = {2: -4.1, 4: 4.2, 8: 6, 16: 6, 32: 6, 128: 5}
 _IMAGENET = {4: "72.7 % and 75.8 %, or -3.1 points", 8: "75.2 % and 76.0 %, or -0.8 points"}
+_EPOCHS = "all nets take equally many epochs, and so fewer steps at a larger batch size"
+_VGG, _RESNET = "here a VGG, on small images", "here a small residual network, on small images"
 _ON_MAPS = {
     "group_norm": "group norm",
     "one_group": "layer norm over height, width and channels",
@@ -35,7 +37,7 @@ def _by_size() -> dict[str, Claim]:
         ahead = _END.minus(*_PAIR, batch(size))
         words = "lower" if points < 0 else "higher"
         statement = (
-            f"At batch {size}, the VGG with batch norm ends at a {{}} test accuracy than the one with group norm."
+            f"At batch size {size}, the VGG with batch norm ends at a {{}} test accuracy than the one with group norm."
         )
         found[f"batch_{size}"] = Claim(
             statement.format(words), _RE_RUN, ahead.below(0) if points < 0 else ahead.above(0), f"{points:+g} points"
@@ -47,7 +49,7 @@ def _by_size() -> dict[str, Claim]:
                 ahead.below(0),
                 _IMAGENET[size],
                 caveat_of=f"batch_{size}",
-                differs="here a VGG, on small images",
+                differs=_VGG,
             )
     return found
 
@@ -57,14 +59,15 @@ def _drop(net: str) -> Statistic:
     return _END.each(net, _LARGE) - _END.each(net, _SMALL)
 
 
-def _flat(net: str, source: Source, published: str = "-") -> Claim:
+def _flat(net: str, source: Source, published: str = "-", differs: str = "") -> Claim:
     """Claim that a normaliser of single examples does as well at batch 2 as at batch 128."""
     return Claim(
-        f"With {_ON_MAPS[net]}, the VGG's final test accuracies at batches 128 and 2 are within 3 points of each other.",
+        f"With {_ON_MAPS[net]}, the VGG's final test accuracies at batch sizes 128 and 2 are within 3 points of each other.",
         source,
         _drop(net).within(0.03),
         published,
-        remark="up to 3 points count as little",
+        remark=f"up to 3 points count as little; {_EPOCHS}",
+        differs=differs,
     )
 
 
@@ -78,14 +81,14 @@ CLAIMS = claims(
     "2026-11-29",
     **_by_size(),
     batch_2_recalibrated=Claim(
-        "At batch 2, tested with statistics recomputed over the training images, the VGG with batch norm ends at a lower test "
-        "accuracy than the one with group norm.",
+        "At batch size 2, tested with statistics recomputed over the training images, the VGG with batch norm ends at a lower "
+        "test accuracy than the one with group norm.",
         ours("whether running statistics, which remember some ten batches, explain what batch norm loses"),
         (RECALIBRATED_ACCURACY.at_end().each("batch_norm", _SMALL) - _END.each("group_norm", _SMALL)).below(0),
         caveat_of="batch_2",
     ),
     batch_32_vgg=Claim(
-        "At batch 32, the VGG with batch norm ends at a lower test accuracy than the one with group norm.",
+        "At batch size 32, the VGG with batch norm ends at a lower test accuracy than the one with group norm.",
         _VGG_TEXT,
         _END.minus(*_PAIR, batch(32)).below(0),
         "72.0 % and 72.4 %, or -0.4 points",
@@ -93,73 +96,78 @@ CLAIMS = claims(
         differs="here 8 convolutions, on small images",
     ),
     batch_32_plain=Claim(
-        "At batch 32, the VGG with group norm ends at a higher test accuracy than the one without a normaliser.",
+        "At batch size 32, the VGG with group norm ends at a higher test accuracy than the one without a normaliser.",
         _VGG_TEXT,
         _END.minus("group_norm", "plain", batch(32)).above(0),
         "72.4 % and 70.8 %, or +1.6 points",
         differs="here 8 convolutions, on small images",
     ),
     batch_slope=Claim(
-        "From batch 128 to 2, the VGG with batch norm loses more of its final test accuracy than the one with group norm.",
+        "From batch size 128 to 2, the final test accuracy of the VGG falls further, or rises less, with batch norm than with "
+        "group norm.",
         _TABLE_2,
         (_drop("batch_norm") - _drop("group_norm")).above(0),
-        "11.1 and 0.0 points from batch 32 to 2, or +11.1 points",
-        differs="here a VGG, on small images",
+        "11.1 and 0.0 points from batch size 32 to 2, or +11.1 points",
+        remark=_EPOCHS,
+        differs=_VGG,
     ),
     batch_spread=Claim(
-        "The final test accuracy of the VGG with batch norm differs more than twice as much between two seeds at batch 2 as "
-        "at batch 16.",
+        "The final test accuracy of the VGG with batch norm differs more than twice as much between two seeds at batch size 2 "
+        "as at batch size 16.",
         _RE_RUN,
         (_END.each("batch_norm", _SMALL).between_seeds() / _END.each("batch_norm", _MIDDLE).between_seeds()).above(2),
         "several times",
-        remark="several is more than two",
+        remark="more than twice counts as several times",
     ),
-    batch_flat_group=_flat("group_norm", _TABLE_2, "75.9 % and 75.9 %, or 0.0 points, at batches 32 and 2"),
+    batch_flat_group=_flat("group_norm", _TABLE_2, "75.9 % and 75.9 %, or 0.0 points, at batch sizes 32 and 2", _VGG),
     batch_flat_layer=_flat("one_group", _RE_RUN),
     batch_flat_instance=_flat("instance_norm", _RE_RUN),
     batch_resnet_2=Claim(
-        "At batch 2, the residual network with batch norm ends at a lower test accuracy than the one with group norm.",
+        "At batch size 2, the residual network with batch norm ends at a lower test accuracy than the one with group norm.",
         _TABLE_2,
         _END.minus(*_PAIR, _SMALL, "resnet").below(0),
         "65.3 % and 75.9 %, or -10.6 points",
-        differs="here a small one, on small images",
+        differs=_RESNET,
     ),
     batch_resnet_128=Claim(
-        "At batch 128, the residual network with batch norm ends at a higher test accuracy than the one with group norm.",
+        "At batch size 128, the residual network with batch norm ends at a higher test accuracy than the one with group norm.",
         _TABLE_2,
         _END.minus(*_PAIR, _LARGE, "resnet").above(0),
-        "76.4 % and 75.9 %, or +0.5 points, at batch 32",
-        differs="here a small one, on small images",
+        "76.4 % and 75.9 %, or +0.5 points, at batch size 32",
+        differs=_RESNET,
     ),
     batch_resnet_instance=Claim(
-        "At batch 128, ResNet-20 with batch norm ends at a higher test accuracy than with instance norm.",
+        "At batch size 128, ResNet-20 ends at a higher test accuracy with batch norm than with instance norm.",
         _RE_RUN_RESNET,
         _resnet_20("batch_norm", "instance_norm").above(0),
         "92.2 % and 90.4 %, or +1.8 points",
     ),
     batch_resnet_group=Claim(
-        "At batch 128, ResNet-20 with instance norm and with group norm end within 1 point of test accuracy of each other.",
+        "At batch size 128, the ResNet-20s with instance norm and with group norm end within 1 point of test accuracy of each "
+        "other.",
         _RE_RUN_RESNET,
         _resnet_20("instance_norm", "group_norm").within(0.01),
         "90.4 % and 90.3 %, or +0.1 points",
     ),
     batch_resnet_group_imagenet=Claim(
-        "At batch 128, ResNet-20 with instance norm ends more than 1 point of test accuracy below the one with group norm.",
+        "At batch size 128, the ResNet-20 with instance norm ends more than 1 point of test accuracy below the one with group "
+        "norm.",
         _WU.at("Table 1"),
         _resnet_20("instance_norm", "group_norm").below(-0.01),
-        "71.6 % and 75.9 %, or -4.3 points, at batch 32",
+        "71.6 % and 75.9 %, or -4.3 points, at batch size 32",
         caveat_of="batch_resnet_group",
+        differs="here a ResNet-20, on small images",
     ),
     batch_resnet_layer=Claim(
-        "At batch 128, ResNet-20 with group norm ends at a higher test accuracy than with layer norm over height, width and "
-        "channels.",
+        "At batch size 128, ResNet-20 ends at a higher test accuracy with group norm than with layer norm over height, width "
+        "and channels.",
         _RE_RUN_RESNET,
         _resnet_20("group_norm", "one_group").above(0),
         "90.3 % and 87.4 %, or +2.9 points",
     ),
     batch_2_training=Claim(
-        "At batch 2, the VGG with batch norm has a lower training accuracy over its last 1,000 steps than the one with group "
-        "norm.",
+        "At batch size 2, over the last 1,000 steps, the VGG with batch norm has a lower training accuracy than the one with "
+        "group norm.",
         ours("whether batch norm learns less at a small batch, or is only tested with statistics that do not fit"),
         TRAIN_ACCURACY.at_end(1000).minus(*_PAIR, _SMALL).below(0),
         caveat_of="batch_2",

@@ -11,7 +11,8 @@ _GHORBANI = Source(
 )
 _ABSTRACT = _GHORBANI.at("abstract")
 _ONE_BATCH = "here the loss is of the first training images in one batch, normalised by its own statistics"
-_ISOLATED = "the source looks at the whole spectrum; the tenth eigenvalue, as many as classes, and the range are ours"
+_ISOLATED = "the source looks at the whole spectrum; we compare with the tenth eigenvalue, since there are ten classes"
+_SAME_WEIGHTS = "at the same weights; running statistics do not change when the weights move"
 _AFTER = "in the median over the training after step 0"
 _KEPT = "a control: whether it matters that the batch's statistics move with the weights"
 
@@ -36,21 +37,21 @@ CLAIMS = claims(
         _ABSTRACT,
         _with_over_plain(isolation()).below(1),
         "large isolated eigenvalues without batch norm, almost absent with it",
-        remark=_ISOLATED,
+        remark=f"{_ISOLATED}; any difference counts",
         differs=_ONE_BATCH,
     ),
     eigenvalues_gradient=Claim(
-        "The share of the gradient's squared norm along the ten first eigenvectors of the Hessian is smaller with batch "
-        f"norm than in the plain net, {_AFTER}.",
+        "The share of the gradient's squared norm along the eigenvectors of the Hessian's ten largest eigenvalues is smaller "
+        f"with batch norm than in the plain net, {_AFTER}.",
         _ABSTRACT,
         _with_over_plain(share()).below(1),
         "the gradient is concentrated in the space of isolated eigenvalues without batch norm, hardly with it",
-        remark="ten are as many as classes; the range is no difference",
+        remark="ten, since there are ten classes; any difference counts",
         differs=_ONE_BATCH,
     ),
     eigenvalues_gradient_absent=Claim(
-        "With batch norm, the share of the gradient's squared norm along the ten first eigenvectors of the Hessian is less "
-        f"than half that of the plain net, {_AFTER}.",
+        "With batch norm, the share of the gradient's squared norm along the eigenvectors of the Hessian's ten largest "
+        f"eigenvalues is less than half that of the plain net, {_AFTER}.",
         _ABSTRACT,
         _with_over_plain(share()).below(0.5),
         "almost absent",
@@ -60,8 +61,8 @@ CLAIMS = claims(
         speaks="for",
     ),
     eigenvalues_concentrated=Claim(
-        "In the plain net, more than half of the gradient's squared norm lies along the ten first eigenvectors of the "
-        f"Hessian, {_AFTER}.",
+        "In the plain net, more than half of the gradient's squared norm lies along the eigenvectors of the Hessian's ten "
+        f"largest eigenvalues, {_AFTER}.",
         _ABSTRACT,
         share().median(FIRST).each("plain").above(0.5),
         "surprisingly concentrated",
@@ -70,12 +71,11 @@ CLAIMS = claims(
         hypothesis="none",
     ),
     eigenvalues_rapid=Claim(
-        "In the plain net, the largest eigenvalue of the Hessian is a larger multiple of the tenth after the start of the "
-        "training than at step 0.",
+        f"In the plain net, the largest eigenvalue of the Hessian is a larger multiple of the tenth {_AFTER} than at step 0.",
         _ABSTRACT,
         (isolation().median(FIRST) / isolation().median(last=0)).each("plain").above(1),
         "they appear rapidly",
-        remark=_ISOLATED,
+        remark=f"{_ISOLATED}; any difference counts",
         differs=_ONE_BATCH,
         hypothesis="none",
     ),
@@ -95,21 +95,21 @@ CLAIMS = claims(
         speaks="against, else for",
     ),
     eigenvalues_kept=Claim(
-        "With batch norm, the largest eigenvalue of the Hessian is a larger multiple of the tenth if the running "
-        f"statistics are kept than if the batch's own ones normalise, {_AFTER}.",
+        "With batch norm, the largest eigenvalue of the Hessian is a larger multiple of the tenth with fixed running "
+        f"statistics than with the batch's own statistics, {_AFTER}.",
         _KEPT,
         _kept(isolation(frozen=True), isolation()).above(1),
         caveat_of="eigenvalues_isolated",
-        remark="of the same weights; the statistics that are kept do not move when the weights do",
+        remark=_SAME_WEIGHTS,
         speaks="neither",
     ),
     eigenvalues_kept_largest=Claim(
-        "With batch norm, the largest eigenvalue of the Hessian is larger if the running statistics are kept than if the "
-        f"batch's own ones normalise, {_AFTER}.",
+        "With batch norm, the largest eigenvalue of the Hessian is larger with fixed running statistics than with the batch's "
+        f"own statistics, {_AFTER}.",
         _KEPT,
         _kept(largest(frozen=True), largest()).above(1),
         caveat_of="eigenvalues_largest",
-        remark="of the same weights; the statistics that are kept do not move when the weights do",
+        remark=_SAME_WEIGHTS,
         speaks="neither",
     ),
 )

@@ -21,6 +21,7 @@ from experiments.evaluation.quantities import (
 _MISMATCH = replace(HUBER.at("Sec. C.2.4"), setup="an anecdote: scans of about 100 patients")
 _DOMAIN = replace(WU_JOHNSON.at("table of ImageNet-C"), setup="ResNet-50 on ImageNet-C")
 _CORRUPTIONS = "here six corruptions: low contrast, Gaussian noise of two strengths, brightness, grey and blur"
+_FOUR_LABELS = "here four labels; in the source 16"
 _EARLY = 300  # steps
 
 
@@ -38,50 +39,52 @@ CLAIMS = claims(
     "none",
     "2026-11-29",
     evaluation_one_answer=Claim(
-        "With running statistics of batch norm, the rest of its batch changes the logits of an image by less than 1e-4.",
+        "With batch norm and its running statistics, replacing the rest of the batch changes an image's logits by less than "
+        "1e-4.",
         _MISMATCH,
         changed("running").at_end().each("batch_norm").below(1e-4),
         "one image has one answer",
-        remark="a change of zero up to rounding",
+        remark="the largest change over some images; less than 1e-4 is zero up to rounding",
     ),
     evaluation_many_answers=Claim(
-        "With the statistics of the batch in batch norm, the rest of its batch changes the logits of an image by more than "
-        "0.1.",
+        "With batch norm and the batch's own statistics, replacing the rest of the batch changes some image's logits by more "
+        "than 0.1.",
         _MISMATCH,
         changed("batch").at_end().each("batch_norm").above(0.1),
         "the answer depends on the other images",
     ),
     evaluation_explodes=Claim(
-        "With running statistics of batch norm, the largest pre-activation of some layer is more than ten times as large for "
-        "classes that the net was not trained on as for its training images.",
+        "With batch norm and its running statistics, the largest absolute pre-activation of some layer is more than ten times "
+        "as large for classes that the net was not trained on as for training images.",
         _MISMATCH,
         _held_out(growth("held_out").at_end()).above(10),
         "activations explode",
     ),
     evaluation_leaves=Claim(
-        "With running statistics of batch norm, some pre-activation for classes that the net was not trained on is larger "
-        "than all of its layer for training images.",
+        "With batch norm and its running statistics, some absolute pre-activation for classes that the net was not trained on "
+        "exceeds all those of the same layer for training images.",
         ours("how far activations leave their range, below an explosion"),
         _held_out(growth("held_out").at_end()).above(1),
         caveat_of="evaluation_explodes",
     ),
     evaluation_not_finite=Claim(
-        "With running statistics of batch norm, some pre-activation for classes that the net was not trained on is not finite.",
+        "With batch norm and its running statistics, some pre-activation for classes that the net was not trained on can be "
+        "infinite or NaN.",
         _MISMATCH,
         _held_out(not_finite("held_out").at_end()).above(0),
         "NaN",
         exists=True,
     ),
     evaluation_tiny_explodes=Claim(
-        "After training on few images in batches of 2, 4 or 8, the largest pre-activation of some layer of batch norm with "
-        "running statistics is more than ten times as large for test images as for training images.",
+        "After training on few images in batches of 2, 4 or 8, with batch norm and its running statistics, the largest "
+        "absolute pre-activation of some layer is more than ten times as large for test images as for training images.",
         _MISMATCH,
         _tiny(growth("clean").at_end()).above(10),
         "activations explode",
     ),
     evaluation_tiny_not_finite=Claim(
-        "After training on few images in batches of 2, 4 or 8, some pre-activation of batch norm with running statistics is "
-        "not finite for test images.",
+        "After training on few images in batches of 2, 4 or 8, with batch norm and its running statistics, some pre-activation "
+        "for test images can be infinite or NaN.",
         _MISMATCH,
         _tiny(not_finite("clean").at_end()).above(0),
         "NaN",
@@ -104,8 +107,8 @@ CLAIMS = claims(
         differs=_CORRUPTIONS,
     ),
     evaluation_adapted_worst=Claim(
-        "On the corruption with the lowest accuracy, the accuracy with batch norm is higher with the statistics of the "
-        "corrupted images than with running ones.",
+        "On the corruption with the lowest accuracy with running statistics, the accuracy with batch norm is higher with the "
+        "statistics of the corrupted images than with running ones.",
         RE_RUN,
         WORST_GAIN.at_end().each("batch_norm").above(0),
         "19.5 % and 51.4 %, or +31.9 points",
@@ -135,8 +138,9 @@ CLAIMS = claims(
         differs="here noise of standard deviation 0.1, on small images",
     ),
     evaluation_control=Claim(
-        "On corrupted images, the net without normalisers whose channels are restandardised to their training moments gains "
-        "at most 3 points less accuracy than batch norm with adapted statistics, in the mean over the corruptions.",
+        "On corrupted images, in the mean over the corruptions, restoring each channel's mean and variance on training images "
+        "raises the accuracy of the net without normalisers by at most 3 points less than the statistics of these images "
+        "raise that of the net with batch norm.",
         JORDAN,
         MEAN_GAIN.at_end().minus("plain", "batch_norm").above(-0.03),
         "69.7 % to 80.5 % without batch norm, 67.5 % to 79.2 % with it, or -0.9 points",
@@ -149,6 +153,8 @@ CLAIMS = claims(
         IOFFE_RENORM.at("Sec. 4.2"),
         TEST_ACCURACY.at_end().minus("renorm", "batch_norm", group="small").above(0),
         "76.5 % and 74.2 % in batches of 4, or +2.3 points; +1.0 in Wu & He 2018",
+        differs="here steps take 4 images and the correction's bounds are fixed; in the source steps take 32, normalised 4 at "
+        "a time",
     ),
     evaluation_renorm_labels=Claim(
         "After training in batches of two images of each of four labels, the test accuracy with running statistics is higher "
@@ -156,6 +162,7 @@ CLAIMS = claims(
         IOFFE_RENORM.at("Sec. 4.3"),
         TEST_ACCURACY.at_end().minus("renorm", "batch_norm", group="labels").above(0),
         "78.5 % and 67.0 %, or +11.5 points",
+        differs=f"{_FOUR_LABELS}; here the correction's bounds are fixed",
     ),
     evaluation_labels_batch=Claim(
         "After training in batches of two images of each of four labels, the accuracy with batch norm on such batches of "
@@ -163,9 +170,11 @@ CLAIMS = claims(
         IOFFE_RENORM.at("Sec. 4.3"),
         gain("clean", "batch").at_end().each("batch_norm", group="labels").above(0),
         "76.5 % and 67.0 %, or +9.5 points",
+        differs=_FOUR_LABELS,
     ),
     evaluation_early=Claim(
-        "Over the first 300 steps, the test accuracy of batch norm is higher with recalibrated than with running statistics.",
+        "In the median over the first 300 steps, the test accuracy with batch norm is higher with recalibrated than with "
+        "running statistics.",
         WU_JOHNSON.at("Sec. 3.1, EMA and PreciseBN"),
         (RECALIBRATED_ACCURACY.median(1, _EARLY) - TEST_ACCURACY.median(1, _EARLY))
         .each("batch_norm", group="early")
@@ -173,11 +182,12 @@ CLAIMS = claims(
         "errors of about 40 % and of 43 to 50 %, or +3 to +10 points, in batches of 8,192",
     ),
     evaluation_late=Claim(
-        "At the end of training, the accuracy of batch norm on test images is the same within a point with recalibrated and "
-        "with running statistics.",
+        "At the end of training, the accuracies of the net with batch norm on test images with recalibrated and with running "
+        "statistics are within a point of each other.",
         WU_JOHNSON.at("Sec. 3.1, EMA and PreciseBN"),
         gain("clean", "recalibrated").at_end().each("batch_norm").within(0.01),
         "equal at the end",
         caveat_of="evaluation_early",
+        differs="here the learning rate does not fall",
     ),
 )

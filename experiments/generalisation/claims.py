@@ -31,39 +31,50 @@ _ANDRIUSHCHENKO = Source(
 )
 _DINH = Source("Dinh et al. 2017", "paper", "arxiv.org/abs/1703.04933", "theory")
 
-_NETS = "Over nets without batch norm, with it and with ghost batch norm, at several learning rates,"
-_NORMED = "Over nets with batch norm at four learning rates,"
-_WHERE = "where the training loss first is 0.1"
-_HALF = "where the training loss first is 0.5"
+_NETS = "Over nets without batch norm and with it, at several learning rates, and with ghost batch norm,"
+_NORMED = "Over nets with batch norm over the whole batch, at four learning rates,"
+# Losses at these measurements differ: they are taken at intervals, and the loss may have fallen further.
+_WHERE = "at the first measurement with a training loss of at most 0.1"
+_HALF = "at the first measurement with a training loss of at most 0.5"
 _GAP = "a smaller gap between test and training error"
-_STRONG = "a rank correlation beyond 0.5 counts as going together"
+_STRONG = "a rank correlation above 0.5 counts as going together"
 _WEAK = "a rank correlation below 0.5 counts as none"
-_NONE = "the range is no difference"
+_NONE = "any difference counts"
 _SLOW, _OWN, _LARGE = learning_rate(0.03), learning_rate(0.1), learning_rate(0.3)
 
 
 class _Flat(NamedTuple):
-    """A kind of flatness: in words, by name, the source that links it to generalisation, and one that denies it."""
+    """A kind of flatness: in words, by name, the source that links it to generalisation, its nets, and one that denies it."""
 
     less: str
     name: Name
     source: Source
+    nets: str
     against: Source | None = None
 
 
+_ASKS = "the source only asks"
 _KINDS = {
-    "eigenvalue": _Flat("a smaller largest eigenvalue of the Hessian", "eigenvalue", _KESKAR.at("abstract"), _KAUR),
-    "trace": _Flat("a smaller trace of the Hessian", "trace", HUBER.at("open questions")),
+    "eigenvalue": _Flat(
+        "a smaller largest eigenvalue of the Hessian",
+        "eigenvalue",
+        _KESKAR.at("abstract"),
+        "the source compares nets that differ in their batch size",
+        _KAUR,
+    ),
+    "trace": _Flat("a smaller trace of the Hessian", "trace", HUBER.at("open questions"), _ASKS),
     "ascent": _Flat(
-        "a smaller rise of the loss where each layer's weights move along the gradient by the same share of their length",
+        "a smaller rise of the loss when each layer's weights move along the gradient by the same share of their norm",
         "ascent",
         _KWON.at("abstract"),
+        "the source compares other nets",
         _ANDRIUSHCHENKO,
     ),
     "random": _Flat(
-        "a smaller rise of the loss where each layer's weights move in random directions by the same share of their length",
+        "a smaller rise of the loss when each layer's weights move in random directions by the same share of their norm",
         "random",
         HUBER.at("open questions"),
+        _ASKS,
     ),
 }
 
@@ -77,7 +88,7 @@ def _flatter() -> dict[str, Claim]:
             f"{_NETS} {kind.less} goes with {_GAP}, {_WHERE}.",
             kind.source,
             criterion.above(0.5),
-            remark=f"the source compares other nets, or only asks; {_STRONG}",
+            remark=f"{kind.nets}; {_STRONG}",
             speaks="for",
         )
         if kind.against:
@@ -130,8 +141,9 @@ def _least_ratio(ghosts: Sequence[float], whole: float) -> float:
 
 _SAME = {at_rate: _gap_of(("batch_norm", at_rate), ("plain", at_rate)) for at_rate in (_OWN, _SLOW)}
 _FLATTER = {quantity: at(quantity, MAIN).over("batch_norm", "plain", _OWN) for quantity in (EIGENVALUE, ASCENT)}
-_NO_BETTER = "a difference of one point counts as none"
-_RATES = "the range is no difference; the source compares nets after their training"
+_NO_BETTER = "a gap that is smaller by less than a point counts as no smaller"
+_OPPOSED = "a rank correlation below -0.5 counts as going together"
+_AT_END = "the source compares nets at the end of training"
 
 CLAIMS = claims(
     "smoothness",
@@ -148,12 +160,12 @@ CLAIMS = claims(
         speaks="for",
     ),
     flat_relative=Claim(
-        f"{_NETS} a smaller rise of the loss where each layer's weights move along the gradient by the same share of their "
-        f"length goes more closely with {_GAP} than does a smaller largest eigenvalue of the Hessian, {_WHERE}.",
+        f"{_NETS} a smaller rise of the loss when each layer's weights move along the gradient by the same share of their "
+        f"norm goes more closely with {_GAP} than does a smaller largest eigenvalue of the Hessian, {_WHERE}.",
         _DINH.at("abstract"),
         (ranked("ascent", GAP, MAIN) - ranked("eigenvalue", GAP, MAIN)).above(0),
-        remark="the source says only that rescaling weights changes eigenvalues and not the function; the larger of two rank "
-        "correlations is the closer one",
+        remark="the source says only that rescaling weights changes eigenvalues and not the function; the larger of the two "
+        "rank correlations counts as the closer",
         hypothesis="none",
     ),
     flat_norm=Claim(
@@ -173,8 +185,8 @@ CLAIMS = claims(
         speaks="against",
     ),
     flat_norm_relative=Claim(
-        f"At learning rate 0.1, {_WHERE}, the loss rises less with batch norm than without if each layer's weights move along "
-        "the gradient by the same share of their length.",
+        f"At learning rate 0.1, {_WHERE}, the loss rises less with batch norm than without when each layer's weights move "
+        "along the gradient by the same share of their norm.",
         ours("smoothness of Santurkar et al. 2018, Sec. 3, by a measure that rescaling weights does not change"),
         _FLATTER[ASCENT].below(1),
         remark=_NONE,
@@ -222,7 +234,7 @@ CLAIMS = claims(
         replace(
             _gap_of(("batch_norm", _LARGE), ("batch_norm", _SLOW)), who="BN, learning rate 0.3 - learning rate 0.03"
         ).below(0),
-        remark=_RATES,
+        remark=f"{_NONE}; {_AT_END}",
         hypothesis="learning rates",
         speaks="for, else against",
     ),
@@ -230,7 +242,7 @@ CLAIMS = claims(
         f"{_NORMED} a larger learning rate goes with {_GAP}, {_WHERE}.",
         BJORCK.at("abstract"),
         ranked("rate", GAP, MAIN, "batch_norm").below(-0.5),
-        remark=f"{_STRONG}; the source compares nets after their training",
+        remark=f"{_OPPOSED}; {_AT_END}",
         hypothesis="learning rates",
         speaks="for",
     ),
@@ -239,12 +251,12 @@ CLAIMS = claims(
         _KAUR.at("abstract"),
         ranked("rate", EIGENVALUE, MAIN, "batch_norm").below(-0.5),
         "larger learning rates make it smaller",
-        remark=_STRONG,
+        remark=_OPPOSED,
         hypothesis="none",
     ),
     flat_ghosts=Claim(
-        f"At learning rate 0.1, {_WHERE}, the largest eigenvalue of the Hessian is larger with batch norm in ghost batches of "
-        "every size than with batch norm over the whole batch.",
+        f"At learning rate 0.1, {_WHERE}, the largest eigenvalue of the Hessian is larger with batch norm over ghost batches "
+        "of every size than over the whole batch.",
         DIMITRIOU.at("abstract"),
         replace(
             of_ghosts(EIGENVALUE, MAIN, _least_ratio, "BN, ghosts / whole batch, the smallest of all sizes"),
@@ -255,8 +267,8 @@ CLAIMS = claims(
         speaks="against",
     ),
     flat_ghosts_generalise=Claim(
-        f"At learning rate 0.1, {_WHERE}, the test accuracy with statistics of the population is at most half a point lower "
-        "with batch norm in the best ghost batches than with batch norm over the whole batch.",
+        f"At learning rate 0.1, {_WHERE}, the test accuracy with population statistics is at most half a point lower with "
+        "batch norm over ghost batches of the best size than over the whole batch.",
         DIMITRIOU.at("abstract"),
         replace(of_ghosts(POPULATION, MAIN, _lead, "BN, best ghosts - whole batch"), format=POINTS).above(-0.005),
         "at least as good",

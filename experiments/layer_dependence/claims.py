@@ -12,16 +12,19 @@ _GOODFELLOW = Source(
     "www.deeplearningbook.org/contents/optimization.html",
 )
 _R = (
-    "R, the change of the loss by the joint step along minus the gradient less the sum of the changes by each layer's part "
-    "alone, over the first-order change,"
+    "the interaction ratio R (the change of the loss by a joint step along minus the gradient, less the sum of the changes by "
+    "each layer's part of it alone, over the first-order change)"
 )
-_ONLY_REASONED = "the source measures nothing; the ratio and the range, no difference, are ours"
-_ELSEWHERE = "the source measures nothing; the measure and the range, no difference, are ours"
+_LESS = "is smaller in absolute value with batch norm than without, in the median over the training"
+_AT_RATE = "At the learning rate of the training,"
+_LENGTH = "At a step of 0.3 % of the norm of all parameters,"
+_ONLY_REASONED = "the source measures nothing; the ratio is ours, and any difference counts"
+_ELSEWHERE = "the source measures nothing; the measure is ours, and any difference counts"
 _MOMENTS = "the means and standard deviations of a hidden layer's units"
 _MEDIAN = "in the median over the layers and over the training"
 _SET = (
-    "after a ReLU, mean and variance depend on batch norm's bias and scale and on the shape of the distribution, through which "
-    "alone earlier layers act, so that this speaks for neither side"
+    "with batch norm, earlier layers change mean and variance after a ReLU only through the shape of the distribution, since "
+    "bias and scale set the rest, so the claim counts for neither side"
 )
 
 
@@ -39,60 +42,54 @@ CLAIMS = claims(
     "2026-11-29",
     "for, else against",
     dependence_rate=Claim(
-        f"{_R} is smaller in absolute value with batch norm than without at the learning rate of the training, in the median "
-        "over the training.",
+        f"{_AT_RATE} {_R} {_LESS}.",
         VERSUS,
         at_step(_over, "step_multiples", RATE).below(1),
         remark=_ONLY_REASONED,
     ),
     dependence_small=Claim(
-        f"{_R} is smaller in absolute value with batch norm than without at a tenth of the learning rate of the training, in "
-        "the median over the training.",
+        f"At a tenth of the learning rate of the training, {_R} {_LESS}.",
         ours("a control: whether the comparison at equal step sizes depends on their length"),
         at_step(_over, "step_multiples", 0.1).below(1),
     ),
     dependence_relative=Claim(
-        f"{_R} is smaller in absolute value with batch norm than without at a step of 0.3 % of the length of all "
-        "parameters, in the median over the training.",
+        f"{_LENGTH} {_R} {_LESS}.",
         VERSUS,
         at_step(_over, "relative_steps", RELATIVE).below(1),
         remark=_ONLY_REASONED,
     ),
     dependence_share=Claim(
-        "The share of the second-order terms of a gradient step that is between layers, of the sum of absolute values, is "
-        "smaller with batch norm than without, in the median over the training.",
+        "In the sum of the absolute values of a gradient step's second-order terms, those between different layers have a "
+        "smaller share with batch norm than without, in the median over the training.",
         VERSUS,
         _minus(SHARE).below(0),
         remark=_ELSEWHERE,
     ),
     dependence_second=Claim(
-        f"To second order in the step, {_R} is smaller in absolute value with batch norm than without at a step of 0.3 % of "
-        "the length of all parameters, in the median over the training.",
+        f"{_LENGTH} to second order, {_R} {_LESS}.",
         VERSUS,
         at_step(_over, "relative_steps", RELATIVE, "second_order_ratio").below(1),
         remark=_ONLY_REASONED,
     ),
     dependence_blocks=Claim(
-        "In the Hessian's row of a middle layer, the blocks with other layers have a smaller share of the sum of Frobenius "
-        "norms with batch norm than without, in the median over the training.",
+        "In a middle layer's row of blocks of the Hessian, the blocks with other layers have a smaller share of the sum of "
+        "Frobenius norms with batch norm than without, in the median over the training.",
         VERSUS,
         of_blocks(_minus).below(0),
         remark=_ELSEWHERE,
     ),
     dependence_matters=Claim(
-        f"{_R} is above 0.1 in absolute value without batch norm at the learning rate of the training, in the median over the "
-        "training: layers interact.",
+        f"{_AT_RATE} {_R} is above 0.1 in absolute value without batch norm, in the median over the training.",
         _GOODFELLOW,
         at_step(lambda quantity: quantity.median().each("plain"), "step_multiples", RATE).above(0.1),
-        remark="the source says that higher orders can matter, not how much; a tenth of the first order is our limit",
+        remark="the source says that higher orders can matter, not how much; a tenth of the first order is a limit of ours",
         speaks="neither",
     ),
     dependence_negligible=Claim(
-        f"{_R} is below 0.1 in absolute value with batch norm at the learning rate of the training, in the median over the "
-        "training: layers hardly interact.",
+        f"{_AT_RATE} {_R} is below 0.1 in absolute value with batch norm, in the median over the training.",
         VERSUS,
         at_step(lambda quantity: quantity.median().each("batch_norm"), "step_multiples", RATE).below(0.1),
-        remark="the source measures nothing; a tenth of the first order is our limit",
+        remark="the source measures nothing; a tenth of the first order is a limit of ours",
         speaks="neither",
     ),
     dependence_control=Claim(
@@ -100,7 +97,7 @@ CLAIMS = claims(
         f"less than a tenth as much per unit of the step with batch norm as without, {_MEDIAN}.",
         _GOODFELLOW,
         _over(control("preactivations", "earlier_gain")).below(0.1),
-        remark="so by construction, except for epsilon: a check of the measure",
+        remark="true by construction, except for epsilon, so that it checks the measure",
         speaks="neither",
     ),
     dependence_control_before=Claim(
@@ -111,7 +108,7 @@ CLAIMS = claims(
         speaks="neither",
     ),
     dependence_control_after=Claim(
-        f"A step of the earlier layers changes {_MOMENTS} after the activation, less per unit of the step with batch norm "
+        f"A step of the earlier layers changes {_MOMENTS} after the activation less per unit of the step with batch norm "
         f"than without, {_MEDIAN}.",
         VERSUS,
         _over(control("activations", "earlier_gain")).below(1),

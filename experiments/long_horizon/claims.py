@@ -19,12 +19,12 @@ _SEC = SANTURKAR.at("Sec. 3.1, which looks up to four learning rates ahead")
 _BOTH = "batch_norm", "plain"
 _FAST, _SLOW = learning_rate(0.1), learning_rate(0.01)
 _LATE = 4000  # step from which the training counts as long
-_ASKED = "the source only asks; the measure and the range, no difference, are ours"
-_FURTHER = "the source looks at fewer learning rates; the range is no difference"
+_ASKED = "the source only asks; the measure is ours, and any difference counts"
+_FURTHER = "the source takes steps of at most four learning rates; any difference counts"
+_INTERPOLATES = "the source interpolates statistics; ours are those of one end, and any difference counts"
 _OVER = "in the median over the training after step 0"
-_STEADY = "on the same images, from one training step to the next, over 100 steps,"
-_SEGMENT = "the loss barrier between the weights now and 100 steps later, in units of the loss"
-_PER = "per unit distance with batch norm than without"
+_SEGMENT = "the loss barrier between the weights now and 100 steps later, relative to the loss"
+_CHANGE = "change of the gradient per unit distance over 100 training steps, step by step and on the same images,"
 
 
 def _over(at_rate: Setting, first: float = FIRST):
@@ -56,24 +56,27 @@ def _sharper(quantity: Quantity, first: float) -> Statistic:
     return quantity.median(first).over(*_BOTH, _FAST)
 
 
-_RISING = "the source gives no tolerance; a quarter is ours; at preset cpu_long it still rises at the end, step 5,500"
+_SHARP = "batch sharpness, the curvature of mini-batch losses along their own gradients,"
+_FROM = "in the median from step 4,000 on"
+_TOLERANCE = "the source gives no tolerance; a quarter is ours; at preset cpu_long, three measurements decide"
+_RISING = "the last of which is the largest with batch norm"
 CLAIMS = claims(
     "smoothness",
     "2026-11-29",
     "for, else against",
     horizon_frozen=Claim(
-        "At learning rate 0.1, the loss 10 learning rates along minus the gradient, relative to that at the start, is "
-        f"smaller with batch norm than without, {_OVER}.",
+        "At learning rate 0.1, the loss after a step of 10 learning rates along minus the gradient, relative to the loss "
+        f"before it, is smaller with batch norm than without, {_OVER}.",
         _SEC,
         at("frozen", MIDDLE, _over(_FAST)).below(1),
         remark=_FURTHER,
     ),
     horizon_frozen_slow=Claim(
-        "At learning rate 0.01, the loss 100 learning rates along minus the gradient, relative to that at the start, is "
-        f"smaller with batch norm than without, {_OVER}.",
+        "At learning rate 0.01, the loss after a step of 100 learning rates along minus the gradient, relative to the loss "
+        f"before it, is smaller with batch norm than without, {_OVER}.",
         _SEC,
         at("frozen", FAR, _over(_SLOW)).below(1),
-        remark=f"as long a step as 10 learning rates of 0.1; {_FURTHER}",
+        remark=f"the same step size as 10 learning rates of 0.1; {_FURTHER}",
     ),
     horizon_path_plain=Claim(
         "Without batch norm at learning rate 0.1, 100 training steps end at a smaller loss than one step of 100 learning "
@@ -94,14 +97,14 @@ CLAIMS = claims(
         f"larger with batch norm than without, {_OVER}.",
         _SEC,
         at("cosine", NEXT, _minus(_FAST)).above(0),
-        remark="the source looks along the gradient of the same batch; the range is no difference",
+        remark="the source moves along the gradient of the batch on which it measures; any difference counts",
     ),
     horizon_gradient=Claim(
         "At learning rate 0.1, the cosine between the gradients now and 10 training steps later, on the same images, is "
         f"larger with batch norm than without, {_OVER}.",
         _OPEN,
         at("cosine", MIDDLE, _minus(_FAST)).above(0),
-        remark=f"{_ASKED}; each value is the median of three measurements, which lie far apart",
+        remark=_ASKED,
     ),
     horizon_gradient_far=Claim(
         "At learning rate 0.1, the cosine between the gradients now and 100 training steps later, on the same images, is "
@@ -118,8 +121,7 @@ CLAIMS = claims(
         remark=_ASKED,
     ),
     horizon_path_mean=Claim(
-        f"At learning rate 0.1, {_STEADY} the gradient changes on average by the same amount per unit distance with "
-        f"batch norm as without, to within 10 %, {_OVER}.",
+        f"At learning rate 0.1, the mean {_CHANGE} with batch norm is within 10 % of that without, {_OVER}.",
         _RE_RUN,
         at("mean", FAR, _over(_FAST)).between(0.9, 1.1),
         "63.0 / 61.9, or 1.02 times, of successive batches",
@@ -128,80 +130,80 @@ CLAIMS = claims(
         speaks="against",
     ),
     horizon_path_largest=Claim(
-        f"At learning rate 0.1, {_STEADY} the largest change of the gradient is smaller {_PER}, {_OVER}.",
+        f"At learning rate 0.1, the largest {_CHANGE} is smaller with batch norm than without, {_OVER}.",
         _RE_RUN,
         at("largest", FAR, _over(_FAST)).between(0, 1),
         "half as large, of successive batches",
         differs="here the gradients before and after a step are of the same images",
     ),
     horizon_path_slow=Claim(
-        f"At learning rate 0.01, {_STEADY} the largest change of the gradient is smaller {_PER}, {_OVER}.",
+        f"At learning rate 0.01, the largest {_CHANGE} is smaller with batch norm than without, {_OVER}.",
         _OPEN,
         at("largest", FAR, _over(_SLOW)).between(0, 1),
         remark=_ASKED,
     ),
     horizon_barrier=Claim(
-        f"At learning rate 0.1, {_SEGMENT} and with fresh statistics, is lower with batch norm than without, {_OVER}.",
+        f"At learning rate 0.1, {_SEGMENT} and with recalibrated statistics, is lower with batch norm than without, {_OVER}.",
         _OPEN,
         at("recalibrated", FAR, _minus(_FAST)).below(0),
-        remark=f"{_ASKED}; where neither net has a barrier, the claim fails, which says nothing against smoothness",
+        remark=f"{_ASKED}; where neither net has a barrier, this says nothing about smoothness",
         speaks="for",
     ),
     horizon_stale=Claim(
-        "With batch norm at learning rate 0.1, fresh statistics remove more than 60 % of the loss barrier between the "
-        f"weights now and 100 steps later that there is with interpolated running statistics, {_OVER}.",
+        "With batch norm at learning rate 0.1, recalibrated statistics remove more than 60 % of the loss barrier between the "
+        f"weights now and 100 steps later that interpolated running statistics give, {_OVER}.",
         _REPAIR.at("abstract"),
         at("stale", FAR, _of("batch_norm")).above(0.6),
         "60 to 100 %",
         hypothesis="none",
-        remark="not known where one measurement has no barrier of at least 0.1 % of the loss",
+        remark="unknown for a run in which any measurement has a barrier below 0.1 % of the loss",
         differs="here the two nets are states of one run, and no units are permuted",
     ),
     horizon_stale_start=Claim(
         f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the start than with "
-        f"fresh ones, {_OVER}.",
+        f"recalibrated ones, {_OVER}.",
         _REPAIR,
         _kept("start").above(0),
         hypothesis="none",
-        remark="the source interpolates statistics; kept ones and the range, no difference, are ours",
+        remark=_INTERPOLATES,
     ),
     horizon_stale_end=Claim(
-        f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the end than with fresh "
-        f"ones, {_OVER}.",
+        f"With batch norm at learning rate 0.1, {_SEGMENT}, is higher with the running statistics of the end than with "
+        f"recalibrated ones, {_OVER}.",
         _REPAIR,
         _kept("end").above(0),
         hypothesis="none",
-        remark="the source interpolates statistics; kept ones and the range, no difference, are ours",
+        remark=_INTERPOLATES,
     ),
     horizon_sharpness_less=Claim(
-        "At learning rate 0.1, the curvature of mini-batches along their own gradients, batch sharpness, is smaller with "
+        "At learning rate 0.1, batch sharpness, the curvature of mini-batch losses along their own gradients, is smaller with "
         f"batch norm than without, {_OVER}.",
         "the smoothness of Santurkar et al. 2018, Sec. 3.1, by the measure of Andreyev & Beneventano 2024",
         _sharper(SHARPNESS, FIRST).below(1),
     ),
     horizon_sharpness_plain=Claim(
-        "Without batch norm at learning rate 0.1, batch sharpness is within 25 % of 2 / learning rate from step 4,000 on.",
+        f"Without batch norm at learning rate 0.1, {_SHARP} is within 25 % of 2 / learning rate, {_FROM}.",
         ANDREYEV,
         _edges("plain").between(0.75, 1.25),
         "1 times, at which it stabilises",
-        remark=_RISING,
+        remark=_TOLERANCE,
         speaks="neither",
     ),
     horizon_sharpness_batch_norm=Claim(
-        "With batch norm at learning rate 0.1, batch sharpness is within 25 % of 2 / learning rate from step 4,000 on.",
+        f"With batch norm at learning rate 0.1, {_SHARP} is within 25 % of 2 / learning rate, {_FROM}.",
         ANDREYEV,
         _edges("batch_norm").between(0.75, 1.25),
         "1 times, at which it stabilises",
-        remark=_RISING,
+        remark=f"{_TOLERANCE}, {_RISING}",
         speaks="neither",
     ),
     horizon_sharpness_same=Claim(
-        "At learning rate 0.1, batch sharpness with batch norm is within 25 % of that without from step 4,000 on.",
+        f"At learning rate 0.1, {_SHARP} with batch norm is within 25 % of that without, {_FROM}.",
         ANDREYEV,
         _sharper(SHARPNESS, _LATE).between(0.75, 1.25),
         "2 / learning rate whatever the net, or 1 times",
         caveat_of="horizon_sharpness_less",
-        remark="the learning rate sets it, not the landscape; the source gives no tolerance, a quarter is ours",
+        remark=f"in the source the learning rate sets it, not the landscape; {_TOLERANCE}, {_RISING}",
         speaks="against",
     ),
 )

@@ -27,7 +27,8 @@ _CAFFENET = Source(
 )
 _RELU, _SIGMOID, _TANH, _ELU = map(setting, ACTIVATIONS)
 _PAIR = ("after", "before")
-_REPORTS_NONE = "the source reasons that W u + b is more nearly Gaussian, and reports no comparison"
+_REPORTS_NONE = "the source argues that W u + b is closer to a Gaussian, and reports no comparison"
+_MNIST = "here the perceptron is trained on MNIST, where accuracies are higher"
 
 
 def _of_all_layers(name: str, words: str) -> Quantity:
@@ -101,7 +102,7 @@ def _over_time(window: _Window) -> dict[str, Claim]:
             gain_dense.within(0.005),
             "55.7 % and 55.8 %, or -0.1 points",
             caveat_of=f"order_after{part}",
-            differs="here on MNIST, where accuracies are higher",
+            differs=_MNIST,
         ),
         f"order_architecture{part}": Claim(
             f"{when} of the convolutional net on CIFAR-10 and {window.mlp:,} of a perceptron of 3 hidden layers on MNIST, "
@@ -111,6 +112,7 @@ def _over_time(window: _Window) -> dict[str, Claim]:
             (gain - gain_dense).above(0.005),
             "+2.0 and -0.1 points, or +2.1 points; the sign turns in GoogLeNet, with -0.7 to -2.3 points (Mishkin et al. 2016)",
             caveat_of=f"order_after{part}",
+            differs=_MNIST,
         ),
         f"order_spread{part}": Claim(
             f"{when}, the test accuracy of the convolutional net differs less between two seeds with batch norm after the "
@@ -125,7 +127,7 @@ def _over_time(window: _Window) -> dict[str, Claim]:
             _RE_RUN,
             _spread(dense, "mlp").between(0, 1),
             "standard deviations of 0.26 / 0.48 points, or 0.54 times",
-            differs="here on MNIST, where accuracies are higher",
+            differs=_MNIST,
         ),
     }
 
@@ -135,7 +137,7 @@ def _activation(other: str, make: Callable[[Statistic], object], words: str, pub
     at = setting(other)
     gain = _END.each("after", _RELU) - _END.each("after", at)
     return Claim(
-        f"With batch norm after the activation, the test accuracy of the convolutional net at the end is {words}.",
+        f"With batch norm after the activation, the convolutional net ends {words}.",
         _CAFFENET,
         make(gain),  # pyright: ignore[reportArgumentType]
         published,
@@ -156,19 +158,19 @@ CLAIMS = claims(
     order_relu_elu=_activation(
         "elu",
         lambda gain: gain.within(0.01),
-        "with ReLU within 1 point of that with ELU",
+        "within 1 point of the same test accuracy with ReLU and with ELU",
         "49.9 % and 49.8 %, or +0.1 points",
     ),
     order_relu_sigmoid=_activation(
         "sigmoid",
         lambda gain: gain.above(0),
-        "higher with ReLU than with sigmoid units",
+        "at a higher test accuracy with ReLU than with sigmoid units",
         "49.9 % and 47.5 %, or +2.4 points",
     ),
     order_relu_tanh=_activation(
         "tanh",
         lambda gain: gain.above(0),
-        "higher with ReLU than with tanh units",
+        "at a higher test accuracy with ReLU than with tanh units",
         "49.9 % and 44.8 %, or +5.1 points",
     ),
     order_affine_before=Claim(

@@ -27,10 +27,12 @@ from experiments.regularisation import by_dropout, by_size, dropping
 
 _BATCH, _POPULATION = "statistics of batches", "statistics of the population"
 _UNEQUAL = (
-    "the nets do not fit the training images equally well, so that it speaks for neither side; only a comparison at equal "
-    "training losses would"
+    "the nets do not fit the training images equally well, so the claim counts for neither side; only a comparison at equal "
+    "training loss would decide"
 )
-_MAMELI_DIFFERS = "here batch norm follows every layer, inputs are standardised and there is no dropout"
+_MAMELI_DIFFERS = (
+    "here batch norm follows every layer, inputs are standardised, there is no dropout and the learning rate is 0.1"
+)
 _FITTED = 0.9  # training accuracy without dropout from which dropout has overfitting to prevent
 
 
@@ -171,56 +173,56 @@ def _half(net: str) -> Statistic:
 
 _SIZE = WU_JOHNSON.at("Sec. 3")
 _DROPOUT, _TABLE = replace(IOFFE.at("Sec. 3.4"), setup=""), CAFFENET.at("table of batch norm and dropout")
-_FAIR = "each net at its own best share of dropout, as comparisons of nets at one share favour one of them"
+_FAIR = "each net has its own best dropout rate, since a comparison at one rate favours one of the nets"
 
 CLAIMS = claims(
     "regularisation",
     "2026-11-29",
     ghost_gap=Claim(
-        "At the end of training, the gap between test and training error, both with the statistics of batches, is larger with "
-        "batch norm over the whole batch than in the smallest ghost batches.",
+        "At the end of training, the gap between test and training error, both with batch statistics, is larger with batch "
+        "norm over the whole batch than over the smallest ghost batches.",
         _SIZE,
         _WHOLE(GAP.at_end()).above(0),
-        "15.9 and 10.4 points with batches of 256 and 4, 16.4 and 9.5 with 1,024 and 2",
+        "15.9 and 10.4 points with batches of 256 and 4, or +5.5 points; 16.4 and 9.5 with 1,024 and 2",
         remark=_UNEQUAL,
         speaks="neither",
     ),
     ghost_gap_each=Claim(
-        "At the end of training, the gap between test and training error, both with the statistics of batches, shrinks with "
-        "every step to smaller ghost batches of batch norm.",
+        "At the end of training, the gap between test and training error, both with batch statistics, is smaller with each "
+        "smaller size of batch norm's ghost batches.",
         _SIZE,
         _EACH(GAP.at_end()).above(0),
-        "15.9, 15.0, 12.7 and 10.4 points with batches of 256, 64, 16 and 4",
+        "15.9, 15.0, 12.7 and 10.4 points with batches of 256, 64, 16 and 4, or +0.9 points or more",
         remark=_UNEQUAL,
         speaks="neither",
     ),
     ghost_gap_half=Claim(
-        "Where the training loss first is 0.5, the gap between test and training error is larger with batch norm over the "
-        "whole batch than in the smallest ghost batches.",
+        "Where the training loss first falls to 0.5, the gap between test and training error, both with batch statistics, is "
+        "larger with batch norm over the whole batch than over the smallest ghost batches.",
         ours("a control: whether the gap is smaller because the net has learnt less"),
         _WHOLE(gap_at(0.5)).above(0),
         caveat_of="ghost_gap",
         speaks="for, else against",
     ),
     ghost_gap_tenth=Claim(
-        "Where the training loss first is 0.1, the gap between test and training error is larger with batch norm over the "
-        "whole batch than in the smallest ghost batches.",
+        "Where the training loss first falls to 0.1, the gap between test and training error, both with batch statistics, is "
+        "larger with batch norm over the whole batch than over the smallest ghost batches.",
         ours("a control: whether the gap is smaller because the net has learnt less"),
         _WHOLE(gap_at(0.1)).above(0),
         caveat_of="ghost_gap",
         speaks="for, else against",
     ),
     ghost_train=Claim(
-        "At the end of training, the training error is lower with batch norm over the whole batch than in the smallest ghost "
-        "batches.",
+        "At the end of training, the training error with batch statistics is lower with batch norm over the whole batch than "
+        "over the smallest ghost batches.",
         _SIZE,
         _WHOLE(TRAIN_ERROR.at_end()).below(0),
         "8.8 % and 15.1 % with batches of 256 and 4, or -6.3 points",
         speaks="neither",
     ),
     ghost_best=Claim(
-        "At the end of training, the lowest test error with the statistics of the population is that of batch norm in ghost "
-        "batches of an intermediate size.",
+        "At the end of training, the test error with population statistics is lowest with batch norm over ghost batches of an "
+        "intermediate size.",
         _SIZE,
         _of_sizes(
             POPULATION_ERROR.at_end(),
@@ -229,33 +231,35 @@ CLAIMS = claims(
             POINTS,
             least=3,
         ).above(0),
-        "lowest with batches of 64: 23.2 %; 23.6 % with 256, 23.5 % with 16, 26.4 % with 4 and 32.5 % with 2",
+        "23.2 % with batches of 64, the lowest, and 23.6 % with 256, or +0.4 points; 23.5 % with 16, 26.4 % with 4 and 32.5 % "
+        "with 2",
         remark=_UNEQUAL,
         speaks="neither",
     ),
     ghost_inconsistent=Claim(
-        "At the end of training, the statistics of the population in place of those of batches cost more test accuracy with "
-        "batch norm in the smallest ghost batches than over the whole batch.",
+        "At the end of training, population statistics in place of batch statistics cost more test accuracy with batch norm "
+        "over the smallest ghost batches than over the whole batch.",
         _SIZE,
         _WHOLE(INCONSISTENCY.at_end()).below(0),
-        "-1.1 and +0.9 points with batches of 256 and 4, +6.5 with 2",
+        "-1.1 and +0.9 points with batches of 256 and 4, or -2.0 points; +6.5 with 2",
         speaks="neither",
     ),
     ghost_rough=Claim(
-        "Over the training, the landscape is less smooth along the gradient with batch norm in ghost batches of every size "
-        "than with batch norm over the whole batch.",
+        "In the median over the training, the gradient changes more per unit distance along itself with batch norm over ghost "
+        "batches of every size than over the whole batch.",
         DIMITRIOU.at("abstract"),
         _of_sizes(
             SMOOTHNESS.median(), _smallest_ratio, "BN, ghosts / whole batch, the smallest of all sizes", TIMES
         ).above(1),
         "a less smooth landscape",
-        remark="a challenge to smoothness as the reason why batch norm helps, together with the test accuracy",
+        remark="a landscape that is less smooth speaks against smoothness only if the nets with ghost batches train or "
+        "generalise as well",
         hypothesis="smoothness",
         speaks="against",
     ),
     ghost_generalises=Claim(
-        "At the end of training, the test accuracy with the statistics of the population is at most half a point lower with "
-        "batch norm in the best ghost batches than with batch norm over the whole batch.",
+        "At the end of training, the test accuracy with population statistics is at most half a point lower with batch norm "
+        "over ghost batches of the best size than over the whole batch.",
         DIMITRIOU.at("abstract"),
         _of_sizes(
             RECALIBRATED_ACCURACY.at_end(),
@@ -269,7 +273,7 @@ CLAIMS = claims(
         speaks="neither",
     ),
     dropout_less=Claim(
-        "The share of dropout with which test accuracy is highest is smaller with batch norm than in the plain net.",
+        "The dropout rate with the highest test accuracy is smaller with batch norm than in the plain net.",
         _DROPOUT,
         replace(_BEST["batch_norm"] - _BEST["plain"], who="BN - plain").below(0),
         "with batch norm, dropout can be removed or reduced",
@@ -277,8 +281,8 @@ CLAIMS = claims(
         speaks="for, else against",
     ),
     dropout_optimum=Claim(
-        "The share of dropout with which test accuracy is highest is smaller with batch norm than in the plain net by less "
-        "than 15 points.",
+        "The dropout rate with the highest test accuracy is smaller with batch norm than in the plain net, by less than 15 "
+        "points.",
         _TABLE,
         replace(_BEST["batch_norm"] - _BEST["plain"], who="BN - plain").between(-0.15, 0),
         "best at 20 % with batch norm and at 30 % without, or -10 points",
@@ -287,14 +291,14 @@ CLAIMS = claims(
         speaks="neither",
     ),
     dropout_removed=Claim(
-        "With batch norm, the best dropout raises the test accuracy by less than half a point.",
+        "With batch norm, dropout at the best of several rates raises the test accuracy by less than half a point.",
         replace(IOFFE.at("Sec. 4.2.1"), setup=""),
         _GAIN["batch_norm"].below(0.005),
         "removing dropout does not increase overfitting",
         speaks="for",
     ),
     dropout_gains=Claim(
-        "With batch norm, the best dropout raises the test accuracy by more than half a point.",
+        "With batch norm, dropout at the best of several rates raises the test accuracy by more than half a point.",
         _TABLE,
         _GAIN["batch_norm"].above(0.005),
         "52.7 % with 20 % dropout and 51.3 % without, or +1.4 points",
@@ -302,24 +306,24 @@ CLAIMS = claims(
         speaks="against",
     ),
     dropout_costs=Claim(
-        "With batch norm, dropout of one half lowers the test accuracy by 2.5 to 4.1 points.",
+        "With batch norm, a dropout rate of 0.5 lowers the test accuracy by 2.5 to 4.1 points.",
         GARBIN,
         _half("batch_norm").between(-0.041, -0.025),
-        "-2.5 to -4.1 points; the share dropped is not known to us",
+        "-2.5 to -4.1 points; the dropout rate is not known to us",
         speaks="neither",
     ),
     regularised_loss=Claim(
-        "At the end of training on few images, the test loss is higher with batch norm than without.",
+        "At the end of training, the test loss can be higher with batch norm than without.",
         MAMELI,
         TEST_LOSS.at_end().minus("batch_norm", "plain").above(0),
         "1.405 and 0.864, or +0.541 nats",
         exists=True,
-        remark=f"that of a net which is surer of its wrong answers; {_UNEQUAL}",
+        remark=f"a net that is more certain of its wrong answers has a higher loss; {_UNEQUAL}",
         differs=_MAMELI_DIFFERS,
         speaks="neither",
     ),
     regularised_accuracy=Claim(
-        "At the end of training on few images, the test accuracy is higher with batch norm than without.",
+        "At the end of training, the test accuracy is higher with batch norm than without.",
         MAMELI,
         TEST_ACCURACY.at_end().minus("batch_norm", "plain").above(0),
         "79.2 % and 72.5 %, or +6.7 points",

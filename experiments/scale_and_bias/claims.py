@@ -34,7 +34,8 @@ _IOFFE, _THEOREM = Source(IOFFE.title, IOFFE.origin, IOFFE.address).at("Sec. 3")
 _LONG = 160 * 390  # steps, as published
 _LEVELS = {2: 0.476, 18: 0.692}  # test accuracy by residual blocks in a stage
 _PRE_ACTIVATION = "here normalisers before the convolutions, and a learning rate that stays"
-_FEW = "after as many steps as overnight takes: scales start at 1, and come near 0 late"
+_FEW = "measured late, since scales start at 1 and come near 0 slowly"
+_LOGITS = "the scale of the last batch norm multiplies the logits, so the nets do not compute the same function"
 _ABSORBED = "a positive scale before a ReLU is one after it, which the next layer's batch norm undoes"
 
 
@@ -43,7 +44,7 @@ def _of_landscape() -> dict[str, Claim]:
     words = {
         "loss range": ("range", "the loss has a smaller range along the gradient"),
         "gradient change": ("gradient", "the gradient changes less along itself"),
-        "smoothness": ("smoothness", "the gradient changes less per distance along itself"),
+        "smoothness": ("smoothness", "the gradient changes less per unit distance along itself"),
     }
     made = {}
     for name, quantity in LANDSCAPE.items():
@@ -56,7 +57,7 @@ def _of_landscape() -> dict[str, Claim]:
             later.over("plain", "no_affine").above(1),
             hypothesis="smoothness",
             speaks="for, else against",
-            differs="the source's batch norm has scale and bias; its theorems are on the normalisation",
+            differs="the source's batch norm has scale and bias, which its theorems hold fixed",
         )
     return made
 
@@ -69,7 +70,7 @@ CLAIMS = claims(
     "none",
     "2026-11-29",
     affine_gain=Claim(
-        "The net with batch norm ends with a higher test accuracy with scale and bias than without both.",
+        "The net with batch norm ends with a higher test accuracy with scale and bias than without either.",
         _IOFFE,
         (at_scale(TEST, USUAL) - TEST.each("no_affine")).above(0),
         remark="the source says that they restore what a layer can represent, and gives no numbers",
@@ -80,7 +81,7 @@ CLAIMS = claims(
         _AIRBENCH,
         (at_scale(TEST, USUAL) - TEST.each("fixed_bias")).above(0),
         "94.07 % and 93.41 %, or +0.66 points",
-        differs="the source does not say whether its scales are trained",
+        differs="here scales are trained; the code of airbench keeps them at 1",
     ),
     affine_scale=Claim(
         "The net with batch norm ends within 2 points of the same test accuracy with trained scales as with scales that stay "
@@ -94,20 +95,20 @@ CLAIMS = claims(
         "lie less than 5 points apart.",
         ours(f"a control: {_ABSORBED}"),
         spread_of_scales(TEST, "fixed_scale", *SCALES).below(0.05),
-        remark="the last scale multiplies the logits, so they are not the same function",
+        remark=_LOGITS,
     ),
     affine_initial=Claim(
         "With batch norm, the test accuracies from initial scales of 0.1, 0.5, 1 and 2 lie less than 5 points apart, "
         "scales and biases being trained.",
         ours(f"a control: {_ABSORBED}"),
         spread_of_scales(TEST, "batch_norm", *SCALES).below(0.05),
-        remark="the last scale multiplies the logits, so they are not the same function",
+        remark=_LOGITS,
     ),
     affine_small=Claim(
-        "The net with batch norm ends with a higher test accuracy from an initial scale of 0.1 than of 1.",
+        "The net with batch norm ends with a higher test accuracy from an initial scale of 0.1 than from one of 1.",
         COOIJMANS.at("Sec. 4"),
         (at_scale(TEST, 0.1) - at_scale(TEST, USUAL)).above(0),
-        differs="there in an LSTM, where a scale of 1 saturates the units",
+        differs="here a VGG; in the source a recurrent net, whose units a scale of 1 saturates",
     ),
     **_of_landscape(),
     affine_same_range=Claim(
@@ -118,16 +119,15 @@ CLAIMS = claims(
             at_scale(LANDSCAPE["loss range"].median(first=1), USUAL)
             / LANDSCAPE["loss range"].median(first=1).each("no_affine")
         ).between(1 / 1.5, 1.5),
-        remark="less than the factor of 2 that is asked for between the nets without and with batch norm; steps along the "
-        "gradient move scale and bias, too, where they are",
+        remark="1.5 is a limit of ours; in the net with scale and bias, steps along the gradient move these, too",
     ),
     affine_start=Claim(
-        "Before the first step, with batch norm, the range of the loss along the gradient is larger from each of the "
-        "initial scales 0.5, 1 and 2 than from the next smaller one, beginning at 0.1.",
+        "At initialisation, with batch norm, the range of the loss along the gradient is larger with each of the initial "
+        "scales 0.5, 1 and 2 than with the next smaller one, beginning at 0.1.",
         _THEOREM,
         _ordered(LANDSCAPE["loss range"]).above(1),
-        remark="in the theorem, batch norm multiplies gradients by scale / sigma; with one initial scale in every layer, that "
-        "differs in the first layer alone, and the last scale multiplies the logits",
+        remark="in the theorem, batch norm multiplies gradients by scale / sigma; with one initial scale in all layers, this "
+        "ratio depends on it in the first layer only, and the last scale multiplies the logits",
     ),
     affine_later=Claim(
         "With batch norm, in the median over the training after step 0, the range of the loss along the gradient is "
@@ -137,20 +137,21 @@ CLAIMS = claims(
         remark="in the theorem, batch norm multiplies gradients by scale / sigma; nothing says that training keeps the order",
     ),
     affine_factor=Claim(
-        "At the end, |scale| / sigma is below 1 in the net with batch norm, in the median over units and then over layers.",
+        "At the end of training, the ratio of batch norm's |scale| to sigma, the standard deviation of its input, is below 1, "
+        "in the median over units and then over layers.",
         _THEOREM,
         at_scale(RATIO.at_end(), USUAL).below(1),
-        remark="the source gives no value; the length of the weights, on which batch norm's output does not depend, sets sigma",
+        remark="the source gives no value; the norm of the weights, on which batch norm's output does not depend, sets sigma",
     ),
     affine_alone=Claim(
-        "The VGG of which batch norm's scale and bias alone are trained reaches a test accuracy above 20 %, twice that of"
-        " a guess.",
+        "The VGG of which batch norm's scale and bias alone are trained ends at a test accuracy above 20 %, twice that of a "
+        "guess.",
         _FRANKLE,
         TEST.each("norms_only", group="alone").above(0.2),
-        differs="there ResNets, and VGGs of full width, trained to the end",
+        differs="in the source ResNets, and VGGs of full width, trained to the end",
     ),
     affine_alone_resnet=Claim(
-        "The shallowest residual network of which batch norm's scale and bias alone are trained reaches a test accuracy "
+        "The shallowest residual network of which batch norm's scale and bias alone are trained ends at a test accuracy "
         "above 20 %, twice that of a guess.",
         _RE_RUN,
         of_shallowest(TEST).above(0.2),
@@ -158,8 +159,8 @@ CLAIMS = claims(
         differs=_PRE_ACTIVATION,
     ),
     affine_alone_depth=Claim(
-        "Of residual networks of which batch norm's scale and bias alone are trained, the deepest ends with a higher test"
-        " accuracy than the shallowest.",
+        "Of residual networks of which batch norm's scale and bias alone are trained, the deepest ends with a higher test "
+        "accuracy than the shallowest.",
         _RE_RUN,
         gain_by_depth(TEST).above(0),
         "76.3 % at 218 layers and 47.6 % at 14, or +28.7 points",
@@ -183,26 +184,27 @@ CLAIMS = claims(
             .where("resnet.model.width", 16, "a ResNet of width 16, as preset paper has")
             .within(0.05, of=level),
             f"{100 * level:g} %",
-            remark="5 points: neighbouring depths of the source differ by as much",
+            remark="5 points, since neighbouring depths of the source differ by 4.7 to 9.7",
             differs=_PRE_ACTIVATION,
         )
         for blocks, level in _LEVELS.items()
     },
     affine_alone_small=Claim(
-        "After 5,000 steps, more of the VGG's scales are below 0.01 where batch norm's scale and bias alone are trained "
-        "than where everything is.",
+        "After 5,000 steps, more of the VGG's scales are below 0.01 in absolute value where batch norm's scale and bias alone "
+        "are trained than where all parameters are.",
         _FRANKLE,
         (SMALL.first(after=5000).each("norms_only", group="alone") - at_scale(SMALL.first(after=5000), USUAL)).above(0),
         "around a third where they alone are trained",
         remark=_FEW,
+        differs="in the source ResNets",
     ),
     affine_alone_third=Claim(
-        "After 61,000 steps, between 20 % and 50 % of the scales of the shallowest residual network are below 0.01, where "
-        "batch norm's scale and bias alone are trained.",
+        "After 61,000 steps, between 20 % and 50 % of the scales of the shallowest residual network are below 0.01 in absolute "
+        "value, where batch norm's scale and bias alone are trained.",
         _FRANKLE,
         of_shallowest(SMALL.first(after=61_000)).between(0.2, 0.5),
         "around a third",
-        remark="around a third: between a fifth and a half",
+        remark="a fifth to a half counts as around a third",
         differs=_PRE_ACTIVATION,
     ),
 )

@@ -63,13 +63,15 @@ class _Window(NamedTuple):
     in_doubt: str = ""
 
 
-_WHOLE = _Window(1950, TRAINED[1950], 1950, "", "five epochs, and a loss that ends well below that of a guess, ln 10")
+_WHOLE = _Window(
+    1950, TRAINED[1950], 1950, "", "the loss is averaged over 50 steps; 1.5 is well below ln 10, that of a guess"
+)
 _PART = _Window(
     300,
     TRAINED[300],
     150,
     "_part",
-    "a loss that is 0.3 below that of a guess, ln 10, since 1.5 takes more steps",
+    "the loss is averaged over 50 steps; 2 is 0.3 below ln 10, that of a guess, since 1.5 takes more steps",
     "the net with one batch norm does best at the smallest learning rate that it was trained with",
 )
 
@@ -101,7 +103,7 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             remark=window.remark,
         ),
         f"sensitivity_gain{part}": Claim(
-            f"{when}, each at the learning rate that suits it best, the test accuracy is higher with batch norm than without.",
+            f"{when}, with each net at its best learning rate, the test accuracy is higher with batch norm than without.",
             BJORCK,
             (best("batch_norm", accuracy) - best("plain", accuracy)).above(0),
             "93.3 % and about 82 %, or +11 points",
@@ -122,8 +124,8 @@ def _of_rates(window: _Window) -> dict[str, Claim]:
             differs=_RESNET,
         ),
         f"sensitivity_last{part}": Claim(
-            f"{when}, each at the learning rate that suits it best, the net with one batch norm, after the last hidden layer, "
-            "has more than half of the gain in test accuracy over the plain net that batch norm after every hidden layer has.",
+            f"{when}, with each net at its best learning rate, a single batch norm, after the last hidden layer, gains more "
+            "than half as much test accuracy over the plain net as batch norm after every hidden layer.",
             BJORCK,
             share_of_last(accuracy).above(0.5),
             "about two thirds",
@@ -157,8 +159,8 @@ def _of_starts(window: _Window) -> dict[str, Claim]:
             caveat_of=f"sensitivity_scale{part}",
         ),
         f"sensitivity_starts{part}": Claim(
-            f"{when}, the test accuracies from eight initial weights (He's times 0.1 to 10, of standard deviation 0.01 "
-            "and 1, orthogonal ones) lie less far apart with batch norm than without.",
+            f"{when}, the test accuracies from eight kinds of initial weights (He's times 0.1, 0.3, 1, 3 and 10, normal ones "
+            "of standard deviation 0.01 and 1, and orthogonal ones) lie less far apart with batch norm than without.",
             VERSUS,
             spread(tuple(STARTS)).below(0),
             in_doubt=_FLOOR,
@@ -204,29 +206,29 @@ CLAIMS = claims(
     **_of_starts(_WHOLE),
     **_of_starts(_PART),
     sensitivity_explodes=Claim(
-        "At minibatch 1, 4 or 7, some step of at most 0.1 along minus the gradient multiplies the loss of the net "
+        "At minibatch 1, 4 or 7, some step size of at most 0.1 along minus the gradient multiplies the loss of the net "
         "without batch norm by more than 1,000.",
         BJORCK,
         LARGEST_PUBLISHED.each("plain", group="line").above(EXPLODED),
-        "beyond steps of about 0.002",
+        "beyond step sizes of about 0.002",
         hypothesis=_SMOOTHNESS,
         speaks="for",
         differs=_RESNET,
     ),
     sensitivity_line=Claim(
-        "At minibatches 1, 4 and 7, there are steps along minus the gradient that lower the loss with batch norm and "
-        "multiply it by more than 1,000 without.",
+        "At each of minibatches 1, 4 and 7, some step size along minus the gradient, the same for all three, lowers the loss "
+        "with batch norm and multiplies it by more than 1,000 without.",
         BJORCK,
         gains_where_plain_explodes().above(1),
-        "steps between about 0.002 and 0.1",
+        "step sizes between about 0.002 and 0.1",
         hypothesis=_SMOOTHNESS,
         speaks="for",
-        remark="step sizes go beyond the published 0.1, to which a VGG-A need not explode",
+        remark="step sizes go beyond the published 0.1, up to which the loss of a VGG-A need not explode",
         differs=_RESNET,
     ),
     sensitivity_lowest=Claim(
-        "In the median over minibatches 1, 4 and 7, the step along minus the gradient after which the loss is smallest is "
-        "0.02 to 0.1 with batch norm.",
+        "In the median over minibatches 1, 4 and 7, the step size along minus the gradient with the smallest loss is 0.02 to "
+        "0.1 with batch norm.",
         BJORCK,
         LOWEST.each("batch_norm", group="line").between(0.02, 0.1),
         "0.02 to 0.1",
@@ -235,20 +237,21 @@ CLAIMS = claims(
         differs=_RESNET,
     ),
     sensitivity_further=Claim(
-        "The largest step along minus the gradient that lowers the loss of each of minibatches 1, 4 and 7 is longer with "
+        "The largest step size along minus the gradient that lowers the loss of each of minibatches 1, 4 and 7 is larger with "
         "batch norm than without.",
         BJORCK,
         GAINING.over(*_PAIR, group="line").above(1),
-        "with batch norm it is smallest at steps of 0.02 to 0.1, without it explodes beyond about 0.002",
+        "the loss is smallest at 0.02 to 0.1 with batch norm, and explodes beyond about 0.002 without",
         hypothesis=_SMOOTHNESS,
         speaks="neither",
-        remark="without batch norm, minibatch 1 decides: at 4 and 7, longer steps lower the loss without than with it",
+        remark="at preset cpu, minibatch 1 sets the limit without batch norm; at 4 and 7, step sizes as large as with batch "
+        "norm, or larger, lower the loss",
         differs=_RESNET,
     ),
     **_of_adam(),
     sensitivity_adam_grows=Claim(
-        f"With Adam, batch norm raises the test accuracy after {_ADAM_STEPS:,} steps the more the larger the learning rate "
-        "is, from 0.0001 to 0.0005, 0.001 and 0.002.",
+        f"With Adam, batch norm raises the test accuracy after {_ADAM_STEPS:,} steps by more at each of the learning rates "
+        "0.0005, 0.001 and 0.002 than at the next smaller one, beginning at 0.0001.",
         _COURSE,
         smallest(*_GROWTH).above(0),
         "+0.8 to +1.7, +1.8 to +5, +4.1 to +6.8 and +9.6 to +10.8 points",

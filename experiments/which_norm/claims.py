@@ -10,16 +10,17 @@ from experiments.which_norm import NETS, NO_STATISTICS
 from experiments.which_norm.quantities import BAND, EARLY_LEVEL, LATE_LEVEL, LATE_STEPS, STEPS, TEST, ranked
 
 NORMALISERS = tuple(net for net in NETS if net not in NO_STATISTICS)
-_NETS = "Over 13 nets, plain, with dynamic tanh and with each of 11 normalisers,"
-_LAYERS = "covariate shift relative to the gradient, as in Definition 2.1 of Santurkar et al. 2018,"
+_NETS = "Over 13 nets, the plain one, one with dynamic tanh and one with each of 11 normalisers,"
+_LAYERS = "internal covariate shift (Definition 2.1 of Santurkar et al. 2018, divided by the norm of the gradient)"
 _STRONG = "a rank correlation beyond 0.5 counts as going together"
 _WEAK = "a rank correlation above -0.5 counts as none"
 _PLACE = "in the deepest layer followed, after the normaliser where there is one,"
 _SET = (
-    "; batch norm and its like set a unit's mean and variance there, whatever the weights before them do, so that this "
-    "speaks for neither side"
+    "; batch norm and similar normalisers set a unit's mean and variance there, whatever the weights before them do, so the "
+    "claim counts for neither side"
 )
-_ONLY_REASONED = f"the source compares no normalisers; {_STRONG}"
+_ONLY_REASONED = f"the source ranks no normalisers; {_STRONG}"
+_CLOSER = "the source ranks no normalisers; the lower of the two rank correlations counts as the closer"
 _ZHU = Source("Zhu et al. 2025", "paper", "arxiv.org/abs/2503.10622", "ResNet-50 and VGG-19 on ImageNet")
 
 
@@ -127,7 +128,7 @@ CLAIMS = claims(
         since="2026-11-30",
     ),
     which_predictive=_other(_BAND, "a smaller change of the gradient along itself", "gradient change"),
-    which_effective=_other(_BAND, "a smaller change of the gradient per distance along itself", "smoothness"),
+    which_effective=_other(_BAND, "a smaller change of the gradient per unit distance along itself", "smoothness"),
     **_performing("shift", _SHIFT),
     which_shift_none=_without(_SHIFT, "which_shift", VERSUS),
     **_performing("drift", _DRIFT),
@@ -137,8 +138,8 @@ CLAIMS = claims(
         "higher test accuracy at the end.",
         ours("a control: after the normaliser, scale and bias set a unit's first two moments"),
         ranked("after ReLU", TEST).above(-0.5),
-        remark=f"{_WEAK}; after a ReLU, mean and variance depend on a normaliser's bias and scale and on the shape of the "
-        "distribution, so that this speaks for neither side",
+        remark=f"{_WEAK}; after a ReLU, a normaliser's bias and scale set mean and variance, except for the shape of the "
+        "distribution, so the claim counts for neither side",
         caveat_of="which_drift",
         hypothesis="distributions",
         speaks="neither",
@@ -153,19 +154,17 @@ CLAIMS = claims(
     ),
     which_smooth_or_shift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
-        f"than does less {_LAYERS.removesuffix(',')}.",
+        f"than does less {_LAYERS}.",
         SANTURKAR.at("Sec. 2.2 and 3"),
         (ranked(_SHIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
-        remark="the source compares no normalisers by both; the lower of two rank correlations is the closer one",
+        remark=_CLOSER,
     ),
     which_smooth_or_drift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "
         f"than does less drift of the distributions of pre-activations, {_PLACE.removesuffix(',')}.",
         SANTURKAR.at("Sec. 2.1 and 3"),
         (ranked(_DRIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
-        remark=_DRIFT.remark(
-            "the source compares no normalisers by both; the lower of two rank correlations is the closer one"
-        ),
+        remark=_DRIFT.remark(_CLOSER),
         speaks="neither",
     ),
     which_faster=Claim(
@@ -195,6 +194,7 @@ CLAIMS = claims(
         _ZHU,
         TEST.minus("dyt", "batch_norm").below(-0.01),
         hypothesis="none",
-        remark="the source says that it cannot take the place of batch norm in such nets",
+        remark="the source says that dynamic tanh cannot take the place of batch norm in such nets; at preset cpu, the net "
+        "with it does not learn",
     ),
 )
