@@ -45,7 +45,8 @@ def judge(claim: Claim, data: Data | None) -> Judgement:
 
     The values in the interval are counted; of fewer than nine, all are. If all of them lie in the range, the claim is
     supported; if all lie outside, it is contradicted. Anything else, a value on the edge, a NaN or fewer than three values make
-    it inconclusive. If the claim is that something is possible, one value in the range is enough, and all values count.
+    it inconclusive. If the claim is that something is possible, one value in the range is enough, and all values count;
+    without one it is inconclusive.
     """
     if data is None:
         return Judgement((), math.nan, math.nan, math.nan, "not run", "", 0, 0)
@@ -153,6 +154,8 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
     is_one_inside = claim.exists and any(is_inside(value, claim.holds) for value in values)
     if is_one_inside or all(is_inside(value, claim.holds) for value in counted):
         return "supported", ""
+    if claim.exists:
+        return "inconclusive", f"no case in {plural(len(values), per)}"
     if all(_is_outside(value, claim.holds) for value in counted):
         return ("inconclusive", claim.in_doubt) if claim.in_doubt else ("contradicted", "")
     if any(isinstance(value, Bound) and not _is_outside(value, claim.holds) for value in counted):

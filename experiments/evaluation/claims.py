@@ -187,7 +187,6 @@ CLAIMS = claims(
         WU_JOHNSON.at("Sec. 3.1, EMA and PreciseBN"),
         gain("clean", "recalibrated").at_end().each("batch_norm").within(0.01),
         "equal at the end",
-        caveat_of="evaluation_early",
         differs="here the learning rate does not fall",
     ),
 )

@@ -1,4 +1,4 @@
-"""At equal training loss, does a flat landscape go with a small gap between training and test, and what does batch norm do?
+"""At similar training loss, does a flat landscape go with a small gap between training and test, and what does batch norm do?
 
 Claim: flat minima generalise better, and batch norm's smoother landscape may lead to them; or batch norm generalises better
 because it allows larger learning rates, so that at the plain net's own learning rate it should not.

@@ -17,6 +17,7 @@ from experiments.generalisation.quantities import (
     LOSS_GAP,
     MAIN,
     POPULATION,
+    TRACE,
     Name,
     at,
     of_ghosts,
@@ -105,7 +106,7 @@ def _flatter() -> dict[str, Claim]:
             ours("a control: whether the loss at which nets are compared matters"),
             ranked(kind.name, GAP, 0.5).above(0.5),
             remark=_STRONG,
-            speaks="for",
+            speaks="neither",
         )
     return made
 
@@ -140,7 +141,7 @@ def _least_ratio(ghosts: Sequence[float], whole: float) -> float:
 
 
 _SAME = {at_rate: _gap_of(("batch_norm", at_rate), ("plain", at_rate)) for at_rate in (_OWN, _SLOW)}
-_FLATTER = {quantity: at(quantity, MAIN).over("batch_norm", "plain", _OWN) for quantity in (EIGENVALUE, ASCENT)}
+_FLATTER = {quantity: at(quantity, MAIN).over("batch_norm", "plain", _OWN) for quantity in (EIGENVALUE, TRACE, ASCENT)}
 _NO_BETTER = "a gap that is smaller by less than a point counts as no smaller"
 _OPPOSED = "a rank correlation below -0.5 counts as going together"
 _AT_END = "the source compares nets at the end of training"
@@ -157,7 +158,7 @@ CLAIMS = claims(
         ours("a control: whether the gap in losses, which counts how sure a net is, says the same as that in errors"),
         ranked("eigenvalue", LOSS_GAP, MAIN).above(0.5),
         remark=_STRONG,
-        speaks="for",
+        speaks="neither",
     ),
     flat_relative=Claim(
         f"{_NETS} a smaller rise of the loss when each layer's weights move along the gradient by the same share of their "
@@ -173,6 +174,14 @@ CLAIMS = claims(
         SANTURKAR.at("Sec. 3"),
         _FLATTER[EIGENVALUE].below(1),
         remark=f"the source shows smoothness along the gradient; {_NONE}",
+        speaks="for, else against",
+    ),
+    flat_norm_trace=Claim(
+        f"At learning rate 0.1, {_WHERE}, the trace of the Hessian is smaller with batch norm than without.",
+        ours("smoothness of Santurkar et al. 2018, Sec. 3, by the measure that goes most closely with the gap"),
+        _FLATTER[TRACE].below(1),
+        remark=_NONE,
+        since="2026-11-30",
         speaks="for, else against",
     ),
     flat_norm_not=Claim(
@@ -198,7 +207,7 @@ CLAIMS = claims(
         _SAME[_OWN].below(0),
         remark=f"the source compares no gaps; {_NONE}",
         hypothesis="regularisation",
-        speaks="for",
+        speaks="for, else against",
     ),
     flat_same_rate_none=Claim(
         f"At learning rate 0.1, {_WHERE}, the gap between test and training error is not smaller by a point or more with "
@@ -216,7 +225,7 @@ CLAIMS = claims(
         _SAME[_SLOW].below(0),
         remark=f"the source compares no gaps; {_NONE}",
         hypothesis="regularisation",
-        speaks="for",
+        speaks="for, else against",
     ),
     flat_slow_rate_none=Claim(
         f"At learning rate 0.03, {_WHERE}, the gap between test and training error is not smaller by a point or more with "
@@ -243,6 +252,7 @@ CLAIMS = claims(
         BJORCK.at("abstract"),
         ranked("rate", GAP, MAIN, "batch_norm").below(-0.5),
         remark=f"{_OPPOSED}; {_AT_END}",
+        repeats="flat_large_rate",
         hypothesis="learning rates",
         speaks="for",
     ),
@@ -272,7 +282,6 @@ CLAIMS = claims(
         DIMITRIOU.at("abstract"),
         replace(of_ghosts(POPULATION, MAIN, _lead, "BN, best ghosts - whole batch"), format=POINTS).above(-0.005),
         "at least as good",
-        caveat_of="flat_ghosts",
         hypothesis="regularisation",
         speaks="for, else against",
     ),

@@ -69,6 +69,7 @@ CLAIMS = claims(
         f"{_LENGTH} to second order, {_R} {_LESS}.",
         VERSUS,
         at_step(_over, "relative_steps", RELATIVE, "second_order_ratio").below(1),
+        repeats="dependence_relative",
         remark=_ONLY_REASONED,
     ),
     dependence_blocks=Claim(

@@ -157,7 +157,8 @@ CLAIMS = claims(
         f"than does less {_LAYERS}.",
         SANTURKAR.at("Sec. 2.2 and 3"),
         (ranked(_SHIFT.name, TEST) - ranked(_BAND.name, TEST)).above(0),
-        remark=_CLOSER,
+        remark=f"{_CLOSER}; where neither goes with accuracy, their order says nothing, so that this counts for neither side",
+        speaks="neither",
     ),
     which_smooth_or_drift=Claim(
         f"{_NETS} a smaller range of the loss along the gradient goes more closely with a higher test accuracy at the end "

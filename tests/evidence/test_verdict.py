@@ -141,7 +141,11 @@ def test_bounds():
 
 
 def test_what_can_be_needs_one_value():
-    """A claim that something can be is supported by one value, and contradicted by none."""
-    for values, verdict in (([0.5, 2, 3], "supported"), ([2, 2, 3], "contradicted"), ([0.5, 2], "inconclusive")):
-        claim = make_claim(values, (0, 1), exists=True)
-        assert judge(claim, {}).verdict == verdict
+    """A claim that something can be is supported by one value; seeds without a case do not refute it."""
+    for values, verdict, reason in (
+        ([0.5, 2, 3], "supported", ""),
+        ([2, 2, 3], "inconclusive", "no case in 3 seeds"),
+        ([0.5, 2], "inconclusive", "2 seeds, not judged"),
+    ):
+        judgement = judge(make_claim(values, (0, 1), exists=True), {})
+        assert (judgement.verdict, judgement.reason) == (verdict, reason)
