@@ -28,12 +28,17 @@ from experiments.initialisation.quantities import (
     start,
 )
 
-_ROOT = "a square root is 1.41 times per doubling; its range is that of the powers 0.4 to 0.6"
-_LINEAR = "growth in proportion is 2 times per doubling; its range is that of the powers 0.8 to 1.2"
-_BOUNDED = "a bounded number is 1 time per doubling; growth of a power below 0.2 counts as none"
+_ROOT = "a square root is 1.41 times per doubling; 1.3 and 1.5 stand for the powers 0.4 and 0.6"
+_LINEAR = "growth in proportion is 2 times per doubling; 1.7 and 2.3 stand for the powers 0.8 and 1.2"
+_BOUNDED = "a constant eigenvalue is 1 time per doubling; growth of a power below 0.2, or 1.15 times, counts as none"
 _SOFT = "soft rank: (sum of the Gram matrix's eigenvalues)² / sum of their squares"
-_ORDER = "the source gives an order: a factor of two either way counts as that order"
-_FISHER = "Fisher matrix of squared error, whose batch is the whole sample, in proportion to the width"
+_GAP_IS = "orthogonality gap: Frobenius norm of G / trace(G) - I / n, with the Gram matrix G of n examples"
+_ORDER = (
+    "the source gives an order of magnitude; a factor of two either way is the tolerance; mean squares stand for variances, "
+    "since the mean over random weights is 0"
+)
+_FISHER = "Fisher matrix of squared error; the batch is the whole sample, with as many examples as units per layer"
+_FISHER_FIXED = "Fisher matrix of squared error; the batch is the whole sample, of the same size at every width"
 
 
 def _deep(words: str, at: Setting, net: str = "batch_norm") -> Statistic:
@@ -121,6 +126,7 @@ CLAIMS = claims(
         replace(DANESHMAND.at("Fig. 2a"), setup=""),
         (_widest(SETTLED_GAP) / _widest(FIRST_GAP)).below(0.5),
         "its logarithm falls linearly over layers 1 to 20, then stays near a small number",
+        remark=_GAP_IS,
     ),
     init_gap_width=Claim(
         "With batch norm that does not centre, at initialisation, the orthogonality gap of deep linear nets, averaged over all "
@@ -128,7 +134,7 @@ CLAIMS = claims(
         DANESHMAND.at("Fig. 2b"),
         _gap("rescaled").between(0.66, 0.76),
         "power -0.46, or 0.73 times per doubling",
-        remark="the range is that of the powers -0.6 to -0.4; -0.5, or 0.71 times, is proved as a bound",
+        remark=f"{_GAP_IS}; the range is that of the powers -0.6 to -0.4; -0.5, or 0.71 times, is proved as a bound",
     ),
     init_gap_centred=Claim(
         "With batch norm as it is used, which centres, at initialisation, the orthogonality gap of deep linear nets, averaged "
@@ -137,7 +143,8 @@ CLAIMS = claims(
         _gap("batch_norm").between(0.66, 0.76),
         "the difference does not change the network's properties qualitatively",
         caveat_of="init_gap_width",
-        remark="examples whose mean is 0 cannot be orthogonal: of n of them the gap is at least 1 / (n (n - 1))^(1/2)",
+        remark=f"{_GAP_IS}; examples whose mean is 0 cannot be orthogonal: the gap of n such examples is at least 1 / "
+        "(n (n - 1))^(1/2), whatever the width",
     ),
     init_fisher_plain=Claim(
         "Without batch norm, at initialisation, the largest eigenvalue of the Fisher matrix grows in proportion to the width: "
@@ -161,8 +168,8 @@ CLAIMS = claims(
         speaks="against",
     ),
     init_fisher_last=Claim(
-        "At initialisation, with batch norm in every layer, the largest eigenvalue of the Fisher matrix does not grow "
-        "with the width, if the number of examples does: less than 1.15 times per doubling.",
+        "At initialisation, with batch norm in every layer, the largest eigenvalue of the Fisher matrix does not grow with the "
+        "width, if the number of examples grows in proportion to the width: less than 1.15 times per doubling.",
         KARAKIDA,
         _fisher("batch_norm_output").below(1.15),
         "batch norm in the last layer drastically decreases the sharpness",
@@ -177,7 +184,7 @@ CLAIMS = claims(
         _fisher("batch_norm_output", FIXED).above(1.7),
         in_doubt=_RISING,
         caveat_of="init_fisher_last",
-        remark=_LINEAR,
+        remark=f"{_FISHER_FIXED}; {_LINEAR}",
         hypothesis="smoothness",
         speaks="against",
     ),
@@ -187,14 +194,14 @@ CLAIMS = claims(
         DE.at("abstract"),
         each(BRANCH, "batch_norm", "residual").between(0.5, 2),
         "the branch is smaller by a factor on the order of the square root of the depth",
-        remark=f"{_ORDER}; over random weights, mean squares are variances",
+        remark=_ORDER,
     ),
     init_branch_plain=Claim(
         "Without batch norm, at initialisation, the variance of a residual branch is about that of its shortcut: between 0.5 "
         "and 2 times in the geometric mean over the blocks of the first stage.",
         DE,
         each(MEAN_BRANCH, "plain", "residual").between(0.5, 2),
-        remark=f"{_ORDER}; over random weights, mean squares are variances",
+        remark=_ORDER,
     ),
     init_skip_init=Claim(
         "With SkipInit in place of batch norm, at initialisation, every residual branch is 0.",

@@ -27,8 +27,8 @@ from experiments.landscape.measures import (
 _SEC = SANTURKAR.at("Sec. 3.1, Fig. 4")
 _FIG_4A, _FIG_4B, _FIG_4C = (SANTURKAR.at(f"Fig. 4{panel}, read off") for panel in "abc")
 _TEXT = SANTURKAR.at("Sec. 3.1, text")
-_LIPSCHITZ = "the source calls the loss more Lipschitz; the norm is taken at the weights that training visits"
-_AS_LONG = "steps are as long as along each net's own gradient, which is longer with batch norm"
+_LIPSCHITZ = "the source says that the loss is more Lipschitz; the norm is taken at the weights that training visits"
+_AS_LONG = "the steps of a scan are as long as those along the net's own gradient, which is longer with batch norm"
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 
 CLAIMS = claims(
@@ -95,18 +95,18 @@ CLAIMS = claims(
         speaks="for, else against",
     ),
     landscape_predictiveness_hundredfold=Claim(
-        "Over steps 80 to 3,500, the largest change of the gradient along its own direction is more than ten times smaller "
-        "with batch norm than in the plain net.",
+        "Over steps 80 to 3,500, the largest change of the gradient along its own direction is more than ten times as large "
+        "in the plain net as with batch norm.",
         SANTURKAR.at("Sec. 3.1, text; their Fig. 4b shows less for the VGG"),
         rougher(q.GRADIENT_CHANGE.largest(*EARLY)).above(10),
-        "231 / 38 and 255 / 34, or 6.1 and 7.5 times",
+        "255 / 38, or 6.7 times",
         since=_LATER,
         remark="the source says close to two orders of magnitude; ten times is half of that on a logarithmic axis",
         speaks="for",
     ),
     landscape_predictiveness_hundredfold_part=Claim(
-        "Over steps 80 to 1,000, the largest change of the gradient along its own direction is more than ten times smaller "
-        "with batch norm than in the plain net.",
+        "Over steps 80 to 1,000, the largest change of the gradient along its own direction is more than ten times as large "
+        "in the plain net as with batch norm.",
         SANTURKAR.at("Sec. 3.1, text; their Fig. 4b shows less for the VGG"),
         rougher(q.GRADIENT_CHANGE.largest(*START)).above(10),
         "110 / 38, or 2.9 times",
@@ -119,7 +119,7 @@ CLAIMS = claims(
         "At initialisation, the gradient changes more along its own direction with batch norm than in the plain net.",
         SANTURKAR.at("Fig. 4b, read off at step 0"),
         larger(q.GRADIENT_CHANGE.median(last=0)).above(1),
-        "125 to 145 against 1.2 to 2.4, or 52 times and more",
+        "145 / 2.4, or 60 times",
         caveat_of="landscape_predictiveness",
         speaks="against, else for",
     ),
@@ -145,8 +145,8 @@ CLAIMS = claims(
         _SEC,
         rougher(SMOOTHNESS).above(1),
         "22 / 16.8 to 21 / 19.9, or 1.3 to 1.06 times",
-        remark="the largest change per distance of a scan lies at its smallest step in 150 of 150 scans with batch norm and in "
-        "128 of 150 without, at preset evening, so that late values measure the grid",
+        remark="at preset evening, the largest change per distance of a scan lies at its smallest step in 150 of 150 scans "
+        "with batch norm and in 128 of 150 without, so that the values depend on the smallest step",
         speaks="for, else against",
     ),
     landscape_smoothness_start=Claim(
@@ -184,18 +184,20 @@ CLAIMS = claims(
         saturation().above(math.sqrt(2)),
         caveat_of="landscape_smoothness",
         since=_LATE,
-        remark="it doubles if the smallest step sets it, not if the learning rate does; 1.41 is halfway on a logarithmic axis",
+        remark="the plateau doubles if the smallest step sets it, and stays if the learning rate does; 1.41 is halfway on a "
+        "logarithmic axis",
         speaks="neither",
     ),
     landscape_smoothness_falls=Claim(
-        "With batch norm, the gradient changes by more than a factor of 1.41 less per unit distance at twice the smallest "
-        "step of the scan than at the smallest.",
+        "Over steps 0 to 15,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
+        "smallest step of the scan as at twice that step.",
         SANTURKAR.at("Fig. 11a, read off"),
         replace(FALL.median(0, 15_000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
-        "11.6 / 11.7 of the change itself, or 1.98 times; without batch norm 1.71 times",
+        "a change of 11.6 at the smallest step and of 11.7 at twice that step, or 1.98 times; without batch norm 1.71 times",
         caveat_of="landscape_smoothness",
         since=_LATE,
-        remark="2 if the gradient changes no further, 1 at the edge of stability; 1.41 is halfway on a logarithmic axis",
+        remark="the ratio is 2 if the gradient does not change beyond the smallest step, and 1 if it changes in proportion to "
+        "the distance, as at the edge of stability; 1.41 is halfway on a logarithmic axis",
         speaks="neither",
     ),
     landscape_random_direction=Claim(
@@ -210,7 +212,7 @@ CLAIMS = claims(
             f"Over steps 80 to 1,500, {what} along a random direction with batch norm than in the plain net.",
             SANTURKAR.at("Sec. 3.1, text, without a figure"),
             rougher(q.along_random(quantity).median(*COVERED)).above(1),
-            remark=f"{_AS_LONG}, about 1.4 times at presets cpu and evening",
+            remark=f"{_AS_LONG}, 1.3 to 1.6 times at preset evening",
             since=_LATER,
             repeats="landscape_random_direction" if name == "loss" else None,
             speaks="for, else against",

@@ -13,13 +13,18 @@ from experiments.landscape.measures import (
 )
 
 _RE_RUN = Source("a public re-run, whose address is not known", "replication", setup="its VGG, all parameters, one run")
-_GRADIENTS_DIFFER = "here batch norm follows every layer, the learning rate is 0.1, and there is no dropout"
-_SUM = "the sum of layer 5's gradients on successive batches, which Mameli's repository calls more predictive,"
-_LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls its landscape,"
+_GRADIENTS_DIFFER = (
+    "here batch norm follows every layer, the learning rate is 0.1, inputs are standardised and there is no dropout"
+)
+_SUM = (
+    "the sum of layer 5's gradients on successive batches, whose length Mameli's repository takes for gradient "
+    "predictiveness,"
+)
+_LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls the loss landscape,"
 # Their cosine with batch norm is near 0, and |g - g'| / |g'| is 1.41 to 1.46 (presets cpu and evening).
 _NOISE = (
     "the two gradients are of different mini-batches, whose noise decides, not smoothness: independent gradients of equal "
-    "norms are 1.41 of these norms apart, whatever the landscape, and those with batch norm nearly are independent"
+    "norms are 1.41 of these norms apart, whatever the landscape, and those with batch norm are nearly independent"
 )
 _NOISE_OF_ALL = "the two gradients are of different mini-batches, whose noise decides, not smoothness"
 # For independent noise of the same size, the cosine is |mean gradient|² / (|mean gradient|² + noise²).
@@ -99,7 +104,8 @@ CLAIMS_OF_BATCHES = {
     ),
     "landscape_step_smoothness": Claim(
         "From one training step to the next, each on a mini-batch of its own, the gradient of layer 5 changes per unit "
-        "distance by the same amount with batch norm as in the plain net, to within 10 %, on average over the training.",
+        "distance of its own weights by the same amount with batch norm as in the plain net, to within 10 %, on average over "
+        "the training.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.mean()).between(0.9, 1.1),
         "63.0 / 61.9, or 1.02 times",
@@ -111,10 +117,10 @@ CLAIMS_OF_BATCHES = {
     ),
     "landscape_step_smoothness_largest": Claim(
         "From one training step to the next, each on a mini-batch of its own, the largest change of layer 5's gradient per "
-        "unit distance is smaller with batch norm than in the plain net.",
+        "unit distance of its own weights is smaller with batch norm than in the plain net.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.largest()).between(0, 1),
-        "half as large",
+        "half as large, or 0.5 times",
         since=_LATER,
         remark=_NOISE,
         differs="here the weights of layer 5 only",
@@ -136,7 +142,7 @@ CLAIMS_OF_BATCHES = {
         "parameters per unit distance is smaller with batch norm than in the plain net.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS_OF_ALL.largest()).between(0, 1),
-        "half as large",
+        "half as large, or 0.5 times",
         since=_LATEST,
         remark=_NOISE_OF_ALL,
         speaks="neither",
@@ -167,9 +173,10 @@ CLAIMS_OF_BATCHES = {
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="landscape_loss_change",
         since=_LATE,
-        remark="noise of batches, divided by a loss that is lower with batch norm; the change itself, undivided, is smaller "
-        "with it, 0.82 to 0.86 times, at preset evening",
-        differs=f"{_GRADIENTS_DIFFER}, and the median relative change replaces the variance",
+        remark="the noise of batches is divided by a loss that is lower with batch norm; the change itself, not divided, is "
+        "smaller with batch norm, 0.82 to 0.86 times at preset evening",
+        differs=f"{_GRADIENTS_DIFFER}, and the median relative change from batch to batch replaces the variance of the losses, "
+        "which also measures how far the loss falls",
         speaks="neither",
     ),
 }

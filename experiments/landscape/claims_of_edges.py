@@ -5,10 +5,10 @@ from experiments._evidence.claim import Claim
 from experiments._evidence.source import ANDREYEV, ours
 from experiments.landscape.measures import BATCH_SHARPNESS, furthest_from_one, in_edges, in_grids
 
-_GRIDS = {"": ("arms", "the scan"), "_short": ("short", "the scan from half the smallest step on")}
+_GRIDS = {"": ("arms", "the scan"), "_short": ("short", "a scan that starts at half the usual smallest step")}
 _NETS = {"plain": "Without batch norm", "batch_norm": "With batch norm"}
 _WINDOWS = {"": 9000, "_part": 4000}
-_PASSING = "; passing, not stable: in the plain net of preset evening it still rises at the end, step 5,000"
+_PASSING = "; at preset evening it still rises at the end, step 5,000, in both nets, so that it has not stabilised"
 _SINCE = "2026-11-29"
 
 CLAIMS_OF_EDGES = {
@@ -24,7 +24,8 @@ CLAIMS_OF_EDGES = {
             ).between(0.9, 1.1),
             caveat_of="landscape_smoothness",
             since=_SINCE,
-            remark="the gradient changes by its own length at the smallest step already; fixed after one run of 1/4 width",
+            remark="in the range, the gradient changes by about its own length at the smallest step already; the range was "
+            "fixed after one run at a quarter of the width",
             speaks="neither",
         )
         for suffix, (group, words) in _GRIDS.items()
@@ -38,7 +39,7 @@ CLAIMS_OF_EDGES = {
             "1 times, at which it stabilises",
             caveat_of="landscape_smoothness",
             since=_SINCE,
-            remark="the source gives no tolerance; a quarter is ours; one batch a measurement"
+            remark="the source gives no tolerance: a quarter is ours; each measurement is of one batch"
             + _PASSING * (first == 4000),
             speaks="neither",
         )

@@ -35,7 +35,7 @@ _OTHERWISE: dict[str, Any] = {
     "remark": "the other reading of the source, in which the published curve of the plain net lies among the draws",
     "speaks": "neither",
 }
-_RATES_DIFFER = "here, except with preset alx, SGD"
+_RATES_DIFFER = "here SGD, except with presets alx and overnight_alx"
 
 
 def _rates_parts() -> dict[str, Claim]:
@@ -58,6 +58,7 @@ def _rates_parts() -> dict[str, Claim]:
             ours("a control: how much of the spread of losses is unequal progress"),
             of_bands(largest(*(progress.each(net) for net in NETS))).between(0, 1),
             caveat_of="landscape_rates_loss",
+            differs="",
         ),
         "landscape_rates_predictiveness": claim(
             "Over steps 80 to 1,000, the largest change of the last layer's gradient from step to step, each on a mini-batch "
@@ -71,11 +72,11 @@ def _rates_parts() -> dict[str, Claim]:
 
 CLAIMS_OF_LINEAR_NETS = {
     "landscape_deep_linear": Claim(
-        "Over steps 150 to 700, the largest change of the gradient along its own direction is more than a hundred times "
-        "smaller with batch norm than in the plain net.",
+        "Over steps 150 to 700, the largest change of the gradient along its own direction is more than a hundred times as "
+        "large in the plain net as with batch norm.",
         SANTURKAR_LINEAR.at("Sec. 3.1 and Fig. 10"),
         rougher(q.GRADIENT_CHANGE.largest(150, 700), **DEEP).above(100),
-        "1.9e16 / 3e6 or less at the start, or 6e9 times",
+        "1.9e16 at the start / 3e6 or less, or 6e9 times and more",
         since=_LATER,
         in_doubt=_UNFITTING,
         speaks="for",
@@ -106,7 +107,7 @@ CLAIMS_OF_LINEAR_NETS = {
         in_edges(END.each("plain", **DEEP), "deep_linear").within(0.1, of=1),
         "2.0e6 at a learning rate of 1e-6, or 1.0 times",
         caveat_of="landscape_deep_linear_smoothness",
-        remark="this first statistic stands again, after a ratio to batch norm had replaced it for a while",
+        remark="this is the statistic that was fixed first; for a while, a ratio to batch norm had replaced it",
         in_doubt=_UNFITTING,
         speaks="neither",
     ),
@@ -161,7 +162,7 @@ CLAIMS_OF_RATES = dict(
         "than in the plain net.",
         _RATES,
         of_bands(rougher(EQUAL_STEPS)).above(1),
-        "0.5 to 1.0 / 0.2 to 0.35 at step 2,000, or 3.3 times; 0.03 to 0.35 / 0.01 to 0.03 at 8,000, or 16 times",
+        "0.5 to 1.0 / 0.2 to 0.35 at step 2,000, or 3.3 times",
         differs=_RATES_DIFFER,
         speaks="neither",
     ),
@@ -178,7 +179,7 @@ CLAIMS_OF_RATES = dict(
         "its own, in runs that differ only in learning rate, is smaller with batch norm than in the plain net.",
         _RATES,
         of_bands(rougher(band("gradient", "high").median(*EARLY))).above(1),
-        "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one",
+        "0.3 to 2.5 / 0.1 to 0.6, or 4.2 times at the upper edge, 3 times at the lower one, of the whole training",
         differs=_RATES_DIFFER,
         speaks="neither",
     ),

@@ -25,15 +25,14 @@ _SCALES = (
     "changes compare the scale of a normaliser with that of the plain net"
 )
 _SHAPE = (
-    "each of the norms sets the mean of its output and bounds its size, whatever the weights before it do: these change the "
-    "shape of the distribution"
+    "each of the norms sets the mean of its output and bounds its size; the weights before it mainly change the shape of the "
+    "distribution"
 )
 
 _PREMISE = (
-    "an argument against stable distributions only if these norms leave them less stable than the plain net's, which our data "
-    "do not bear out: of variances in absolute units, the source's measure, seeds disagree, and relative to their standard "
-    "deviation, distributions move less far with each of the norms, so that it speaks for neither side; those of noisy batch "
-    "norm do move further in absolute units"
+    "an argument against stable distributions only if distributions are less stable with these norms than in the plain net, "
+    "which our data do not show: in absolute units, seeds disagree about variances, and relative to their standard deviation, "
+    "distributions move less far with each of the norms, so that it speaks for neither side"
 )
 
 
@@ -122,8 +121,8 @@ CLAIMS = claims(
     **_landscape("", (80, 3500), "2026-11-21"),
     **_landscape("_part", (80, 1000), _LATER, ", over steps 80 to 3,500"),
     lp_norms_variance_uncontrolled=Claim(
-        f"Relative to their size, the variances of {_OUTPUTS} change more between measurements {_THREE} than with batch "
-        f"norm, {_FOLLOWED}.",
+        "Relative to their size, the variances of pre-activations, after the normaliser, change more between measurements "
+        f"{_THREE} than with batch norm, {_FOLLOWED}.",
         SANTURKAR.at("Sec. 3.3, text"),
         _before(lambda norm: over_layers(min, norm, "batch_norm", "variance", relative=True), "norm / BN").above(1),
         remark="the source says that these norms guarantee no control over the moments; with batch norm the variance is the "
@@ -131,8 +130,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     lp_norms_mean_controlled=Claim(
-        f"Relative to each unit's standard deviation, the means of activations change less between measurements {_THREE} "
-        f"than in the plain net, {_FOLLOWED}.",
+        "Relative to each unit's standard deviation, the means of activations, after the nonlinearity, change less between "
+        f"measurements {_THREE} than in the plain net, {_FOLLOWED}.",
         ours("the paper says that these norms guarantee no control over the moments"),
         _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True), "plain / norm")
         .where("vgg.probes.drift.of", "activations", "drift measured after the activation")
@@ -175,8 +174,8 @@ CLAIMS = claims(
         FINAL_LOSS.over("plain", "linf", group="deep_linear").between(0, 1),
         caveat_of="lp_norms_deep_linear",
         hypothesis="none",
-        remark="Santurkar et al. 2018, Fig. 5b, one draw: 1,660 / 986, or 1.7 times; this first rule stands "
-        "again, after one draw had counted as enough for a while",
+        remark="in the one draw of Santurkar et al. 2018, Fig. 5b, the ratio is 1,660 / 986, or 1.7 times; the draws must "
+        "agree, as was fixed first; for a while, one draw was enough",
         in_doubt=_UNFITTING,
     ),
     lp_norms_l1_best=Claim(

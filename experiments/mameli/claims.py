@@ -19,11 +19,14 @@ _EARLY, _PART = (80, 3500), (80, 1500)
 _FIRST = "2026-11-21"  # the day on which the ranges of accuracies, losses and plateau were fixed
 _READ = MAMELI.at("read off")
 _SHIFT = (
-    "Mameli's measure of covariate shift, the distance of layer 5's gradient from that in a second net with a random "
-    "classifier,"
+    "Mameli's measure of covariate shift, the distance of layer 5's gradient from that in a second net with the same "
+    "convolutions and a random classifier,"
 )
-_SUM = "the sum of layer 5's gradients on successive batches, which Mameli's repository calls more predictive,"
-_LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls its landscape,"
+_SUM = (
+    "the sum of layer 5's gradients on successive batches, whose length Mameli's repository takes for gradient "
+    "predictiveness,"
+)
+_LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls the loss landscape,"
 _DEFINED = ours("Definition 2.1 of Santurkar et al. 2018, in the net of Mameli's repository")
 _ALONG = ours("the scans of Santurkar et al. 2018, Sec. 3.1, in the net of Mameli's repository")
 _AGREEMENT = (
@@ -33,6 +36,11 @@ _AGREEMENT = (
 # As mameli_plateau measures it.
 _PLATEAU = (
     "for much of these steps the plain net is still near the loss of chance, where loss and gradient hardly change"
+)
+_SMALL = "for much of these steps the plain net is still near the loss of chance, where its gradients are small"
+_OF_LOSSES = (
+    "the median relative change from batch to batch replaces the variance of the losses, which also measures how far the loss "
+    "falls"
 )
 
 
@@ -102,6 +110,7 @@ _OF_SHIFT = claims(
         _READ,
         _larger(q.second_net().median(last=1000)).above(1),
         "3.0 / 0.1 at step 200, 3.5 / 0.1 at 800, 3.7 / 1.0 at 1,000, or 30, 35 and 3.7 times",
+        remark=_SMALL,
         speaks="neither",
     ),
     mameli_shift_later=Claim(
@@ -113,35 +122,38 @@ _OF_SHIFT = claims(
         speaks="neither",
     ),
     mameli_shift_floor=Claim(
-        f"{_NET} {_SHIFT} is more than half as large before any layer is updated, both with a single batch norm, after layer "
-        "4, and without.",
+        f"{_NET} {_SHIFT} is more than half as large without the update as with it, both with a single batch norm, after "
+        "layer 4, and without.",
         ours("a control: the same comparison without an update"),
         smallest(*(q.SECOND_NET_FLOOR.each(net) for net in _BOTH), who=_EITHER).above(0.5),
         caveat_of="mameli_shift",
         speaks="neither",
     ),
     mameli_shift_cosine=Claim(
-        f"{_NET} the cosine of layer 5's gradients in the net and in Mameli's second net, with a random classifier, is less "
-        "than half that before and after updating the preceding layers, both with a single batch norm, after layer 4, and "
-        "without.",
+        f"{_NET} the absolute cosine of layer 5's gradients in the net and in Mameli's second net, with the same convolutions "
+        "and a random classifier, is less than half the absolute cosine of its gradients before and after updating the "
+        "preceding layers, both with a single batch norm, after layer 4, and without.",
         ours("a control: the direction of what Mameli's repository compares, which plots the absolute value alone"),
         largest(*(TURN.each(net) for net in _BOTH), who=_EITHER).between(0, 0.5),
         caveat_of="mameli_shift",
         speaks="neither",
     ),
     mameli_shift_defined=Claim(
-        f"{_NET} over steps 0 to 1,000, layer 5 has more internal covariate shift {_ONE}.",
+        f"{_NET} over steps 0 to 1,000, layer 5 has more internal covariate shift, by Definition 2.1 of Santurkar et al. "
+        f"2018, {_ONE}.",
         _DEFINED,
         _larger(SHIFT.median(last=1000)).above(1),
         caveat_of="mameli_shift",
+        remark=_SMALL,
         speaks="against, else for",
     ),
     mameli_shift_relative=Claim(
-        f"{_NET} over steps 0 to 1,000, layer 5 has more internal covariate shift, relative to the norm of its gradient, "
-        f"{_ONE}.",
+        f"{_NET} over steps 0 to 1,000, layer 5 has more internal covariate shift, by Definition 2.1 of Santurkar et al. 2018 "
+        f"and relative to the norm of its gradient, {_ONE}.",
         _DEFINED,
         _larger(RELATIVE_SHIFT.median(last=1000)).above(1),
         caveat_of="mameli_shift",
+        remark=_SMALL,
         speaks="against, else for",
     ),
 )
@@ -153,7 +165,7 @@ _OF_LANDSCAPE = claims(
         f"{_NET} over steps 80 to 3,500, {_SUM} is longer {_ONE}.",
         MAMELI_GRADIENTS,
         _larger(successive("step_sum").median(*_EARLY)).above(1),
-        "3.3 / 0.65 at step 1,000, or 5.1 times",
+        "3.3 / 0.65 at step 1,000, 4.9 / 1.49 at 3,000, or 5.1 and 3.3 times",
         speaks="neither",
     ),
     mameli_sum_part=Claim(
@@ -177,8 +189,8 @@ _OF_LANDSCAPE = claims(
         ours("the distance of Santurkar et al. 2018, between the gradients of Mameli's repository"),
         _larger(successive("step_distance").median(*_PART)).above(1),
         caveat_of="mameli_sum",
-        remark="the two gradients are of different mini-batches, whose noise decides, and the lengths of the gradients, not "
-        "smoothness",
+        remark="the two gradients are of different mini-batches: the noise of batches and the lengths of the gradients decide, "
+        "not smoothness",
         speaks="neither",
     ),
     mameli_gradient_change=Claim(
@@ -216,8 +228,9 @@ _OF_LANDSCAPE = claims(
         _larger(q.RELATIVE_CHANGE.median(*_PART)).above(1),
         "variance of the losses 0.160 / 0.080, or 2.0 times",
         caveat_of="mameli_loss_change",
-        remark="noise of batches, divided by a loss that is lower with batch norm",
-        differs="the median relative change replaces the variance",
+        remark="the noise of batches is divided by a loss that is lower with batch norm; for much of these steps the plain net "
+        "is still near the loss of chance, which hardly changes",
+        differs=_OF_LOSSES,
         speaks="neither",
     ),
     mameli_loss_range=Claim(

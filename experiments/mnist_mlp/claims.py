@@ -10,19 +10,20 @@ _RE_RUN = Source("a public re-run, whose address is not known", "replication", s
 _OURS = ours("a control")
 _TOO_WIDE = 1.0364 * 59**0.5
 _UNIT = "the input of a sigmoid in the last hidden layer"
-_IN_BATCHES = "with batch norm, computed with mini-batch statistics, than in the plain net"
-_HIS = "In Huber's setting,"
+_MEDIAN = f"the median over test images of {_UNIT}"
+_IN_BATCHES = "with batch norm, evaluated with mini-batch statistics, than in the plain net"
+_HIS = "In the setting of Huber 2020,"
 _HIS_NORM = "his batch norm, whose variance is too small,"
 _STABLE = "distributions"
 _SET = (
-    "with batch norm, its bias and scale set mean and variance of what it puts out, whatever the weights before it do: these "
-    "change the shape"
+    "the bias and the scale of batch norm set the mean and the variance of its output; the weights before it change only the "
+    "shape of the distribution"
 )
 
 
 def _in_evaluation(name: str, moves: str, statistic: str) -> Claim:
     return Claim(
-        f"The median of {_UNIT} {moves} with batch norm, computed with running statistics, than in the plain net.",
+        f"From step 500 on, {_MEDIAN} {moves} with batch norm, evaluated with running statistics, than in the plain net.",
         ours("a control: running averages with momentum 0.99 lag behind weights that move fast"),
         steadiness(statistic, "running").over("plain", "batch_norm", group="ioffe").above(1),
         caveat_of=name,
@@ -53,7 +54,7 @@ CLAIMS = claims(
         "98.2 - 97.25 %, or 0.95 points",
     ),
     mnist_stable_range=Claim(
-        f"The median of {_UNIT} covers a smaller range {_IN_BATCHES}.",
+        f"From step 500 on, {_MEDIAN} covers a smaller range {_IN_BATCHES}.",
         _FIG_1BC,
         steadiness("range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.34 / 0.33, or 4 times, of one unit",
@@ -63,7 +64,7 @@ CLAIMS = claims(
     ),
     mnist_stable_range_running=_in_evaluation("mnist_stable_range", "covers a smaller range", "range"),
     mnist_stable_relative=Claim(
-        f"Relative to the width of its distribution, the median of {_UNIT} covers a smaller range {_IN_BATCHES}.",
+        f"From step 500 on, relative to the width of the distribution, {_MEDIAN} covers a smaller range {_IN_BATCHES}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and 1c, computed from what can be read off"),
         steadiness("relative_range").over("plain", "batch_norm", group="ioffe").above(1),
         "1.1 / 0.20, or 6 times, of one unit",
@@ -84,7 +85,7 @@ CLAIMS = claims(
         speaks="neither",
     ),
     mnist_stable_variation=Claim(
-        f"The median of {_UNIT} has a smaller total variation {_IN_BATCHES}.",
+        f"From step 500 on, {_MEDIAN} has a smaller total variation {_IN_BATCHES}.",
         IOFFE.at("Sec. 4.1, Fig. 1b and 1c"),
         steadiness("variation").over("plain", "batch_norm", group="ioffe").above(1),
         remark=_SET,
@@ -95,7 +96,7 @@ CLAIMS = claims(
         "mnist_stable_variation", "has a smaller total variation", "variation"
     ),
     mnist_smooth=Claim(
-        f"The median of {_UNIT} fluctuates less around its moving average {_IN_BATCHES}.",
+        f"From step 500 on, {_MEDIAN} fluctuates less around its moving average {_IN_BATCHES}.",
         HUBER.at("on Fig. 1 of Ioffe & Szegedy 2015"),
         steadiness("roughness").over("plain", "batch_norm", group="ioffe").above(1),
         remark=_SET,
@@ -116,13 +117,13 @@ CLAIMS = claims(
         "91.3 - 87.8 %, or 3.5 points",
     ),
     mnist_huber_spread=Claim(
-        f"{_HIS} his batch norm at first makes the inputs of the last hidden layer's sigmoids too wide by the square root of "
-        "the batch size minus 1, to within 10 %.",
+        f"{_HIS} his batch norm at first makes the distribution of the inputs of the last hidden layer's sigmoids too wide by "
+        "a factor of sqrt(batch size - 1), to within 10 %.",
         HUBER.at("Fig. 3 and code, which divides the variance by the batch size once too often"),
         FIRST_SPREAD.each("huber", group="huber").within(0.1 * _TOO_WIDE, _TOO_WIDE),
         "7.9",
         caveat_of="mnist_huber_accuracy",
-        remark="within 10 % of 1.04 x sqrt(59), the value for normally distributed inputs",
+        remark="the range is within 10 % of 1.04 x sqrt(59), the value for normally distributed inputs",
         hypothesis=_STABLE,
         speaks="neither",
     ),
@@ -133,16 +134,16 @@ CLAIMS = claims(
         caveat_of="mnist_huber_accuracy",
     ),
     mnist_huber_smooth=Claim(
-        f"{_HIS} the median of all inputs of the last hidden layer's sigmoids fluctuates less around its moving average with "
-        f"{_HIS_NORM} computed with running statistics, than in the plain net.",
+        f"{_HIS} from step 500 on, the median of all inputs of the last hidden layer's sigmoids fluctuates less around its "
+        f"moving average with {_HIS_NORM} evaluated with running statistics, than in the plain net.",
         HUBER.at("Fig. 3 and 4"),
         steadiness("roughness", "running", "of_layer").over("plain", "huber", group="huber").above(1),
         hypothesis=_STABLE,
         speaks="neither",
     ),
     mnist_huber_moves=Claim(
-        f"{_HIS} the width of all inputs of the last hidden layer's sigmoids changes more over the training with {_HIS_NORM} "
-        "than in the plain net.",
+        f"{_HIS} the width of the distribution of all inputs of the last hidden layer's sigmoids changes more over the "
+        f"training with {_HIS_NORM} than in the plain net.",
         HUBER.at("Fig. 3 and 4, read off"),
         SPREAD_RANGE.over("huber", "plain", group="huber").above(1),
         "from 7.9 to 1.9, against almost constant 9.4",

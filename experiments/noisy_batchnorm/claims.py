@@ -15,13 +15,13 @@ _END, _LATER = TRAIN_ACCURACY.at_end(50), "2026-11-29"
 _EVERY = "in every layer followed"
 _OUTPUTS = "pre-activations, after batch norm and its noise,"
 _DRAWN = (
-    "after noisy batch norm, its bias and scale and the noise that is drawn set mean and variance, whatever the weights "
-    "before it do: a check that the noise does what it is for"
+    "the bias, the scale and the drawn noise of noisy batch norm set the mean and the variance of its output, whatever the "
+    "weights before it do: the row checks what the noise does to distributions"
 )
 _PREMISE = (
-    "an argument against only if noisy batch norm makes distributions less stable than the plain net's: at preset cpu, their "
-    "means and variances move more in absolute units, and they themselves, relative to their spread, further in the first "
-    "layer followed and less far in the deepest"
+    "an argument against only if distributions are less stable with noisy batch norm than in the plain net: at preset cpu, "
+    "their means and variances change more in absolute units; relative to their standard deviation, the distributions move "
+    "further in the first layer followed and less far in the deepest"
 )
 
 
@@ -84,23 +84,23 @@ CLAIMS = claims(
         speaks="against, else for",
     ),
     noisy_plain_stops=Claim(
-        "With the noise of noisy batch norm added after each of its layers, the plain net ends at less than twice the training "
-        "accuracy of chance, 10 %.",
+        "With the noise of noisy batch norm on the pre-activations of its hidden layers, the plain net ends at a training "
+        "accuracy below 20 %, twice that of chance.",
         SANTURKAR.at("Sec. 2.1, text"),
         _END.each("noise").below(2 * CHANCE),
         "'prevents it from training entirely'",
         speaks="neither",
     ),
     noisy_plain_scaled=Claim(
-        "With noise scaled by each unit's standard deviation, as it is after batch norm, the plain net ends at more than "
-        "twice the training accuracy of chance, 10 %.",
+        "With the noise of noisy batch norm, scaled by each unit's standard deviation, on the pre-activations of its hidden "
+        "layers, the plain net ends at a training accuracy above 20 %, twice that of chance.",
         _OURS,
         _END.each("relative_noise").above(2 * CHANCE),
         caveat_of="noisy_plain_stops",
         speaks="neither",
     ),
     noisy_plain_scaled_cost=Claim(
-        "Noise scaled by each unit's standard deviation costs the plain net more training accuracy by the end than noise "
+        "At the end, noise scaled by each unit's standard deviation costs the plain net more training accuracy than noise "
         "costs the net with batch norm.",
         _OURS,
         (_END.minus("plain", "relative_noise") - _END.minus("batch_norm", "noisy_batch")).above(0),
@@ -111,7 +111,7 @@ CLAIMS = claims(
         f"plain net, {_EVERY}.",
         _FIG_8,
         _ratio(min, "mean").above(1),
-        "0.27 / 0.032, 0.27 / 0.065 and 0.35 / 0.014, or 4 times and more",
+        "0.27 / 0.032, 0.27 / 0.065 and 0.35 / 0.014 in layers 2, 9 and 13, or 4 times and more",
         remark=_DRAWN,
         speaks="neither",
     ),
@@ -129,7 +129,7 @@ CLAIMS = claims(
         f"plain net, {_EVERY}.",
         _FIG_8,
         _ratio(min, "variance").above(1),
-        "0.17 / 0.015, 0.18 / 0.021 and 0.20 / 0.007, or 9 times and more",
+        "0.17 / 0.015, 0.18 / 0.021 and 0.20 / 0.007 in layers 2, 9 and 13, or 9 times and more",
         remark=_DRAWN,
         speaks="neither",
     ),

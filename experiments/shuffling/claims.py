@@ -19,7 +19,12 @@ _WU = Source(
 )
 _ABSTRACT = _WU.at("abstract")
 _TOY = "here one layer and normal inputs"
-_NEAR = "a tenth of the distance between both optima counts as there: SGD of a constant learning rate stays in motion"
+_NEAR = (
+    "a tenth of the distance between both optima is the tolerance, since SGD with a constant learning rate keeps moving; its "
+    "weights are averaged over the second half of the training"
+)
+_TENTH = "the source gives no number in its abstract; a tenth is ours"
+_OF_MANY = "the distance for one shuffle is the median over several"
 
 CLAIMS = claims(
     "none",
@@ -44,12 +49,12 @@ CLAIMS = claims(
         differs=_TOY,
     ),
     shuffle_distinct=Claim(
-        "With batch norm at the smallest batch, the optimum of one shuffle is further from that of new shuffles than 10 % of "
-        "the length of gradient descent's weights.",
+        "With batch norm at the smallest batch, the distance between the optimum of one shuffle and that of new shuffles is "
+        "more than 10 % of the length of gradient descent's weights.",
         _ABSTRACT,
         each(smallest(BETWEEN), "batch_norm").above(0.1),
         "distinct global optima",
-        remark="the source gives no number in its abstract; a tenth is ours",
+        remark=f"{_TENTH}; {_OF_MANY}",
         differs=_TOY,
     ),
     shuffle_distorted=Claim(
@@ -58,6 +63,7 @@ CLAIMS = claims(
         _ABSTRACT,
         each(smallest(FIXED) / smallest(AGAIN), "batch_norm").above(1),
         "a single shuffle leads to distorted optima",
+        remark=_OF_MANY,
         differs=_TOY,
     ),
     shuffle_risk=Claim(
@@ -65,15 +71,16 @@ CLAIMS = claims(
         "gradient descent by more at the optimum of one shuffle than at that of new shuffles.",
         ours("what the distorted optima of Wu, Yun & Sra 2023 cost in the units of the loss"),
         each(smallest(RISK_FIXED) / smallest(RISK_AGAIN), "batch_norm").above(1),
+        remark="the error for one shuffle is the median over several",
     ),
     shuffle_again_distorted=Claim(
-        "With batch norm at the smallest batch, the optimum of new shuffles is not that of gradient descent either: its "
-        "distance is more than 10 % of the length of gradient descent's weights.",
+        "With batch norm at the smallest batch, the distance between the optimum of new shuffles and that of gradient descent "
+        "is more than 10 % of the length of gradient descent's weights.",
         _ABSTRACT,
         each(smallest(AGAIN), "batch_norm").above(0.1),
         "both optima are distorted away from gradient descent",
         caveat_of="shuffle_distorted",
-        remark="the source gives no number in its abstract; a tenth is ours",
+        remark=_TENTH,
         differs=_TOY,
     ),
     shuffle_larger=Claim(
@@ -82,21 +89,22 @@ CLAIMS = claims(
         ours("whether the distortion of one shuffle is one of small batches"),
         each(change(FIXED), "batch_norm").below(0.5),
         caveat_of="shuffle_distorted",
+        remark=_OF_MANY,
     ),
     shuffle_plain=Claim(
         "Without batch norm, at the smallest batch, SGD that keeps one shuffle ends where SGD with new shuffles does, to "
         "within 2 % of the length of gradient descent's weights.",
         ours("a control: without batch norm all shuffles have the same risk"),
         each(end("fixed_to_again"), "plain").below(0.02),
-        remark="their optima are equal; two hundredths are left to the motion of SGD",
+        remark="both risks have the same optimum; 2 % is the tolerance, since SGD with a constant learning rate keeps moving",
     ),
     shuffle_apart=Claim(
-        "With batch norm at the smallest batch, SGD that keeps one shuffle ends further from SGD with new shuffles than 10 % "
-        "of the length of gradient descent's weights.",
+        "With batch norm at the smallest batch, the distance between the final weights of SGD that keeps one shuffle and of "
+        "SGD with new shuffles is more than 10 % of the length of gradient descent's weights.",
         _ABSTRACT,
         each(end("fixed_to_again"), "batch_norm").above(0.1),
         "distinct global optima",
-        remark="the source gives no number in its abstract; a tenth is ours",
+        remark=_TENTH,
         differs=_TOY,
     ),
 )

@@ -13,6 +13,7 @@ from experiments.theory_bounds.quantities import ACCEPTED, SHOWN, largest_error,
 _LATE, _LATER = "2026-11-22", "2026-11-29"
 _IOFFE = replace(IOFFE.at("Sec. 3.3"), setup="")
 _EVERY = "at every unit and step checked"
+_OF = "of Santurkar et al. 2018"
 
 
 def _in(arm: str, measure: Measure) -> Statistic:
@@ -50,27 +51,31 @@ CLAIMS = claims(
     "neither",
     theory_theorem_4_1=_equality(
         "theorem_4_1",
-        f"With batch norm, the bound of Theorem 4.1 on the norm of a unit's gradient is an equality, {_EVERY}.",
+        f"With batch norm of epsilon 0, the bound of Theorem 4.1 {_OF} on the gradient by a unit's pre-activations is an "
+        f"equality, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.1, which states <="),
     ),
     theory_epsilon=_bound(
-        "With batch norm inserted into a trained plain net and an epsilon of 1 added to its variance, the bound of Theorem 4.1 "
-        f"holds, {_EVERY}.",
+        "With batch norm inserted into a trained plain net and an epsilon of 1 added to the variance, the bound of Theorem 4.1 "
+        f"{_OF} on the gradient by a unit's pre-activations holds, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.1"),
         ("plain", "epsilon 1"),
     ),
     theory_theorem_4_2=_equality(
         "theorem_4_2",
-        f"With batch norm, the first line of Theorem 4.2, on the curvature along the gradient, is an equality, {_EVERY}.",
+        f"With batch norm of epsilon 0, the first line of Theorem 4.2 {_OF}, on the curvature along the gradient by a unit's "
+        f"pre-activations, is an equality, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.2, which states <="),
     ),
     theory_second_line=_bound(
-        f"In a net trained with batch norm, the second line of Theorem 4.2 holds with the net's own Hessian, {_EVERY}.",
+        f"In a net trained with batch norm, the second line of Theorem 4.2 {_OF}, on the curvature along the gradient by a "
+        f"unit's pre-activations, holds with the net's own Hessian, {_EVERY}.",
         ours("the inequality of Santurkar et al. 2018, Theorem 4.2, where its premise may fail"),
         ("batch_norm", "relaxed_holds"),
         "-",
         caveat_of="theory_theorem_4_2",
-        remark="the paper states it for Hessians that preserve relative norms",
+        remark="the paper states this line for Hessians that preserve the relative norms of the gradients with and without "
+        "batch norm",
         speaks="for",
     ),
     theory_preserved_outputs=_equality(
@@ -97,28 +102,29 @@ CLAIMS = claims(
         speaks="for",
     ),
     theory_theorem_4_4=_bound(
-        "With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds in the form of its proof, "
+        f"With batch norm, the bound of Theorem 4.4 {_OF} on the gradient by a unit's weights holds in the form of its proof, "
         f"{_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.4, as its proof gives it"),
         ("batch_norm", "corrected_holds"),
     ),
     theory_theorem_4_4_printed=_bound(
-        f"With batch norm, the bound of Theorem 4.4 on the gradient of a unit's weights holds as printed, {_EVERY}.",
+        f"With batch norm, the bound of Theorem 4.4 {_OF} on the gradient by a unit's weights holds as printed, {_EVERY}.",
         SANTURKAR_THEORY.at("Theorem 4.4, whose printed line loses factors of m and lambda squared"),
         ("batch_norm", "printed_holds"),
         "printed; its proof gives another form",
         caveat_of="theory_theorem_4_4",
     ),
     theory_theorem_c_1=_bound(
-        "With batch norm, the bound of Theorem C.1 on the curvature along a unit's weights holds for the layer's own inputs "
-        "wherever it is not negative.",
+        f"With batch norm, the bound of Theorem C.1 {_OF} on the curvature along the gradient by a unit's weights holds for "
+        "the layer's own inputs wherever the bound is not negative.",
         SANTURKAR_THEORY.at("Theorem C.1, where its bound is not negative"),
         ("batch_norm", "c_1_not_negative_holds"),
         of="c_1_not_negative",
         since=_LATER,
     ),
     theory_theorem_c_1_premise=_bound(
-        f"With batch norm, the bound of Theorem C.1 on the curvature along a unit's weights is not negative, {_EVERY}.",
+        f"With batch norm, the bound of Theorem C.1 {_OF} on the curvature along the gradient by a unit's weights is not "
+        f"negative, {_EVERY}.",
         ours("where the bound of Santurkar et al. 2018, Theorem C.1, can hold"),
         ("batch_norm", "c_1_not_negative"),
         "-",
@@ -127,24 +133,25 @@ CLAIMS = claims(
     ),
     theory_lemma_4_5=_equality(
         "lemma_4_5",
-        "With batch norm, if a unit's trained weights stand for the optimum, their nearest multiple lies closer to the "
-        "initial weights by the amount of Lemma 4.5.",
+        "With batch norm, if a unit's trained weights stand for the optimum and a positive multiple of them is the nearest to "
+        f"the initial weights, it lies closer to these than the optimum by the amount in Lemma 4.5 {_OF}.",
         SANTURKAR_THEORY.at("Lemma 4.5"),
     ),
     theory_orthogonal=_equality(
         "orthogonal",
-        "With batch norm, the gradient of a unit's weights is orthogonal to them.",
+        "With batch norm of epsilon 0, the gradient by a unit's weights is orthogonal to these weights.",
         _IOFFE.at("scale invariance"),
         published="follows from BN(aWu) = BN(Wu)",
     ),
     theory_rescaled_weights_gradient=_equality(
         "rescaled_weights_gradient",
-        "With batch norm, multiplying a layer's weights by a number divides their gradient by it.",
+        "With batch norm of epsilon 0, multiplying a layer's weights by 3 divides their gradient by 3.",
         _IOFFE,
     ),
     theory_smoother=Claim(
-        "In a net trained with batch norm, the condition under which Theorem 4.2 gives a smoother landscape holds at more than "
-        "half of the units and steps checked.",
+        f"In a net trained with batch norm, the condition under which Theorem 4.2 {_OF} gives a smoother landscape, a positive "
+        "inner product of gradient and normalised activations and a non-negative curvature, holds at more than half of the "
+        "units and steps checked.",
         ours(
             "how often the condition of Santurkar et al. 2018, Theorem 4.2, holds: non-negative curvature, and a positive "
             "inner product of gradient and normalised activations"
