@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import committed
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,3 +112,13 @@ def test_misfits(changes, message):
     """One line names the field, the rule and the value."""
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **changes)
+
+
+def test_the_range_after_one_step_is_that_before_times_a_number():
+    """Of the committed data: the second hidden layer's gradient over the last one's, after the step and before it."""
+    data = committed.read("gradient_depth")
+    (claim,) = (claim for claim in CLAIMS if claim.name == "depth_first_step_range")
+    norms = [np.array(run["gradients"]["norm"]) for run in data["first_step"]["batch_norm_50_1"]]
+    before, after = (np.array([rows[step, 1] / rows[step, -2] for rows in norms]) for step in (0, 1))
+    np.testing.assert_allclose([*claim.statistic.of(data).values()], after / before)
+    assert (judge(claim, data).verdict, len(norms)) == ("supported", 3)

@@ -70,7 +70,8 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     """Judge a claim by the one of several files that decides it.
 
     A file can decide if it has three values or more and all of them are known. Among these, the widest nets win, then the most
-    steps, then the most values. Files with fewer runs are reported beside it. If none can decide, the first file whose values
+    steps, then the most values. Files with fewer runs, and as large ones, are reported beside it; if as large ones differ in
+    their verdict, it is inconclusive. If none can decide, the first file whose values
     are all known is used; else the file with the most counted runs, preferably one that meets the claim's needs.
 
     Args:
@@ -85,9 +86,13 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     enough = {name: found for name, found in known.items() if len(found.values) >= MIN_VALUES}
     speaking = next(iter(known), max(judged, key=lambda name: (bool(judged[name].values), judged[name].num_runs)))
     chosen = max(enough, key=lambda name: _weight(enough[name]), default=speaking)
-    others = [known[name] for name in sorted(known.keys() - enough.keys() - {chosen})]
+    equal = [name for name in enough if _weight(enough[name]) == _weight(judged[chosen]) and name != chosen]
+    others = [known[name] for name in [*equal, *sorted(known.keys() - enough.keys() - {chosen})]]
     beside = tuple(Beside(other.setup, other.median) for other in others if other.setup)
-    return chosen, judged[chosen]._replace(beside=beside)
+    found = judged[chosen]._replace(beside=beside)
+    if {judged[name].verdict for name in equal} - {found.verdict}:
+        found = found._replace(verdict="inconclusive", reason="runs of the same size disagree")
+    return chosen, found
 
 
 def decided(claims: Iterable[Claim], data: Data, *names: str, unknown: str = "an unknown number of times") -> str:

@@ -84,6 +84,7 @@ CLAIMS = claims(
         shift(5).median(0, 300).over(*_BOTH, _FAST).above(0.5),
         "1.00 / 0.067, or 15 times",
         remark=_AS_MUCH,
+        repeats="shift_not_less",
         since=_LATER,
         speaks="against, else for",
     ),
@@ -242,6 +243,7 @@ CLAIMS = claims(
         _IOFFE,
         _cosine(5).median(0, 300).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86, or -0.19",
+        repeats="shift_gradients_alike",
         since=_LATER,
         speaks="for, else against",
     ),
@@ -327,7 +329,7 @@ CLAIMS = claims(
         "-0.89 to -0.98",
         caveat_of="shift_deep_linear_plain",
         in_doubt=_UNFITTING,
-        speaks="for",
+        speaks="neither",
     ),
     shift_deep_linear=Claim(
         "At learning rate 1e-7, from step 1,000 on, with batch norm, updating the preceding layers turns the gradient of "
@@ -336,7 +338,7 @@ CLAIMS = claims(
         _cosine(17).mean(1000).each("batch_norm", *_LINEAR_SLOW).below(0.9),
         "-0.96, -0.33, 0.57, -0.05, the medians of four windows",
         in_doubt=_UNFITTING,
-        speaks="against",
+        speaks="neither",
     ),
     shift_deep_linear_more=Claim(
         f"At learning rate 1e-7, from step 1,000 on, layer 9 has more than ten times as much {_SHIFT} with batch norm as in "
@@ -345,7 +347,7 @@ CLAIMS = claims(
         shift(9).median(1000).over(*_BOTH, *_LINEAR_SLOW).above(10),
         "6870 / 4.0, 5990 / 0.92, 2200 / 1.5, 3050 / 1.2 in successive windows, or 1,500 times and more",
         in_doubt=_UNFITTING,
-        speaks="against",
+        speaks="neither",
     ),
     shift_deep_linear_fast_more=Claim(
         f"At learning rate 1e-6, over the training, layer 9 has at least half as much {_SHIFT} with batch norm as in the "
@@ -355,7 +357,7 @@ CLAIMS = claims(
         "11100 / 19400, 3570 / 7720, 2540 / 2270, 767 / 675, 617 / 2330, 535 / 93 in successive windows, or 0.26 to 5.8 times",
         remark=_AS_MUCH,
         in_doubt=_UNFITTING,
-        speaks="against, else for",
+        speaks="neither",
     ),
     shift_deep_linear_loss=Claim(
         "At learning rate 1e-6, the net with batch norm ends at a smaller training loss than the plain one.",
@@ -365,8 +367,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     shift_unhalved_plain=Claim(
-        f"{_READ_OTHERWISE} from step 1,000 on, updating the preceding layers reverses the gradient of layer 17 of a plain "
-        "deep linear network: the cosine is negative.",
+        f"{_READ_OTHERWISE} from step 1,000 on, updating the preceding layers turns the gradient of layer 17 of a plain "
+        "deep linear network by more than a right angle: the cosine is negative.",
         _READ_3B,
         _cosine(17).median(1000).each("plain", group="unhalved").below(0),
         "-0.89 to -0.98",

@@ -125,8 +125,20 @@ CLAIMS = claims(
         _deepest(GROWTH.median(1, 1), group="first_step").between(0.9, 1.1),
         "gradients have dramatically smaller range after a single step",
         caveat_of="depth_bounded",
+        in_doubt="the source says that the range becomes much smaller, not that growth ends",
         remark=_TOLERANCE,
         since=_LATER,
+    ),
+    depth_first_step_range=Claim(
+        "With batch norm, one step of training makes the gradient of the second hidden layer's weights, relative to that of "
+        "the last one's, less than a fifth as large in the deepest net.",
+        _DURATION,
+        (
+            _deepest(TO_SECOND.median(1, 1), group="first_step") / _deepest(TO_SECOND.median(0, 0), group="first_step")
+        ).below(0.2),
+        "gradients have dramatically smaller range after a single step",
+        remark="the source gives no number; a fifth is ours",
+        since="2026-11-30",
     ),
     depth_orthogonal=Claim(
         "At initialisation, with batch norm and orthogonal weights, gradients grow by less than a factor of 1.17 per layer "

@@ -64,6 +64,11 @@ def _fisher(net: str, at: Setting = UNNAMED) -> Statistic:
 
 _RISING = "the theory is of wide nets, and the growth per doubling still rises with the width here"
 
+# (E relu(x))² / E relu(x)² = 1 / pi, for normal x
+_AFTER_RELU = (
+    "after a ReLU even independent normal inputs have a cosine of 1 / pi, or 0.32, so that the soft rank cannot exceed pi^2, "
+    "about 10"
+)
 _GLOROT = (
     "Glorot weights have an expected squared length of the sum over layers of 2 m n / (m + n), from m features to n"
 )
@@ -100,6 +105,7 @@ CLAIMS = claims(
         DANESHMAND_RANK.at("abstract, which says so of experiments"),
         _rank(RELU).above(1.3),
         "rank robustness generalises to ReLU nets",
+        in_doubt=_AFTER_RELU,
         remark=f"{_SOFT}; {_ROOT}",
     ),
     init_cluster=Claim(
@@ -118,6 +124,7 @@ CLAIMS = claims(
         _deep(ODD, RELU).below(0.1),
         "it breaks away in an orthogonal direction",
         caveat_of="init_rank_relu",
+        in_doubt=_AFTER_RELU,
         differs="its abstract names no width, batch or depth",
     ),
     init_gap_depth=Claim(
@@ -165,7 +172,7 @@ CLAIMS = claims(
         in_doubt=_RISING,
         remark=f"{_FISHER}; {_LINEAR}",
         hypothesis="smoothness",
-        speaks="against",
+        speaks="neither",
     ),
     init_fisher_last=Claim(
         "At initialisation, with batch norm in every layer, the largest eigenvalue of the Fisher matrix does not grow with the "
@@ -173,9 +180,9 @@ CLAIMS = claims(
         KARAKIDA,
         _fisher("batch_norm_output").below(1.15),
         "batch norm in the last layer drastically decreases the sharpness",
-        remark=f"{_FISHER}; {_BOUNDED}",
+        remark=f"{_FISHER}; {_BOUNDED}; {_RISING}, so that this speaks for neither side",
         hypothesis="smoothness",
-        speaks="for",
+        speaks="neither",
     ),
     init_fisher_fixed=Claim(
         "At initialisation, with batch norm in every layer, the largest eigenvalue of the Fisher matrix grows in "
@@ -186,7 +193,7 @@ CLAIMS = claims(
         caveat_of="init_fisher_last",
         remark=f"{_FISHER_FIXED}; {_LINEAR}",
         hypothesis="smoothness",
-        speaks="against",
+        speaks="neither",
     ),
     init_branch=Claim(
         "With batch norm, at initialisation, the variance of residual branch l is about 1 / l of that of its shortcut: l times "

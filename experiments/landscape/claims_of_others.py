@@ -79,7 +79,7 @@ CLAIMS_OF_LINEAR_NETS = {
         "1.9e16 at the start / 3e6 or less, or 6e9 times and more",
         since=_LATER,
         in_doubt=_UNFITTING,
-        speaks="for",
+        speaks="neither",
     ),
     "landscape_deep_linear_loss": Claim(
         "Over steps 150 to 700, the largest loss along the gradient is more than a hundred times larger in the plain net "
@@ -89,7 +89,7 @@ CLAIMS_OF_LINEAR_NETS = {
         "2.7e10 / 1e5 or less, or 270,000 times and more",
         since=_LATER,
         in_doubt=_UNFITTING,
-        speaks="for",
+        speaks="neither",
     ),
     "landscape_deep_linear_smoothness": Claim(
         "Over steps 150 to 700, the gradient changes less per unit distance along its own direction with batch norm than in "
@@ -98,7 +98,7 @@ CLAIMS_OF_LINEAR_NETS = {
         rougher(q.SMOOTHNESS.median(150, 700), **DEEP).above(1),
         "1.4e11 / 2.1e6 or less, or 67,000 times and more",
         in_doubt=_UNFITTING,
-        speaks="for, else against",
+        speaks="neither",
     ),
     "landscape_deep_linear_end": Claim(
         "Over the last 5 % of the measurements, the effective smoothness of the plain net is within 10 % of 2 / learning "

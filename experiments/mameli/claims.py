@@ -35,9 +35,13 @@ _AGREEMENT = (
 )
 # As mameli_plateau measures it.
 _PLATEAU = (
-    "for much of these steps the plain net is still near the loss of chance, where loss and gradient hardly change"
+    "for much of these steps the plain net is still near the loss of chance, where loss and gradient hardly change, so "
+    "that this speaks for neither side"
 )
-_SMALL = "for much of these steps the plain net is still near the loss of chance, where its gradients are small"
+_SMALL = (
+    "for much of these steps the plain net is still near the loss of chance, where its gradients are small, so that this "
+    "speaks for neither side"
+)
 _OF_LOSSES = (
     "the median relative change from batch to batch replaces the variance of the losses, which also measures how far the loss "
     "falls"
@@ -145,7 +149,7 @@ _OF_SHIFT = claims(
         _larger(SHIFT.median(last=1000)).above(1),
         caveat_of="mameli_shift",
         remark=_SMALL,
-        speaks="against, else for",
+        speaks="neither",
     ),
     mameli_shift_relative=Claim(
         f"{_NET} over steps 0 to 1,000, layer 5 has more internal covariate shift, by Definition 2.1 of Santurkar et al. 2018 "
@@ -154,7 +158,7 @@ _OF_SHIFT = claims(
         _larger(RELATIVE_SHIFT.median(last=1000)).above(1),
         caveat_of="mameli_shift",
         remark=_SMALL,
-        speaks="against, else for",
+        speaks="neither",
     ),
 )
 
@@ -199,7 +203,7 @@ _OF_LANDSCAPE = claims(
         _larger(q.GRADIENT_CHANGE.median(*_PART)).between(0, 1),
         caveat_of="mameli_sum",
         remark=_PLATEAU,
-        speaks="for, else against",
+        speaks="neither",
     ),
     mameli_direction=Claim(
         f"{_NET} over steps 80 to 1,500, the cosine of layer 5's gradients on successive batches is larger {_ONE}.",
@@ -239,7 +243,7 @@ _OF_LANDSCAPE = claims(
         _larger(q.LOSS_RANGE.median(*_PART)).between(0, 1),
         caveat_of="mameli_loss_change",
         remark=_PLATEAU,
-        speaks="for, else against",
+        speaks="neither",
     ),
     mameli_smoothness=Claim(
         f"{_NET} over steps 80 to 1,500, the gradient changes less per unit distance along its own direction {_ONE}.",
@@ -247,7 +251,7 @@ _OF_LANDSCAPE = claims(
         _larger(q.SMOOTHNESS.median(*_PART)).between(0, 1),
         caveat_of="mameli_loss_change",
         remark=_PLATEAU,
-        speaks="for, else against",
+        speaks="neither",
     ),
 )
 CLAIMS = (*_OF_ACCURACY, *_OF_SHIFT, *_OF_LANDSCAPE)

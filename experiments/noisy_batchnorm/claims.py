@@ -71,7 +71,7 @@ CLAIMS = claims(
         TRAIN_ACCURACY.median(80, 3000).minus("noisy_batch", "plain").above(0),
         "69 % and 40 % before step 1,000, 85 % and 64 % from 1,000 to 2,500, or +29 and +21 points",
         remark=_PREMISE,
-        speaks="against, else for",
+        speaks="against",
     ),
     noisy_above_plain_part=Claim(
         "Over steps 80 to 1,000, the training accuracy is higher with noisy batch norm than in the plain, noise-free net.",
@@ -81,7 +81,7 @@ CLAIMS = claims(
         remark=_PREMISE,
         repeats="noisy_above_plain",
         since=_LATER,
-        speaks="against, else for",
+        speaks="against",
     ),
     noisy_plain_stops=Claim(
         "With the noise of noisy batch norm on the pre-activations of its hidden layers, the plain net ends at a training "

@@ -157,6 +157,6 @@ CLAIMS = claims(
             "inner product of gradient and normalised activations"
         ),
         _in("batch_norm", share("smoother")).above(0.5),
-        speaks="for, else against",
+        speaks="for",
     ),
 )

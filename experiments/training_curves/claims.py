@@ -112,7 +112,7 @@ CLAIMS = claims(
         _GAINS,
         caveat_of="curves_speed",
         hypothesis=_RATES,
-        speaks="for, else against",
+        speaks="for",
     ),
     curves_speed_tolerance_part=Claim(
         "Over steps 800 to 1,000, batch norm raises the training accuracy by more points at learning rate 0.5 than at 0.01.",
@@ -123,7 +123,7 @@ CLAIMS = claims(
         repeats="curves_speed_tolerance",
         since=_LATER,
         hypothesis=_RATES,
-        speaks="for, else against",
+        speaks="for",
     ),
     curves_speed_best_rate=Claim(
         "Over steps 800 to 1,200, the best learning rate for training accuracy, of those tried, is larger with batch norm "
