@@ -111,6 +111,20 @@ def test_other_draws_support_the_caveats():
     assert reasons["lp_norms_l1_best"] == "the published curve lies outside all draws of this set-up"
 
 
+def test_means_after_the_activation_have_a_probe_of_their_own():
+    """As the long presets measure them, beside pre-activations; data without that probe decide nothing."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == "lp_norms_mean_controlled")
+    data = make_data()
+    assert judge(claim, data).reason == "needs drift measured after the activation"
+    for net, runs in data["arms"].items():
+        for run in runs:
+            run["drift_after_activation"] = make_drift(0.1, net != "plain", first=False)
+    judgement = judge(claim, data)
+    assert (judgement.verdict, judgement.median) == ("supported", pytest.approx(2000))
+    assert judgement.setup.part == "activations of layer 10"
+    assert "drift_after_activation" in lp_norms.KEEP["arms"]
+
+
 def test_a_draw_that_diverged_has_an_infinite_loss():
     """It counts for its net's rivals, in claims and table."""
     data = make_data()

@@ -21,6 +21,7 @@ Moment = Literal["mean", "variance", "wasserstein"]
 _CHOSEN = {min: "smallest of all layers", max: "largest of all layers", median: "median of the layers"}
 _UNITS = {"mean": "its standard deviation", "variance": "the variance", "wasserstein": "the pooled standard deviation"}
 _PLACES = {"drift": "", "drift_before_norm": ", before the norm", "drift_after_activation": ", after the activation"}
+_ACTIVE = "drift_after_activation"
 _SINCE = {"successive": "between measurements", "cumulative": "since the first measurement"}
 
 
@@ -105,6 +106,27 @@ def before_activation(statistic: Statistic) -> Statistic:
         return statistic.of(data)
 
     return replace(statistic, of=of)
+
+
+def after_activation(make: Callable[[str], Statistic], needs: tuple[str, Any, str]) -> Statistic:
+    """Return a statistic of drift behind the activation: of its own probe, else of the usual one if that follows activations.
+
+    Args:
+        make: returns the statistic for a kind of probe.
+        needs: where the usual probe follows activations, as for `Statistic.where`.
+    """
+    active, usual = make(_ACTIVE), make("drift").where(*needs)
+
+    def is_active(data: Data) -> bool:
+        return bool(layer_names(all_runs(data.get("arms", {})), _ACTIVE))
+
+    def of(data: Data) -> BySeed:
+        return (active if is_active(data) else usual).of(data)
+
+    def part(data: Data) -> str:
+        return followed(data, _ACTIVE if is_active(data) else "drift")
+
+    return replace(active, of=of, part=part)
 
 
 def ratios(

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.drift import Moment, before_activation, followed, over_layers, typical
+from experiments._evidence.drift import Moment, after_activation, before_activation, followed, over_layers, typical
 from experiments._evidence.format import TIMES
-from experiments._evidence.run import Data, all_runs, layer_names
+from experiments._evidence.run import Data, layer_names
 from experiments._evidence.source import IOFFE, SANTURKAR, ours
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
 from experiments._evidence.value import median
@@ -20,7 +20,7 @@ _smallest = partial(over_layers, min, "plain", "batch_norm")
 # After batch norm and before the activation, a unit's mean is its bias and its variance the square of its scale.
 _OUTPUTS = "pre-activations, after batch norm where there is one,"
 _RAW = "distributions of the raw outputs of layers, before batch norm where there is one,"
-_ACTIVE, _BEFORE_NORM = "drift_after_activation", "drift_before_norm"
+_BEFORE_NORM = "drift_before_norm"
 _OF_ACTIVATIONS = "probes.drift.of", "activations", "drift measured after the activation"
 _FIXED = "with batch norm the variance is the square of its scale, whatever the weights before it do"
 _SHAPE = (
@@ -41,20 +41,8 @@ _OTHER_BATCH = (
 
 
 def _after_activation(moment: Moment, relative: bool = False) -> Statistic:
-    """Compare activations, from their own probe if there is one, else from the usual probe if it follows activations."""
-    active = _smallest(moment, relative=relative, kind=_ACTIVE)
-    usual = _smallest(moment, relative=relative).where(*_OF_ACTIVATIONS)
-
-    def is_active(data: Data) -> bool:
-        return bool(layer_names(all_runs(data.get("arms", {})), _ACTIVE))
-
-    def of(data: Data) -> BySeed:
-        return (active if is_active(data) else usual).of(data)
-
-    def part(data: Data) -> str:
-        return followed(data, _ACTIVE if is_active(data) else "drift")
-
-    return replace(active, of=of, part=part)
+    """Compare activations, where any probe follows them."""
+    return after_activation(lambda kind: _smallest(moment, relative=relative, kind=kind), _OF_ACTIVATIONS)
 
 
 def _of_means(relative: bool = False) -> Statistic:

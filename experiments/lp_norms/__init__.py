@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments._config import DeepLinearRun, LpNorm, RunConfig, VGGRun, change, check
-from experiments._evidence.keep import Arms, Draws, drift, scans, training
+from experiments._evidence.keep import Arms, Draws, IfMeasured, drift, scans, training
 from experiments._presets import (
     CPU,
     DEEP_LINEAR,
@@ -82,6 +82,7 @@ KEEP = {
         "train": training(100, "accuracy"),
         "landscape": scans("loss", "gradient_distance"),
         "drift": drift("successive", shapes=20, deepest=True),
+        "drift_after_activation": IfMeasured(drift("successive", deepest=True)),
     },
     "deep_linear": Draws({"train": training(100, "loss"), "landscape": scans("smoothness", ends=True)}, _read),
 }

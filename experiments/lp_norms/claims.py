@@ -1,9 +1,10 @@
 """Claims about normalisers that divide by an lp norm of the batch, in a VGG and in the deep linear network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from experiments._evidence.claim import Claim, claims
-from experiments._evidence.drift import before_activation, over_layers
+from experiments._evidence.drift import after_activation, before_activation, over_layers
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_ACCURACY
 from experiments._evidence.source import SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import Statistic, largest, smallest
@@ -44,6 +45,16 @@ def _drift(make: Callable[[str], Statistic], ratio: str) -> Statistic:
 def _before(make: Callable[[str], Statistic], ratio: str) -> Statistic:
     """Return that smallest ratio for pre-activations only."""
     return before_activation(_drift(make, ratio))
+
+
+def _of_means_after_activation() -> Statistic:
+    """Compare means behind the activation; the words omit the place, as in the record of claims."""
+
+    def make(kind: str) -> Statistic:
+        return _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True, kind=kind), "plain / norm")
+
+    needs = ("vgg.probes.drift.of", "activations", "drift measured after the activation")
+    return replace(after_activation(make, needs), what=make("drift").what)
 
 
 def _accuracies(norm: str, early: str, late: str) -> dict[str, Claim]:
@@ -133,9 +144,7 @@ CLAIMS = claims(
         "Relative to each unit's standard deviation, the means of activations, after the nonlinearity, change less between "
         f"measurements {_THREE} than in the plain net, {_FOLLOWED}.",
         ours("the paper says that these norms guarantee no control over the moments"),
-        _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True), "plain / norm")
-        .where("vgg.probes.drift.of", "activations", "drift measured after the activation")
-        .above(1),
+        _of_means_after_activation().above(1),
         remark="before the activation, the mean is the bias of the normaliser; after a ReLU, it depends on bias and scale "
         "and on the shape of the distribution",
         caveat_of="lp_norms_variance_uncontrolled",
