@@ -116,6 +116,7 @@ def test_means_after_the_activation_have_a_probe_of_their_own():
     (claim,) = (claim for claim in CLAIMS if claim.name == "lp_norms_mean_controlled")
     data = make_data()
     assert judge(claim, data).reason == "needs drift measured after the activation"
+    data["config"]["vgg"]["probes"]["drift_after_activation"] = {"of": "activations"}
     for net, runs in data["arms"].items():
         for run in runs:
             run["drift_after_activation"] = make_drift(0.1, net != "plain", first=False)
