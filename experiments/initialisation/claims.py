@@ -66,8 +66,8 @@ _RISING = "the theory is of wide nets, and the growth per doubling still rises w
 
 # (E relu(x))² / E relu(x)² = 1 / pi, for normal x
 _AFTER_RELU = (
-    "after a ReLU even independent normal inputs have a cosine of 1 / pi, or 0.32, so that the soft rank cannot exceed pi^2, "
-    "about 10"
+    "after a ReLU even independent normal inputs have a cosine of 1 / pi, or 0.32, which alone keeps the soft rank below "
+    "pi^2, about 10"
 )
 _GLOROT = (
     "Glorot weights have an expected squared length of the sum over layers of 2 m n / (m + n), from m features to n"
@@ -124,7 +124,6 @@ CLAIMS = claims(
         _deep(ODD, RELU).below(0.1),
         "it breaks away in an orthogonal direction",
         caveat_of="init_rank_relu",
-        in_doubt=_AFTER_RELU,
         differs="its abstract names no width, batch or depth",
     ),
     init_gap_depth=Claim(
