@@ -319,7 +319,7 @@ CLAIMS = claims(
         _FIG_3B,
         smallest(*(_cosine(layer, "z.4f").median(1000).each("plain", *_LINEAR_SLOW) for layer in (9, 17))).above(0.99),
         "1.00 and 1.00",
-        speaks="against",
+        speaks="neither",
     ),
     shift_deep_linear_fast=Claim(
         "At learning rate 1e-6, from step 1,000 on, without batch norm, updating the preceding layers turns the gradient of "
