@@ -67,6 +67,16 @@ CLAIMS = claims(
         _held_out(growth("held_out").at_end()).above(1),
         caveat_of="evaluation_explodes",
     ),
+    evaluation_leaves_further=Claim(
+        "With batch norm and its running statistics, the largest absolute pre-activation of some layer, relative to that for "
+        "training images, is larger for classes that the net was not trained on than for test images of its own classes.",
+        ours(
+            "a control: whether images of other classes leave the range further than other images of the same classes"
+        ),
+        _held_out(growth("held_out").at_end() / growth("clean").at_end()).above(1),
+        remark="any difference counts",
+        since="2026-11-30",
+    ),
     evaluation_not_finite=Claim(
         "With batch norm and its running statistics, some pre-activation for classes that the net was not trained on can be "
         "infinite or NaN.",
