@@ -172,8 +172,10 @@ def scans(*names: str, ends: bool = False) -> Keep:
         values = {name: np.array(record.get(name, []), float) for name in names}
         if ends:
             values = {name: np.stack([rows.min(1), rows.max(1)], 1) for name, rows in values.items() if rows.size}
+        # Along a random direction, losses differ in their fifth digit.
         short = np.vectorize(_short, otypes=[float])
-        return {"step": record.get("step", []), **{name: short(rows).tolist() for name, rows in values.items()}}
+        rounded = {name: short(rows, 8 if name == "loss" else 5).tolist() for name, rows in values.items()}
+        return {"step": record.get("step", []), **rounded}
 
     return kept
 
@@ -230,6 +232,6 @@ def _medians(record: Recorded, layer: str, since: Any) -> dict[str, list[list[fl
     return found
 
 
-def _short(value: float) -> float:
-    """Round to five digits."""
-    return float(f"{value:.5g}")
+def _short(value: float, digits: int = 5) -> float:
+    """Round to some digits."""
+    return float(f"{value:.{digits}g}")

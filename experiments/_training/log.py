@@ -14,7 +14,7 @@ _MAX_POINTS = 500
 
 
 def curves(log: Iterable[Mapping[str, Any]], asked: Asked, task: Task) -> dict[str, Any]:
-    """Collect the requested lines of a run's log into one list per quantity, rounded to six digits; skip the others."""
+    """Collect the requested lines of a run's log into one list per quantity, rounded to eight digits; skip the others."""
     wanted = {name: {*steps} for name, steps in asked.measured().items()}
     kinds: dict[str, list[dict[str, Any]]] = {"train": [], "diverged": [], **{name: [] for name in wanted}}
     for line in log:
@@ -70,9 +70,9 @@ def _training_curve(chunks: list[dict[str, Any]], num_steps: int, loss_scale: fl
 
 
 def _round(value: Any) -> Any:
-    """Keep six significant digits of every float."""
+    """Keep eight significant digits of every float, which tell losses apart along a random direction."""
     if isinstance(value, dict):
         return {name: _round(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_round(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return float(f"{value:.8g}") if isinstance(value, float) else value
