@@ -9,7 +9,9 @@ seeds, 3,000 steps: equalities hold to 2e-10 at worst. Batch norm inserted into 
 unit's pre-activations by 1 % in the median; the condition for smoothing holds at 47 % of units and steps (46 % in the net
 trained with batch norm), Theorem 4.4 as printed at 29 % (36 %), the second line of Theorem 4.2 at 92 % (44 %), and Theorem C.1
 wherever its bound is not negative, which it is at 95 % (94 %). In the net trained with batch norm, gradient and curvature
-shrink at the first layer only. Preset paper has not been run.
+shrink at the first layer only. Preset paper, 9,360 steps, six seeds, beside other work in 3 minutes: 46 % (45 %), 25 % (35 %),
+92 % (44 %); of Theorem C.1's bound, where it is not negative, one unit of the nets trained with batch norm exceeds it, at
+initialisation, in each of two seeds, 1.5 and 3.3 times: it bounds the curvature of white inputs, others can exceed it.
 """
 
 import itertools

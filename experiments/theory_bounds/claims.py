@@ -120,6 +120,8 @@ CLAIMS = claims(
         SANTURKAR_THEORY.at("Theorem C.1, where its bound is not negative"),
         ("batch_norm", "c_1_not_negative_holds"),
         of="c_1_not_negative",
+        remark="the bound is the curvature of white inputs; others of the same norm can turn the gradient towards directions "
+        "of larger curvature",
         since=_LATER,
     ),
     theory_theorem_c_1_premise=_bound(
