@@ -93,7 +93,7 @@ def test_every_claim_says_what_it_is_about(name, rows):
             r"ResNet|Linear regression)[:,] ",
             head,
         )
-        assert bool(re.search(r"\d steps?, \d+ (seeds|draws|seed pairs?): $", head)) == bool(judgement.setup.seeds)
+        assert bool(re.search(r"\d steps?, \d+ (seeds?|draws?|seed pairs?): $", head)) == bool(judgement.setup.seeds)
 
 
 @pytest.mark.parametrize("name", CLAIMS)

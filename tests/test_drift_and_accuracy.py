@@ -44,17 +44,19 @@ def test_rank_correlations_are_those_of_the_closed_form(seed):
     assert math.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
 
 
-def test_claims_go_either_way(data):
-    """Where steadier nets are worse, or as good, the headline holds; where they are better, it is in doubt: batches differ."""
-    for accuracy_of, verdict in (
-        (lambda place: 0.1 + place / 20, "supported"),
-        (lambda place: 0.9 - place / 20, "inconclusive"),
+def test_steadier_nets_that_are_better_leave_the_headline_open(data):
+    """Where they are worse, or as good, it holds; else it is in doubt, as batches differ, except for changes of variances."""
+    for accuracy_of, verdict, of_variances in (
+        (lambda place: 0.1 + place / 20, "supported", "supported"),
+        (lambda place: 0.9 - place / 20, "inconclusive", "contradicted"),
     ):
         found = {claim.name: judge(claim, rearranged(data, accuracy_of)) for claim in CLAIMS}
+        assert found.pop("headline_variance").verdict == of_variances
         assert {judgement.verdict for judgement in found.values()} == {verdict}
-        assert all(
-            judgement.reason.startswith("each measurement is of another 64") for judgement in found.values()
-        ) == (verdict == "inconclusive")
+        if verdict == "inconclusive":
+            assert all(
+                judgement.reason.startswith("each measurement is of another batch") for judgement in found.values()
+            )
     del data["arms"]["linf"]
     assert judge(CLAIMS[0], data).reason == "these data have no runs of linf"
     assert judge(CLAIMS[0], {**data, "arms": {}}).reason == "these data have no drift"

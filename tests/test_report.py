@@ -15,7 +15,7 @@ from experiments._evidence.claim import Claim
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES, two_digits
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
-from experiments._report import forest, headlines, markdown, words
+from experiments._report import forest, headlines, load, markdown, words
 from experiments._report.strip import strip
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -55,7 +55,7 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
         "<code>python -m experiments landscape</code>",
         "2 min",
         "CPU, 2 cores",
-        "<dd>vgg 3, deep_linear 1</dd>",
+        "<dd>3</dd>",
         "2026-01-02",
     ):
         assert text in page
@@ -83,6 +83,13 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
         ('{"config": ' + '{"a": ' * 800 + "1" + "}" * 801, "landscape-cpu.json cannot be read: "),
     ],
 )
+def test_seeds_of_nets_that_were_trained():
+    """A net of the configuration that has no runs is not counted."""
+    data = make_data()
+    assert load.seeds(data) == "3"
+    assert load.seeds({**data, "deep_linear": {"plain": []}}) == "vgg 3, deep_linear 1"
+
+
 def test_a_file_that_cannot_be_read_is_one_line(text, message, figures, capsys, tmp_path):
     """On standard error and on the page, which shows the rest."""
     for name in ("json", "png"):

@@ -28,8 +28,8 @@ class Claim:
         criterion: the statistic that decides it, and the range in which it holds.
         published: the published value in words, or "-"; never one of our own runs.
         caveat_of: name of the claim of which this one is the known counter-example.
-        repeats: name of an earlier claim on the same statistic, or on the same over a longer window. If the earlier one is
-            decided, this one counts for neither side of the hypothesis, so that one number counts once.
+        repeats: name of an earlier claim on the same statistic, or on one of the same runs that shows the same effect. If the
+            earlier one is decided, this one counts for neither side of the hypothesis, so that one effect counts once.
         exists: the claim is that something is possible: one value in the range is enough, and without one it stays open.
         remark: the reason for the choice of the statistic or its range.
         since: the day on which range and statistic were fixed, as in 2026-11-21.

@@ -144,9 +144,9 @@ def divergences(arms: Arms) -> list[str]:
         net, diverged = NETS[arm].label if arm in NETS else arm, [run for run in runs if run["diverged_at"] is not None]
         if len(diverged) > _FEW:
             first, last = (end(run["diverged_at"] for run in diverged) for end in (min, max))
+            when = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
             lines.append(
-                f"Diverged: {net}, {len(diverged)} of {len(runs)} runs: the loss stopped being finite at steps {first:,} to "
-                f"{last:,}."
+                f"Diverged: {net}, {len(diverged)} of {len(runs)} runs: the loss stopped being finite at {when}."
             )
         else:
             lines += [

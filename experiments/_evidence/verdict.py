@@ -70,9 +70,9 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     """Judge a claim by the one of several files that decides it.
 
     A file can decide if it has three values or more and all of them are known. Among these, the widest nets win, then the most
-    steps, then the most values. Files with fewer runs, and as large ones, are reported beside it; if as large ones differ in
-    their verdict, it is inconclusive. If none can decide, the first file whose values
-    are all known is used; else the file with the most counted runs, preferably one that meets the claim's needs.
+    steps, then the most values; if equally large ones differ in their verdict, it is inconclusive. Files with fewer runs are
+    reported beside it. If none can decide, the first file whose values are all known is used; else the file with the most
+    counted runs, preferably one that meets the claim's needs.
 
     Args:
         claim: the claim to judge.
@@ -86,11 +86,11 @@ def judge_best(claim: Claim, files: Mapping[str, Data]) -> tuple[str, Judgement]
     enough = {name: found for name, found in known.items() if len(found.values) >= MIN_VALUES}
     speaking = next(iter(known), max(judged, key=lambda name: (bool(judged[name].values), judged[name].num_runs)))
     chosen = max(enough, key=lambda name: _weight(enough[name]), default=speaking)
-    equal = [name for name in enough if _weight(enough[name]) == _weight(judged[chosen]) and name != chosen]
-    others = [known[name] for name in [*equal, *sorted(known.keys() - enough.keys() - {chosen})]]
+    others = [known[name] for name in sorted(known.keys() - enough.keys() - {chosen})]
     beside = tuple(Beside(other.setup, other.median) for other in others if other.setup)
     found = judged[chosen]._replace(beside=beside)
-    if {judged[name].verdict for name in equal} - {found.verdict}:
+    equal = {other.verdict for other in enough.values() if _weight(other) == _weight(found)}
+    if len(equal) > 1:
         found = found._replace(verdict="inconclusive", reason="runs of the same size disagree")
     return chosen, found
 
@@ -159,12 +159,12 @@ def _verdict(claim: Claim, values: tuple[float, ...]) -> tuple[Verdict, str]:
     is_one_inside = claim.exists and any(is_inside(value, claim.holds) for value in values)
     if is_one_inside or all(is_inside(value, claim.holds) for value in counted):
         return "supported", ""
+    if any(isinstance(value, Bound) and not _is_outside(value, claim.holds) for value in counted):
+        return "inconclusive", "runs too short"
     if claim.exists:
         return "inconclusive", f"no case in {plural(len(values), per)}"
     if all(_is_outside(value, claim.holds) for value in counted):
         return ("inconclusive", claim.in_doubt) if claim.in_doubt else ("contradicted", "")
-    if any(isinstance(value, Bound) and not _is_outside(value, claim.holds) for value in counted):
-        return "inconclusive", "runs too short"
     is_on_edge = all(value in claim.holds for value in counted)
     return "inconclusive", "on the edge of the range" if is_on_edge else f"{per}s disagree"
 

@@ -102,13 +102,6 @@ def _but(by_name: Judged) -> str:
     if _is_supported(by_name, "landscape_rough_start"):
         start = two_digits(_value(by_name, "landscape_rough_start"))
         parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
-    if "headline_training" in by_name and by_name["headline_training"][1].verdict == "contradicted":
-        judgement = by_name["headline_training"][1]
-        drift, number = two_digits(judgement.median), judgement.num_runs // len(judgement.values)
-        parts.append(
-            f"of {number} nets, those whose pre-activations drift less train better (rank correlation {drift}), as Ioffe & "
-            "Szegedy would expect, although normalisers set part of their nets' drift"
-        )
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
 

@@ -136,6 +136,9 @@ def seeds(data: dict[str, Any]) -> str:
         for name, values in fields.items()
         if name.split(".")[-1] == "seeds" and isinstance(values, list)
     }
+    # Nets that an experiment may leave out have a group of their own.
+    left_out = {group for group in catalogue.module(data["experiment"]).KEEP if not data.get(group)}
+    counts = {name: count for name, count in counts.items() if name not in left_out}
     if len(set(counts.values())) == 1:
         return str(next(iter(counts.values())))
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none named"

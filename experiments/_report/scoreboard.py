@@ -132,7 +132,14 @@ def verdict(row: Row) -> str:
 
 def _row(hypothesis: Hypothesis, pairs: list[Judged], decided: set[str]) -> Row:
     """Sort the claims of a hypothesis; one that repeats a claim that is `decided` counts for neither side."""
-    counting = [pair for pair in pairs if pair[0].repeats not in decided]
+    repeated = {claim.name: claim.repeats for claim, _ in pairs}
+
+    def is_counted(name: str | None) -> bool:
+        """Return whether none of the claims that a claim repeats, and that these repeat, is decided."""
+        earlier = repeated.get(name) if name else None
+        return earlier is None or (earlier not in decided and is_counted(earlier))
+
+    counting = [pair for pair in pairs if is_counted(pair[0].name)]
     sides: dict[Side, list[Judged]] = {
         own: sorted((pair for pair in counting if side(*pair) == own), key=lambda pair: strength(*pair), reverse=True)
         for own in SIDES

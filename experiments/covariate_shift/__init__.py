@@ -50,8 +50,9 @@ class Config:
         vgg: the VGG.
         vgg_optimizers: pairs of optimiser and learning rate, which take the place of the VGG's.
         deep_linear: the deep linear network.
-        deep_linear_rates: learning rates, which take the place of the deep linear network's; if empty, only the VGG is trained.
-        both_readings: train it also as the source can be read otherwise: without the half in the loss, from larger matrices.
+        deep_linear_rates: learning rates, which take the place of the deep linear network's; if empty, there are no such nets.
+        both_readings: train it also as the source can be read otherwise: without the half in the loss, from larger initial
+            matrices.
     """
 
     vgg: VGGRun

@@ -8,9 +8,11 @@ from experiments._evidence.compare import share_above
 from experiments._evidence.format import Format
 from experiments._evidence.quantities import SECOND_NET_FLOOR, TRAIN_ACCURACY, TRAIN_LOSS, second_net, shift, size
 from experiments._evidence.quantity import Quantity
+from experiments._evidence.readings import read_otherwise
 from experiments._evidence.source import ALEXEYGB, IOFFE, MAMELI, SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import largest, smallest
 from experiments._nets import learning_rate
+from experiments._presets import UNHALVED
 
 _FIG_3A = SANTURKAR.at("Fig. 3a, read off")
 _FIG_3B, _READ_3B = SANTURKAR_LINEAR.at("Sec. 2.2, Fig. 3b"), SANTURKAR_LINEAR.at("Fig. 3b, read off")
@@ -32,12 +34,6 @@ _LATE, _LATER, _LATEST = "2026-11-22", "2026-11-29", "2026-11-30"
 _MAM_DIFFERS = "here batch norm follows every layer, inputs are standardised and there is no dropout"
 _ALX_DIFFERS = "here, except with preset overnight_alx, inputs are standardised"
 _UNFITTING = "the published curve lies outside all draws of this set-up"
-_READ_OTHERWISE = "At learning rate 1e-6, with the loss not halved and first matrices 5 % larger,"
-_OTHERWISE: dict[str, Any] = {
-    "since": "2026-11-30",
-    "remark": "the other reading of the source, in which the published curve of the plain net lies among the draws",
-    "speaks": "neither",
-}
 _AS_MUCH = "the source says as much or more; half is the tolerance"
 _SHIFT = "internal covariate shift, by Definition 2.1 of Santurkar et al. 2018,"
 _RELATIVE_SHIFT = (
@@ -64,7 +60,7 @@ _TURN = size(second_net("cosine")).median() / size(shift(5, "cosine")).median()
 _EITHER = f"both nets, {_SLOW.words}"
 
 # Mameli's measure compares the gradients of two nets, so it is not the shift by an update, and speaks for neither side.
-CLAIMS = claims(
+_USUAL = claims(
     "covariate shift",
     "2026-11-21",
     shift_not_less=Claim(
@@ -177,10 +173,9 @@ CLAIMS = claims(
         _FIG_3A,
         shift(5).median(0, 300).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11, or 37 times",
-        remark=_PLATEAU,
-        repeats="shift_slow_rate",
+        remark=f"{_PLATEAU}, so that this speaks for neither side",
         since=_LATER,
-        speaks="against, else for",
+        speaks="neither",
     ),
     shift_slow_rate_relative=Claim(
         f"At learning rate 0.01, over steps 50 to 3,500, layer 5 has more {_RELATIVE_SHIFT} with batch norm than in the plain "
@@ -261,10 +256,9 @@ CLAIMS = claims(
         _IOFFE,
         _cosine(5).median(0, 300).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98, or -0.41",
-        remark=_PLATEAU,
-        repeats="shift_gradients_alike_slow",
+        remark=f"{_PLATEAU}, so that this speaks for neither side",
         since=_LATER,
-        speaks="for, else against",
+        speaks="neither",
     ),
     shift_second_net=Claim(
         f"At learning rate 0.01, over steps 0 to 7,000, {_MEASURE} is larger with batch norm than in the plain net.",
@@ -366,29 +360,25 @@ CLAIMS = claims(
         "1660 / 480, or 3.5 times",
         speaks="neither",
     ),
-    shift_unhalved_plain=Claim(
-        f"{_READ_OTHERWISE} from step 1,000 on, updating the preceding layers turns the gradient of layer 17 of a plain "
-        "deep linear network by more than a right angle: the cosine is negative.",
-        _READ_3B,
-        _cosine(17).median(1000).each("plain", group="unhalved").below(0),
-        "-0.89 to -0.98",
-        caveat_of="shift_deep_linear_plain",
-        **_OTHERWISE,
+)
+_BY_NAME = {claim.name: claim for claim in _USUAL}
+_OTHERWISE: dict[str, Any] = {"group": "unhalved"}
+CLAIMS = _USUAL + claims(
+    shift_unhalved_plain=read_otherwise(
+        _BY_NAME["shift_deep_linear_fast"],
+        _cosine(17).median(1000).each("plain", **_OTHERWISE).below(0),
+        UNHALVED,
+        compares=False,
     ),
-    shift_unhalved_more=Claim(
-        f"{_READ_OTHERWISE} layer 9 of a deep linear network has at least half as much internal covariate shift with batch "
-        "norm as without.",
-        _FIG_3B,
-        shift(9).median().over(*_BOTH, group="unhalved").above(0.5),
-        "11100 / 19400, 3570 / 7720, 2540 / 2270, 767 / 675, 617 / 2330, 535 / 93, or 0.26 to 5.8 times",
-        in_doubt="the published curve with batch norm lies outside all draws of this set-up",
-        **_OTHERWISE,
+    shift_unhalved_more=read_otherwise(
+        _BY_NAME["shift_deep_linear_fast_more"],
+        shift(9).median().over(*_BOTH, **_OTHERWISE).above(0.5),
+        UNHALVED,
     ),
-    shift_unhalved_loss=Claim(
-        f"{_READ_OTHERWISE} a deep linear network with batch norm ends at a smaller training loss than the plain one.",
-        _READ_3B,
-        TRAIN_LOSS.at_end(100).over("plain", "batch_norm", group="unhalved").above(1),
-        "1660 / 480, or 3.5 times",
-        **_OTHERWISE,
+    shift_unhalved_loss=read_otherwise(
+        _BY_NAME["shift_deep_linear_loss"],
+        TRAIN_LOSS.at_end(100).over("plain", "batch_norm", **_OTHERWISE).above(1),
+        UNHALVED,
+        compares=False,
     ),
 )

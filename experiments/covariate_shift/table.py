@@ -9,7 +9,7 @@ from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Arms, settings
 from experiments._evidence.table import by_measure, divergences, seeds
 from experiments._evidence.verdict import decided, judge
-from experiments._nets import describe
+from experiments._nets import NETS, describe
 from experiments._presets import UNHALVED
 from experiments.covariate_shift.claims import CLAIMS
 
@@ -29,7 +29,8 @@ def summarise(data: dict[str, Any]) -> str:
     )
     draws = f", {seeds(data['config']['deep_linear'], 'draw')}" if linear else ""
     about = f"Medians over all measurements of a training, then over seeds ({seeds(data['config']['vgg'])}{draws})."
-    stops = (*divergences({**data["arms"], **data.get("deep_linear", {})}), *divergences(data.get("unhalved", {})))
+    others = {f"{NETS[net].label}, {UNHALVED}": runs for net, runs in data.get("unhalved", {}).items()}
+    stops = divergences({**data["arms"], **data.get("deep_linear", {}), **others})
     return "\n".join([*lines, "", about, *stops])
 
 

@@ -68,8 +68,9 @@ CLAIMS = claims(
         caveat_of="evaluation_explodes",
     ),
     evaluation_leaves_further=Claim(
-        "With batch norm and its running statistics, the largest absolute pre-activation of some layer, relative to that for "
-        "training images, is larger for classes that the net was not trained on than for test images of its own classes.",
+        "With batch norm and its running statistics, the largest absolute pre-activation, relative to that of the same layer "
+        "for training images and in the layer where this ratio is largest, is larger for classes that the net was not trained "
+        "on than for test images of its own classes.",
         ours(
             "a control: whether images of other classes leave the range further than other images of the same classes"
         ),

@@ -178,7 +178,7 @@ CLAIMS = claims(
     ),
     flat_norm_trace=Claim(
         f"At learning rate 0.1, {_WHERE}, the trace of the Hessian is smaller with batch norm than without.",
-        ours("smoothness of Santurkar et al. 2018, Sec. 3, by the measure that goes most closely with the gap"),
+        ours("smoothness of Santurkar et al. 2018, Sec. 3, by the trace"),
         _FLATTER[TRACE].below(1),
         remark=_NONE,
         since="2026-11-30",

@@ -96,6 +96,7 @@ def _farthest(data: Data) -> Statistic:
     return join(growths, lambda *values: max(values, key=lambda value: abs(value - _PUBLISHED)))
 
 
+_NOT_ENDED = "the source says that the range becomes much smaller, not that growth ends"
 CLAIMS = claims(
     "none",
     "2026-11-22",
@@ -125,7 +126,7 @@ CLAIMS = claims(
         _deepest(GROWTH.median(1, 1), group="first_step").between(0.9, 1.1),
         "gradients have dramatically smaller range after a single step",
         caveat_of="depth_bounded",
-        in_doubt="the source says that the range becomes much smaller, not that growth ends",
+        in_doubt=_NOT_ENDED,
         remark=_TOLERANCE,
         since=_LATER,
     ),
@@ -155,6 +156,7 @@ CLAIMS = claims(
         _deepest(GROWTH.median(100, 100)).between(0.9, 1.1),
         "gradients have dramatically smaller range after a single step",
         caveat_of="depth_bounded",
+        in_doubt=_NOT_ENDED,
         remark=_TOLERANCE,
     ),
     depth_later_bounded=Claim(

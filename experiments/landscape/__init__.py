@@ -60,7 +60,7 @@ class Config:
             span a band. If empty, there are no such VGGs.
         rates_steps: maximum number of steps of these VGGs; by default, the 20 epochs of the replication.
         both_readings: train the deep linear network also as the source can be read otherwise: without the half in the loss,
-            from larger matrices.
+            from larger initial matrices.
     """
 
     vgg: VGGRun

@@ -147,7 +147,7 @@ CLAIMS = claims(
         rougher(SMOOTHNESS).above(1),
         "22 / 16.8 to 21 / 19.9, or 1.3 to 1.06 times",
         remark="at preset evening, the largest change per distance of a scan lies at its smallest step in 150 of 150 scans "
-        "with batch norm and in 128 of 150 without, so that the values depend on the smallest step",
+        "with batch norm and in 128 of 150 without, so that the values depend on the smallest step in both nets",
         speaks="for, else against",
     ),
     landscape_smoothness_start=Claim(
@@ -167,7 +167,8 @@ CLAIMS = claims(
         "20 / 20, or 1.0 times",
         caveat_of="landscape_smoothness",
         since=_LATE,
-        remark="both values are set by the smallest step of the scan, so that this speaks for neither side",
+        remark="the published values both lie at 1 / smallest step of the scan, which the grid sets, so that this speaks for "
+        "neither side",
         speaks="neither",
     ),
     landscape_smoothness_plateau=Claim(

@@ -16,7 +16,7 @@ from experiments._figures import captions
 from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, SMOOTHER
 from experiments._figures.panels import Band, Curves, Line
-from experiments._presets import UNHALVED
+from experiments._presets import UNHALVED, UNHALVED_STEPS
 from experiments.landscape.bands import band, bands
 
 _EXPLODED = 10 * math.log(10)  # ten times the loss of a guess, in nats
@@ -141,7 +141,9 @@ def unhalved(data: dict[str, Any]) -> Layout:
     """Show the deep linear network trained on the loss without the half."""
     config = data["config"]["deep_linear"]
     # That of the halved loss, of which the axes are.
-    twice = {"optimizer": {**config["optimizer"], "learning_rate": 2 * config["optimizer"]["learning_rate"]}}
+    twice = {
+        "optimizer": {**config["optimizer"], "learning_rate": UNHALVED_STEPS * config["optimizer"]["learning_rate"]}
+    }
     return _of_linear_nets(data, "unhalved", config | twice, UNHALVED)
 
 

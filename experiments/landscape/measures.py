@@ -9,10 +9,11 @@ from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, array
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join
 from experiments._evidence.value import Missing
+from experiments._presets import UNHALVED_STEPS
 from experiments.landscape.bands import band, bands
 
 DEEP: dict[str, Any] = {"group": "deep_linear"}
-UNHALVED: dict[str, Any] = {"group": "unhalved"}
+OTHERWISE: dict[str, Any] = {"group": "unhalved"}
 EARLY, START, COVERED, PLATEAU = (80, 3500), (80, 1000), (80, 1500), 1000
 
 
@@ -34,7 +35,8 @@ def in_edges(statistic: Statistic, net: str) -> Statistic:
 def in_unhalved_edges(statistic: Statistic) -> Statistic:
     """Express a statistic of the deep linear networks whose steps are twice as long in units of their edge of stability."""
     return statistic.in_units_of(
-        lambda data: q.edge_of_stability(data["config"]["deep_linear"]) / 2, "2 / learning rate of the halved loss"
+        lambda data: q.edge_of_stability(data["config"]["deep_linear"]) / UNHALVED_STEPS,
+        "2 / learning rate of the halved loss",
     )
 
 

@@ -1,7 +1,6 @@
 """Claims about normalisers that divide by an lp norm of the batch, in a VGG and in the deep linear network."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.drift import after_activation, before_activation, over_layers
@@ -48,13 +47,13 @@ def _before(make: Callable[[str], Statistic], ratio: str) -> Statistic:
 
 
 def _of_means_after_activation() -> Statistic:
-    """Compare means behind the activation; the words omit the place, as in the record of claims."""
+    """Compare means behind the activation."""
 
     def make(kind: str) -> Statistic:
         return _drift(lambda norm: over_layers(min, "plain", norm, "mean", relative=True, kind=kind), "plain / norm")
 
     needs = ("vgg.probes.drift.of", "activations", "drift measured after the activation")
-    return replace(after_activation(make, needs), what=make("drift").what)
+    return after_activation(make, needs)
 
 
 def _accuracies(norm: str, early: str, late: str) -> dict[str, Claim]:
@@ -148,7 +147,7 @@ CLAIMS = claims(
         remark="before the activation, the mean is the bias of the normaliser; after a ReLU, it depends on bias and scale "
         "and on the shape of the distribution",
         caveat_of="lp_norms_variance_uncontrolled",
-        since=_LATER,
+        since="2026-11-30",
         speaks="neither",
     ),
     lp_norms_shift=Claim(

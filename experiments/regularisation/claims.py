@@ -301,7 +301,8 @@ CLAIMS = claims(
         _GAIN["batch_norm"].above(0.005),
         "52.7 % with 20 % dropout and 51.3 % without, or +1.4 points",
         caveat_of="dropout_removed",
-        remark="the best of several rates is chosen on the test images; what dropout gains in the plain net is another claim's",
+        remark="the best of several rates is chosen on the test images, and the plain net may gain as much, so that this "
+        "speaks for neither side",
         speaks="neither",
     ),
     dropout_costs=Claim(
