@@ -68,6 +68,13 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
     assert page.count("data:image/png;base64,") == 1
 
 
+def test_seeds_of_nets_that_were_trained():
+    """A net of the configuration that has no runs is not counted."""
+    data = make_data()
+    assert load.seeds(data) == "3"
+    assert load.seeds({**data, "deep_linear": {"plain": []}}) == "vgg 3, deep_linear 1"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -83,13 +90,6 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
         ('{"config": ' + '{"a": ' * 800 + "1" + "}" * 801, "landscape-cpu.json cannot be read: "),
     ],
 )
-def test_seeds_of_nets_that_were_trained():
-    """A net of the configuration that has no runs is not counted."""
-    data = make_data()
-    assert load.seeds(data) == "3"
-    assert load.seeds({**data, "deep_linear": {"plain": []}}) == "vgg 3, deep_linear 1"
-
-
 def test_a_file_that_cannot_be_read_is_one_line(text, message, figures, capsys, tmp_path):
     """On standard error and on the page, which shows the rest."""
     for name in ("json", "png"):
