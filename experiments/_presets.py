@@ -72,7 +72,7 @@ LONG = ("evening", "overnight", "overnight_mameli", "overnight_alx", "full_width
 DEEP_LINEAR = DeepLinearRun(seeds=tuple(range(10))).measuring("landscape", "random_direction", "shift")
 # 64 draws, each trained on the few points that have the moments of its inputs.
 MANY_DRAWS = change(DEEP_LINEAR, inputs="moments", seeds=tuple(range(64)))
-# The first ten of these draws, which fit into an evening.
+# The first ten of these draws.
 TEN_DRAWS = change(MANY_DRAWS, seeds=DEEP_LINEAR.seeds)
 SMOKE_DEEP_LINEAR: DeepLinearRun = change(
     DeepLinearRun(inputs="moments"),
