@@ -15,7 +15,8 @@ from experiments._evidence.claim import Claim
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES, two_digits
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
-from experiments._report import forest, headlines, load, markdown, words
+from experiments._report import forest, headlines, markdown, words
+from experiments._report.load import seeds
 from experiments._report.strip import strip
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -71,8 +72,8 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
 def test_seeds_of_nets_that_were_trained():
     """A net of the configuration that has no runs is not counted."""
     data = make_data()
-    assert load.seeds(data) == "3"
-    assert load.seeds({**data, "deep_linear": {"plain": []}}) == "vgg 3, deep_linear 1"
+    assert seeds(data) == "3"
+    assert seeds({**data, "deep_linear": {"plain": []}}) == "vgg 3, deep_linear 1"
 
 
 @pytest.mark.parametrize(

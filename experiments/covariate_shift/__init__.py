@@ -92,7 +92,7 @@ PRESETS = {
     "full_width_evening": Config(
         _vgg(FULL_WIDTH_EVENING), DEEP_LINEAR, vgg_optimizers=(("sgd", 0.1),), deep_linear_rates=()
     ),
-    "overnight": Config(_vgg(OVERNIGHT), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01))),
+    "overnight": Config(_vgg(OVERNIGHT), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1), ("sgd", 0.01)), both_readings=True),
     "overnight_mameli": Config(_vgg(OVERNIGHT_MAMELI), MANY_DRAWS, vgg_optimizers=(("sgd", 0.01),)),
     "overnight_alx": Config(_vgg(OVERNIGHT_ALX), MANY_DRAWS, vgg_optimizers=(("adam", 1e-3),)),
     "full_width": Config(_vgg(FULL_WIDTH), MANY_DRAWS, vgg_optimizers=(("sgd", 0.1),)),

@@ -122,7 +122,7 @@ PRESETS = {
         rates_steps=ALX.schedule.num_steps,
     ),
     "evening": Config(_long(EVENING), MANY_DRAWS, short_multiples=(), both_readings=True),
-    "overnight": Config(_long(OVERNIGHT), MANY_DRAWS, short_every=500),
+    "overnight": Config(_long(OVERNIGHT), MANY_DRAWS, short_every=500, both_readings=True),
     "overnight_mameli": Config(_long(OVERNIGHT_MAMELI), MANY_DRAWS, short_every=390),
     "overnight_alx": Config(
         scanning(_long(OVERNIGHT_ALX), step_multiples=_ADAM_STEPS),
