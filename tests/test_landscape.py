@@ -143,7 +143,7 @@ def test_long_runs_have_all_claims():
 
 def test_deep_linear_networks_are_read_both_ways():
     """Without the half in the loss steps are twice as long, so that the edge of stability is half as high."""
-    data = landscape_data("evening")
+    data = landscape_data("evening", max_steps=1000)
     run, other = (
         groups["plain"]
         for groups in map(landscape.groups(landscape.PRESETS["evening"]).get, ("deep_linear", "unhalved"))
