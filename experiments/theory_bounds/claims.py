@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments._evidence.claim import Claim, claims
+from experiments._evidence.format import Format
 from experiments._evidence.quantity import Measure
 from experiments._evidence.source import IOFFE, SANTURKAR_THEORY, Source, ours
 from experiments._evidence.statistic import Statistic
@@ -14,6 +15,7 @@ _LATE, _LATER = "2026-11-22", "2026-11-29"
 _IOFFE = replace(IOFFE.at("Sec. 3.3"), setup="")
 _EVERY = "at every unit and step checked"
 _OF = "of Santurkar et al. 2018"
+_SHARE = Format("z.2f", "%", 100)  # in which a unit in some thousand shows
 
 
 def _in(arm: str, measure: Measure) -> Statistic:
@@ -41,7 +43,8 @@ def _bound(
 ) -> Claim:
     """Make the claim that a statement holds at all units and steps of a net."""
     arm, measured = holds_at
-    return Claim(statement, source, _in(arm, share(measured, of)).above(0.9999), published, **more)
+    shared = replace(_in(arm, share(measured, of)), format=_SHARE)
+    return Claim(statement, source, shared.above(0.9999), published, **more)
 
 
 # Neither a proof nor a bound whose factor scale / deviation may exceed 1 shows that a trained net is smoother.
