@@ -1,21 +1,16 @@
 """Claims about internal covariate shift: how the step of earlier layers changes a layer's gradient."""
 
 from dataclasses import replace
-from typing import Any
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.compare import share_above
-from experiments._evidence.format import Format
-from experiments._evidence.quantities import SECOND_NET_FLOOR, TRAIN_ACCURACY, TRAIN_LOSS, second_net, shift, size
-from experiments._evidence.quantity import Quantity
-from experiments._evidence.readings import read_otherwise
-from experiments._evidence.source import ALEXEYGB, IOFFE, MAMELI, SANTURKAR, SANTURKAR_LINEAR, ours
+from experiments._evidence.quantities import SECOND_NET_FLOOR, TRAIN_ACCURACY, second_net, shift, size
+from experiments._evidence.source import ALEXEYGB, IOFFE, MAMELI, SANTURKAR, ours
 from experiments._evidence.statistic import largest, smallest
 from experiments._nets import learning_rate
-from experiments._presets import UNHALVED
+from experiments.covariate_shift.claims_of_linear_nets import AS_MUCH, OF_LINEAR_NETS, SHIFT, cosine
 
 _FIG_3A = SANTURKAR.at("Fig. 3a, read off")
-_FIG_3B, _READ_3B = SANTURKAR_LINEAR.at("Sec. 2.2, Fig. 3b"), SANTURKAR_LINEAR.at("Fig. 3b, read off")
 _ALX, _MAM = ALEXEYGB.at("read off"), MAMELI.at("read off")
 # The 2015 paper makes the prediction; the numbers come from the 2018 paper.
 _IOFFE = replace(
@@ -29,13 +24,9 @@ _MAM_COSINE = replace(
 _RELATIVE = ours("Definition 2.1 of Santurkar et al. 2018, relative to the norm of the gradient")
 _BOTH = "batch_norm", "plain"
 _FAST, _SLOW, _ADAM = learning_rate(0.1, "sgd"), learning_rate(0.01, "sgd"), learning_rate(0.001, "adam")
-_LINEAR_FAST, _LINEAR_SLOW = ((learning_rate(rate), "deep_linear") for rate in (1e-6, 1e-7))
 _LATE, _LATER, _LATEST = "2026-11-22", "2026-11-29", "2026-11-30"
 _MAM_DIFFERS = "here batch norm follows every layer, inputs are standardised and there is no dropout"
 _ALX_DIFFERS = "here, except with preset overnight_alx, inputs are standardised"
-_UNFITTING = "the published curve lies outside all draws of this set-up"
-_AS_MUCH = "the source says as much or more; half is the tolerance"
-_SHIFT = "internal covariate shift, by Definition 2.1 of Santurkar et al. 2018,"
 _RELATIVE_SHIFT = (
     "internal covariate shift, by Definition 2.1 of Santurkar et al. 2018 and relative to the norm of its gradient,"
 )
@@ -52,34 +43,30 @@ _TURNS = (
 )
 
 
-def _cosine(layer: int, digits: str = "+z.2f") -> Quantity:
-    return shift(layer, "cosine", format=Format(digits))
-
-
 _TURN = size(second_net("cosine")).median() / size(shift(5, "cosine")).median()
 _EITHER = f"both nets, {_SLOW.words}"
 
 # Mameli's measure compares the gradients of two nets, so it is not the shift by an update, and speaks for neither side.
-_USUAL = claims(
+_OF_VGGS = claims(
     "covariate shift",
     "2026-11-21",
     shift_not_less=Claim(
-        f"At learning rate 0.1, from step 50 on, layer 5 has at least half as much {_SHIFT} with batch norm as in the plain "
+        f"At learning rate 0.1, from step 50 on, layer 5 has at least half as much {SHIFT} with batch norm as in the plain "
         "net.",
         SANTURKAR.at("Sec. 2.2, Fig. 3; also Mameli's repository and Huber 2020, Fig. 7"),
         shift(5).median(50).over(*_BOTH, _FAST).above(0.5),
         "1.00 / 0.067 in steps 0 to 300, 0.88 / 0.50 around 1,000, 1.06 / 1.01 around 3,000, 0.65 / 0.94 around 5,000, or 15, "
         "1.8, 1.05 and 0.69 times",
-        remark=_AS_MUCH,
+        remark=AS_MUCH,
         speaks="against, else for",
     ),
     shift_start=Claim(
-        f"At learning rate 0.1, over steps 0 to 300, layer 5 has at least half as much {_SHIFT} with batch norm as in the "
+        f"At learning rate 0.1, over steps 0 to 300, layer 5 has at least half as much {SHIFT} with batch norm as in the "
         "plain net.",
         _FIG_3A,
         shift(5).median(0, 300).over(*_BOTH, _FAST).above(0.5),
         "1.00 / 0.067, or 15 times",
-        remark=_AS_MUCH,
+        remark=AS_MUCH,
         repeats="shift_not_less",
         since=_LATER,
         speaks="against, else for",
@@ -94,7 +81,7 @@ _USUAL = claims(
         speaks="against, else for",
     ),
     shift_not_less_deeper=Claim(
-        f"At learning rate 0.1, from step 50 on, layer 10 has between half and twice as much {_SHIFT} with batch norm as in "
+        f"At learning rate 0.1, from step 50 on, layer 10 has between half and twice as much {SHIFT} with batch norm as in "
         "the plain net.",
         SANTURKAR.at("Fig. 3a, whose axis has no numbers"),
         shift(10).median(50).over(*_BOTH, _FAST).between(0.5, 2),
@@ -107,7 +94,7 @@ _USUAL = claims(
         "At learning rate 0.1, from step 50 on, updating the preceding layers turns layer 10's gradient by a smaller angle "
         "with batch norm than in the plain net.",
         _IOFFE,
-        _cosine(10).median(50).minus(*_BOTH, _FAST).above(0),
+        cosine(10).median(50).minus(*_BOTH, _FAST).above(0),
         "0.49 - 0.81 in steps 0 to 300, 0.36 - 0.40 around 1,000, 0.02 - 0.11 around 3,000, 0.05 - 0.04 around 5,000, or "
         "-0.32, -0.04, -0.09 and +0.01",
         caveat_of="shift_not_less_deeper",
@@ -134,7 +121,7 @@ _USUAL = claims(
         speaks="neither",
     ),
     shift_almost_always_defined=Claim(
-        f"At learning rate 0.1, layer 5 has more {_SHIFT} with batch norm than in the plain net at more than 90 % of the "
+        f"At learning rate 0.1, layer 5 has more {SHIFT} with batch norm than in the plain net at more than 90 % of the "
         "measurements.",
         ours("what Mameli's repository says of its own measure, for Definition 2.1 of Santurkar et al. 2018"),
         share_above(shift(5), *_BOTH, _FAST).above(0.9),
@@ -143,7 +130,7 @@ _USUAL = claims(
         speaks="against",
     ),
     shift_later=Claim(
-        f"At learning rate 0.1, from step 2,000 on, layer 5 has between half and three times as much {_SHIFT} with batch norm "
+        f"At learning rate 0.1, from step 2,000 on, layer 5 has between half and three times as much {SHIFT} with batch norm "
         "as in the plain net.",
         _FIG_3A,
         shift(5).median(2000).over(*_BOTH, _FAST).between(0.5, 3),
@@ -153,7 +140,7 @@ _USUAL = claims(
         repeats="shift_not_less",
     ),
     shift_at_start=Claim(
-        f"At learning rate 0.1, in the first step, layer 5 has more than ten times as much {_SHIFT} with batch norm as in the "
+        f"At learning rate 0.1, in the first step, layer 5 has more than ten times as much {SHIFT} with batch norm as in the "
         "plain net.",
         _FIG_3A,
         shift(5).median(0, 0).over(*_BOTH, _FAST).above(10),
@@ -161,7 +148,7 @@ _USUAL = claims(
         speaks="against",
     ),
     shift_slow_rate=Claim(
-        f"At learning rate 0.01, over steps 50 to 3,500, layer 5 has more {_SHIFT} with batch norm than in the plain net.",
+        f"At learning rate 0.01, over steps 50 to 3,500, layer 5 has more {SHIFT} with batch norm than in the plain net.",
         _FIG_3A,
         shift(5).median(50, 3500).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11 in steps 0 to 300, 2.7 / 0.58 around 1,000, 2.7 / 1.20 around 3,000, or 37, 4.7 and 2.3 times",
@@ -169,7 +156,7 @@ _USUAL = claims(
         speaks="against, else for",
     ),
     shift_slow_rate_start=Claim(
-        f"At learning rate 0.01, over steps 0 to 300, layer 5 has more {_SHIFT} with batch norm than in the plain net.",
+        f"At learning rate 0.01, over steps 0 to 300, layer 5 has more {SHIFT} with batch norm than in the plain net.",
         _FIG_3A,
         shift(5).median(0, 300).over(*_BOTH, _SLOW).above(1),
         "4.1 / 0.11, or 37 times",
@@ -187,7 +174,7 @@ _USUAL = claims(
         speaks="against, else for",
     ),
     shift_slow_rate_later=Claim(
-        f"At learning rate 0.01, over steps 4,500 to 11,000, layer 5 has less {_SHIFT} with batch norm than in the plain net.",
+        f"At learning rate 0.01, over steps 4,500 to 11,000, layer 5 has less {SHIFT} with batch norm than in the plain net.",
         _FIG_3A,
         shift(5).median(4500, 11000).over(*_BOTH, _SLOW).between(0, 1),
         "0.048 / 1.43 around 5,000 and 0.005 / 0.94 around 10,000, or 0.03 and 0.005 times",
@@ -197,7 +184,7 @@ _USUAL = claims(
         speaks="for, else against",
     ),
     shift_adam=Claim(
-        f"With Adam at learning rate 0.001, from step 100 on, layer 5, a convolution, has less {_SHIFT} with batch norm than "
+        f"With Adam at learning rate 0.001, from step 100 on, layer 5, a convolution, has less {SHIFT} with batch norm than "
         "in the plain net.",
         _ALX,
         shift(5).median(100).over(*_BOTH, _ADAM).between(0, 1),
@@ -207,7 +194,7 @@ _USUAL = claims(
         speaks="for, else against",
     ),
     shift_adam_dense=Claim(
-        f"With Adam at learning rate 0.001, from step 100 on, layer 10, a dense layer, has less {_SHIFT} with batch norm than "
+        f"With Adam at learning rate 0.001, from step 100 on, layer 10, a dense layer, has less {SHIFT} with batch norm than "
         "in the plain net.",
         _ALX,
         shift(10).median(100).over(*_BOTH, _ADAM).between(0, 1),
@@ -228,7 +215,7 @@ _USUAL = claims(
     shift_gradients_alike=Claim(
         f"At learning rate 0.1, from step 50 on, {_TURNS}.",
         _IOFFE,
-        _cosine(5).median(50).minus(*_BOTH, _FAST).above(0),
+        cosine(5).median(50).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86 in steps 0 to 300, 0.75 - 0.76 around 1,000, 0.59 - 0.61 around 3,000, 0.69 - 0.55 around 5,000, or "
         "-0.19, -0.01, -0.02 and +0.14",
         speaks="for, else against",
@@ -236,7 +223,7 @@ _USUAL = claims(
     shift_gradients_alike_start=Claim(
         f"At learning rate 0.1, over steps 0 to 300, {_TURNS}.",
         _IOFFE,
-        _cosine(5).median(0, 300).minus(*_BOTH, _FAST).above(0),
+        cosine(5).median(0, 300).minus(*_BOTH, _FAST).above(0),
         "0.67 - 0.86, or -0.19",
         repeats="shift_gradients_alike",
         since=_LATER,
@@ -245,7 +232,7 @@ _USUAL = claims(
     shift_gradients_alike_slow=Claim(
         f"At learning rate 0.01, over steps 50 to 3,500, {_TURNS}.",
         _IOFFE,
-        _cosine(5).median(50, 3500).minus(*_BOTH, _SLOW).above(0),
+        cosine(5).median(50, 3500).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98 in steps 0 to 300, 0.72 - 0.91 around 1,000, 0.61 - 0.84 around 3,000, or -0.41, -0.19 and -0.23",
         remark=_PLATEAU,
         since=_LATE,
@@ -254,7 +241,7 @@ _USUAL = claims(
     shift_gradients_alike_slow_start=Claim(
         f"At learning rate 0.01, over steps 0 to 300, {_TURNS}.",
         _IOFFE,
-        _cosine(5).median(0, 300).minus(*_BOTH, _SLOW).above(0),
+        cosine(5).median(0, 300).minus(*_BOTH, _SLOW).above(0),
         "0.57 - 0.98, or -0.41",
         remark=f"{_PLATEAU}, so that this speaks for neither side",
         since=_LATER,
@@ -307,78 +294,5 @@ _USUAL = claims(
         differs=_MAM_DIFFERS,
         speaks="neither",
     ),
-    shift_deep_linear_plain=Claim(
-        "At learning rate 1e-7, from step 1,000 on, without batch norm, updating the preceding layers hardly turns the "
-        "gradients of layers 9 and 17: the cosines are above 0.99.",
-        _FIG_3B,
-        smallest(*(_cosine(layer, "z.4f").median(1000).each("plain", *_LINEAR_SLOW) for layer in (9, 17))).above(0.99),
-        "1.00 and 1.00",
-        speaks="neither",
-    ),
-    shift_deep_linear_fast=Claim(
-        "At learning rate 1e-6, from step 1,000 on, without batch norm, updating the preceding layers turns the gradient of "
-        "layer 17 by more than a right angle: the cosine is negative.",
-        _READ_3B,
-        _cosine(17).median(1000).each("plain", *_LINEAR_FAST).below(0),
-        "-0.89 to -0.98",
-        caveat_of="shift_deep_linear_plain",
-        in_doubt=_UNFITTING,
-        speaks="neither",
-    ),
-    shift_deep_linear=Claim(
-        "At learning rate 1e-7, from step 1,000 on, with batch norm, updating the preceding layers turns the gradient of "
-        "layer 17: the mean cosine is below 0.9.",
-        _FIG_3B,
-        _cosine(17).mean(1000).each("batch_norm", *_LINEAR_SLOW).below(0.9),
-        "-0.96, -0.33, 0.57, -0.05, the medians of four windows",
-        in_doubt=_UNFITTING,
-        speaks="neither",
-    ),
-    shift_deep_linear_more=Claim(
-        f"At learning rate 1e-7, from step 1,000 on, layer 9 has more than ten times as much {_SHIFT} with batch norm as in "
-        "the plain net.",
-        _READ_3B,
-        shift(9).median(1000).over(*_BOTH, *_LINEAR_SLOW).above(10),
-        "6870 / 4.0, 5990 / 0.92, 2200 / 1.5, 3050 / 1.2 in successive windows, or 1,500 times and more",
-        in_doubt=_UNFITTING,
-        speaks="neither",
-    ),
-    shift_deep_linear_fast_more=Claim(
-        f"At learning rate 1e-6, over the training, layer 9 has at least half as much {_SHIFT} with batch norm as in the "
-        "plain net.",
-        _FIG_3B,
-        shift(9).median().over(*_BOTH, *_LINEAR_FAST).above(0.5),
-        "11100 / 19400, 3570 / 7720, 2540 / 2270, 767 / 675, 617 / 2330, 535 / 93 in successive windows, or 0.26 to 5.8 times",
-        remark=_AS_MUCH,
-        in_doubt=_UNFITTING,
-        speaks="neither",
-    ),
-    shift_deep_linear_loss=Claim(
-        "At learning rate 1e-6, the net with batch norm ends at a smaller training loss than the plain one.",
-        _READ_3B,
-        TRAIN_LOSS.at_end(100).over("plain", "batch_norm", *_LINEAR_FAST).above(1),
-        "1660 / 480, or 3.5 times",
-        speaks="neither",
-    ),
 )
-_BY_NAME = {claim.name: claim for claim in _USUAL}
-_OTHERWISE: dict[str, Any] = {"group": "unhalved"}
-CLAIMS = _USUAL + claims(
-    shift_unhalved_plain=read_otherwise(
-        _BY_NAME["shift_deep_linear_fast"],
-        _cosine(17).median(1000).each("plain", **_OTHERWISE).below(0),
-        UNHALVED,
-        compares=False,
-    ),
-    shift_unhalved_more=read_otherwise(
-        _BY_NAME["shift_deep_linear_fast_more"],
-        shift(9).median().over(*_BOTH, **_OTHERWISE).above(0.5),
-        UNHALVED,
-    ),
-    shift_unhalved_loss=read_otherwise(
-        _BY_NAME["shift_deep_linear_loss"],
-        TRAIN_LOSS.at_end(100).over("plain", "batch_norm", **_OTHERWISE).above(1),
-        UNHALVED,
-        compares=False,
-    ),
-)
+CLAIMS = _OF_VGGS + OF_LINEAR_NETS
