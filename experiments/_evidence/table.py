@@ -141,16 +141,15 @@ def divergences(arms: Arms) -> list[str]:
     """Format a line for each diverged run, or one for all of a net if there are many: its name, the seed and the step."""
     lines = []
     for arm, runs in arms.items():
-        net, diverged = NETS[arm].label if arm in NETS else arm, [run for run in runs if run["diverged_at"] is not None]
-        if len(diverged) > _FEW:
-            first, last = (end(run["diverged_at"] for run in diverged) for end in (min, max))
+        net = NETS[arm].label if arm in NETS else arm
+        stops = {run["seed"]: run["diverged_at"] for run in runs if run["diverged_at"] is not None}
+        if len(stops) > _FEW:
+            first, last = min(stops.values()), max(stops.values())
             when = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
-            lines.append(
-                f"Diverged: {net}, {len(diverged)} of {len(runs)} runs: the loss stopped being finite at {when}."
-            )
+            lines.append(f"Diverged: {net}, {len(stops)} of {len(runs)} runs: the loss stopped being finite at {when}.")
         else:
             lines += [
-                f"Diverged: {net}, seed {run['seed']}: the loss stopped being finite at step {run['diverged_at']}."
-                for run in diverged
+                f"Diverged: {net}, seed {seed}: the loss stopped being finite at step {step}."
+                for seed, step in stops.items()
             ]
     return lines

@@ -1,6 +1,7 @@
 """The table and the findings of internal covariate shift: medians over training, then over seeds."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from experiments._evidence.format import PERCENT, listing
@@ -38,7 +39,7 @@ def _tables(
     data: dict[str, Any],
     net: str,
     title: str,
-    by_setting: dict[str, Arms],
+    by_setting: Mapping[str, Arms],
     end: dict[str, Measure],
     more: dict[str, Quantity],
 ) -> list[str]:

@@ -100,7 +100,7 @@ def _details(data: dict[str, Any]) -> Layout:
         [
             Curves(
                 arms,
-                [Line(successive("norm")), Line(successive("step_distance"), "--")],
+                [Line(successive("norm")), Line(successive("step_distance"), "--", has_band=False)],
                 title="Length and difference",
                 ylabel="|g|; dashed: |g - g'|",
             ),
@@ -109,13 +109,13 @@ def _details(data: dict[str, Any]) -> Layout:
         [
             Curves(
                 arms,
-                [Line(q.LOSS_RANGE), Line(q.along_random(q.LOSS_RANGE), "--")],
+                [Line(q.LOSS_RANGE), Line(q.along_random(q.LOSS_RANGE), "--", has_band=False)],
                 title="Range of the loss",
                 ylabel="largest - smallest (nats)",
             ),
             Curves(
                 arms,
-                [Line(q.SMOOTHNESS), Line(q.along_random(q.SMOOTHNESS), "--")],
+                [Line(q.SMOOTHNESS), Line(q.along_random(q.SMOOTHNESS), "--", has_band=False)],
                 title="Effective smoothness (↓)",
                 ylabel=per_distance,
             ),
@@ -123,8 +123,10 @@ def _details(data: dict[str, Any]) -> Layout:
     ]
     return make_figure(
         f"Mameli's net, directions and relative sizes: {captions.network(config)}",
-        [Block("", [row]) for row in rows],
-        ["dashed in the top row: before any step; in the bottom row: along a random direction as long as the gradient"],
+        [Block("", [row], height=3.2) for row in rows],
+        [
+            "dashed, without bands: in the top row before any step, in the bottom row along a random direction of equal length"
+        ],
         *_foot(data, "↓: smaller is smoother"),
     )
 
@@ -154,7 +156,9 @@ def _foot(data: dict[str, Any], *arrows: str) -> list[list[str]]:
 
 
 def _turn(arms: Arms, quantities: list[Quantity], title: str, look: dict[str, Any]) -> Curves:
-    lines = [Line(quantity, style) for quantity, style in zip(quantities, ("-", "--"), strict=False)]
+    lines = [
+        Line(quantity, style, has_band=style == "-") for quantity, style in zip(quantities, ("-", "--"), strict=False)
+    ]
     look = {"ylabel": "cosine of G and G'"} | look
     return Curves(arms, lines, title=title, **look)
 

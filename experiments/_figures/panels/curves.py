@@ -62,6 +62,7 @@ class Line(NamedTuple):
         arms: nets of the line; by default the panel's.
         smooth: is applied to the values of each run.
         label: in a legend of the panel.
+        has_band: draw the band over seeds too.
     """
 
     quantity: Quantity
@@ -70,6 +71,7 @@ class Line(NamedTuple):
     width: float = 1.8
     smooth: Callable[[np.ndarray], np.ndarray] = lambda values: values
     label: str = ""
+    has_band: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Curves(Panel):
                 found = curve.over_seeds(runs, line.quantity, line.smooth)
                 if self.places:
                     found = found._replace(step=np.array([self.places.index(step) for step in found.step]))
-                draw_curve(axes, found, NETS[net].colour, line.look, line.width)
+                draw_curve(axes, found, NETS[net].colour, line.look, line.width, has_band=line.has_band)
         if self.places:
             axes.set_xticks(range(len(self.places)), [f"{step:,}" for step in self.places])
         else:
@@ -164,9 +166,12 @@ class ByLayer(Panel):
             axes.xaxis.set_minor_locator(NullLocator())
 
 
-def draw_curve(axes: Axes, found: curve.Curve, colour: str, look: str = "-", width: float = 1.8) -> None:
+def draw_curve(
+    axes: Axes, found: curve.Curve, colour: str, look: str = "-", width: float = 1.8, *, has_band: bool = True
+) -> None:
     """Draw a line and a band around it; draw nothing for an empty curve."""
     if not len(found.step):
         return
     axes.plot(found.step, found.middle, look, color=colour, linewidth=width, markersize=7)
-    axes.fill_between(found.step, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
+    if has_band:
+        axes.fill_between(found.step, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
