@@ -106,6 +106,14 @@ def test_one_number_counts_once():
         assert row.num_neither == (values is YES)
 
 
+def test_a_chain_of_repetitions_counts_once():
+    """A part of a window whose whole is undecided does not count where the claim that the whole repeats is decided."""
+    for values, counted in ((YES, ["first"]), (MIXED, ["part"])):
+        first, whole = make("for", values, name="first"), make("for", MIXED, name="whole", repeats="first")
+        row = row_of(first, whole, make("for", YES, name="part", repeats="whole"))
+        assert [claim.name for claim, _ in row.sides["for"]] == counted
+
+
 def test_the_strongest_come_first():
     """Not exploratory, then more values, then further from the end of the range, in widths of the interval."""
     pairs = {

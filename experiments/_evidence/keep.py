@@ -172,7 +172,7 @@ def scans(*names: str, ends: bool = False) -> Keep:
         values = {name: np.array(record.get(name, []), float) for name in names}
         if ends:
             values = {name: np.stack([rows.min(1), rows.max(1)], 1) for name, rows in values.items() if rows.size}
-        # Along a random direction, losses differ in their fifth digit.
+        # Along a random direction, losses may differ in their seventh digit alone.
         short = np.vectorize(_short, otypes=[float])
         rounded = {name: short(rows, 8 if name == "loss" else 5).tolist() for name, rows in values.items()}
         return {"step": record.get("step", []), **rounded}

@@ -130,15 +130,13 @@ def png_size(picture: bytes) -> tuple[int, int] | None:
 
 def seeds(data: dict[str, Any]) -> str:
     """Format the number of seeds, for each net if the configuration has several nets and the numbers differ."""
-    fields = costs.flatten(data["config"])
+    # Nets that an experiment may leave out have a group of their own.
+    left_out = {f"{group}.seeds" for group in catalogue.module(data["experiment"]).KEEP if not data.get(group)}
     counts = {
         name.removesuffix("seeds").rstrip("."): len(values)
-        for name, values in fields.items()
-        if name.split(".")[-1] == "seeds" and isinstance(values, list)
+        for name, values in costs.flatten(data["config"]).items()
+        if name.split(".")[-1] == "seeds" and isinstance(values, list) and name not in left_out
     }
-    # Nets that an experiment may leave out have a group of their own.
-    left_out = {group for group in catalogue.module(data["experiment"]).KEEP if not data.get(group)}
-    counts = {name: count for name, count in counts.items() if name not in left_out}
     if len(set(counts.values())) == 1:
         return str(next(iter(counts.values())))
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none named"

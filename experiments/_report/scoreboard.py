@@ -134,9 +134,9 @@ def _row(hypothesis: Hypothesis, pairs: list[Judged], decided: set[str]) -> Row:
     """Sort the claims of a hypothesis; one that repeats a claim that is `decided` counts for neither side."""
     repeated = {claim.name: claim.repeats for claim, _ in pairs}
 
-    def is_counted(name: str | None) -> bool:
+    def is_counted(name: str) -> bool:
         """Return whether none of the claims that a claim repeats, and that these repeat, is decided."""
-        earlier = repeated.get(name) if name else None
+        earlier = repeated.get(name)
         return earlier is None or (earlier not in decided and is_counted(earlier))
 
     counting = [pair for pair in pairs if is_counted(pair[0].name)]
