@@ -15,7 +15,7 @@ _SET = (
     "batch norm and the other norms set the mean and the spread of their outputs, whatever the weights before them do, so "
     "that this speaks for neither side"
 )
-# W1 of two sorted samples of a normal unit, simulated: 0.22 for 64 values, 0.16 for 128; if both are standardised, 0.14 and 0.10.
+# W1 of two sorted samples of a normal unit, drawn: 0.22 for 64 values, 0.16 for 128; standardised, 0.14 and 0.10.
 _DOUBT = (
     "each measurement is of another batch, which alone moves a dense unit about as far as the nets with batch norm or an lp "
     "norm move at preset cpu"
