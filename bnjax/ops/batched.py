@@ -16,6 +16,7 @@ from functools import partial
 import jax
 from jax import Array, lax
 
+from bnjax._host.arguments import checked
 from bnjax._host.batched import Form, form_context
 from bnjax.ops import plain
 from bnjax.ops.geometry import Geometry
@@ -26,6 +27,7 @@ from bnjax.ops.patches import patches
 _MOST_PIXELS = 64
 
 
+@checked()
 def batched_kernels(form: Form) -> AbstractContextManager[None]:
     """Return a context that chooses how accelerators convolve several points at once, each with its own kernel.
 
