@@ -33,7 +33,7 @@ class Objective(struct.PyTreeNode):
     batch_stats: PyTree
     batch: PyTree  # a Batch, or a tuple of Batches that stack batches of one size
     rngs: PyTree
-    l2: PyTree
+    l2: PyTree  # None is no penalty
     model: PyTree  # a Model, whose functions are made pytrees
     loss: Loss = struct.field(pytree_node=False)
     statistics: Statistics = struct.field(pytree_node=False)
@@ -63,6 +63,8 @@ class Objective(struct.PyTreeNode):
         sums, counts = zip(*(_sum_over(add_up, group) for group in self._groups), strict=True)
         data_loss = jnp.asarray(sum(sums) / sum(counts))
         dtype = common_type(data_loss.dtype, jnp.float32)
+        if self.l2 is None:
+            return data_loss.astype(dtype)
         penalty = 0.5 * self.l2 * dot(params, params)
         return data_loss.astype(dtype) + penalty.astype(dtype)
 
@@ -178,7 +180,9 @@ def make_loss_fn(
     for item in batches if loss == "cross_entropy" else ():
         check_classes(item.labels, None, item.mask)
     data = batch if isinstance(batch, Batch) else _stack(batches)
-    return Objective(batch_stats, data, rngs, jnp.asarray(l2, float), _check_model(model), loss, statistics)
+    # A penalty of 0 would read all parameters, in every gradient.
+    penalty = None if isinstance(l2, float | int) and l2 == 0 else jnp.asarray(l2, float)
+    return Objective(batch_stats, data, rngs, penalty, _check_model(model), loss, statistics)
 
 
 @checked()

@@ -152,7 +152,7 @@ def test_absolute_accuracies_need_full_width():
     """At a part of the width they are not known; one seed has a value that is shown, and not judged."""
     ranges = {"one_10_epochs", "none_10_epochs", "one_30_epochs", "none_30_epochs"}
     narrow, full = verdicts(made()), verdicts(made("full_width"))
-    assert {narrow[name].reason for name in ranges} == {"needs width 1"}
+    assert {narrow[name].reason for name in ranges} == {"needs full width"}
     assert all(len(full[name].values) == 1 and full[name].verdict == "inconclusive" for name in ranges)
     assert {judgement.verdict for judgement in full.values()} == {"inconclusive"}
     claim = next(claim for claim in CLAIMS if claim.name == "mameli_sum")

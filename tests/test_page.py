@@ -105,7 +105,7 @@ def test_the_scoreboard_fits(width, num_columns, show):
 
 
 def test_claims_are_filtered_and_found(show):
-    """Each verdict, and words; a counter-example is shown with the claim that it is about."""
+    """Each verdict, and words; a caveat is shown with the claim that it is about."""
     page = show()
     everything = page.evaluate(f"{SHOWN}.length")
     for verdict in page.evaluate("[...document.querySelectorAll('.filter input')].slice(1).map(x => x.id.slice(5))"):

@@ -323,8 +323,8 @@ def test_the_forest_has_one_axis():
     assert ticks["1"] == rows[0].places["one"]
 
 
-def test_counter_examples_hold_or_do_not():
-    """Nobody has to resolve that a counter-example is contradicted."""
+def test_caveats_hold_or_do_not():
+    """Nobody has to resolve that a caveat is contradicted."""
     page = _report.render(_report.load(ROOT / "figures"))
     rows = [row for row in page.split('<tr class="')[1:] if "is-caveat" in row.partition(">")[0]]
     assert len(rows) > 30

@@ -26,14 +26,18 @@ def png(figure: Figure) -> bytes:
 def with_palette(picture: Any) -> Any:
     """Reduce a picture to 64 or 128 colours, as few as keep every pixel close to its colour, however rare.
 
-    A colour scale, where so few colours show as bands, keeps 256, allotted mostly where most pixels are.
+    A colour scale, where so few colours show as bands, keeps 256; the rare ones, such as the ends of the scale, are among them.
     """
     from PIL import Image
 
     exact = np.asarray(picture, np.int16)
+
+    def quantize(number: int) -> Any:
+        return picture.quantize(number, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+
     for number in _PALETTES:
-        smaller = picture.quantize(number, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        smaller = quantize(number)
         off = np.abs(np.asarray(smaller.convert("RGB"), np.int16) - exact).max(-1)
         if off.max() <= _MOST and off.mean() <= _MEAN:
             return smaller
-    return picture.quantize(256, kmeans=2, dither=Image.Dither.NONE)
+    return quantize(256)

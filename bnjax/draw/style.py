@@ -167,16 +167,19 @@ def log_scale(ax: Axes) -> None:
 def label_powers(ax: Axes, axis: str) -> None:
     """Label a logarithmic axis, x or y, at powers of ten, and at a few multiples of them where these are few.
 
-    Where fewer than two labels would be left, it is labelled at equal distances.
+    Where fewer than three labels would be left, it is labelled at equal distances; where there are at most five powers, at all.
     """
-    from matplotlib.ticker import MaxNLocator, NullLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     low, high = getattr(ax, f"get_{axis}lim")()
     powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
     # Labels beside each other take more room than those above each other.
-    between = (2, 4, 6) if high < 50 * low and axis == "y" else (2, 5) if high < 50 * low or powers < 2 else ()
+    is_short = high < 50 * low
+    between = (2, 4, 6) if is_short and axis == "y" else (2, 5) if is_short or powers < 2 else (3,) if powers == 2 else ()
     getattr(ax, f"{axis}axis").set_major_formatter(number)
-    if num_labels(low, high, between) < 2:
+    if 2 < powers <= 5:
+        getattr(ax, f"{axis}axis").set_major_locator(LogLocator(numticks=5))
+    elif num_labels(low, high, between) < 3:
         getattr(ax, f"{axis}axis").set_major_locator(MaxNLocator(4))
         getattr(ax, f"{axis}axis").set_minor_locator(NullLocator())
     label_between(ax, between, axis)

@@ -27,7 +27,7 @@ class Claim:
         source: the source that makes the claim; a string is a comparison of ours.
         criterion: the statistic that decides it, and the range in which it holds.
         published: the published value in words, or "-"; never one of our own runs.
-        caveat_of: name of the claim of which this one is the known counter-example.
+        caveat_of: name of the claim that this one qualifies: a known counter-example, or a control.
         repeats: name of an earlier claim on the same statistic, or on one of the same runs that shows the same effect. If the
             earlier one is decided, this one counts for neither side of the hypothesis, so that one effect counts once.
         exists: the claim is that something is possible: one value in the range is enough, and without one it stays open.

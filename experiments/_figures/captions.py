@@ -10,6 +10,19 @@ from experiments._evidence.format import plural
 from experiments._evidence.setup import OPTIMIZERS, width_words
 
 DATASETS = {"cifar10": "CIFAR-10", "mnist": "MNIST", "digits": "the UCI digits", "synthetic": "synthetic patterns"}
+_INPUTS = {
+    "unit": "pixels from 0 to 1",
+    "half": "pixels from -1 to 1",
+    "meanstd": "channels of mean 0 and std 1",
+    "binary": "pixels 0 or 1",
+}
+_NOISES = {
+    "santurkar": "noise of Santurkar et al. 2018",
+    "santurkar_variance": "noise of Santurkar et al. 2018, 0.1 read as a variance",
+    "strong": "stronger noise",
+    "stationary": "noise that does not change from step to step",
+}
+_HEADS = {"mameli": "Mameli's head", "mameli_reduced": "Mameli's head, reduced"}
 LP_CENTRED = "lp norms after subtracting the mean"
 
 
@@ -39,7 +52,7 @@ def recipe(config: dict[str, Any], preset: str, *, learning_rate: bool = True) -
     return [
         f"preset {preset}",
         seeds(config),
-        f"head {config['model']['head']}" if "head" in config["model"] else "",
+        _head(config["model"]),
         f"{normaliser(config['norm'])} after {after}",
         *variants(config),
         ", ".join([OPTIMIZERS[optimizer["name"]], *rate, *extras, f"batches of {optimizer['batch_size']}"]),
@@ -111,7 +124,20 @@ def images(config: dict[str, Any]) -> str:
     """Describe the inputs."""
     size = config["data"]["image_size"]
     images = f"images {size}x{size}" if size else "images of their own size"
-    return f"{images}, inputs '{config['data']['preprocessing']}'"
+    return f"{images}, {_INPUTS[config['data']['preprocessing']]}"
+
+
+def noise(settings: dict[str, Any]) -> str:
+    """Name the noise that is added to activations."""
+    return _NOISES[settings["name"]]
+
+
+def _head(model: dict[str, Any]) -> str:
+    """Name the dense layers of a VGG; empty for other nets."""
+    if "head" not in model:
+        return ""
+    known = _HEADS.get(model["head"])
+    return known or f"dense layers of {int(int(model['head']) * model['width'])} units"
 
 
 def scans(config: dict[str, Any]) -> str:

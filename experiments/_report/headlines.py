@@ -124,7 +124,7 @@ def _scale(entries: list[Entry], by_name: Judged) -> str:
     if main.scaled_down:
         paper = catalogue.module(MAIN).PRESETS["paper"].vgg
         steps, size = paper.schedule.num_steps, paper.optimizer.batch_size
-        text += f" This is not the published setting (full width, {steps:,} steps, batch {size})"
+        text += f" This is not the published setting (13 or more layers, full width, {steps:,} steps, batch {size})"
         text += ", and the windows of early steps were chosen after the runs were seen" * judgement.is_exploratory + "."
     return text
 

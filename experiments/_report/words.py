@@ -35,8 +35,8 @@ def published(claim: Claim) -> str:
 
 
 def outcome(claim: Claim, judgement: Judgement) -> str:
-    """Write the verdict; for a counter-example, whether it holds."""
-    holds = {"supported": "counter-example holds", "contradicted": "counter-example does not hold"}
+    """Write the verdict; for a caveat, whether it holds."""
+    holds = {"supported": "caveat holds", "contradicted": "caveat does not hold"}
     return holds.get(judgement.verdict, judgement.verdict) if claim.caveat_of else judgement.verdict
 
 

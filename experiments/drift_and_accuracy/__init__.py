@@ -1,4 +1,4 @@
-"""Eight nets with different normalisers, with noise, or with neither: does less covariate shift go with better performance?
+"""Eight nets with different normalisers, with noise, or with neither: do steadier distributions go with higher accuracy?
 
 Claim: it does not. Covariate shift is meant as in Ioffe & Szegedy 2015: how far the distributions of a layer's inputs move from
 one measurement to the next. They are followed after the normaliser, which sets a unit's mean and spread; so the claims speak

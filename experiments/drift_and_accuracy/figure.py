@@ -28,10 +28,10 @@ def plot(data: dict[str, Any]) -> Layout:
         )
     ]
     return make_figure(
-        f"{captions.network(config)}: does less covariate shift go with better performance?",
+        f"{captions.network(config)}: do steadier distributions go with higher accuracy?",
         [Block("", [panels])],
         captions.recipe(config, data["preset"]),
-        [captions.images(config), f"noise '{config['noise']['name']}'"],
+        [captions.images(config), captions.noise(config["noise"])],
         [f"drift: of the deepest layer that is followed, between measurements {every} steps apart", "a mark per seed"],
         captions.origin(data),
     )

@@ -25,7 +25,6 @@ from experiments._presets import (
     SMOKE,
     SMOKE_DEEP_LINEAR,
     SMOKE_MULTIPLES,
-    TEN_DRAWS,
     arm,
     following,
     following_everywhere,
@@ -64,7 +63,7 @@ _SMOKE = following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)
 PRESETS = {
     "cpu": Config(following(CPU, 3, 8, 10), DEEP_LINEAR),
     "smoke": Config(_SMOKE, SMOKE_DEEP_LINEAR.measuring("landscape"), 20),
-    "evening": Config(following_everywhere(EVENING, 2, 3, 8, 10), TEN_DRAWS),
+    "evening": Config(following_everywhere(EVENING, 2, 3, 8, 10), MANY_DRAWS),
     "overnight": Config(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10), MANY_DRAWS),
     "paper": Config(following(change(PAPER, seeds=(0, 1, 2)), 2, 9, 11, penalty=True), MANY_DRAWS),
 }

@@ -55,7 +55,7 @@ def _larger(measure: Measure) -> Statistic:
 
 def _accepted(net: str, step: int, holds: Range, published: str, source: Source) -> Claim:
     """Claim that the test accuracy at a step is in the range accepted for replications; only full width decides it."""
-    statistic = q.TEST_ACCURACY.at(step).each(net).where("model.width", 1, "width 1")
+    statistic = q.TEST_ACCURACY.at(step).each(net).where("model.width", 1, "full width")
     which = "with one batch norm, after layer 4," if net == "batch_norm_4" else "without batch norm"
     low, high = (f"{100 * end:g} %" for end in holds)
     words = f"{_NET} the test accuracy after {step:,} steps {which} is between {low} and {high}."

@@ -24,7 +24,7 @@ def plot(data: dict[str, Any]) -> Layout:
         captions.recipe(config, data["preset"]),
         [
             captions.images(config),
-            f"noise '{config['noise']['name']}' in training{' and tests' * config['noise']['in_tests']}",
+            f"{captions.noise(config['noise'])} in training{' and tests' * config['noise']['in_tests']}",
         ],
         [
             "each unit and step has a mean and a scale of the noise of its own; scaled noise: in units of each unit's std",

@@ -24,7 +24,7 @@ def plot(data: dict[str, Any]) -> Layout:
     activation = {"relu": "ReLU", "elu": "ELU"}.get(config["model"]["activation"], config["model"]["activation"])
     active = spread(q.share("active", "units").of(run) for run in data["arms"]["plain"]).low
     errors = {"title": "Equalities: largest error", "xlabel": "relative error, over units, layers and steps"}
-    errors |= {"levels": {"accepted below": q.ACCEPTED}, "ylim": (1e-17, 1e-7)}
+    errors |= {"levels": {"accepted below": q.ACCEPTED}, "ylim": (1e-17, 1e-6)}
     shares = {"title": "Where does it hold?", "xlabel": "share of (unit, step)", "ylim": (-0.03, 1.03)}
     equalities = _rows(arms, q.EQUALITIES, q.largest_error, **errors)
     statements = _rows(arms, q.STATEMENTS, q.share, scale="percent", **shares)

@@ -66,7 +66,7 @@ def _ratio_of_rates(measure: Measure) -> Statistic:
 def _accepted(net: str, step: int, holds: Range, published: str, rate: float = 0.1) -> Claim:
     """Claim that the test accuracy at a step is in the range accepted for replications; only full width decides it."""
     words = {"plain": "without batch norm", "batch_norm": "with batch norm"}
-    statistic = TEST_ACCURACY.at(step).each(net, learning_rate(rate)).where("model.width", 1, "width 1")
+    statistic = TEST_ACCURACY.at(step).each(net, learning_rate(rate)).where("model.width", 1, "full width")
     low, high = (f"{100 * end:g} %" for end in holds)
     where = f"above {low}" if math.isinf(holds[1]) else f"between {low} and {high}"
     statement = f"After {step:,} steps at learning rate {rate:g}, the test accuracy {words[net]} is {where}."
@@ -81,7 +81,7 @@ def _over(measure: Measure, rate: str, setting: Setting, published: str, source:
     return Claim(statement, source, measure.minus(*_NETS, setting).above(0), published)
 
 
-_ADAM = ("optimizer.name", "adam", "optimizer adam")
+_ADAM = ("optimizer.name", "adam", "Adam")
 _AT_1000 = "over steps 800 to 1,200"
 _GAINS = "60 points over steps 800 to 1,200 - 28 points over steps 500 to 1,500, or +32 points"
 _TRIED = "at preset cpu, the rates tried are 0.01, 0.1 and 0.5"

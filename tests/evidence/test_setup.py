@@ -153,7 +153,7 @@ def test_data_that_lack_a_window_do_not_decide():
     assert (name, judgement.reason) == ("wide", "needs 6 steps, ran 4")
     assert claim.statistic.until == 6
     # Where none decides, data that meet the needs say what they lack, however few their runs are.
-    wide = claim.statistic.where("model.width", 1.0, "width 1").above(0)
+    wide = claim.statistic.where("model.width", 1.0, "full width").above(0)
     files = {"narrow": make_data([0.1] * 3, 9), "wide": make_data([0.1], 4, 1.0)}
     name, judgement = judge_best(Claim("S.", "s", wide), files)
     assert (name, judgement.reason) == ("wide", "needs 6 steps, ran 4")

@@ -60,7 +60,7 @@ class Histogram(Panel):
             axes.stairs(counts / counts.sum(), self.edges, color=colour, linewidth=2.6, label=label)
         axes.set_xscale("log")
         axes.set(xlim=(self.edges[0], self.edges[-1]), ylim=0)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.tick_params(axis="x", pad=8)  # so that the first label does not touch the other axis's
         axes.legend(loc="upper left", fontsize=12)
 

@@ -40,8 +40,8 @@ class Scatter(Panel):
 
     @property
     def nets(self) -> Arms:
-        """The nets that their colour alone identifies."""
-        return {net: self.arms[net] for net, marker in self._markers().items() if marker == _MARKERS[0]}
+        """None: the legend shows each net's mark."""
+        return {}
 
     @property
     def shown(self) -> list[Run]:
@@ -50,10 +50,9 @@ class Scatter(Panel):
 
     @property
     def marks(self) -> list[Line2D]:
-        """The marks of nets that share their colour with an earlier net."""
-        others = {net: marker for net, marker in self._markers().items() if marker != _MARKERS[0]}
-        looks: Any = {net: {"color": NETS[net].colour, "markerfacecolor": NETS[net].colour} for net in others}
-        return [*super().marks, *(mark(NETS[net].label, marker, **looks[net]) for net, marker in others.items())]
+        """The mark of each net."""
+        looks: Any = {net: {"color": NETS[net].colour, "markerfacecolor": NETS[net].colour} for net in self.arms}
+        return [*super().marks, *(mark(NETS[net].label, marker, **looks[net]) for net, marker in self._markers().items())]
 
     def draw_data(self, axes: Axes) -> None:
         """Draw a mark for each run."""

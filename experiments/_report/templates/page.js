@@ -24,7 +24,7 @@ function select() {
   const fits = (row) =>
     (chosen === "all" || row.classList.contains(chosen)) && words.every((word) => texts.get(row).includes(word));
   const found = new Set(rows.filter(fits));
-  // A counter-example is shown below the claim that it is about, which may be one itself.
+  // A caveat is shown below the claim that it is about, which may be one itself.
   const parents = new Set();
   for (const row of found) {
     for (let above = parentOf(row); above; above = parentOf(above)) parents.add(above);
