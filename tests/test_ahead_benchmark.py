@@ -53,9 +53,10 @@ def test_what_does_not_compile_is_a_row(compile_for_cpu, monkeypatch):
 def test_every_program_compiles(compile_for_cpu):
     """A scan that is spread over devices exchanges nothing between them but its start and its end."""
     rows, _ = compile_for_cpu("")
-    assert [row["program"] for row in rows if "error" in row] == []
+    assert {row["program"]: row["error"] for row in rows if "error" in row} == {}
     by_name = {row["program"]: row for row in rows}
     assert by_name["line, vmap"]["temporaries_mb"] > by_name["line, map"]["temporaries_mb"]
+    assert by_name["line, 4 devices"]["repeated_collectives"] == 0
 
 
 def test_bytes_are_those_of_operands_and_results():

@@ -247,3 +247,12 @@ def test_batches_of_one_size_and_several_shapes():
     two = jnp.float32(2)
     np.testing.assert_allclose(loss_fn(two), np.mean([make(batch)(two) for batch in batches]), rtol=1e-6)
     assert (loss_fn.info.batch_size, loss_fn.info.num_examples, loss_fn.info.cut) == (2, 6, ())
+
+
+def test_no_penalty_reads_no_parameters(regression):
+    """A strength of 0 is no part of the program, and an array of 0 gives the same loss."""
+    bare, zero = loss_of(regression), loss_of(regression, l2=jnp.zeros(()))
+    params = regression[1].params
+    lines = [str(jax.make_jaxpr(jax.grad(loss_fn))(params)).count("\n") for loss_fn in (bare, zero)]
+    assert lines[0] < lines[1]
+    assert bare(params) == zero(params)

@@ -175,7 +175,9 @@ def label_powers(ax: Axes, axis: str) -> None:
     powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
     # Labels beside each other take more room than those above each other.
     is_short = high < 50 * low
-    between = (2, 4, 6) if is_short and axis == "y" else (2, 5) if is_short or powers < 2 else (3,) if powers == 2 else ()
+    between = (
+        (2, 4, 6) if is_short and axis == "y" else (2, 5) if is_short or powers < 2 else (3,) if powers == 2 else ()
+    )
     getattr(ax, f"{axis}axis").set_major_formatter(number)
     if 2 < powers <= 5:
         getattr(ax, f"{axis}axis").set_major_locator(LogLocator(numticks=5))

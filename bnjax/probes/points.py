@@ -107,7 +107,7 @@ def evaluate_points(
     batching = resolve(batching, base, mesh)
     group_size = batching if isinstance(batching, int) else len(coordinates) if batching == "vmap" else None
     if is_tracing():
-        return compiled(_evaluate, measure, group_size=group_size)(base, directions, coordinates)
+        return compiled(_evaluate, measure, group_size=group_size)(base, directions, jnp.asarray(coordinates))
 
     rows = np.asarray(coordinates)
     if not np.isfinite(rows).all():

@@ -143,9 +143,30 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
         side = np.linspace(-1, 1, math.isqrt(num_points))
         return probes.scan_plane(loss_fn, params, params, params, side, side, show_progress=False)
 
+    def outputs(params: Any, batch_stats: Any, batch: Batch) -> Any:
+        return probes.capture(net.ours, Variables(params, batch_stats), batch.inputs)
+
     def captured(params: Any, batch_stats: Any, batch: Batch) -> Any:
-        found = probes.capture(net.ours, Variables(params, batch_stats), batch.inputs)
-        return [probes.activation_statistics(array) for array in found.values()]
+        return [probes.activation_statistics(array) for array in outputs(params, batch_stats, batch).values()]
+
+    def moved(params: Any, batch_stats: Any, batch: Batch) -> Any:
+        first, *_ = captured(params, batch_stats, batch)
+        return probes.shift(first, first)
+
+    def gram(params: Any, batch_stats: Any, batch: Batch) -> Any:
+        *_, last = outputs(params, batch_stats, batch).values()
+        flat = last.reshape(len(last), -1)
+        return probes.soft_rank(flat), probes.orthogonality_gap(flat), probes.cosines(flat)
+
+    def control(params: Any, batch_stats: Any, batch: Batch) -> Any:
+        def of_layers(w: Any) -> Any:
+            found = outputs(w, batch_stats, batch)
+            return {layer: found[layer] for layer in net.layers}
+
+        return probes.moment_control(of_layers, params, params, net.layers)
+
+    def fisher_trace(loss_fn: Any, params: Any) -> Any:
+        return probes.curvature.trace(objective.linearise(loss_fn, params), params, key=key(), num_probes=4)
 
     def barrier(loss_fn: Any, params: Any) -> Any:
         return probes.barrier(loss_fn, params, params, num_points=8, show_progress=False)
@@ -172,7 +193,26 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
         "relative sharpness": on_loss(
             lambda loss_fn, w: probes.relative_sharpness(loss_fn, w, net.layers, key=key(), num_directions=4)
         ),
-        "activations": (captured, (*variables(net.ours), batch)),
+        "points": on_loss(
+            lambda loss_fn, w: probes.evaluate_points(loss_fn, w, (w,), steps[:, None], show_progress=False)
+        ),
+        "hvp": on_loss(lambda loss_fn, w: probes.curvature.hvp(loss_fn, w, w)),
+        "Hessian blocks": on_loss(
+            lambda loss_fn, w: probes.hessian_blocks(loss_fn, w, net.layers, net.layers[0], key=key(), num_probes=4)
+        ),
+        "Fisher trace": on_loss(fisher_trace),
+        "statistics of gradients": on_loss(
+            lambda loss_fn, w: probes.gradient_statistics(jax.grad(loss_fn)(w), w, w, w)
+        ),
+        **{
+            name: (program, (*variables(net.ours), batch))
+            for name, program in {
+                "activations": captured,
+                "shift of activations": moved,
+                "Gram matrix": gram,
+                "moment control": control,
+            }.items()
+        },
     }
 
 
@@ -207,6 +247,7 @@ def report(compiled: Any) -> dict[str, Any]:
         "grouped": sum(int(number) > 1 for number in re.findall(r"feature_group_count\W+(\d+)", text)),
         "precision": dict(Counter(precisions)),
         "collectives": dict(Counter(re.findall(_COLLECTIVES, text))),
+        "repeated_collectives": len(re.findall(_COLLECTIVES, text[: text.index("\nENTRY")])),
     }
 
 

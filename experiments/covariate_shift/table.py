@@ -73,7 +73,9 @@ def findings(data: dict[str, Any]) -> str:
     listed = (
         listing(f"{ratio} {words}" for words, ratio in ratios.items() if ratio) if any(ratios.values()) else "unknown"
     )
-    sentences = [f"The covariate shift of layer 5 in the VGG with batch norm, as a multiple of the plain net's, is {listed}."]
+    sentences = [
+        f"The covariate shift of layer 5 in the VGG with batch norm, as a multiple of the plain net's, is {listed}."
+    ]
     if not math.isnan(floor):
         sentences.append(
             f"Measured against a second net with its own classifier, {PERCENT.written(floor)} of it exists before any layer "

@@ -52,7 +52,10 @@ class Scatter(Panel):
     def marks(self) -> list[Line2D]:
         """The mark of each net."""
         looks: Any = {net: {"color": NETS[net].colour, "markerfacecolor": NETS[net].colour} for net in self.arms}
-        return [*super().marks, *(mark(NETS[net].label, marker, **looks[net]) for net, marker in self._markers().items())]
+        return [
+            *super().marks,
+            *(mark(NETS[net].label, marker, **looks[net]) for net, marker in self._markers().items()),
+        ]
 
     def draw_data(self, axes: Axes) -> None:
         """Draw a mark for each run."""
