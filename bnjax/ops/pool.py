@@ -13,7 +13,6 @@ from jaxtyping import Float, UInt8
 
 from bnjax._host.arguments import checked
 
-
 _PLACES = np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 1, 2, 1)
 
 

@@ -232,7 +232,7 @@ class Quantity:
                 return self._known(run, f"{self.words}{words}")
             with np.errstate(invalid="ignore"):  # the range of infinite numbers
                 found = float(reduce(np.where(np.isfinite(values), values, self.if_diverged)))
-            return Missing(f"a {self.words} is not finite") if math.isnan(found) else found
+            return Missing(f"not finite: {self.words}") if math.isnan(found) else found
 
         return Measure(of, f"{self.words}{words}", self.format, last)
 

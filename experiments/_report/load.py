@@ -144,7 +144,7 @@ def seeds(data: dict[str, Any]) -> str:
 
 def _presets(name: str) -> list[str]:
     """List an experiment's presets by the priority of their data: the published setting first, then long runs."""
-    lead = ("paper", "overnight", "evening")
+    lead = ("paper", "overnight", "evening", "cpu_long")
     last = {**{preset: place - len(lead) for place, preset in enumerate(lead)}, "smoke": 1}
     return sorted(catalogue.module(name).PRESETS, key=lambda preset: last.get(preset, 0))
 

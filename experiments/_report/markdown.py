@@ -19,13 +19,14 @@ END_SCOREBOARD = "<!-- end of scoreboard -->\n"
 
 
 def claim_table(report: Report) -> str:
-    """Write, for each experiment that has been run, its findings and a folded table with a row per claim.
+    """Write links, and for each experiment that has been run its findings and a folded table with a row per claim.
 
     A caveat follows its claim. An experiment that cannot be written is added to the report's problems.
     """
     shown = Report([entry for entry in report.entries if entry.data and entry.judged], report.problems)
     entries = [entry for entry in showable(shown, _experiment).entries if entry.data]
-    return printable("\n".join([_by_origin(entries), *map(_experiment, entries)]))
+    contents = " · ".join(f"[{_heading(entry)}](#{_heading(entry).replace(' ', '-')})" for entry in entries)
+    return printable("\n".join([_by_origin(entries), f"{contents}\n", *map(_experiment, entries)]))
 
 
 def headline_table(report: Report) -> str:
@@ -94,6 +95,10 @@ def _by_origin(entries: list[Entry]) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
+def _heading(entry: Entry) -> str:
+    return entry.name.replace("_", " ")
+
+
 def _experiment(entry: Entry) -> str:
     """Write an experiment's paragraph and table."""
     verdicts = [judgement.verdict for _, judgement in entry.judged]
@@ -101,7 +106,7 @@ def _experiment(entry: Entry) -> str:
     links = [f"[{picture_words(part)}]({entry.picture_name(part)}.png)" for part in entry.pictures if part]
     more = f"Further pictures: {', '.join(links)}.\n\n" if links else ""
     return (
-        f"**[{entry.name.replace('_', ' ')}]({entry.stem}.png)** {_text(entry.findings)}\n\n{more}"
+        f"### {_heading(entry)}\n\n[Picture]({entry.stem}.png). {_text(entry.findings)}\n\n{more}"
         f"<details><summary>{plural(len(verdicts), 'claim')}: {counts}</summary>\n\n"
         "| claim | published | holds | here, median and interval | verdict |\n|---|---|---|---|---|\n"
         + "".join(f"{_row(claim, judgement)}\n" for claim, judgement in entry.judged)

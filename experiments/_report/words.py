@@ -4,6 +4,7 @@ import math
 
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import plural
+from experiments._evidence.readings import OF_SET_UP
 from experiments._evidence.source import Origin, Source
 from experiments._evidence.verdict import Judgement, coverage, num_left_out
 
@@ -41,13 +42,15 @@ def outcome(claim: Claim, judgement: Judgement) -> str:
 
 
 def verdict(claim: Claim, judgement: Judgement) -> str:
-    """Write why a verdict is inconclusive, or its confidence by the sign of its values alone."""
+    """Write why a verdict is inconclusive, or its confidence by the sign of its values alone, and whether its set-up fits."""
     number = len(judgement.values)
     parts = [judgement.reason]
     if judgement.verdict in ("supported", "contradicted") and not claim.exists:
         parts.append(
             f"{100 * coverage(number, num_left_out(number)):.3g} % confidence from {plural(number, claim.statistic.per)}"
         )
+    if judgement.verdict == "supported" and claim.in_doubt in OF_SET_UP:
+        parts.append(f"but {claim.in_doubt}")
     parts += ["exploratory"] * judgement.is_exploratory
     return "; ".join(filter(None, parts))
 

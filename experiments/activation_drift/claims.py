@@ -31,6 +31,7 @@ _RECTIFIED = (
     "after a ReLU, mean and variance depend on batch norm's bias and scale and on the shape of the distribution; the weights "
     "before batch norm act only through this shape"
 )
+_UNNAMED = "the source does not say whether it measures before the activation or after it, so that both are asked"
 _UNSET = "raw outputs come before the layer's own bias and scale, but with batch norm their scale is arbitrary"
 _WIDE = "a factor of two counts as marginal, and the range reaches down to half as far with batch norm"
 # W1 of two batches of normal samples, by the probe's quantiles: 128 values 0.14, normalised 0.10; 32,768 values 0.009.
@@ -118,7 +119,7 @@ CLAIMS = claims(
         _of_means().above(1),
         "0.032 / 0.002, 0.065 / 0.000 and 0.014 / 0.000 in layers 2, 9 and 13, or 16 to more than 100 times",
         caveat_of="drift_hardly_differs",
-        remark=_RECTIFIED,
+        remark=f"{_UNNAMED}; {_RECTIFIED}",
         since="2026-11-29",
         speaks="neither",
     ),
@@ -129,7 +130,7 @@ CLAIMS = claims(
         before_activation(_smallest("variance")).above(1),
         "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001 in layers 2, 9 and 13, or 3.8 to 21 times",
         caveat_of="drift_hardly_differs",
-        remark=_FIXED,
+        remark=f"{_UNNAMED}; {_FIXED}",
         speaks="neither",
     ),
     drift_variance_active=Claim(
@@ -139,7 +140,7 @@ CLAIMS = claims(
         _after_activation("variance").above(1),
         "0.015 / 0.004, 0.021 / 0.001 and 0.007 / 0.001 in layers 2, 9 and 13, or 3.8 to 21 times",
         caveat_of="drift_hardly_differs",
-        remark=_RECTIFIED,
+        remark=f"{_UNNAMED}; {_RECTIFIED}",
         since="2026-11-29",
         speaks="neither",
     ),

@@ -15,7 +15,7 @@ _RE_RUN_RESNET = replace(_RE_RUN, setup="CIFAR-10, ResNet-20")
 _WU = Source("Wu & He 2018", "paper", "arxiv.org/abs/1803.08494", "ResNet-50 on ImageNet, 100 epochs, images per GPU")
 _WU_VGG = replace(_WU, setup="VGG-16 on ImageNet, 32 images per GPU")
 _TABLE_2, _VGG_TEXT = _WU.at("Table 2"), _WU_VGG.at("Sec. 4.1")
-_END = TEST_ACCURACY.at_end()
+_END, _RECALIBRATED = TEST_ACCURACY.at_end(), RECALIBRATED_ACCURACY.at_end()
 _PAIR = ("batch_norm", "group_norm")
 _SMALL, _LARGE, _MIDDLE = batch(2), batch(128), batch(16)
 # Batch norm's lead over group norm in the re-run, in points; and the batch sizes at which it trails on ImageNet only.
@@ -42,6 +42,15 @@ def _by_size() -> dict[str, Claim]:
         found[f"batch_{size}"] = Claim(
             statement.format(words), _RE_RUN, ahead.below(0) if points < 0 else ahead.above(0), f"{points:+g} points"
         )
+        if size in (8, 32, 128):
+            found[f"batch_{size}_recalibrated"] = Claim(
+                f"At batch size {size}, tested with statistics recomputed over the training images, the VGG with batch norm "
+                "ends at a higher test accuracy than the one with group norm.",
+                ours("a control: whether running statistics, which lag, make the difference"),
+                (_RECALIBRATED.each("batch_norm", batch(size)) - _END.each("group_norm", batch(size))).above(0),
+                caveat_of=f"batch_{size}",
+                since="2026-11-30",
+            )
         if size in _IMAGENET:
             found[f"batch_{size}_imagenet"] = Claim(
                 statement.format("lower"),
@@ -84,7 +93,7 @@ CLAIMS = claims(
         "At batch size 2, tested with statistics recomputed over the training images, the VGG with batch norm ends at a lower "
         "test accuracy than the one with group norm.",
         ours("whether running statistics, which remember some ten batches, explain what batch norm loses"),
-        (RECALIBRATED_ACCURACY.at_end().each("batch_norm", _SMALL) - _END.each("group_norm", _SMALL)).below(0),
+        (_RECALIBRATED.each("batch_norm", _SMALL) - _END.each("group_norm", _SMALL)).below(0),
         caveat_of="batch_2",
     ),
     batch_32_vgg=Claim(

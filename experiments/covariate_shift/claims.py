@@ -280,7 +280,7 @@ _OF_VGGS = claims(
         "updating the preceding layers, both with batch norm and in the plain net.",
         _MAM_COSINE,
         largest(*(_TURN.each(net, _SLOW) for net in _BOTH), who=_EITHER).between(0, 0.5),
-        "0.02 to 0.21 / 0.57 to 0.98, or below 0.4 times",
+        "0.02 to 0.21 / 0.57 to 0.999, or below 0.4 times",
         caveat_of="shift_second_net",
         differs=_MAM_DIFFERS,
         speaks="neither",

@@ -39,7 +39,8 @@ def findings(data: dict[str, Any]) -> str:
     steadiest, noisy, plain = (_said(data, net) for net in (ordered[0], "noisy_batch", "plain"))
     return (
         f"Over {len(ordered)} nets, the rank correlation of how far distributions of the deepest layer that is followed move, "
-        f"with accuracy at the end, is {training} in training and {test} in tests: below 0, steadier nets are better. "
+        f"with accuracy at the end, is {training} in training and {test} in tests: below 0, nets whose distributions move less "
+        "are more accurate. Each measurement is of another batch, which alone moves distributions. "
         f"In pooled standard deviations, {steadiest}, {noisy}, and {plain}."
     )
 

@@ -35,7 +35,11 @@ def summarise(data: dict[str, Any]) -> str:
         gaps = {"gap": GAP, "loss gap": LOSS_GAP, "test": POPULATION, **SHARPNESS}
         measures = {name: at(quantity, level) for name, quantity in gaps.items()}
         end = {"at the end": TEST_ACCURACY.at_end()} if level == levels(data)[-1] else {}
-        lines += ["", f"Where the training loss first is {level:g}:", *by_net(rows, measures | end)]
+        lines += [
+            "",
+            f"At the first measurement with a training loss of at most {level:g}:",
+            *by_net(rows, measures | end),
+        ]
     return "\n".join(
         [
             *lines,
@@ -57,7 +61,8 @@ def findings(data: dict[str, Any]) -> str:
     said = [f"{written(arms[arm], gap)} ({_label(arm)})" for arm in arms]
     return " ".join(
         [
-            f"Where the training loss first is {MAIN:g}, the gap between test and training error is {listing(said)}.",
+            f"At the first measurement with a training loss of at most {MAIN:g}, the gap between test and training error is",
+            f"{listing(said)}.",
             f"Over these {len(arms)} nets, its rank correlation with the largest eigenvalue of the Hessian is",
             f"{ranks['eigenvalue']}, with the trace {ranks['trace']}, with the rise of the loss where each layer's weights",
             f"move along the gradient by a share of their length {ranks['ascent']}, at random {ranks['random']}, and with",

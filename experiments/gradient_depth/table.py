@@ -36,11 +36,12 @@ def findings(data: dict[str, Any]) -> str:
     found = (
         f"At initialisation, with batch norm, the gradient grows {decided(CLAIMS, data, 'depth_growth')} per layer towards the "
         f"input, beyond the ten layers nearest to the output; of all depths, and of weights of "
-        f"{listing(f'{scale:g}' for scale in scales)} times the usual scale, this one is farthest from the predicted 1.211. In a net of {deepest} layers of "
-        f"the usual scale it is {listed(TO_SECOND.median(0, 0), 'batch_norm', 1)} times as large at the second "
-        f"layer as at the last hidden one, and {listed(TO_SECOND.median(later, later), 'batch_norm', 1)} times after {later} "
-        f"steps. Without batch norm the gradient at the second layer is {listed(SECOND.median(0, 0), 'plain')} for these "
-        f"scales, and with it {listed(SECOND.median(0, 0))}."
+        f"{listing(f'{scale:g}' for scale in scales)} times the usual scale, this one is farthest from the predicted 1.211. "
+        f"In a net of {deepest} layers of the usual scale it is {listed(TO_SECOND.median(0, 0), 'batch_norm', 1)} times as "
+        f"large at the second layer as at the last hidden one, and "
+        f"{listed(TO_SECOND.median(later, later), 'batch_norm', 1)} times after {later} steps. Without batch norm the gradient "
+        f"at the second layer is {listed(SECOND.median(0, 0), 'plain')} for these scales, and with it "
+        f"{listed(SECOND.median(0, 0))}."
     )
     return " ".join([found, *divergences(_named(data))])
 

@@ -30,7 +30,7 @@ from experiments.initialisation.quantities import (
 
 _ROOT = "a square root is 1.41 times per doubling; 1.3 and 1.5 stand for the powers 0.4 and 0.6"
 _LINEAR = "growth in proportion is 2 times per doubling; 1.7 and 2.3 stand for the powers 0.8 and 1.2"
-_BOUNDED = "a constant eigenvalue is 1 time per doubling; growth of a power below 0.2, or 1.15 times, counts as none"
+_BOUNDED = "a constant eigenvalue grows by a factor of 1 per doubling; a power below 0.2, a factor of 1.15, counts as no growth"
 _SOFT = "soft rank: (sum of the Gram matrix's eigenvalues)² / sum of their squares"
 _GAP_IS = "orthogonality gap: Frobenius norm of G / trace(G) - I / n, with the Gram matrix G of n examples"
 _ORDER = (

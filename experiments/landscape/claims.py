@@ -203,6 +203,17 @@ CLAIMS = claims(
         "the distance, as at the edge of stability; 1.41 is halfway on a logarithmic axis",
         speaks="neither",
     ),
+    landscape_smoothness_falls_part=Claim(
+        "Over steps 0 to 5,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
+        "smallest step of the scan as at twice that step.",
+        SANTURKAR.at("Fig. 11a, read off"),
+        replace(FALL.median(0, 5000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
+        "1.98 times, over steps 0 to 15,000; without batch norm 1.71 times",
+        caveat_of="landscape_smoothness",
+        since="2026-11-30",
+        repeats="landscape_smoothness_falls",
+        speaks="neither",
+    ),
     landscape_random_direction=Claim(
         "Over steps 80 to 3,500, the loss varies less along a random direction with batch norm than in the plain net.",
         SANTURKAR.at("Sec. 3.1, text, without a figure"),

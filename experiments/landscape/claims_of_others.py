@@ -5,7 +5,7 @@ from functools import partial
 
 from experiments._evidence import quantities as q
 from experiments._evidence.claim import Claim
-from experiments._evidence.readings import read_otherwise
+from experiments._evidence.readings import UNFITTING, UNFITTING_EARLY, read_otherwise
 from experiments._evidence.source import ALEXEYGB, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import largest
 from experiments._presets import UNHALVED
@@ -27,7 +27,6 @@ from experiments.landscape.measures import (
 _FIG_10 = SANTURKAR_LINEAR.at("Fig. 10, read off")
 _RATES = replace(ALEXEYGB.at("also github.com/Kevin-LD/VGG_BatchNorm"), setup=ALEXEYGB.setup)
 _LATER = "2026-11-29"
-_UNFITTING = "the published curve lies outside all draws of this set-up"
 _RATES_DIFFER = "here SGD, except with presets alx and overnight_alx"
 
 
@@ -71,7 +70,7 @@ CLAIMS_OF_LINEAR_NETS = {
         rougher(q.GRADIENT_CHANGE.largest(150, 700), **DEEP).above(100),
         "1.9e16 at the start / 3e6 or less, or 6e9 times and more",
         since=_LATER,
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
         speaks="neither",
     ),
     "landscape_deep_linear_loss": Claim(
@@ -81,7 +80,7 @@ CLAIMS_OF_LINEAR_NETS = {
         rougher(q.HIGHEST_LOSS.largest(150, 700), **DEEP).above(100),
         "2.7e10 / 1e5 or less, or 270,000 times and more",
         since=_LATER,
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
         speaks="neither",
     ),
     "landscape_deep_linear_smoothness": Claim(
@@ -90,7 +89,7 @@ CLAIMS_OF_LINEAR_NETS = {
         _FIG_10,
         rougher(q.SMOOTHNESS.median(150, 700), **DEEP).above(1),
         "1.4e11 / 2.1e6 or less, or 67,000 times and more",
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
         speaks="neither",
     ),
     "landscape_deep_linear_end": Claim(
@@ -101,7 +100,7 @@ CLAIMS_OF_LINEAR_NETS = {
         "2.0e6 at a learning rate of 1e-6, or 1.0 times",
         caveat_of="landscape_deep_linear_smoothness",
         remark="this is the statistic that was fixed first; for a while, a ratio to batch norm had replaced it",
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING_EARLY,
         speaks="neither",
     ),
     "landscape_deep_linear_edge": Claim(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.drift import after_activation, before_activation, over_layers
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TRAIN_ACCURACY
+from experiments._evidence.readings import UNFITTING
 from experiments._evidence.source import SANTURKAR, SANTURKAR_LINEAR, ours
 from experiments._evidence.statistic import Statistic, largest, smallest
 from experiments._nets import NETS
@@ -15,7 +16,6 @@ EARLY_ACCURACY = TRAIN_ACCURACY.median(80, 1000)
 _FIG_5A, _FIG_5B = SANTURKAR.at("Sec. 3.3, Fig. 5a"), SANTURKAR_LINEAR.at("Sec. 3.3, Fig. 5b")
 _FIG_12 = SANTURKAR.at("Sec. 3.3, Fig. 12, read off")
 _LATER = "2026-11-29"
-_UNFITTING = "the published curve lies outside all draws of this set-up"
 _THREE = "with each of the l1, l2 and l-infinity norms"
 _DEEPEST = "in the deepest layer that is followed"
 _FOLLOWED = "in the deepest layer followed"
@@ -174,7 +174,7 @@ CLAIMS = claims(
         "1,660 / 481, or 3.5 times",
         since=_LATER,
         hypothesis="none",
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
     ),
     lp_norms_linf_no_better=Claim(
         "The net with the l-infinity norm ends at a training loss at least as large as that of the plain net.",
@@ -184,7 +184,7 @@ CLAIMS = claims(
         hypothesis="none",
         remark="in the one draw of Santurkar et al. 2018, Fig. 5b, the ratio is 1,660 / 986, or 1.7 times; the draws must "
         "agree, as was fixed first; for a while, one draw was enough",
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
     ),
     lp_norms_l1_best=Claim(
         "The net with the l1 norm ends at a smaller training loss than the one with batch norm.",
@@ -193,7 +193,7 @@ CLAIMS = claims(
         "479 / 97, or 4.9 times",
         hypothesis="none",
         remark="a ratio within 10 % of 1 means that both have reached the same plateau",
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
     ),
     lp_norms_deep_linear_smoothness=Claim(
         f"Over the training, the gradient changes less per unit distance along its own direction {_THREE} than in the plain "
@@ -203,6 +203,6 @@ CLAIMS = claims(
         "1.4e11 / 2e7 early, 2e6 / 2e6 at the end, or 7,000 to 1 times",
         hypothesis="smoothness",
         speaks="for",
-        in_doubt=_UNFITTING,
+        in_doubt=UNFITTING,
     ),
 )

@@ -63,7 +63,8 @@ def findings(data: dict[str, Any]) -> str:
         f"The deep linear network ends at a loss of {listed(losses)}, against "
         f"{losses['batch_norm']} with batch norm and {losses['plain']} without any, medians of "
         f"{_draws(deep)}: by more than 10 % the l1 norm ends below batch norm in "
-        f"{count_below(deep, 'l1', 'batch_norm')}, and the l-infinity norm below none in {count_below(deep, 'linf', 'plain')}."
+        f"{count_below(deep, 'l1', 'batch_norm')}, and the l-infinity norm below the plain net in "
+        f"{count_below(deep, 'linf', 'plain')}."
     )
     return " ".join([found, *divergences(arms), *divergences(deep)])
 

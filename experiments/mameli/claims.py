@@ -71,6 +71,13 @@ _OF_ACCURACY = claims(
         q.TEST_ACCURACY.at(_TEN).minus(*_BOTH).above(0),
         "72.4 % and 44.5 %, or +28 points",
     ),
+    mameli_accuracy_recalibrated=Claim(
+        f"{_NET} the test accuracy after 10 epochs, with statistics recomputed over the training images, is higher {_ONE}.",
+        ours("a control: whether running statistics, which lag, make the difference"),
+        (q.RECALIBRATED_ACCURACY.at(_TEN).each("batch_norm_4") - q.TEST_ACCURACY.at(_TEN).each("plain")).above(0),
+        caveat_of="mameli_accuracy",
+        since="2026-11-30",
+    ),
     mameli_accuracy_5_epochs=Claim(
         f"{_NET} the test accuracy after 5 epochs is higher {_ONE}.",
         MAMELI_GRADIENTS,
@@ -107,6 +114,15 @@ _OF_SHIFT = claims(
         _READ,
         _larger(q.second_net().median(last=7000)).above(1),
         "3.7 / 1.0 at step 1,000, 4.2 / 1.9 at 3,000, or 3.7 and 2.2 times",
+        speaks="neither",
+    ),
+    mameli_shift_part=Claim(
+        f"{_NET} over steps 2,500 to 3,500, {_SHIFT} is larger {_ONE}.",
+        _READ,
+        _larger(q.second_net().median(2500, 3500)).above(1),
+        "4.2 / 1.9 at step 3,000, or 2.2 times",
+        repeats="mameli_shift",
+        since="2026-11-30",
         speaks="neither",
     ),
     mameli_shift_start=Claim(

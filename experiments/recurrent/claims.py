@@ -130,6 +130,7 @@ CLAIMS = claims(
         _FLOW_SOURCE,
         _flow("batch_norm", LOW).between(0.1, 10),
         "nearly constant",
+        remark="the factor of ten is ours",
         differs=_GATES,
     ),
     recurrent_scale=Claim(

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from experiments._evidence.format import PERCENT, TIMES, Format, listing
-from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, SMOOTHNESS, TEST_ACCURACY
+from experiments._evidence.quantities import (
+    GRADIENT_CHANGE,
+    LOSS_RANGE,
+    RECALIBRATED_ACCURACY,
+    SMOOTHNESS,
+    TEST_ACCURACY,
+)
 from experiments._evidence.quantity import Measure, Quantity
 from experiments._evidence.run import Data, Recorded, Run, array, layer_number, recorded
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic, join, largest, smallest
@@ -15,7 +21,7 @@ from experiments._evidence.value import median
 from experiments._nets import NETS
 from experiments.scale_and_bias import depth, initial
 
-TEST = TEST_ACCURACY.at_end()
+TEST, RECALIBRATED = TEST_ACCURACY.at_end(), RECALIBRATED_ACCURACY.at_end()
 # Quantities of the landscape, keyed by name in tables; smaller is smoother.
 LANDSCAPE: Mapping[str, Quantity] = {
     "loss range": LOSS_RANGE,

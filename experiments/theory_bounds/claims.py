@@ -122,9 +122,11 @@ CLAIMS = claims(
         "the layer's own inputs wherever the bound is not negative.",
         SANTURKAR_THEORY.at("Theorem C.1, where its bound is not negative"),
         ("batch_norm", "c_1_not_negative_holds"),
+        "proved for white inputs",
         of="c_1_not_negative",
         remark="the bound is the curvature of white inputs; others of the same norm can turn the gradient towards directions "
-        "of larger curvature",
+        "of larger curvature: one unit that exceeds the bound is enough to refute the statement, and in two seeds of preset "
+        "paper one does, by factors of 1.5 and 3.3",
         since=_LATER,
     ),
     theory_theorem_c_1_premise=_bound(
