@@ -296,7 +296,11 @@ def test_words():
     """A table for each training loss, rank correlations, and findings in the claims' numbers."""
     data = made()
     text = table.summarise(data)
-    for words in ("At the first measurement with a training loss of at most 0.1:", "BN, ghosts of 16", "plain, learning rate 0.03"):
+    for words in (
+        "At the first measurement with a training loss of at most 0.1:",
+        "BN, ghosts of 16",
+        "plain, learning rate 0.03",
+    ):
         assert words in text
     rows = [line.split() for line in text.splitlines() if line.startswith("eigenvalue ")]
     assert rows[-1][1:5] == ["+1.00", "+1.00", "to", "+1.00"]

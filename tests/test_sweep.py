@@ -90,6 +90,21 @@ def test_same_way_same_bits(batching, digits):
     np.testing.assert_array_equal(whole.loss[1], single.loss[0])
 
 
+@pytest.mark.parametrize(
+    "batching", ["auto", *(pytest.param(way, marks=pytest.mark.thorough) for way in ("threads", "loop", "measured"))]
+)
+def test_inside_a_compiled_function_runs_are_mapped(batching, digits):
+    """There is neither a thread nor a clock: what chooses or needs one is a loop of the program, with the same losses."""
+    (program,) = sweep.programs(partial(make_trainer, norm="none"), sweep.grid(learning_rate=(0.1, 0.5), seed=(0,)))
+    states = sweep.init_states(program, jnp.zeros((1, 8, 8, 1)))
+
+    def losses(states, split, way):
+        return sweep.run_steps(program, states, split, num_steps=3, way=way)[1].loss
+
+    traced = jax.jit(partial(losses, way=sweep.Way(batching)))(states, digits.train)
+    np.testing.assert_allclose(traced, losses(states, digits.train, sweep.Way("map")), rtol=1e-6)
+
+
 @pytest.mark.thorough
 def test_any_number_can_vary(digits):
     """Numbers of the normaliser and the optimiser are traced, and mean what they mean as constants."""

@@ -17,7 +17,7 @@ from bnjax._host import bounds, groups
 from bnjax._host.batched import FORMS, Form, current_form, form_context, forms_on
 from bnjax._host.cores import count_cores
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
-from bnjax._host.programs import compiled_once
+from bnjax._host.programs import compiled_once, is_compiling
 from bnjax._host.trials import Group
 
 Batching = Literal["auto", "loop", "threads", "map", "vmap", "measured"] | int
@@ -32,7 +32,8 @@ class Way(NamedTuple):
             fit into memory. "measured" tries a few steps with 1, 4, 16, ... and all runs at once, before the first step of a
             training by `train_grid` or `train_groups`, which keeps to the fastest, also where it is resumed; elsewhere it is
             "vmap". A group that needs more memory than is free, as the compiler predicts, is not tried. "auto" is "threads"
-            on CPU, "map" on several CPU devices, and "measured" on accelerators.
+            on CPU, "map" on several CPU devices, and "measured" on accelerators. Inside a compiled function, all of them except
+            "vmap" and an int are "map".
         mesh: devices over which whole runs are spread.
         axis: of the mesh, along which they are spread.
         kernels: the form of `bnjax.ops.batched_kernels` in which runs are trained together; None is the context's form.
@@ -154,6 +155,8 @@ def resolve(way: Way) -> Batching:
         raise ValueError(
             f"batching must be map, vmap, measured or a number where runs are spread over a mesh, got {batching}."
         )
+    if is_compiling() and batching in ("auto", "loop", "threads", "measured"):
+        return "map"
     if batching != "auto":
         return batching
     on_cpu = "threads" if way.mesh is None else "map"

@@ -109,7 +109,7 @@ def _figure(data: dict[str, Any], title: str, rows: Any) -> Layout:
         [captions.images(vgg), "other batch sizes: learning rate in proportion, as many images", tiny],
         [
             "adapted: statistics of the tested images",
-            "without BN: channels restandardised to the moments of training images",
+            "without BN: each batch is restandardised to the moments of training images, so that its images matter",
             "dots: medians over seeds",
             "lines: smallest to largest",
         ],

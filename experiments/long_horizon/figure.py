@@ -127,7 +127,10 @@ def _planes(data: dict[str, Any]) -> Layout:
         f"{captions.network(config)}: the loss on a plane, {describe(setting)}",
         [Block("", rows, height=5.2)],
         [f"loss and gradient of {of} in one batch, with its own statistics"],
-        [f"upwards: the way to the weights {ahead} later, without its part along the gradient; the path is projected"],
+        [
+            f"upwards: the way to the weights {ahead} later, without its part along the gradient; the path is projected",
+            "marks beyond the plane are not drawn",
+        ],
         [f"unit of both axes: the l2 distance to the weights {ahead} later, {', '.join(units)}"],
         ["the same colours everywhere", f"losses above {high:.3g} nats have the last one" * (highest > high)],
         captions.recipe({**config, "seeds": config["seeds"][:1]}, data["preset"], learning_rate=False),

@@ -49,7 +49,7 @@ def _steps(data: dict[str, Any]) -> Layout:
 
 
 def _title(data: dict[str, Any], performance: str) -> str:
-    return f"{captions.network(data['config'])}, {len(data['arms'])} normalisers: what goes with {performance}?"
+    return f"{captions.network(data['config'])}, {len(data['arms'])} nets: what goes with {performance}?"
 
 
 def _panels(data: dict[str, Any], up: Measure, ylabel: str) -> list[Named]:
