@@ -28,6 +28,19 @@ def test_jobs_run_side_by_side():
         run_all([threading.Barrier(2, timeout=0.2).wait] * 2, StopRequest(), parallel=1)
 
 
+def test_threads_end():
+    """None is left, whether the jobs end or fail."""
+
+    def fails():
+        raise ValueError("no such thing.")
+
+    before = threading.active_count()
+    run_all([lambda: None] * 4, StopRequest(), parallel=4)
+    with pytest.raises(ValueError, match="no such thing"):
+        run_all([fails] * 4, StopRequest(), parallel=4)
+    assert threading.active_count() == before
+
+
 def test_an_error_stops_the_others():
     """Jobs at work see that they are to stop, those behind them are left out, and the error is the one that is raised."""
     stop, began, late = StopRequest(), threading.Event(), []
