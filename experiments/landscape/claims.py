@@ -192,7 +192,7 @@ CLAIMS = claims(
         speaks="neither",
     ),
     landscape_smoothness_falls=Claim(
-        "Over steps 0 to 15,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
+        "In the median over steps 0 to 15,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
         "smallest step of the scan as at twice that step.",
         SANTURKAR.at("Fig. 11a, read off"),
         replace(FALL.median(0, 15_000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
@@ -204,7 +204,7 @@ CLAIMS = claims(
         speaks="neither",
     ),
     landscape_smoothness_falls_part=Claim(
-        "Over steps 0 to 5,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
+        "In the median over steps 0 to 5,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
         "smallest step of the scan as at twice that step.",
         SANTURKAR.at("Fig. 11a, read off"),
         replace(FALL.median(0, 5000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),

@@ -80,7 +80,7 @@ CLAIMS = claims(
         caveat_of="mnist_stable_range",
         since="2026-11-29",
         differs="its loss applies the softmax twice",
-        remark=_SET,
+        remark=f"without batch norm, small initial weights make the first distribution narrow, so that it widens far; {_SET}",
         hypothesis=_STABLE,
         speaks="neither",
     ),
