@@ -25,13 +25,13 @@ def compile_for_cpu(monkeypatch, tmp_path, capsys):
 
 def test_every_program_has_a_row_and_is_compiled_once(compile_for_cpu):
     """Programs are asked for by the beginning of their names; what is in the file is not compiled again."""
-    rows, printed = compile_for_cpu("gradient")
-    assert [(row["net"], row["program"]) for row in rows] == [("mlp", "gradient")]
+    rows, printed = compile_for_cpu("hvp")
+    assert [(row["net"], row["program"]) for row in rows] == [("mlp", "hvp")]
     assert rows[0]["temporaries_mb"] > 0
     assert rows[0]["versions"]["jax"] == jax.__version__
-    assert "| mlp | gradient |" in printed.out
-    rows, printed = compile_for_cpu("gradient", "line, map")
-    assert [row["program"] for row in rows] == ["gradient", "line, map"]
+    assert "| mlp | hvp |" in printed.out
+    rows, printed = compile_for_cpu("hvp", "line, map")
+    assert [row["program"] for row in rows] == ["hvp", "line, map"]
     assert printed.err.splitlines() == ["mlp: line, map"]
     # A scan asks for full precision in all of its products.
     assert {*rows[1]["precision"]} == {"highest"}
@@ -44,8 +44,8 @@ def test_what_does_not_compile_is_a_row(compile_for_cpu, monkeypatch):
         raise NotImplementedError("no such kernel")
 
     monkeypatch.setattr(_ahead.probes.curvature, "trace", fails)
-    rows, printed = compile_for_cpu("trace", "gradient")
-    assert [row.get("error") for row in rows] == [None, "no such kernel"]
+    rows, printed = compile_for_cpu("trace", "hvp")
+    assert [row.get("error") for row in rows] == ["no such kernel", None]
     assert "| no such kernel |" in printed.out
 
 

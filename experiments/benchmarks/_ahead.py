@@ -13,18 +13,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bnjax import Batch, adapters, linen, models, objective, ops, probes, sweep, train
+from bnjax import Batch, linen, models, objective, ops, probes, sweep, train
 from bnjax._host.batched import FORMS
 from bnjax._host.memory import predicted_memory
 from bnjax._host.output import one_line
 from bnjax._host.trials import Group
 from bnjax.data import Split
 from bnjax.types import Model, Variables
-from experiments.benchmarks._vgg import CONVOLUTIONS, HIDDEN
+from experiments.benchmarks._flax import MLP_HIDDEN, FlaxMLP, FlaxVGG, in_flax
 from experiments.benchmarks.accelerator import Rows
 
 # Published properties of an H100 SXM.
@@ -48,7 +47,7 @@ _MOVES_NOTHING = ("parameter", "get-tuple-element", "tuple", "bitcast", "constan
 
 
 class Net(NamedTuple):
-    """A net, its shape and two of its layers; a VGG is also written in plain Flax, with Flax's batch norm and with bnjax's."""
+    """A net, its shape and two of its layers; some are also written in plain Flax, with Flax's batch norm and with bnjax's."""
 
     ours: Model
     plain: dict[str, Model]
@@ -56,29 +55,9 @@ class Net(NamedTuple):
     layers: tuple[str, ...]
 
 
-class _FlaxVGG(nn.Module):
-    """VGG-A as one writes it in Flax."""
-
-    width: float
-    norm: Callable[..., nn.Module]
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Compute logits."""
-        for features, is_pooled in CONVOLUTIONS:
-            x = nn.relu(self.norm(use_running_average=not train)(nn.Conv(int(features * self.width), (3, 3))(x)))
-            x = nn.max_pool(x, (2, 2), (2, 2)) if is_pooled else x
-        x = x.reshape(x.shape[0], -1)
-        for _ in range(2):
-            x = nn.relu(self.norm(use_running_average=not train)(nn.Dense(int(HIDDEN * self.width))(x)))
-        return nn.Dense(10)(x)
-
-
 def _vgg(width: float) -> Net:
-    norms = {"plain Flax": nn.BatchNorm, "plain Flax, our batch norm": linen.BatchNorm}
     ours = models.make_model(models.VGGConfig(width=width, norm=linen.BatchNorm))
-    plain = {name: adapters.from_linen(_FlaxVGG(width, norm)) for name, norm in norms.items()}
-    return Net(ours, plain, (32, 32, 3), ("conv_5", "dense_9"))
+    return Net(ours, in_flax(partial(FlaxVGG, width)), (32, 32, 3), ("conv_5", "dense_9"))
 
 
 def make_net(name: str) -> Net:
@@ -88,8 +67,8 @@ def make_net(name: str) -> Net:
     if name == "resnet":
         resnet = models.make_model(models.ResNetConfig(norm=linen.BatchNorm))
         return Net(resnet, {}, (32, 32, 3), ("conv_10", "dense_20"))
-    mlp = models.make_model(models.MLPConfig(hidden=(256, 256), norm=linen.BatchNorm))
-    return Net(mlp, {}, (28, 28, 1), ("dense_1", "dense_2"))
+    mlp = models.make_model(models.MLPConfig(hidden=MLP_HIDDEN, norm=linen.BatchNorm))
+    return Net(mlp, in_flax(FlaxMLP), (28, 28, 1), ("dense_1", "dense_2"))
 
 
 def devices(target: str, num: int) -> list[Any]:
@@ -171,12 +150,20 @@ def make_programs(net: Net, batch_size: int, num_points: int, mesh: Mesh) -> dic
     def barrier(loss_fn: Any, params: Any) -> Any:
         return probes.barrier(loss_fn, params, params, num_points=8, show_progress=False)
 
-    trainer = train.Trainer(net.ours, train.make_optimizer("sgd", 0.1, momentum=0.9), batch_size)
-    state = jax.eval_shape(partial(train.init_state, trainer), jax.eval_shape(key), x)
+    def training(model: Model) -> tuple[train.Trainer, Any]:
+        trainer = train.Trainer(model, train.make_optimizer("sgd", 0.1, momentum=0.9), batch_size)
+        return trainer, jax.eval_shape(partial(train.init_state, trainer), jax.eval_shape(key), x)
+
+    def step(model: Model) -> tuple[Callable, Any]:
+        trainer, state = training(model)
+        return partial(train.train_step, trainer), (state, batch)
+
+    trainer, state = training(net.ours)
     return {
         "gradient": on_loss(gradient),
         **{f"gradient, {name}": on_loss(gradient, model) for name, model in net.plain.items()},
-        "training step": (partial(train.train_step, trainer), (state, batch)),
+        "training step": step(net.ours),
+        **{f"training step, {name}": step(model) for name, model in net.plain.items()},
         **{f"sweep of 4, {way}": _sweep(trainer, state, batch, way) for way in ("map", "vmap")},
         **{f"line, {name}": on_loss(line(*way)) for name, way in ways.items()},
         f"line, {_NUM_DEVICES} devices": on_loss(line("map", "grouped", mesh=mesh)),

@@ -192,8 +192,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     landscape_smoothness_falls=Claim(
-        "In the median over steps 0 to 15,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
-        "smallest step of the scan as at twice that step.",
+        "In the median over steps 0 to 15,000, with batch norm, the gradient changes more than 1.41 times as much per unit "
+        "distance at the smallest step of the scan as at twice that step.",
         SANTURKAR.at("Fig. 11a, read off"),
         replace(FALL.median(0, 15_000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
         "a change of 11.6 at the smallest step and of 11.7 at twice that step, or 1.98 times; without batch norm 1.71 times",
@@ -204,8 +204,8 @@ CLAIMS = claims(
         speaks="neither",
     ),
     landscape_smoothness_falls_part=Claim(
-        "In the median over steps 0 to 5,000, with batch norm, the gradient changes more than 1.41 times as much per unit distance at the "
-        "smallest step of the scan as at twice that step.",
+        "In the median over steps 0 to 5,000, with batch norm, the gradient changes more than 1.41 times as much per unit "
+        "distance at the smallest step of the scan as at twice that step.",
         SANTURKAR.at("Fig. 11a, read off"),
         replace(FALL.median(0, 5000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
         "1.98 times, over steps 0 to 15,000; without batch norm 1.71 times",
