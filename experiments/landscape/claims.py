@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from experiments._evidence import quantities as q
 from experiments._evidence.claim import Claim, claims
@@ -30,6 +31,23 @@ _TEXT = SANTURKAR.at("Sec. 3.1, text")
 _LIPSCHITZ = "the source says that the loss is more Lipschitz; the norm is taken at the weights that training visits"
 _AS_LONG = "the steps of a scan are as long as those along the net's own gradient, which is longer with batch norm"
 _LATE, _LATER = "2026-11-22", "2026-11-29"
+
+
+def _falling(last: int, published: str, **more: Any) -> Claim:
+    """Claim that the effective smoothness falls from the smallest step of a scan to the next, over steps up to `last`."""
+    return Claim(
+        f"In the median over steps 0 to {last:,}, with batch norm, the gradient changes more than 1.41 times as much per unit "
+        "distance at the smallest step of the scan as at twice that step.",
+        SANTURKAR.at("Fig. 11a, read off"),
+        replace(FALL.median(0, last).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
+        published,
+        caveat_of="landscape_smoothness",
+        remark="the ratio is 2 if the gradient does not change beyond the smallest step, and 1 if it changes in proportion to "
+        "the distance, as at the edge of stability; 1.41 is halfway on a logarithmic axis",
+        speaks="neither",
+        **more,
+    )
+
 
 CLAIMS = claims(
     "smoothness",
@@ -191,28 +209,16 @@ CLAIMS = claims(
         "logarithmic axis",
         speaks="neither",
     ),
-    landscape_smoothness_falls=Claim(
-        "In the median over steps 0 to 15,000, with batch norm, the gradient changes more than 1.41 times as much per unit "
-        "distance at the smallest step of the scan as at twice that step.",
-        SANTURKAR.at("Fig. 11a, read off"),
-        replace(FALL.median(0, 15_000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
+    landscape_smoothness_falls=_falling(
+        15_000,
         "a change of 11.6 at the smallest step and of 11.7 at twice that step, or 1.98 times; without batch norm 1.71 times",
-        caveat_of="landscape_smoothness",
         since=_LATE,
-        remark="the ratio is 2 if the gradient does not change beyond the smallest step, and 1 if it changes in proportion to "
-        "the distance, as at the edge of stability; 1.41 is halfway on a logarithmic axis",
-        speaks="neither",
     ),
-    landscape_smoothness_falls_part=Claim(
-        "In the median over steps 0 to 5,000, with batch norm, the gradient changes more than 1.41 times as much per unit "
-        "distance at the smallest step of the scan as at twice that step.",
-        SANTURKAR.at("Fig. 11a, read off"),
-        replace(FALL.median(0, 5000).each("batch_norm"), format=rougher(RANGE).format).above(math.sqrt(2)),
+    landscape_smoothness_falls_part=_falling(
+        5000,
         "1.98 times, over steps 0 to 15,000; without batch norm 1.71 times",
-        caveat_of="landscape_smoothness",
         since="2026-11-30",
         repeats="landscape_smoothness_falls",
-        speaks="neither",
     ),
     landscape_random_direction=Claim(
         "Over steps 80 to 3,500, the loss varies less along a random direction with batch norm than in the plain net.",
