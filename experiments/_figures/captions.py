@@ -94,9 +94,9 @@ def loss(config: dict[str, Any]) -> str:
     return "cross-entropy + L2 penalty (nats)" if has_penalty else "cross-entropy (nats)"
 
 
-def deep_linear(config: dict[str, Any]) -> str:
-    """Describe how a deep linear network was trained, except for its learning rate."""
-    more = [plural(len(config["seeds"]), "draw"), f"bands: {bands(config)}", *variants(config)]
+def deep_linear(config: dict[str, Any], draws: str = "") -> str:
+    """Describe how a deep linear network was trained, except for its learning rate; `draws` replaces their number."""
+    more = [draws or plural(len(config["seeds"]), "draw"), f"bands: {bands(config)}", *variants(config)]
     norm = normaliser(config["norm"])
     return (
         f"deep linear network: {config['model']['depth']} matrices, {norm} after each, gradient descent on all "

@@ -12,7 +12,7 @@ from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.landscape import ARROW, PREDICTIVENESS, SMOOTHER
 from experiments._figures.panels import Accuracy, Curves, Dots, Line
 from experiments._nets import NETS
-from experiments.lp_norms.quantities import FINAL_LOSS
+from experiments.lp_norms.quantities import FINAL_LOSS, draws_of
 
 
 def plot(data: dict[str, Any]) -> Layout:
@@ -58,7 +58,7 @@ def _deep_linear(data: dict[str, Any]) -> Layout:
     return make_figure(
         f"{capital(captions.network(linear))}: dividing by an lp norm of the batch",
         [Block("", [row])],
-        [captions.deep_linear(linear), f"learning rate {linear['optimizer']['learning_rate']:g}"],
+        [captions.deep_linear(linear, draws_of(deep)), f"learning rate {linear['optimizer']['learning_rate']:g}"],
         [
             f"{linear['model']['width']} units each; scans every {every} steps, with lp norms every "
             f"{data['config'].get('lp_probe_every', every)}; loss summed over all examples; bars: medians"

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from experiments._evidence.format import listing, plural
 from experiments._evidence.quantities import GRADIENT_CHANGE, LOSS_RANGE, TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.run import Arms, pairs
 from experiments._evidence.table import by_net, divergences, grid, seeds, written
@@ -11,7 +10,7 @@ from experiments._evidence.verdict import decided
 from experiments._nets import NETS
 from experiments.lp_norms import NORMS
 from experiments.lp_norms.claims import CLAIMS, EARLY_ACCURACY
-from experiments.lp_norms.quantities import FINAL_LOSS
+from experiments.lp_norms.quantities import FINAL_LOSS, draws_of
 
 _MARGIN = 0.1  # nets that end on the same plateau differ by less
 _COLUMNS = {
@@ -38,7 +37,7 @@ def summarise(data: dict[str, Any]) -> str:
             f"the largest - smallest loss, the largest change of the gradient. Medians over {seeds(data['config']['vgg'])}.",
             "\nDeep linear network:",
             *grid(["final loss", "quartiles", "<< without BN", "<< with BN"], rows),
-            f"Mean of the last 100 steps, {_draws(deep)} of the linear map; <<: in how many of them more than 10 % below.",
+            f"Mean of the last 100 steps, {draws_of(deep)} of the linear map; <<: in how many of them more than 10 % below.",
             *divergences(arms),
             *divergences(deep),
         ]
@@ -62,21 +61,11 @@ def findings(data: dict[str, Any]) -> str:
         f"{without} as much without any as with one of them, and with one of them at most {beside} as much as with batch norm. "
         f"The deep linear network ends at a loss of {listed(losses)}, against "
         f"{losses['batch_norm']} with batch norm and {losses['plain']} without any, medians of "
-        f"{_draws(deep)}: by more than 10 % the l1 norm ends below batch norm in "
+        f"{draws_of(deep)}: by more than 10 % the l1 norm ends below batch norm in "
         f"{count_below(deep, 'l1', 'batch_norm')}, and the l-infinity norm below the plain net in "
         f"{count_below(deep, 'linf', 'plain')}."
     )
     return " ".join([found, *divergences(arms), *divergences(deep)])
-
-
-def _draws(deep: Arms) -> str:
-    """Write the number of draws, and which nets have fewer."""
-    most = max(map(len, deep.values()))
-    fewer = {net: len(runs) for net, runs in deep.items() if len(runs) < most}
-    if not fewer:
-        return plural(most, "draw")
-    counts = ", ".join(map(str, sorted({*fewer.values()})))
-    return f"{plural(most, 'draw')} ({counts} with {listing(NETS[net].short for net in fewer)})"
 
 
 def count_below(arms: Arms, net: str, other: str) -> str:
