@@ -98,7 +98,7 @@ def test_runs_that_diverge_count():
     """The table says at which step, the findings are written; its shift is infinite, its cosine is not known."""
     data = covariate_shift_data("smoke", diverged_at=25)
     assert "plain_sgd_0.1, seed 0: the loss stopped being finite at step 25." in summarise(data)
-    assert "relative to the plain net, is unknown" in findings(data)  # after 40 steps
+    assert "as a multiple of the plain net's, is unknown" in findings(data)  # after 40 steps
     (run,) = data["arms"]["plain_sgd_0.1"]
     assert shift(5).median().of(run) == math.inf
     assert math.isnan(shift(5, "cosine").median().of(run))
