@@ -147,7 +147,9 @@ def test_words_are_computed():
     assert rows[1][2:] == ["98", "98", "to", "99", "4", "of", "4", "4", "of", "4"]
     found = findings(data)
     assert "is 74.1 % (l1 norm), 72.1 % (l2 norm), 72.1 % (l-infinity norm), against 70.1 % with batch norm" in found
-    assert "the l1 norm ends below batch norm in 4 of 4, and the l-infinity norm below the plain net in 4 of 4." in found
+    assert (
+        "the l1 norm ends below batch norm in 4 of 4, and the l-infinity norm below the plain net in 4 of 4." in found
+    )
     assert count_below(data["deep_linear"], "batch_norm", "l2") == "0 of 4"
 
 
