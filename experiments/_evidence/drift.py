@@ -34,7 +34,8 @@ def drift(
         layer: name of the layer.
         moment: the mean, the variance, or the distance W1 of the whole distributions.
         since: since the measurement before, or since the first one.
-        relative: in units of the unit's standard deviation, or its variance, at the earlier measurement; W1 always is relative.
+        relative: in units of the unit's standard deviation, or its variance, at the earlier measurement; W1 always is in units
+            of the pooled standard deviation.
         kind: kind of the probe, which determines where the distributions are taken.
     """
     name = f"relative_{moment}" if relative or moment == "wasserstein" else moment
