@@ -4,9 +4,12 @@ import math
 
 import pytest
 from committed import RUN, WAITING, read
+from conftest import ROOT
 
+from experiments import _report
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
+from experiments._evidence.readings import OF_SET_UP
 from experiments._evidence.verdict import VERDICTS, judge
 from experiments._report import words
 
@@ -63,3 +66,14 @@ def test_every_claim_is_one_of_a_kind_and_caveats_follow_their_claims():
     places = [claim.name for claim in catalogue.claims_of("landscape")]
     assert places.index("landscape_rough_start") == places.index("landscape_predictiveness") + 1
     assert catalogue.claims_of("quickstart") == ()
+
+
+def test_supported_claims_of_a_doubtful_set_up_say_so():
+    """Beside the verdict stands that the published curve of the deep linear network lies outside all draws."""
+    judged = [pair for entry in _report.load(ROOT / "figures").entries for pair in entry.judged]
+    doubtful = [
+        (claim, found) for claim, found in judged if claim.in_doubt in OF_SET_UP and found.verdict == "supported"
+    ]
+    assert len(doubtful) >= 5
+    for claim, found in doubtful:
+        assert f"but {claim.in_doubt}" in words.verdict(claim, found)

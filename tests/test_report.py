@@ -13,7 +13,6 @@ from experiments import _report
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES, two_digits
-from experiments._evidence.readings import OF_SET_UP
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
 from experiments._report import forest, headlines, markdown, words
@@ -332,17 +331,6 @@ def test_caveats_hold_or_do_not():
     for row in rows:
         assert "</i> contradicted" not in row
         assert "</i> supported" not in row
-
-
-def test_supported_claims_of_a_doubtful_set_up_say_so():
-    """Beside the verdict stands that the published curve of the deep linear network lies outside all draws."""
-    judged = [pair for entry in _report.load(ROOT / "figures").entries for pair in entry.judged]
-    doubtful = [
-        (claim, found) for claim, found in judged if claim.in_doubt in OF_SET_UP and found.verdict == "supported"
-    ]
-    assert len(doubtful) >= 5
-    for claim, found in doubtful:
-        assert f"but {claim.in_doubt}" in words.verdict(claim, found)
 
 
 @pytest.mark.parametrize(
