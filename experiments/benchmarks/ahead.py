@@ -20,9 +20,9 @@ Rows are written to `rows-h100.jsonl` as they are compiled, and those that are t
 can be stopped and continued. The table in Markdown is printed, and written to `table-h100.md`, with the versions. How long a
 program takes on the device is not known before somebody has one: see `experiments.benchmarks.accelerator`.
 
-Measured: rows and tables are in `experiments/benchmarks/compiled`; `--output experiments/benchmarks/compiled` goes on with them.
-All of them compile. A gradient of VGG-A at a quarter of its width moves 346 MB on an H100 and needs 38, in plain Flax 482 and 67;
-on a v5e it moves 317 MB, in plain Flax 268.
+Measured: rows and tables are in `experiments/benchmarks/compiled`, and `--output experiments/benchmarks/compiled` goes on with
+them. All of them compile. A gradient of VGG-A at a quarter of its width moves 346 MB on an H100 and needs 38, in plain Flax 482
+and 67; on a v5e it moves 317 MB, in plain Flax 268.
 """
 
 import argparse
