@@ -10,18 +10,16 @@ import pytest
 from drawn import assert_readable
 from runs import ORIGIN
 
-from bnjax import linen, probes, train
+from bnjax import probes, train
 from bnjax.probes.paths import named_leaves
 from bnjax.runs import config_dict, folder_name
 from experiments import scale_and_bias
 from experiments._config import (
     BatchNorm,
     GroupNorm,
-    LSTMRun,
     MLPRun,
     NoNorm,
     Optimizer,
-    ResNetRun,
     Scales,
     VGGRun,
     change,
@@ -302,16 +300,6 @@ def test_images_count_pixels_too():
     assert plain[0].make_probe(Scales()).measure(plain[2], plain[1])["layers"] == []
 
 
-def test_initial_scale_is_that_of_the_layer():
-    """The factory of a usual one is as it was; equal configurations make equal layers."""
-    assert BatchNorm().make()() == linen.BatchNorm(momentum=0.9, epsilon=1e-5)
-    half = [BatchNorm(initial_scale=0.5).make()() for _ in range(2)]
-    assert half[0] == half[1]
-    params = half[0].init(jax.random.key(0), jnp.ones((3, 2)), use_running_average=False)["params"]
-    np.testing.assert_array_equal(params["scale"], [0.5, 0.5])
-    np.testing.assert_array_equal(params["bias"], [0.0, 0.0])
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -339,14 +327,3 @@ def test_misfits(changes, message, as_a_user):
     """One line names the field, the rule and the value."""
     with pytest.raises(ValueError, match=message):
         change(CPU, **changes)
-
-
-def test_an_lstm_has_its_own_initial_scale():
-    """It is a field of its model; the probe of scales reads no loop over time."""
-    with pytest.raises(
-        ValueError, match=r"norm\.initial_scale must be 1 for an LSTM, which has model\.norm_scale, got 0\.5"
-    ):
-        change(LSTMRun(), norm={"initial_scale": 0.5}).check_layers()
-    with pytest.raises(ValueError, match=r"probes\.scales must be left out of an LSTM, got scales"):
-        LSTMRun().measuring("scales").check_layers()
-    ResNetRun().measuring("scales").check_layers()

@@ -167,7 +167,7 @@ def log_scale(ax: Axes) -> None:
 def label_powers(ax: Axes, axis: str) -> None:
     """Label a logarithmic axis, x or y, at powers of ten, and at a few multiples of them where these are few.
 
-    Where fewer than three labels would be left, it is labelled at equal distances; where there are at most five powers, at all.
+    Of three to five powers, each has a label. If fewer than three labels were left otherwise, they are at equal distances.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
