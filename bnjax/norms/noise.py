@@ -140,8 +140,9 @@ def _santurkar(
     keys = jax.random.split(key, 4)
     mu = jax.random.uniform(keys[0], per_feature, minval=-0.5, maxval=0.5)
     sigma = jax.random.uniform(keys[1], per_feature, minval=0.0, maxval=0.25)
-    shift = mu + jax.random.uniform(keys[2], shape, minval=-0.1, maxval=0.1)
-    return 1 + strength * (sigma + std * jax.random.normal(keys[3], shape)), strength * shift
+    around_mu = _once(lambda key: jax.random.uniform(key, shape, minval=-0.1, maxval=0.1), keys[2])
+    around_sigma = _once(lambda key: jax.random.normal(key, shape), keys[3])
+    return 1 + strength * (sigma + std * around_sigma), strength * (mu + around_mu)
 
 
 def _strong(key: Array, _shape: tuple[int, ...], per_feature: tuple[int, ...], strength: Any) -> tuple[Array, Array]:
@@ -154,7 +155,23 @@ def _stationary(
     key: Array, shape: tuple[int, ...], _per_feature: tuple[int, ...], strength: Any
 ) -> tuple[Array, Array]:
     """Draw a shift per entry."""
-    return jnp.ones(()).reshape((1,) * len(shape)), strength * (0.15 + 0.3 * jax.random.normal(key, shape))
+    shift = 0.15 + 0.3 * _once(lambda key: jax.random.normal(key, shape), key)
+    return jnp.ones(()).reshape((1,) * len(shape)), strength * shift
+
+
+def _once(draw: Callable[[Array], Array], key: Array) -> Array:
+    """Draw in a branch of its own on a CPU, where XLA otherwise draws again in every loop that reads the result.
+
+    NOTE: the other branch never runs; it only has to depend on the key as the draw does, over which devices it varies.
+    """
+
+    def branch(key: Array) -> Array:
+        shape = jax.eval_shape(draw, key)
+        word = jax.random.key_data(key).ravel()[0]
+        is_there = jax.lax.optimization_barrier(jnp.asarray(True))
+        return jax.lax.cond(is_there, draw, lambda _: jnp.full(shape.shape, word, shape.dtype), key)
+
+    return jax.lax.platform_dependent(key, cpu=branch, default=draw)
 
 
 _NOISES: dict[Noise, Callable[..., tuple[Array, Array]]] = {

@@ -40,6 +40,23 @@ def coefficients(noise, shape, strength=1.0):
     return norms.add_noise(jnp.ones(shape), KEY, noise=noise, strength=strength) - shift, shift
 
 
+def test_the_noise_of_a_key_is_the_same_under_transforms():
+    """What jax.random draws from the key, compiled or not, for one or many, with a gradient or without."""
+
+    def run(key):
+        return norms.add_noise(jnp.zeros((8, 5)), key, noise="stationary")
+
+    def slope(key):
+        return jax.grad(lambda scale: norms.add_noise(scale * jnp.ones((8, 5)), key, noise="santurkar").sum())(1.0)
+
+    keys = jax.random.split(KEY, 3)
+    expected = np.array([0.15 + 0.3 * jax.random.normal(key, (8, 5)) for key in keys])
+    for found in (jax.vmap(run)(keys), jax.jit(jax.vmap(run))(keys), [run(key) for key in keys]):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    slopes = [(norms.add_noise(jnp.ones((8, 5)), key) - norms.add_noise(jnp.zeros((8, 5)), key)).sum() for key in keys]
+    np.testing.assert_allclose(jax.jit(jax.vmap(slope))(keys), slopes, rtol=1e-5)
+
+
 @pytest.mark.parametrize("strength", [0.5, 1.0, 2.0])
 def test_the_distribution_of_the_source(strength):
     """Per feature a uniform shift and factor; per entry a uniform spread of the one and a normal of the other."""
