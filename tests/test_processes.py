@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import tiny
 from conftest import ROOT
-from two_processes import make_trainer
+from two_processes import make_sweep, make_trainer
 
-from bnjax import data, train
+from bnjax import data, sweep, train
 from bnjax._host.digest import digest
 from bnjax._host.processes import first, is_first, largest
 from bnjax.runs import Checkpoints
@@ -54,8 +54,8 @@ def finish(processes):
 def test_two_processes_train_save_and_restore_as_one(tmp_path):
     """Both end at the losses of one device; what both restore goes on to the same bits, and one device restores it too.
 
-    A scan runs points together as the first one's clock has it, by which groups of one are the fastest; and no more than fit
-    into the memory of both.
+    A scan runs points together, and a sweep runs, as the first one's clock has it, by which groups of one are the fastest; and
+    no more than fit into the memory of both.
     """
     script, port = ROOT / "tests" / "two_processes.py", free_port()
     finish([start([script, tmp_path, str(port), "2", str(i)], 2) for i in range(2)])
@@ -67,6 +67,12 @@ def test_two_processes_train_save_and_restore_as_one(tmp_path):
     assert first["reason"].startswith("4 together were not tried: they need ")
     assert first["reason"].endswith(" as the compiler predicts, and 0 bytes of memory are free.")
     assert len(first["scan"]) == 97
+    batching, together = first["sweep"]
+    assert batching == "map"
+    program, states, of_all = make_sweep()
+    np.testing.assert_allclose(
+        together, sweep.run_steps(program, states, of_all, num_steps=4)[1].loss, rtol=1e-4, atol=1e-6
+    )
 
     trainer, split = make_trainer(None), data.load("digits", image_size=8).train
     state = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, *split.images.shape[1:])))

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh
 
-from bnjax import data, linen, models, objective, probes, train
+from bnjax import data, linen, models, objective, probes, sweep, train
 from bnjax._host import bounds, groups
 from bnjax._host.digest import digest
 from bnjax.runs import Checkpoints
+from bnjax.sweep.steps import settle_way
 
 
 def make_trainer(mesh):
@@ -24,13 +26,40 @@ def make_trainer(mesh):
     return train.Trainer(models.make_model(config), train.make_optimizer("sgd", 0.1), batch_size=32, mesh=mesh)
 
 
-def scan_measured(trainer, state, split, process_id):
-    """Scan the loss of a batch that both share, by clocks that would choose otherwise: one's calls get slower, one's faster."""
+def set_clock(process_id):
+    """Set clocks by which the processes would choose otherwise: one's calls get slower, the other's faster."""
     seconds = itertools.accumulate((i if process_id == 0 else 1 / i) for i in itertools.count(1))
     groups.clock = lambda: next(seconds)
+
+
+def scan_measured(trainer, state, split, process_id):
+    """Scan the loss of a batch that both share, by clocks that would choose otherwise."""
+    set_clock(process_id)
     batch = train.current_batch(trainer, state, split)
     loss_fn = objective.make_loss_fn(trainer.model, state.batch_stats, batch)
     return probes.scan_line(loss_fn, state.params, step_sizes=np.linspace(0, 0.1, 96), batching="measured")
+
+
+def make_sweep():
+    """Make sixteen runs of a small net, their states, and their data."""
+    model = models.make_model(models.MLPConfig(hidden=(16,)))
+    trainer = train.Trainer(model, train.make_optimizer("sgd", 0.1), batch_size=32)
+    (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=range(16)))
+    split = data.load("digits", image_size=8).train
+    return program, sweep.init_states(program, jnp.zeros((1, *split.images.shape[1:]))), split
+
+
+def train_measured(process_id):
+    """Choose how many runs train together on the devices of both, by clocks that would choose otherwise, and train them."""
+    set_clock(process_id)
+    program, states, split = make_sweep()
+    mesh = Mesh(np.array(jax.devices()), ("runs",))
+    way = settle_way(program, states, split, own_split=False, way=sweep.Way("measured", mesh))
+    losses = []
+    for _ in range(2):
+        states, metrics = sweep.run_steps(program, states, split, num_steps=2, way=way)
+        losses.append(process_allgather(metrics.loss, tiled=True))
+    return way.batching, np.concatenate(losses, axis=1).tolist()
 
 
 def say_why_no_more_fit(state, process_id):
@@ -65,6 +94,7 @@ def main(folder, port, num_processes, process_id):
         "saved": saved,
         "scan": [float(scan.start_loss), *scan.loss.tolist()],
         "batching": [*probes.measured_batching()[0].milliseconds, probes.measured_batching()[0].batching],
+        "sweep": train_measured(process_id),
         "reason": say_why_no_more_fit(again, process_id),
     }
     Path(folder, f"process{process_id}.json").write_text(json.dumps(record))

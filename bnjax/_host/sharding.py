@@ -47,13 +47,19 @@ def everywhere(tree: Tree, mesh: Mesh | None) -> Tree:
     Returns:
         The same tree.
     """
-    return tree if mesh is None else _everywhere(tree, mesh)
+    return tree if mesh is None else _placed(tree, _sharding(mesh))
 
 
-@compiled_once("mesh")
-def _everywhere(tree: Tree, mesh: Mesh) -> Tree:
-    """Copy arrays to all devices."""
-    return jax.lax.with_sharding_constraint(tree, _sharding(mesh))
+def place(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Move arrays and keys to the devices of a sharding; across several processes they are the same in each of these."""
+    # NOTE: jax.device_put rejects keys where devices belong to other processes, and a compiled function arrays of one device.
+    return jax.device_put(tree, sharding) if sharding.is_fully_addressable else _placed(tree, sharding)
+
+
+@compiled_once("sharding")
+def _placed(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Move arrays in a compiled program."""
+    return jax.lax.with_sharding_constraint(tree, sharding)
 
 
 def check_shares(batch_size: int, mesh: Mesh | None, axis: str) -> None:

@@ -16,8 +16,10 @@ from jaxtyping import PyTree
 from bnjax._host import bounds, groups
 from bnjax._host.batched import FORMS, Form, current_form, form_context, forms_on
 from bnjax._host.cores import count_cores
+from bnjax._host.kinds import described
 from bnjax._host.memory import TooLargeError, halved, is_out_of_memory
 from bnjax._host.programs import compiled_once, is_compiling
+from bnjax._host.sharding import place
 from bnjax._host.trials import Group
 
 Batching = Literal["auto", "loop", "threads", "map", "vmap", "measured"] | int
@@ -142,6 +144,8 @@ def resolve(way: Way) -> Batching:
     Raises:
         ValueError: if there is no such way.
     """
+    if not isinstance(way, Way):
+        raise ValueError(f"way must be a Way, such as sweep.Way('vmap'), got {described(way)}.")
     batching = way.batching
     ways = ("auto", "loop", "threads", "map", "vmap", "measured")
     is_count = isinstance(batching, int) and not isinstance(batching, bool) and batching >= 1
@@ -218,7 +222,30 @@ def _together(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree
 ) -> PyTree:
     """Call the program for one run after another, or for `group_size` at a time."""
-    return jax.lax.map(lambda run: program(*fixed, run, shared), runs, batch_size=group_size)
+    # NOTE: without arrays of no entries, since `jax.lax.map` divides by sizes.
+    shapes, found_shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs), []
+
+    def one(run: PyTree) -> PyTree:
+        found = program(*fixed, _with_empty(run, shapes), shared)
+        found_shapes.append(jax.tree.map(jax.typeof, found))
+        return _without_empty(found)
+
+    found, num_runs = jax.lax.map(one, _without_empty(runs), batch_size=group_size), len(jax.tree.leaves(runs)[0])
+    return _with_empty(found, found_shapes[0], num_runs)
+
+
+def _without_empty(tree: PyTree) -> PyTree:
+    """Replace arrays of no entries by None."""
+    return jax.tree.map(lambda leaf: leaf if jnp.size(leaf) else None, tree)
+
+
+def _with_empty(tree: PyTree, shapes: PyTree, *leading: int) -> PyTree:
+    """Put arrays of no entries back where they were replaced; axes may have been added before theirs."""
+
+    def filled(like: Any, leaf: Any) -> Any:
+        return jnp.zeros((*leading, *like.shape), like.dtype) if leaf is None else leaf
+
+    return jax.tree.map(filled, shapes, tree)
 
 
 def _spread(
@@ -229,8 +256,8 @@ def _spread(
     num_runs, num_devices = len(jax.tree.leaves(runs)[0]), way.mesh.shape[way.axis]
     rows = np.resize(np.arange(num_runs), -(-num_runs // num_devices) * num_devices)
     spread, everywhere = (NamedSharding(way.mesh, spec) for spec in (PartitionSpec(way.axis), PartitionSpec()))
-    runs = jax.device_put(jax.tree.map(lambda leaf: leaf[rows], runs), spread)
-    found = _on_devices(program, fixed, group_size, runs, jax.device_put(shared, everywhere), way)
+    runs = place(jax.tree.map(lambda leaf: leaf[rows], runs), spread)
+    found = _on_devices(program, fixed, group_size, runs, place(shared, everywhere), way)
     return jax.tree.map(lambda leaf: leaf[:num_runs], found)
 
 
