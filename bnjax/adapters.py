@@ -21,6 +21,7 @@ from bnjax.types import (
     check_flag,
     check_moved,
     linen_arguments,
+    linen_collections,
     missing_key,
     training_flag,
 )
@@ -32,9 +33,10 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
 
     The variables are its `params` and its `batch_stats` collections; the latter is empty if the module has no statistics. If
-    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all except `params`. Equal
-    modules give the same Model, which reuses the compiled programs. An axis name that the module sums over, as under pmap, is
-    bound to the only device, unless a surrounding vmap or shard_map binds it.
+    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all except `params`. Of
+    what a module sows, such as losses, these hold the last call's. Equal modules give the same Model, which reuses the
+    compiled programs. An axis name that the module sums over, as under pmap, is bound to the only device, unless a surrounding
+    vmap or shard_map binds it.
 
     Args:
         module: any linen module; without `call`, `train` is passed if its call takes it.
@@ -76,9 +78,8 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         return Variables(params, {"batch_stats": batch_stats, **variables} if variables else batch_stats)
 
     def apply(variables: Variables, x: PyTree, *, train: bool, rngs: Rngs | None = None) -> tuple[Any, PyTree[Array]]:
-        old = variables.batch_stats
-        has_more = isinstance(old, Mapping) and "batch_stats" in old
-        rest: Mapping[str, Any] = old if has_more else {"batch_stats": old}
+        rest = linen_collections(variables)
+        has_more = isinstance(variables.batch_stats, Mapping) and "batch_stats" in variables.batch_stats
         # In evaluation, statistics do not change, and changes of other collections, such as a cache, are dropped.
         mutable = [name for name in rest if train or name != "batch_stats"]
         args, options = linen_arguments(module, call, x, train)
@@ -90,7 +91,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
                 )
             except InvalidRngError as error:
                 raise missing_key(error) from None
-            new = {name: changed.get(name, value) for name, value in rest.items()} if train else rest
+            new = {name: _latest(changed.get(name, value), value) for name, value in rest.items()} if train else rest
             if train and not frozen:
                 check_moved(module, rest, new)
             return outputs, new if has_more else new["batch_stats"]
@@ -98,6 +99,13 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
         return with_axes(run)
 
     return Model(init, apply)
+
+
+def _latest(new: Any, old: Any) -> Any:
+    """Keep of tuples, to which linen's `sow` appends, what the last call has appended, as many entries as there were."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        return {name: _latest(value, old.get(name)) for name, value in new.items()}
+    return new[-len(old) :] if isinstance(new, tuple) and isinstance(old, tuple) and old else new
 
 
 @checked("call")

@@ -3,7 +3,7 @@
 import inspect
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -164,6 +164,21 @@ def linen_arguments(
         (('x',), {})
     """
     return ((x,), training_flag(module, train)) if call is None else ((x, train), {"method": call})
+
+
+def linen_collections(variables: Variables) -> dict[str, PyTree[Array]]:
+    """Return linen's collections but `params`, of which `batch_stats` holds one or, where there are more, a dictionary.
+
+    Example:
+        >>> from bnjax import Variables, types
+        >>> stats, cache = {"mean": jnp.zeros(2)}, {"size": jnp.ones(())}
+        >>> print(*types.linen_collections(Variables({}, stats)))
+        batch_stats
+        >>> print(*types.linen_collections(Variables({}, {"batch_stats": stats, "cache": cache})))
+        batch_stats cache
+    """
+    stats = variables.batch_stats
+    return dict(stats) if isinstance(stats, Mapping) and "batch_stats" in stats else {"batch_stats": stats}
 
 
 def missing_key(error: InvalidRngError) -> ValueError:

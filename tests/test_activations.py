@@ -181,6 +181,8 @@ def test_statistics_survive_their_file(tmp_path):
         ({"percentiles": (50, 101)}, r"percentiles must lie in \[0, 100\], got \(50, 101\)"),
         ({"bins": 0}, "bins must be a whole number >= 1, got 0"),
         ({"limits": (1.0, 1.0)}, r"limits must be \(low, high\) with low < high"),
+        ({"limits": (0.0, 1.0, 2.0)}, r"limits must be \(low, high\) with low < high"),
+        ({"limits": (-np.inf, np.inf)}, r"limits must be \(low, high\) with low < high, both finite"),
     ],
 )
 def test_misfits_are_named(arguments, message, as_a_user):

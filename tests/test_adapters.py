@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 from flax import nnx as flax_nnx
 
-from bnjax import Batch, adapters, linen, nnx, norms, objective, probes
+from bnjax import Batch, adapters, data, linen, nnx, norms, objective, probes, train
 
 
 class Net(nn.Module):
@@ -145,9 +145,9 @@ def test_a_module_that_takes_no_train(module):
     """It is called without."""
     model, x = adapters.from_linen(module), jnp.ones((1, 3))
     variables = model.init(jax.random.key(0), x)
-    for train in (True, False):
+    for flag in (True, False):
         np.testing.assert_array_equal(
-            model.apply(variables, x, train=train)[0], module.apply({"params": variables.params}, x)
+            model.apply(variables, x, train=flag)[0], module.apply({"params": variables.params}, x)
         )
 
 
@@ -186,3 +186,46 @@ def test_the_example_runs():
     example = doctest.DocTestParser().get_doctest(text, {}, "from_linen", None, 0)
     report: list[str] = []
     assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm, linen.BatchNorm])
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a"), ("data-x",)])
+def test_every_unbound_axis_is_that_of_the_only_device(norm, names):
+    """Of several names too, one of which a surrounding vmap may bind, and of names that are no words."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return norm(use_running_average=not train, axis_name=names)(x)
+
+    x = jax.random.normal(jax.random.key(0), (2, 8, 3)) + jnp.array([0.0, 5.0])[:, None, None]
+    model = adapters.from_linen(Net())
+    variables = model.init(jax.random.key(1), x[0])
+    run = lambda x: model.apply(variables, x, train=True)[0]  # noqa: E731
+    np.testing.assert_allclose(run(x[0]).mean(0), 0, atol=1e-5)
+    if "a" in names:
+        together = jax.vmap(run, axis_name="a")(x)
+        np.testing.assert_allclose(together.reshape(16, 3).mean(0), 0, atol=1e-5)
+        assert abs(together[0].mean()) > 0.5
+
+
+def test_what_a_module_sows_is_that_of_the_last_call():
+    """As many values as it sows, so that a compiled loop can carry them."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            h = linen.BatchNorm(use_running_average=not train)(nn.Dense(2)(x))
+            for value in (h.sum(), (h**2).sum()):
+                self.sow("losses", "sizes", value)
+            return h
+
+    x, split = jax.random.normal(jax.random.key(0), (8, 3)), data.from_arrays(jnp.eye(4), [0, 1, 0, 1])
+    model = adapters.from_linen(Net())
+    variables = model.init(jax.random.key(1), x)
+    outputs, stats = model.apply(variables, x, train=True)
+    assert jax.tree.structure(stats) == jax.tree.structure(variables.batch_stats)
+    np.testing.assert_allclose(stats["losses"]["sizes"], [outputs.sum(), (outputs**2).sum()], rtol=1e-6)
+    trainer = train.Trainer(model, train.make_optimizer("sgd", 0.1), batch_size=4)
+    state, _ = train.run_steps(trainer, train.init_state(trainer, jax.random.key(2), split.images), split, num_steps=3)
+    assert len(state.batch_stats["losses"]["sizes"]) == 2

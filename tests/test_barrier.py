@@ -109,3 +109,9 @@ def test_the_picture_shows_the_way_and_its_height():
     np.testing.assert_allclose(data(by_label(ax, "loss"))[12], [0.5, 2], atol=1e-6)
     np.testing.assert_allclose(data(by_label(ax, "straight line between the ends"))[:, 1], -2, atol=1e-6)
     assert ax.get_title() == "Barrier of 4"
+
+
+def test_equal_ends_are_refused():
+    """The line speaks of the target."""
+    with pytest.raises(ValueError, match=r"^target - params must not be zero everywhere"):
+        probes.barrier(lambda w: jnp.sum(w**2), jnp.ones(2), jnp.ones(2))

@@ -204,3 +204,37 @@ def test_a_random_layer_without_its_key_is_named(as_a_user):
     variables = module.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, x)
     with pytest.raises(ValueError, match=r"^rngs must hold a key for 'dropout', from which layers_1 draws: give rngs="):
         capture(module, variables, x)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_a_module_with_further_collections(train):
+    """In every form of its variables; a counter moves only in the copy."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train=False):
+            count = self.variable("counter", "calls", lambda: jnp.zeros((), int))
+            count.value += 1
+            return linen.BatchNorm(use_running_average=not train)(nn.Dense(2, name="dense")(x))
+
+    x = jnp.arange(12.0).reshape(4, 3)
+    model = adapters.from_linen(Net())
+    variables = model.init(jax.random.key(0), x)
+    ways = ((Net(), Net().init(jax.random.key(0), x)), (Net(), variables), (model, variables))
+    found = [capture(*way, x, "dense", train=train)["dense"] for way in ways]
+    np.testing.assert_array_equal(found[0], x @ variables.params["dense"]["kernel"])
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+def test_a_layer_that_calls_its_base_class_is_called_once():
+    """What it returns is captured, not what its base class does."""
+
+    class Doubled(nn.Dense):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    net, x = nn.Sequential([nn.relu, Doubled(2)]), jax.random.normal(jax.random.key(0), (6, 8))
+    variables = net.init(jax.random.key(1), x)
+    found = capture(net, variables, x)
+    np.testing.assert_array_equal(found["layers_1"], net.apply(variables, x))

@@ -239,3 +239,22 @@ def test_a_start_that_differs_by_rounding_is_the_same_scan(wrap, tmp_path, monke
     ):
         with pytest.raises(ValueError, match="resume must be a file of the same scan"):
             probes.scan_line(**{"loss_fn": wrap(loss_fn, 1.0), "params": params, "resume": file} | other)
+
+
+@pytest.mark.parametrize("dtypes", [("bfloat16", "float32"), ("float32", "bfloat16"), ("float32", "int32")])
+def test_a_direction_of_another_type(dtypes):
+    """All ways of running points give the same numbers, along the direction in the parameters' type."""
+    of_params, of_direction = dtypes
+    params, direction = {"a": jnp.ones(3, of_params)}, {"a": jnp.ones(3, of_direction)}
+    loss_fn = lambda p: jnp.sum(p["a"].astype(jnp.float32) ** 2)  # noqa: E731
+    scans = [probes.scan_line(loss_fn, params, direction, batching=way) for way in ("map", "vmap", "loop")]
+    expected = probes.scan_line(loss_fn, params, {"a": jnp.ones(3, of_params)})
+    for scan in scans:
+        jax.tree.map(np.testing.assert_array_equal, (scan.loss, scan.slope), (expected.loss, expected.slope))
+
+
+@pytest.mark.parametrize("sizes", [[[0.1], [0.1, 0.2]], [1j]])
+def test_step_sizes_that_are_no_numbers_in_a_row(sizes, as_a_user):
+    """One line, in place of NumPy's."""
+    with pytest.raises(ValueError, match=r"^step_sizes must be .*got .*\.$"):
+        probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(2), step_sizes=sizes)

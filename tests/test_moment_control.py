@@ -140,3 +140,12 @@ def test_bad_input_is_one_line(changes, message):
     with pytest.raises(ValueError, match=message) as error:
         probes.moment_control(**arguments | changes)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("outputs", [jnp.ones((4, 3)), {"one": jnp.ones(())}])
+def test_outputs_that_are_no_activations_are_refused(outputs):
+    """They are a dictionary of arrays with examples and units."""
+    with pytest.raises(
+        ValueError, match=r"^outputs_fn must return a dictionary of activations, each \(examples, \.\.\., units\)"
+    ):
+        probes.moment_control(lambda _: outputs, {"one": jnp.ones(2)}, {"one": jnp.ones(2)}, ["one"])

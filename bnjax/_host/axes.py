@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 # The error messages of JAX and of bnjax's norms.
-_UNBOUND = re.compile(r"unbound axis name: (\w+)|axis_name must name an axis .*, got \(?'(\w+)'")
+_UNBOUND = re.compile(r"unbound axis name: ([^\s,')]+?)\.?(?:\s|$)|axis_name must name an axis .*, got '([^']+)'")
 
 
 def with_axes(function: Callable[[], Any]) -> Any:

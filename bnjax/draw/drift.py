@@ -25,6 +25,10 @@ def drift_figure(result: probes.Drift | probes.Shift, steps: Sequence[int] | Non
         shifts = {", step to step": result.successive, ", since the first": result.cumulative}
     else:
         shifts = {"": result}
+    if not min(len(np.atleast_2d(shift.mean)) for shift in shifts.values()):
+        raise ValueError(
+            "result must hold the statistics of two or more steps, between which there is a shift, got one."
+        )
     at = range(max(len(np.atleast_2d(shift.mean)) for shift in shifts.values())) if steps is None else steps
     with style.new_figure(13, 3.6 * len(shifts) + 1) as figure:
         panels = figure.subplots(len(shifts), 3, squeeze=False)

@@ -91,7 +91,8 @@ def draw_plane(ax: Axes, scan: probes.PlaneScan, axes: PrincipalAxes | None = No
         draw_contours(ax, grid, scale, avoid=path)
     else:
         x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
-        ax.scatter(x, y, c=grid.z, cmap=style.sequential(), norm=scale.norm)
+        # NOTE: Matplotlib reads three or four numbers in a row as one colour.
+        ax.scatter(x.ravel(), y.ravel(), c=grid.z.ravel(), cmap=style.sequential(), norm=scale.norm)
     if np.ptp(grid.x) and np.ptp(grid.y):
         ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]], aspect="auto" if is_strip(grid) else "equal")
         ax.tick_params(pad=7)  # so that the first numbers do not meet in the corner

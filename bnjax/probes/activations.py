@@ -339,5 +339,5 @@ def _check_options(activations: Array, units: Any, percentiles: Sequence[float],
         raise ValueError(f"units must be a list of numbers from 0 to {num_features - 1}, got {units}.")
     if not all(0 <= level <= 100 for level in percentiles):
         raise ValueError(f"percentiles must lie in [0, 100], got {percentiles}.")
-    if not limits[0] < limits[1]:
-        raise ValueError(f"limits must be (low, high) with low < high, got {limits}.")
+    if len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
+        raise ValueError(f"limits must be (low, high) with low < high, both finite, got {limits}.")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from bnjax._host.arguments import checked
 from bnjax._host.precision import with_precision
 from bnjax.probes.directions import toward
-from bnjax.probes.line import scan_line
+from bnjax.probes.line import check_nonzero, scan_line
 from bnjax.probes.points import Batching
 from bnjax.probes.results import load_result, register, save_result
 from bnjax.types import LossFn, ObjectiveInfo, Params
@@ -106,7 +106,9 @@ def barrier(
         raise ValueError(f"num_points must be >= 3, the two ends and a point between, got {num_points}.")
     steps = jnp.linspace(0, 1, num_points)
     options = {"batching": batching, "show_progress": show_progress}
-    line = scan_line(loss_fn, params, toward(params, target), steps, gradients=False, **options)
+    direction = toward(params, target)
+    check_nonzero("target - params", direction)
+    line = scan_line(loss_fn, params, direction, steps, gradients=False, **options)
     rise = line.loss - _base(line.step_sizes, line.loss)
     position = line.step_sizes[jnp.argmax(rise)]
     return Barrier(line.step_sizes, line.loss, jnp.max(rise), position, line.direction_norm, line.objective)

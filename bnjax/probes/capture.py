@@ -26,6 +26,7 @@ from bnjax.types import (
     check_flag,
     check_moved,
     linen_arguments,
+    linen_collections,
     missing_key,
     training_flag,
 )
@@ -111,6 +112,7 @@ class _Recorder:
         self.where = where
         self.names: dict[int, str] = {}
         self._calls: dict[str, list[Any]] = {}
+        self._running: set[str] = set()  # linen modules, which may call their base class
         self._trace = get_opaque_trace_state()
 
     def record(self, name: str, arguments: tuple[Any, ...], outputs: Any) -> None:
@@ -121,9 +123,15 @@ class _Recorder:
 
     def intercept(self, next_fn: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
         """Record a linen module's call."""
-        outputs = next_fn(*args, **kwargs)
-        if context.method_name == "__call__" and context.module.path:
-            self.record("/".join(context.module.path), (*args, *kwargs.values()), outputs)
+        name = "/".join(context.module.path) if context.method_name == "__call__" else ""
+        if not name or name in self._running:
+            return next_fn(*args, **kwargs)
+        self._running.add(name)
+        try:
+            outputs = next_fn(*args, **kwargs)
+        finally:
+            self._running.remove(name)
+        self.record(name, (*args, *kwargs.values()), outputs)
         return outputs
 
     @property
@@ -199,8 +207,11 @@ def _run(
         return _run_model(model, variables, inputs, train, rngs)
     if not isinstance(model, nn.Module):
         return model(variables, inputs)
-    collections = variables._asdict() if isinstance(variables, Variables) else variables
-    mutable = ["batch_stats"] if train else []
+    if isinstance(variables, Variables):
+        collections = {"params": variables.params, **linen_collections(variables)}
+    else:
+        collections = dict(variables)
+    mutable = [name for name in sorted({"batch_stats", *collections} - {"params"}) if train or name != "batch_stats"]
     args, options = linen_arguments(model, call, inputs, train)
     try:
         outputs, changed = model.apply(collections, *args, rngs=rngs, mutable=mutable, **options)

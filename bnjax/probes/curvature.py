@@ -8,6 +8,7 @@ makes the results NaN, and no pair converged. A loss from `gauss_newton` has the
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import get_args
 
 import jax
@@ -300,7 +301,7 @@ def _dimension(params: Params, pattern: str | None) -> int:
 def _check_counts(smallest: int = 1, **counts: int) -> None:
     """Raise unless all are whole numbers, and large enough."""
     for name, value in counts.items():
-        if not isinstance(value, int) or value < smallest:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < smallest:
             raise ValueError(f"{name} must be a whole number >= {smallest}, got {value}.")
 
 

@@ -90,7 +90,7 @@ def gradient_statistics(
         GradientStatistics, in float32 or better.
 
     Raises:
-        ValueError: if trees differ in structure, or a layer matches no parameter.
+        ValueError: if there is no gradient, trees differ in structure, or a layer matches no parameter.
 
     Example:
         >>> from bnjax import probes
@@ -99,6 +99,8 @@ def gradient_statistics(
         >>> print(found.layers, found.norm, found.param_norm)
         ('dense/kernel',) [5.] [10.]
     """
+    if not jax.tree.leaves(gradient):
+        raise ValueError(f"gradient must hold at least one array, got {gradient}.")
     for name, tree in (("previous", previous), ("params", params), ("update", update)):
         if tree is not None:
             check_alike(name, tree, gradient, "gradient")

@@ -261,7 +261,9 @@ def _differentiate(loss_fn: LossFn, params: Params) -> tuple[Array, Params]:
 def _begin(direction: Params | None, observed: tuple[Array, Params]) -> _Start:
     """Keep the gradient; without a direction, take minus the gradient."""
     _, gradient = observed
-    return _Start(gradient, (optax.tree.scale(-1, gradient) if direction is None else direction,))
+    if direction is None:
+        return _Start(gradient, (optax.tree.scale(-1, gradient),))
+    return _Start(gradient, (jax.tree.map(lambda d, g: jnp.asarray(d, g.dtype), direction, gradient),))
 
 
 def _lengths(norm: str, start: _Start) -> tuple[Array, Array]:
@@ -293,9 +295,12 @@ def _loss_only(loss_fn: LossFn, params: Params) -> tuple[Array, ...]:
 def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> None:
     """Raise unless these are numbers in a row, finite in JAX's own type; traced values are not checked."""
     is_traced = any(isinstance(value, Tracer) for value in jax.tree.leaves(values))
-    array = jnp.asarray(values) if is_traced else np.asarray(values)
-    largest = float(jnp.finfo(jnp.result_type(float)).max)
-    if array.ndim != 1 or not array.size or not (is_traced or (np.abs(array) <= largest).all()):
+    try:
+        array = jnp.asarray(values) if is_traced else np.asarray(values)
+    except ValueError:  # rows of unequal length
+        array = np.zeros((0, 0))
+    largest, is_real = float(jnp.finfo(jnp.result_type(float)).max), array.dtype.kind in "fiub" or is_traced
+    if array.ndim != 1 or not array.size or not is_real or not (is_traced or (np.abs(array) <= largest).all()):
         raise ValueError(f"{name} must be a non-empty list of finite numbers, got {values}.")
 
 

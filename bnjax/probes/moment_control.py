@@ -113,7 +113,7 @@ def moment_control(
 
     Raises:
         ValueError: if a pattern matches nothing, a parameter is in two layers or not floating-point, `update` is not like
-            `params`, there is no output, or one is missing or of an unknown layer.
+            `params`, the outputs are no dictionary of activations, there is none, or one is missing or of an unknown layer.
 
     Example:
         >>> from bnjax import probes
@@ -128,7 +128,11 @@ def moment_control(
     check_alike("update", update, params)
     leaves = layer_leaves(params, layers)
     numbers = layer_numbers(params, leaves)
-    names = [*jax.eval_shape(lambda at: dict(outputs_fn(at)), params)]
+    outputs = jax.eval_shape(outputs_fn, params)
+    if not isinstance(outputs, Mapping) or not all(jnp.ndim(value) for value in outputs.values()):
+        rule = "outputs_fn must return a dictionary of activations, each (examples, ..., units)"
+        raise ValueError(f"{rule}, got {jax.tree.map(jnp.shape, outputs)}.")
+    names = [*outputs]
     of = {name: name for name in sorted(names, key=[*leaves, *names].index)} if of is None else of
     missing, unknown = [name for name in of if name not in names], [name for name in of.values() if name not in leaves]
     if missing:

@@ -15,8 +15,18 @@ Layers = Sequence[str] | Mapping[str, str]
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
-    """List a tree's leaves by path, the keys joined by "/"."""
-    return {path_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+    """List a tree's leaves by path, the keys joined by "/".
+
+    Raises:
+        ValueError: if two leaves have one path, since a key holds a "/".
+    """
+    named: dict[str, Any] = {}
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        name = path_name(path)
+        if name in named:
+            raise ValueError(f"paths of parameters must differ, got {name!r} twice: rename the key that holds a '/'.")
+        named[name] = leaf
+    return named
 
 
 def path_name(path: Any) -> str:
@@ -78,7 +88,7 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
         Positions among `jax.tree.leaves(params)` by name, in the order of `layers`.
 
     Raises:
-        ValueError: if there is no layer, a layer is repeated, or one matches no path.
+        ValueError: if there is no layer, a layer is repeated, or one is no text or matches no path.
     """
     paths = list(named_leaves(params))
     if layers is None:
@@ -90,6 +100,9 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
             raise ValueError(f"layers must differ, got {', '.join(names)}.")
     if not layers:
         raise ValueError(f"layers must name at least one layer, got {layers}.")
+    for name, pattern in layers.items():
+        if not isinstance(pattern, str):
+            raise ValueError(f"layers must be paths or regular expressions, got {pattern!r} for {name!r}.")
     return {name: _matches(params, paths, pattern) for name, pattern in layers.items()}
 
 

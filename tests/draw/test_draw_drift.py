@@ -41,3 +41,10 @@ def test_what_is_stacked_twice_is_refused():
     twice = jax.tree.map(lambda values: values[None], probes.drift(activations()))
     with pytest.raises(ValueError, match=r"shifts must be stacked at most once, over steps, to be drawn; got shape"):
         drift_figure(twice)
+
+
+def test_a_drift_of_one_step_is_refused():
+    """There is no shift to draw."""
+    one = jax.tree.map(lambda values: values[:1], activations())
+    with pytest.raises(ValueError, match="result must hold the statistics of two or more steps"):
+        drift_figure(probes.drift(one))

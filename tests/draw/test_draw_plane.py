@@ -7,6 +7,7 @@ from drawn import by_label, data, plane, planes, quadratic, trajectory, walled
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from bnjax import probes
 from bnjax.draw.grid import Scale, lift, make_grid, make_scale, mean_plane
 from bnjax.draw.plane import draw_plane, plane_figure
 from bnjax.draw.surface import draw_surface
@@ -113,3 +114,15 @@ def test_missing_losses_are_hatched():
         assert panel.patch.get_hatch() == hatch
         words = [text.get_text() for text in panel.get_legend().get_texts()]
         assert ("not finite" in words) == (hatch is not None)
+
+
+@pytest.mark.parametrize("num", [3, 4])
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_a_row_of_points_is_coloured_by_its_losses(num, scale):
+    """Matplotlib would read three or four numbers in a row as one colour."""
+    scan = probes.scan_plane(
+        lambda w: scale * jnp.sum(w**2), jnp.ones(2), *jnp.eye(2), [0.0], list(range(num)), show_progress=False
+    )
+    figure = plane_figure(scan)
+    points = next(c for c in figure.axes[0].collections if len(c.get_offsets()) == num)
+    np.testing.assert_allclose(points.get_array(), np.ravel(scan.loss))
