@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from bnjax import linen, models, norms
+from bnjax import nnx as bnjax_nnx
 from bnjax.linen import BatchNorm
 
 X = 2 * jax.random.normal(jax.random.key(0), (16, 4, 4, 3)) + 1
@@ -289,3 +291,31 @@ def test_flax_tools_see_one_layer(name):
             (jax.tree.structure(captured), module.tabulate(jax.random.key(0), X, console_kwargs={"width": 120}))
         )
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("cls", [linen.BatchNorm, linen.LpNorm, linen.BatchRenorm, linen.LayerNorm])
+def test_modules_with_groups_of_devices_are_initialised_on_one(cls):
+    """As Flax's are."""
+    flag = {} if cls is linen.LayerNorm else {"use_running_average": False}
+    module = cls(axis_name="devices", axis_index_groups=[[0, 1], [2, 3]], **flag)
+    assert module.init(jax.random.key(0), jnp.ones((4, 3)))["params"]["scale"].shape == (3,)
+
+
+@pytest.mark.parametrize("is_nnx", [False, True])
+def test_a_plain_average_counts_the_batches_that_moved_it(is_nnx):
+    """Neither one without examples nor one that is masked out."""
+    x = jax.random.normal(jax.random.key(0), (8, 3)) + 5
+    batches = ((x[:0], None), (x, jnp.zeros((8, 1), bool)), (x, None), (x + 1, jnp.ones((8, 1), bool)))
+    if is_nnx:
+        module = bnjax_nnx.BatchNorm(3, momentum=None, rngs=nnx.Rngs(0))
+        for batch, mask in batches:
+            module(batch, mask=mask)
+        mean, number = module.mean[...], module.num_batches[...]
+    else:
+        module = linen.BatchNorm(use_running_average=False, momentum=None)
+        variables = module.init(jax.random.key(0), x)
+        for batch, mask in batches:
+            variables = {**variables, **module.apply(variables, batch, mask=mask, mutable=["batch_stats"])[1]}
+        mean, number = (variables["batch_stats"][name] for name in ("mean", "num_batches"))
+    assert int(number) == 2
+    np.testing.assert_allclose(mean, x.mean(0) + 0.5, rtol=1e-6)

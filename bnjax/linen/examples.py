@@ -30,7 +30,7 @@ class _ExampleNorm(nn.Module):
             *make_parameters(self, shape),
             epsilon=fields.epsilon,
             axis_name=None if self.is_initializing() else fields.axis_name,
-            axis_index_groups=fields.axis_index_groups,
+            axis_index_groups=None if self.is_initializing() else fields.axis_index_groups,
             mask=mask,
             use_fast_variance=fields.use_fast_variance,
         )

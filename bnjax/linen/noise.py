@@ -39,8 +39,10 @@ class Noise(nn.Module):
 
     @checked()
     @nn.compact
-    def __call__(self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None) -> Inexact[Array, "*shape"]:
-        """Disturb x."""
+    def __call__(
+        self, x: Shaped[Array, "*shape"], use_running_average: bool | None = None, *, mask: Array | None = None
+    ) -> Inexact[Array, "*shape"]:
+        """Disturb x; `mask` makes no difference."""
         evaluates = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         if self.is_initializing() or (evaluates and not self.noise_in_evaluation):
             return x

@@ -12,6 +12,7 @@ from bnjax import norms
 from bnjax._host.arguments import checked
 from bnjax._host.trees import common_type
 from bnjax.norms.features import as_floats, find_features
+from bnjax.norms.statistics import count_batch
 from bnjax.types import BatchStats, Number
 
 
@@ -34,7 +35,7 @@ def options_of(module: Any) -> dict[str, Any]:
         "epsilon": module.epsilon,
         "axis": module.axis,
         "axis_name": None if module.is_initializing() else module.axis_name,
-        "axis_index_groups": module.axis_index_groups,
+        "axis_index_groups": None if module.is_initializing() else module.axis_index_groups,
     }
 
 
@@ -83,7 +84,7 @@ class RunningNorm(nn.Module):
         if not use_running_average and not self.is_initializing():
             mean.value, var.value = stats
             if count is not None:
-                count.value = count.value + 1
+                count.value = count.value + count_batch(x, mask, self.axis_name, self.axis_index_groups)
         return y if self.dtype is None else jnp.asarray(y, self.dtype)
 
     @property

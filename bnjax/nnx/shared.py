@@ -15,6 +15,7 @@ from bnjax import norms
 from bnjax._host.arguments import checked, having
 from bnjax._host.trees import common_type
 from bnjax.norms.features import as_floats
+from bnjax.norms.statistics import count_batch
 from bnjax.types import BatchStats
 
 RNGS = having("nnx.Rngs", "params")
@@ -183,7 +184,7 @@ class RunningNorm(Norm):
             else:  # real until the first batch of complex features
                 mean.set_value(stats.mean)
             if hasattr(self, "num_batches"):
-                self.num_batches[...] += 1
+                self.num_batches[...] += count_batch(x, mask, self.axis_name, self.axis_index_groups)
         return y.astype(dtype)
 
     # What `nnx.view` sets; `nnx.view_info` reads its docstring.

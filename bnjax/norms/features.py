@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bnjax._host.arguments import described
 from bnjax._host.trees import common_type, is_known
 from bnjax.norms.statistics import AxisIndexGroups, AxisName, Reduction, make_reduction, spread_like
 
@@ -76,6 +77,9 @@ def check_arguments(
     if not (hasattr(stats, "mean") and hasattr(stats, "var")):
         got = type(stats).__name__
         raise ValueError(f"stats must be a BatchStats, as norms.init_batch_stats makes them, got {got}.")
+    for name, value in (("mean", stats.mean), ("var", stats.var)):
+        if not hasattr(value, "dtype"):
+            raise ValueError(f"stats.{name} must be an array, got {described(value)}.")
     check_features(features, **{"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias})
     for name, value in (("mean", stats.mean), ("var", stats.var)):
         if not jnp.issubdtype(value.dtype, jnp.inexact):

@@ -13,7 +13,7 @@ from jaxtyping import Inexact
 from bnjax._host.arguments import checked, described
 from bnjax._host.trees import common_type
 from bnjax.norms.variables import AnyVariables, read_variables, write_variables
-from bnjax.types import BatchStats, Variables
+from bnjax.types import BatchStats, Variables, linen_collections
 
 
 @overload
@@ -131,7 +131,8 @@ def _fold_model(model: Any, pairs: Any, epsilon: float | None) -> Any:
     if len({*pairs.values()}) < len(pairs):
         raise ValueError(f"pairs must map batch norms to different layers, got {dict(pairs)}.")
     # A copy, down to the leaves.
-    params, batch_stats = (jax.tree.map(lambda leaf: leaf, _as_dicts(tree)) for tree in read_variables(model))
+    copy = Variables(*(jax.tree.map(lambda leaf: leaf, _as_dicts(tree)) for tree in read_variables(model)))
+    params, batch_stats = copy.params, linen_collections(copy)["batch_stats"]
     for norm, layer in pairs.items():
         stats, weights = _find(batch_stats, norm, "batch_stats"), _find(params, layer, "params")
         own = _find(params, norm) or {}
@@ -149,7 +150,7 @@ def _fold_model(model: Any, pairs: Any, epsilon: float | None) -> Any:
         weights |= dict(zip(("kernel", "bias"), folded, strict=True))
         for tree in (params, batch_stats):
             _remove(tree, norm)
-    return write_variables(Variables(params, batch_stats), model)
+    return write_variables(copy, model)
 
 
 def _as_dicts(tree: Any) -> Any:

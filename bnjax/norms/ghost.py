@@ -87,7 +87,7 @@ def ghost_batch_norm(
         raise ValueError(f"ghost_size must divide the number of examples, {x.shape[0]}, got {ghost_size}.")
 
     # The ghost becomes one more feature axis, in front.
-    ghosts = x.reshape(-1, ghost_size, *x.shape[1:])
+    ghosts = x.reshape(len(x) // ghost_size, ghost_size, *x.shape[1:])
     if mask is not None:
         mask = jnp.broadcast_to(mask, (x.shape[0], *mask.shape[1:])).reshape(*ghosts.shape[:2], *mask.shape[1:])
     over = Reduction(tuple(a + 1 for a in features.reduction(None, None).axes))

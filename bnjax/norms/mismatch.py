@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host.arguments import checked
+from bnjax.norms.statistics import abs_squared
 from bnjax.types import BatchStats
 
 
@@ -34,6 +35,9 @@ def mismatch(stats: BatchStats, population: BatchStats, *, epsilon: float = 1e-5
     Returns:
         Mismatch, each ().
 
+    Raises:
+        ValueError: if the two differ in their number of features.
+
     Example:
         >>> from bnjax import norms
         >>> population = norms.init_batch_stats(2)
@@ -41,6 +45,9 @@ def mismatch(stats: BatchStats, population: BatchStats, *, epsilon: float = 1e-5
         >>> print(f"{found.distance:.4f} {found.log_ratio:.1f}")
         3.5355 0.0
     """
+    if jnp.shape(stats.mean) != jnp.shape(population.mean):
+        rule = f"population must have the features of stats, shape {jnp.shape(stats.mean)}"
+        raise ValueError(f"{rule}, got shape {jnp.shape(population.mean)}.")
     var, other = stats.var + epsilon, population.var + epsilon
-    distance = jnp.sqrt(jnp.mean(jnp.square(stats.mean - population.mean) / other))
+    distance = jnp.sqrt(jnp.mean(abs_squared(stats.mean - population.mean) / other))
     return Mismatch(distance, jnp.mean(jnp.abs(jnp.log(var / other))))

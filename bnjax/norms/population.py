@@ -94,6 +94,8 @@ def recalibrate(
         if not (hasattr(inputs, "shape") or isinstance(batch, Batch | Mapping)):
             raise ValueError(f"batches must hold arrays or Batches, got {type(batch).__name__}.")
         x = jax.tree.map(jnp.asarray, inputs)
+        if not count_examples(x):
+            continue
         keys = None if rngs is None else {name: jax.random.fold_in(key, number) for name, key in rngs.items()}
         if is_pending:
             shares = _find_shares_compiled(model, *variables, x, keys)

@@ -43,7 +43,7 @@ def restandardise(
         net's own are next to them under "net".
 
     Raises:
-        ValueError: if a layer does not exist, no layer is given, or there are no batches.
+        ValueError: if a layer does not exist or lies inside a transformed module, no layer is given, or there are no batches.
 
     Example:
         >>> from flax import linen as nn
@@ -66,7 +66,11 @@ def restandardise(
     start = {name: {"mean": jnp.zeros(n), "var": jnp.ones(n)} for name, n in shapes.items()}
     net = {_NET: variables.batch_stats} if jax.tree.leaves(variables.batch_stats) else {}
     observed = Variables({_NET: variables.params}, {**net, _INSERTED: start})
-    found = recalibrate(_insert(model, names, float(epsilon), False), observed, batches, show_progress=False)
+    try:
+        found = recalibrate(_insert(model, names, float(epsilon), False), observed, batches, show_progress=False)
+    except jax.errors.UnexpectedTracerError:
+        rule = "layers must not lie inside a module that nn.remat, nn.jit or nn.scan transforms"
+        raise ValueError(f"{rule}, got {', '.join(names)}.") from None
     stats = found.batch_stats[_INSERTED]
     affine = {name: {"scale": jnp.sqrt(s["var"] + epsilon), "bias": s["mean"]} for name, s in stats.items()}
     params = {_NET: variables.params, _INSERTED: affine}

@@ -88,12 +88,12 @@ def make_reduction(axes: tuple[int, ...], axis_name: AxisName, axis_index_groups
     """Make a Reduction, after checking that its axis names are bound."""
     if axis_index_groups is not None and axis_name is None:
         raise ValueError(f"axis_index_groups must come with an axis_name, got {axis_index_groups} without.")
-    if axis_name is not None:
+    for name in (axis_name,) if isinstance(axis_name, str) else axis_name or ():
         try:
-            lax.axis_size(axis_name)
+            lax.axis_size(name)
         except NameError:
             rule = "axis_name must name an axis of a surrounding vmap or shard_map"
-            raise ValueError(f"{rule}, got {axis_name!r}.") from None
+            raise ValueError(f"{rule}, got {name!r}.") from None
     groups = None if axis_index_groups is None else tuple(tuple(group) for group in axis_index_groups)
     return Reduction(axes, axis_name, groups)
 
@@ -164,7 +164,7 @@ def moments(
 
     Args:
         x: array of any shape.
-        axes: which axes to average over.
+        axes: which axes to average over; negative ones count from the last.
         mask: True where an entry counts, broadcastable to x.
         axis_name: mapped axes (vmap, shard_map) to average over too, each device weighted by its own valid count.
         axis_index_groups: groups of device indices along `axis_name` that share statistics, where JAX can sum over groups:
@@ -175,7 +175,7 @@ def moments(
         Moments. If no entry is valid, mean and variance are 0 and num_valid is 0.
 
     Raises:
-        ValueError: if `axis_name` is not bound.
+        ValueError: if x has no such axis, or `axis_name` is not bound.
 
     Example:
         >>> from bnjax import norms
@@ -183,7 +183,10 @@ def moments(
         >>> print(batch.mean, batch.var, batch.num_valid)
         [[3.]] [[4.]] 2.0
     """
-    over = make_reduction(axes, axis_name, axis_index_groups)
+    for axis in axes:
+        if not -x.ndim <= axis < x.ndim:
+            raise ValueError(f"axes must lie in [-{x.ndim}, {x.ndim}) for an array of rank {x.ndim}, got {axis}.")
+    over = make_reduction(tuple(sorted({axis % x.ndim for axis in axes})), axis_name, axis_index_groups)
     x = readable(x, mask)
     return reduce_moments(x, mask, over, over.num_valid(x, mask), use_fast_variance=use_fast_variance)
 
@@ -270,6 +273,16 @@ def spread_like(like: Array, value: Array) -> Array:
 def no_statistic(dtype: Any) -> float:
     """Return the number that marks a missing statistic: negligibly small, and the statistic of no batch."""
     return float(jnp.finfo(dtype).tiny)
+
+
+def count_batch(x: Array, mask: Array | None, axis_name: AxisName, axis_index_groups: AxisIndexGroups) -> Array:
+    """Return 1, or 0 if no entry of a batch is valid on any device, so that running statistics do not move."""
+    if mask is None or not x.size:
+        return jnp.asarray(x.size > 0, jnp.int32)
+    num_valid = jnp.any(mask).astype(jnp.int32)
+    if axis_name is None:
+        return num_valid
+    return jnp.minimum(make_reduction((), axis_name, axis_index_groups).everywhere(num_valid)[0], 1)
 
 
 @checked()

@@ -14,6 +14,8 @@ AnyVariables = Variables | Mapping[str, Any] | nnx.Module
 def read_variables(variables: Any) -> Variables:
     """Take parameters and statistics out of Variables, a dictionary of linen's collections, or an nnx module.
 
+    Further collections of a dictionary are carried along as `Variables` does: in `batch_stats`, beside that of the same name.
+
     Raises:
         ValueError: if it is something else.
     """
@@ -27,12 +29,22 @@ def read_variables(variables: Any) -> Variables:
             f" of {', '.join(variables)}" if isinstance(variables, Mapping) else ""
         )
         raise ValueError(f"{rule}, got {got}.")
-    return Variables(variables.get("params", {}), variables.get("batch_stats", {}))
+    more, stats = _further(variables), variables.get("batch_stats", {})
+    return Variables(variables.get("params", {}), {"batch_stats": stats, **more} if more else stats)
 
 
 def write_variables(new: Variables, like: Any) -> Any:
-    """Return new parameters and statistics in the form of `like`; its other collections stay.
+    """Return new parameters and statistics in the form of `like`.
 
     For a module, which is not changed, they are returned as Variables.
     """
-    return {**like, **new._asdict()} if isinstance(like, Mapping) else new
+    if not isinstance(like, Mapping):
+        return new
+    stats = new.batch_stats if _further(like) else {"batch_stats": new.batch_stats}
+    return {**like, "params": new.params, **stats}
+
+
+def _further(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Select linen's collections other than parameters and statistics; a user's own entries are none."""
+    kept = {name: tree for name, tree in variables.items() if isinstance(tree, Mapping)}
+    return {name: tree for name, tree in kept.items() if name not in ("params", "batch_stats")}

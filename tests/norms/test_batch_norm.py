@@ -1,6 +1,7 @@
 """Batch norm as a pure function: values, exactness at large means, masks, types, errors."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -240,3 +241,28 @@ def test_misfits_are_named(change, message, as_a_user):
     with pytest.raises(ValueError, match=message) as caught:
         jax.eval_shape(lambda: norms.batch_norm(**arguments))
     assert "\n" not in str(caught.value)
+
+
+def test_statistics_that_are_no_arrays_are_refused(as_a_user):
+    """The line names the field."""
+    stats: Any = norms.BatchStats(*([value] * 3 for value in (0.0, 1.0)))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^stats\.mean must be an array, got \[0\.0, 0\.0, 0\.0\]\.$"):
+        norms.batch_norm(jnp.ones((4, 3)), stats, train=True)
+
+
+def test_a_mismatch_is_of_absolute_values_and_of_the_same_features():
+    """Complex means differ by the length of their difference; another number of features is refused."""
+    of_complex = norms.BatchStats(jnp.array([1.0, 1j]), jnp.ones(2))
+    assert float(norms.mismatch(of_complex, norms.init_batch_stats(2), epsilon=0.0).distance) == 1
+    with pytest.raises(ValueError, match=r"population must have the features of stats, shape \(3,\), got shape \(1,\)"):
+        norms.mismatch(norms.init_batch_stats(3), norms.init_batch_stats(1))
+
+
+def test_axes_count_from_either_end():
+    """Negative axes are those that they count to; others than the array's are refused."""
+    x = 1000 + 1e-3 * jax.random.normal(jax.random.key(0), (4, 300))
+    for one, other in (((-1,), (1,)), ((-1, 0), (0, 1)), ((-2,), (0,))):
+        jax.tree.map(np.testing.assert_array_equal, norms.moments(x, one), norms.moments(x, other))
+    for axis in (2, -3):
+        with pytest.raises(ValueError, match=rf"axes must lie in \[-2, 2\) for an array of rank 2, got {axis}"):
+            norms.moments(x, (axis,))

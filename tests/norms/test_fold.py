@@ -169,3 +169,18 @@ def test_statistics_of_linen():
         norms.fold_batch_norm(kernel, None, STATS._asdict()),
         norms.fold_batch_norm(kernel, None, STATS),
     )
+
+
+@pytest.mark.parametrize("is_dict", [True, False])
+def test_further_collections_stay(is_dict):
+    """Where variables have more than parameters and statistics, both forms are folded as they are given."""
+    more = {**TREE, "cache": {"size": jnp.ones(())}}
+    params = {**more.pop("params"), "norm": {"scale": jnp.full(3, 7.0)}}
+    given = {"params": params, **more} if is_dict else Variables(params, more)
+    found = norms.fold_batch_norm(given, {"norm": "dense"}, epsilon=0.0)
+    expected = norms.fold_batch_norm(
+        {"params": params, "batch_stats": TREE["batch_stats"]}, {"norm": "dense"}, epsilon=0.0
+    )
+    folded = found if is_dict else {"params": found.params, **found.batch_stats}
+    assert sorted(folded) == ["batch_stats", "cache", "params"]
+    jax.tree.map(np.testing.assert_array_equal, {**folded}, {**expected, "cache": more["cache"]})

@@ -71,3 +71,9 @@ def test_misfits_are_named(options, message, as_a_user):
     size = options.pop("size", 4)
     with pytest.raises(ValueError, match=message):
         norms.ghost_batch_norm(X, stats, ghost_size=size, train=True, **options)
+
+
+def test_no_features():
+    """As in batch norm, there is nothing to normalise."""
+    y, _ = norms.ghost_batch_norm(jnp.ones((4, 0)), norms.init_batch_stats(0), ghost_size=2, train=True)
+    assert y.shape == (4, 0)

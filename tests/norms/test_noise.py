@@ -129,3 +129,10 @@ def test_noise_alone_as_a_module():
     assert jnp.max(jnp.abs(noisy - X)) > 0.1
     again = linen.Noise(noise_in_evaluation=True).apply({}, X, use_running_average=True, rngs={"noise": KEY})
     assert jnp.max(jnp.abs(again - X)) > 0.1
+
+
+def test_the_module_takes_a_mask_as_all_normalisers_do():
+    """It makes no difference."""
+    module, mask = linen.Noise(use_running_average=False), jnp.zeros((64, 4, 4, 1), bool)
+    run = lambda **options: module.apply({}, X, rngs={"noise": KEY}, **options)  # noqa: E731
+    np.testing.assert_array_equal(run(), run(mask=mask))

@@ -299,3 +299,36 @@ def test_other_models_and_variables_are_named(model, variables, message, as_a_us
     """What is neither model nor variables raises one line."""
     with pytest.raises(ValueError, match=message):
         norms.recalibrate(model, variables, UNEQUAL)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm, linen.BatchNorm])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_batch_without_examples_adds_nothing(norm, place):
+    """First or last, for Flax's norm as well, which makes NaN of it."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return norm(use_running_average=not train)(x)
+
+    model = adapters.from_linen(Net())
+    batches = [jnp.asarray(X)]
+    batches.insert(place, batches[0][:0])
+    found = norms.recalibrate(model, model.init(jax.random.key(0), batches[place - 1]), batches)
+    np.testing.assert_allclose(found.batch_stats["BatchNorm_0"]["mean"], X.mean(0), atol=1e-5)
+
+
+def test_a_module_with_further_collections():
+    """They reach the module, and come back as they were."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            gain = self.variable("constants", "gain", lambda: jnp.full((), 3.0))
+            return linen.BatchNorm(use_running_average=not train)(x * gain.value)
+
+    variables = Net().init(jax.random.key(0), jnp.asarray(X), train=True)
+    found = norms.recalibrate(Net(), variables, [jnp.asarray(X)])
+    assert sorted(found) == ["batch_stats", "constants", "params"]
+    assert float(found["constants"]["gain"]) == 3
+    np.testing.assert_allclose(found["batch_stats"]["BatchNorm_0"]["mean"], 3 * X.mean(0), atol=1e-6)

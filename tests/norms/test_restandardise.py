@@ -110,3 +110,16 @@ def test_mismatch_is_zero_where_statistics_agree():
     found = norms.mismatch(stats, other, epsilon=0.0)
     np.testing.assert_allclose(found, (np.sqrt((1 / 4) / 2), np.log(4) / 2), rtol=1e-6)
     np.testing.assert_array_equal(norms.mismatch(other, other), (0, 0))
+
+
+def test_a_layer_inside_a_transformed_module_is_refused():
+    """Its outputs cannot be changed from outside."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2)(nn.remat(nn.Dense)(3, name="hidden")(x))
+
+    model = from_linen(Net())
+    with pytest.raises(ValueError, match=r"layers must not lie inside a module that nn\.remat, .* got hidden\.$"):
+        norms.restandardise(model, model.init(KEY, jnp.ones((4, 2))), [jnp.ones((4, 2))], ["hidden"])
