@@ -53,9 +53,20 @@ def cross_entropy(
 
 @checked()
 def squared_error(
-    outputs: Float[Array, "*examples outputs"], targets: Float[Array, "*examples outputs"]
+    outputs: Float[Array, "*examples outputs"], targets: Num[Array, "*examples outputs"]
 ) -> Float[Array, "*examples"]:
     """Compute half the squared distance between output and target, for each example, or each token of each example.
+
+    Args:
+        outputs: (examples, outputs) or (examples, tokens, outputs). Outputs of one axis are those of one example here; for a
+            model of one output per example, (examples,), give `make_loss_fn` or `Trainer` the loss by its name.
+        targets: in the shape of the outputs.
+
+    Returns:
+        Losses in that shape without its last axis.
+
+    Raises:
+        ValueError: if the shapes differ.
 
     Example:
         >>> from bnjax import losses
@@ -232,8 +243,9 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
     """Compute the loss of each example of a batch, or of each of its tokens, by a loss's name or by a function.
 
     Args:
-        loss: name of a loss in this module, which takes an array of outputs, with zeros where the batch's mask leaves them out;
-            or a function of outputs and labels, each of any structure, which gets them as they are.
+        loss: name of a loss in this module, which takes an array of outputs, with zeros where the batch's mask leaves them out,
+            and outputs (examples,) as one per example; or a function of outputs and labels, each of any structure, which gets
+            them as they are.
         outputs: of a model.
         batch: holds the labels and the mask.
         or_mean: a function may return the mean over the examples instead, where the batch has no mask.
@@ -250,16 +262,25 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
         >>> losses.loss_of_each(lambda outputs, labels: outputs - labels["low"], jnp.array([4.0, 4.0]), batch).tolist()
         [3.0, 2.0]
     """
+    num = count_examples(batch.inputs)
     if not callable(loss):
-        own = get_loss(loss)
+        own, labels = get_loss(loss), batch.labels
         if not isinstance(outputs, jax.Array):
             raise ValueError(
                 f"outputs must be an array for the loss {loss!r}, got {type(outputs).__name__}: give loss=lambda outputs, "
                 f"labels: ..., which returns the loss of each example, {OR_A_FUNCTION}."
             )
-        check_one_array(loss, batch.labels)
-        return own(*count_only(outputs, batch.labels, batch.mask))
-    values, num = jnp.asarray(loss(outputs, batch.labels)), count_examples(batch.inputs)
+        check_one_array(loss, labels)
+        if own is squared_error and outputs.ndim == 1 and jnp.shape(labels) == outputs.shape:
+            given = outputs[:, None], labels[:, None]
+        else:
+            given = outputs, labels
+        values = own(*count_only(*given, batch.mask))
+        if values.shape[:1] != (num,):
+            rule = f"outputs must have the examples along axis 0 for the loss {loss!r}"
+            raise ValueError(f"{rule}, got shape {outputs.shape} for {num} examples.")
+        return values
+    values = jnp.asarray(loss(outputs, batch.labels))
     if values.shape[:1] == (num,) or (or_mean and not values.shape and batch.mask is None):
         return values
     needs = "each example"

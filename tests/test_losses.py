@@ -1,10 +1,11 @@
 """Losses per example."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bnjax import losses
+from bnjax import Batch, Model, Variables, data, losses, objective, train
 
 
 def test_values():
@@ -51,3 +52,36 @@ def test_labels_that_do_not_fit_the_outputs(loss, shape, message, as_a_user):
     """One line tells both shapes; nothing is broadcast."""
     with pytest.raises(ValueError, match=message):
         losses.get_loss(loss)(jnp.ones((4, 1)), jnp.zeros(shape, int if loss == "cross_entropy" else float))
+
+
+X = jnp.linspace(-1.0, 1.0, 12).reshape(6, 2)
+LINEAR = Model(lambda key, x: Variables(jnp.ones(2), {}), lambda v, x, **_: (x @ v.params, v.batch_stats))
+
+
+@pytest.mark.parametrize("labels", [X[:, 0] ** 2, jnp.arange(6)], ids=["numbers", "integers"])
+@pytest.mark.parametrize("mask", [None, jnp.arange(6) % 3 > 0], ids=["all", "some"])
+def test_one_output_per_example(labels, mask):
+    """Outputs (examples,) have the mean that they have as (examples, 1): in a probe of any cut, in steps and in tests."""
+    column = Model(LINEAR.init, lambda v, x, **_: ((x @ v.params)[:, None], v.batch_stats))
+    counts = np.ones(6) if mask is None else np.asarray(mask)
+    expected = np.average(0.5 * (X.sum(1) - labels) ** 2, weights=counts)
+    for model, targets in ((LINEAR, labels), (column, labels[:, None].astype(float))):
+        batch, split = Batch(X, targets, mask), data.from_arrays(X, targets, mask)
+        cuts = [jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch) for rows in (slice(4), slice(4, 6))]
+        for whole in (batch, cuts):
+            loss_fn = objective.make_loss_fn(model, {}, whole, loss="squared_error")
+            np.testing.assert_allclose(loss_fn(jnp.ones(2)), expected, rtol=1e-6)
+        trainer = train.Trainer(model, train.make_optimizer("sgd", 0.1), batch_size=6, loss="squared_error")
+        state = train.init_state(trainer, jax.random.key(0), X)
+        tested = train.evaluate(trainer, state.variables, split, batch_size=4)
+        _, metrics = train.run_steps(trainer, state, split, num_steps=1)
+        np.testing.assert_allclose([tested.loss, metrics.loss[0]], expected, rtol=1e-6)
+        assert np.isnan([tested.accuracy, metrics.accuracy[0]]).all()
+
+
+def test_outputs_of_other_examples(as_a_user):
+    """One line says that outputs do not belong to the examples; a column of labels does not fit a row of outputs."""
+    with pytest.raises(ValueError, match=r"^outputs must have the examples along axis 0 .*, got shape \(6,\) for 3 ex"):
+        losses.loss_of_each("squared_error", jnp.ones(6), Batch(jnp.ones((3, 2)), jnp.ones(6)))
+    with pytest.raises(ValueError, match=r"^labels must have the shape of the outputs, got labels of shape \(6, 1\)"):
+        losses.loss_of_each("squared_error", jnp.ones(6), Batch(X, jnp.ones((6, 1))))

@@ -296,12 +296,16 @@ def test_runs_spread_over_devices(batching, alone, digits):
     [
         (lambda: sweep.grid(learning_rate=(0.1,)), "seed must be one of the fields of a grid, got learning_rate."),
         (lambda: sweep.grid(seed=(0, 0)), r"seed must have one or more different values, got \[0, 0\]."),
+        (
+            lambda: sweep.programs(make_trainer, [0, 1]),
+            "runs must be dictionaries of fields, as sweep.grid lists them, got 0",
+        ),
         (lambda: sweep.programs(make_trainer, []), "runs must hold at least one run"),
         (lambda: sweep.programs(make_trainer, [{"seed": -1}]), "seed must be a whole number from 0"),
         (lambda: sweep.programs(make_trainer, [{"seed": 1}, {}]), "All runs must have the fields seed, one has none."),
     ],
 )
-def test_a_grid_that_is_none(call, message):
+def test_a_grid_that_is_none(call, message, as_a_user):
     """One clear line says what is wrong."""
     with pytest.raises(ValueError, match=message):
         call()
@@ -312,6 +316,7 @@ def test_a_grid_that_is_none(call, message):
     [
         ({"num_steps": 0}, "num_steps must be a whole number >= 1, got 0."),
         ({"test_every": 5}, "test_every must be a multiple of chunk_size, 2, got 5."),
+        ({"way": "vmap"}, r"way must be a Way, such as sweep\.Way\('vmap'\), got 'vmap'\."),
         (
             {"way": sweep.Way("fast")},
             "batching must be one of auto, loop, threads, map, vmap, measured or a number >= 1, got 'fast'.",
@@ -322,7 +327,7 @@ def test_a_grid_that_is_none(call, message):
         ),
     ],
 )
-def test_a_plan_that_is_none(options, message, digits):
+def test_a_plan_that_is_none(options, message, digits, as_a_user):
     """One clear line says what is wrong."""
     with pytest.raises(ValueError, match=message):
         sweep.train_grid(make_trainer, RUNS[:1], digits, **{"num_steps": 8, "chunk_size": 2, **options})

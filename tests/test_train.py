@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from bnjax import data, probes, train
+from bnjax import adapters, data, probes, train
 from bnjax._host.digest import digest
 from bnjax.probes.paths import named_leaves, path_name
-from bnjax.types import Variables
+from bnjax.types import Model, Variables
 
 
 def test_chunks_compose(trainer, state, synthetic):
@@ -183,6 +184,80 @@ def test_impossible_optimizers(arguments, message, as_a_user):
         train.make_optimizer(*arguments)
     with pytest.raises(ValueError, match="momentum must be 0 for adam"):
         train.make_optimizer("adam", 0.1, momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [("sgd", "momentum", 0.9), ("rmsprop", "momentum", 0.9), ("adam", "weight_decay", 0.5), ("sgd", "clip", 0.1)],
+)
+def test_arrays_in_the_place_of_numbers_widen_nothing(name, option, value):
+    """Parameters of each type keep it, and in float32 take the same steps, bit for bit, as with Python's number."""
+    params = {"half": jnp.ones(3, jnp.bfloat16), "single": jnp.array([2.0, -0.5])}
+
+    @jax.jit
+    def end(number):
+        optimizer: Any = train.make_optimizer(name, 0.1, **{option: value if number is None else number})
+
+        def step(carry, _):
+            updates, opt_state = optimizer.update(carry[0], carry[1], carry[0])
+            return (optax.apply_updates(carry[0], updates), opt_state), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), None, length=3)[0][0]
+
+    found, expected = end(jnp.float32(value)), end(None)
+    assert {name: leaf.dtype for name, leaf in found.items()} == {"half": jnp.bfloat16, "single": jnp.float32}
+    np.testing.assert_array_equal(found["single"], expected["single"])
+    np.testing.assert_allclose(*(leaf["half"].astype(float) for leaf in (found, expected)), rtol=2e-2)
+
+
+class Sampling(nn.Module):
+    """A layer that draws from a stream of its own, and one with dropout."""
+
+    @nn.compact
+    def __call__(self, x, train=True):
+        """Add noise in training."""
+        noise = jax.random.normal(self.make_rng("sample"), x.shape) if train else 0.0
+        return nn.Dense(2)(nn.Dropout(0.5, deterministic=not train)(x + noise))
+
+
+def test_a_stream_of_one_s_own(as_a_user):
+    """A trainer names it; the keys of the others stay as they were. Otherwise one line says how to name it."""
+    split, optimizer = data.from_arrays(jnp.eye(8), jnp.arange(8) % 2), train.make_optimizer("sgd", 0.1)
+    trainer = train.Trainer(adapters.from_linen(Sampling()), optimizer, 4, streams=("dropout", "noise", "sample"))
+    state = train.init_state(trainer, jax.random.key(0), split.images)
+    keys = train.step_rngs(state, trainer.streams)
+    assert digest({name: keys[name] for name in ("dropout", "noise")}) == digest(train.step_rngs(state))
+    assert len({digest(key) for key in keys.values()}) == 3
+    assert digest(train.step_rngs(state, ("sample",))["sample"]) == digest(keys["sample"])
+    loss = train.current_loss_fn(trainer, state, split)(state.params)
+    message = (
+        r"^streams must name 'sample', from which .* draws: write .*streams=\('dropout', 'noise', 'sample'\)\), got"
+    )
+    with pytest.raises(ValueError, match=message):
+        train.run_steps(
+            trainer._replace(streams=("dropout", "noise")), jax.tree.map(jnp.copy, state), split, num_steps=1
+        )
+    np.testing.assert_allclose(train.run_steps(trainer, state, split, num_steps=2)[1].loss[0], loss, rtol=1e-6)
+
+
+WHOLE = Model(lambda key, x: Variables({"table": jnp.ones(2, int)}, {}), lambda v, x, **_: (x * v.params["table"], {}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": nn.Dense(2)}, r"model must be a Model: write adapters\.from_linen\(module\), got Dense\."),
+        ({"model": 3}, r"model must be a Model: write adapters\.from_linen\(module\), got int\."),
+        ({"optimizer": 0.1}, r"optimizer must be an optax transformation: write train\.make_optimizer.*, got 0\.1\."),
+        ({"model": WHOLE}, r"params must be floating-point arrays: keep .*, got int32 for 'table'\."),
+    ],
+)
+def test_a_trainer_that_is_none(change, message, as_a_user):
+    """One line names the field and the way out."""
+    split = data.from_arrays(jnp.ones((4, 2)), jnp.zeros(4, int))
+    trainer = train.Trainer(adapters.from_linen(nn.Dense(2)), train.make_optimizer("sgd", 0.1), 4)._replace(**change)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        train.run_steps(trainer, train.init_state(trainer, jax.random.key(0), split.images), split, num_steps=1)
 
 
 def test_one_array_may_stand_in_two_places(trainer, trained, synthetic):

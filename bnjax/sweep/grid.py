@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host.arguments import check_number, checked, described
+from bnjax._host.kinds import kind_of
 from bnjax.train import Trainer
 
 Fields = Mapping[str, Any]
@@ -53,7 +54,8 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     r"""List every combination of the values of some fields, the last field varying fastest.
 
     Args:
-        values: the values of each field; one field is `seed`, from which everything random in a run follows.
+        values: the values of each field, of which numbers in arrays become Python's; one field is `seed`, from which everything
+            random in a run follows.
 
     Returns:
         A dictionary per run.
@@ -72,7 +74,7 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     for name, column in values.items():
         if not isinstance(column, Iterable) or isinstance(column, str):
             raise ValueError(f"{name} must be a list of values, got {described(column)}.")
-    columns = {name: list(column) for name, column in values.items()}
+    columns = {name: list(map(_as_number, column)) for name, column in values.items()}
     if "seed" not in columns:
         raise ValueError(f"seed must be one of the fields of a grid, got {', '.join(columns) or 'none'}.")
     for name, column in columns.items():
@@ -119,11 +121,22 @@ def programs(
         Program(
             tuple(members),
             partial(make_trainer, **dict(common)),  # a new object: the closure of `make_trainer` may have changed
-            {name: jnp.asarray([runs[row][name] for row in members], jnp.float32) for name in names},
+            {name: _weak([runs[row][name] for row in members]) for name in names},
             jax.vmap(jax.random.key)(np.asarray([runs[row]["seed"] for row in members], np.uint32)),
         )
         for common, members in rows.items()
     ]
+
+
+def _as_number(value: Any) -> Any:
+    """Convert an entry of an array, or a float of NumPy, to Python's number; anything else stays as it is."""
+    is_number = isinstance(value, jax.Array | np.ndarray | np.floating) and not value.ndim
+    return value.item() if is_number and kind_of(value.dtype) in ("f", "i", "b") else value
+
+
+def _weak(values: Sequence[float]) -> Float[Array, " runs"]:
+    """Make an array whose entries, like Python's floats, take the type of the arrays that they are combined with."""
+    return jnp.full(len(values), 0.0).at[:].set(np.asarray(values))
 
 
 def _check(runs: Sequence[Fields]) -> None:
@@ -131,6 +144,8 @@ def _check(runs: Sequence[Fields]) -> None:
     if not runs:
         raise ValueError("runs must hold at least one run, got none.")
     for run in runs:
+        if not isinstance(run, Mapping):
+            raise ValueError(f"runs must be dictionaries of fields, as sweep.grid lists them, got {described(run)}.")
         if {*run} != {*runs[0]}:
             raise ValueError(f"All runs must have the fields {', '.join(runs[0])}, one has {', '.join(run) or 'none'}.")
         for name, value in run.items():

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from jax import Array
 
-from bnjax._host.arguments import checked
+from bnjax._host.arguments import checked, described
 from bnjax.data import Dataset
 from bnjax.sweep.grid import Program, only
 from bnjax.sweep.steps import Probe
@@ -66,7 +66,7 @@ class HostProbe(NamedTuple):
     Attributes:
         measure: maps (trainer, state, split) to numbers, arrays or lists by name.
         split: part of the data set that it gets; None is the whole data set.
-        steps: steps of the plan at which it is measured; None is all of them.
+        steps: steps of the plan at which it is measured, of `train_grid` the multiples of chunk_size; None is all of them.
 
     Example:
         >>> from bnjax import sweep
@@ -81,6 +81,39 @@ class HostProbe(NamedTuple):
 
 
 Probes = Mapping[str, Probe | HostProbe]
+
+
+def check_probes(probes: Any, plan: Plan) -> None:
+    """Raise unless probes are functions or HostProbes by name, measured on parts and at steps that there are.
+
+    Args:
+        probes: measurements before chunks.
+        plan: of the runs that are measured.
+
+    Raises:
+        ValueError: with a line that names what is wrong, and where.
+    """
+    if not isinstance(probes, Mapping):
+        raise ValueError(f"probes must be a dictionary of probes by name, got {described(probes)}.")
+    for name, probe in probes.items():
+        if not isinstance(probe, HostProbe):
+            if not callable(probe):
+                raise ValueError(f"probes must be functions or HostProbes, got {described(probe)} for {name!r}.")
+            continue
+        if probe.split not in (None, "train", "test"):
+            raise ValueError(f"split must be 'train', 'test' or None, got {described(probe.split)} for {name!r}.")
+        if not isinstance(probe.steps, Collection | None) or isinstance(probe.steps, str):
+            raise ValueError(f"steps must be a list of steps or None, got {described(probe.steps)} for {name!r}.")
+        missed = [step for step in probe.steps or () if step not in plan.probe_steps]
+        if missed:
+            rule = "steps must be some of those before chunks, which chunk_size cuts"
+            raise ValueError(f"{rule}, got {described(missed[0])} for {name!r} and chunks from {_listed(plan)}.")
+
+
+def _listed(plan: Plan) -> str:
+    """List the first steps at which probes are measured, and the last."""
+    steps = [str(step) for step in plan.probe_steps]
+    return ", ".join(steps if len(steps) < 5 else [*steps[:3], "...", steps[-1]])
 
 
 class Member(NamedTuple):

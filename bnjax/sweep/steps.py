@@ -229,5 +229,5 @@ def recalibrated_state(trainer: Trainer, state: TrainState, dataset: Dataset) ->
     cuts = [jnp.arange(num - num % size).reshape(-1, size)]
     cuts += [jnp.arange(num - num % size, num)[None]] if num % size else []
     groups = [jax.lax.map(lambda rows: take_batch(dataset.train, rows).inputs, cut) for cut in cuts]
-    batch_stats = pooled_statistics(trainer.model, state.variables, groups, train.step_rngs(state))
+    batch_stats = pooled_statistics(trainer.model, state.variables, groups, train.step_rngs(state, trainer.streams))
     return _average(trainer, Variables(state.params, batch_stats), dataset.test)

@@ -17,14 +17,14 @@ from jaxtyping import Float, PyTree
 from bnjax import data
 from bnjax._host.digest import digest
 from bnjax._host.progress import progress_bar
-from bnjax.data import Dataset
+from bnjax.data import Dataset, Split
 from bnjax.runs import lock, read_json, write_json
 from bnjax.sweep.grid import Fields, Program, only, programs
 from bnjax.sweep.loop import flat, train_groups
-from bnjax.sweep.plan import Group, HostProbe, Member, Plan, Probes, make_plan
+from bnjax.sweep.plan import Group, HostProbe, Member, Plan, Probes, check_probes, make_plan
 from bnjax.sweep.run import Run, RunError, run_errors
 from bnjax.sweep.steps import MakeTrainer, Probe, average_state, init_states, measure, recalibrated_state
-from bnjax.sweep.ways import AUTO, Way, stack, unstack
+from bnjax.sweep.ways import AUTO, Way, resolve, stack, unstack
 from bnjax.train import TrainState
 
 _TESTS: Probes = {"test": average_state}
@@ -109,8 +109,8 @@ def train_grid(
         GridResult.
 
     Raises:
-        ValueError: if the grid, a number of steps or the way is invalid, or the folder holds another grid or is in use; a
-            RunError if the saved data of a run are damaged or cannot be continued.
+        ValueError: if the grid, the data set, a number of steps, a probe or the way is invalid, or the folder holds another
+            grid or is in use; a RunError if the saved data of a run are damaged or cannot be continued.
         Interrupted: after Ctrl-C or SIGTERM, once the runs are saved, where there is a folder.
         SaveError: if the last checkpoint of a run could not be written; before that, training goes on with a warning.
 
@@ -125,6 +125,11 @@ def train_grid(
         (2, 4) (2, 1) True
     """
     plan = make_plan(num_steps, chunk_size, test_every)
+    resolve(way)
+    check_probes(probes, plan)
+    if not isinstance(dataset, Dataset) or not all(isinstance(split, Split) for split in dataset):
+        got = "other parts" if isinstance(dataset, Dataset) else type(dataset).__name__
+        raise ValueError(f"dataset must be a Dataset of two splits: write data.Dataset(train, test), got {got}.")
     folder = None if folder is None else Path(folder)
     groups = _make_groups(make_trainer, runs, dataset, plan, probes, fixed, folder, recalibrated_tests)
     with contextlib.ExitStack() as exits:
@@ -301,9 +306,12 @@ def _at(logs: Sequence[Any], kind: str, name: str, steps: Sequence[int], like: A
     places = {step: i for i, step in enumerate(steps)}
     for row, log in zip(found, logs, strict=True):
         for record in log.get(kind, []):
-            if name not in record or np.shape(record[name]) != like.shape:
+            shape = np.shape(record[name]) if name in record else None
+            # NOTE: in a log, lists of no entries have lost their other axes.
+            if shape != like.shape and not (shape and 0 in shape and 0 in like.shape):
                 raise RunError(f"{kind} measures something else than it did before in this folder; choose another one.")
-            row[places[record["step"]]] = np.array(record[name], float if nothing else like.dtype)
+            values = np.array(record[name], float if nothing else like.dtype)
+            row[places[record["step"]]] = values.reshape(like.shape)
     return found
 
 

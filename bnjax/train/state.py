@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
-from flax import struct
+from flax import linen as nn
+from flax import nnx, struct
 from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Float, PyTree
 
+from bnjax._host.kinds import described
 from bnjax._host.precision import products_in
 from bnjax.losses import Loss, have_classes, is_correct, loss_of_each
 from bnjax.types import Batch, Model, Variables
+
+STREAMS = ("dropout", "noise")  # of random layers, unless a trainer names others
 
 
 class TrainState(struct.PyTreeNode):
@@ -42,8 +46,7 @@ class Metrics(NamedTuple):
     """Loss in the loss's units, and accuracy: means over a batch, or sums from `eval_step`.
 
     If labels are (examples, tokens), they are means over tokens with equal weights; a mask leaves tokens out. Accuracy is NaN
-    where it is undefined: for regression labels, and for a loss that is a function of anything except an array of outputs and a
-    class for each of its rows.
+    where it is undefined: for regression labels, and wherever there is no array of outputs with a class for each of its rows.
     """
 
     loss: Float[Array, "*steps"]
@@ -66,6 +69,8 @@ class Trainer(NamedTuple):
             round operands to 7 or 10 bits by "default"; on a CPU all are the same. None is JAX's state when they are compiled.
         per_label: sort batches by label, with this many examples of each, as `data.draw_by_label`; None draws from all
             examples.
+        streams: names of the random streams from which the model's layers draw in training, as `module.make_rng("dropout")`
+            does. A stream's keys depend on its name alone, not on the others.
 
     Example:
         >>> from bnjax import adapters, data, train
@@ -89,15 +94,27 @@ class Trainer(NamedTuple):
     axis: str = "batch"
     precision: str | None = None
     per_label: int | None = None
+    streams: tuple[str, ...] = STREAMS
 
     def products(self) -> AbstractContextManager[object]:
         """Return the context that sets the precision of products while they are traced."""
         return nullcontext() if self.precision is None else products_in(self.precision)
 
 
+def check_trainer(trainer: Trainer) -> None:
+    """Raise unless a trainer has a model and an optimiser."""
+    model, optimizer = trainer.model, trainer.optimizer
+    if isinstance(model, nn.Module | nnx.Module) or not (hasattr(model, "init") and hasattr(model, "apply")):
+        kind = "nnx" if isinstance(model, nnx.Module) else "linen"
+        raise ValueError(f"model must be a Model: write adapters.from_{kind}(module), got {type(model).__name__}.")
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        way_out = 'write train.make_optimizer("sgd", 0.1)'
+        raise ValueError(f"optimizer must be an optax transformation: {way_out}, got {described(optimizer)}.")
+
+
 def judge(trainer: Trainer, outputs: Any, batch: Batch) -> tuple[Array, Array]:
     """Compute the loss of each example or token, and whether each answer is correct; NaN if that is undefined."""
     losses = loss_of_each(trainer.loss, outputs, batch)
-    if isinstance(trainer.loss, str) or have_classes(outputs, batch.labels):
+    if have_classes(outputs, batch.labels):
         return losses, is_correct(outputs, batch.labels)
     return losses, jnp.full(losses.shape, jnp.nan)

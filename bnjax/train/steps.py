@@ -1,6 +1,10 @@
 """Training steps as pure functions, with their states, batches and keys."""
 
+import contextlib
 import inspect
+import re
+import zlib
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +20,11 @@ from bnjax._host.trees import is_known
 from bnjax.data import Split, draw_by_label, draw_indices, take_batch
 from bnjax.losses import average
 from bnjax.objective import make_loss_fn
-from bnjax.train.state import Metrics, Trainer, TrainState, judge
+from bnjax.probes.paths import path_name
+from bnjax.train.state import STREAMS, Metrics, Trainer, TrainState, check_trainer, judge
 from bnjax.types import Batch, LossFn, Number, Params, Rngs, Variables
 
+_STREAMS = {"dropout": 2, "noise": 3}  # numbers of streams; those of others follow from their names
 DRAWING = 2  # version of the random draws: incremented when equal keys give other weights, batches, masks or noise
 
 
@@ -35,6 +41,9 @@ def init_state(trainer: Trainer, key: Array, x: PyTree[Array]) -> TrainState:
     Returns:
         TrainState at step 0, on all devices of the trainer's mesh.
 
+    Raises:
+        ValueError: if the trainer's model or optimiser is none.
+
     Example:
         >>> from bnjax import adapters, train
         >>> from flax import linen as nn
@@ -43,6 +52,7 @@ def init_state(trainer: Trainer, key: Array, x: PyTree[Array]) -> TrainState:
         >>> print(state.step, state.params["kernel"].shape)
         0 (3, 2)
     """
+    check_trainer(trainer)
     params, batch_stats = trainer.model.init(jax.random.fold_in(key, 0), x)
     state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, trainer.optimizer.init(params), key)
     return everywhere(state, trainer.mesh)
@@ -66,8 +76,15 @@ def _draw_steps(
 
 
 @checked()
-def step_rngs(state: TrainState) -> Rngs:
+def step_rngs(state: TrainState, streams: Sequence[str] = STREAMS) -> Rngs:
     """Derive the keys of the random layers at the state's step.
+
+    Args:
+        state: gives the run's key and the step.
+        streams: names of the random streams, as `Trainer.streams`.
+
+    Returns:
+        A key by name.
 
     Example:
         >>> from bnjax import adapters, train
@@ -76,8 +93,8 @@ def step_rngs(state: TrainState) -> Rngs:
         >>> print(sorted(train.step_rngs(train.init_state(trainer, jax.random.key(0), jnp.ones((1, 3))))))
         ['dropout', 'noise']
     """
-    streams = {"dropout": 2, "noise": 3}
-    return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in streams.items()}
+    numbers = {name: _STREAMS.get(name, zlib.crc32(name.encode())) for name in streams}
+    return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in numbers.items()}
 
 
 @checked()
@@ -132,7 +149,8 @@ def current_loss_fn(trainer: Trainer, state: TrainState, split: Split, *, l2: Nu
     # NOTE: inside a grid's program the trainer may hold traced numbers, so it cannot be a constant of compiled code.
     draw = current_batch if is_known(state.step) else inspect.unwrap(current_batch)
     batch = draw(trainer, state, split)
-    return make_loss_fn(trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=step_rngs(state), l2=l2)
+    rngs = step_rngs(state, trainer.streams)
+    return make_loss_fn(trainer.model, state.batch_stats, batch, loss=trainer.loss, rngs=rngs, l2=l2)
 
 
 @checked()
@@ -147,6 +165,10 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
     Returns:
         (state, metrics): the state after the step, its batch_stats moved; means over the batch before it, in training mode.
 
+    Raises:
+        ValueError: if the model draws from a random stream that the trainer does not name, a parameter is no floating-point
+            array, or the loss does not fit.
+
     Example:
         >>> from bnjax import Batch, adapters, train
         >>> from flax import linen as nn
@@ -156,12 +178,17 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
         >>> print(state.step, metrics.loss.shape)
         1 ()
     """
+    for path, leaf in jax.tree.leaves_with_path(state.params):
+        if not jnp.issubdtype(dtype := jnp.result_type(leaf), jnp.inexact):
+            rule = "params must be floating-point arrays: keep other numbers in a collection of their own"
+            raise ValueError(f"{rule}, got {dtype} for {path_name(path)!r}.")
     batch = spread(batch, trainer.mesh, trainer.axis)
 
     def loss_fn(params: Params) -> tuple[Array, tuple[Array, PyTree]]:
-        outputs, batch_stats = trainer.model.apply(
-            Variables(params, state.batch_stats), batch.inputs, train=True, rngs=step_rngs(state)
-        )
+        with _naming_streams(trainer):
+            outputs, batch_stats = trainer.model.apply(
+                Variables(params, state.batch_stats), batch.inputs, train=True, rngs=step_rngs(state, trainer.streams)
+            )
         losses, correct = judge(trainer, outputs, batch)
         return average(losses, batch.mask), (correct, batch_stats)
 
@@ -175,6 +202,21 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
         opt_state=opt_state,
     )
     return new_state, Metrics(loss, average(correct, batch.mask))
+
+
+@contextlib.contextmanager
+def _naming_streams(trainer: Trainer) -> Iterator[None]:
+    """Turn the error for a random stream without a key into one that names the trainer's field."""
+    try:
+        yield
+    except ValueError as error:
+        needed = re.match(r"rngs must hold a key for '(.*?)', from which (.*?) draws", str(error))
+        if needed is None:
+            raise
+        name, layer = needed.groups()
+        rule = f"streams must name {name!r}, from which {layer} draws"
+        way_out = f"write train.Trainer(..., streams={(*trainer.streams, name)})"
+        raise ValueError(f"{rule}: {way_out}, got {trainer.streams!r}.") from None
 
 
 @checked(num_steps=whole(0))
