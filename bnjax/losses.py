@@ -262,7 +262,6 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
         >>> losses.loss_of_each(lambda outputs, labels: outputs - labels["low"], jnp.array([4.0, 4.0]), batch).tolist()
         [3.0, 2.0]
     """
-    num = count_examples(batch.inputs)
     if not callable(loss):
         own, labels = get_loss(loss), batch.labels
         if not isinstance(outputs, jax.Array):
@@ -272,15 +271,9 @@ def loss_of_each(loss: Loss, outputs: Any, batch: Batch, *, or_mean: bool = Fals
             )
         check_one_array(loss, labels)
         if own is squared_error and outputs.ndim == 1 and jnp.shape(labels) == outputs.shape:
-            given = outputs[:, None], labels[:, None]
-        else:
-            given = outputs, labels
-        values = own(*count_only(*given, batch.mask))
-        if values.shape[:1] != (num,):
-            rule = f"outputs must have the examples along axis 0 for the loss {loss!r}"
-            raise ValueError(f"{rule}, got shape {outputs.shape} for {num} examples.")
-        return values
-    values = jnp.asarray(loss(outputs, batch.labels))
+            outputs, labels = outputs[:, None], labels[:, None]
+        return own(*count_only(outputs, labels, batch.mask))
+    values, num = jnp.asarray(loss(outputs, batch.labels)), count_examples(batch.inputs)
     if values.shape[:1] == (num,) or (or_mean and not values.shape and batch.mask is None):
         return values
     needs = "each example"

@@ -198,8 +198,8 @@ def missing_key(error: InvalidRngError) -> ValueError:
     layer, name = needed.groups() if needed else ("None", "dropout")
     layer = "the module" if layer == "None" else layer  # Flax names the outermost module None
     return ValueError(
-        f"rngs must hold a key for {name!r}, from which {layer} draws: give rngs={{{name!r}: jax.random.key(0)}}, "
-        f"{OR_A_FUNCTION}."
+        f"rngs must hold a key for {name!r}, from which {layer} draws: give rngs={{{name!r}: jax.random.key(0)}}, or "
+        f"name it in train.Trainer(streams=...), {OR_A_FUNCTION}."
     )
 
 

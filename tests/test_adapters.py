@@ -229,3 +229,20 @@ def test_what_a_module_sows_is_that_of_the_last_call():
     trainer = train.Trainer(model, train.make_optimizer("sgd", 0.1), batch_size=4)
     state, _ = train.run_steps(trainer, train.init_state(trainer, jax.random.key(2), split.images), split, num_steps=3)
     assert len(state.batch_stats["losses"]["sizes"]) == 2
+
+
+def test_variables_of_named_tuples_keep_their_type():
+    """Only the tuples to which `sow` appends are cut."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            seen = self.variable("seen", "moments", lambda: norms.init_batch_stats(3))
+            seen.value = norms.BatchStats(x.mean(0), x.var(0))
+            return nn.Dense(2)(x)
+
+    model, x = adapters.from_linen(Net()), jnp.arange(12.0).reshape(4, 3)
+    variables = model.init(jax.random.key(0), x)
+    _, stats = model.apply(variables, x, train=True)
+    assert jax.tree.structure(stats) == jax.tree.structure(variables.batch_stats)
+    assert isinstance(stats["seen"]["moments"], norms.BatchStats)

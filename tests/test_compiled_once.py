@@ -29,7 +29,7 @@ LEFT_OUT = {
     "data": {"check_prepared"},
     "draw": {"draw_next"},
     "sweep": {"train_grid", "train_groups"},
-    "types": {"check_flag", "check_moved", "linen_arguments", "missing_key"},
+    "types": {"check_flag", "check_moved", "linen_arguments", "linen_collections", "missing_key"},
     "runs": {
         "config_dict",
         "config_hash",

@@ -258,3 +258,14 @@ def test_step_sizes_that_are_no_numbers_in_a_row(sizes, as_a_user):
     """One line, in place of NumPy's."""
     with pytest.raises(ValueError, match=r"^step_sizes must be .*got .*\.$"):
         probes.scan_line(lambda w: jnp.sum(w**2), jnp.ones(2), step_sizes=sizes)
+
+
+def test_directions_and_step_sizes_in_other_kinds_of_numbers():
+    """Step sizes may be bfloat16; a direction that is complex, or zero in the parameters' type, is refused."""
+    loss_fn = lambda w: jnp.sum(w.astype(jnp.float32) ** 2)  # noqa: E731
+    scan = probes.scan_line(loss_fn, jnp.ones(2), step_sizes=jnp.array([0.0, 0.5], jnp.bfloat16))
+    np.testing.assert_allclose(scan.loss, [2.0, 0.0])
+    with pytest.raises(ValueError, match=r"^direction must be real where the parameters are, got complex64\.$"):
+        probes.scan_line(loss_fn, jnp.ones(2), jnp.full(2, 1j))
+    with pytest.raises(ValueError, match="direction must not be zero everywhere"):
+        probes.scan_line(loss_fn, jnp.ones(2, jnp.float16), jnp.full(2, 1e-9))

@@ -109,12 +109,16 @@ def test_alike_trees_pass():
 
 def test_paths_that_coincide_are_refused():
     """A key that holds a "/" must not give two arrays one name."""
-    with pytest.raises(ValueError, match=r"paths of parameters must differ, got 'a/b' twice"):
-        paths.named_leaves({"a/b": jnp.ones(2), "a": {"b": jnp.ones(2)}})
+    params = {"a/b": jnp.ones(2), "a": {"b": jnp.ones(2)}}
+    for use in (lambda: paths.selected_leaves(params, "a"), lambda: paths.layer_leaves(params)):
+        with pytest.raises(ValueError, match=r"paths of parameters must differ, got 'a/b' twice"):
+            use()
 
 
 def test_a_layer_that_is_no_text_is_refused(as_a_user):
     """The line names the layer."""
     layers: Any = {"first": ["conv_1"]}
-    with pytest.raises(ValueError, match=r"layers must be paths or regular expressions, got \['conv_1'\] for 'first'"):
+    with pytest.raises(
+        ValueError, match=r"layers must be strings, paths or regular expressions, got \['conv_1'\] for 'first'"
+    ):
         paths.layer_leaves(PARAMS, layers)

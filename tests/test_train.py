@@ -186,30 +186,6 @@ def test_impossible_optimizers(arguments, message, as_a_user):
         train.make_optimizer("adam", 0.1, momentum=0.9)
 
 
-@pytest.mark.parametrize(
-    ("name", "option", "value"),
-    [("sgd", "momentum", 0.9), ("rmsprop", "momentum", 0.9), ("adam", "weight_decay", 0.5), ("sgd", "clip", 0.1)],
-)
-def test_arrays_in_the_place_of_numbers_widen_nothing(name, option, value):
-    """Parameters of each type keep it, and in float32 take the same steps, bit for bit, as with Python's number."""
-    params = {"half": jnp.ones(3, jnp.bfloat16), "single": jnp.array([2.0, -0.5])}
-
-    @jax.jit
-    def end(number):
-        optimizer: Any = train.make_optimizer(name, 0.1, **{option: value if number is None else number})
-
-        def step(carry, _):
-            updates, opt_state = optimizer.update(carry[0], carry[1], carry[0])
-            return (optax.apply_updates(carry[0], updates), opt_state), None
-
-        return jax.lax.scan(step, (params, optimizer.init(params)), None, length=3)[0][0]
-
-    found, expected = end(jnp.float32(value)), end(None)
-    assert {name: leaf.dtype for name, leaf in found.items()} == {"half": jnp.bfloat16, "single": jnp.float32}
-    np.testing.assert_array_equal(found["single"], expected["single"])
-    np.testing.assert_allclose(*(leaf["half"].astype(float) for leaf in (found, expected)), rtol=2e-2)
-
-
 class Sampling(nn.Module):
     """A layer that draws from a stream of its own, and one with dropout."""
 
@@ -246,8 +222,8 @@ WHOLE = Model(lambda key, x: Variables({"table": jnp.ones(2, int)}, {}), lambda 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": nn.Dense(2)}, r"model must be a Model: write adapters\.from_linen\(module\), got Dense\."),
-        ({"model": 3}, r"model must be a Model: write adapters\.from_linen\(module\), got int\."),
+        ({"model": nn.Dense(2)}, r"model must be a Model: write adapters\.from_linen\(module\) or .*, got Dense\."),
+        ({"model": 3}, r"model must be a Model: write adapters\.from_linen\(module\) or .*, got int\."),
         ({"optimizer": 0.1}, r"optimizer must be an optax transformation: write train\.make_optimizer.*, got 0\.1\."),
         ({"model": WHOLE}, r"params must be floating-point arrays: keep .*, got int32 for 'table'\."),
     ],

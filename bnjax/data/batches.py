@@ -82,9 +82,9 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
     """Make a split of arrays as they are: nothing is preprocessed.
 
     Args:
-        inputs: (examples, *positions, channels), numbers of any type. `take_batch` makes them float32, which is exact for whole
-            numbers up to 2^24; a model of tokens takes them back, `adapters.from_linen(module, lambda module, x, train:
-            module(x.astype(int)))`.
+        inputs: (examples, *positions, channels), numbers of any type. `take_batch` makes them float32, which is exact for
+            whole numbers up to 2^24; a model of tokens converts them to integers, `adapters.from_linen(module, lambda module,
+            x, train: module(x.astype(int)))`.
         labels: (examples,) or (examples, tokens) classes, or (examples,) or (examples, outputs) numbers; or a pytree of arrays,
             each with an entry per example, for a custom loss.
         mask: booleans, (examples,) or (examples, tokens), True for those that count in losses and accuracies; None is all.

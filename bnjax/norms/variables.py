@@ -5,6 +5,7 @@ from typing import Any
 
 from flax import nnx
 
+from bnjax._host.kinds import holds_arrays
 from bnjax.types import Variables
 
 # Variables, a dictionary of collections as linen has them, or an nnx module that holds its own.
@@ -34,17 +35,17 @@ def read_variables(variables: Any) -> Variables:
 
 
 def write_variables(new: Variables, like: Any) -> Any:
-    """Return new parameters and statistics in the form of `like`.
+    """Return new parameters and statistics in the form of `like`; its other collections stay.
 
     For a module, which is not changed, they are returned as Variables.
     """
     if not isinstance(like, Mapping):
         return new
-    stats = new.batch_stats if _further(like) else {"batch_stats": new.batch_stats}
-    return {**like, "params": new.params, **stats}
+    stats = new.batch_stats["batch_stats"] if _further(like) else new.batch_stats
+    return {**like, "params": new.params, "batch_stats": stats}
 
 
 def _further(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Select linen's collections other than parameters and statistics; a user's own entries are none."""
-    kept = {name: tree for name, tree in variables.items() if isinstance(tree, Mapping)}
-    return {name: tree for name, tree in kept.items() if name not in ("params", "batch_stats")}
+    """Select linen's collections of arrays other than parameters and statistics; a user's own entries are none."""
+    others = {name: tree for name, tree in variables.items() if name not in ("params", "batch_stats")}
+    return {name: tree for name, tree in others.items() if isinstance(tree, Mapping) and holds_arrays(tree)}

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from bnjax._host import trees
 from bnjax._host.arguments import checked
 from bnjax._host.debugging import nan_is_a_value
+from bnjax._host.kinds import kind_of
 from bnjax._host.precision import product_rounding, with_precision
 from bnjax.probes.following import Comparison, evaluate_from_start, evaluate_start
 from bnjax.probes.paths import check_alike, check_params
@@ -179,6 +180,7 @@ def scan_line(
         raise ValueError("direction must be given where gradients is False: the default direction is a gradient.")
     if direction is not None:
         check_alike("direction", direction, params)
+        direction = _in_types_of(params, direction)
         check_nonzero("direction", direction)
     options: dict[str, Any] = {"batching": batching, "mesh": mesh, "resume": resume, "show_progress": show_progress}
     # NOTE: without the gradient at the start, whose last digits depend on the machine.
@@ -261,9 +263,18 @@ def _differentiate(loss_fn: LossFn, params: Params) -> tuple[Array, Params]:
 def _begin(direction: Params | None, observed: tuple[Array, Params]) -> _Start:
     """Keep the gradient; without a direction, take minus the gradient."""
     _, gradient = observed
-    if direction is None:
-        return _Start(gradient, (optax.tree.scale(-1, gradient),))
-    return _Start(gradient, (jax.tree.map(lambda d, g: jnp.asarray(d, g.dtype), direction, gradient),))
+    return _Start(gradient, (optax.tree.scale(-1, gradient) if direction is None else direction,))
+
+
+def _in_types_of(params: Params, direction: Params) -> Params:
+    """Convert a direction to the types of the parameters."""
+
+    def convert(along: Any, leaf: Any) -> Array:
+        if jnp.iscomplexobj(along) and not jnp.iscomplexobj(leaf):
+            raise ValueError(f"direction must be real where the parameters are, got {jnp.result_type(along)}.")
+        return jnp.asarray(along, jnp.result_type(leaf))
+
+    return jax.tree.map(convert, direction, params)
 
 
 def _lengths(norm: str, start: _Start) -> tuple[Array, Array]:
@@ -299,7 +310,7 @@ def check_coordinates(name: str, values: ArrayLike | Sequence[ArrayLike]) -> Non
         array = jnp.asarray(values) if is_traced else np.asarray(values)
     except ValueError:  # rows of unequal length
         array = np.zeros((0, 0))
-    largest, is_real = float(jnp.finfo(jnp.result_type(float)).max), array.dtype.kind in "fiub" or is_traced
+    largest, is_real = float(jnp.finfo(jnp.result_type(float)).max), kind_of(array.dtype) in ("f", "i", "b")
     if array.ndim != 1 or not array.size or not is_real or not (is_traced or (np.abs(array) <= largest).all()):
         raise ValueError(f"{name} must be a non-empty list of finite numbers, got {values}.")
 

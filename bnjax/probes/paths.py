@@ -15,18 +15,18 @@ Layers = Sequence[str] | Mapping[str, str]
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
-    """List a tree's leaves by path, the keys joined by "/".
+    """List a tree's leaves by path, the keys joined by "/"."""
+    return {path_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
-    Raises:
-        ValueError: if two leaves have one path, since a key holds a "/".
-    """
-    named: dict[str, Any] = {}
-    for path, leaf in jax.tree.leaves_with_path(tree):
+
+def _check_different(params: Params) -> None:
+    """Raise if two leaves have one path, since a key holds a "/", where they are distinguished by it."""
+    seen: set[str] = set()
+    for path, _ in jax.tree.leaves_with_path(params):
         name = path_name(path)
-        if name in named:
+        if name in seen:
             raise ValueError(f"paths of parameters must differ, got {name!r} twice: rename the key that holds a '/'.")
-        named[name] = leaf
-    return named
+        seen.add(name)
 
 
 def path_name(path: Any) -> str:
@@ -62,6 +62,7 @@ def select(params: Params, pattern: str, name: str = "pattern") -> PyTree[bool]:
 
 def selected_leaves(params: Params, pattern: str | None) -> dict[str, Array]:
     """List the parameters whose path a regular expression matches, by path; None selects all."""
+    _check_different(params)
     leaves = named_leaves(params)
     if pattern is None:
         return leaves
@@ -90,6 +91,7 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
     Raises:
         ValueError: if there is no layer, a layer is repeated, or one is no text or matches no path.
     """
+    _check_different(params)
     paths = list(named_leaves(params))
     if layers is None:
         return {path: (i,) for i, path in enumerate(paths)}
@@ -102,7 +104,7 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
         raise ValueError(f"layers must name at least one layer, got {layers}.")
     for name, pattern in layers.items():
         if not isinstance(pattern, str):
-            raise ValueError(f"layers must be paths or regular expressions, got {pattern!r} for {name!r}.")
+            raise ValueError(f"layers must be strings, paths or regular expressions, got {pattern!r} for {name!r}.")
     return {name: _matches(params, paths, pattern) for name, pattern in layers.items()}
 
 

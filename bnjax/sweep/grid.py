@@ -54,8 +54,8 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     r"""List every combination of the values of some fields, the last field varying fastest.
 
     Args:
-        values: the values of each field, of which numbers in arrays become Python's; one field is `seed`, from which everything
-            random in a run follows.
+        values: the values of each field, of which those in JAX's arrays become Python's numbers; one field is `seed`, from
+            which everything random in a run follows.
 
     Returns:
         A dictionary per run.
@@ -129,8 +129,8 @@ def programs(
 
 
 def _as_number(value: Any) -> Any:
-    """Convert an entry of an array, or a float of NumPy, to Python's number; anything else stays as it is."""
-    is_number = isinstance(value, jax.Array | np.ndarray | np.floating) and not value.ndim
+    """Convert an array without axes, such as an entry of a JAX array, to Python's number; anything else stays as it is."""
+    is_number = isinstance(value, jax.Array | np.ndarray) and not value.ndim
     return value.item() if is_number and kind_of(value.dtype) in ("f", "i", "b") else value
 
 

@@ -84,7 +84,7 @@ Probes = Mapping[str, Probe | HostProbe]
 
 
 def check_probes(probes: Any, plan: Plan) -> None:
-    """Raise unless probes are functions or HostProbes by name, measured on parts and at steps that there are.
+    """Raise unless probes are functions or HostProbes by name, of parts that there are, and not of other steps alone.
 
     Args:
         probes: measurements before chunks.
@@ -104,10 +104,10 @@ def check_probes(probes: Any, plan: Plan) -> None:
             raise ValueError(f"split must be 'train', 'test' or None, got {described(probe.split)} for {name!r}.")
         if not isinstance(probe.steps, Collection | None) or isinstance(probe.steps, str):
             raise ValueError(f"steps must be a list of steps or None, got {described(probe.steps)} for {name!r}.")
-        missed = [step for step in probe.steps or () if step not in plan.probe_steps]
-        if missed:
-            rule = "steps must be some of those before chunks, which chunk_size cuts"
-            raise ValueError(f"{rule}, got {described(missed[0])} for {name!r} and chunks from {_listed(plan)}.")
+        steps = None if probe.steps is None else list(probe.steps)
+        if steps and not any(step in plan.probe_steps for step in steps):
+            rule = "steps must hold one or more of those before chunks, which chunk_size cuts"
+            raise ValueError(f"{rule}, got {described(steps)} for {name!r} and chunks from {_listed(plan)}.")
 
 
 def _listed(plan: Plan) -> str:

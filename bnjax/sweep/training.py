@@ -17,7 +17,7 @@ from jaxtyping import Float, PyTree
 from bnjax import data
 from bnjax._host.digest import digest
 from bnjax._host.progress import progress_bar
-from bnjax.data import Dataset, Split
+from bnjax.data import Dataset
 from bnjax.runs import lock, read_json, write_json
 from bnjax.sweep.grid import Fields, Program, only, programs
 from bnjax.sweep.loop import flat, train_groups
@@ -127,7 +127,7 @@ def train_grid(
     plan = make_plan(num_steps, chunk_size, test_every)
     resolve(way)
     check_probes(probes, plan)
-    if not isinstance(dataset, Dataset) or not all(isinstance(split, Split) for split in dataset):
+    if not all(hasattr(getattr(dataset, name, None), "images") for name in Dataset._fields):
         got = "other parts" if isinstance(dataset, Dataset) else type(dataset).__name__
         raise ValueError(f"dataset must be a Dataset of two splits: write data.Dataset(train, test), got {got}.")
     folder = None if folder is None else Path(folder)

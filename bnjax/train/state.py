@@ -102,19 +102,27 @@ class Trainer(NamedTuple):
 
 
 def check_trainer(trainer: Trainer) -> None:
-    """Raise unless a trainer has a model and an optimiser."""
+    """Raise unless a trainer has a model, an optimiser and names of streams."""
     model, optimizer = trainer.model, trainer.optimizer
     if isinstance(model, nn.Module | nnx.Module) or not (hasattr(model, "init") and hasattr(model, "apply")):
         kind = "nnx" if isinstance(model, nnx.Module) else "linen"
-        raise ValueError(f"model must be a Model: write adapters.from_{kind}(module), got {type(model).__name__}.")
+        way_out = f"write adapters.from_{kind}(module) or bnjax.Model(init, apply)"
+        raise ValueError(f"model must be a Model: {way_out}, got {type(model).__name__}.")
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         way_out = 'write train.make_optimizer("sgd", 0.1)'
         raise ValueError(f"optimizer must be an optax transformation: {way_out}, got {described(optimizer)}.")
+    check_streams(trainer.streams)
+
+
+def check_streams(streams: Any) -> None:
+    """Raise unless names are in a tuple or list."""
+    if isinstance(streams, str) or not all(isinstance(name, str) for name in streams):
+        raise ValueError(f"streams must be a tuple of names, got {streams!r}.")
 
 
 def judge(trainer: Trainer, outputs: Any, batch: Batch) -> tuple[Array, Array]:
     """Compute the loss of each example or token, and whether each answer is correct; NaN if that is undefined."""
     losses = loss_of_each(trainer.loss, outputs, batch)
-    if have_classes(outputs, batch.labels):
+    if trainer.loss == "cross_entropy" or have_classes(outputs, batch.labels):
         return losses, is_correct(outputs, batch.labels)
     return losses, jnp.full(losses.shape, jnp.nan)

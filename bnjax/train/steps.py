@@ -21,11 +21,12 @@ from bnjax.data import Split, draw_by_label, draw_indices, take_batch
 from bnjax.losses import average
 from bnjax.objective import make_loss_fn
 from bnjax.probes.paths import path_name
-from bnjax.train.state import STREAMS, Metrics, Trainer, TrainState, check_trainer, judge
+from bnjax.train.state import STREAMS, Metrics, Trainer, TrainState, check_streams, check_trainer, judge
 from bnjax.types import Batch, LossFn, Number, Params, Rngs, Variables
 
 _STREAMS = {"dropout": 2, "noise": 3}  # numbers of streams; those of others follow from their names
-DRAWING = 2  # version of the random draws: incremented when equal keys give other weights, batches, masks or noise
+# Version of the random draws: incremented when equal keys give other weights, batches, masks or noise, beyond rounding.
+DRAWING = 2
 
 
 @checked(x=NOT_EMPTY)
@@ -42,7 +43,7 @@ def init_state(trainer: Trainer, key: Array, x: PyTree[Array]) -> TrainState:
         TrainState at step 0, on all devices of the trainer's mesh.
 
     Raises:
-        ValueError: if the trainer's model or optimiser is none.
+        ValueError: if the trainer has no Model or no optimiser.
 
     Example:
         >>> from bnjax import adapters, train
@@ -93,6 +94,7 @@ def step_rngs(state: TrainState, streams: Sequence[str] = STREAMS) -> Rngs:
         >>> print(sorted(train.step_rngs(train.init_state(trainer, jax.random.key(0), jnp.ones((1, 3))))))
         ['dropout', 'noise']
     """
+    check_streams(streams)
     numbers = {name: _STREAMS.get(name, zlib.crc32(name.encode())) for name in streams}
     return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in numbers.items()}
 

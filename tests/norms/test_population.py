@@ -332,3 +332,19 @@ def test_a_module_with_further_collections():
     assert sorted(found) == ["batch_stats", "constants", "params"]
     assert float(found["constants"]["gain"]) == 3
     np.testing.assert_allclose(found["batch_stats"]["BatchNorm_0"]["mean"], 3 * X.mean(0), atol=1e-6)
+
+
+def test_a_users_own_entries_and_sown_values_stay():
+    """Only statistics are replaced: neither text beside the collections nor what a module sows."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            self.sow("losses", "size", x.sum())
+            return linen.BatchNorm(use_running_average=not train)(x)
+
+    variables = {**Net().init(jax.random.key(0), jnp.asarray(X), train=True), "config": {"name": "net"}}
+    found = norms.recalibrate(Net(), variables, [jnp.asarray(2 * X)])
+    assert found["config"] == {"name": "net"}
+    np.testing.assert_array_equal(found["losses"]["size"], variables["losses"]["size"])
+    np.testing.assert_allclose(found["batch_stats"]["BatchNorm_0"]["mean"], 2 * X.mean(0), atol=1e-6)
