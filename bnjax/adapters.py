@@ -33,10 +33,10 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
     """Make a Model from a linen module that is called as `module(x, train=...)` or `module(x)`, or as `call` says.
 
     The variables are its `params` and its `batch_stats` collections; the latter is empty if the module has no statistics. If
-    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all except `params`. Where
-    a module sows, as `sow` does by default, by appending, they hold what the last call appended. Equal modules give the same
-    Model, which reuses the compiled programs. An axis name that the module sums over, as under pmap, is bound to the only
-    device, unless a surrounding vmap or shard_map binds it.
+    the module has more collections, they are carried along: `batch_stats` is then the dictionary of all except `params`.
+    Tuples to which the module's `sow` appends hold the values of the last call. Equal modules give the same Model, which
+    reuses the compiled programs. An axis name that the module sums over, as under pmap, is bound to the only device, unless a
+    surrounding vmap or shard_map binds it.
 
     Args:
         module: any linen module; without `call`, `train` is passed if its call takes it.
@@ -102,7 +102,7 @@ def from_linen(module: nn.Module, call: Call | None = None, *, frozen: bool = Fa
 
 
 def _latest(new: Any, old: Any) -> Any:
-    """Keep of tuples, to which linen's `sow` appends, what the last call has appended, as many entries as there were."""
+    """Cut tuples, to which linen's `sow` appends, to the entries of the last call."""
     if isinstance(new, Mapping) and isinstance(old, Mapping):
         cut = {name: _latest(value, old.get(name)) for name, value in new.items()}
         return new if all(cut[name] is new[name] for name in cut) else type(new)(cut)  # pyright: ignore[reportCallIssue]

@@ -58,8 +58,9 @@ def squared_error(
     """Compute half the squared distance between output and target, for each example, or each token of each example.
 
     Args:
-        outputs: (examples, outputs) or (examples, tokens, outputs). Outputs of one axis are those of one example here; for a
-            model of one output per example, (examples,), give `make_loss_fn` or `Trainer` the loss by its name.
+        outputs: (examples, outputs) or (examples, tokens, outputs). This function takes (outputs,) as one
+            example. A model may also return one output per example, (examples,), if `make_loss_fn` or `Trainer` gets the name
+            of the loss.
         targets: in the shape of the outputs.
 
     Returns:

@@ -113,7 +113,7 @@ def moment_control(
 
     Raises:
         ValueError: if a pattern matches nothing, a parameter is in two layers or not floating-point, `update` is not like
-            `params`, the outputs are no dictionary of activations, there is none, or one is missing or of an unknown layer.
+            `params`, the outputs are not a dictionary of activations, there is none, or one is missing or of an unknown layer.
 
     Example:
         >>> from bnjax import probes

@@ -19,14 +19,13 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
     return {path_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
-def _check_different(params: Params) -> None:
-    """Raise if two leaves have one path, since a key holds a "/", where they are distinguished by it."""
-    seen: set[str] = set()
-    for path, _ in jax.tree.leaves_with_path(params):
-        name = path_name(path)
-        if name in seen:
+def _distinct_leaves(params: Params) -> dict[str, Any]:
+    """List the leaves by path; raise if two of them have one path, since a key holds a "/"."""
+    names = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    for name in names:
+        if names.count(name) > 1:
             raise ValueError(f"paths of parameters must differ, got {name!r} twice: rename the key that holds a '/'.")
-        seen.add(name)
+    return named_leaves(params)
 
 
 def path_name(path: Any) -> str:
@@ -62,8 +61,7 @@ def select(params: Params, pattern: str, name: str = "pattern") -> PyTree[bool]:
 
 def selected_leaves(params: Params, pattern: str | None) -> dict[str, Array]:
     """List the parameters whose path a regular expression matches, by path; None selects all."""
-    _check_different(params)
-    leaves = named_leaves(params)
+    leaves = _distinct_leaves(params)
     if pattern is None:
         return leaves
     mask = named_leaves(select(params, pattern))
@@ -89,10 +87,9 @@ def layer_leaves(params: Params, layers: Layers | None = None) -> dict[str, tupl
         Positions among `jax.tree.leaves(params)` by name, in the order of `layers`.
 
     Raises:
-        ValueError: if there is no layer, a layer is repeated, or one is no text or matches no path.
+        ValueError: if there is no layer, a layer is repeated, or one is not a string or matches no path.
     """
-    _check_different(params)
-    paths = list(named_leaves(params))
+    paths = list(_distinct_leaves(params))
     if layers is None:
         return {path: (i,) for i, path in enumerate(paths)}
     if not isinstance(layers, Mapping):

@@ -66,7 +66,7 @@ class HostProbe(NamedTuple):
     Attributes:
         measure: maps (trainer, state, split) to numbers, arrays or lists by name.
         split: part of the data set that it gets; None is the whole data set.
-        steps: steps of the plan at which it is measured, of `train_grid` the multiples of chunk_size; None is all of them.
+        steps: steps of the plan at which it is measured, in `train_grid` multiples of chunk_size; None is all of them.
 
     Example:
         >>> from bnjax import sweep
@@ -84,7 +84,7 @@ Probes = Mapping[str, Probe | HostProbe]
 
 
 def check_probes(probes: Any, plan: Plan) -> None:
-    """Raise unless probes are functions or HostProbes by name, of parts that there are, and not of other steps alone.
+    """Raise unless probes are functions or HostProbes by name, each with a known split and a step of the plan.
 
     Args:
         probes: measurements before chunks.
@@ -106,7 +106,7 @@ def check_probes(probes: Any, plan: Plan) -> None:
             raise ValueError(f"steps must be a list of steps or None, got {described(probe.steps)} for {name!r}.")
         steps = None if probe.steps is None else list(probe.steps)
         if steps and not any(step in plan.probe_steps for step in steps):
-            rule = "steps must hold one or more of those before chunks, which chunk_size cuts"
+            rule = "steps must hold one or more of those before chunks, which are chunk_size apart"
             raise ValueError(f"{rule}, got {described(steps)} for {name!r} and chunks from {_listed(plan)}.")
 
 

@@ -222,7 +222,7 @@ def _together(
     program: Callable[..., PyTree], fixed: tuple, group_size: int | None, runs: PyTree, shared: PyTree
 ) -> PyTree:
     """Call the program for one run after another, or for `group_size` at a time."""
-    # NOTE: without arrays of no entries, since `jax.lax.map` divides by sizes.
+    # NOTE: `jax.lax.map` divides by sizes, so arrays without entries are left out.
     shapes, found_shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), runs), []
 
     def one(run: PyTree) -> PyTree:
@@ -235,12 +235,12 @@ def _together(
 
 
 def _without_empty(tree: PyTree) -> PyTree:
-    """Replace arrays of no entries by None."""
+    """Replace arrays without entries by None."""
     return jax.tree.map(lambda leaf: leaf if jnp.size(leaf) else None, tree)
 
 
 def _with_empty(tree: PyTree, shapes: PyTree, *leading: int) -> PyTree:
-    """Put arrays of no entries back where they were replaced; axes may have been added before theirs."""
+    """Put arrays without entries back where they were replaced, with leading axes added."""
 
     def filled(like: Any, leaf: Any) -> Any:
         return jnp.zeros((*leading, *like.shape), like.dtype) if leaf is None else leaf

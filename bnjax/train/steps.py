@@ -43,7 +43,7 @@ def init_state(trainer: Trainer, key: Array, x: PyTree[Array]) -> TrainState:
         TrainState at step 0, on all devices of the trainer's mesh.
 
     Raises:
-        ValueError: if the trainer has no Model or no optimiser.
+        ValueError: if the trainer has no Model, no optimiser, or streams that are not a tuple of names.
 
     Example:
         >>> from bnjax import adapters, train
@@ -168,8 +168,8 @@ def train_step(trainer: Trainer, state: TrainState, batch: Batch) -> tuple[Train
         (state, metrics): the state after the step, its batch_stats moved; means over the batch before it, in training mode.
 
     Raises:
-        ValueError: if the model draws from a random stream that the trainer does not name, a parameter is no floating-point
-            array, or the loss does not fit.
+        ValueError: if the model draws from a random stream that the trainer does not name, a parameter is not a
+            floating-point array, or the loss does not fit.
 
     Example:
         >>> from bnjax import Batch, adapters, train

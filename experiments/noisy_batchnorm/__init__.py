@@ -10,8 +10,7 @@ Measured: preset cpu, three seeds, two cores, 19 minutes: after 1,000 steps trai
 deviation. Preset cpu_recalibrated, three other initial weights, beside other work, 31 minutes: 60, 55, 37, 24 and 35 %;
 over steps 80 to 1,000 the noise costs 5.1 to 5.9 points there, 2.3 to 4.1 at preset cpu. Tested without the noise, noisy BN
 reaches 31 % with the running statistics of its training, and 58 % with recomputed ones (BN: 56 and 60 %). Preset cpu_long has
-not been run to its end: with noise a step is 1.7 times as long as with batch norm alone (batch 128). Preset paper waits for an
-accelerator.
+not been run to its end. Preset paper waits for an accelerator.
 """
 
 from dataclasses import dataclass, replace
