@@ -5,8 +5,12 @@ import threading
 import time
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from bnjax import sweep
+from bnjax.sweep import ways
 from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.threads import SharedClock, run_all
 from experiments._config import MLPRun, NoNorm, Options, Schedule, change
@@ -58,6 +62,26 @@ def test_an_error_stops_the_others():
     with pytest.raises(ValueError, match="no such thing"):
         run_all([works, fails, lambda: late.append(1)], stop, parallel=2)
     assert not late
+
+
+def test_no_more_runs_at_once_than_threads(monkeypatch, trainer, synthetic):
+    """A run waits for the one before it in its thread."""
+    one, begun, pending = ways._one, [], []
+
+    def call(*arguments):
+        pending.append(sum(not found.is_ready() for found in begun))
+        begun.append(one(*arguments))
+        return begun[-1]
+
+    def work(_trainer, state, _split):  # takes some milliseconds
+        return jax.lax.fori_loop(0, 20, lambda _, a: jnp.tanh(a @ a), jnp.eye(200) + state.step).sum()
+
+    monkeypatch.setattr(ways, "_one", call)
+    monkeypatch.setattr(ways, "count_cores", lambda: 1)
+    (program,) = sweep.programs(lambda: trainer, sweep.grid(seed=range(6)))
+    states = sweep.init_states(program, jnp.zeros((1, 8, 8, 3)))
+    sweep.measure(work, program, states, synthetic.train, way=sweep.Way("threads"))
+    assert pending == [0] * 6
 
 
 def test_jobs_with_a_thread_each_are_all_begun():

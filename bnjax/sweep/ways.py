@@ -85,7 +85,8 @@ def for_each(program: Callable[..., PyTree], fixed: tuple, runs: PyTree, shared:
 
         def one(run: PyTree) -> PyTree:
             with form_context(way.kernels or "grouped"):  # each thread has a context of its own
-                return _one(program, fixed, run, shared)
+                # NOTE: without waiting, all runs would be computed at once, and be in each other's way.
+                return jax.block_until_ready(_one(program, fixed, run, shared))
 
         with ThreadPoolExecutor(1 if batching == "loop" else count_cores()) as pool:
             return stack([*pool.map(one, unstack(runs))])
