@@ -1,6 +1,7 @@
 """The table of what compilers of accelerators make of bnjax, here for the CPU that is at hand."""
 
 import os
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,20 @@ def test_what_does_not_compile_is_a_row(compile_for_cpu, monkeypatch):
     rows, printed = compile_for_cpu("trace", "hvp")
     assert [row.get("error") for row in rows] == ["no such kernel", None]
     assert "| no such kernel |" in printed.out
+
+
+@pytest.mark.parametrize("name", ahead.NETS)
+def test_plain_flax_has_the_same_weights(name):
+    """Each net stands beside the same one as one writes it in Flax: as many weights of each shape."""
+    net = _ahead.make_net(name)
+    x = jax.ShapeDtypeStruct((2, *net.shape), jnp.float32)
+
+    def shapes(model):
+        params, batch_stats = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)), x)
+        return Counter(leaf.shape for leaf in jax.tree.leaves((params, batch_stats)))
+
+    assert len(net.plain) == 2
+    assert {name: shapes(model) for name, model in net.plain.items()} == dict.fromkeys(net.plain, shapes(net.ours))
 
 
 @pytest.mark.thorough

@@ -23,7 +23,7 @@ from bnjax._host.output import one_line
 from bnjax._host.trials import Group
 from bnjax.data import Split
 from bnjax.types import Model, Variables
-from experiments.benchmarks._flax import MLP_HIDDEN, FlaxMLP, FlaxVGG, in_flax
+from experiments.benchmarks._flax import MLP_HIDDEN, FlaxMLP, FlaxResNet, FlaxVGG, in_flax
 from experiments.benchmarks.accelerator import Rows
 
 # Published properties of an H100 SXM.
@@ -47,7 +47,7 @@ _MOVES_NOTHING = ("parameter", "get-tuple-element", "tuple", "bitcast", "constan
 
 
 class Net(NamedTuple):
-    """A net, its shape and two of its layers; some are also written in plain Flax, with Flax's batch norm and with bnjax's."""
+    """A net, the same one in plain Flax with Flax's batch norm and with bnjax's, its shape and two of its layers."""
 
     ours: Model
     plain: dict[str, Model]
@@ -65,8 +65,9 @@ def make_net(name: str) -> Net:
     if name.startswith("vgg"):
         return _vgg(1 / int(name.partition("/")[2] or 1))
     if name == "resnet":
-        resnet = models.make_model(models.ResNetConfig(norm=linen.BatchNorm))
-        return Net(resnet, {}, (32, 32, 3), ("conv_10", "dense_20"))
+        config = models.ResNetConfig(norm=linen.BatchNorm)
+        plain = in_flax(partial(FlaxResNet, config.num_blocks, config.width))
+        return Net(models.make_model(config), plain, (32, 32, 3), ("conv_10", "dense_20"))
     mlp = models.make_model(models.MLPConfig(hidden=MLP_HIDDEN, norm=linen.BatchNorm))
     return Net(mlp, in_flax(FlaxMLP), (28, 28, 1), ("dense_1", "dense_2"))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from bnjax import adapters, linen
@@ -29,6 +30,31 @@ class FlaxVGG(nn.Module):
         for _ in range(2):
             x = nn.relu(self.norm(use_running_average=not train)(nn.Dense(int(HIDDEN * self.width))(x)))
         return nn.Dense(10)(x)
+
+
+class FlaxResNet(nn.Module):
+    """A pre-activation residual network as one writes it in Flax, with strided convolutions at the start of a stage."""
+
+    num_blocks: int
+    width: int
+    norm: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Compute logits."""
+
+        def activate(x: jax.Array) -> jax.Array:
+            return nn.relu(self.norm(use_running_average=not train)(x))
+
+        x = nn.Conv(self.width, (3, 3), use_bias=False)(x)
+        for stage, features in enumerate((self.width, 2 * self.width, 4 * self.width)):
+            for block in range(self.num_blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                branch = nn.Conv(features, (3, 3), (stride, stride), use_bias=False)(activate(x))
+                branch = nn.Conv(features, (3, 3), use_bias=False)(activate(branch))
+                added = ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1]))
+                x = jnp.pad(x[:, ::stride, ::stride], added) + branch
+        return nn.Dense(10)(activate(x).mean((1, 2)))
 
 
 class FlaxMLP(nn.Module):
