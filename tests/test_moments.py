@@ -18,6 +18,7 @@ from experiments._config import BatchNorm, DeepLinearRun, LpNorm, NoisyBatchNorm
 from experiments._evidence.read import read_data
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
+from experiments.benchmarks import moments
 
 NORMS = {"plain": None, "batch_norm": linen.BatchNorm, "l2": partial(linen.LpNorm, p=2)}
 
@@ -162,6 +163,15 @@ def test_draws_are_trained_together(tmp_path, monkeypatch):
     assert sizes == [sweep.Way("vmap")] * 2
     for run, other in zip(found["auto"]["arms"]["batch_norm"], found["threads"]["arms"]["batch_norm"], strict=True):
         np.testing.assert_allclose(run["train"]["loss"], other["train"]["loss"], rtol=1e-5)
+
+
+@pytest.mark.thorough
+def test_benchmark(capsys):
+    """It times every net from samples and from moments, side by side and together."""
+    moments.main(["--runs", "2", "--steps", "1", "--rounds", "1"])
+    lines = capsys.readouterr().out.splitlines()[3:]
+    assert len(lines) == len(moments.NORMS) * 4
+    assert all(float(number) > 0 for line in lines for number in line.split()[-2:])
 
 
 @pytest.mark.parametrize("net", ["plain_1e-06", "batch_norm_1e-06"])
