@@ -9,9 +9,10 @@ import numpy as np
 import optax
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Integer, Num, Shaped
 
 from bnjax._host.arguments import checked
+from bnjax._host.kinds import kind_of
 from bnjax._host.trees import common_type, is_known
 from bnjax.types import OR_A_FUNCTION, Batch, count_examples
 
@@ -20,7 +21,7 @@ Loss = str | Callable[[Any, Any], Array]
 
 @checked()
 def cross_entropy(
-    logits: Float[Array, "*examples classes"], labels: Int[Array, "*examples"]
+    logits: Float[Array, "*examples classes"], labels: Integer[Array, "*examples"]
 ) -> Float[Array, "*examples"]:
     """Compute -log softmax(logits)[label], in nats, for each example, or each token of each example.
 
@@ -46,6 +47,7 @@ def cross_entropy(
         raise ValueError(f"{rule}, {_got(logits, labels)}{way_out}.")
     num_classes = logits.shape[-1]
     check_classes(labels, num_classes)
+    labels = labels.astype(common_type(labels.dtype, jnp.int32))  # in 8 bits, 256 classes would be none
     is_class = (labels >= 0) & (labels < num_classes)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(is_class, labels, 0))
     return losses * jnp.where(is_class, 1, jnp.nan).astype(losses.dtype)
@@ -83,7 +85,7 @@ def squared_error(
 def is_correct(
     logits: Float[Array, "*examples classes"], labels: Shaped[Array, "*labels"]
 ) -> Bool[Array, "*examples"] | Float[Array, "*examples"]:
-    """Return for each example or token whether the largest logit is the label's; a non-finite logit is never correct.
+    """Return for each example or token whether the largest logit is the label's, finite, and none is NaN.
 
     For regression labels, where no answer is correct or wrong, all entries are NaN.
 
@@ -96,7 +98,8 @@ def is_correct(
         return jnp.full(labels.shape[:-1], jnp.nan)
     if labels.shape != logits.shape[:-1] or not logits.shape[-1]:
         raise ValueError(f"labels must be numbers of classes, one per example or token, {_got(logits, labels)}.")
-    return (jnp.argmax(logits, axis=-1) == labels) & jnp.all(jnp.isfinite(logits), axis=-1)
+    is_valid = jnp.isfinite(jnp.max(logits, axis=-1)) & ~jnp.any(jnp.isnan(logits), axis=-1)
+    return (jnp.argmax(logits, axis=-1) == labels) & is_valid
 
 
 @checked()
@@ -191,8 +194,6 @@ def check_classes(labels: ArrayLike, num_classes: int | None, mask: ArrayLike | 
     if not all(is_known(value) and getattr(value, "is_fully_addressable", True) for value in (labels, mask)):
         return
     labels = np.asarray(labels)
-    if mask is not None and np.asarray(mask).dtype != bool:
-        raise ValueError(f"mask must hold booleans, True where a label counts, got {np.asarray(mask).dtype}.")
     counts = True if mask is None else _spread(np.asarray(mask), "labels", labels)
     wrong = labels[((labels < 0) | (labels >= (np.inf if num_classes is None else num_classes))) & counts]
     if wrong.size:
@@ -203,6 +204,8 @@ def check_classes(labels: ArrayLike, num_classes: int | None, mask: ArrayLike | 
 
 def _spread(mask: Any, name: str, like: Any) -> Any:
     """Append axes to a mask up to the rank of an array, or raise if it does not fit."""
+    if mask.dtype != bool:
+        raise ValueError(f"mask must hold booleans, True where an example or token counts, got {mask.dtype}.")
     if mask.ndim > like.ndim or any(m not in (1, n) for m, n in zip(mask.shape, like.shape, strict=False)):
         raise _misfit(mask, name, like)
     return mask.reshape(*mask.shape, *(1,) * (like.ndim - mask.ndim))
@@ -315,5 +318,5 @@ def have_classes(outputs: Any, labels: Any) -> bool:
     """
     if not all(hasattr(value, "dtype") for value in (outputs, labels)):
         return False
-    is_whole = jnp.issubdtype(labels.dtype, jnp.integer)
+    is_whole = kind_of(labels.dtype) in ("i", "b")
     return bool(is_whole and outputs.shape[-1:] > (0,) and outputs.shape[:-1] == labels.shape)

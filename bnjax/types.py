@@ -166,7 +166,7 @@ def linen_arguments(
     return ((x,), training_flag(module, train)) if call is None else ((x, train), {"method": call})
 
 
-def linen_collections(variables: Variables) -> dict[str, PyTree[Array]]:
+def linen_collections(variables: Variables) -> dict[str, PyTree]:
     """Return linen's collections but `params`, of which `batch_stats` holds one or, where there are more, a dictionary.
 
     Example:

@@ -301,3 +301,30 @@ def test_names_that_would_be_one_file_are_refused(tmp_path):
         for use in (checkpoints.restore, lambda state: checkpoints.save(1, state)):
             with pytest.raises(ValueError, match=r"^state must have names that differ .* \['a'\]\['b'\] and \['a.b'\]"):
                 use(state)
+
+
+@pytest.mark.parametrize(
+    "state", [jnp.arange(3.0), np.arange(3.0), {}, {"empty": {}}], ids=["array", "numpy", "none", "empty"]
+)
+def test_states_of_one_array_or_none(state, tmp_path, as_a_user):
+    """They are pytrees too."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(np.int64(1), state)
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(state)
+    assert restored.step == 1
+    assert jax.tree.structure(restored.state) == jax.tree.structure(state)
+    assert digest(restored.state) == digest(state)
+
+
+def test_steps_and_numbers_of_checkpoints(tmp_path, as_a_user):
+    """Neither a step nor the number that is kept may be one that hides or deletes what was saved."""
+    for number in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=rf"^max_to_keep must be a whole number >= 1, got {number}\.$"):
+            Checkpoints(tmp_path, max_to_keep=number)
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (-1, 1.0, True):
+            with pytest.raises(ValueError, match=rf"^step must be a whole number >= 0, got {step}\.$"):
+                checkpoints.save(step, make_state())
+        checkpoints.save(jnp.int32(2), make_state())
+        assert checkpoints.restore(make_state()).step == 2

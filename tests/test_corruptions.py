@@ -63,3 +63,14 @@ def test_misfits():
     with pytest.raises(ValueError, match=r"name must be one of digits, .*, got 'svhn'\."):
         data.largest_pixel("svhn")
     assert [data.largest_pixel(name, "binary") for name in ("digits", "mnist")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("images", "got"), [((IMAGES * 255).astype(np.uint8), "uint8"), (IMAGES * 255, r"0\.\d+ to 25\d")]
+)
+def test_pixels_between_0_and_1(images, got, as_a_user):
+    """Bytes would come out white."""
+    message = rf"^images must be numbers between 0 and 1, such as take_batch\(split, indices\).inputs, got {got}"
+    for name in ("blur", "noise_0.1"):
+        with pytest.raises(ValueError, match=message):
+            data.corrupt(name, KEY, jax.numpy.asarray(images))

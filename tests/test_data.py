@@ -80,7 +80,7 @@ def test_synthetic_is_the_same_everywhere():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "imagenet"}, "dataset must be one of digits, synthetic, cifar10, mnist, got 'imagenet'"),
+        ({"name": "imagenet"}, "name must be one of digits, synthetic, cifar10, mnist, got 'imagenet'"),
         (
             {"name": "digits", "preprocessing": "none"},
             "preprocessing must be one of unit, half, meanstd, binary, got 'none'",
@@ -304,3 +304,22 @@ def test_a_linear_map_has_exact_labels():
     assert not np.allclose(data.draw_linear_map(jax.random.key(1)).train.labels, y)
     with pytest.raises(ValueError, match="width must be a whole number >= 1, got 0"):
         data.draw_linear_map(jax.random.key(0), width=0)
+
+
+def test_whole_numbers_stay_as_they_are():
+    """Those that JAX's type cannot hold are refused, not wrapped."""
+    for name, inputs, labels in (("labels", np.zeros((2, 1)), [2**32 + 1, 0]), ("inputs", [[2**40], [5]], [0, 1])):
+        with pytest.raises(
+            ValueError,
+            match=rf"^{name} must fit into int32, or .* keeps them, got {max(map(np.max, (inputs, labels)))}",
+        ):
+            data.from_arrays(np.array(inputs), np.array(labels))
+    assert data.from_arrays(np.zeros((2, 1)), np.array([2**31 - 1, -1])).labels.tolist() == [2**31 - 1, -1]
+
+
+def test_the_digest_is_of_names_too():
+    """Whatever was computed before of the same arrays."""
+    split = data.from_arrays(jnp.ones((2, 1)), {"a": jnp.arange(2), "b": jnp.arange(2) + 1})
+    renamed = split._replace(labels={"c": split.labels["a"], "d": split.labels["b"]})
+    copied = renamed._replace(labels=jax.tree.map(jnp.copy, renamed.labels))
+    assert data.digest(split) != data.digest(renamed) == data.digest(copied)

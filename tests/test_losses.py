@@ -83,3 +83,30 @@ def test_a_column_of_labels_does_not_fit_a_row_of_outputs(as_a_user):
     """One line says so."""
     with pytest.raises(ValueError, match=r"^labels must have the shape of the outputs, got labels of shape \(6, 1\)"):
         losses.loss_of_each("squared_error", jnp.ones(6), Batch(X, jnp.ones((6, 1))))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "classes"), [(jnp.uint8, 256), (jnp.int8, 128), (jnp.uint8, 300), (jnp.uint16, 65536)]
+)
+def test_labels_of_few_bits(dtype, classes):
+    """The number of classes need not fit into their type."""
+    labels = jnp.array([0, 43, 44, min(classes - 1, jnp.iinfo(dtype).max)], dtype)
+    np.testing.assert_allclose(losses.cross_entropy(jnp.zeros((4, classes)), labels), np.log(classes), rtol=1e-6)
+    assert losses.have_classes(jnp.zeros((4, classes)), labels)
+
+
+def test_a_class_that_is_left_out():
+    """A logit of -inf does not make the answers wrong; one of inf, or NaN, does, whosever it is."""
+    logits = jnp.array([[2.0, 1.0, -jnp.inf], [0.0, 3.0, -jnp.inf], [jnp.inf, 0.0, 0.0], [1.0, jnp.nan, 0.0]])
+    np.testing.assert_array_equal(losses.is_correct(logits, jnp.array([0, 1, 0, 0])), [True, True, False, False])
+
+
+@pytest.mark.parametrize("mask", [jnp.array([2, 0, 1]), jnp.array([0.5, 0.0, 1.0])], ids=["counts", "weights"])
+def test_masks_are_booleans(mask, as_a_user):
+    """Others would be taken for truth values here and for numbers there."""
+    message = f"^mask must hold booleans, True where an example or token counts, got {mask.dtype}"
+    with pytest.raises(ValueError, match=message):
+        losses.average(jnp.ones(3), mask)
+    loss_fn = objective.make_loss_fn(LINEAR, {}, Batch(X[:3], jnp.zeros(3), mask), loss="squared_error")
+    with pytest.raises(ValueError, match=message):
+        loss_fn(jnp.ones(2))

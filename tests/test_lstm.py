@@ -248,3 +248,14 @@ def test_inputs_and_normalisers_that_do_not_fit(as_a_user):
         ValueError, match=r"norm must take use_bias and scale_init in an LSTM, as linen\.BatchNorm does"
     ):
         models.make_model(models.LSTMConfig(norm=linen.Noise)).init(jax.random.key(0), jnp.zeros((2, 3, 4)))
+
+
+def test_hidden_gradients_of_masked_labels():
+    """A label that does not count may have any value."""
+    described, _, variables, x = make(1, norm=BATCH_NORM, num=4)
+    mask = jnp.array([True, True, True, False])
+    found = [
+        models.hidden_gradients(described, variables, Batch(x, jnp.array([0, 1, 2, last]), mask)) for last in (0, -1)
+    ]
+    assert jnp.isfinite(found[1]).all()
+    np.testing.assert_array_equal(*found)

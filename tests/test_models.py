@@ -129,3 +129,38 @@ def test_a_plain_deep_vgg_starts_from_he_initialisation():
     kernel = variables.params["conv_8"]["kernel"]
     np.testing.assert_allclose(kernel.var() * kernel[..., 0].size, 2, rtol=0.1)
     assert deviation["he_normal"] > 0.05 > 10 * deviation["xavier_uniform"]
+
+
+@pytest.mark.parametrize(
+    ("make", "config", "message"),
+    [
+        (models.MLPConfig, {"hidden": 8}, "hidden must be a list of whole numbers, got 8"),
+        (models.MLPConfig, {"hidden": (8.5,)}, r"hidden must be a list of whole numbers, got \(8.5,\)"),
+        (models.MLPConfig, {"kernel_scale": "1"}, "kernel_scale must be a number, got '1'"),
+        (models.MLPConfig, {"num_classes": 2.5}, "num_classes must be a whole number, got 2.5"),
+        (models.MLPConfig, {"norm_layers": 1}, "norm_layers must be 'all' or numbers from 1 to 3, got 1"),
+        (models.MLPConfig, {"norm_layers": (1.5,)}, "norm_layers must be 'all' or numbers from 1 to 3, got"),
+        (models.MLPConfig, {"norm_layers": "none"}, "norm_layers must be 'all' or numbers from 1 to 3, got 'none'"),
+        (models.MLPConfig, {"norm": linen.BatchNorm()}, "norm must make a normaliser, such as linen.BatchNorm or"),
+        (models.MLPConfig, {"norm": "batch"}, "norm must make a normaliser, such as .*, got 'batch'"),
+        (models.ResNetConfig, {"width": 2.5}, "width must be a whole number, got 2.5"),
+        (models.DeepLinearConfig, {"depth": True}, "depth must be a whole number, got True"),
+        (models.LSTMConfig, {"features": 2.5}, "features must be a whole number, got 2.5"),
+        (models.InceptionConfig, {"width": None}, "width must be a number, got None"),
+    ],
+)
+def test_values_of_another_type(make, config, message, as_a_user):
+    """One line names the field and the rule, before anything is built."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make(**config)
+
+
+def test_lists_and_arrays_in_a_configuration(as_a_user):
+    """They are taken as tuples and numbers, so that equal configurations are one model."""
+    lists = models.MLPConfig(
+        hidden=[8, np.int64(4)], norm=linen.BatchNorm, norm_layers=[1], kernel_scale=jnp.float32(2)
+    )
+    assert lists == models.MLPConfig(hidden=(8, 4), norm=linen.BatchNorm, norm_layers=(1,), kernel_scale=2.0)
+    assert models.make_model(lists) is models.make_model(
+        models.MLPConfig((8, 4), kernel_scale=2.0, norm=linen.BatchNorm, norm_layers=(1,))
+    )

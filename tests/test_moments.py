@@ -190,3 +190,13 @@ def test_long_trainings_agree_over_draws(net):
         found.append(np.percentile(losses, (25, 50, 75)))
     for (low, _, high), (_, median, _) in (found, found[::-1]):
         assert low < median < high
+
+
+def test_whole_numbers_have_moments(x64):
+    """Their points are no whole numbers."""
+    x = jnp.array([[0, 1], [3, 1], [4, 7]])
+    for examples in (x, x > 2):
+        found = data.match_moments(examples)
+        np.testing.assert_allclose(
+            jnp.cov(found.T, bias=True), np.cov(np.asarray(examples, float).T, bias=True), atol=1e-6
+        )

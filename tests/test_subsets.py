@@ -128,7 +128,7 @@ def test_labels_with_too_few_examples_are_left_out():
         data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=6, per_label=2)
     with pytest.raises(ValueError, match="per_label must divide the batch size, 5, got 2"):
         data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=5, per_label=2)
-    with pytest.raises(ValueError, match=r"^labels must be below 1,000, got 1000\.$"):
+    with pytest.raises(ValueError, match=r"^labels must be from 0 to 999, got 1000\.$"):
         data.draw_by_label(KEY, 0, labels.at[0].set(1000), num_steps=1, batch_size=2, per_label=2)
 
 
@@ -143,3 +143,20 @@ def test_a_run_trains_on_batches_sorted_by_label():
     for size in (9, 4):
         with pytest.raises(ValueError, match=f"{rule}, got {size}"):
             MLPRun(data=config.data, optimizer=Optimizer(batch_size=size))
+
+
+@pytest.mark.parametrize("make", [np.array, jnp.array, tuple])
+def test_classes_in_an_array(make, digits):
+    """They are taken as from a list."""
+    assert {*data.take_classes(digits, make([3, 8])).labels.tolist()} == {3, 8}
+
+
+def test_labels_and_batches_that_cannot_be_sorted(as_a_user):
+    """One line names the rule."""
+    for labels, batch_size, message in (
+        ([-1, 0, 1, 0], 2, "labels must be from 0 to 999, got -1"),
+        ([1, 0, 1, 0], -2, "batch_size must be a whole number >= 1, got -2"),
+        ([1, 0, 1, 0], 0, "batch_size must be a whole number >= 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.draw_by_label(KEY, 0, jnp.array(labels), num_steps=1, batch_size=batch_size, per_label=1)

@@ -19,7 +19,7 @@ def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat:
     Returns:
         Layer with kernels of shape (*spatial, in, out).
     """
-    params = {"bias": arrays["bias"].reshape(-1)} if "bias" in arrays else {}
+    params = {"bias": _vector(arrays["bias"])} if "bias" in arrays else {}
     if "weight" in arrays:
         params[weight_name] = arrays["weight"]
     if weight_name == "kernel":
@@ -27,6 +27,11 @@ def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat:
     layer = Layer(params, {key: arrays[key] for key in ("mean", "var") if key in arrays})
     check_whole(name, layer)
     return layer if flat is None else _reorder(name, layer, flat, to_last=True)
+
+
+def _vector(bias: np.ndarray) -> np.ndarray:
+    """Drop the axes of length 1 that Equinox's convolutions give their biases."""
+    return bias.reshape(-1) if bias.size == max(bias.shape, default=1) else bias
 
 
 def write_layer(name: str, layer: Layer, flat: tuple[int, ...] | None) -> dict[str, np.ndarray]:
@@ -51,6 +56,8 @@ def _reorder(name: str, layer: Layer, flat: tuple[int, ...], *, to_last: bool) -
 
 def _move_channels(name: str, array: np.ndarray, flat: tuple[int, ...], *, to_last: bool) -> np.ndarray:
     """Move channels after the spatial axes, or back, in a first axis that flattens them all."""
+    if not isinstance(flat, tuple | list) or not all(isinstance(size, int) and size > 0 for size in flat):
+        raise ValueError(f"flattened must give (channels, *spatial), whole numbers >= 1, for {name!r}, got {flat!r}.")
     if array.ndim > 2 or array.shape[0] != math.prod(flat):
         raise ValueError(f"flattened must give sizes whose product is the features of {name!r}, got {flat}.")
     sizes = flat if to_last else (*flat[1:], flat[0])

@@ -120,6 +120,8 @@ def _read_params(module: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray
 
 def _read_average(ema: str, leaf: str, arrays: Mapping[str, Any]) -> np.ndarray:
     """Read a statistic, which is Flax's initial one before the first batch."""
+    if not {"average", "counter"} <= {*arrays}:
+        raise ValueError(f"{ema} must have average and counter, got {', '.join(arrays) or 'none'}.")
     average = _vector(ema, read(ema, arrays["average"]))
     has_seen_a_batch = read(ema, arrays["counter"]) > 0
     return average if has_seen_a_batch else np.full_like(average, leaf == "var")

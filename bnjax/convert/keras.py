@@ -49,10 +49,11 @@ def from_keras(
     for module, arrays in modules.items():
         params = {_PARAMS[leaf]: array for leaf, array in arrays.items() if leaf in _PARAMS}
         if module in depthwise:
-            params["kernel"] = _read_depthwise(module, params["kernel"], depthwise[module])
+            params["kernel"] = _read_depthwise(module, _kernel(module, params), depthwise[module])
         stats = {_STATS[leaf]: array for leaf, array in arrays.items() if leaf in _STATS}
         layers[paths[module]] = Layer(params, stats)
-        check_whole(module, Layer(params, stats), bias_alone="bias" not in arrays)
+        way_out = ": name depthwise convolutions in depthwise"
+        check_whole(module, Layer(params, stats), bias_alone="bias" not in arrays, way_out=way_out)
     return nest(layers)
 
 
@@ -89,11 +90,18 @@ def to_keras(
         params, stats = layers[path]
         bias = "bias" if "kernel" in params else "beta"
         if module in depthwise:
-            params["kernel"] = _write_depthwise(module, params["kernel"], depthwise[module])
+            params["kernel"] = _write_depthwise(module, _kernel(module, params), depthwise[module])
         named = {"kernel": "kernel", "scale": "gamma", "bias": bias, "embedding": "embeddings"}
         named |= {value: key for key, value in _STATS.items()}
         weights |= {join(module, "/", named[key]): np.array(array) for key, array in (params | stats).items()}
     return weights
+
+
+def _kernel(name: str, params: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the kernel of a depthwise convolution."""
+    if "kernel" not in params:
+        raise ValueError(f"depthwise must be of layers with a kernel, got {name!r} with {', '.join(params) or 'none'}.")
+    return params["kernel"]
 
 
 def _read_depthwise(name: str, kernel: np.ndarray, multiplier: int) -> np.ndarray:
@@ -105,6 +113,6 @@ def _read_depthwise(name: str, kernel: np.ndarray, multiplier: int) -> np.ndarra
 
 def _write_depthwise(name: str, kernel: np.ndarray, multiplier: int) -> np.ndarray:
     """Undo `_read_depthwise`."""
-    if kernel.shape[-2] != 1 or kernel.shape[-1] % multiplier:
+    if kernel.shape[-2] != 1 or multiplier < 1 or kernel.shape[-1] % multiplier:
         raise ValueError(f"depthwise must give a multiplier of {name!r}, shape {kernel.shape}, got {multiplier}.")
     return kernel.reshape(*kernel.shape[:-2], -1, multiplier)

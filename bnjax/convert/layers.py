@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bnjax.types import Variables
+from bnjax.types import Variables, linen_collections
 
 WEIGHTS = ("kernel", "scale", "embedding")
 SETTLED = 2**30  # batches, after which decay**batches is 0 beside 1 for any decay below 1 in float32
@@ -25,10 +25,14 @@ def collect(variables: Variables) -> dict[str, Layer]:
     """List the layers of nested variables by their paths, such as "block/conv".
 
     Raises:
-        ValueError: if a layer holds an array that no framework has a name for.
+        ValueError: if a layer holds an array that no framework has a name for, or a collection beside `batch_stats` holds one.
     """
     layers: dict[str, Layer] = {}
-    for field, tree in (("params", variables.params), ("stats", variables.batch_stats)):
+    collections = linen_collections(variables)
+    for name in collections.keys() - {"batch_stats"}:
+        if jax.tree.leaves(collections[name]):
+            raise ValueError(f"variables must have no arrays beside params and batch_stats, got a collection {name!r}.")
+    for field, tree in (("params", variables.params), ("stats", collections["batch_stats"])):
         for keys, array in jax.tree.leaves_with_path(tree):
             path, _, leaf = jax.tree_util.keystr(keys, simple=True, separator="/").rpartition("/")
             if (
@@ -46,18 +50,25 @@ def collect(variables: Variables) -> dict[str, Layer]:
     return layers
 
 
-def check_whole(name: str, layer: Layer, *, bias_alone: bool = True) -> None:
+def check_whole(name: str, layer: Layer, *, bias_alone: bool = True, way_out: str = "") -> None:
     """Raise where a part of a layer is missing.
 
     Args:
         name: of the layer, for errors.
         layer: its arrays.
         bias_alone: a bias without a weight is a whole layer, a normaliser that does not scale.
+        way_out: for a bias that does not fit.
 
     Raises:
         ValueError: if there is a mean without a variance or the other way around, or they or a normaliser's scale and bias
-            differ in length, or a bias is alone where it must not be.
+            differ in length, or a bias is alone where it must not be, or does not fit its kernel.
     """
+    if {"kernel", "bias"} <= {*layer.params}:
+        kernel, bias = layer.params["kernel"].shape, layer.params["bias"].shape
+        # NOTE: a transposed convolution's output features are the axis before the last, see `from_torch`.
+        if bias not in [(size,) for size in kernel[-2:]]:
+            rule = f"{name!r} must have a bias of its kernel's output features{way_out}"
+            raise ValueError(f"{rule}, got {bias} with {kernel}.")
     if len(layer.stats) == 1:
         (there,) = layer.stats
         raise ValueError(f"{name!r} must have both mean and variance, got the {there} alone.")

@@ -28,7 +28,8 @@ def from_torch(
     A module with running statistics is a batch norm, and one whose weight has a single axis another normaliser. A weight
     of two axes belongs to a dense layer, one of three to five to a convolution. From arrays alone a transposed convolution
     cannot be distinguished from a convolution; its kernel comes out as Flax's ConvTranspose takes it with
-    `transpose_kernel=True` (without groups). Nor can a PReLU from a normaliser.
+    `transpose_kernel=True` (without groups). Nor can a PReLU from a normaliser. A LayerNorm over several axes, which Flax
+    does not have, is refused where it has a bias.
 
     Running statistics are carried over as they are: PyTorch's variance has the estimator 1/(m-1). `num_batches_tracked` is
     dropped; it means something only with PyTorch's `momentum=None`, here `bnjax.norms.cumulative_momentum`.
@@ -79,6 +80,9 @@ def to_torch(
     num_batches_tracked: int = 0,
 ) -> dict[str, np.ndarray]:
     """Convert to a state_dict of NumPy arrays, the inverse of `from_torch`.
+
+    Kernels of several feature axes, as of Flax's attention, have no counterpart. They are refused where their bias has several
+    axes too; without one they look like a convolution's.
 
     Load it with `model.load_state_dict({name: torch.from_numpy(array) for name, array in result.items()})`.
 

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +19,8 @@ from bnjax._host.programs import compiled_once
 from bnjax._host.trees import common_type, is_known
 from bnjax.types import Batch
 
-# Digests of data that are still in memory, by the `id` of their arrays.
-_DIGESTS: dict[tuple[int, ...], str] = {}
+# Digests of data that are still in memory, by their structure and the `id` of their arrays.
+_DIGESTS: dict[tuple[Any, ...], str] = {}
 
 
 class Split(NamedTuple):
@@ -69,7 +70,7 @@ def digest(dataset: Dataset | Split) -> str:
     arrays = jax.tree.leaves(dataset)
     if not all(isinstance(array, Array) for array in arrays):  # NumPy arrays are mutable
         return digests.digest(dataset)
-    key = tuple(map(id, arrays))
+    key = (jax.tree.structure(dataset), *map(id, arrays))
     if key not in _DIGESTS:
         _DIGESTS[key] = digests.digest(dataset)
         for array in arrays:
@@ -93,7 +94,8 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
         Split on the default device.
 
     Raises:
-        ValueError: if there are not as many labels as inputs, or the mask is not of the labels.
+        ValueError: if there are not as many labels as inputs, the mask is not of the labels, or whole numbers do not
+            fit into the type that JAX gives them.
 
     Example:
         >>> from bnjax import data
@@ -105,7 +107,7 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
         raise ValueError(
             f"inputs must be one array, got {type(inputs).__name__}: give Batch(inputs, labels) to train.train_step."
         )
-    images, targets = jnp.asarray(inputs), _as_arrays(labels)
+    images, targets = _as_array("inputs", inputs), _as_arrays(labels)
     leaves = jax.tree.leaves(targets)
     if images.ndim < 2 or not leaves or any(leaf.shape[:1] != images.shape[:1] for leaf in leaves):
         rule = "labels must have one entry for each of the inputs (examples, ..., channels)"
@@ -128,7 +130,20 @@ def _as_arrays(labels: PyTree) -> PyTree[Array]:
 
     leaves = jax.tree.leaves(labels, is_leaf=is_list)
     are_numbers = leaves and not any(map(np.ndim, leaves))
-    return jnp.asarray(labels) if are_numbers else jax.tree.map(jnp.asarray, labels, is_leaf=is_list)
+    convert = partial(_as_array, "labels")
+    return convert(labels) if are_numbers else jax.tree.map(convert, labels, is_leaf=is_list)
+
+
+def _as_array(name: str, value: Any) -> Array:
+    """Convert to an array, of which whole numbers stay as they are."""
+    array = jnp.asarray(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype != array.dtype and value.size:
+        limits = jnp.iinfo(array.dtype)
+        wrong = value[(value < limits.min) | (value > limits.max)]
+        if wrong.size:
+            way_out = "jax.config.update('jax_enable_x64', True) keeps them"
+            raise ValueError(f"{name} must fit into {array.dtype}, or {way_out}, got {wrong[0]}.")
+    return array
 
 
 @checked()

@@ -14,8 +14,11 @@ from jax import Array
 from jaxtyping import Float
 
 from bnjax._host.arguments import checked
+from bnjax._host.kinds import kind_of
+from bnjax._host.trees import is_known
 
 Images = Float[Array, "examples height width channels"]
+_ROUNDING = 1e-3  # beyond 0 and 1
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
@@ -34,7 +37,7 @@ def corrupt(name: str, key: Array, images: Images) -> Images:
         Images of the same shape, pixels between 0 and 1.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: if the name is unknown, or images that are known are not between 0 and 1.
 
     Example:
         >>> from bnjax import data
@@ -45,7 +48,19 @@ def corrupt(name: str, key: Array, images: Images) -> Images:
         raise ValueError(f"name must be one of {', '.join(CORRUPTIONS)}, got {name!r}.")
     if images.ndim != 4:
         raise ValueError(f"images must have shape (examples, height, width, channels), got {images.shape}.")
+    if kind_of(images.dtype) != "f" or (is_known(images) and not _are_pixels(images)):
+        got = (
+            images.dtype if kind_of(images.dtype) != "f" else f"{float(images.min()):.4g} to {float(images.max()):.4g}"
+        )
+        raise ValueError(
+            f"images must be numbers between 0 and 1, such as take_batch(split, indices).inputs, got {got}."
+        )
     return jnp.clip(CORRUPTIONS[name](key, images), 0, 1)
+
+
+def _are_pixels(images: Images) -> bool:
+    """Return whether all numbers lie between 0 and 1, to within rounding."""
+    return bool(jnp.all((images >= -_ROUNDING) & (images <= 1 + _ROUNDING)))
 
 
 def _contrast(_key: Array, images: Images) -> Images:

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from bnjax._host.arguments import checked, whole
+from bnjax._host.trees import common_type
 from bnjax.data.batches import Dataset, Split
 
 Inputs = Literal["samples", "moments"]
@@ -52,7 +53,7 @@ def draw_linear_map(key: Array, *, num_examples: int = 1000, width: int = 10, in
 
 
 @checked()
-def match_moments(x: Float[Array, "examples features"]) -> Float[Array, "points features"]:
+def match_moments(x: Shaped[Array, "examples features"]) -> Float[Array, "points features"]:
     """Return features + 1 points with the mean and the covariance of some examples, both averages over 1/m.
 
         p = mean + sqrt(m) C^(1/2) q        m = features + 1, q the rows of a centred, orthonormal simplex
@@ -68,7 +69,7 @@ def match_moments(x: Float[Array, "examples features"]) -> Float[Array, "points 
         x: examples, one or more; computed in float64.
 
     Returns:
-        The points, of the type of x.
+        The points, of the type of x; of whole numbers, in float32 or better.
 
     Raises:
         ValueError: if x is not a matrix of finite numbers with at least one row.
@@ -80,14 +81,15 @@ def match_moments(x: Float[Array, "examples features"]) -> Float[Array, "points 
         >>> points.shape, bool(jnp.allclose(jnp.cov(points.T, bias=True), jnp.cov(x.T, bias=True), atol=1e-5))
         ((4, 3), True)
     """
-    examples = np.asarray(x, np.float64)
+    examples, dtype = np.asarray(x, np.float64), jnp.result_type(x)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else common_type(dtype, jnp.float32)
     if examples.ndim != 2 or not examples.size or not np.isfinite(examples).all():
         raise ValueError(f"x must hold finite numbers, (examples, features), one row or more, got {np.shape(x)}.")
     mean, width = examples.mean(0), examples.shape[1]
     variances, axes = np.linalg.eigh(np.cov(examples.T, bias=True).reshape(width, width))
     # C^(1/2) = V diag(sqrt(variances)) V', the root that does not depend on the signs and order of V.
     root = axes * np.sqrt(np.maximum(variances, 0)) @ axes.T
-    return jnp.asarray(mean + np.sqrt(width + 1) * _simplex(width) @ root, jnp.result_type(x))
+    return jnp.asarray(mean + np.sqrt(width + 1) * _simplex(width) @ root, dtype)
 
 
 def _simplex(width: int) -> np.ndarray:

@@ -75,7 +75,7 @@ def load(
         (1500, 8, 8, 1) 297 uint8
     """
     if name not in _SOURCES:
-        raise ValueError(f"dataset must be one of {', '.join(NAMES)}, got {name!r}.")
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
     if preprocessing not in PREPROCESSINGS:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}.")
     train, test = (split._replace(images=_enlarge(split.images, image_size)) for split in _SOURCES[name](data_dir))

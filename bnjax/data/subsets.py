@@ -45,7 +45,7 @@ def take_subset(split: Split, num_examples: int) -> Split:
 
 
 @checked()
-def take_classes(split: Split, classes: Sequence[int]) -> Split:
+def take_classes(split: Split, classes: Sequence[int] | Int[Array | np.ndarray, " classes"]) -> Split:
     """Take the examples of some classes, in their order; labels stay as they are.
 
     Args:
@@ -67,10 +67,11 @@ def take_classes(split: Split, classes: Sequence[int]) -> Split:
     labels = np.asarray(split.labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"split must have one class per example, got labels of {labels.dtype} {labels.shape}.")
-    if not classes or len({*classes}) < len(classes) or not {*classes} <= {*labels.tolist()}:
+    wanted = np.asarray(classes).tolist()
+    if not wanted or len({*wanted}) < len(wanted) or not {*wanted} <= {*labels.tolist()}:
         there = ", ".join(map(str, sorted({*labels.tolist()})))
-        raise ValueError(f"classes must be one or more different ones of {there}, got {tuple(classes)}.")
-    return take_examples(split, np.flatnonzero(np.isin(labels, [*classes])))
+        raise ValueError(f"classes must be one or more different ones of {there}, got {tuple(wanted)}.")
+    return take_examples(split, np.flatnonzero(np.isin(labels, wanted)))
 
 
 def take_examples(split: Split, indices: ArrayLike) -> Split:
@@ -82,7 +83,7 @@ def take_examples(split: Split, indices: ArrayLike) -> Split:
     )
 
 
-@checked(num_steps=whole(0), per_label=whole(1))
+@checked(num_steps=whole(0), batch_size=whole(1), per_label=whole(1))
 def draw_by_label(
     key: Array,
     step: int | Int[Array, ""],
@@ -124,8 +125,9 @@ def draw_by_label(
     num_labels = batch_size // per_label
     if is_known(labels):
         known = np.asarray(labels)
-        if known.max(initial=0) >= _MOST_LABELS:
-            raise ValueError(f"labels must be below {_MOST_LABELS:,}, got {known.max()}.")
+        wrong = known[(known < 0) | (known >= _MOST_LABELS)]
+        if wrong.size:
+            raise ValueError(f"labels must be from 0 to {_MOST_LABELS - 1}, got {wrong[0]}.")
         num_rich = int(np.sum(np.bincount(known) >= per_label))
         if num_rich < num_labels:
             rule = f"batch_size must be at most {num_rich * per_label}, {per_label} of each of the labels with as many examples"

@@ -1,6 +1,9 @@
 """Allowed values and checks of fields that several shapes share; imports nothing heavy."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import fields
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
@@ -9,6 +12,47 @@ VGGInit = Literal[XavierInit, "he_normal"]
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
 NormPosition = Literal["before", "after"]
 _MOST_WEIGHTS = 2**31 - 1  # array entries are indexed by int32
+
+
+def check_types(config: Any) -> None:
+    """Check that fields of whole numbers, numbers and lists hold such; convert NumPy's and JAX's to Python's, lists to tuples.
+
+    Raises:
+        ValueError: if one holds something else; it names the field.
+    """
+    for field in fields(config):
+        if field.type in _CONVERT:
+            value = getattr(config, field.name)
+            if (found := _CONVERT[field.type](value)) is None:
+                raise ValueError(f"{field.name} must be {_WORDS[field.type]}, got {value!r}.")
+            object.__setattr__(config, field.name, found)
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number, or None for anything else."""
+    value = _item(value)
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+
+
+def as_wholes(values: Any) -> tuple[int, ...] | None:
+    """Return a tuple of whole numbers, or None for anything else."""
+    found = [as_whole(value) for value in values] if isinstance(values, Iterable) else [None]
+    return None if None in found else tuple(number for number in found if number is not None)
+
+
+def _as_number(value: Any) -> float | int | None:
+    """Return a real number, or None for anything else."""
+    value = _item(value)
+    return value if isinstance(value, float | int) and not isinstance(value, bool) else None
+
+
+def _item(value: Any) -> Any:
+    """Return an array of shape () as Python's number."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+_CONVERT = {int: as_whole, float: _as_number, tuple[int, ...]: as_wholes}
+_WORDS = {int: "a whole number", float: "a number", tuple[int, ...]: "a list of whole numbers"}
 
 
 def check_choices(config: Any, **choices: Any) -> None:

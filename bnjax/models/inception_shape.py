@@ -10,6 +10,7 @@ from bnjax.models.choices import (
     NormPosition,
     check_choices,
     check_kernel_scale,
+    check_types,
     check_weights,
 )
 
@@ -103,6 +104,7 @@ class InceptionShape:
     norm_position: NormPosition = "before"
 
     def __post_init__(self):
+        check_types(self)
         check_choices(self, kernel_init=KernelInit, activation=Activation, norm_position=NormPosition)
         check_kernel_scale(self.kernel_scale)
         if self.stem_stride not in (1, 2):

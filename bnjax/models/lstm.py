@@ -12,7 +12,7 @@ from jaxtyping import Float, PyTree
 
 from bnjax._host.arguments import checked
 from bnjax._host.programs import compiled_once
-from bnjax.losses import average, get_loss
+from bnjax.losses import average, loss_of_each
 from bnjax.models.shapes import LSTMShape
 from bnjax.models.shared import Normalised, check_classes
 from bnjax.types import Batch, Rngs, Variables
@@ -240,7 +240,7 @@ def hidden_gradients(
     def loss_of(shift: Array) -> Array:
         mutable = ["batch_stats"] if train else False
         found: Any = LSTM(config).apply(collections, batch.inputs, train=train, shift=shift, rngs=rngs, mutable=mutable)
-        return average(get_loss(loss)(found[0] if train else found, batch.labels), batch.mask)
+        return average(loss_of_each(loss, found[0] if train else found, batch), batch.mask)
 
     num, num_steps = batch.inputs.shape[:2]
     return jax.grad(loss_of)(jnp.zeros((num_steps, num, config.features)))

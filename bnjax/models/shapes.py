@@ -12,7 +12,7 @@ from bnjax.models.choices import KernelInit as KernelInit
 from bnjax.models.choices import NormPosition as NormPosition
 from bnjax.models.choices import VGGInit as VGGInit
 from bnjax.models.choices import XavierInit as XavierInit
-from bnjax.models.choices import check_choices, check_kernel_scale, check_weights
+from bnjax.models.choices import check_choices, check_kernel_scale, check_types, check_weights
 from bnjax.models.inception_shape import InceptionShape as InceptionShape
 
 RecurrentInit = Literal["identity", "orthogonal"]
@@ -65,6 +65,7 @@ class VGGShape:
     norm_position: NormPosition = "before"
 
     def __post_init__(self):
+        check_types(self)
         check_choices(
             self,
             depth=Depth,
@@ -149,6 +150,7 @@ class MLPShape:
     use_bias: bool = True
 
     def __post_init__(self):
+        check_types(self)
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must hold one number of at least 1 per hidden layer, got {self.hidden}.")
         check_weights("hidden", self.hidden, max(a * b for a, b in zip((1, *self.hidden), self.hidden, strict=False)))
@@ -197,6 +199,7 @@ class ResNetShape:
     skip_init: bool = False
 
     def __post_init__(self):
+        check_types(self)
         for name in ("num_blocks", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -252,6 +255,7 @@ class DeepLinearShape:
     kernel_scale: float = 1.0
 
     def __post_init__(self):
+        check_types(self)
         for name in ("depth", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -306,6 +310,7 @@ class LSTMShape:
     initial_noise: float = 0.1
 
     def __post_init__(self):
+        check_types(self)
         for name in ("features", "recorded_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from flax import linen as nn
 from jax import Array
 
+from bnjax._host.kinds import described
+from bnjax.models.choices import as_wholes
 from bnjax.models.shapes import Activation
 
 NormLayers = Literal["all"] | tuple[int, ...]
@@ -37,8 +39,15 @@ class Normalised:
         shape: Any = super()
         shape.__post_init__()
         last = getattr(self, "num_normalised")  # noqa: B009  # of the shape
-        if self.norm_layers != "all" and not all(1 <= layer <= last for layer in self.norm_layers):
-            raise ValueError(f"norm_layers must be 'all' or numbers from 1 to {last}, got {self.norm_layers}.")
+        if self.norm is not None and (not callable(self.norm) or isinstance(self.norm, nn.Module)):
+            rule = "norm must make a normaliser, such as linen.BatchNorm or partial(linen.BatchNorm, epsilon=1e-3)"
+            raise ValueError(f"{rule}, got {described(self.norm)}.")
+        if isinstance(self.norm_layers, str) and self.norm_layers == "all":
+            return
+        layers = as_wholes(self.norm_layers)
+        if layers is None or not all(1 <= layer <= last for layer in layers):
+            raise ValueError(f"norm_layers must be 'all' or numbers from 1 to {last}, got {self.norm_layers!r}.")
+        object.__setattr__(self, "norm_layers", layers)
 
 
 def check_classes(num_classes: int) -> None:

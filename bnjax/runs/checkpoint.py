@@ -22,11 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from bnjax._host.arguments import whole
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, system_error
+from bnjax._host.kinds import described
 from bnjax._host.output import harmless, say
 from bnjax._host.processes import largest
 from bnjax.runs.folder import STEP_PREFIX, list_steps
+from bnjax.runs.json_files import as_json
 
 _OVERHEAD = 2**18  # bytes of a checkpoint beside its arrays
 _PATIENCE = 2.0  # seconds to wait for the threads of a failed save to end
@@ -81,7 +84,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = say):
-        self._report, self._folder, self._max_to_keep = harmless(report), Path(folder).absolute(), max_to_keep
+        self._report, self._folder = harmless(report), Path(folder).absolute()
+        self._max_to_keep = _whole("max_to_keep", max_to_keep, 1)
         self._check_folder()
         # NOTE: an asynchronous save reports success for a step that never lands on a full disk.
         options = ocp.CheckpointManagerOptions(step_prefix=STEP_PREFIX, enable_async_checkpointing=False)
@@ -100,20 +104,26 @@ class Checkpoints:
         """Save a pytree of arrays and numbers, with JSON data `meta`; on return it is on disk.
 
         Raises:
-            ValueError: if two leaves have the same path once the keys are joined by dots; if a checkpoint of this step or a
-                later one already exists, or something else is in its place.
+            ValueError: if the step is no whole number >= 0, or `meta` no JSON data; if two leaves have the same path once the
+                keys are joined by dots; if a checkpoint of this step or a later one exists, or something else in its place.
             CheckpointError: if it cannot be written, as on a full disk; earlier checkpoints are kept, nothing of this one is
                 left, and a later one may be saved once there is space.
         """
+        step = _whole("step", step, 0)
         latest = max(list_steps(self._folder), default=None)
         if latest is not None and step <= latest:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
         if self._path(step).exists():
             raise ValueError(f"{self._path(step)} is none of our checkpoints. Move it away.")
         _check_names(state)
-        record = {"step": step, "leaves": _describe(state), "digest": digest(state), "meta": meta or {}}
+        record = {
+            "step": step,
+            "leaves": _describe(state),
+            "digest": digest(state),
+            "meta": as_json(meta or {}, "meta"),
+        }
         record["own_digest"] = _digest_record(record)
-        stored = jax.tree.map(_stored, state)
+        stored = jax.tree.map(_stored, _boxed(state))
         parts = ocp.args.Composite(state=ocp.args.StandardSave(stored), record=ocp.args.JsonSave(record))
         try:
             self._clear()
@@ -232,9 +242,10 @@ class Checkpoints:
 
     def _restore_state(self, step: int, like: Any) -> Any:
         """Read the arrays of one step."""
-        abstract = jax.tree.map(lambda leaf: _abstract(_stored(leaf)), like)
+        abstract = jax.tree.map(lambda leaf: _abstract(_stored(leaf)), _boxed(like))
         stored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))["state"]
-        return jax.tree.map(_unstored, stored, like)
+        (stored,) = (stored,) if jax.tree.structure(stored) == jax.tree.structure(like) else stored.values()
+        return jax.tree.map(_unstored, stored, like) if jax.tree.leaves(like) else like
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -256,6 +267,21 @@ def _reason(error: Exception) -> str:
 def _as_array(leaf: Any) -> Any:
     """Return a leaf that has a shape and a type, or a Python number as an array."""
     return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+
+
+def _boxed(state: Any) -> Any:
+    """Put an array that is the whole state, and a state without arrays, into a dictionary: orbax refuses them."""
+    if not jax.tree.leaves(state):
+        return {"nothing": np.zeros(1, np.int8)}
+    return {"state": state} if jax.tree_util.all_leaves([state]) else state
+
+
+def _whole(name: str, value: Any, low: int) -> int:
+    """Return a whole number, also NumPy's or JAX's, that is not below a limit."""
+    rule = whole(low)
+    if not rule.holds(value):
+        raise ValueError(f"{name} must be {rule.words}, got {described(value)}.")
+    return int(value)
 
 
 def _stored(leaf: Any) -> Any:

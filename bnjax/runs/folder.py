@@ -17,7 +17,7 @@ from typing import Any
 from bnjax._host.files import open_itself
 from bnjax._host.output import say
 from bnjax._host.processes import is_first, largest
-from bnjax.runs.json_files import read_json, write_json
+from bnjax.runs.json_files import as_json, finite, read_json, write_json
 
 try:
     import fcntl
@@ -48,7 +48,7 @@ def config_hash(config: Any) -> str:
         >>> print(runs.config_hash(Config()) == runs.config_hash(Config(seed=0)), len(runs.config_hash(Config(seed=1))))
         True 10
     """
-    return hashlib.sha256(json.dumps(_changed(config), sort_keys=True).encode()).hexdigest()[:10]
+    return hashlib.sha256(json.dumps(as_json(_changed(config), "config"), sort_keys=True).encode()).hexdigest()[:10]
 
 
 def config_dict(config: Any) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     check_no_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     check_no_link(folder / "config.json")
-    path, wanted = folder / "config.json", json.loads(json.dumps(config_dict(config)))
+    path, wanted = folder / "config.json", finite(config_dict(config))
     found = read_json(path) if path.exists() else {}
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a configuration. Move that folder away.")
@@ -115,7 +115,7 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     return folder
 
 
-def latest_step(checkpoints: Path) -> int | None:
+def latest_step(checkpoints: str | os.PathLike) -> int | None:
     """Return the step of the newest checkpoint in a folder, whole or not; None if there is none.
 
     Example:
@@ -126,7 +126,7 @@ def latest_step(checkpoints: Path) -> int | None:
         ...     print(runs.latest_step(pathlib.Path(root)))
         100
     """
-    return max(list_steps(checkpoints), default=None)
+    return max(list_steps(Path(checkpoints)), default=None)
 
 
 def list_steps(checkpoints: Path) -> list[int]:
@@ -160,7 +160,7 @@ class LockedError(ValueError):
 
 
 @contextlib.contextmanager
-def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
+def lock(folder: str | os.PathLike, *, joined: bool = True) -> Iterator[None]:
     """Lock a folder for this process, and those it is joined with, as long as the context lasts or the process lives.
 
     Args:
@@ -177,13 +177,14 @@ def lock(folder: Path, *, joined: bool = True) -> Iterator[None]:
         ...     print(runs.is_locked(pathlib.Path(root)))
         True
     """
+    folder = Path(folder)
     with contextlib.ExitStack() as stack:
         if any(largest(is_first() and not _take(folder, stack))) if joined else not _take(folder, stack):
             raise LockedError(f"Another process is at work in {folder}.")
         yield
 
 
-def is_locked(folder: Path) -> bool:
+def is_locked(folder: str | os.PathLike) -> bool:
     """Return whether another process is using a folder, which need not exist.
 
     Example:
@@ -193,6 +194,7 @@ def is_locked(folder: Path) -> bool:
         ...     print(runs.is_locked(pathlib.Path(root)))
         False
     """
+    folder = Path(folder)
     with contextlib.ExitStack() as stack:
         return any(largest(is_first() and (folder / "lock").exists() and not _take(folder, stack)))
 

@@ -5,16 +5,24 @@ Of several processes that `jax.distributed` has joined, all call the same functi
 
 import json
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jax import Array
+
 from bnjax._host.files import write_whole
+from bnjax._host.kinds import described, kind_of
 from bnjax._host.processes import is_first
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON in one move; numbers that are not finite become null.
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write JSON in one move; numbers that are not finite become null, names of entries strings, arrays lists.
+
+    Raises:
+        ValueError: if an entry is no JSON data.
 
     Example:
         >>> import pathlib, tempfile
@@ -29,7 +37,7 @@ def write_json(path: Path, value: Any) -> None:
     """
     text = _written(finite(value)) + "\n"
     if is_first():
-        write_whole(path, lambda file: file.write(text.encode()))
+        write_whole(Path(path), lambda file: file.write(text.encode()))
 
 
 def _written(value: Any, indent: str = "") -> str:
@@ -44,7 +52,7 @@ def _written(value: Any, indent: str = "") -> str:
     return f"{first}\n{indent} " + f",\n{indent} ".join(items) + f"\n{indent}{last}"
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | os.PathLike) -> Any:
     """Read JSON.
 
     Raises:
@@ -58,7 +66,7 @@ def read_json(path: Path) -> Any:
         >>> print(runs.read_json(path))
         {'loss': None}
     """
-    return parse(path.read_text, path)
+    return parse(Path(path).read_text, Path(path))
 
 
 def parse(read: Callable[[], str | bytes], path: Path) -> Any:
@@ -72,9 +80,71 @@ def parse(read: Callable[[], str | bytes], path: Path) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """Replace every non-finite number by None, which JSON can represent."""
+    """Convert to JSON data as `as_json` does, and replace every non-finite number by None, which JSON can represent."""
+    return _without_nan(as_json(value))
+
+
+def as_json(value: Any, name: str = "value") -> Any:
+    """Convert to what JSON gives back: names are strings, tuples lists, and arrays numbers and lists of them.
+
+    Args:
+        value: dictionaries and lists of strings, numbers and arrays.
+        name: of the value, for errors.
+
+    Raises:
+        ValueError: if there is something else, or two names of a dictionary are one string; it names the entry.
+    """
+    try:
+        return _converted(value)
+    except _NoJSONError:
+        where, found = next(_no_json(value, name))
+        rule = "must be a string, a number, or a list or dictionary of them"
+        raise ValueError(f"{where} {rule}, whose names differ as strings, got {described(found)}.") from None
+
+
+class _NoJSONError(Exception):
+    """A value is no JSON data."""
+
+
+def _converted(value: Any) -> Any:
+    """Convert to JSON data."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, np.generic)):
+        return value
+    if isinstance(value, Mapping):
+        items = {_as_name(key): _converted(item) for key, item in value.items()}
+        if len(items) == len(value):
+            return items
+    elif isinstance(value, list | tuple):
+        return [_converted(item) for item in value]
+    elif isinstance(value, np.ndarray | np.generic | Array) and kind_of(value.dtype) in ("b", "i", "f"):
+        return np.asarray(value).tolist()
+    raise _NoJSONError
+
+
+def _no_json(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """List the entries that are no JSON data, by where they are; the innermost first."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        yield from _no_json(item, f"{name}[{key!r}]")
+    try:
+        _converted(value)
+    except _NoJSONError:
+        yield name, value
+
+
+def _as_name(key: Any) -> str:
+    """Write the name of an entry as JSON does."""
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key := key.item() if isinstance(key, np.generic) else key, int | float):
+        return next(iter(json.loads(json.dumps({key: None}))))
+    raise _NoJSONError
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace every non-finite number of JSON data by None."""
     if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

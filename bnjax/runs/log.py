@@ -62,7 +62,8 @@ class MetricsLog:
         2 [{'step': 0, 'loss': 2.5}]
     """
 
-    def __init__(self, path: Path, pin: Pin = _START):
+    def __init__(self, path: str | os.PathLike, pin: Pin = _START):
+        path = Path(path)
         kept = read_pinned(path, pin) if is_first() and pin.length else b""
         self._path, self._length, self._lines = path, pin.length, bytearray()
         self._hasher = hashlib.sha256(kept)
@@ -70,7 +71,11 @@ class MetricsLog:
         self._file.truncate(pin.length)
 
     def append(self, **record: Any) -> None:
-        """Add one line; numbers that are not finite become null."""
+        """Add one line; numbers that are not finite become null, and arrays lists.
+
+        Raises:
+            ValueError: if an entry is no JSON data.
+        """
         self._lines += json.dumps(finite(record), allow_nan=False).encode() + b"\n"
 
     def sync(self) -> Pin:
@@ -104,7 +109,7 @@ class MetricsLog:
         self._file.close()
 
 
-def read_metrics(path: Path, pin: Pin | None = None) -> list[dict[str, Any]]:
+def read_metrics(path: str | os.PathLike, pin: Pin | None = None) -> list[dict[str, Any]]:
     r"""Read the lines of a metrics log, or those that a pin holds; null stays None.
 
     Raises:
@@ -118,10 +123,11 @@ def read_metrics(path: Path, pin: Pin | None = None) -> list[dict[str, Any]]:
         >>> print(runs.read_metrics(path))
         [{'step': 0, 'loss': 2.5}, {'step': 1, 'loss': None}]
     """
+    path = Path(path)
     return parse_lines(read_pinned(path, pin) if pin else path.read_bytes(), path)
 
 
-def read_pinned(path: Path, pin: Pin) -> bytes:
+def read_pinned(path: str | os.PathLike, pin: Pin) -> bytes:
     r"""Read the pinned part of a log.
 
     Raises:
@@ -135,6 +141,7 @@ def read_pinned(path: Path, pin: Pin) -> bytes:
         >>> print(runs.read_pinned(path, runs.Pin(12)))
         b'{"step": 0}\n'
     """
+    path = Path(path)
     found = path.read_bytes() if path.exists() else b""
     if len(found) < pin.length:
         raise ValueError(f"{path} holds {len(found)} bytes, fewer than the {pin.length} of its checkpoint.")
@@ -144,7 +151,7 @@ def read_pinned(path: Path, pin: Pin) -> bytes:
     return found
 
 
-def parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
+def parse_lines(lines: bytes, path: str | os.PathLike) -> list[dict[str, Any]]:
     r"""Parse the lines of the log at a path.
 
     Example:
@@ -153,7 +160,7 @@ def parse_lines(lines: bytes, path: Path) -> list[dict[str, Any]]:
         >>> print(runs.parse_lines(b'{"step": 0}\n{"step": 1}\n', pathlib.Path("metrics.jsonl")))
         [{'step': 0}, {'step': 1}]
     """
-    return [parse(lambda line=line: line, path) for line in lines.splitlines()]
+    return [parse(lambda line=line: line, Path(path)) for line in lines.splitlines()]
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

@@ -7,6 +7,7 @@ the first line declares, nor beyond a limit.
 import hashlib
 import json
 import lzma
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ class Packed(NamedTuple):
     log: bytes
 
 
-def pack(path: Path, about: dict[str, Any], log: bytes) -> None:
+def pack(path: str | os.PathLike, about: dict[str, Any], log: bytes) -> None:
     r"""Write a finished run in one move; equal runs give equal files.
 
     Args:
@@ -34,7 +35,7 @@ def pack(path: Path, about: dict[str, Any], log: bytes) -> None:
         log: the lines of its log.
 
     Raises:
-        ValueError: if the log is too long to be read again.
+        ValueError: if the log or the description is too long to be read again, or that is no JSON data.
         OSError: if the file cannot be written; it names the file.
 
     Example:
@@ -48,10 +49,12 @@ def pack(path: Path, about: dict[str, Any], log: bytes) -> None:
         raise ValueError(f"log must be at most {_MAX_LOG} bytes, got {len(log)}.")
     head = {"format": _FORMAT, "about": finite(about), "log_bytes": len(log)}
     first = json.dumps(head | {"sha256": _digest(head, log)}, sort_keys=True, allow_nan=False).encode()
-    write_whole(path, lambda file: file.write(first + b"\n" + lzma.compress(log, preset=6)))
+    if len(first) >= _MAX_HEAD:
+        raise ValueError(f"about must take less than {_MAX_HEAD} bytes as JSON, got {len(first)}.")
+    write_whole(Path(path), lambda file: file.write(first + b"\n" + lzma.compress(log, preset=6)))
 
 
-def read_packed(path: Path) -> Packed:
+def read_packed(path: str | os.PathLike) -> Packed:
     """Read a packed run.
 
     Raises:
@@ -66,6 +69,7 @@ def read_packed(path: Path) -> Packed:
         >>> print(runs.read_packed(path).log)
         b'{}'
     """
+    path = Path(path)
     with path.open("rb") as file:
         head, packed = _read_head(file.readline(_MAX_HEAD), path), file.read()
     unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
@@ -80,7 +84,7 @@ def read_packed(path: Path) -> Packed:
     return Packed(head["about"], log)
 
 
-def read_about(path: Path) -> dict[str, Any]:
+def read_about(path: str | os.PathLike) -> dict[str, Any]:
     """Read the description of a packed run without its log, whose digest is not compared.
 
     Raises:
@@ -95,6 +99,7 @@ def read_about(path: Path) -> dict[str, Any]:
         >>> print(runs.read_about(path))
         {'seed': 0}
     """
+    path = Path(path)
     with path.open("rb") as file:
         return _read_head(file.readline(_MAX_HEAD), path)["about"]
 

@@ -195,7 +195,7 @@ class Run:
         self._noted.add(kind)
         try:
             self._log.append(kind=kind, step=self.step, **values)
-        except TypeError as error:
+        except ValueError as error:
             raise RunError(f"A probe must return real numbers and lists of them, {kind} does not: {error}.") from error
 
     def has(self, kind: str) -> bool:

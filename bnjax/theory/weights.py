@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from bnjax._host.arguments import checked
+from bnjax._host.arguments import between, checked
 from bnjax.theory.activations import curvature_bound, gradient_bound
 from bnjax.theory.units import Operator, Scalar, Unit, vdot
 
@@ -130,7 +130,7 @@ def optimum_distance_bound(start: Float[Array, "*shape"], optimum: Float[Array, 
     return jnp.where(inner > 0, bound, jnp.nan)
 
 
-@checked()
+@checked(factor=between(0, above=True))
 def rescaled_gradient(gradient: Float[Array, "*shape"], factor: float | Scalar) -> Float[Array, "*shape"]:
     """Return the gradient at a W, a = `factor` > 0, from that at W: dloss/d(a W) = (1/a) dloss/dW.
 

@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from checkpoints import KERAS, Dense, Norm, draw, haiku_trees
+from flax import linen as nn
 
 from bnjax import convert
 from bnjax.types import Variables
@@ -13,6 +15,9 @@ from bnjax.types import Variables
 DENSE = {"weight": draw(3, 2), "bias": draw(3)}
 TWO = {"a.weight": draw(3, 2), "b.weight": draw(2, 3)}
 HALF = {"n.weight": draw(2), "n.bias": draw(2), "n.running_mean": draw(2)}
+ATTENTION = nn.MultiHeadDotProductAttention(2, qkv_features=6).init(jax.random.key(0), jnp.ones((1, 5, 6)))["params"]
+CACHED = {"batch_stats": {"n": {"mean": draw(2), "var": draw(2)}}, "cache": {"index": draw(2)}}
+WITH_DEPTHWISE = convert.from_keras(KERAS, depthwise={"net/depth": 2})
 MODULE = SimpleNamespace(marker="index", init=None)
 
 
@@ -30,6 +35,44 @@ MODULE = SimpleNamespace(marker="index", init=None)
         (lambda: convert.from_torch(TWO, flattened={"c": (1, 1, 2)}), "flattened must be of modules .* got 'c'"),
         (lambda: convert.from_torch(TWO, flattened={"a": (1, 1, 3)}), "flattened must give sizes .* 'a', got"),
         (lambda: convert.from_torch(TWO, embeddings=["c"]), "embeddings must be of modules that exist, got 'c'"),
+        (
+            lambda: convert.from_torch(TWO, flattened={"a": 2}),
+            "flattened must give .*, whole numbers >= 1, for 'a', got 2",
+        ),
+        (
+            lambda: convert.from_torch({"ln.weight": draw(3, 3), "ln.bias": draw(3, 3)}),
+            r"'ln' must have a bias of its kernel",
+        ),
+        (
+            lambda: convert.from_torch({"fc.weight": draw(3, 2), "fc.bias": draw(7)}),
+            r"features, got \(7,\) with \(2, 3\)",
+        ),
+        (
+            lambda: convert.from_keras({"fc/kernel": draw(2, 3), "fc/bias": draw(7)}),
+            "'fc' must have a bias of its kernel",
+        ),
+        (
+            lambda: convert.from_haiku({"fc": {"w": draw(2, 3), "b": draw(7)}}, {}),
+            "'fc' must have a bias of its kernel",
+        ),
+        (
+            lambda: convert.to_torch(Variables(ATTENTION, {})),
+            r"'key' must have a bias .*, got \(2, 3\) with \(6, 2, 3\)",
+        ),
+        (
+            lambda: convert.to_torch(Variables({}, CACHED)),
+            "no arrays beside params and batch_stats, got a collection 'cache'",
+        ),
+        (lambda: convert.from_keras({"dw/bias": draw(4)}, depthwise={"dw": 1}), "with a kernel, got 'dw' with bias"),
+        (lambda: convert.to_keras(Variables({"n": {"scale": draw(2)}}, {}), depthwise={"n": 1}), "got 'n' with scale"),
+        (
+            lambda: convert.to_keras(Variables({"d": {"kernel": draw(3, 3, 1, 4)}}, {}), depthwise={"d": 0}),
+            "depthwise must give a multiplier of 'd', .* got 0",
+        ),
+        (
+            lambda: convert.from_haiku({}, {"bn/~/mean_ema": {"average": draw(2)}}),
+            "must have average and counter, got average",
+        ),
         (lambda: convert.from_torch(HALF), "'n' must have both mean and variance, got the mean alone"),
         (lambda: convert.from_torch({"n.running_var": draw(2)}), "'n' must have both .* got the var alone"),
         (lambda: convert.from_torch({"d.bias": draw(2)}), "'d' must have a weight beside its bias, got bias"),
@@ -58,7 +101,11 @@ MODULE = SimpleNamespace(marker="index", init=None)
         (lambda: convert.to_torch(Variables({"kernel": jnp.ones(1), "scale": jnp.ones(1)}, {})), "one of"),
         (lambda: convert.from_keras({"a/pointwise_kernel": draw(2)}), "got 'a/pointwise_kernel'"),
         (lambda: convert.from_keras(KERAS, depthwise={"net/depth": 3}), "depthwise must give .* 2, got 3"),
-        (lambda: convert.to_keras(convert.from_keras(KERAS), depthwise={"net/conv": 3}), "multiplier of 'net/conv'"),
+        (lambda: convert.to_keras(WITH_DEPTHWISE, depthwise={"net/conv": 3}), "multiplier of 'net/conv'"),
+        (
+            lambda: convert.from_keras(KERAS),
+            "'net/depth' must have .* features: name depthwise convolutions in depthwise, got",
+        ),
         (lambda: convert.from_haiku({"a": {"u": draw(2)}}, {}), "got 'a/u'"),
         (lambda: convert.from_haiku({"a": {"scale": draw(2, 3)}}, {}), "a/scale must vary along the channels"),
         (lambda: convert.from_haiku({}, {"a/~/ema": {}}), "got 'a/~/ema'"),
@@ -72,7 +119,7 @@ MODULE = SimpleNamespace(marker="index", init=None)
         (lambda: convert.from_equinox({"a": Dense(draw(2, 2, 2), None, 2)}), "a.weight must have 2 axes"),
     ],
 )
-def test_nothing_is_lost_in_silence(call, message):
+def test_nothing_is_lost_in_silence(call, message, as_a_user):
     """What cannot be converted, or is named wrongly, is told in one line with its name."""
     with pytest.raises(ValueError, match=message) as error:
         call()

@@ -7,6 +7,7 @@ import pytest
 from checkpoints import KERAS, Dense, Norm, State, assert_same, draw, haiku_trees, torch_arrays
 
 from bnjax import convert
+from bnjax.types import Variables
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,10 @@ def test_equinox_layouts_by_their_attributes():
     assert back["head"][1] is jnp.tanh
     np.testing.assert_array_equal(back["head"][0].weight, model["head"][0].weight)
     np.testing.assert_array_equal(back["head"][0].bias, model["head"][0].bias)
+
+
+def test_statistics_beside_an_empty_collection():
+    """They have the names that they have alone."""
+    stats = {"n": {"mean": jnp.zeros(4), "var": jnp.ones(4)}}
+    several = Variables({}, {"batch_stats": stats, "cache": {}})
+    assert {*convert.to_torch(several)} == {*convert.to_torch(Variables({}, stats))}

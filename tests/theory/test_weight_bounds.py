@@ -92,6 +92,8 @@ def test_scale_invariance(seed):
         close(scaled.loss, found.loss)
         close(scaled.by_inputs, found.by_inputs)
         close(scaled.by_w, theory.rescaled_gradient(found.by_w, factor))
+    with pytest.raises(ValueError, match="factor must be > 0 and finite, got 0"):
+        theory.rescaled_gradient(found.by_w, 0)
 
 
 @seeds
