@@ -83,5 +83,10 @@ def test_a_folder_of_infinite_and_computed_numbers(tmp_path):
     """It is found again."""
     config = Config(clip=float("inf"))
     assert runs.run_folder(tmp_path, "demo", config) == runs.run_folder(tmp_path, "demo", config)
+    (tmp_path / runs.folder_name("demo", config) / "config.json").write_text("{")
+    with pytest.raises(
+        ValueError, match=r"config.json is not JSON .* Remove that file, which is then written again\.$"
+    ):
+        runs.run_folder(tmp_path, "demo", config)
     with runs.lock(str(tmp_path)):
         assert runs.is_locked(str(tmp_path))

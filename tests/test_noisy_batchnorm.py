@@ -13,7 +13,7 @@ from experiments._evidence.keep import keep
 from experiments._evidence.read import read_data
 from experiments._evidence.run import layer_names
 from experiments._evidence.verdict import judge
-from experiments.noisy_batchnorm import KEEP, NOISY, by_strength, figure, table
+from experiments.noisy_batchnorm import KEEP, NOISY, PRESETS, by_strength, figure, groups, table
 
 NOT_MEASURED = {"late", "above_plain", "test_recalibrated"}  # in runs of 1,000 steps that are tested once
 
@@ -140,3 +140,14 @@ def test_distributions_of_every_net_stand_on_one_axis():
     panels = figure.more(published)["distributions"](published).draw().axes
     assert len(panels) == len(data["arms"]) == 5
     assert len({panel.get_xlim() for panel in panels}) == 1
+
+
+def test_there_may_be_no_other_strength():
+    """Preset cpu_long has the usual strength alone; figure and table name no other."""
+    data = noisy_data()
+    del data["sweep"]
+    data["config"]["noise_strengths"] = []
+    assert groups(PRESETS["cpu_long"])["sweep"] == {}
+    assert [*by_strength(data)] == ["none", "1"]
+    assert "strength" not in table.summarise(data) + table.findings(data)
+    assert figure.plot(data)

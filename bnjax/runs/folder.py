@@ -102,7 +102,10 @@ def run_folder(root: str | os.PathLike, experiment: str, config: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     check_no_link(folder / "config.json")
     path, wanted = folder / "config.json", finite(config_dict(config))
-    found = read_json(path) if path.exists() else {}
+    try:
+        found = read_json(path) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{error}. Remove that file, which is then written again.") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a configuration. Move that folder away.")
     for name, old, new in conflicts(found, wanted):

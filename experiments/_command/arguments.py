@@ -112,7 +112,9 @@ def _description(doc: str, presets: dict[str, Any], choices: list[_Choice]) -> s
     ]
     known = f"Presets: --preset {{{' | '.join(presets)}}} (default: {next(iter(presets))}); other fields override it."
     chosen = [f"Choices: {'; '.join(flags)}. Listed are the fields of what is chosen."] if flags else []
-    return "\n\n".join([doc.strip(), known, *chosen])
+    # Each part of the docstring is a paragraph.
+    parts = re.sub(r"\n(?=(Claim|Source|Command|Measured): )", "\n\n", doc.strip())
+    return "\n\n".join([parts, known, *chosen])
 
 
 def _unfitting(choices: list[_Choice], message: str) -> str:

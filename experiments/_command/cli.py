@@ -240,7 +240,11 @@ def _publish(experiment: ModuleType, files: list[Path], data: dict[str, Any]) ->
     drawn = pictures.draw_data(experiment, read_data(files[0]))
     for file in files:
         pictures.write(file, drawn)
-    say(f"{_part(experiment, 'table').summarise(data)}\n\nWritten:")
+    say(_part(experiment, "table").summarise(data))
+    name = experiment.__name__.rsplit(".", 1)[-1]
+    for other in costs.other_normalisers(name, data):
+        say(f"\nWhere the table and the figure say BN, it is another normaliser ({other}); these data decide no claim.")
+    say("\nWritten:")
     for file in files:
         for part in drawn:
             say(f"  {pictures.name_of(file, part)}    {'the figure' if not part else part.replace('_', ' ')}")

@@ -84,6 +84,24 @@ def changes(config: dict[str, Any], other: Any) -> list[tuple[str, Any, Any]]:
     return [(name, ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value]
 
 
+def other_normalisers(name: str, data: dict[str, Any]) -> list[str]:
+    """List the normalisers, by their fields, that stand in the place of the preset's, whose name tables and claims use.
+
+    >>> from experiments import training_curves
+    >>> from bnjax.runs import config_dict
+    >>> from experiments._config import LpNorm, change
+    >>> config = change(training_curves.PRESETS["cpu"], norm=LpNorm(p=1))
+    >>> other_normalisers("training_curves", {"preset": "cpu", "config": config_dict(config)})
+    ['norm: lp instead of batch']
+    """
+    preset = _presets(name).get(data["preset"])
+    return [
+        f"{field.removesuffix('.kind')}: {ours} instead of {theirs}"
+        for field, ours, theirs in ([] if preset is None else changes(data["config"], preset))
+        if field.split(".")[-2:] == ["norm", "kind"] and ours is not None
+    ]
+
+
 def hardware(data: dict[str, Any]) -> str:
     """Return the hardware that an experiment ran on, the last one if it was resumed elsewhere."""
     origin = data["provenance"][-1]

@@ -167,23 +167,20 @@ def _from_packed(packed: Path, name: str, preset: str, problems: list[str]) -> d
 
 def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[str]) -> Entry:
     """Read an experiment's data and picture, and judge its claims."""
-    data, pictures = None, {}
-    file = figures / f"{name}-{_presets(name)[0]}.json"
+    found = _read_all(figures, name, problems)
+    data, pictures, stem = None, {}, f"{name}-{_presets(name)[0]}"
     for preset in _presets(name):
         data = _from_packed(packed, name, preset, problems) if packed else None
-        if data or (figures / f"{name}-{preset}.json").exists():
-            file = figures / f"{name}-{preset}.json"
+        pictures = draw_data(catalogue.module(name), data) if data else {}
+        data = data or found.get(f"{name}-{preset}")
+        if data is not None:
+            stem = f"{name}-{preset}"
             break
     else:  # the data of settings that are not a preset's
-        file = next(iter(sorted(figures.glob(f"{name}-*.json"))), file)
-    if data:
-        pictures = draw_data(catalogue.module(name), data)
-    elif file.exists():
-        try:
-            data = _check(read_data(file) if file.is_file() else None, name)
-        except (OSError, ValueError, RecursionError, MemoryError) as error:
-            problems.append(f"{file.name} cannot be read: {one_line(error)}")
-        pictures = _pictures(file, problems) if data is not None else {}
+        stem, data = next(iter(found.items()), (stem, None))
+    file = figures / f"{stem}.json"
+    if data is not None and not pictures:
+        pictures = _pictures(file, problems)
     if data:
         pictures |= _pictures_beside(figures, name, file.stem, problems)
     try:
@@ -191,7 +188,8 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     except Exception as error:  # a damaged file raises errors of many types
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
         data, pictures, scaled_down = None, {}, None
-    files = _files(figures, name, file.stem, data, problems)
+    files = {} if data is None else {file.stem: data, **found}
+    files = {stem: data for stem, data in files.items() if _may_decide(name, data)}
     judged = tuple((claim, _judge(name, claim, files)) for claim in catalogue.claims_of(name))
     findings = _findings(name, file.name, data, problems)
     return Entry(name, file.stem, data, pictures, findings, scaled_down, judged)
@@ -234,20 +232,22 @@ def _read_png(file: Path) -> bytes:
     return b""
 
 
-def _files(
-    figures: Path, name: str, stem: str, data: dict[str, Any] | None, problems: list[str]
-) -> dict[str, dict[str, Any]]:
-    """Read all data of an experiment that may decide claims: the shown data come first, and smoke is left out."""
-    if data is None:
-        return {}
-    files = {stem: data}
+def _read_all(figures: Path, name: str, problems: list[str]) -> dict[str, dict[str, Any]]:
+    """Read all data of an experiment, by the stems of their files; a file that cannot be read becomes a problem."""
+    found = {}
     for file in sorted(figures.glob(f"{name}-*.json")):
-        if file.stem not in (stem, f"{name}-smoke"):
-            try:
-                files[file.stem] = _check(read_data(file) if file.is_file() else None, name)
-            except (OSError, ValueError, RecursionError, MemoryError) as error:
-                problems.append(f"{file.name} cannot be read: {one_line(error)}")
-    return files
+        try:
+            found[file.stem] = _check(read_data(file) if file.is_file() else None, name)
+        except (OSError, ValueError, RecursionError, MemoryError) as error:
+            problems.append(f"{file.name} cannot be read: {one_line(error)}")
+    return found
+
+
+def _may_decide(name: str, data: dict[str, Any]) -> bool:
+    """Return whether data may decide claims: not those of preset smoke, nor those of other normalisers in BN's place."""
+    with contextlib.suppress(Exception):  # a damaged file raises errors of many types; its claims say so
+        return data["preset"] != "smoke" and not costs.other_normalisers(name, data)
+    return True
 
 
 def _judge(name: str, claim: Claim, files: dict[str, dict[str, Any]]) -> Judgement:
@@ -286,7 +286,7 @@ def _check(data: Any, name: str) -> dict[str, Any]:
 def _findings(name: str, file: str, data: dict[str, Any] | None, problems: list[str]) -> str:
     """Return the experiment's own words on its findings; empty if it has none."""
     find = getattr(catalogue.part(name, "table"), "findings", None)
-    if data is not None and find is not None:
+    if data is not None and find is not None and not costs.other_normalisers(name, data):
         try:
             return str(find(data))
         except Exception as error:  # a damaged file raises errors of many types

@@ -73,7 +73,20 @@ def make_net(name: str) -> Net:
 
 
 def devices(target: str, num: int) -> list[Any]:
-    """Describe so many devices of a kind; of a CPU, take those that are here."""
+    """Describe so many devices of a kind; of a CPU, take those that are here.
+
+    Raises:
+        ImportError: if the compiler of the kind is not installed.
+    """
+    try:
+        return _describe(target, num)
+    except (NotImplementedError, RuntimeError) as error:
+        package = {"h100": "jax[cuda12]", "v5e": "jax[tpu]"}[target]
+        raise ImportError(f"There is no compiler for {target}: pip install '{package}' ({one_line(error)}).") from error
+
+
+def _describe(target: str, num: int) -> list[Any]:
+    """Describe devices, or take those that are here."""
     if target == "cpu":
         return jax.devices("cpu")[:num]
     if target == "v5e":

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._command import catalogue
+from experiments.benchmarks._arguments import positive
 
 _GRACE = 60.0  # seconds in which a process that is stopped finishes its chunk and saves
 # The flag of an experiment's number of steps.
@@ -71,17 +72,21 @@ def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rates-seconds", type=float, default=60.0, help="limit of the first section (default: 60)")
     parser.add_argument("--speed-seconds", type=float, default=120.0, help="of the second (default: 120)")
     parser.add_argument("--experiments-seconds", type=float, default=600.0, help="of the third (default: 600)")
-    parser.add_argument("--widths", type=float, nargs="+", default=[1.0, 0.25], help="of the VGG-As (default: 1 0.25)")
+    parser.add_argument(
+        "--widths", type=positive(float), nargs="+", default=[1.0, 0.25], help="of VGG-As (default: 1 0.25)"
+    )
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"], help="(default: float32 bfloat16)")
-    parser.add_argument("--points", type=int, default=64, help="of a scan (default: 64)")
-    parser.add_argument("--runs", type=int, default=8, help="of a sweep (default: 8)")
-    parser.add_argument("--steps", type=int, default=20, help="of sweeps and trainings (default: 20)")
-    parser.add_argument("--rounds", type=int, default=3, help="timed calls of a row (default: 3)")
-    parser.add_argument("--matrix-sizes", type=int, nargs="*", default=[], help="of products (default: large ones)")
+    parser.add_argument("--points", type=positive(int), default=64, help="of a scan (default: 64)")
+    parser.add_argument("--runs", type=positive(int), default=8, help="of a sweep (default: 8)")
+    parser.add_argument("--steps", type=positive(int), default=20, help="of sweeps and trainings (default: 20)")
+    parser.add_argument("--rounds", type=positive(int), default=3, help="timed calls of a row (default: 3)")
+    parser.add_argument(
+        "--matrix-sizes", type=positive(int), nargs="*", default=[], help="of products (default: large ones)"
+    )
     parser.add_argument("--experiments", nargs="*", choices=[*_STEPS], default=[*_STEPS], help="(default: all)")
     parser.add_argument("--presets", nargs="+", default=["full_width", "paper"], help="(default: full_width paper)")
     parser.add_argument(
-        "--lengths", type=int, nargs="*", default=[2000], help="of runs before whole ones (default: 2000)"
+        "--lengths", type=positive(int), nargs="*", default=[2000], help="of runs before whole ones (default: 2000)"
     )
     parser.add_argument("--data-dir", help="folder of prepared data sets (default: TFDS_DATA_DIR)")
     arguments = parser.parse_args(options)

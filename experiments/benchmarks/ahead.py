@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks.accelerator import Rows
 
 NETS = ("vgg", "vgg/4", "resnet", "mlp")
@@ -51,8 +52,8 @@ def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("target", choices=("h100", "v5e", "cpu"), help="what to compile for; cpu is for tests")
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS), help="which nets (all)")
     parser.add_argument("--programs", nargs="+", help="which programs, by the beginning of their names (all)")
-    parser.add_argument("--batch", type=int, default=128, help="examples per batch (128)")
-    parser.add_argument("--points", type=int, default=64, help="points of a scan (64)")
+    parser.add_argument("--batch", type=positive(int), default=128, help="examples per batch (128)")
+    parser.add_argument("--points", type=positive(int), default=64, help="points of a scan (64)")
     parser.add_argument("--output", type=Path, default=Path("results/ahead"), help="folder (results/ahead)")
     return parser.parse_args(options)
 
@@ -96,6 +97,8 @@ def main(options: Sequence[str] | None = None) -> None:
     rows = Rows(arguments.output / f"rows-{arguments.target}.jsonl")
     try:
         _ahead.compile_all(arguments, rows)
+    except ImportError as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr, flush=True)
     finally:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from bnjax.ops import conv_general_dilated
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import measure
 
 # (side of the map, in_channels, out_channels) of the different convolutions of VGG-A, 13 and 16 on 32x32 images.
@@ -80,8 +81,8 @@ def compare(step: Callable[..., tuple[Array, ...]], operands: tuple[Array, ...],
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.conv", description=__doc__)
-    parser.add_argument("--width", type=float, default=0.25, help="of the VGG (default: 0.25)")
-    parser.add_argument("--batch-size", type=int, default=128, help="images (default: 128)")
+    parser.add_argument("--width", type=positive(float), default=0.25, help="of the VGG (default: 0.25)")
+    parser.add_argument("--batch-size", type=positive(int), default=128, help="images (default: 128)")
     arguments = parser.parse_args()
 
     kind = jax.devices()[0].device_kind

@@ -21,6 +21,7 @@ from bnjax import linen, norms, objective, probes, train
 from bnjax.data import Split
 from bnjax.models import VGGConfig, make_model
 from bnjax.types import Batch
+from experiments.benchmarks._arguments import positive
 
 
 def parts(width: float, batch_size: int) -> dict[str, Callable[[], object]]:
@@ -59,8 +60,8 @@ def parts(width: float, batch_size: int) -> dict[str, Callable[[], object]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.first_result", description=__doc__)
-    parser.add_argument("--width", type=float, default=1 / 8, help="of the VGG-A (default: 1/8)")
-    parser.add_argument("--batch-size", type=int, default=128, help="images (default: 128)")
+    parser.add_argument("--width", type=positive(float), default=1 / 8, help="of the VGG-A (default: 1/8)")
+    parser.add_argument("--batch-size", type=positive(int), default=128, help="images (default: 128)")
     arguments = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
 

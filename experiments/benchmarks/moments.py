@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from bnjax import data, linen, models, sweep, train
 from bnjax._host.cores import count_cores
 from bnjax.data.regression import Inputs
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import measure
 
 NORMS = {"plain": None, "batch norm": linen.BatchNorm, "l2 norm": partial(linen.LpNorm, p=2)}
@@ -56,9 +57,9 @@ def make_programs(norm: str, num_runs: int, num_steps: int) -> dict[str, Callabl
 def main(options: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.moments", description=__doc__)
-    parser.add_argument("--runs", type=int, default=16, help="nets (default: 16)")
-    parser.add_argument("--steps", type=int, default=200, help="of each net (default: 200)")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    parser.add_argument("--runs", type=positive(int), default=16, help="nets (default: 16)")
+    parser.add_argument("--steps", type=positive(int), default=200, help="of each net (default: 200)")
+    parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args(options)
     kind = f"{jax.devices()[0].device_kind}, {count_cores()} cores"
     print(f"{arguments.runs} nets, {arguments.steps} steps, on {kind}\n")

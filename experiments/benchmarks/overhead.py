@@ -38,6 +38,7 @@ from experiments._config.probes import Probe as Settings
 from experiments._training.asked import log_name
 from experiments._training.evaluation import evaluate
 from experiments._training.tasks import make_task
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import measure
 
 _SHAPES = {"cifar10": (50_000, 32, 32, 3), "mnist": (60_000, 28, 28, 1), "digits": (1_500, 32, 32, 1)}
@@ -112,9 +113,11 @@ def main() -> None:
     parser.add_argument(
         "--preset", choices=["cpu", "overnight", "paper", "smoke"], default="cpu", help="(default: cpu)"
     )
-    parser.add_argument("--steps", type=int, help="steps that are timed together (default: those between measurements)")
+    parser.add_argument(
+        "--steps", type=positive(int), help="that are timed together (default: those between measurements)"
+    )
     parser.add_argument("--only", choices=["vgg", "mlp"], help="one of the two nets")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
     if arguments.steps is not None and arguments.steps < 1:
         parser.error(f"--steps must be at least 1, got {arguments.steps}.")

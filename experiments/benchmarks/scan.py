@@ -37,6 +37,7 @@ import numpy as np
 
 from bnjax import Batch, linen, models, objective, ops, probes
 from bnjax.types import Params
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
@@ -140,10 +141,10 @@ def scan_programs(
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.scan", description=__doc__)
-    parser.add_argument("--width", type=float, default=0.25, help="of the VGG-A (default: 0.25)")
-    parser.add_argument("--points", type=int, default=16, help="(default: 16)")
+    parser.add_argument("--width", type=positive(float), default=0.25, help="of the VGG-A (default: 0.25)")
+    parser.add_argument("--points", type=positive(int), default=16, help="(default: 16)")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help=f"of batching (default: {' '.join(WAYS)})")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
     steps = np.linspace(*_STEPS, arguments.points)
 

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from bnjax import probes
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import measure
 from experiments.benchmarks.scan import make_scan
 
@@ -30,8 +31,10 @@ def peak_memory() -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.scan_length", description=__doc__)
-    parser.add_argument("--width", type=float, default=1 / 16, help="of the VGG-A (default: 1/16)")
-    parser.add_argument("--points", type=int, nargs="+", default=[10, 100, 1_000, 10_000], help="lengths of the scans")
+    parser.add_argument("--width", type=positive(float), default=1 / 16, help="of the VGG-A (default: 1/16)")
+    parser.add_argument(
+        "--points", type=positive(int), nargs="+", default=[10, 100, 1_000, 10_000], help="of the scans"
+    )
     arguments = parser.parse_args()
 
     loss_fn, params = make_scan(arguments.width)

@@ -30,6 +30,7 @@ from bnjax import linen, models, sweep, train
 from bnjax._host.cores import count_cores
 from bnjax.data import Split
 from bnjax.sweep.steps import settle_way
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import measure
 
 WAYS = ("threads", "map", "vmap", "2", "4", "measured")
@@ -94,11 +95,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.sweep", description=__doc__)
     parser.add_argument("--net", choices=[*_BATCH_SIZES], default="mlp", help="(default: mlp)")
-    parser.add_argument("--width", type=float, default=0.25, help="of the VGG-A (default: 0.25)")
-    parser.add_argument("--runs", type=int, default=8, help="(default: 8)")
-    parser.add_argument("--steps", type=int, default=100, help="of each run (default: 100)")
+    parser.add_argument("--width", type=positive(float), default=0.25, help="of the VGG-A (default: 0.25)")
+    parser.add_argument("--runs", type=positive(int), default=8, help="(default: 8)")
+    parser.add_argument("--steps", type=positive(int), default=100, help="of each run (default: 100)")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help=f"of sharing (default: {' '.join(WAYS)})")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
     programs = make_programs(arguments.net, arguments.width, arguments.runs, arguments.steps, arguments.ways)
     measure(programs, rounds=1, seconds=600)

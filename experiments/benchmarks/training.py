@@ -27,6 +27,7 @@ import numpy as np
 from bnjax import linen, models, train
 from bnjax._host.cores import count_cores
 from bnjax.data import Split
+from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import matrix_rate, measure
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
@@ -105,11 +106,11 @@ def torch_programs(width: float, num_steps: int, split: Split) -> dict[str, Call
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.training", description=__doc__)
-    parser.add_argument("--width", type=float, default=0.25, help="of the VGG-A (default: 0.25)")
+    parser.add_argument("--width", type=positive(float), default=0.25, help="of the VGG-A (default: 0.25)")
     parser.add_argument(
-        "--steps", type=int, default=20, help=f"of a row, at most {_EXAMPLES // BATCH_SIZE} (default: 20)"
+        "--steps", type=positive(int), default=20, help=f"of a row, at most {_EXAMPLES // BATCH_SIZE} (default: 20)"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each row (default: 5)")
+    parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
     if not 1 <= arguments.steps <= _EXAMPLES // BATCH_SIZE:
         parser.error(f"--steps must lie between 1 and {_EXAMPLES // BATCH_SIZE}, got {arguments.steps}.")

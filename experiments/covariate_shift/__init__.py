@@ -10,7 +10,7 @@ quarter of the width, 5,000 steps, an hour that it shares with three other subje
 0.67 times; in the deep linear network of the other reading, the step of earlier layers turns the gradient of layer 17 (median
 cosine -0.89 without BN, published -0.89 to -0.98; 0.96 by the usual reading); preset full_width_evening, the whole width, one
 seed, 3,500 steps: 1.5 and 0.92 times. Preset cpu_long, an eighth of the width, learning rate 0.01, batch 128, 11,000 steps,
-99 minutes beside other work: 2.5 times over steps 50 to 3,500, of which the plain net stays within 0.02 of the loss of
+88 minutes beside other work: 2.5 times over steps 50 to 3,500, of which the plain net stays within 0.02 of the loss of
 guessing for 800, and 1.7 times from step 4,500 on. Presets mameli and paper wait for an accelerator.
 """
 

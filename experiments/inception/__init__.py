@@ -5,7 +5,7 @@ regularisation, it takes a tenth or less and ends higher, and it trains a net of
 Source: Ioffe & Szegedy 2015, Sec. 4.2, on ImageNet; Huber's article shows their figure.
 Counter-example: a GoogLeNet loses accuracy by batch norm, or gains some, as its recipe has it (caffenet-benchmark).
 Command: TFDS_DATA_DIR=... python -m experiments inception --preset cpu
-Measured: preset cpu, three seeds, two cores beside other work, 31 minutes and 11 more for the grid: at learning rate x1,
+Measured: preset cpu, three seeds, two cores beside other work, 40 minutes with the grid: at learning rate x1,
 0.01, the plain net takes 2.4 times as many steps to its best test accuracy, 37.4 %, as the net with BN (published: 2.3). That
 reaches 45.2 % at x1, 48.8 % at x5 and 43.9 % at x30, in 416, 236 and 403 steps; so x30 is neither faster than x1 nor best
 here. At x5 the plain net still learns. With sigmoid units the plain net guesses, and that with BN is the best of all, 53.0 %.

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments._config import Noise, Norm, RunConfig, VGGRun, change, check_arms, check_numbers
-from experiments._evidence.keep import drift, training
+from experiments._evidence.keep import IfMeasured, drift, training
 from experiments._presets import (
     CPU,
     CPU_LONG,
@@ -39,7 +39,7 @@ class Config(VGGRun):
 
     Attributes:
         noise: of the noisy nets.
-        noise_strengths: further strengths, with which the noisy nets are trained from the first seed only.
+        noise_strengths: further strengths, with which the noisy nets are trained from the first seed only; there may be none.
     """
 
     noise: Noise = Noise()
@@ -48,9 +48,10 @@ class Config(VGGRun):
     def __post_init__(self):
         super().__post_init__()
         usual = f"{self.noise.strength:g}"
-        rule = f"one or more different numbers >= 0 and finite, none of them {usual}"
-        check_numbers(self, rule, lambda x: 0 <= x < float("inf") and f"{x:g}" != usual, "noise_strengths")
-        check_arms(self, "noise_strengths")
+        if self.noise_strengths:
+            rule = f"different numbers >= 0 and finite, none of them {usual}"
+            check_numbers(self, rule, lambda x: 0 <= x < float("inf") and f"{x:g}" != usual, "noise_strengths")
+            check_arms(self, "noise_strengths")
 
 
 _PAPER = following(change(PAPER, seeds=(0, 1, 2), schedule={"recalibrated_tests": True}), 2, 9, 12, penalty=True)
@@ -60,7 +61,7 @@ PRESETS = {
     "smoke": Config(**fields_of(following(SMOKE, 3, 8, 10, step_multiples=SMOKE_MULTIPLES)), noise_strengths=(4.0,)),
     # The initial weights differ from those of preset cpu's committed runs; a unit's distributions are kept.
     "cpu_recalibrated": change(_CPU, schedule={"recalibrated_tests": True}),
-    "cpu_long": Config(**fields_of(following(CPU_LONG, 3, 8, 10)), noise_strengths=(4.0,)),
+    "cpu_long": Config(**fields_of(following(CPU_LONG, 3, 8, 10)), noise_strengths=()),
     "overnight": Config(**fields_of(following_everywhere(OVERNIGHT_SHORT, 2, 3, 8, 10)), noise_strengths=(4.0,)),
     "paper": Config(**fields_of(_PAPER)),
 }
@@ -69,7 +70,7 @@ NOISY = ("noisy_batch", "noise", "relative_noise")
 
 KEEP = {
     "arms": {"train": training(250, "loss", "accuracy"), "drift": drift("successive", shapes=20)},
-    "sweep": {"train": training(100, "loss", "accuracy")},
+    "sweep": IfMeasured({"train": training(100, "loss", "accuracy")}),
 }
 
 
@@ -95,5 +96,7 @@ def by_strength(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     arms, usual = data["arms"], data["config"]["noise"]["strength"]
     columns = {"none": {norm: arms["batch_norm" if norm == "noisy_batch" else "plain"] for norm in NOISY}}
     for strength in sorted({usual, *data["config"]["noise_strengths"]}):
-        columns[f"{strength:g}"] = {norm: data["sweep"].get(f"{norm}_{strength:g}", arms[norm]) for norm in NOISY}
+        columns[f"{strength:g}"] = {
+            norm: data.get("sweep", {}).get(f"{norm}_{strength:g}", arms[norm]) for norm in NOISY
+        }
     return columns

@@ -28,7 +28,7 @@ def plot(data: dict[str, Any]) -> Layout:
         ],
         [
             "each unit and step has a mean and a scale of the noise of its own; scaled noise: in units of each unit's std",
-            f"other strengths: {plural(max(map(len, data['sweep'].values())), 'seed')}",
+            *_seeds_of_strengths(data),
         ],
         [
             f"drift: of {subject(config)}s, noise included, between measurements {every} steps apart",
@@ -50,6 +50,12 @@ def _distributions(data: dict[str, Any]) -> Layout:
     arms, config, title = data["arms"], data["config"], "with noise at every step and without"
     foot = [captions.recipe(config, data["preset"]), [captions.images(config)], captions.origin(data)]
     return distributions.of_deepest_layer(arms, config, title, *foot)
+
+
+def _seeds_of_strengths(data: dict[str, Any]) -> list[str]:
+    """Say how many seeds the other strengths have, if there are any."""
+    counts = [len(runs) for runs in data.get("sweep", {}).values()]
+    return [f"other strengths: {plural(max(counts), 'seed')}"] if counts else []
 
 
 def _strengths(data: dict[str, Any]) -> Dots:

@@ -21,11 +21,12 @@ def summarise(data: dict[str, Any]) -> str:
         for relative in (False, True)
         for layer in layer_names(all_runs(data["arms"]), "drift")
     }
+    others = "; nets that are named with a strength of their noise have one seed"
     return "\n".join(
         [
             "",
             *accuracies(named),
-            f"Medians over {seeds(data['config'])}; nets that are named with a strength of their noise have one seed.",
+            f"Medians over {seeds(data['config'])}{others * bool(_swept(data))}.",
             f"Training is with noise, tests are with{'' if data['config']['noise']['in_tests'] else 'out'} it.",
             "",
             "How far the mean of a unit moves between two measurements:",
