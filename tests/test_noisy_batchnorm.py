@@ -57,15 +57,15 @@ def test_claims_that_do_not_hold():
 
 
 def test_the_remark_on_less_stable_distributions_agrees_with_the_data():
-    """In the committed data, moments move more in each layer; distributions further in the first, less far in the deepest."""
-    data = read_data(ROOT / "figures" / "noisy_batchnorm-cpu.json")
-    nets = "noisy_batch", "plain"
-    for moment in ("mean", "variance"):
-        assert min(over_layers(min, *nets, moment).of(data).values()) > 1
-    first, *_, deepest = (
-        typical(layer, "wasserstein").over(*nets) for layer in layer_names(data["arms"]["plain"], "drift")
-    )
-    assert min(first.of(data).values()) > 1 > max(deepest.of(data).values())
+    """In the committed data: means in each layer, variances in all but the first, distributions in all but the deepest."""
+    data = read_data(ROOT / "figures" / "noisy_batchnorm-cpu_long.json")
+    nets, layers = ("noisy_batch", "plain"), layer_names(data["arms"]["plain"], "drift")
+    assert min(over_layers(min, *nets, "mean").of(data).values()) > 1
+    for moment, rest in (("variance", 0), ("wasserstein", -1)):
+        ratios = {layer: typical(layer, moment).over(*nets).of(data).values() for layer in layers}
+        other = ratios.pop(layers[rest])
+        assert min(map(min, ratios.values())) > 1
+        assert min(other) < 1
 
 
 def test_long_runs_are_judged_late():
