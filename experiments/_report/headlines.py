@@ -51,13 +51,18 @@ class Answer(NamedTuple):
 
 def judged(entries: list[Entry]) -> Judged:
     """Return the available headline claims, in order, each under the name of the claim about the whole window."""
-    by_name = {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
+    by_name = _all_judged(entries)
 
     def decided(name: str) -> str:
         part = _PARTS.get(name, name)
         return part if part in by_name and math.isnan(_value(by_name, name)) else name
 
     return {name: by_name[decided(name)] for name in CLAIMS if decided(name) in by_name}
+
+
+def _all_judged(entries: list[Entry]) -> Judged:
+    """Return all claims by name."""
+    return {claim.name: (claim, judgement) for entry in entries for claim, judgement in entry.judged}
 
 
 def answer(entries: list[Entry]) -> Answer:
@@ -67,7 +72,13 @@ def answer(entries: list[Entry]) -> Answer:
         "it works because it makes the loss landscape smoother and gradients more predictive."
     )
     by_name = judged(entries)
-    return Answer(claimed, _outcome(by_name), _but(by_name), _scale(entries, by_name), _beside(entries, by_name))
+    return Answer(
+        claimed,
+        _outcome(by_name),
+        _but(_all_judged(entries) | by_name),
+        _scale(entries, by_name),
+        _beside(entries, by_name),
+    )
 
 
 def _outcome(by_name: Judged) -> str:
@@ -90,8 +101,8 @@ def _outcome(by_name: Judged) -> str:
     if _is_supported(by_name, "noisy_above_plain"):
         lead = two_digits(100 * _value(by_name, "noisy_above_plain"))
         text += (
-            "; and with batch norm and noise that moves the means and variances of activations, in absolute units, training "
-            f"accuracy is still {lead} points higher than without either"
+            "; and with batch norm and noise that moves the means and variances of activations, training accuracy is still "
+            f"{lead} points higher than without either"
         )
     return f"{text}."
 
@@ -102,6 +113,8 @@ def _but(by_name: Judged) -> str:
     if _is_supported(by_name, "landscape_rough_start"):
         start = two_digits(_value(by_name, "landscape_rough_start"))
         parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
+    if "noisy_late" in by_name and by_name["noisy_late"][1].verdict == "contradicted":
+        parts.append(f"noise costs it {two_digits(-100 * _value(by_name, 'noisy_late'))} points late in training")
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
 
