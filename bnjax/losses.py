@@ -12,7 +12,6 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Integer, Num, Shaped
 
 from bnjax._host.arguments import checked
-from bnjax._host.kinds import kind_of
 from bnjax._host.trees import common_type, is_known
 from bnjax.types import OR_A_FUNCTION, Batch, count_examples
 
@@ -47,7 +46,8 @@ def cross_entropy(
         raise ValueError(f"{rule}, {_got(logits, labels)}{way_out}.")
     num_classes = logits.shape[-1]
     check_classes(labels, num_classes)
-    labels = labels.astype(common_type(labels.dtype, jnp.int32))  # in 8 bits, 256 classes would be none
+    if jnp.iinfo(labels.dtype).bits < 32:
+        labels = labels.astype(jnp.int32)  # in 8 bits, 256 classes would be none
     is_class = (labels >= 0) & (labels < num_classes)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(is_class, labels, 0))
     return losses * jnp.where(is_class, 1, jnp.nan).astype(losses.dtype)
@@ -318,5 +318,5 @@ def have_classes(outputs: Any, labels: Any) -> bool:
     """
     if not all(hasattr(value, "dtype") for value in (outputs, labels)):
         return False
-    is_whole = kind_of(labels.dtype) in ("i", "b")
+    is_whole = jnp.issubdtype(labels.dtype, jnp.integer)
     return bool(is_whole and outputs.shape[-1:] > (0,) and outputs.shape[:-1] == labels.shape)

@@ -10,7 +10,9 @@ from conftest import ROOT
 from experiments import _report
 from experiments._command import catalogue
 from experiments._evidence.claim import HYPOTHESES, SPEAKS
+from experiments._evidence.read import read_data
 from experiments._evidence.source import ORIGINS
+from experiments._evidence.verdict import judge
 from experiments._report import known, words
 from experiments._report.load import by_origin
 
@@ -152,27 +154,30 @@ def test_the_record_of_what_was_known_agrees_with_the_claims():
 )
 def test_a_row_is_exploratory_by_runs_that_were_seen(seeds, steps, is_exploratory, rows):
     """The same seeds are known however often they are trained; three other seeds, or later steps, are new."""
-    entry, claim, judgement = rows["noisy_above_plain_part"]
+    entry, claim, _ = rows["noisy_above_plain_part"]
+    data = read_data(ROOT / "figures" / "noisy_batchnorm-cpu.json")
     renamed = dict(zip((0, 1, 2), seeds, strict=True))
-    arms = {arm: [{**run, "seed": renamed[run["seed"]]} for run in runs] for arm, runs in entry.data["arms"].items()}
-    data = {**entry.data, "arms": arms}
-    assert known.is_exploratory(entry.name, claim, data, judgement) == is_exploratory
+    arms = {arm: [{**run, "seed": renamed[run["seed"]]} for run in runs] for arm, runs in data["arms"].items()}
+    data = {**data, "arms": arms}
+    assert known.is_exploratory(entry.name, claim, data, judge(claim, data)) == is_exploratory
 
 
 def test_later_steps_and_other_nets_are_new(rows):
     """A row is not exploratory where its window ends after the steps that were seen, or where a net is another one."""
-    entry, claim, judgement = rows["noisy_test"]
+    entry, claim, _ = rows["noisy_test"]
+    data = read_data(ROOT / "figures" / "noisy_batchnorm-cpu.json")
+    judgement = judge(claim, data)
 
     def judged(**changes):
-        return known.is_exploratory(entry.name, claim, {**entry.data, **changes}, judgement)
+        return known.is_exploratory(entry.name, claim, {**data, **changes}, judgement)
 
     assert judged()
     longer = {
         arm: [{**run, "test": {**run["test"], "step": [*run["test"]["step"][:-1], 5000]}} for run in runs]
-        for arm, runs in entry.data["arms"].items()
+        for arm, runs in data["arms"].items()
     }
     assert not judged(arms=longer)
-    wider = {**entry.data["config"], "model": {**entry.data["config"]["model"], "width": 1.0}}
+    wider = {**data["config"], "model": {**data["config"]["model"], "width": 1.0}}
     assert not judged(config=wider)
 
 

@@ -65,6 +65,13 @@ def test_misfits():
     assert [data.largest_pixel(name, "binary") for name in ("digits", "mnist")] == [1, 1]
 
 
+def test_inside_compiled_code():
+    """Images that are known there are checked and corrupted as outside."""
+    images = jax.numpy.asarray(IMAGES)
+    found = jax.jit(lambda key: data.corrupt("blur", key, images))(KEY)
+    np.testing.assert_allclose(found, corrupted("blur"), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("images", "got"), [((IMAGES * 255).astype(np.uint8), "uint8"), (IMAGES * 255, r"0\.\d+ to 25\d")]
 )

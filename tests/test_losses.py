@@ -110,3 +110,11 @@ def test_masks_are_booleans(mask, as_a_user):
     loss_fn = objective.make_loss_fn(LINEAR, {}, Batch(X[:3], jnp.zeros(3), mask), loss="squared_error")
     with pytest.raises(ValueError, match=message):
         loss_fn(jnp.ones(2))
+
+
+def test_labels_of_other_whole_numbers(x64):
+    """Unsigned ones of 64 bits, and those of 4, are taken as they are."""
+    for dtype in (jnp.uint64, jnp.int4):
+        np.testing.assert_allclose(
+            losses.cross_entropy(jnp.zeros((2, 3)), jnp.array([0, 2], dtype)), np.log(3), rtol=1e-6
+        )

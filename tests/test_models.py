@@ -1,5 +1,7 @@
 """VGGs have the parameters that are published, and take their normaliser as an argument."""
 
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 
 import flax.linen as nn
@@ -164,3 +166,18 @@ def test_lists_and_arrays_in_a_configuration(as_a_user):
     assert models.make_model(lists) is models.make_model(
         models.MLPConfig((8, 4), kernel_scale=2.0, norm=linen.BatchNorm, norm_layers=(1,))
     )
+
+
+def test_fields_of_a_class_of_one_s_own(as_a_user):
+    """They are not checked: neither their types nor whether they are there yet."""
+
+    @dataclass(frozen=True)
+    class Own(models.MLPConfig):
+        extra: int = None
+        made: int = field(init=False)
+
+        def __post_init__(self):
+            super().__post_init__()
+            object.__setattr__(self, "made", len(self.hidden))
+
+    assert Own(hidden=(4,), kernel_scale=Fraction(1, 2)).made == 1

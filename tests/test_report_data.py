@@ -1,6 +1,7 @@
 """Which data files a report shows, and which of them decide claims."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +11,9 @@ from experiments import _report
 from experiments._command import cli
 
 
-def landscape(figures):
+def landscape(figures, packed=None):
     """Load the entry of the landscape, and the verdicts of its claims by name."""
-    (entry,) = [entry for entry in _report.load(figures).entries if entry.name == "landscape"]
+    (entry,) = [entry for entry in _report.load(figures, packed).entries if entry.name == "landscape"]
     return entry, {claim.name: judgement.verdict for claim, judgement in entry.judged}
 
 
@@ -32,6 +33,17 @@ def test_a_damaged_file_leaves_the_others(write, tmp_path):
     (tmp_path / "landscape-evening.json").write_text("{")
     entry, verdicts = landscape(tmp_path)
     assert entry.stem == "landscape-cpu"
+    assert verdicts["landscape_predictiveness"] == "supported"
+
+
+def test_data_of_packed_runs_come_before_those_of_a_file(write, tmp_path, monkeypatch):
+    """What is shown decides."""
+    write("landscape-cpu", scale=0.5)
+    made = {("landscape", "cpu"): make_data(scale=2)}
+    load = sys.modules["experiments._report.load"]  # the package has a function of that name
+    monkeypatch.setattr(load, "_from_packed", lambda _packed, name, preset, _problems: made.get((name, preset)))
+    monkeypatch.setattr(load, "draw_data", lambda *_: {})
+    _, verdicts = landscape(tmp_path, tmp_path)
     assert verdicts["landscape_predictiveness"] == "supported"
 
 

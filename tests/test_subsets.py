@@ -145,8 +145,8 @@ def test_a_run_trains_on_batches_sorted_by_label():
             MLPRun(data=config.data, optimizer=Optimizer(batch_size=size))
 
 
-@pytest.mark.parametrize("make", [np.array, jnp.array, tuple])
-def test_classes_in_an_array(make, digits):
+@pytest.mark.parametrize("make", [np.array, jnp.array, tuple, set])
+def test_classes_in_an_array(make, digits, as_a_user):
     """They are taken as from a list."""
     assert {*data.take_classes(digits, make([3, 8])).labels.tolist()} == {3, 8}
 

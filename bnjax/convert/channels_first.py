@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 
-from bnjax.convert.layers import WEIGHTS, Layer, check_whole
+from bnjax.convert.layers import WEIGHTS, Layer, check_bias, check_whole
+from bnjax.models.choices import as_wholes
+
+_GROUPS = " (a transposed convolution with groups is not converted)"
 
 
 def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat: tuple[int, ...] | None) -> Layer:
@@ -26,6 +29,7 @@ def read_layer(name: str, weight_name: str, arrays: dict[str, np.ndarray], flat:
         params["kernel"] = params["kernel"].transpose(*range(2, params["kernel"].ndim), 1, 0)
     layer = Layer(params, {key: arrays[key] for key in ("mean", "var") if key in arrays})
     check_whole(name, layer)
+    check_bias(name, layer, way_out=_GROUPS)
     return layer if flat is None else _reorder(name, layer, flat, to_last=True)
 
 
@@ -36,6 +40,7 @@ def _vector(bias: np.ndarray) -> np.ndarray:
 
 def write_layer(name: str, layer: Layer, flat: tuple[int, ...] | None) -> dict[str, np.ndarray]:
     """Undo `read_layer`, except for the shape of the bias."""
+    check_bias(name, layer)
     params, stats = layer if flat is None else _reorder(name, layer, flat, to_last=False)
     arrays = {"weight" if key in WEIGHTS else key: array for key, array in (params | stats).items()}
     if "kernel" in params:
@@ -56,8 +61,10 @@ def _reorder(name: str, layer: Layer, flat: tuple[int, ...], *, to_last: bool) -
 
 def _move_channels(name: str, array: np.ndarray, flat: tuple[int, ...], *, to_last: bool) -> np.ndarray:
     """Move channels after the spatial axes, or back, in a first axis that flattens them all."""
-    if not isinstance(flat, tuple | list) or not all(isinstance(size, int) and size > 0 for size in flat):
+    sizes = as_wholes(flat)
+    if not sizes or min(sizes) < 1:
         raise ValueError(f"flattened must give (channels, *spatial), whole numbers >= 1, for {name!r}, got {flat!r}.")
+    flat = sizes
     if array.ndim > 2 or array.shape[0] != math.prod(flat):
         raise ValueError(f"flattened must give sizes whose product is the features of {name!r}, got {flat}.")
     sizes = flat if to_last else (*flat[1:], flat[0])

@@ -8,7 +8,18 @@ import numpy as np
 from jax import Array
 
 from bnjax._host.arguments import checked
-from bnjax.convert.layers import SETTLED, Layer, check_leaf, check_like, check_whole, collect, match, nest, read
+from bnjax.convert.layers import (
+    SETTLED,
+    Layer,
+    check_bias,
+    check_leaf,
+    check_like,
+    check_whole,
+    collect,
+    match,
+    nest,
+    read,
+)
 from bnjax.types import Variables
 
 _PARAMS = {"w": "kernel", "b": "bias", "scale": "scale", "offset": "bias", "embeddings": "embedding"}
@@ -49,6 +60,7 @@ def from_haiku(params: HaikuTree, state: HaikuTree, *, names: Mapping[str, str] 
         layers.setdefault(module, Layer({}, {})).stats[leaf] = _read_average(ema, leaf, arrays)
     for module, layer in layers.items():
         check_whole(module, layer)
+        check_bias(module, layer)
     paths = match(names, layers, _default_path)
     return nest({paths[module]: layer for module, layer in layers.items()})
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bnjax._host.arguments import checked
-from bnjax.convert.layers import Layer, check_exist, check_whole, collect, group, invert, join, match, nest
+from bnjax.convert.layers import Layer, check_bias, check_exist, check_whole, collect, group, invert, join, match, nest
 from bnjax.types import Variables
 
 _PARAMS = {"kernel": "kernel", "gamma": "scale", "beta": "bias", "bias": "bias", "embeddings": "embedding"}
@@ -52,8 +52,9 @@ def from_keras(
             params["kernel"] = _read_depthwise(module, _kernel(module, params), depthwise[module])
         stats = {_STATS[leaf]: array for leaf, array in arrays.items() if leaf in _STATS}
         layers[paths[module]] = Layer(params, stats)
+        check_whole(module, Layer(params, stats), bias_alone="bias" not in arrays)
         way_out = ": name depthwise convolutions in depthwise"
-        check_whole(module, Layer(params, stats), bias_alone="bias" not in arrays, way_out=way_out)
+        check_bias(module, Layer(params, stats), several_axes=True, way_out=way_out)
     return nest(layers)
 
 

@@ -50,25 +50,18 @@ def collect(variables: Variables) -> dict[str, Layer]:
     return layers
 
 
-def check_whole(name: str, layer: Layer, *, bias_alone: bool = True, way_out: str = "") -> None:
+def check_whole(name: str, layer: Layer, *, bias_alone: bool = True) -> None:
     """Raise where a part of a layer is missing.
 
     Args:
         name: of the layer, for errors.
         layer: its arrays.
         bias_alone: a bias without a weight is a whole layer, a normaliser that does not scale.
-        way_out: for a bias that does not fit.
 
     Raises:
         ValueError: if there is a mean without a variance or the other way around, or they or a normaliser's scale and bias
-            differ in length, or a bias is alone where it must not be, or does not fit its kernel.
+            differ in length, or a bias is alone where it must not be.
     """
-    if {"kernel", "bias"} <= {*layer.params}:
-        kernel, bias = layer.params["kernel"].shape, layer.params["bias"].shape
-        # NOTE: a transposed convolution's output features are the axis before the last, see `from_torch`.
-        if bias not in [(size,) for size in kernel[-2:]]:
-            rule = f"{name!r} must have a bias of its kernel's output features{way_out}"
-            raise ValueError(f"{rule}, got {bias} with {kernel}.")
     if len(layer.stats) == 1:
         (there,) = layer.stats
         raise ValueError(f"{name!r} must have both mean and variance, got the {there} alone.")
@@ -79,6 +72,25 @@ def check_whole(name: str, layer: Layer, *, bias_alone: bool = True, way_out: st
     if len({*sizes.values()}) > 1:
         got = ", ".join(f"{leaf} of shape {vectors[leaf].shape}" for leaf in vectors)
         raise ValueError(f"{name!r} must have arrays of one length, got {got}.")
+
+
+def check_bias(name: str, layer: Layer, *, several_axes: bool = False, way_out: str = "") -> None:
+    """Raise where a layer's bias is not one of its kernel's output features.
+
+    Args:
+        name: of the layer, for errors.
+        layer: its arrays.
+        several_axes: a kernel may have several axes of output features, as for attention.
+        way_out: for a bias that does not fit.
+    """
+    if not {"kernel", "bias"} <= {*layer.params}:
+        return
+    kernel, bias = layer.params["kernel"].shape, layer.params["bias"].shape
+    # NOTE: a transposed convolution's output features are the axis before the last, see `from_torch`.
+    fitting = [kernel[-1:], *([kernel[-2:-1]] if len(kernel) > 2 else [])]
+    if bias not in fitting and not (several_axes and bias == kernel[len(kernel) - len(bias) :]):
+        rule = f"{name!r} must have a bias of its kernel's output features{way_out}"
+        raise ValueError(f"{rule}, got shape {bias} with a kernel of shape {kernel}.")
 
 
 def nest(layers: Mapping[str, Layer]) -> Variables:

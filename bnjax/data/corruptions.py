@@ -48,19 +48,22 @@ def corrupt(name: str, key: Array, images: Images) -> Images:
         raise ValueError(f"name must be one of {', '.join(CORRUPTIONS)}, got {name!r}.")
     if images.ndim != 4:
         raise ValueError(f"images must have shape (examples, height, width, channels), got {images.shape}.")
-    if kind_of(images.dtype) != "f" or (is_known(images) and not _are_pixels(images)):
-        got = (
-            images.dtype if kind_of(images.dtype) != "f" else f"{float(images.min()):.4g} to {float(images.max()):.4g}"
-        )
+    if got := _not_pixels(images):
         raise ValueError(
             f"images must be numbers between 0 and 1, such as take_batch(split, indices).inputs, got {got}."
         )
     return jnp.clip(CORRUPTIONS[name](key, images), 0, 1)
 
 
-def _are_pixels(images: Images) -> bool:
-    """Return whether all numbers lie between 0 and 1, to within rounding."""
-    return bool(jnp.all((images >= -_ROUNDING) & (images <= 1 + _ROUNDING)))
+def _not_pixels(images: Images) -> str:
+    """Describe images that are no numbers between 0 and 1, to within rounding; empty if they are, or are traced."""
+    if kind_of(images.dtype) != "f":
+        return str(images.dtype)
+    if not is_known(images) or not getattr(images, "is_fully_addressable", True):
+        return ""
+    known = np.asarray(images, np.float64)  # not in JAX, which would trace it inside compiled code
+    low, high = np.nanmin(known, initial=np.inf), np.nanmax(known, initial=-np.inf)
+    return "" if low >= -_ROUNDING and high <= 1 + _ROUNDING else f"{low:.4g} to {high:.4g}"
 
 
 def _contrast(_key: Array, images: Images) -> Images:

@@ -67,7 +67,7 @@ def take_classes(split: Split, classes: Sequence[int] | Int[Array | np.ndarray, 
     labels = np.asarray(split.labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"split must have one class per example, got labels of {labels.dtype} {labels.shape}.")
-    wanted = np.asarray(classes).tolist()
+    wanted = np.asarray([*classes]).tolist()
     if not wanted or len({*wanted}) < len(wanted) or not {*wanted} <= {*labels.tolist()}:
         there = ", ".join(map(str, sorted({*labels.tolist()})))
         raise ValueError(f"classes must be one or more different ones of {there}, got {tuple(wanted)}.")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import fields
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
@@ -20,12 +20,20 @@ def check_types(config: Any) -> None:
     Raises:
         ValueError: if one holds something else; it names the field.
     """
-    for field in fields(config):
+    own = [field for field in fields(config) if field.init and _is_own(type(config), field.name)]
+    for field in own:
         if field.type in _CONVERT:
             value = getattr(config, field.name)
             if (found := _CONVERT[field.type](value)) is None:
                 raise ValueError(f"{field.name} must be {_WORDS[field.type]}, got {value!r}.")
             object.__setattr__(config, field.name, found)
+
+
+def _is_own(cls: type, name: str) -> bool:
+    """Return whether a class of this package, not one that a user derived from it, has declared a field."""
+    return any(
+        name in vars(base).get("__annotations__", {}) for base in cls.__mro__ if base.__module__.startswith("bnjax.")
+    )
 
 
 def as_whole(value: Any) -> int | None:
@@ -43,6 +51,8 @@ def as_wholes(values: Any) -> tuple[int, ...] | None:
 def _as_number(value: Any) -> float | int | None:
     """Return a real number, or None for anything else."""
     value = _item(value)
+    if isinstance(value, Real) and not isinstance(value, bool | float | int):
+        return float(value)
     return value if isinstance(value, float | int) and not isinstance(value, bool) else None
 
 

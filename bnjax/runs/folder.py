@@ -48,7 +48,12 @@ def config_hash(config: Any) -> str:
         >>> print(runs.config_hash(Config()) == runs.config_hash(Config(seed=0)), len(runs.config_hash(Config(seed=1))))
         True 10
     """
-    return hashlib.sha256(json.dumps(as_json(_changed(config), "config"), sort_keys=True).encode()).hexdigest()[:10]
+    changed = _changed(config)
+    try:
+        text = json.dumps(changed, sort_keys=True)
+    except TypeError:  # numbers of NumPy or JAX, or names that cannot be sorted
+        text = json.dumps(as_json(changed, "config"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def config_dict(config: Any) -> dict[str, Any]:

@@ -10,11 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jax import Array
-
 from bnjax._host.files import write_whole
-from bnjax._host.kinds import described, kind_of
 from bnjax._host.processes import is_first
 
 
@@ -97,9 +93,13 @@ def as_json(value: Any, name: str = "value") -> Any:
     try:
         return _converted(value)
     except _NoJSONError:
+        from bnjax._host.kinds import described
+
         where, found = next(_no_json(value, name))
         rule = "must be a string, a number, or a list or dictionary of them"
-        raise ValueError(f"{where} {rule}, whose names differ as strings, got {described(found)}.") from None
+        if isinstance(found, Mapping):
+            rule, found = "must have strings or numbers as names, which differ as strings", [*found]
+        raise ValueError(f"{where} {rule}, got {described(found)}.") from None
 
 
 class _NoJSONError(Exception):
@@ -108,7 +108,10 @@ class _NoJSONError(Exception):
 
 def _converted(value: Any) -> Any:
     """Convert to JSON data."""
-    if value is None or (isinstance(value, str | int | float) and not isinstance(value, np.generic)):
+    if isinstance(value, str):
+        return str(value)  # NumPy's too
+    is_array = hasattr(value, "dtype") and hasattr(value, "tolist")
+    if value is None or (isinstance(value, int | float) and not is_array):
         return value
     if isinstance(value, Mapping):
         items = {_as_name(key): _converted(item) for key, item in value.items()}
@@ -116,8 +119,11 @@ def _converted(value: Any) -> Any:
             return items
     elif isinstance(value, list | tuple):
         return [_converted(item) for item in value]
-    elif isinstance(value, np.ndarray | np.generic | Array) and kind_of(value.dtype) in ("b", "i", "f"):
-        return np.asarray(value).tolist()
+    elif is_array:
+        from bnjax._host.kinds import kind_of  # and with it jax, which a command line that only reads does without
+
+        if kind_of(value.dtype) in ("b", "i", "f"):
+            return value.tolist()
     raise _NoJSONError
 
 
@@ -136,7 +142,8 @@ def _as_name(key: Any) -> str:
     """Write the name of an entry as JSON does."""
     if isinstance(key, str):
         return key
-    if key is None or isinstance(key := key.item() if isinstance(key, np.generic) else key, int | float):
+    key = key.item() if hasattr(key, "item") else key
+    if key is None or isinstance(key, int | float):
         return next(iter(json.loads(json.dumps({key: None}))))
     raise _NoJSONError
 

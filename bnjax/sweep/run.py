@@ -195,8 +195,11 @@ class Run:
         self._noted.add(kind)
         try:
             self._log.append(kind=kind, step=self.step, **values)
-        except ValueError as error:
-            raise RunError(f"A probe must return real numbers and lists of them, {kind} does not: {error}.") from error
+        except (TypeError, ValueError) as error:
+            problem = str(error).rstrip(".")
+            raise RunError(
+                f"A probe must return real numbers and lists of them, {kind} does not: {problem}."
+            ) from error
 
     def has(self, kind: str) -> bool:
         """Return whether measurements of this kind exist at this step."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-_ANSWER = b"\nRuns stop, and are saved, once the steps and measurements at work are done. Ctrl-C ends them at once.\n"
+_ANSWER = b"\nStopping once the steps and measurements at work are done and saved. A second Ctrl-C ends at once.\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -73,9 +73,9 @@ class StopRequest:
     def _remember(self, number: int, _frame: FrameType | None) -> None:
         self.signal_number = number
         self.ask()
-        if number == signal.SIGINT:
-            # NOTE: not by print, which may be at work in the code that the signal interrupts.
-            with contextlib.suppress(OSError, ValueError):  # standard error may be no file
-                os.write(sys.stderr.fileno(), _ANSWER)
         for each in self._previous:
             signal.signal(each, signal.SIG_IGN if each is signal.SIGHUP else signal.SIG_DFL)
+        if number == signal.SIGINT:
+            # NOTE: not by print, which may be at work in the code that the signal interrupts.
+            with contextlib.suppress(Exception):  # standard error may be closed, or no file
+                os.write(sys.stderr.fileno(), _ANSWER)

@@ -113,7 +113,7 @@ def _description(doc: str, presets: dict[str, Any], choices: list[_Choice]) -> s
     known = f"Presets: --preset {{{' | '.join(presets)}}} (default: {next(iter(presets))}); other fields override it."
     chosen = [f"Choices: {'; '.join(flags)}. Listed are the fields of what is chosen."] if flags else []
     # Each part of the docstring is a paragraph.
-    parts = re.sub(r"\n(?=(Claim|Source|Command|Measured): )", "\n\n", doc.strip())
+    parts = re.sub(r"\n(?=(Claim|Source|Command|Measured|Counter-examples?): )", "\n\n", doc.strip())
     return "\n\n".join([parts, known, *chosen])
 
 

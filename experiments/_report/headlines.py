@@ -75,7 +75,7 @@ def answer(entries: list[Entry]) -> Answer:
     return Answer(
         claimed,
         _outcome(by_name),
-        _but(_all_judged(entries) | by_name),
+        _but({**_all_judged(entries), **by_name}),
         _scale(entries, by_name),
         _beside(entries, by_name),
     )

@@ -188,7 +188,9 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     except Exception as error:  # a damaged file raises errors of many types
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
         data, pictures, scaled_down = None, {}, None
-    files = {} if data is None else {file.stem: data, **found}
+    files = (
+        {} if data is None else {file.stem: data, **{stem: other for stem, other in found.items() if stem != file.stem}}
+    )
     files = {stem: data for stem, data in files.items() if _may_decide(name, data)}
     judged = tuple((claim, _judge(name, claim, files)) for claim in catalogue.claims_of(name))
     findings = _findings(name, file.name, data, problems)

@@ -119,8 +119,6 @@ def main() -> None:
     parser.add_argument("--only", choices=["vgg", "mlp"], help="one of the two nets")
     parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
     arguments = parser.parse_args()
-    if arguments.steps is not None and arguments.steps < 1:
-        parser.error(f"--steps must be at least 1, got {arguments.steps}.")
     nets = {
         "landscape's VGG": landscape.PRESETS[arguments.preset].vgg,
         "MNIST's perceptron": mnist_mlp.PRESETS[arguments.preset].ioffe,

@@ -45,7 +45,7 @@ MODULE = SimpleNamespace(marker="index", init=None)
         ),
         (
             lambda: convert.from_torch({"fc.weight": draw(3, 2), "fc.bias": draw(7)}),
-            r"features, got \(7,\) with \(2, 3\)",
+            r"features .*, got shape \(7,\) with a kernel of shape \(2, 3\)",
         ),
         (
             lambda: convert.from_keras({"fc/kernel": draw(2, 3), "fc/bias": draw(7)}),
@@ -57,7 +57,7 @@ MODULE = SimpleNamespace(marker="index", init=None)
         ),
         (
             lambda: convert.to_torch(Variables(ATTENTION, {})),
-            r"'key' must have a bias .*, got \(2, 3\) with \(6, 2, 3\)",
+            r"'key' must have a bias .*, got shape \(2, 3\) with a kernel of shape \(6, 2, 3\)",
         ),
         (
             lambda: convert.to_torch(Variables({}, CACHED)),
@@ -104,7 +104,7 @@ MODULE = SimpleNamespace(marker="index", init=None)
         (lambda: convert.to_keras(WITH_DEPTHWISE, depthwise={"net/conv": 3}), "multiplier of 'net/conv'"),
         (
             lambda: convert.from_keras(KERAS),
-            "'net/depth' must have .* features: name depthwise convolutions in depthwise, got",
+            "'net/depth' must have .* features: name depthwise convolutions in depthwise, got shape",
         ),
         (lambda: convert.from_haiku({"a": {"u": draw(2)}}, {}), "got 'a/u'"),
         (lambda: convert.from_haiku({"a": {"scale": draw(2, 3)}}, {}), "a/scale must vary along the channels"),

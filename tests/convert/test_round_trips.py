@@ -136,3 +136,9 @@ def test_statistics_beside_an_empty_collection():
     stats = {"n": {"mean": jnp.zeros(4), "var": jnp.ones(4)}}
     several = Variables({}, {"batch_stats": stats, "cache": {}})
     assert {*convert.to_torch(several)} == {*convert.to_torch(Variables({}, stats))}
+
+
+def test_attention_of_keras():
+    """Its kernels and biases have Flax's several axes of output features, and come back as they were."""
+    weights = {"q/kernel": draw(6, 2, 3), "q/bias": draw(2, 3)}
+    assert_same(convert.to_keras(convert.from_keras(weights)), weights)
