@@ -122,8 +122,9 @@ def _converted(value: Any) -> Any:
     elif is_array:
         from bnjax._host.kinds import kind_of  # and with it jax, which a command line that only reads does without
 
-        if kind_of(value.dtype) in ("b", "i", "f"):
-            return value.tolist()
+        array: Any = value
+        if kind_of(array.dtype) in ("b", "i", "f"):
+            return array.tolist()
     raise _NoJSONError
 
 
