@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from bnjax._host.numbers import as_wholes
 from bnjax.convert.layers import WEIGHTS, Layer, check_bias, check_whole
-from bnjax.models.choices import as_wholes
 
 _GROUPS = " (a transposed convolution with groups is not converted)"
 

@@ -1,10 +1,10 @@
 """Allowed values and checks of fields that several shapes share; imports nothing heavy."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import fields
-from numbers import Integral, Real
 from typing import Any, Literal, get_args
+
+from bnjax._host.numbers import as_number, as_whole, as_wholes
 
 KernelInit = Literal["xavier_uniform", "xavier_normal", "he_normal", "normal", "orthogonal"]
 XavierInit = Literal["xavier_uniform", "xavier_normal"]
@@ -36,32 +36,7 @@ def _is_own(cls: type, name: str) -> bool:
     )
 
 
-def as_whole(value: Any) -> int | None:
-    """Return a whole number, or None for anything else."""
-    value = _item(value)
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
-
-
-def as_wholes(values: Any) -> tuple[int, ...] | None:
-    """Return a tuple of whole numbers, or None for anything else."""
-    found = [as_whole(value) for value in values] if isinstance(values, Iterable) else [None]
-    return None if None in found else tuple(number for number in found if number is not None)
-
-
-def _as_number(value: Any) -> float | int | None:
-    """Return a real number, or None for anything else."""
-    value = _item(value)
-    if isinstance(value, Real) and not isinstance(value, bool | float | int):
-        return float(value)
-    return value if isinstance(value, float | int) and not isinstance(value, bool) else None
-
-
-def _item(value: Any) -> Any:
-    """Return an array of shape () as Python's number."""
-    return value.item() if getattr(value, "shape", None) == () else value
-
-
-_CONVERT = {int: as_whole, float: _as_number, tuple[int, ...]: as_wholes}
+_CONVERT = {int: as_whole, float: as_number, tuple[int, ...]: as_wholes}
 _WORDS = {int: "a whole number", float: "a number", tuple[int, ...]: "a list of whole numbers"}
 
 

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax import Array
 
 from bnjax._host.kinds import described
-from bnjax.models.choices import as_wholes
+from bnjax._host.numbers import as_wholes
 from bnjax.models.shapes import Activation
 
 NormLayers = Literal["all"] | tuple[int, ...]
