@@ -9,10 +9,10 @@ as over accelerators, are had with XLA_FLAGS=--xla_force_host_platform_device_co
 
 All rows run in turn in one process. Only ratios of one run mean something.
 
-Measured: on two CPU cores (2026-11-21, jax 0.10.2), times faster than one after another in chunks: eight MLPs, 500 steps, with
-threads 1.37, mapped 1.14, vmapped 1.04, mapped on two CPU devices 1.61; four VGG-As of an eighth of the width, 20 steps, with
-threads 1.12, mapped 1.04, vmapped 0.99. `auto` is threads there. A call per step took 49 times as long as chunks of 200 steps
-for the MLP, since each call shuffles the data set.
+Measured: on two CPU cores (2026-12-01, jax 0.10.2), times faster than one after another in chunks: eight MLPs, 300 steps, with
+threads 2.02, mapped 1.02, vmapped 1.03; four VGG-As of an eighth of the width, 20 steps, with threads 1.57, mapped 1.09. `auto`
+is threads there. Before (2026-11-21): eight MLPs, 500 steps, mapped on two CPU devices 1.61; a call per step took 49 times as
+long as chunks of 200 steps for the MLP, since each call shuffles the data set.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def make_programs(
             way = settle_way(grid, states, split, own_split=False, way=way)  # once, as before a training
         return sweep.run_steps(grid, states, split, num_steps=num_steps, way=way)[1].loss
 
-    rows: dict[str, Callable[[], object]] = {"one after another, a call per step": by_steps, _REFERENCE: by_chunks}
+    rows: dict[str, Callable[[], object]] = {_CALLS: by_steps, _REFERENCE: by_chunks}
     devices = Mesh(np.array(jax.devices()), ("runs",))
     for name in ways:
         batching: sweep.Batching = int(name) if name.isdigit() else name  # pyright: ignore[reportAssignmentType]
@@ -88,6 +88,7 @@ def make_programs(
     return rows
 
 
+_CALLS = "one after another, a call per step"
 _REFERENCE = "one after another, in chunks"
 
 
@@ -100,8 +101,13 @@ def main() -> None:
     parser.add_argument("--steps", type=positive(int), default=100, help="of each run (default: 100)")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help=f"of sharing (default: {' '.join(WAYS)})")
     parser.add_argument("--rounds", type=positive(int), default=5, help="runs of each row (default: 5)")
+    parser.add_argument(
+        "--calls", action=argparse.BooleanOptionalAction, default=True, help="also a call per step, which takes minutes"
+    )
     arguments = parser.parse_args()
     programs = make_programs(arguments.net, arguments.width, arguments.runs, arguments.steps, arguments.ways)
+    if not arguments.calls:
+        del programs[_CALLS]
     measure(programs, rounds=1, seconds=600)
     times = measure(programs, rounds=arguments.rounds, seconds=120)
     size = f", {arguments.width:g} of its width" if arguments.net == "vgg" else ""
