@@ -9,8 +9,8 @@ those on moments.
 
 All rows run in turn in one process. Only ratios of one run mean something: a row's is against samples in their faster way.
 
-Measured: on two CPU cores (2026-12-01, jax 0.10.2), 16 nets, 100 steps, times faster than samples side by side: moments together
-13.6 (plain), 18.1 (batch norm) and 20.8 (l2 norm), side by side 7.1, 7.4 and 12.6.
+Measured: on two CPU cores (2026-12-01, jax 0.10.2), 16 nets, 100 steps, times faster than samples side by side: moments
+together 13.6 (plain), 18.1 (batch norm) and 20.8 (l2 norm), side by side 7.1, 7.4 and 12.6.
 """
 
 import argparse
