@@ -1,4 +1,4 @@
-"""Python's numbers from what a user gives: NumPy's and JAX's too, and lists of them; imports nothing heavy."""
+"""Convert numbers of Python, NumPy and JAX, and lists of them, to Python's; imports nothing heavy."""
 
 from collections.abc import Iterable
 from numbers import Integral, Real

@@ -135,7 +135,7 @@ def _as_arrays(labels: PyTree) -> PyTree[Array]:
 
 
 def _as_array(name: str, value: Any) -> Array:
-    """Convert to an array, of which whole numbers stay as they are."""
+    """Convert to an array; raise if whole numbers would change."""
     array = jnp.asarray(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype != array.dtype and value.size:
         limits = jnp.iinfo(array.dtype)

@@ -37,7 +37,7 @@ def corrupt(name: str, key: Array, images: Images) -> Images:
         Images of the same shape, pixels between 0 and 1.
 
     Raises:
-        ValueError: if the name is unknown, or images that are known are not between 0 and 1.
+        ValueError: if the name is unknown, or the images are not traced and hold other numbers than 0 to 1.
 
     Example:
         >>> from bnjax import data
@@ -56,7 +56,7 @@ def corrupt(name: str, key: Array, images: Images) -> Images:
 
 
 def _not_pixels(images: Images) -> str:
-    """Describe images that are no numbers between 0 and 1, to within rounding; empty if they are, or are traced."""
+    """Describe type or range of images that are not numbers between 0 and 1; empty if they are, or are traced."""
     if kind_of(images.dtype) != "f":
         return str(images.dtype)
     if not is_known(images) or not getattr(images, "is_fully_addressable", True):

@@ -196,10 +196,8 @@ class Run:
         try:
             self._log.append(kind=kind, step=self.step, **values)
         except (TypeError, ValueError) as error:
-            problem = str(error).rstrip(".")
-            raise RunError(
-                f"A probe must return real numbers and lists of them, {kind} does not: {problem}."
-            ) from error
+            problem = f"{kind} does not: {str(error).rstrip('.')}"
+            raise RunError(f"A probe must return real numbers and lists of them, {problem}.") from error
 
     def has(self, kind: str) -> bool:
         """Return whether measurements of this kind exist at this step."""

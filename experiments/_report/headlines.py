@@ -114,7 +114,7 @@ def _but(by_name: Judged) -> str:
         start = two_digits(_value(by_name, "landscape_rough_start"))
         parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
     if "noisy_late" in by_name and by_name["noisy_late"][1].verdict == "contradicted":
-        parts.append(f"noise costs it {two_digits(-100 * _value(by_name, 'noisy_late'))} points late in training")
+        parts.append(f"noise costs BN {two_digits(-100 * _value(by_name, 'noisy_late'))} points late in training")
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""
 
 

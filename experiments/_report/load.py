@@ -188,10 +188,10 @@ def _load_entry(figures: Path, packed: Path | None, name: str, problems: list[st
     except Exception as error:  # a damaged file raises errors of many types
         problems.append(f"{file.name} cannot be read: its config is none ({type(error).__name__}: {one_line(error)}).")
         data, pictures, scaled_down = None, {}, None
-    files = (
-        {} if data is None else {file.stem: data, **{stem: other for stem, other in found.items() if stem != file.stem}}
-    )
-    files = {stem: data for stem, data in files.items() if _may_decide(name, data)}
+    shown = {} if data is None else {file.stem: data}
+    # The shown data come first, and replace those of a file of the same name.
+    files = {**shown, **found, **shown} if shown else {}
+    files = {stem: each for stem, each in files.items() if _may_decide(name, each)}
     judged = tuple((claim, _judge(name, claim, files)) for claim in catalogue.claims_of(name))
     findings = _findings(name, file.name, data, problems)
     return Entry(name, file.stem, data, pictures, findings, scaled_down, judged)

@@ -53,7 +53,7 @@ def _distributions(data: dict[str, Any]) -> Layout:
 
 
 def _seeds_of_strengths(data: dict[str, Any]) -> list[str]:
-    """Say how many seeds the other strengths have, if there are any."""
+    """Count the seeds of the other strengths for the caption; empty without other strengths."""
     counts = [len(runs) for runs in data.get("sweep", {}).values()]
     return [f"other strengths: {plural(max(counts), 'seed')}"] if counts else []
 
