@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import logging
+import operator
 import os
 import shutil
 import time
@@ -22,10 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from bnjax._host.arguments import whole
+from bnjax._host.arguments import checked, whole
 from bnjax._host.digest import digest
 from bnjax._host.files import is_passing, system_error
-from bnjax._host.kinds import described
 from bnjax._host.output import harmless, say
 from bnjax._host.processes import largest
 from bnjax.runs.folder import STEP_PREFIX, list_steps
@@ -83,9 +83,10 @@ class Checkpoints:
         [1. 2.] 10 {'seed': 0}
     """
 
+    @checked(max_to_keep=whole(1))
     def __init__(self, folder: str | os.PathLike, *, max_to_keep: int = 2, report: Callable[[str], object] = say):
         self._report, self._folder = harmless(report), Path(folder).absolute()
-        self._max_to_keep = _whole("max_to_keep", max_to_keep, 1)
+        self._max_to_keep = max_to_keep
         self._check_folder()
         # NOTE: an asynchronous save reports success for a step that never lands on a full disk.
         options = ocp.CheckpointManagerOptions(step_prefix=STEP_PREFIX, enable_async_checkpointing=False)
@@ -100,6 +101,7 @@ class Checkpoints:
     ) -> None:
         self._manager.close()
 
+    @checked(step=whole(0))
     def save(self, step: int, state: Any, meta: dict[str, Any] | None = None) -> None:
         """Save a pytree of arrays and numbers, with JSON data `meta`; on return it is on disk.
 
@@ -109,7 +111,7 @@ class Checkpoints:
             CheckpointError: if it cannot be written, as on a full disk; earlier checkpoints are kept, nothing of this one is
                 left, and a later one may be saved once there is space.
         """
-        step = _whole("step", step, 0)
+        step = operator.index(step)  # of NumPy or JAX too
         latest = max(list_steps(self._folder), default=None)
         if latest is not None and step <= latest:
             raise ValueError(f"step must be beyond the last checkpoint's, {latest}, got {step}.")
@@ -274,14 +276,6 @@ def _boxed(state: Any) -> Any:
     if not jax.tree.leaves(state):
         return {"nothing": np.zeros(1, np.int8)}
     return {"state": state} if jax.tree_util.all_leaves([state]) else state
-
-
-def _whole(name: str, value: Any, low: int) -> int:
-    """Return a whole number, also NumPy's or JAX's, that is not below a limit."""
-    rule = whole(low)
-    if not rule.holds(value):
-        raise ValueError(f"{name} must be {rule.words}, got {described(value)}.")
-    return int(value)
 
 
 def _stored(leaf: Any) -> Any:
