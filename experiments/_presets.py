@@ -52,6 +52,8 @@ EVENING: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5000})
 OVERNIGHT_SHORT: VGGRun = change(OVERNIGHT, schedule={"num_steps": 5500})
 # The same at the width of preset cpu, for claims about steps later than those of that preset: 19 minutes or more.
 CPU_LONG: VGGRun = change(OVERNIGHT_SHORT, model={"width": 0.125})
+# All published steps at that width: an hour or two for the nets with and without batch norm.
+CPU_WHOLE: VGGRun = change(OVERNIGHT, model={"width": 0.125})
 # Three measurements an epoch; the replication with Adam trains for its own 20 epochs.
 OVERNIGHT_MAMELI: VGGRun = change(
     MAMELI, model={"width": 0.25}, schedule={"probe_every": 130, "recalibrated_tests": True}

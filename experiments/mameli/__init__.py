@@ -75,6 +75,8 @@ PRESETS = {
         ),
         step_multiples=SMOKE_MULTIPLES,
     ),
+    # The length of his first notebook.
+    "cpu_long": _measured(_REDUCED, model={"width": 0.125}, schedule=change(_TEN_EPOCHS, num_steps=30 * _EPOCH)),
     "evening": _measured(_REDUCED, model={"width": 0.25}, schedule=_TEN_EPOCHS),
     "overnight": _measured(OVERNIGHT_MAMELI),
     # Two measurements per epoch; each takes as long as 55 steps.

@@ -21,6 +21,7 @@ from experiments._evidence.keep import whole
 from experiments._presets import (
     ALX,
     CPU,
+    CPU_WHOLE,
     EVENING,
     FULL_WIDTH,
     FULL_WIDTH_EVENING,
@@ -62,6 +63,7 @@ PRESETS = {
     "smoke": Config(**fields_of(SMOKE), learning_rates=(0.1, 0.5)),
     "mameli": Config(**fields_of(_MAMELI), learning_rates=(0.01,)),
     "alx": Config(**fields_of(change(ALX, schedule=_TWICE)), learning_rates=(5e-4, 1e-3, 3e-3)),
+    "cpu_long": Config(**fields_of(CPU_WHOLE), learning_rates=(0.1,), once=False),
     "evening": Config(**fields_of(EVENING), learning_rates=(0.1,), once=False),
     "overnight": Config(**fields_of(OVERNIGHT)),
     "overnight_mameli": Config(**fields_of(change(OVERNIGHT_MAMELI, norm={"layers": "all"})), learning_rates=(0.01,)),
