@@ -29,16 +29,17 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Leave cases to the thorough tests, and tests to other parts; start the files of long tests, which have a group, first.
+    """Leave cases to slower tiers, and tests to other parts; start the files of long tests, which have a group, first.
 
     So that no worker waits for the other at the end. A part has whole files, whose tests share what they compile, except for
     the long ones, which are split.
     """
     sampled = set()
     for item in items:
-        if item.get_closest_marker("sampled") and not item.get_closest_marker("thorough"):
+        sampling = item.get_closest_marker("sampled")
+        if sampling and not item.get_closest_marker("thorough"):
             if (item.path, item.originalname) in sampled:
-                item.add_marker(pytest.mark.thorough)
+                item.add_marker(*sampling.args)
             sampled.add((item.path, item.originalname))
     part, parts = map(int, config.getoption("part").split("/"))
 

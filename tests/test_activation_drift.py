@@ -196,6 +196,7 @@ def test_what_batch_norm_sets_speaks_for_nothing():
     assert against == spoken
 
 
+@pytest.mark.slow
 def test_a_normaliser_before_the_activation_hides_what_the_weights_do():
     """Of a unit whose mean and variance move, batch norm puts out neither: only the shape of its distribution is left."""
     before = jax.random.normal(jax.random.key(0), (4, 4096, 3))
@@ -211,6 +212,7 @@ def test_a_normaliser_before_the_activation_hides_what_the_weights_do():
     assert far(before) > 20 * far(after)
 
 
+@pytest.mark.slow
 def test_batches_of_few_values_drift_by_themselves():
     """W1 between batches drawn from one normal distribution is as the claims on depth say."""
     for num_values, is_normalised, expected in ((128, False, 0.14), (128, True, 0.1), (32_768, False, 0.009)):
@@ -264,6 +266,7 @@ def test_words_are_computed():
     assert found.endswith("without BN, seed 2: the loss stopped being finite at step 25.")
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_column_per_layer(tmp_path):
     """Ridges of both nets, then percentiles and two curves for each of two layers, and eight panels that sum up."""
     data = make_data(diverged_at=25)

@@ -144,6 +144,7 @@ def test_shift_is_exact_with_as_many_quantiles_as_values(x64):
     np.testing.assert_allclose(found.wasserstein, wasserstein_distance(x, y), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_drift_over_steps(x64):
     """Of a distribution that moves by 1, 2, 3 the successive shifts are these, and the cumulative ones their sums."""
     x, places = normal(1, 50, 2), np.array([0.0, 1.0, 3.0, 6.0])

@@ -188,6 +188,7 @@ def test_the_example_runs():
     assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("norm", [nn.BatchNorm, linen.BatchNorm])
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a"), ("data-x",)])
 def test_every_unbound_axis_is_that_of_the_only_device(norm, names):

@@ -24,6 +24,7 @@ def compile_for_cpu(monkeypatch, tmp_path, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_every_program_has_a_row_and_is_compiled_once(compile_for_cpu):
     """Programs are asked for by the beginning of their names; what is in the file is not compiled again."""
     rows, printed = compile_for_cpu("hvp")
@@ -50,6 +51,7 @@ def test_what_does_not_compile_is_a_row(compile_for_cpu, monkeypatch):
     assert "| no such kernel |" in printed.out
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("name", ahead.NETS)
 def test_plain_flax_has_the_same_weights(name):
     """Each net stands beside the same one as one writes it in Flax: as many weights of each shape."""

@@ -31,6 +31,7 @@ def test_costs_are_those_that_were_measured(tmp_path, monkeypatch):
     assert [costs.duration(x) for x in (36.8, 399, 5399, 7200)] == ["37 s", "7 min", "90 min", "2.0 h"]
 
 
+@pytest.mark.slow
 def test_the_list_says_how_far_each_preset_is(capsys, tmp_path):
     """Not run without a folder, partly with one, done when its data are there."""
 
@@ -61,6 +62,7 @@ def stages(monkeypatch, tmp_path):
     return ran, ends
 
 
+@pytest.mark.slow
 def test_all_goes_on_where_one_fails_and_ends_with_the_report(stages, capsys, tmp_path):
     """Every experiment with the preset is run into the same folders; failures are told at the end, with status 1."""
     ran, ends = stages

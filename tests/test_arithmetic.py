@@ -18,6 +18,7 @@ def trees(seed, *, is_complex=False):
     ], vectors
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("is_complex", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_trees_are_vectors(seed, is_complex, x64):
@@ -47,6 +48,7 @@ def test_sums_are_taken_in_float32(dtype):
     np.testing.assert_allclose(distance(tree, jax.tree.map(jnp.negative, tree)), 2 * norm(tree), rtol=1e-6)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("is_constant", [False, True])
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e30])
 def test_squares_may_leave_the_range(scale, is_constant):
@@ -76,6 +78,7 @@ def test_nothing_is_rounded_otherwise(seed):
     assert norm(x) == jnp.sqrt(jnp.vdot(x, x, precision="highest"))
 
 
+@pytest.mark.slow
 def test_derivatives_do_not_see_the_scale(x64):
     """An inner product has its two derivatives, also where it is zero, and a norm is as steep as it is for large numbers."""
     a, b = jnp.array([3.0, -4.0]), jnp.array([4.0, 3.0])

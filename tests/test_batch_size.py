@@ -35,6 +35,7 @@ def test_nets_see_as_many_images_at_rates_in_proportion():
     assert groups == {**{f"group_norm_b{n}": 8 for n in (2, 8, 32, 128)}, **{f"one_group_b{n}": None for n in (2, 128)}}
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("norm", [GroupNorm(group_size=2), GroupNorm(group_size=None), InstanceNorm()])
 def test_normalisers_of_single_examples(norm):
     """Each group of channels of one example has mean 0 and variance 1; nothing depends on the other examples."""

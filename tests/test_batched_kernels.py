@@ -47,6 +47,7 @@ def operands(kind, geometry, axes):
     return [jax.random.normal(key, shape) for key, shape in zip(keys, mapped, strict=True)]
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("axes", [(0, 0), (None, 0), (0, None)], ids=str)
 @pytest.mark.parametrize("kind", [plain.conv, plain.input_gradient, plain.kernel_gradient])
 @pytest.mark.parametrize("name", SHAPES)
@@ -222,6 +223,7 @@ def test_a_record_without_forms_keeps_its_choice(monkeypatch, tmp_path):
     assert scan(other, resume=file) == ["1", "16"]
 
 
+@pytest.mark.slow
 def test_threads_of_a_sweep_have_the_caller_s_form():
     """Contexts belong to threads; a probe that runs in one of a sweep's threads sees the form all the same."""
     seen = []

@@ -17,6 +17,8 @@ from bnjax.probes import points
 from bnjax.probes.chunks import run_chunks
 from bnjax.sweep import ways
 
+pytestmark = pytest.mark.slow
+
 KEY = Key("points", "1 x device")
 BASE = {"w": jnp.full((24, 24), 1 / 24), "b": jnp.linspace(0, 1, 24)}
 # Bytes that are free, the groups that are compiled and those that run, and why there are no more, where

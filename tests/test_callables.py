@@ -51,7 +51,7 @@ PROBES = {
 }
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_is_scanned_as_a_function(name, probe):

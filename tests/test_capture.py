@@ -104,6 +104,7 @@ def nested():
     return Nested(), jax.jit(Nested().init)({"params": jax.random.key(0), **rngs}, x), x, rngs
 
 
+@pytest.mark.slow
 def test_nested_and_repeated_layers(nested):
     """Layers in layers are joined by "/", calls of one are numbered, and a module needs no `train`."""
     module, variables, x, rngs = nested
@@ -117,6 +118,7 @@ def test_nested_and_repeated_layers(nested):
     assert "hidden" not in outputs
 
 
+@pytest.mark.slow
 def test_layers_that_cannot_be_read(nested):
     """A layer of several arrays, or inside a transformation, is left out of all and named when asked for."""
     module, variables, x, rngs = nested

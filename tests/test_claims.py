@@ -68,6 +68,7 @@ def test_every_claim_is_one_of_a_kind_and_caveats_follow_their_claims():
     assert catalogue.claims_of("quickstart") == ()
 
 
+@pytest.mark.slow
 def test_supported_claims_of_a_doubtful_set_up_say_so():
     """Beside the verdict stands that the published curve of the deep linear network lies outside all draws."""
     judged = [pair for entry in _report.load(ROOT / "figures").entries for pair in entry.judged]

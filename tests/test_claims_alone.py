@@ -181,6 +181,7 @@ def test_later_steps_and_other_nets_are_new(rows):
     assert not judged(config=wider)
 
 
+@pytest.mark.slow
 def test_verdicts_are_counted_by_origin(report):
     """The page and the README count the claims of each kind of source."""
     counts = by_origin(report.entries)

@@ -103,7 +103,7 @@ def cases():
         yield pytest.param(call, id=name, marks=[pytest.mark.thorough] if name in SLOW else [])
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("call", [*cases()])
 def test_equal_shapes_are_compiled_once(call, compilations):
     """Of five calls with other values none compiles anything after the second."""

@@ -91,6 +91,7 @@ MORE = (
 )
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "shape",
     [pytest.param(s, id=name, marks=pytest.mark.thorough if name in MORE else ()) for name, s in FAST.items()],
@@ -160,6 +161,7 @@ def test_lowers_to_jax_on_accelerators():
     assert "dot_general" in gradient.trace(x, k).lower(lowering_platforms=("cpu",)).as_text()
 
 
+@pytest.mark.slow
 def test_every_choice_by_shape_is_tested(many_products, monkeypatch):
     """The table of shapes reaches every algorithm."""
     algorithms = [(winograd, "conv"), (winograd, "kernel_gradient"), (plain, "conv")]
@@ -255,6 +257,7 @@ def test_half_precision_takes_no_tiles():
 HALF_SHAPES = ("large", "image", "small tiles", "clipped", "2x2", "smaller than its kernel")
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("shape", [FAST[name] for name in HALF_SHAPES], ids=HALF_SHAPES)
 def test_half_precision_is_single_precision_rounded_once(shape):
     """In bfloat16, value and gradients equal float32's on the same numbers, rounded, and JAX's up to the last bit."""

@@ -126,6 +126,7 @@ def test_agrees_with_a_plain_loop(seed, x64):
     np.testing.assert_allclose(np.stack([found.difference, found.cosine], 1), expected, rtol=1e-10)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("options", "rule"),
     [({"moved": "kernel$"}, {"moves": "kernel".__eq__}), ({"compared": "kernel$"}, {"compares": "kernel".__eq__})],
@@ -140,6 +141,7 @@ def test_weights_only(options, rule, x64):
     assert (np.abs(full.difference - found.difference)[1:] > 1e-6).all()
 
 
+@pytest.mark.slow
 def test_small_steps_follow_the_first_order(x64):
     """As the step shrinks tenfold, what the prediction misses shrinks a hundredfold."""
     loss_fn, params, update = deep_net(2)
@@ -258,6 +260,7 @@ def test_a_closure_is_never_stale():
         np.testing.assert_allclose(found.difference, [0, batch])
 
 
+@pytest.mark.slow
 def test_composes_with_jit_and_vmap():
     """Compiled over many updates at once, the shift is what it is alone."""
     loss_fn, params, update = deep_net(1)
@@ -295,6 +298,7 @@ def test_misfits_are_named(arguments, message, as_a_user):
         covariate_shift(**{"loss_fn": loss_fn, "params": params, "update": update, "layers": NAMES} | arguments)
 
 
+@pytest.mark.slow
 def test_half_precision_is_subtracted_in_float32():
     """In bfloat16 512 + 1 is 512; the difference is not taken there."""
     params, update = ({"a": jnp.array(a, jnp.bfloat16), "b": jnp.array(b, jnp.bfloat16)} for a, b in ((8, 1), (-9, 0)))

@@ -81,6 +81,7 @@ def test_of_both_nets_the_one_that_speaks_against_a_claim_decides(data):
     assert list(found.values()) == [min(pair) for pair in zip(*layers, strict=True)]
 
 
+@pytest.mark.slow
 def test_deep_linear_networks_are_read_both_ways():
     """The nets trained without the half in the loss have claims, a table and a figure of their own."""
     data = covariate_shift_data("evening", num_draws=3)

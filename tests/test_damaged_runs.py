@@ -9,6 +9,8 @@ import pytest
 import tiny
 from disturbed import assert_same, at_chunk, complaints, send, stopped_at
 
+pytestmark = pytest.mark.slow
+
 
 def flip(file):
     """Flip a bit in the middle of a file."""
@@ -49,7 +51,7 @@ def test_a_damaged_checkpoint(damage, undisturbed, tmp_path, capsys, monkeypatch
     assert_same(tmp_path, undisturbed())
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

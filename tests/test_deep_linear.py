@@ -68,6 +68,7 @@ def test_without_normaliser_it_is_the_product_of_its_matrices(seed):
         np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_outputs_are_normalised(seed):
     """Before training each output has mean 0 and variance 1, which costs half the squares of the outputs more than none."""
@@ -96,6 +97,7 @@ def test_weights_before_batch_norm_have_no_scale(seed):
         np.testing.assert_allclose(other, factor * one, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("p", [1, 2, "inf"])
 def test_lp_norms(p):
     """Each output's lp norm is near 1 behind an lp normaliser, up to the mean that is taken off."""

@@ -15,6 +15,8 @@ from bnjax._host.digest import digest
 from bnjax._host.sharding import everywhere
 from bnjax.runs import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 NORM = partial(linen.BatchNorm, momentum=0.9)
 NETS = {
     "mlp": models.MLPConfig(hidden=(16, 16), norm=NORM),

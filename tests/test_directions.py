@@ -73,7 +73,7 @@ def attention():
     return params
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(
     ("make", "filter_axes"),
     [
@@ -100,6 +100,7 @@ def test_filters_lie_where_one_says(make, filter_axes):
         directions.filter_normalized(KEY, params)
 
 
+@pytest.mark.slow
 def test_what_has_no_filters_can_be_left():
     """None leaves parameters where they are; vectors of heads can be matched one by one; beside them, four axes are unclear."""
     params = {**attention(), "conv": {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}}
@@ -121,6 +122,7 @@ def test_interpolation_reaches_its_end():
     jax.tree.map(lambda e, a, b: np.testing.assert_allclose(e, jnp.stack([a, b]), atol=1e-6), ends, PARAMS, target)
 
 
+@pytest.mark.slow
 def test_principal_axes_of_an_ellipse():
     """A trajectory on an ellipse in a plane is drawn as that ellipse, long axis first, ending at the origin."""
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)

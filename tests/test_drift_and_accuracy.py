@@ -44,6 +44,7 @@ def test_rank_correlations_are_those_of_the_closed_form(seed):
     assert math.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
 
 
+@pytest.mark.slow
 def test_steadier_nets_that_are_better_leave_the_headline_open(data):
     """Where they are worse, or as good, it holds; else it is in doubt, as batches differ, except for changes of variances."""
     for accuracy_of, verdict, of_variances in (

@@ -22,6 +22,8 @@ from experiments._training.tasks import make_task
 from experiments.eigenvalues import figure, quantities, table
 from experiments.eigenvalues.claims import CLAIMS
 
+pytestmark = pytest.mark.slow
+
 CPU = eigenvalues.PRESETS["cpu"]
 TINY = change(
     MLPRun().measuring("eigenvalues"),
@@ -63,7 +65,7 @@ def measured(has_norm):
     return task, state, split, probe.measure(state, split)
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(("has_norm", "prefix"), [(False, ""), (True, ""), (True, "frozen_")])
 def test_eigenvalues_are_those_of_the_dense_hessian(has_norm, prefix):
     """Of the first examples in one batch, with its own statistics or with running ones that stay."""

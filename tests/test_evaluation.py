@@ -19,6 +19,8 @@ from experiments.evaluation import PRESETS, by_size, groups
 from experiments.evaluation.claims import CLAIMS
 from experiments.evaluation.table import findings
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 CLAIM = {claim.name: claim for claim in CLAIMS}
 RUN = MLPRun(

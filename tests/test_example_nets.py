@@ -66,7 +66,8 @@ def by_hand(name, variables, statistics):
 QUICK = ("imagenet", "sst2", "vae", "nnx mnist")
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("statistics", MODES)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.thorough) for name in NETS]
@@ -89,6 +90,7 @@ def test_the_loss_is_that_of_flax(name, statistics):
     assert (loss_fn.info.batch_size, loss_fn.info.num_examples) == (6, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sst2", "vae"])
 def test_several_batches_of_several_inputs(name):
     """The loss is the mean over their examples, also where it is one number per batch."""
@@ -102,6 +104,7 @@ def test_several_batches_of_several_inputs(name):
     np.testing.assert_allclose(whole, (4 * each[0] + 2 * each[1]) / 6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_axis_that_a_surrounding_map_binds_is_its_own():
     """Over two devices' halves, statistics are those of both."""
     model, variables, batch, _ = made("imagenet")
@@ -124,6 +127,7 @@ class Cached(nn.Module):
         return scale.value * linen.BatchNorm(use_running_average=not train)(nn.Dense(3)(x))
 
 
+@pytest.mark.slow
 def test_other_collections_are_carried():
     """They come with the variables, move in training, stay in evaluation, and are there in a scan."""
     model, x = adapters.from_linen(Cached()), jax.random.normal(KEY, (8, 4))

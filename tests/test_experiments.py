@@ -269,6 +269,7 @@ def test_every_committed_picture_has_a_narrow_one():
         assert picture.stat().st_size <= 225_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [

@@ -18,7 +18,7 @@ NETS = {
 }
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("name", NETS)
 def test_any_batch(name):
     """Of one example and of seven."""

@@ -19,6 +19,7 @@ from disturbed import AT_ONCE, CONFIG, FOLDER, assert_same, at_chunk, complaints
 from experiments._config import change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "num_steps", "seeds"), [(2, 60, (0,)), pytest.param(20, 500, (0, 1), marks=pytest.mark.thorough)]
 )
@@ -57,6 +58,7 @@ def wait_until_held(process, held):
         time.sleep(0.01)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
 )
@@ -158,6 +160,7 @@ def test_asked_to_stop_together(batching, undisturbed, tmp_path, capsys, monkeyp
     assert_same(tmp_path, undisturbed(*arguments), replace(CONFIG, seeds=(0, 1, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "chunks"),
     [
@@ -209,6 +212,7 @@ def test_another_number_of_devices(before, after, undisturbed, tmp_path):
     assert_same(tmp_path, undisturbed())
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_folder(undisturbed, tmp_path, capsys):
     """The second one is refused in one line, before it has touched anything; the first one does not notice."""
     held = tmp_path / "held"
@@ -224,6 +228,7 @@ def test_two_processes_on_one_folder(undisturbed, tmp_path, capsys):
     assert_same(tmp_path, undisturbed())
 
 
+@pytest.mark.slow
 def test_runs_that_another_process_is_at_work_on_come_last(undisturbed, tmp_path, capsys):
     """The other ones are trained first; then a line names the folder, or there is nothing more to do."""
     held, seeds = tmp_path / "held", ("--seeds", "0", "1")
@@ -242,6 +247,7 @@ def test_runs_that_another_process_is_at_work_on_come_last(undisturbed, tmp_path
     assert_same(tmp_path, undisturbed("--schedule.num-steps", "60", *seeds), replace(CONFIG, seeds=(0, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["threads", "map"])
 def test_a_run_that_another_process_finishes_meanwhile(way, undisturbed, tmp_path, monkeypatch):
     """It is looked at again at the end, by itself or in a program of several, and found."""
@@ -273,6 +279,7 @@ def test_a_backend_that_is_not_there(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves():
     """Whoever has read enough, as head has, ends the command quietly."""
     process = subprocess.Popen(

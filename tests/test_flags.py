@@ -64,6 +64,7 @@ STRICT = {
 }
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("name", STRICT)
 def test_strict_promotion(name, strict):
     """With jax_numpy_dtype_promotion "strict" the types are written out."""
@@ -86,6 +87,7 @@ NO_VALUE = {
 }
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("name", NO_VALUE)
 def test_nan_that_stands_for_no_value(name):
     """With jax_debug_nans it is a result, not an error."""

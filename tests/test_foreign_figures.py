@@ -17,6 +17,8 @@ from experiments._command import catalogue, costs
 from experiments._evidence.verdict import judge
 from experiments._report.load import png_size
 
+pytestmark = pytest.mark.slow
+
 EVIL = [
     10**400,
     -(10**30),
@@ -82,7 +84,7 @@ def changed(data, path, value):
     return data
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("seed", [1, 2, 3, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(4, 60))])
 def test_whatever_stands_anywhere_in_a_file(seed, figures):
     """Each of many values in any place, or nothing there at all."""
@@ -165,7 +167,7 @@ def headless(picture):
     return picture[:8] + picture[33:]
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(
     "damage", [cut(0), cut(0.5), cut(0.9999), lambda _: b"\x89PNG\r\n\x1a\n\0", resized, doubled, headless]
 )

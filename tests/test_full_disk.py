@@ -16,6 +16,8 @@ from bnjax.runs import CheckpointError
 from bnjax.sweep.saving import SaveError, Saves
 from experiments._evidence.keep import keep
 
+pytestmark = pytest.mark.slow
+
 
 def mount(folder, options):
     """Mount a small file system in memory."""

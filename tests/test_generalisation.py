@@ -78,6 +78,7 @@ def test_at_a_level_everything_is_measured():
     assert {*found} == {"train_loss", *REACHED}
 
 
+@pytest.mark.slow
 def test_only_the_first_measurement_at_a_level_counts():
     """A run that falls below a level is measured once; one that begins again, or goes on elsewhere, once more."""
     trainer, state, dataset = tiny()
@@ -311,6 +312,7 @@ def test_words():
     assert "∞" not in table.summarise(made("smoke"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_narrow", [False, True])
 @pytest.mark.parametrize("preset", ["cpu", "smoke"])
 def test_pictures_can_be_read(preset, is_narrow):

@@ -20,6 +20,7 @@ def trees(seed, num=4):
     return [treedef.unflatten(map(jnp.asarray, a)) for a in arrays], vectors
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_closed_forms(seed, x64):
     """Norms, ratios, cosines, differences and sums are those of the layers' vectors, to 1e-12."""

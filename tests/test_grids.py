@@ -9,6 +9,8 @@ from flax import linen as nn
 from bnjax import Model, Variables, adapters, data, sweep, train
 from bnjax._host.digest import digest
 
+pytestmark = pytest.mark.slow
+
 SPLIT = data.from_arrays(jnp.linspace(-1.0, 1.0, 60).reshape(20, 3), jnp.arange(20) % 2)
 DATASET = data.Dataset(SPLIT, SPLIT)
 

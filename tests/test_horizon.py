@@ -19,6 +19,8 @@ from experiments._training.experiment import train_all
 from experiments._training.probes.horizon import STATISTICS, Path, follow, look_ahead, make_horizon
 from experiments._training.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 AHEAD = (1, 2, 5, 10)
 EIGENVALUES, RATE = np.array([0.5, 1.0, 4.0]), 0.1
 TINY = change(

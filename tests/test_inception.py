@@ -54,6 +54,7 @@ def shapes_of(size=32, **config):
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1.0, 1 / 8])
 def test_parameters_are_those_of_the_printed_table(width):
     """At both widths; at width 1, a convolution stem and ten classes make 10.1 million of them."""
@@ -74,6 +75,7 @@ def test_layers_and_their_features():
     assert {name for name in variables.params if name.startswith("dense")} == {"dense_68"}
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(("stem_stride", "sides"), [(1, (32, 16, 8)), (2, (16, 8, 4))])
 def test_shapes_of_all_modules(stem_stride, sides):
     """Modules 3c and 4e halve height and width; what enters the first convolution of a module is the result before it."""

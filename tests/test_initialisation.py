@@ -53,6 +53,7 @@ def normalised(net, z):
     return z if net == "plain" else z / np.sqrt(np.mean(z**2, axis=0))
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_layers_are_products_of_random_matrices(seed):
     """In float64, of linear and ReLU nets, with batch norm, without centring, and without any; a factor plays no role."""
@@ -157,6 +158,7 @@ def glorot(shape):
     return sum(2 * math.prod(kernel) / (math.prod(kernel[:-2]) * sum(kernel[-2:])) for kernel in kernels)
 
 
+@pytest.mark.slow
 def test_the_penalty_is_that_of_the_objective():
     """Cross-entropy and penalty add up to the loss that scans have with an L2 penalty; lengths are added up in float64."""
     config, key = SMOKE.other_penalty, jax.random.key(3)

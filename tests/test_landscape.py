@@ -87,6 +87,7 @@ def test_claims_measure_what_they_say(data):
         assert math.isnan(found[name]), name
 
 
+@pytest.mark.slow
 def test_saturation_is_told_from_the_edge_of_stability():
     """Where the gradient vanishes behind the smallest step, half that step doubles the smoothness, and twice it halves it."""
     saturated = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000)
@@ -99,6 +100,7 @@ def test_saturation_is_told_from_the_edge_of_stability():
     assert found["smoothness_plateau"] == 1
 
 
+@pytest.mark.slow
 def test_what_the_grid_sets_is_told_from_what_it_does_not():
     """Where the smallest step sets the smoothness, their product is 1 in both nets and grids; the net further from 1 counts."""
     data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000)
@@ -117,6 +119,7 @@ def test_what_the_grid_sets_is_told_from_what_it_does_not():
     assert medians(data)["smoothness_grid_short"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_batch_sharpness_is_in_units_of_the_edge_of_stability():
     """Late in the training, net by net; at a learning rate of 0.1 the edge is 20."""
     data = landscape_data("cpu", max_steps=1200, vgg_steps=15_000)
@@ -133,6 +136,7 @@ def test_batch_sharpness_is_in_units_of_the_edge_of_stability():
     assert short["landscape_sharpness_plain"].reason == "needs 9,000 steps, ran 1,500"
 
 
+@pytest.mark.slow
 def test_long_runs_have_all_claims():
     """Nothing is left unmeasured by the paper's steps, except a plateau that is none, batch sharpness and another preset's."""
     data = landscape_data("cpu", max_steps=15_000, vgg_steps=15_000, rates_steps=3500)
@@ -141,6 +145,7 @@ def test_long_runs_have_all_claims():
     assert unknown - others == {"smoothness_saturates"}
 
 
+@pytest.mark.slow
 def test_deep_linear_networks_are_read_both_ways():
     """Without the half in the loss steps are twice as long, so that the edge of stability is half as high."""
     data = landscape_data("evening", max_steps=1000)

@@ -64,6 +64,7 @@ def test_batchings_agree_on_a_model_and_change_nothing(loss_fn, state):
     assert (scans[0].objective.statistics, scans[0].objective.batch_size) == ("batch", 16)
 
 
+@pytest.mark.slow
 def test_one_program_for_all_training_steps(trainer, state, synthetic):
     """Scans at other states and batches of the same shape do not trace the model again."""
     traces = []
@@ -79,6 +80,7 @@ def test_one_program_for_all_training_steps(trainer, state, synthetic):
     assert counts[0] == counts[1] == counts[2] == 1
 
 
+@pytest.mark.slow
 def test_losses_alone(loss_fn, state):
     """Without gradients the losses are the same, and the gradients' fields are NaN."""
     direction = jax.tree.map(jnp.ones_like, state.params)
@@ -214,6 +216,7 @@ def test_whole_numbers_cannot_be_moved():
         probes.scan_line(lambda p: jnp.sum(p["w"] ** 2), params)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("wrap", [jax.tree_util.Partial, partial], ids=["pytree", "function"])
 def test_a_start_that_differs_by_rounding_is_the_same_scan(wrap, tmp_path, monkeypatch):
     """Another machine's last bit of the gradient at the start is no reason to refuse a file; another loss is."""
@@ -241,6 +244,7 @@ def test_a_start_that_differs_by_rounding_is_the_same_scan(wrap, tmp_path, monke
             probes.scan_line(**{"loss_fn": wrap(loss_fn, 1.0), "params": params, "resume": file} | other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtypes", [("bfloat16", "float32"), ("float32", "bfloat16"), ("float32", "int32")])
 def test_a_direction_of_another_type(dtypes):
     """All ways of running points give the same numbers, along the direction in the parameters' type."""

@@ -54,6 +54,7 @@ def symmetric(rng, size):
     return matrix + matrix.T, rng.normal(size=size)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("along_gradient", [True, False])
 def test_quadratic(seed, along_gradient, x64):
@@ -140,6 +141,7 @@ class Regression:
         return np.mean(errors**2) / 2, np.append(by_w, [np.mean(errors * normal), np.mean(errors)])
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("epsilon", [1e-5, pytest.param(0.5, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("statistics", ["batch", "running"])
@@ -167,6 +169,7 @@ def test_a_scale_invariant_line_is_flat(x64):
     assert np.ptp(probes.scan_line(case.objective("running"), params, direction, etas).loss) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistics", ["batch", pytest.param("running", marks=pytest.mark.thorough)])
 def test_small_steps_see_the_hessian(statistics, x64):
     """As the step size goes to 0 the smoothness goes to |Hg| / |g|, and along a top eigenvector to its |eigenvalue|."""

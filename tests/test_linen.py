@@ -53,7 +53,7 @@ def test_is_found_by_the_class_of_flax(name):
     assert isinstance(getattr(linen, name)(), getattr(nn, name))
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
@@ -102,6 +102,7 @@ def results_of(cls, *, use_running_average, **fields):
     return variables, differentiate(shifted.get("params", {}), X)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -171,6 +172,7 @@ def test_result_type():
     assert module.init_with_output(jax.random.key(0), X)[0].dtype == jnp.bfloat16
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "norm",
     [
@@ -244,6 +246,7 @@ def test_noise_needs_its_key():
         module.apply(variables, X, use_running_average=False, mutable=["batch_stats"])
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "lift",
     [nn.remat, nn.jit, partial(nn.vmap, variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True})],

@@ -250,6 +250,7 @@ def test_smoothness_from_step_to_step():
     assert kept(data, 0)["layers"] == {"layer_5": {"norm": [1.0]}, "all": {"step_smoothness": [2.0]}}
 
 
+@pytest.mark.slow
 def test_sharpness_of_the_next_batches():
     """At step 0 it is that of the initial weights on the first two batches, each with its own statistics."""
     task = make_task(TINY.net(), None)
@@ -286,6 +287,7 @@ def test_probes_share_the_step_and_forget_it():
     assert len(probe._SHARED) == known  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.slow
 def test_measurements_change_nothing_else():
     """Training and tests are those of the net that is not measured."""
     alone = trained(TINY.measuring())

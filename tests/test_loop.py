@@ -47,6 +47,7 @@ def bits(found):
     return digest(found._replace(runs=[], diverged_at=[])), found.diverged_at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=str)
 def test_ctrl_c_saves_a_grid(number, tmp_path, monkeypatch):
     """Every run that has begun has a checkpoint, long before the next one was due, and the error says where."""
@@ -88,6 +89,7 @@ def test_each_run_has_a_folder_and_a_log(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["threads", "map"])
 def test_a_probe_of_the_host(way):
     """It is called run by run, and measures what a pure one does; its records are listed for each run."""
@@ -97,6 +99,7 @@ def test_a_probe_of_the_host(way):
     np.testing.assert_allclose(values, found.probes["pure"]["norm"][0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_measurements_at_chosen_steps():
     """A plan may have chunks of any lengths, and measure and test before the first step and after the last."""
     (program,) = sweep.programs(make_trainer, RUNS[:1])
@@ -138,6 +141,7 @@ def test_names_of_probes_that_logs_need():
         train_grid(probes={"test": norm})
 
 
+@pytest.mark.slow
 def test_folders_that_are_refused(tmp_path):
     """A grid of before, with one checkpoint for all, is refused, and what was damaged is named."""
     (tmp_path / "old" / "8").mkdir(parents=True)
@@ -150,6 +154,7 @@ def test_folders_that_are_refused(tmp_path):
         train_grid(folder=tmp_path / "new")
 
 
+@pytest.mark.slow
 def test_arrays_and_the_loss_of_the_next_step():
     """Arrays of one's own are a split as they are; the loss of a state's next step is the one that the step reports."""
     images = np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32)

@@ -58,6 +58,7 @@ X = jnp.linspace(-1.0, 1.0, 12).reshape(6, 2)
 LINEAR = Model(lambda key, x: Variables(jnp.ones(2), {}), lambda v, x, **_: (x @ v.params, v.batch_stats))
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("labels", [X[:, 0] ** 2, jnp.arange(6)], ids=["numbers", "integers"])
 @pytest.mark.parametrize("mask", [None, jnp.arange(6) % 3 > 0], ids=["all", "some"])
 def test_one_output_per_example(labels, mask):
@@ -85,6 +86,7 @@ def test_a_column_of_labels_does_not_fit_a_row_of_outputs(as_a_user):
         losses.loss_of_each("squared_error", jnp.ones(6), Batch(X, jnp.ones((6, 1))))
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("dtype", "classes"), [(jnp.uint8, 256), (jnp.int8, 128), (jnp.uint8, 300), (jnp.uint16, 65536)]
 )

@@ -66,6 +66,7 @@ def test_it_is_the_lstm_of_flax():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("statistics", ["per_step", "shared"])
 def test_batch_norm_is_a_loop_of_batch_norms(statistics):
     """Logits and new statistics, of each time step or averaged over time, and evaluation with those statistics."""
@@ -121,6 +122,7 @@ def test_layer_norm_is_a_loop_of_layer_norms():
     assert not stats
 
 
+@pytest.mark.slow
 def test_longer_and_shorter_sequences():
     """Evaluation goes on with the last step's statistics; training is refused there, and moves no step that it lacks."""
     described, model, variables, x = make(norm=BATCH_NORM, num_steps=STEPS + 3)
@@ -155,6 +157,7 @@ def test_initial_weights():
     np.testing.assert_allclose(second @ second.T, np.eye(6), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_follows_its_key_and_gives_constant_inputs_a_variance():
     """Equal keys give equal logits, evaluation has no noise, and rows of zeros leave batch norm something to normalise."""
     _, model, variables, x = make(norm=BATCH_NORM, initial_noise=0.1)
@@ -170,6 +173,7 @@ def test_noise_follows_its_key_and_gives_constant_inputs_a_variance():
         model.apply(variables, x, train=True)
 
 
+@pytest.mark.slow
 def test_gradients_by_hidden_states_are_differences_of_the_loss():
     """Central differences of a shift of each step's hidden state; the last one is also known in closed form."""
 

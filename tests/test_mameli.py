@@ -128,6 +128,7 @@ def verdicts(data):
     return {claim.name.removeprefix("mameli_"): judge(claim, data) for claim in CLAIMS}
 
 
+@pytest.mark.slow
 def test_claims_go_either_way():
     """Where everything is larger with one batch norm those that say so hold, and where it is smaller the others do."""
     larger, smaller = verdicts(made()), verdicts(made(factor=1 / 3))
@@ -148,6 +149,7 @@ def test_claims_go_either_way():
     np.testing.assert_allclose(larger["shift_floor"].values, 0.95, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_absolute_accuracies_need_full_width():
     """At a part of the width they are not known; one seed has a value that is shown, and not judged."""
     ranges = {"one_10_epochs", "none_10_epochs", "one_30_epochs", "none_30_epochs"}
@@ -207,7 +209,8 @@ def test_published_points_end_with_the_runs():
     assert isinstance(published.up_to_end(published.SECOND_NET, long), Published)
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("is_narrow", [False, True])
 def test_pictures_can_be_read(is_narrow):
     """The four plots, and the details, with the published points on CIFAR-10."""

@@ -51,7 +51,7 @@ def dtypes(tree):
     return {leaf.dtype for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)}
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(("name", "norm"), CASES)
 def test_only_what_is_computed_on_the_way_is_bfloat16(name, norm):
     """Parameters, statistics, optimiser, outputs and loss are float32, before a step and after; layers are not."""
@@ -104,7 +104,7 @@ NETS = {
 }
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("norm", [None, linen.BatchNorm])
 @pytest.mark.parametrize("net", ["sigmoid", *(pytest.param(n, marks=pytest.mark.thorough) for n in ("relu", "vgg"))])

@@ -58,6 +58,7 @@ def test_names_and_shapes():
     assert model.apply(variables, IMAGES, train=False)[0].shape == (2, 10)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("activation", "function"),
     [
@@ -84,6 +85,7 @@ def test_order_of_layers(activation, function, position):
     np.testing.assert_allclose(outputs_of(model, variables, x), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("config", "is_invariant"),
     [
@@ -109,6 +111,7 @@ def test_weights_before_batch_norm_have_no_scale(config, is_invariant):
         assert np.allclose(one, other, rtol=0, atol=1e-4) == is_invariant
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("config", "variance", "kurtosis"),
     [

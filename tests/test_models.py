@@ -121,6 +121,7 @@ def test_impossible_configurations(config, message, as_a_user):
         models.VGGConfig(**config)
 
 
+@pytest.mark.slow
 def test_a_plain_deep_vgg_starts_from_he_initialisation():
     """Then kernels have variance 2 / fan_in, and logits start with a deviation near 1; with Xavier's, near 1e-3."""
     x, deviation = jax.random.normal(jax.random.key(0), (8, 32, 32, 3)), {}

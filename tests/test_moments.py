@@ -104,7 +104,7 @@ def test_training_is_the_same(norm, rate, seed, x64):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)  # running statistics are float32
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("norm", [NoNorm(), BatchNorm(), LpNorm(p=2)], ids=lambda norm: norm.kind)
 def test_gradients_are_those_of_the_samples(norm):
     """At the first step, loss and gradient of the experiments' nets agree, in units of the sum over all samples."""
@@ -148,6 +148,7 @@ def test_presets():
     assert {len(run.seeds) for run in lp_norms.groups(config)["deep_linear"].values()} == {64}
 
 
+@pytest.mark.slow
 def test_draws_are_trained_together(tmp_path, monkeypatch):
     """On a CPU they are one program by default, and come out as in threads."""
     sizes = []

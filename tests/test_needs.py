@@ -78,7 +78,7 @@ def refusal(name, *arguments):
     return ""
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_experiment_needs_is_checked_before_it_trains(name):
     """Fewer probes, another normaliser, one layer, few steps or one seed: there are nets, or a line names the flag."""
@@ -111,6 +111,7 @@ def test_what_is_not_refused_comes_to_an_end(name):
                     layout.draw(narrow=narrow).draw_without_rendering()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diverged_at", [None, 0, 7])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.thorough if name in OWN_WAY else ()) for name in NAMES]

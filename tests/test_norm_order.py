@@ -76,6 +76,7 @@ def test_zero_share_counts():
     assert np.asarray(probes.zero_share(jnp.zeros((999, 7, 1))))[0] == 1
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_dead_units_are_those_of_numpy(position):
     """A net computed in float64 has as many zeros, and the unit whose bias was made negative is dead."""

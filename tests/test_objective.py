@@ -14,6 +14,7 @@ from flax import nnx
 from bnjax import Batch, Model, Variables, norms, objective, train
 
 
+@pytest.mark.slow
 def test_statistics_modes(trainer, state, synthetic):
     """The mode "batch" is the model in training, "running" the model in evaluation."""
     batch = train.current_batch(trainer, state, synthetic.train)
@@ -83,6 +84,7 @@ def loss_of(regression, sizes=(11,), **options):
     return objective.make_loss_fn(model, variables.batch_stats, cut(batch, sizes), loss="squared_error", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes", [(4, 4, 3), *(pytest.param(s, marks=pytest.mark.thorough) for s in ((1, 5, 5), (2, 3, 6)))]
 )
@@ -105,6 +107,7 @@ def test_with_the_batch_s_statistics_the_cut_matters_and_is_kept(regression):
     assert (loss_fn.info.batch_size, loss_fn.info.num_examples) == (4, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [pytest.param((11,), marks=pytest.mark.thorough), (4, 4, 3)])
 def test_recalibrated_statistics_are_those_of_recalibrate(sizes, regression):
     """The loss is that of evaluation after `norms.recalibrate`; its gradient is that of central differences."""
@@ -206,6 +209,7 @@ def test_a_model_without_parameters_has_no_penalty():
     assert plain == total > 0
 
 
+@pytest.mark.slow
 def test_the_penalty_s_strength_is_not_rounded(regression):
     """In float64 it is that of Python's number, and a model in float32 keeps a loss in float32."""
     params = regression[1].params

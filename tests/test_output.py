@@ -18,6 +18,8 @@ from bnjax._host import memory, output, progress
 from experiments import __main__ as command_line
 from experiments._config import change
 
+pytestmark = pytest.mark.slow
+
 FAILURES = [
     BrokenPipeError(errno.EPIPE, "gone"),
     OSError(errno.ENOSPC, "full"),

@@ -69,6 +69,7 @@ def test_a_vae_trains_as_by_hand(start):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), state.params, params)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("mask", [None, jnp.arange(24) % 3 > 0], ids=["all", "some"])
 def test_a_test_counts_each_example_once(mask):
     """However the data are cut and padded; what the mask leaves out may have any loss."""
@@ -108,6 +109,7 @@ def smoothed(logits, labels):
     return optax.softmax_cross_entropy(logits, optax.smooth_labels(jax.nn.one_hot(labels, 3), 0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(24,), (24, 2)], ids=["examples", "tokens"])
 def test_accuracy_is_there_where_there_are_classes(shape):
     """A function of logits and classes has the accuracy that a loss with a name has; its mean is over tokens too."""
@@ -122,6 +124,7 @@ def test_accuracy_is_there_where_there_are_classes(shape):
     )
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("call", "mask", "message"),
     [
@@ -184,6 +187,7 @@ def test_labels_of_any_structure_are_arrays():
             data.from_arrays(X, labels)
 
 
+@pytest.mark.slow
 def test_a_grid_trains_with_it():
     """Its losses are those of the single run, its accuracies NaN."""
     model = adapters.from_linen(Pair())
@@ -203,6 +207,7 @@ def test_a_grid_trains_with_it():
     assert np.isnan(result.test_accuracy).all()
 
 
+@pytest.mark.slow
 def test_debugging_nans_looks_at_the_loss(start):
     """Accuracies that are NaN are not taken for an error; a loss that is NaN is."""
     with jax.debug_nans(True):

@@ -17,6 +17,8 @@ from experiments._training.experiment import collect, list_nets
 from experiments._training.nets import train_nets
 from experiments._training.packing import find_packed, pack_all
 
+pytestmark = pytest.mark.slow
+
 
 def train_with(packed, results, config):
     """Train a net where packed runs count as done; return its curves, and what was said of damaged files."""

@@ -159,6 +159,7 @@ def test_print_and_dark(show):
     assert "invert" in page.evaluate("getComputedStyle(document.querySelector('.enlarge img')).filter")
 
 
+@pytest.mark.slow
 def test_the_page_is_small():
     """At most 300 kB a figure; the pictures of the library guide too."""
     pictures = [*(ROOT / "figures").glob("**/*.png")]

@@ -20,6 +20,8 @@ from bnjax.runs import is_locked, lock, write_json
 from experiments._command import catalogue
 from experiments._evidence.read import read_data
 
+pytestmark = pytest.mark.slow
+
 
 def run(*command, env=None, **options):
     """Run Python in a process of its own, with this project in its path."""
@@ -48,7 +50,7 @@ HOMELESS = {
 }
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("name", HOMELESS)
 def test_without_a_home(name, tmp_path):
     """A user id that has no name, and no HOME, as in a container, is no error."""
@@ -71,7 +73,7 @@ def test_the_cache_is_left_out_where_there_is_no_place_for_it(monkeypatch):
 
 
 @pytest.mark.thorough
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("backend", ["module://of_another_environment", "TkAgg"])
 def test_the_backend_of_a_notebook_is_not_needed(backend, tmp_path):
     """A command that gets MPLBACKEND from a notebook draws all the same."""

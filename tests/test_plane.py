@@ -30,6 +30,7 @@ def test_each_loss_is_at_its_coordinates(batching):
     np.testing.assert_allclose([scan.norm_x, scan.norm_y, scan.cosine], [np.sqrt(5), 3, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_stays_as_it_was(trainer, state, synthetic):
     """In training mode too; the centre of the grid is the loss at the start, and the mode is in the result."""
     batch = train.current_batch(trainer, state, synthetic.train)

@@ -16,6 +16,8 @@ from experiments._training.asked import Asked
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 AHEAD = 6
 TINY = change(
     MLPRun().measuring("plane"),
@@ -62,7 +64,7 @@ def axes(norm):
     return descent, way, x, across / np.linalg.norm(across)
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @NORMS
 def test_losses_are_those_of_the_points(norm):
     """Each is the loss of the net at its coordinates, which are multiples of the distance to the weights ahead."""

@@ -98,6 +98,7 @@ def test_points_spread_over_devices():
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), spread, expected)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("batching", ["auto", "loop", 3])
 def test_an_interrupted_scan_resumes(batching, tmp_path):
     """Only missing points are evaluated, except for two that are compared; NaN is a value; the file stays and says so."""
@@ -250,6 +251,7 @@ def test_memory_does_not_grow_with_the_number_of_points():
     assert many - few < 64 * 4096 < 4096 * 64 * 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistics", get_args(objective.Statistics))
 def test_a_model_s_losses_spread_over_devices(statistics):
     """A loss that is a loop over batches, in every statistics mode, is on a mesh what it is without."""

@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 from bnjax.ops import max_pool_2x2
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 7, 5, 4), (3, 2, 2, 1)])
 def test_equals_flax(shape):
     """Values and gradients are Flax's, also where an odd row or column is left out."""
@@ -30,6 +31,7 @@ def test_the_first_of_equal_maxima_has_the_gradient(seed):
     np.testing.assert_array_equal(*gradients)
 
 
+@pytest.mark.slow
 def test_differentiates_forwards_and_twice():
     """Forward mode agrees with reverse mode, in first and second order."""
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))

@@ -127,6 +127,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("name", mostly_thorough(RESULTS, ["line", "trace"]))
 def test_a_result_says_in_which_precision(name, tmp_path):
     """The highest by default, what the caller has set, or what the argument says, which goes first; files keep it."""
@@ -203,6 +204,7 @@ def make_net_loss(request):
 ACCELERATORS = {"gpu": 10, "tpu": 7}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", mostly_thorough(ACCELERATORS, ["gpu"]))
 def test_by_default_probes_are_right_on_an_accelerator(platform, make_net_loss):
     """Small steps too give float32's numbers; in its own precision they do not, and `check` is not sure."""
@@ -224,6 +226,7 @@ def test_by_default_probes_are_right_on_an_accelerator(platform, make_net_loss):
     assert not there.is_decided
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", mostly_thorough(ACCELERATORS, ["gpu"]))
 def test_check_decides_where_changes_are_larger_than_rounding(platform, make_net_loss):
     """On the grid of the paper the scan agrees, its uncertainty and tolerance being those of the operands."""
@@ -274,6 +277,7 @@ def test_a_scan_is_not_resumed_in_another_precision(tmp_path, monkeypatch):
         run(precision="default")
 
 
+@pytest.mark.slow
 def test_convolutions_of_our_own_nets_are_asked_for_full_precision():
     """They are primitives, which are lowered outside of the probe; a training has the device's own precision."""
     model = models.make_model(models.VGGConfig(width=1 / 64, norm=linen.BatchNorm))
@@ -315,6 +319,7 @@ def test_a_figure_says_it_where_it_matters(platform, precision, words):
     assert describe_objective(ObjectiveInfo("running", precision=precision, platform=platform)) == words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [None, "default", "highest"])
 def test_training_has_a_precision_of_its_own(precision):
     """It is that of the trainer, whatever the caller's state is; on a CPU the numbers are the same."""

@@ -80,6 +80,7 @@ def few(monkeypatch):
     monkeypatch.setattr(programs, "_LARGEST_NUMBER", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linen", "nnx", "nnx with other values", "nnx, cloned"])
 def test_models_that_are_adapted_where_they_are_used_share_their_programs(kind, compilations):
     """Equal linen modules, and nnx modules of one structure: a scan in every epoch is compiled in the first."""
@@ -96,6 +97,7 @@ def test_models_that_are_adapted_where_they_are_used_share_their_programs(kind, 
     assert programs._mapped_share() - share < 100 / 65530  # each call took 270 memory maps of as many
 
 
+@pytest.mark.slow
 def test_the_values_of_a_shared_program_are_each_module_s_own():
     """Parameters, statistics and the stream of dropout are those at which the module was adapted."""
     found = []
@@ -273,6 +275,7 @@ def test_a_user_s_programs_stay(few, monkeypatch, num):
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_nothing_frees_the_programs_of_others():
     """No source calls `jax.clear_caches`, or leaves it to `jax.jit` to keep programs for constants such as models."""
     found = {(path.name, word) for path in SOURCES for word in words(path) if word in forbidden()}

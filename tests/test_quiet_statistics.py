@@ -16,7 +16,8 @@ CONFIG = change(
 )
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("in_tests", [False, True])
 def test_statistics_are_those_of_what_is_tested(in_tests):
     """Without noise in tests they are a quiet net's; with it they are the noisy net's, and differ from those."""

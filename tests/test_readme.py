@@ -113,6 +113,7 @@ def test_the_scan_prints_what_the_readme_says(capsys):
     np.testing.assert_allclose(*numbers, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_guide_shows_what_its_first_scan_prints(capsys):
     """Line for line, to within the rounding errors of another machine."""
     shown = {}
@@ -130,13 +131,19 @@ def python_blocks(names=FILES):
     return [block for name in names for block in re.findall(r"```python\n(.*?)```", TEXTS[name], flags=re.DOTALL)]
 
 
-# The pages of probes train a net each.
-SLOW = python_blocks([name for name in FILES if name.startswith("bnjax/guide/")])
+# The pages of probes train a net each; the library's page scans one after another.
+THOROUGH = python_blocks([name for name in FILES if name.startswith("bnjax/guide/")])
+SLOW = python_blocks(["bnjax"])
+
+
+def tier(block):
+    """Return the mark of a block."""
+    return pytest.mark.thorough if block in THOROUGH else pytest.mark.slow if block in SLOW else ()
 
 
 @pytest.mark.parametrize(
     "block",
-    [pytest.param(block, marks=pytest.mark.thorough if block in SLOW else ()) for block in python_blocks()],
+    [pytest.param(block, marks=tier(block)) for block in python_blocks()],
     ids=lambda block: block.split("\n\n")[-1].split("\n")[0],
 )
 def test_python_blocks_run(block, capsys, tmp_path, monkeypatch):

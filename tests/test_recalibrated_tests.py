@@ -60,6 +60,7 @@ def test_tests_of_both_kinds(tmp_path):
         train_grid(runs, **options, recalibrated_tests=False)
 
 
+@pytest.mark.slow
 def test_they_are_left_out_unless_asked_for():
     """Then the result has none, and a probe cannot have their name."""
     assert train_grid(RUNS[:1], num_steps=1, recalibrated_tests=False).recalibrated_test_accuracy is None

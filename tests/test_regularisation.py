@@ -40,6 +40,7 @@ def softmax_loss(logits, labels):
     return losses.mean(), (logits.argmax(axis=1) == labels).mean()
 
 
+@pytest.mark.slow
 def test_images_are_normalised_in_three_ways_and_nothing_is_dropped():
     """By hand, in float64: ghosts of 4 in training mode, running statistics, and the moments of all training images."""
     keys = jax.random.split(KEY, 4)

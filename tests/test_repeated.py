@@ -94,6 +94,7 @@ def test_it_starts_from_the_kernels_of_the_whole_head(nets, seed):
     np.testing.assert_allclose(alone["null_norm"], part[LAYER]["null_norm"], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_loss_and_gradient(pair):
     """The loss is the same; so are length and products of gradients, and nothing moves what changes no output."""
     losses, params = pair
@@ -123,6 +124,7 @@ def test_scans_have_the_metric_of_the_whole_head(pair, is_random):
     assert scans[0].gradient_distance.min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_random_direction_has_the_length_of_all_copies(pair, seed):
     """Its kernel is the sum of 49 draws, in units of sqrt(49), and with its null part it is as long as all of them."""

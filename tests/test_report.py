@@ -75,6 +75,7 @@ def test_seeds_of_nets_that_were_trained():
     assert seeds(make_data(deep_linear={"plain": []})) == "vgg 3, deep_linear 1"
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -273,6 +274,7 @@ def test_tables_replace_what_is_between_the_markers(figures, capsys, tmp_path):
     assert (status, errors.count("\n"), readme.read_text()) == (2, 1, "none")
 
 
+@pytest.mark.slow
 def test_the_answer_is_computed():
     """Agreement, disagreement and no data each have their words; what is small is said to be so."""
     entries = _report.load(ROOT / "figures").entries
@@ -310,6 +312,7 @@ def test_published_ratios_are_read(text, ratios):
     assert forest.published_ratios(text) == ratios
 
 
+@pytest.mark.slow
 def test_the_forest_has_one_axis():
     """Published and measured ratios stand where their logarithms do; 1 is at the same place in each row."""
     rows, ticks = forest.ratios(_report.load(ROOT / "figures").entries)
@@ -323,6 +326,7 @@ def test_the_forest_has_one_axis():
     assert ticks["1"] == rows[0].places["one"]
 
 
+@pytest.mark.slow
 def test_caveats_hold_or_do_not():
     """Nobody has to resolve that a caveat is contradicted."""
     page = _report.render(_report.load(ROOT / "figures"))
@@ -333,6 +337,7 @@ def test_caveats_hold_or_do_not():
         assert "</i> supported" not in row
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "arguments",
     [["report", "--nonsense"], ["all", "--preset", "huge"], ["--nonsense"], ["report", "--readme", "no/such/file"]],

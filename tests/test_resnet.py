@@ -110,6 +110,7 @@ def test_float64_by_another_library():
     assert set(batch_stats) == {f"norm_{n}" for n in range(1, 8)}
 
 
+@pytest.mark.slow
 def test_blocks_that_begin_as_the_identity():
     """With a number from 0 for each branch, branches change nothing, and their numbers have gradients."""
     model = models.make_model(models.ResNetConfig(num_blocks=1, width=2, skip_init=True))
@@ -128,6 +129,7 @@ def test_blocks_that_begin_as_the_identity():
     assert not np.any(gradients["conv_2"]["kernel"])
 
 
+@pytest.mark.slow
 def test_what_is_normalised():
     """The sum of branch and shortcut, and what stands between the two convolutions of a branch."""
     norm = partial(linen.GroupNorm, num_groups=1)

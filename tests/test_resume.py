@@ -111,6 +111,7 @@ def test_interrupted(start, uninterrupted, tmp_path):
     assert_same_results(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "num_saves"), [("0", 6), ("0.001", 2)])
 def test_slow_checkpoints_are_rare(seconds, num_saves, tmp_path, monkeypatch):
     """They take no more than 2 % of the time, unless every measurement is to be saved: here the first one and the last."""

@@ -30,6 +30,7 @@ def stopped(folder, monkeypatch, chunk):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0.9, 1.0])
 def test_a_damaged_log_costs_a_checkpoint(place, alone, tmp_path, monkeypatch, capsys):
     """Behind the older checkpoint: the run goes on from that one, at once, to the same bits; what is short is told alike."""
@@ -56,6 +57,7 @@ def test_a_log_whose_beginning_is_damaged(tmp_path, monkeypatch):
         trained(tmp_path, SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
 def test_what_cannot_be_read_for_now_is_not_damaged(error, alone, tmp_path, monkeypatch):
     """Of a run that goes on, or is finished: nothing is moved aside or trained again, and nobody is told to remove anything."""
@@ -86,6 +88,7 @@ def test_a_log_that_goes_while_it_is_written(tmp_path, monkeypatch):
             trained(tmp_path, SHORT)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("linked", ["", "seed0", "seed0/checkpoints", "seed0/metrics.jsonl", "config.json"])
 def test_links_below_the_results_are_refused(linked, alone, tmp_path, monkeypatch):
     """What they lead to stays as it is; the folder of the results itself may be a link."""
@@ -106,6 +109,7 @@ def test_links_below_the_results_are_refused(linked, alone, tmp_path, monkeypatc
     assert without_time(trained(results, SHORT)[0]) == without_time(alone[SHORT])
 
 
+@pytest.mark.slow
 def test_what_others_have_put_into_a_run_stays(alone, tmp_path):
     """Beside its checkpoints and among them, also where the run is replaced."""
     trained(tmp_path, SHORT)

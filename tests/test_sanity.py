@@ -72,6 +72,7 @@ def test_the_start_is_a_point():
     assert "step size 0" not in str(found)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "loss_fn",
     [*map(false_factor, (2.0, 0.5, 0.0, -1.0)), stopped, stopped_far_away],

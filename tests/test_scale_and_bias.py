@@ -231,6 +231,7 @@ def test_paths_of_what_is_trained(group):
     assert {path for path in paths if trains("all_but_biases", path)} == paths - biases
 
 
+@pytest.mark.slow
 def test_initial_scales_and_frozen_weights():
     """Scales start where the configuration says, and, trained alone, leave all else as it was drawn."""
     run = change(
@@ -247,6 +248,7 @@ def test_initial_scales_and_frozen_weights():
         assert np.array_equal(leaf, before[path]) == (not path.startswith("norm_")), path
 
 
+@pytest.mark.slow
 def test_fixed_scale_and_bias_are_no_scale_and_bias():
     """A net whose scales stay at 1 and whose biases stay at 0 takes the steps of the net without both."""
     shape = {"hidden": (8, 6), "kernel_init": "xavier_normal", "kernel_scale": 1.0}

@@ -66,6 +66,7 @@ def test_the_rates_are_those_of_the_formula(x64):
     assert runs.rules(config, everywhere=True)[0].penalty_elsewhere == PENALTY
 
 
+@pytest.mark.slow
 def test_copies_are_one_net_with_batch_norm_alone(x64):
     """With epsilon 0, their directions stay equal, and lengths differ by the power of what the penalty leaves."""
     found = runs.compare(*net(0.0), *rules())
@@ -131,6 +132,7 @@ def test_a_copy_is_trained_by_sgd(momentum, x64):
     np.testing.assert_allclose(found["length"][-1], jnp.linalg.norm(params["dense_1"]["kernel"]), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradients_are_orthogonal_and_inverse_with_batch_norm_alone(x64):
     """In every layer, to rounding; without batch norm in none."""
     for epsilon, holds in ((0.0, True), (None, False)):

@@ -76,6 +76,7 @@ def alone(statistics):
     return np.array(losses), distances, cosines, gradients @ flat(x), plane
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("statistics", "batching"), cases(("batch", 3)))
 def test_every_batching_is_each_point_by_itself(statistics, batching, x64):
     """Losses and gradients are those of the points one by one, to 1e-10; inputs stay as they were, bit for bit."""
@@ -133,6 +134,7 @@ def regress(variables, x, *, train, rngs=None):
     return outputs, stats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("statistics", "batching"), cases(("batch", "loop")))
 @pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.param(ZeroDivisionError, marks=pytest.mark.thorough)])
 def test_whatever_happens_nothing_changes(error, statistics, batching, x64):

@@ -175,6 +175,7 @@ def report():
     return _report.load(ROOT / "figures")
 
 
+@pytest.mark.slow
 def test_the_page_has_a_row_per_explanation(report):
     """In order, each with its sentence, its verdict and links to claims that are on the page; it is in the contents."""
     page = _report.render(report)

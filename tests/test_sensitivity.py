@@ -204,6 +204,7 @@ def test_the_line_search_is_that_of_the_losses():
         np.testing.assert_allclose(ratios[0, point], loss_fn(moved) / loss, rtol=1e-3)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(("name", "variance"), [("x0.3", 0.09 * 2 / 72), ("std0.01", 1e-4), ("orthogonal", 1 / 72)])
 def test_initial_weights_have_their_variance(name, variance):
     """Those of the second convolution, with 8 features of 9 pixels each."""

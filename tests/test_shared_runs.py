@@ -21,6 +21,8 @@ from experiments._training.experiment import collect, list_nets, train_all
 from experiments._training.nets import train_nets
 from experiments._training.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 SHORT = change(tiny.PRESETS["smoke"], schedule={"num_steps": 40})
 LONG = change(SHORT, schedule={"num_steps": 70, "probe_every": 7, "eval_every": 35})
 PROBED = change(SHORT.measuring("landscape"), schedule={"num_steps": 40, "probe_every": 5, "eval_every": 10})

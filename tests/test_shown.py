@@ -46,6 +46,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_result_is_one_readable_line_and_a_picture(name):
     """Nobody sees arrays of thousands of numbers; a notebook gets the bytes of a PNG."""

@@ -47,6 +47,7 @@ def least_squares(toy, batches):
     return np.linalg.lstsq(inputs, labels, rcond=None)[0]
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_optima_are_least_squares(seed, x64):
     """Of one shuffle, of each of several, of all together, and of all examples in one batch."""

@@ -9,6 +9,8 @@ from bnjax import models, objective, probes
 from bnjax.probes import directions
 from bnjax.types import Batch
 
+pytestmark = pytest.mark.slow
+
 SCALES = [1e-25, 1e25]
 START = {"a": jnp.array([1.0, -2.0, 0.5]), "b": jnp.array([[0.3, 1.0], [2.0, -1.0]])}
 

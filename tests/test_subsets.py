@@ -104,6 +104,7 @@ def test_settings_of_parts(settings, message):
         MLPRun(data=Images("digits", subset=40), optimizer=Optimizer(batch_size=60))
 
 
+@pytest.mark.slow
 def test_batches_sorted_by_label():
     """Two different examples of each of three labels, which differ from batch to batch; any step can be drawn again."""
     labels = jnp.arange(70) % 7

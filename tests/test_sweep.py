@@ -78,6 +78,7 @@ def test_each_run_is_as_if_alone(batching, alone, digits):
         np.testing.assert_array_equal(jax.random.key_data(found.states[row].key), jax.random.key_data(state.key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "batching", ["threads", *(pytest.param(way, marks=pytest.mark.thorough) for way in ("loop", "map"))]
 )
@@ -90,6 +91,7 @@ def test_same_way_same_bits(batching, digits):
     np.testing.assert_array_equal(whole.loss[1], single.loss[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "batching", ["auto", *(pytest.param(way, marks=pytest.mark.thorough) for way in ("threads", "loop", "measured"))]
 )
@@ -120,6 +122,7 @@ def test_any_number_can_vary(digits):
     assert len(np.unique(found.loss[:, -1])) == 8
 
 
+@pytest.mark.slow
 def test_a_closure_is_never_stale(digits):
     """What the function that makes trainers closes over is read again by every grid."""
     box = {}
@@ -149,6 +152,7 @@ def test_a_grid_is_written_down_alike_in_every_process():
     assert all(" at 0x" in words for words in odd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batching", ["threads", pytest.param("vmap", marks=pytest.mark.thorough)])
 def test_a_run_that_diverges_freezes(batching, digits):
     """Its step is recorded, what follows is NaN, and the others are as they are without it."""
@@ -211,6 +215,7 @@ def test_a_grid_continues_where_it_was_stopped(digits, tmp_path, monkeypatch):
             sweep.train_grid(*call, folder=tmp_path, **options)
 
 
+@pytest.mark.slow
 def test_a_folder_is_refused_for_other_probes(digits, tmp_path):
     """Another name, or numbers of another shape under the same name; nothing is made up."""
     runs = sweep.grid(norm=("none",), learning_rate=(0.1,), seed=(0,))

@@ -161,6 +161,7 @@ def test_a_finished_run_that_is_none(content, data, folder, tmp_path):
         train(SMOKE, tmp_path / "results")
 
 
+@pytest.mark.slow
 def test_checks_of_other_epsilons_are_other_measurements(tmp_path):
     """A net that is shared is checked with each, under names of their own."""
     small = replace(SMOKE, check_steps=(0, 5))

@@ -117,6 +117,7 @@ def test_seconds_add_up():
     assert found[0] - found[1] >= 0.05
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_have_the_same_bits(tmp_path):
     """Logs of nets and seeds that were trained at the same time are those of one after another; equal arms train once."""
     arms = {"plain": replace(MLP, norm=NoNorm(), seeds=(0, 1, 2)), "batch_norm": MLP, "again": MLP}

@@ -12,6 +12,8 @@ from experiments._config import MLPRun, NoNorm, Options, Schedule, change
 from experiments._presets import SMOKE_DEEP_LINEAR
 from experiments._training.experiment import train_all
 
+pytestmark = pytest.mark.slow
+
 MLP = change(
     MLPRun(seeds=(0, 1)),
     data={"dataset": "digits"},

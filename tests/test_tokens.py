@@ -30,6 +30,7 @@ def mean_loss(x, labels, mask):
     return [np.average(values, weights=counts) for values in (each, logits.argmax(-1) == labels)]
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("mask", [None, MASK], ids=["all", "some"])
 def test_all_means_are_over_the_tokens_that_count(mask):
     """In one batch and several of any size, in a training step and in an evaluation, however it is cut."""

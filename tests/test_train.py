@@ -106,6 +106,7 @@ def test_a_learning_rate_that_falls_halves_in_its_half_life(more):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "pattern"),
     [
@@ -196,6 +197,7 @@ class Sampling(nn.Module):
         return nn.Dense(2)(nn.Dropout(0.5, deterministic=not train)(x + noise))
 
 
+@pytest.mark.slow
 def test_a_stream_of_one_s_own(as_a_user):
     """A trainer names it; the keys of the others stay as they were. Otherwise one line says how to name it."""
     split, optimizer = data.from_arrays(jnp.eye(8), jnp.arange(8) % 2), train.make_optimizer("sgd", 0.1)

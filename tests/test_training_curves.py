@@ -96,6 +96,7 @@ def test_words_are_computed():
     assert quick.endswith("after 154 and 154 steps at learning rate 0.01 and 0.1 alone without it.")
 
 
+@pytest.mark.slow
 def test_without_the_net_that_is_normalised_once():
     """Full width compares two nets: neither figure nor words ask for a third one."""
     data = data_of("training_curves", "--once", "False")

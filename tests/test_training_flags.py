@@ -143,6 +143,7 @@ UNTRAINED = pytest.mark.parametrize(
 SHIFTED = 3 + jax.random.normal(jax.random.key(0), (16, 3))
 
 
+@pytest.mark.sampled("slow")
 @UNTRAINED
 def test_a_module_that_was_not_told_to_train_is_refused(adapter, module, call):
     """One line says how to tell it, where a batch's statistics are asked for, compiled or not; in evaluation it runs."""
@@ -186,6 +187,7 @@ def test_a_call_tells_a_module_to_train(adapter, module, call):
     np.testing.assert_allclose(seen.mean(0), 0, atol=1e-5)
 
 
+@pytest.mark.sampled("slow")
 @UNTRAINED
 def test_a_frozen_module_may_stay_as_it_is(adapter, module, call):
     """Then its loss on a batch is that of evaluation, and recalibration changes nothing."""

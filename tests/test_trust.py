@@ -91,6 +91,7 @@ def listen(event, arguments):
         EVENTS.append(f"{event} {arguments}")
 
 
+@pytest.mark.slow
 def test_a_run_from_elsewhere_is_only_read(tmp_path, monkeypatch):
     """Resuming a run, and drawing what is finished, unpickles nothing and runs nothing that lies in its folder."""
     sys.addaudithook(listen)
@@ -112,6 +113,7 @@ def test_a_run_from_elsewhere_is_only_read(tmp_path, monkeypatch):
     assert all("pathlib" in event for event in EVENTS), EVENTS  # those of the line that shows that the hook hears
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["__import__('pathlib').Path('sprung').touch()", "${PATH}", "\x1b[2J", {"__class__": "Path"}, ["x"]]
 )

@@ -67,6 +67,7 @@ def test_closures_share_a_check():
     assert functions[0](jnp.ones(1)) == 2
 
 
+@pytest.mark.slow
 def test_nothing_is_kept():
     """What a closure holds ends with it."""
     held = jnp.ones(3) + 1

@@ -27,6 +27,8 @@ from experiments._training.asked import Asked
 from experiments._training.experiment import train_all
 from experiments._training.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 RUN = change(
     MLPRun(norm=LpNorm(momentum=0.99, epsilon=1e-3)).measuring("landscape", "shift", "drift"),
     data={"dataset": "digits", "preprocessing": "unit"},
@@ -104,7 +106,7 @@ def test_the_second_test_has_recalibrated_statistics(tmp_path):
     assert found["recalibrated_loss"] != found["loss"]
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("norm", [NoNorm(), HuberNorm()], ids=["none", "huber"])
 def test_a_net_without_statistics_of_batches_is_tested_once(norm, tmp_path):
     """What has no statistics has none to take again; Huber's running variance is not that of the data."""

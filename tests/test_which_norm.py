@@ -184,6 +184,7 @@ def test_what_a_data_file_keeps_is_enough():
         assert found.values == pytest.approx(before[name].values, nan_ok=True), name
 
 
+@pytest.mark.slow
 def test_words():
     """The tables have a row for each net, and of each correlation the range where one net is left out."""
     data = made(drift=-0.05, diverged=("dyt",))
@@ -197,6 +198,7 @@ def test_words():
     assert "gradient is -1.00, with covariate shift" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "is_narrow"), [("", False), ("", True), ("steps", False)])
 def test_every_net_is_named_in_the_picture(name, is_narrow):
     """Also one that diverged, at the edge; nets that do equally well have names beside each other's."""

@@ -12,6 +12,7 @@ from bnjax.probes import curvature
 from bnjax.runs.checkpoint import digest
 
 
+@pytest.mark.slow
 def test_one_dimension(x64):
     """One parameter has one eigenvalue, trace and node, its second derivative."""
     loss_fn, params = quadratic(np.array([2.0]))
@@ -61,6 +62,7 @@ def test_a_closure_is_never_stale():
         np.testing.assert_allclose(estimate.trace, 4 * batch)
 
 
+@pytest.mark.slow
 def test_composes_with_vmap():
     """Many starts at once give the eigenvalues that each gives alone."""
     points = jnp.arange(1.0, 7).reshape(3, 2)
@@ -122,6 +124,7 @@ def test_wrong_arguments_are_named(probe, arguments, message, as_a_user):
         getattr(curvature, probe)(square, {"w": jnp.ones(2)}, **key, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("probe", "value"),
     [

@@ -10,7 +10,7 @@ from bnjax import objective, train
 from bnjax.probes import curvature
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("which", ["top", "bottom", "magnitude"])
 @pytest.mark.parametrize("name", SPECTRA)
 def test_known_spectra(name, which, x64):
@@ -45,6 +45,7 @@ def small_at_the_bottom(smallest):
     return np.r_[1000.0, 300, np.linspace(0, 10, 96), smallest, smallest / 2]
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("smallest", [-1.0, -0.1, -0.01])
 def test_a_small_pair_has_its_own_digits(smallest, x64):
     """Beside a large value the smallest comes out to the tolerance of itself."""
@@ -55,7 +56,8 @@ def test_a_small_pair_has_its_own_digits(smallest, x64):
     assert (pairs.residuals <= 1e-4 * abs(smallest)).all()
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("which", ["top", "bottom", "magnitude"])
 @pytest.mark.parametrize(
     "smallest", [-1.0, *(pytest.param(s, marks=pytest.mark.thorough) for s in (-0.1, -0.01, -1e-3))]
@@ -74,6 +76,7 @@ def test_what_has_converged_is_right(smallest, which):
     assert pairs.converged.all() or which == "bottom"
 
 
+@pytest.mark.slow
 def test_products_run_out(x64):
     """With too few products the flags say so, and the residuals still bound the distance to an eigenvalue."""
     eigenvalues = np.linspace(-3, 5, 200)
@@ -85,6 +88,7 @@ def test_products_run_out(x64):
     assert (distances <= pairs.residuals).all()
 
 
+@pytest.mark.slow
 def test_float32_and_half_precision_together():
     """Parameters of several types are one Hessian; its eigenvectors are float32, as a direction in the type of each."""
     params = {"a": jnp.ones(3), "b": jnp.ones(2, jnp.bfloat16)}

@@ -67,6 +67,7 @@ def test_the_fisher_matrix_of_a_softmax(net):
     np.testing.assert_allclose(top[0], np.linalg.eigvalsh(gauss_newton)[-1], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_value_and_gradient_stay(net):
     """Where the outputs are linearised, the loss is the old one to first order."""
     loss_fn, params, *_ = net

@@ -78,6 +78,7 @@ def test_a_chain_of_scalars_has_the_exact_expansion(is_square, x64):
     np.testing.assert_allclose(found.interaction_ratio[0], found.second_order_ratio[0], rtol=0.1)
 
 
+@pytest.mark.slow
 def test_with_batch_norm_a_chain_is_a_matter_of_signs(x64):
     """Behind a normaliser only the sign of a weight is left: earlier layers change nothing, and R is 0."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 1)))
@@ -108,6 +109,7 @@ def test_layers_that_add_up_are_independent(x64):
     assert found.off_diagonal_share == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistics", ["batch", "running"])
 def test_a_net_has_the_blocks_of_its_dense_hessian(statistics, x64):
     """Q_ij is eta² g_i' H_ij g_j, blocks in the order of the layers; the loss is evaluated at the points of its definition."""
@@ -139,6 +141,7 @@ def dense_masks(params):
     return [np.isin(owner, positions).astype(float) for positions in leaves.values()]
 
 
+@pytest.mark.slow
 def test_a_direction_of_ones_own(x64):
     """Along any direction, also one that only some layers have; parameters of no layer stay, and are in no norm."""
     loss_fn, params = net()
@@ -154,6 +157,7 @@ def test_a_direction_of_ones_own(x64):
     np.testing.assert_allclose(found.first_order[0], 0.3 * abs(slope), rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
 def test_gradients_whose_squares_are_out_of_range(scale):
     """A loss times a scale has the same shares, at steps that are as far."""
@@ -189,6 +193,7 @@ def test_where_there_is_no_gradient_and_without_the_second_order():
     assert np.isfinite(found.interaction_ratio).all()
 
 
+@pytest.mark.slow
 def test_under_vmap_everything_gains_an_axis():
     """Several nets measured together give the results of each by itself."""
     many = jax.tree.map(lambda w: jnp.stack([w, 1.5 * w]), weights())
@@ -200,6 +205,7 @@ def test_under_vmap_everything_gains_an_axis():
             np.testing.assert_allclose(getattr(stacked, name)[i], getattr(alone, name), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_blocks_have_the_norms_of_the_dense_hessian(seed, x64):
     """The estimate lies within a few standard errors of the squared Frobenius norms of all blocks of a layer."""

@@ -10,6 +10,8 @@ from bnjax import norms, probes
 from bnjax._host.digest import digest
 from bnjax.probes import directions
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"a": 6, "b": 9}
 PARTS = ["a", "b"]
 
@@ -73,7 +75,7 @@ def test_a_quadratic_has_a_closed_form(rho, x64):
     assert np.isnan(both.layer_random).all()
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_at_a_minimum_the_mean_is_a_trace(seed, x64):
     """Without a gradient it is rho² / 2 times the sum over layers of |w_l|² tr(H_ll) / n_l, to its standard error."""

@@ -46,6 +46,7 @@ def test_the_module_draws_a_saved_scan(saved):
     assert not axes.with_suffix(".png").exists()
 
 
+@pytest.mark.slow
 def test_without_matplotlib_the_library_imports_and_tells_how_to_install_it(saved):
     """One line, exit status 2."""
     done = run("-c", BLOCKED, saved[0])

@@ -14,7 +14,7 @@ from bnjax import draw, probes
 PUBLIC = {name: value for name, value in vars(draw).items() if inspect.isfunction(value)}
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("name", ["bnjax.draw", *PUBLIC])
 def test_the_example_runs(name, tmp_path, monkeypatch):
     """An example prints what it shows; it may use the names that are given here."""

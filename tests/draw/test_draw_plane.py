@@ -43,6 +43,7 @@ def test_coordinates_may_come_in_any_order():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_stacked_planes_are_averaged():
     """What is drawn is the mean of the losses, at the centre too, and the foot says so."""
     stacked = planes()
@@ -88,6 +89,7 @@ def test_levels_are_logarithmic_where_losses_are_far_apart(loss, is_log):
         np.testing.assert_allclose(scale.levels, [float(f"{level:.0e}") for level in scale.levels])
 
 
+@pytest.mark.slow
 def test_a_path_is_drawn_where_it_went():
     """Its points are those of the principal axes, its end is the centre; on the surface it has the loss of each place."""
     scan, axes = trajectory()
@@ -116,6 +118,7 @@ def test_missing_losses_are_hatched():
         assert ("not finite" in words) == (hatch is not None)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("num", [3, 4])
 @pytest.mark.parametrize("scale", [0.01, 1.0])
 def test_a_row_of_points_is_coloured_by_its_losses(num, scale):

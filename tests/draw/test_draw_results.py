@@ -90,7 +90,8 @@ QUICK = (
 )
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("slow")
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough) for name in RESULTS]
 )
@@ -99,6 +100,7 @@ def test_every_result_has_a_readable_figure(name):
     assert_readable(draw.figure(RESULTS[name]()))
 
 
+@pytest.mark.slow
 def test_every_registered_result_has_a_figure():
     """Whatever can be loaded can be drawn."""
     drawn = (

@@ -1,12 +1,14 @@
 """Figures of curvature hold densities, nodes and eigenvalues."""
 
 import numpy as np
+import pytest
 from drawn import by_label, data, density, pairs
 from matplotlib.figure import Figure
 
 from bnjax.draw.spectrum import draw_density, draw_eigenvalues
 
 
+@pytest.mark.slow
 def test_a_density_is_drawn_with_its_band_and_nodes():
     """Line, band and ticks hold the arrays; a band is missing for one probe."""
     result = density()

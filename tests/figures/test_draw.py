@@ -53,6 +53,7 @@ def test_files_that_cannot_be_drawn_are_one_line(name, content, message, capsys,
     assert list(tmp_path.iterdir()) == ([] if content is None else [tmp_path / name])
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1e400", '"\\ud800"', "null", "[" * 300 + "]" * 300])
 def test_a_file_that_cannot_be_drawn_costs_its_own_picture(number, capsys, tmp_path):
     """Whatever a number in it is; the file after it is drawn."""

@@ -12,6 +12,8 @@ from experiments._nets import NETS
 from experiments.covariate_shift import figure as covariate_shift
 from experiments.landscape import figure as landscape
 
+pytestmark = pytest.mark.slow
+
 
 def panel(figure, title):
     """Return the panels with a title."""

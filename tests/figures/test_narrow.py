@@ -66,6 +66,7 @@ def test_a_panel_without_a_title_follows_the_one_above_it():
     assert [axes.get_title() or axes.get_ylabel() for axes in layout(*rows).draw(narrow=True).axes] == order
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_a_row_that_shares_an_axis_keeps_its_limits(scale):
     """Every panel has its own numbers there, and none of them overlap; other rows have limits of their own."""

@@ -51,6 +51,7 @@ def test_stays_exact_at_a_large_mean():
     assert np.max(np.abs(fast.var[0] - exact.var(0))) > 0.1, "the fast form has become exact: offer it as the default"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.thorough) for s in (2, 3))])
 @pytest.mark.parametrize("masked", [False, True])
 def test_constant_input_gives_the_bias(seed, masked):
@@ -73,6 +74,7 @@ def test_constant_input_on_several_devices():
     np.testing.assert_array_equal(y, 0)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32, jnp.bool_])
 def test_integers_are_numbers(dtype):
     """Integers and truth values are normalised as float32, and scale has its gradient."""
@@ -107,6 +109,7 @@ def test_masks_of_lower_rank():
         norms.batch_norm(jnp.ones((5, 5)), fresh(5), train=True, mask=jnp.ones(5, bool))
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("filler", [0.0, 1e6, np.nan])
 def test_masked_rows_count_as_absent(filler):
     """Outputs, statistics and gradients of valid rows are those without the others, whatever those hold."""
@@ -136,6 +139,7 @@ def test_a_batch_without_valid_rows_changes_nothing():
     jax.tree.map(np.testing.assert_array_equal, new, stats)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("fast", [False, True])
 def test_synchronised_shards_equal_the_whole_batch(fast):
     """Over a named axis with unequal valid counts, one of them none, shards give what the whole batch gives."""
@@ -152,6 +156,7 @@ def test_synchronised_shards_equal_the_whole_batch(fast):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, np.broadcast_to(b, (4, 3)), atol=1e-5), stats, expected)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("stats_type", [jnp.float32, jnp.bfloat16, jnp.float64])
 @pytest.mark.parametrize("x_type", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
 def test_types_are_kept(x_type, stats_type, x64):
@@ -193,6 +198,7 @@ def test_cumulative_momentum_makes_plain_averages():
     np.testing.assert_allclose(stats.var, batches.var(1).mean(0), rtol=1e-5)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("axis", "shape", "features"), [(-1, (4, 5, 3), (3,)), (1, (4, 3, 5), (3,)), ((0, -1), (2, 6, 3), (2, 3))]
 )
@@ -258,6 +264,7 @@ def test_a_mismatch_is_of_absolute_values_and_of_the_same_features():
         norms.mismatch(norms.init_batch_stats(3), norms.init_batch_stats(1))
 
 
+@pytest.mark.slow
 def test_axes_count_from_either_end():
     """Negative axes are those that they count to; others than the array's are refused."""
     x = 1000 + 1e-3 * jax.random.normal(jax.random.key(0), (4, 300))

@@ -42,6 +42,7 @@ def test_backward_follows_the_closed_form(x64):
     np.testing.assert_allclose(pullback(dy)[0], scale[None] / std * projected, atol=1e-12)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("argument", range(4), ids=["x", "scale", "bias", "epsilon"])
 @pytest.mark.parametrize("derivative", [jax.jacfwd, jax.jacrev, jax.hessian], ids=lambda d: d.__name__)
 def test_derivatives_are_those_of_the_formula(derivative, argument, operands):

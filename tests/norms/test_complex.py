@@ -66,6 +66,7 @@ def test_outputs_and_statistics(name):
         np.testing.assert_allclose(new.var, 0.99 * STATS.var + 0.01 * stats[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 @every(["batch_norm"])
 def test_masks(name):
     """NaN that does not count reaches nothing."""
@@ -109,6 +110,7 @@ def test_derivatives(name, x64):
     np.testing.assert_allclose(*both_ways(jax.random.normal(jax.random.key(20), SHAPE, jnp.complex128)), rtol=1e-10)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("has_mask", [False, True])
 @pytest.mark.parametrize("fast", [False, True])
 def test_batch_norm_of_linen(has_mask, fast):
@@ -150,6 +152,7 @@ def test_batch_norm_of_nnx(options):
     np.testing.assert_allclose(module(X), evaluated, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_layers_of_one_example():
     """Layer and group norm are Flax's as well, in linen and nnx."""
     pairs = [
@@ -185,6 +188,7 @@ def test_noise():
         np.testing.assert_allclose(y, X, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_population_statistics_and_folding():
     """Mean and variance of all the data, and a dense layer that computes what it and its batch norm did."""
     module = linen.BatchNorm(use_running_average=None)

@@ -15,6 +15,7 @@ SCALE, BIAS = jax.random.normal(jax.random.key(1), (2, 8))
 VARIABLES = {"params": {"scale": SCALE, "bias": BIAS}}
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     ("mine", "theirs"),
     [
@@ -40,6 +41,7 @@ def test_equals_flax(mine, theirs):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *results)
 
 
+@pytest.mark.slow
 def test_groups_lie_between_a_map_and_a_feature():
     """One group is a map over height, width and channels; as many groups as features are instance norm."""
     of_a_map = norms.layer_norm(X, SCALE, BIAS, reduction_axes=(1, 2, 3))
@@ -91,6 +93,7 @@ def test_several_feature_axes():
         np.testing.assert_allclose(y, theirs.apply(variables, X), atol=1e-5)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "norm",
     [

@@ -50,7 +50,7 @@ def spread(x, spec):
     return mesh, jax.device_put(x, NamedSharding(mesh, spec))
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_features_may_be_spread(name, spec):
@@ -63,7 +63,7 @@ def test_features_may_be_spread(name, spec):
     jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), found, FUNCTIONS[name](X))
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("name", ["training", "masked"])
 def test_gradients_and_loops(name, spec):

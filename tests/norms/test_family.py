@@ -66,6 +66,7 @@ def assert_close(actual, expected, tolerance=1e-5):
         np.testing.assert_allclose(a, b, atol=tolerance * max(1, float(np.max(np.abs(b)))))
 
 
+@pytest.mark.sampled("slow")
 @every
 def test_jit(norm):
     """Compiled, the same comes out."""
@@ -84,7 +85,7 @@ def test_vmap_over_models(norm):
         )
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @every
 def test_jvp_and_grad_agree_with_differences(norm, x64):
     """In float64, forward mode, reverse mode and central differences agree in x, scale and bias."""
@@ -101,6 +102,7 @@ def test_jvp_and_grad_agree_with_differences(norm, x64):
     np.testing.assert_allclose(forward, (ahead - behind) / 2e-6, rtol=1e-6)
 
 
+@pytest.mark.sampled("slow")
 @every
 def test_jacfwd_and_hessian(norm, x64):
     """The Jacobian forwards is the one backwards, and the Hessian in scale is finite and symmetric."""
@@ -119,6 +121,7 @@ def test_jacfwd_and_hessian(norm, x64):
     assert_close(hessian, hessian.T, 1e-12)
 
 
+@pytest.mark.sampled("slow")
 @every
 def test_remat(norm):
     """Recomputed in the backward pass, gradients are the same and statistics move once."""
@@ -133,6 +136,7 @@ def test_remat(norm):
     assert_close(again, plain)
 
 
+@pytest.mark.sampled("slow")
 @every
 def test_scan(norm):
     """Statistics are a scan's carry."""
@@ -172,6 +176,7 @@ def test_masked_rows_count_as_absent(norm):
     assert_close((dx[:12], dp, results), (expected_dx, expected_dp, expected))
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("filler", [jnp.nan, *(pytest.param(f, marks=pytest.mark.thorough) for f in (jnp.inf, 7.0))])
 @every
 def test_masked_outputs_may_enter_the_loss(norm, filler, x64):
@@ -207,6 +212,7 @@ def test_masked_outputs_may_enter_the_loss(norm, filler, x64):
     np.testing.assert_allclose(backward, forward, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_masked_nan_is_zero_also_in_half_precision():
     """The gradient of the scale by a masked NaN is what 0 normalises to."""
     x = jnp.array([[1.0], [3.0], [jnp.nan]], jnp.bfloat16)
@@ -237,6 +243,7 @@ GRID = jax.make_mesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto, AxisT
 EVERYWHERE, SPLIT = PartitionSpec(), PartitionSpec("shards")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mesh", [MESH, GRID], ids=["one_axis", "two_axes"])
 @every_batch_wise
 def test_shards_equal_the_whole_batch(norm, mesh):
@@ -269,6 +276,7 @@ def test_shards_equal_the_whole_batch(norm, mesh):
     )
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("axis_name", [("data", "model"), ("model", "data"), "data"], ids=str)
 def test_one_device_of_a_mesh_gives_the_sample(axis_name):
     """Along one axis of a mesh or both, in any order, what is added up over devices is the first one's entry alone."""

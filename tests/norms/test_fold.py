@@ -18,6 +18,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("affine", ["scale and bias", "scale", "bias", "neither"])
 @pytest.mark.parametrize("name", LAYERS)
@@ -77,6 +78,7 @@ class Block(nn.Module):
         return jnp.tanh(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [dict, lambda v: Variables(v["params"], v["batch_stats"])], ids=["dict", "Variables"])
 def test_a_whole_model(form):
     """The variables that come out are those of the model without its batch norms, and compute what that with them did."""

@@ -40,6 +40,7 @@ def coefficients(noise, shape, strength=1.0):
     return norms.add_noise(jnp.ones(shape), KEY, noise=noise, strength=strength) - shift, shift
 
 
+@pytest.mark.slow
 def test_the_noise_of_a_key_is_the_same_under_transforms():
     """What jax.random draws from the key, compiled or not, for one or many, with a gradient or without."""
 
@@ -57,6 +58,7 @@ def test_the_noise_of_a_key_is_the_same_under_transforms():
     np.testing.assert_allclose(jax.jit(jax.vmap(slope))(keys), slopes, rtol=1e-5)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("strength", [0.5, 1.0, 2.0])
 def test_the_distribution_of_the_source(strength):
     """Per feature a uniform shift and factor; per entry a uniform spread of the one and a normal of the other."""
@@ -108,6 +110,7 @@ def test_misfits_are_named(options, message, as_a_user):
         norms.noisy_batch_norm(X, STATS, train=True, **{"key": KEY, **options})
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("noise", NOISES)
 def test_relative_noise_is_that_of_normalised_values(noise):
     """Undoing batch norm after the noise gives the same, and no gradient goes through mean and standard deviation."""

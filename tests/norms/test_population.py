@@ -44,6 +44,7 @@ def prepared(norm, offset=0.0):
     return model, Variables(params, stats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.99, *(pytest.param(m, marks=pytest.mark.thorough) for m in (0.9, 0.999))])
 @pytest.mark.parametrize(("norm", "tolerance"), [(linen.BatchNorm, 1e-6), (nn.BatchNorm, 1e-5)])
 def test_pools_unequal_batches(norm, tolerance, momentum):
@@ -55,6 +56,7 @@ def test_pools_unequal_batches(norm, tolerance, momentum):
     np.testing.assert_allclose(stats["var"], exact.var(0), rtol=10 * tolerance)
 
 
+@pytest.mark.slow
 def test_batch_renorm_is_not_corrected_towards_statistics_that_are_replaced():
     """From running statistics that are far off, the second layer's are those of the same net with batch norm."""
     (model, variables), (same, _) = prepared(linen.BatchRenorm, 3.0), prepared(linen.BatchNorm)
@@ -86,6 +88,7 @@ def test_on_one_batch_evaluation_equals_training(norm):
     assert new.params is variables.params
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize(
     "norm",
     [
@@ -173,6 +176,7 @@ def test_a_batch_with_the_old_statistics_counts():
     np.testing.assert_allclose(new.mean, X.mean(0), atol=1e-6)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("norm", "extra"), [(masked, 0), (foreign, 5)])
 def test_each_batch_goes_through_the_model_once(norm, extra, compiled):
@@ -254,6 +258,7 @@ def test_compiled_code_is_refused():
         jax.jit(lambda v: norms.recalibrate(model, v, [jnp.asarray(X)]))(variables)
 
 
+@pytest.mark.slow
 def test_the_backward_pass_keeps_one_batch():
     """Of more batches it needs memory for the statistics after each, not for all that lies between the layers."""
     model, variables = prepared(linen.BatchNorm)

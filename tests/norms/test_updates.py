@@ -59,6 +59,7 @@ def loss_of(model, variables, statistics, **options):
     return objective.make_loss_fn(model, variables.batch_stats, Batch(X, LABELS), statistics=statistics, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.99, *(pytest.param(m, marks=pytest.mark.thorough) for m in (0.0, 0.9, 0.999))])
 @pytest.mark.parametrize("kind", [pytest.param("linen", marks=pytest.mark.thorough), "nnx"])
 def test_flax_s_batch_norms_are_recalibrated(kind, momentum):
@@ -75,6 +76,7 @@ def test_flax_s_batch_norms_are_recalibrated(kind, momentum):
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stopped_derivative_is_refused():
     """Where a normaliser stops it the loss is right, and one line names the layer before a gradient is wrong."""
     model, variables = make("nnx", linear=True)
@@ -92,6 +94,7 @@ def test_a_stopped_derivative_is_refused():
             probe(variables.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [nn.BatchNorm, pytest.param(ours.BatchNorm, marks=pytest.mark.thorough)])
 def test_a_derivative_that_is_there_passes_through(norm):
     """The gradient of the loss with one batch's statistics is that of training on it."""
@@ -122,6 +125,7 @@ class Rematted(nn.Module):
         return nn.remat(nn.BatchNorm)(use_running_average=not train, name="norm")(x)
 
 
+@pytest.mark.sampled("slow")
 @pytest.mark.parametrize("kind", ["nnx", "linen"])
 def test_a_frozen_layer_stays_and_disturbs_nothing(kind):
     """Its statistics are kept, and those of the layer after it are of what it gives."""
@@ -197,7 +201,7 @@ RIGHT = {
 }
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("name", RIGHT)
 def test_averages_of_any_kind(name):
     """They stand for the moments of all the data, and what is counted stays."""
@@ -278,7 +282,7 @@ WRONG = {
 }
 
 
-@pytest.mark.sampled
+@pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_no_average_is_refused(name):
     """One line names it; inside compiled code, where no value can be looked at, the loss is NaN."""
@@ -306,6 +310,7 @@ def test_statistics_of_few_digits_are_refused(dtype, is_right):
             recalibrate()
 
 
+@pytest.mark.slow
 def test_what_belongs_to_the_parameters_stays():
     """The vectors of a spectral norm follow the parameters, not the data; batch norm beside it is recalibrated."""
 
@@ -324,6 +329,7 @@ def test_what_belongs_to_the_parameters_stays():
     jax.eval_shape(jax.grad(loss_of(model, variables, "recalibrated").__call__), variables.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [slice(None), slice(0, 2)])
 def test_a_first_batch_without_valid_entries(features):
     """Statistics that it cannot move follow the batches after it; compiled code, which looks at it alone, gives NaN."""

@@ -11,6 +11,7 @@ from bnjax import theory
 pytestmark = pytest.mark.usefixtures("x64")
 
 
+@pytest.mark.sampled("slow")
 @seeds
 @pytest.mark.parametrize("epsilon", [0.0, 1e-3, 1.0])
 def test_derivatives_through_batch_norm(seed, epsilon):

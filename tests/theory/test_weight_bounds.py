@@ -22,6 +22,7 @@ from bnjax import theory
 pytestmark = pytest.mark.usefixtures("x64")
 
 
+@pytest.mark.sampled("slow")
 @seeds
 @pytest.mark.parametrize("white", [False, True])
 def test_weight_gradient_bound(seed, white):
