@@ -1,6 +1,17 @@
 """What tests of the report and of the command line share: data made by hand, and commands."""
 
+from functools import cache
+
+from conftest import ROOT
+
 from experiments import __main__ as command_line
+from experiments import _report
+
+
+@cache
+def committed_report():
+    """Load the committed data, which takes seconds, once for all tests of a process."""
+    return _report.load(ROOT / "figures")
 
 
 def make_data(scale=1.0, seeds=(0, 1, 2), **fields):

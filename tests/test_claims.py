@@ -4,9 +4,8 @@ import math
 
 import pytest
 from committed import RUN, WAITING, read
-from conftest import ROOT
+from reporting import committed_report
 
-from experiments import _report
 from experiments._command import catalogue
 from experiments._evidence.claim import Claim
 from experiments._evidence.readings import OF_SET_UP
@@ -71,7 +70,7 @@ def test_every_claim_is_one_of_a_kind_and_caveats_follow_their_claims():
 @pytest.mark.slow
 def test_supported_claims_of_a_doubtful_set_up_say_so():
     """Beside the verdict stands that the published curve of the deep linear network lies outside all draws."""
-    judged = [pair for entry in _report.load(ROOT / "figures").entries for pair in entry.judged]
+    judged = [pair for entry in committed_report().entries for pair in entry.judged]
     doubtful = [
         (claim, found) for claim, found in judged if claim.in_doubt in OF_SET_UP and found.verdict == "supported"
     ]

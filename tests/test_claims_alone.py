@@ -6,6 +6,7 @@ import re
 import pytest
 from committed import RUN
 from conftest import ROOT
+from reporting import committed_report
 
 from experiments import _report
 from experiments._command import catalogue
@@ -30,7 +31,7 @@ NAMED = re.compile(r"\b(batch norm|norms?|plain|noise|without any|Huber|normalis
 @pytest.fixture(scope="module")
 def report():
     """The report of the committed figures."""
-    return _report.load(ROOT / "figures")
+    return committed_report()
 
 
 @pytest.fixture(scope="module")

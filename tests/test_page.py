@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from conftest import ROOT
+from reporting import committed_report
 
 from experiments import _report
 
@@ -29,7 +30,7 @@ def browser():
 def address(tmp_path_factory):
     """The address of a page with the committed data."""
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(_report.render(_report.load(ROOT / "figures")))
+    file.write_text(_report.render(committed_report()))
     return file.as_uri()
 
 
@@ -164,5 +165,5 @@ def test_the_page_is_small():
     """At most 300 kB a figure; the pictures of the library guide too."""
     pictures = [*(ROOT / "figures").glob("**/*.png")]
     shown = [picture for picture in pictures if not picture.name.startswith("scan_")]
-    assert len(_report.render(_report.load(ROOT / "figures"))) < 300_000 * len(shown)
+    assert len(_report.render(committed_report())) < 300_000 * len(shown)
     assert all(picture.stat().st_size <= 225_000 for picture in pictures)  # three quarters, before they are text

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 from conftest import ROOT
-from reporting import make_data, run
+from reporting import committed_report, make_data, run
 
 from experiments import _report
 from experiments._command import catalogue
@@ -15,7 +15,7 @@ from experiments._evidence.claim import Claim
 from experiments._evidence.format import PERCENT, POINTS, STEPS, TIMES, two_digits
 from experiments._evidence.statistic import Criterion, Statistic
 from experiments._evidence.verdict import judge
-from experiments._report import forest, headlines, markdown, words
+from experiments._report import headlines, markdown, words
 from experiments._report.load import seeds
 from experiments._report.strip import strip
 
@@ -251,7 +251,7 @@ def test_ranges_in_words_and_pictures():
 def test_the_readmes_have_the_tables_of_the_committed_data(file, begin, end, write):
     """What stands between the markers is what `report --readme` writes."""
     block = (ROOT / file).read_text().partition(begin)[2].partition(end)[0]
-    assert block.strip() == write(_report.load(ROOT / "figures")).strip(), (
+    assert block.strip() == write(committed_report()).strip(), (
         "run `python -m experiments report --readme README.md figures/README.md`"
     )
 
@@ -277,7 +277,7 @@ def test_tables_replace_what_is_between_the_markers(figures, capsys, tmp_path):
 @pytest.mark.slow
 def test_the_answer_is_computed():
     """Agreement, disagreement and no data each have their words; what is small is said to be so."""
-    entries = _report.load(ROOT / "figures").entries
+    entries = committed_report().entries
     answer = headlines.answer(entries)
     (pair,) = [pair for entry in entries for pair in entry.judged if pair[0].name == "landscape_loss_range"]
     assert answer.outcome.startswith("Our runs agree")
@@ -296,40 +296,10 @@ def test_the_answer_is_computed():
     assert len(headlines.judged(entries)) == len(headlines.CLAIMS) == 10
 
 
-@pytest.mark.parametrize(
-    ("text", "ratios"),
-    [
-        ("1.5 / 0.66 to 3.0 / 0.38, or 2.3 to 7.9 times", (2.3, 7.9)),
-        ("about 1,000 / fewer than 300, or more than 3 times", (3, 3)),
-        ("6870 / 4.0, 5990 / 0.92, or 1,500 times and more", (1500, 1500)),
-        ("231 / 38 and 255 / 34, or 6.1 and 7.5 times", (6.1, 7.5)),
-        ("60 points - 28 points, or +32 points", None),
-        ("-", None),
-    ],
-)
-def test_published_ratios_are_read(text, ratios):
-    """The smallest and the largest of those that a claim names."""
-    assert forest.published_ratios(text) == ratios
-
-
-@pytest.mark.slow
-def test_the_forest_has_one_axis():
-    """Published and measured ratios stand where their logarithms do; 1 is at the same place in each row."""
-    rows, ticks = forest.ratios(_report.load(ROOT / "figures").entries)
-    assert len(rows) > 20
-    assert len({row.places["one"] for row in rows}) == 1
-    for row in rows:
-        places = row.places
-        assert places["low"] <= places["median"] <= places["high"]
-        assert 0 <= min(places.values()) <= max(places.values()) <= 100
-        assert (places["median"] < places["one"]) == (row.judgement.median < 1)
-    assert ticks["1"] == rows[0].places["one"]
-
-
 @pytest.mark.slow
 def test_caveats_hold_or_do_not():
     """Nobody has to resolve that a caveat is contradicted."""
-    page = _report.render(_report.load(ROOT / "figures"))
+    page = _report.render(committed_report())
     rows = [row for row in page.split('<tr class="')[1:] if "is-caveat" in row.partition(">")[0]]
     assert len(rows) > 30
     for row in rows:

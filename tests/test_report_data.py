@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 from reporting import make_data, run
+from test_progress import Terminal
 
+from bnjax._host import progress
 from experiments import _report
-from experiments._command import cli
+from experiments._command import catalogue, cli
 
 
 def landscape(figures, packed=None):
@@ -34,6 +36,16 @@ def test_a_damaged_file_leaves_the_others(write, tmp_path):
     entry, verdicts = landscape(tmp_path)
     assert entry.stem == "landscape-cpu"
     assert verdicts["landscape_predictiveness"] == "supported"
+
+
+def test_a_terminal_sees_how_far_it_is(write, tmp_path, monkeypatch):
+    """A bar counts experiments; it appears after two seconds, and is erased."""
+    write("landscape-cpu", scale=2)
+    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    _report.load(tmp_path)
+    assert f"/{len(catalogue.names())} [" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().startswith("\rexperiments:")
 
 
 def test_data_of_packed_runs_come_before_those_of_a_file(write, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from conftest import ROOT
+from reporting import committed_report
 
 from experiments import _report
 from experiments._evidence.claim import HYPOTHESES, Claim
@@ -172,7 +172,7 @@ def test_the_verdict_is_counted(pairs, words):
 @pytest.fixture(scope="module")
 def report():
     """The report of the committed figures."""
-    return _report.load(ROOT / "figures")
+    return committed_report()
 
 
 @pytest.mark.slow

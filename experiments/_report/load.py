@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bnjax._host.output import one_line
+from bnjax._host.progress import track
 from bnjax.runs.json_files import finite
 from experiments._command import catalogue, costs, packing
 from experiments._command.pictures import Picture, draw_data, name_of, parts_of
@@ -73,7 +74,8 @@ def load(figures: Path, packed: Path | None = None) -> Report:
             problems.append(f"{file.name}: there is no experiment of that name.")
         elif file.stem in catalogue.names():
             problems.append(f"{file.name}: data are named after their preset. Rename it, as in {file.stem}-cpu.json.")
-    return Report([_load_entry(figures, packed, name, problems) for name in catalogue.names()], problems)
+    names = track(catalogue.names(), "experiments")  # with packed runs, whose pictures are drawn, this takes minutes
+    return Report([_load_entry(figures, packed, name, problems) for name in names], problems)
 
 
 def by_origin(entries: list[Entry]) -> dict[Origin, Counter]:

@@ -321,35 +321,3 @@ def test_a_batch_without_examples_adds_nothing(norm, place):
     batches.insert(place, batches[0][:0])
     found = norms.recalibrate(model, model.init(jax.random.key(0), batches[place - 1]), batches)
     np.testing.assert_allclose(found.batch_stats["BatchNorm_0"]["mean"], X.mean(0), atol=1e-5)
-
-
-def test_a_module_with_further_collections():
-    """They reach the module, and come back as they were."""
-
-    class Net(nn.Module):
-        @nn.compact
-        def __call__(self, x, train):
-            gain = self.variable("constants", "gain", lambda: jnp.full((), 3.0))
-            return linen.BatchNorm(use_running_average=not train)(x * gain.value)
-
-    variables = Net().init(jax.random.key(0), jnp.asarray(X), train=True)
-    found = norms.recalibrate(Net(), variables, [jnp.asarray(X)])
-    assert sorted(found) == ["batch_stats", "constants", "params"]
-    assert float(found["constants"]["gain"]) == 3
-    np.testing.assert_allclose(found["batch_stats"]["BatchNorm_0"]["mean"], 3 * X.mean(0), atol=1e-6)
-
-
-def test_a_users_own_entries_and_sown_values_stay():
-    """Only statistics are replaced: neither text beside the collections nor what a module sows."""
-
-    class Net(nn.Module):
-        @nn.compact
-        def __call__(self, x, train):
-            self.sow("losses", "size", x.sum())
-            return linen.BatchNorm(use_running_average=not train)(x)
-
-    variables = {**Net().init(jax.random.key(0), jnp.asarray(X), train=True), "config": {"name": "net"}}
-    found = norms.recalibrate(Net(), variables, [jnp.asarray(2 * X)])
-    assert found["config"] == {"name": "net"}
-    np.testing.assert_array_equal(found["losses"]["size"], variables["losses"]["size"])
-    np.testing.assert_allclose(found["batch_stats"]["BatchNorm_0"]["mean"], 2 * X.mean(0), atol=1e-6)

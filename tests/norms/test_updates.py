@@ -311,25 +311,6 @@ def test_statistics_of_few_digits_are_refused(dtype, is_right):
 
 
 @pytest.mark.slow
-def test_what_belongs_to_the_parameters_stays():
-    """The vectors of a spectral norm follow the parameters, not the data; batch norm beside it is recalibrated."""
-
-    class Spectral(nn.Module):
-        @nn.compact
-        def __call__(self, x, *, train):
-            x = nn.SpectralNorm(nn.Dense(4))(x, update_stats=train)
-            return nn.BatchNorm(use_running_average=not train, name="norm")(x)
-
-    model = adapters.from_linen(Spectral())
-    variables = model.init(jax.random.key(0), X)
-    new = norms.recalibrate(model, variables, UNEQUAL).batch_stats
-    others = [{name: leaf for name, leaf in s.items() if name != "norm"} for s in (new, variables.batch_stats)]
-    jax.tree.map(np.testing.assert_array_equal, *others)
-    assert jnp.all(new["norm"]["var"] != 1)
-    jax.eval_shape(jax.grad(loss_of(model, variables, "recalibrated").__call__), variables.params)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("features", [slice(None), slice(0, 2)])
 def test_a_first_batch_without_valid_entries(features):
     """Statistics that it cannot move follow the batches after it; compiled code, which looks at it alone, gives NaN."""
