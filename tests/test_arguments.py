@@ -21,8 +21,14 @@ WIDTH = "model.width must be at least 1/64, which leaves one feature in the firs
         (["--learning-rate", "1"], "Unrecognized options: --learning-rate, 1 (perhaps --optimizer.learning-rate)"),
         (
             ["--optimizer.learning-rate", "fast"],
-            "Error parsing --optimizer.learning-rate: could not convert string to float: 'fast'",
+            "optimizer.learning_rate must be a number, got fast.",
         ),
+        (["--schedule.num-steps=5.5"], "schedule.num_steps must be a whole number, got 5.5."),
+        (["--seeds", "0", "a", "--parallel", "1"], "seeds must be whole numbers, got 0 a."),
+        (["--data.subset", "some"], "data.subset must be a whole number or None, got some."),
+        (["--norm.layers", "first"], "norm.layers must be 'all' or whole numbers, got first."),
+        (["--optimizer.name", "adagrad"], "optimizer.name must be one of 'sgd', 'adam', 'rmsprop', got 'adagrad'."),
+        (["--figure", "x"], "Unrecognized options: --figure, x (perhaps --figures)"),
         (["--optimizer.learning-rate", "-1"], "optimizer.learning_rate must be > 0 and finite, got -1.0."),
         (["--schedule.eval-every", "35"], "schedule.eval_every must be a multiple of probe_every, 10, got 35."),
         (["--seeds", "1", "1"], "seeds must be one or more different numbers from 0 to 2147483647, got (1, 1)."),
@@ -144,3 +150,9 @@ def test_help_names_presets_and_fields(capsys):
     assert "--vgg.norm {none | batch |" in output
     assert "--vgg.probes.landscape.step-multiples" in output
     assert "steps between measurements" in output
+
+
+def test_a_hint_names_the_flag_of_every_net():
+    """A field that several nets have is not that of the net with the more similar name."""
+    with pytest.raises(ValueError, match=r"\(perhaps --vgg\.seeds or --deep-linear\.seeds\)$"):
+        parse("landscape", "", landscape.PRESETS, ["--seeds", "0"])

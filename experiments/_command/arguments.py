@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
+from experiments._command.refusals import explain
 from experiments._config import Norm, Options, Probes, runs_of
 from experiments._config.probes import CHOICES
 
@@ -51,8 +52,9 @@ def parse(name: str, doc: str, presets: dict[str, Any], arguments: list[str]) ->
             )
     except SystemExit as stop:
         if stop.code:
-            message = _one_line(box.getvalue())
-            raise ValueError(message + _unfitting(choices, message)) from None
+            message = explain(box.getvalue(), rest, config, Options())
+            needs = _unfitting(choices, message)
+            raise ValueError(message.partition(" (perhaps")[0] + needs if needs else message) from None
         raise
     for prefix, run in runs_of(parsed.config):
         run.check_layers(prefix)
@@ -141,14 +143,3 @@ def _take(names: list[str], arguments: list[str], many: Sequence[str] = ()) -> t
         parser.add_argument(*sorted(flags), dest=name, nargs="*" if name in many else None)
     known, rest = parser.parse_known_args(arguments)
     return [getattr(known, name) for name in names], rest
-
-
-def _one_line(box: str) -> str:
-    """Extract the message and the closest option from the box that tyro draws (in ASCII where it must)."""
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]  # the first line is the box's title
-    text = " ".join("\n" if set(line) <= set("─-╰╯") else line for line in lines)
-    paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
-    # An error in a nested field names that field alone; the flag has the names of both.
-    message = re.sub(r"^Error parsing (?:config|options)\.?([\w.]*): ", lambda m: m[1] and f"{m[1]}.", paragraphs[0])
-    hints = [p.split(":", 1)[1].split()[0] for p in paragraphs if p.startswith("Perhaps you meant:")]
-    return message + "".join(f" (perhaps {hint})" for hint in hints)
