@@ -139,7 +139,7 @@ def scan_line(
 
         loss = L(w + eta d)        gradient_distance = |g(w + eta d) - g(w)|        smoothness = gradient_distance / |eta d|
 
-    Source: Santurkar et al. 2018, Sec. 3.1 and Fig. 4, where d = -g(w), the default here, on the current batch in training
+    Source: Santurkar et al. 2018, Sec. 3.2 and Fig. 4, where d = -g(w), the default here, on the current batch in training
     mode. Its effective beta-smoothness is the largest smoothness over the step sizes.
 
     Args:

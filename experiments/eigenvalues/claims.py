@@ -81,7 +81,7 @@ CLAIMS = claims(
     ),
     eigenvalues_largest=Claim(
         f"The largest eigenvalue of the loss's Hessian is smaller with batch norm than in the plain net, {_AFTER}.",
-        "the smoothness of Santurkar et al. 2018, Sec. 3.1, in the direction in which the loss is curved most",
+        "the smoothness of Santurkar et al. 2018, Sec. 3.2, in the direction in which the loss is curved most",
         _with_over_plain(largest()).below(1),
     ),
     eigenvalues_start=Claim(

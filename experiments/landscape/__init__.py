@@ -2,7 +2,7 @@
 
 Claim: along the gradient, with batch norm the loss varies less, the gradient changes less ("gradient predictiveness") and
 changes less per distance ("effective smoothness"); meanwhile the net learns faster.
-Source: Santurkar et al. 2018, Sec. 3.1, Fig. 1 and 4; preset mameli: the setting of Mameli's repository, whose batch norm
+Source: Santurkar et al. 2018, Sec. 3.2, Fig. 1 and 4; preset mameli: the setting of Mameli's repository, whose batch norm
 follows the fourth convolution alone; alx: that of a replication with Adam, which, like another one with SGD, compares runs of
 several learning rates instead of points along the gradient.
 Command: TFDS_DATA_DIR=... python -m experiments landscape --preset cpu

@@ -25,9 +25,9 @@ from experiments.landscape.measures import (
     saturation,
 )
 
-_SEC = SANTURKAR.at("Sec. 3.1, Fig. 4")
+_SEC = SANTURKAR.at("Sec. 3.2, Fig. 4")
 _FIG_4A, _FIG_4B, _FIG_4C = (SANTURKAR.at(f"Fig. 4{panel}, read off") for panel in "abc")
-_TEXT = SANTURKAR.at("Sec. 3.1, text")
+_TEXT = SANTURKAR.at("Sec. 3.2, text")
 _LIPSCHITZ = "the source says that the loss is more Lipschitz; the norm is taken at the weights that training visits"
 _AS_LONG = "the steps of a scan are as long as those along the net's own gradient, which is longer with batch norm"
 _LATE, _LATER = "2026-11-22", "2026-11-29"
@@ -116,7 +116,7 @@ CLAIMS = claims(
     landscape_predictiveness_hundredfold=Claim(
         "Over steps 80 to 3,500, the largest change of the gradient along its own direction is more than ten times as large "
         "in the plain net as with batch norm.",
-        SANTURKAR.at("Sec. 3.1, text; their Fig. 4b shows less for the VGG"),
+        SANTURKAR.at("Sec. 3.2, text; their Fig. 4b shows less for the VGG"),
         rougher(q.GRADIENT_CHANGE.largest(*EARLY)).above(10),
         "255 / 38, or 6.7 times",
         since=_LATER,
@@ -126,7 +126,7 @@ CLAIMS = claims(
     landscape_predictiveness_hundredfold_part=Claim(
         "Over steps 80 to 1,000, the largest change of the gradient along its own direction is more than ten times as large "
         "in the plain net as with batch norm.",
-        SANTURKAR.at("Sec. 3.1, text; their Fig. 4b shows less for the VGG"),
+        SANTURKAR.at("Sec. 3.2, text; their Fig. 4b shows less for the VGG"),
         rougher(q.GRADIENT_CHANGE.largest(*START)).above(10),
         "110 / 38, or 2.9 times",
         repeats="landscape_predictiveness_hundredfold",
@@ -222,7 +222,7 @@ CLAIMS = claims(
     ),
     landscape_random_direction=Claim(
         "Over steps 80 to 3,500, the loss varies less along a random direction with batch norm than in the plain net.",
-        SANTURKAR.at("Sec. 3.1, text, without a figure"),
+        SANTURKAR.at("Sec. 3.2, text, without a figure"),
         rougher(q.along_random(q.LOSS_RANGE).median(*EARLY)).above(1),
         remark=f"{_AS_LONG}, 1.1 to 1.2 times at preset evening, so that a larger range with it says nothing",
         speaks="for",
@@ -230,7 +230,7 @@ CLAIMS = claims(
     **{
         f"landscape_random_direction_{name}": Claim(
             f"Over steps 80 to 1,500, {what} along a random direction with batch norm than in the plain net.",
-            SANTURKAR.at("Sec. 3.1, text, without a figure"),
+            SANTURKAR.at("Sec. 3.2, text, without a figure"),
             rougher(q.along_random(quantity).median(*COVERED)).above(1),
             remark=f"{_AS_LONG}, 1.3 to 1.6 times at preset evening",
             since=_LATER,

@@ -66,7 +66,7 @@ CLAIMS_OF_LINEAR_NETS = {
     "landscape_deep_linear": Claim(
         "Over steps 150 to 700, the largest change of the gradient along its own direction is more than a hundred times as "
         "large in the plain net as with batch norm.",
-        SANTURKAR_LINEAR.at("Sec. 3.1 and Fig. 10"),
+        SANTURKAR_LINEAR.at("Sec. 3.2 and Fig. 10"),
         rougher(q.GRADIENT_CHANGE.largest(150, 700), **DEEP).above(100),
         "1.9e16 at the start / 3e6 or less, or 6e9 times and more",
         since=_LATER,

@@ -2,7 +2,7 @@
 
 Claim: along the gradient the landscape is smoother with batch norm; the sources look a few learning rates ahead, and leave
 open whether that lasts over many steps, on the path that training takes.
-Source: Santurkar et al. 2018, Sec. 3.1; what is asked here stands open after Huber 2020, "Batch normalization in 3 levels of
+Source: Santurkar et al. 2018, Sec. 3.2; what is asked here stands open after Huber 2020, "Batch normalization in 3 levels of
 understanding". A public re-run for the path; Jordan et al. 2023 (REPAIR) for statistics that do not fit between two nets;
 Andreyev & Beneventano 2024 for the curvature of mini-batches, which sits at 2 / learning rate with batch norm and without.
 Command: TFDS_DATA_DIR=... python -m experiments long_horizon --preset cpu

@@ -15,7 +15,7 @@ _REPAIR = Source(
     "pairs of trained nets whose units are permuted to match, several architectures and tasks",
 )
 _OPEN = HUBER.at("open questions")
-_SEC = SANTURKAR.at("Sec. 3.1, which looks up to four learning rates ahead")
+_SEC = SANTURKAR.at("Sec. 3.2, which looks up to four learning rates ahead")
 _BOTH = "batch_norm", "plain"
 _FAST, _SLOW = learning_rate(0.1), learning_rate(0.01)
 _LATE = 4000  # step from which the training counts as long
@@ -178,7 +178,7 @@ CLAIMS = claims(
     horizon_sharpness_less=Claim(
         "At learning rate 0.1, batch sharpness, the curvature of mini-batch losses along their own gradients, is smaller with "
         f"batch norm than without, {_OVER}.",
-        "the smoothness of Santurkar et al. 2018, Sec. 3.1, by the measure of Andreyev & Beneventano 2024",
+        "the smoothness of Santurkar et al. 2018, Sec. 3.2, by the measure of Andreyev & Beneventano 2024",
         _sharper(SHARPNESS, FIRST).below(1),
     ),
     horizon_sharpness_plain=Claim(

@@ -28,7 +28,7 @@ _SUM = (
 )
 _LOSS = "the loss plus its absolute change since the last batch, which Mameli's repository calls the loss landscape,"
 _DEFINED = ours("Definition 2.1 of Santurkar et al. 2018, in the net of Mameli's repository")
-_ALONG = ours("the scans of Santurkar et al. 2018, Sec. 3.1, in the net of Mameli's repository")
+_ALONG = ours("the scans of Santurkar et al. 2018, Sec. 3.2, in the net of Mameli's repository")
 _AGREEMENT = (
     "the two gradients are of different mini-batches: how much they agree shows how large the mean gradient is beside the "
     "noise of batches, whatever the landscape"
