@@ -180,9 +180,9 @@ CLAIMS = claims(
         _by_depth("plain").above(1),
         since="2026-11-29",
         remark=_OTHER_BATCH.format(0.14, "without batch norm")
-        + "; at preset evening, layer 10 moves by 0.22 to 0.27 and layer 2 by 0.09 to 0.12",
+        + "; at preset evening, layer 10 moves by 0.22 to 0.27 and layer 2 by 0.09 to 0.12; it is about the plain net alone",
         differs="here a VGG",
-        speaks="for, else against",
+        speaks="neither",
     ),
     drift_amplifies_less=Claim(
         "With batch norm, the distributions of pre-activations, after batch norm, move less far between measurements in the "

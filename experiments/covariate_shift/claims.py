@@ -169,6 +169,7 @@ _OF_VGGS = claims(
         "net.",
         _RELATIVE,
         shift(5, "relative_difference").median(50, 3500).over(*_BOTH, _SLOW).above(1),
+        repeats="shift_slow_rate",
         remark=_PLATEAU,
         since=_LATE,
         speaks="against, else for",

@@ -27,7 +27,7 @@ from experiments.landscape.measures import (
 
 _SEC = SANTURKAR.at("Sec. 3.2, Fig. 4")
 _FIG_4A, _FIG_4B, _FIG_4C = (SANTURKAR.at(f"Fig. 4{panel}, read off") for panel in "abc")
-_TEXT = SANTURKAR.at("Sec. 3.2, text")
+_TEXT = SANTURKAR.at("Sec. 3.1, text")
 _LIPSCHITZ = "the source says that the loss is more Lipschitz; the norm is taken at the weights that training visits"
 _AS_LONG = "the steps of a scan are as long as those along the net's own gradient, which is longer with batch norm"
 _LATE, _LATER = "2026-11-22", "2026-11-29"
@@ -140,6 +140,17 @@ CLAIMS = claims(
         larger(q.GRADIENT_CHANGE.median(last=0)).above(1),
         "145 / 2.4, or 60 times",
         caveat_of="landscape_predictiveness",
+        remark="with batch norm the gradient is about a hundred times as long there, and so is the step along it, so that this "
+        "counts for neither side",
+        speaks="neither",
+    ),
+    landscape_rough_start_smoothness=Claim(
+        "At initialisation, the gradient changes more per unit distance along its own direction with batch norm than in the "
+        "plain net.",
+        ours("a control: whether the longer steps with batch norm explain the larger change"),
+        larger(q.SMOOTHNESS.median(last=0)).above(1),
+        caveat_of="landscape_rough_start",
+        since="2026-12-01",
         speaks="against, else for",
     ),
     landscape_shorter_gradient=Claim(

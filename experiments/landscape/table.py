@@ -107,7 +107,9 @@ def findings(data: dict[str, Any]) -> str:
 def _plateau(data: dict[str, Any]) -> str:
     """Describe whether the VGG reached a plateau and, if measured, how halving the smallest step moves it."""
     if not data.get("short"):
-        return "; whether the smallest step of the scan sets the value of the VGG was not measured"
+        return (
+            "; no scans began at half the smallest step, which would show whether that step sets the value of the VGG"
+        )
     value = _median("smoothness_saturates", data)
     if math.isnan(value):
         return "; the VGG has not come to a plateau there, so that it is open whether the smallest step of the scan sets it"

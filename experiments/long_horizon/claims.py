@@ -76,6 +76,7 @@ CLAIMS = claims(
         f"before it, is smaller with batch norm than without, {_OVER}.",
         _SEC,
         at("frozen", FAR, _over(_SLOW)).below(1),
+        repeats="horizon_frozen",
         remark=f"the same step size as 10 learning rates of 0.1; {_FURTHER}",
     ),
     horizon_path_plain=Claim(
@@ -104,6 +105,7 @@ CLAIMS = claims(
         f"larger with batch norm than without, {_OVER}.",
         _OPEN,
         at("cosine", MIDDLE, _minus(_FAST)).above(0),
+        repeats="horizon_gradient_next",
         remark=_ASKED,
     ),
     horizon_gradient_far=Claim(
@@ -111,6 +113,7 @@ CLAIMS = claims(
         f"larger with batch norm than without, {_OVER}.",
         _OPEN,
         at("cosine", FAR, _minus(_FAST)).above(0),
+        repeats="horizon_gradient_next",
         remark=_ASKED,
     ),
     horizon_gradient_slow=Claim(
@@ -180,6 +183,9 @@ CLAIMS = claims(
         f"batch norm than without, {_OVER}.",
         "the smoothness of Santurkar et al. 2018, Sec. 3.2, by the measure of Andreyev & Beneventano 2024",
         _sharper(SHARPNESS, FIRST).below(1),
+        remark="at a quarter of the width (landscape, preset evening) it is 0.92 to 1.13 times that without, and from step "
+        "4,000 on 1.6 times, so that this speaks for neither side",
+        speaks="neither",
     ),
     horizon_sharpness_plain=Claim(
         f"Without batch norm at learning rate 0.1, {_SHARP} is within 25 % of 2 / learning rate, {_FROM}.",

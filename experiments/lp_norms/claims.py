@@ -94,7 +94,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             repeats="lp_norms_loss_range" if name else None,
             since=since,
             hypothesis="smoothness",
-            speaks="for",
+            speaks="neither",  # on other normalisers than batch norm
         ),
         f"lp_norms_predictiveness{name}": Claim(
             f"{when}, the gradient changes less along its own direction {_THREE} than in the plain net.",
@@ -104,7 +104,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             repeats="lp_norms_predictiveness" if name else None,
             since=since,
             hypothesis="smoothness",
-            speaks="for",
+            speaks="neither",  # on other normalisers than batch norm
         ),
         f"lp_norms_as_smooth{name}": Claim(
             f"{when}, the gradient changes less than 1.5 times as much along its own direction {_THREE} as with batch norm.",
@@ -114,7 +114,7 @@ def _landscape(name: str, steps: tuple[int, int], since: str, part: str = "") ->
             repeats="lp_norms_as_smooth" if name else None,
             since=since,
             hypothesis="smoothness",
-            speaks="for",
+            speaks="neither",  # on other normalisers than batch norm
         ),
     }
 

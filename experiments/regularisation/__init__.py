@@ -2,7 +2,7 @@
 
 Claim: the noise of a batch's statistics regularises, the more so the fewer examples share them, so that the gap between
 training and test error shrinks with the normalisation batch; a net with batch norm needs less dropout, or none.
-Source: Ioffe & Szegedy 2015, Sec. 3.4 and 4.2.1; Wu & Johnson 2021, Sec. 3 for the sizes. Counter-examples: Dimitriou &
+Source: Ioffe & Szegedy 2015, Sec. 3.4 and 4.2.1; Wu & Johnson 2021, Sec. 4 for the sizes. Counter-examples: Dimitriou &
 Arandjelovic 2020, whose ghost batch norm generalises as well on a less smooth landscape; caffenet-benchmark for dropout.
 Command: TFDS_DATA_DIR=... python -m experiments regularisation --preset cpu
 Measured: preset cpu, three seeds, two cores beside much other work, 90 minutes, 2,500 images, 450 steps of 256: test error

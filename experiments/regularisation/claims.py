@@ -172,7 +172,7 @@ def _half(net: str) -> Statistic:
     return replace(measure.each(net, share, "dropout") - measure.each(net), who=words)
 
 
-_SIZE = WU_JOHNSON.at("Sec. 3")
+_SIZE = WU_JOHNSON.at("Sec. 4")
 _DROPOUT, _TABLE = replace(IOFFE.at("Sec. 3.4"), setup=""), CAFFENET.at("table of batch norm and dropout")
 _FAIR = "each net has its own best dropout rate, since a comparison at one rate favours one of the nets"
 

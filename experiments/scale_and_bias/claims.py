@@ -56,6 +56,7 @@ def _of_landscape() -> dict[str, Claim]:
             "training after step 0.",
             SANTURKAR.at("Sec. 3 and 4"),
             later.over("plain", "no_affine").above(1),
+            repeats="affine_range" if made else None,  # of the same runs, the first one counts
             hypothesis="smoothness",
             speaks="for, else against",
             differs="the source's batch norm has scale and bias, which its theorems hold fixed",

@@ -76,7 +76,7 @@ CLAIMS = claims(
     ),
     scale_decay_momentum=Claim(
         f"With batch norm of epsilon 0, SGD with momentum, {_PENALISED} ends at directions of these weights more than 0.001 "
-        f"from those {_INSTEAD}.",
+        f"from those {_INSTEAD}, the factor for SGD without momentum.",
         ours("whether the identity needs SGD without momentum, as it is stated here"),
         _end("batch_norm", MOMENTUM).above(_APART),
         caveat_of="scale_decay",

@@ -181,7 +181,7 @@ CLAIMS = claims(
         "over the training after step 0.",
         ours("whether the claim of Santurkar et al. 2018 on norms of the batch is one on all normalisers"),
         smallest(*(BAND.over("plain", net) for net in NORMALISERS)).above(1),
-        speaks="for",
+        speaks="neither",  # on other normalisers than batch norm
     ),
     which_renorm=Claim(
         "The nets with batch renorm and with batch norm end within 3 points of test accuracy of each other.",
