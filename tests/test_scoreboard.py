@@ -115,7 +115,7 @@ def test_a_chain_of_repetitions_counts_once():
 
 
 def test_the_strongest_come_first():
-    """Not exploratory, then more values, then further from the end of the range, in widths of the interval."""
+    """Not exploratory, then more values, then further from the end of the range, in widths of the interval, if it has any."""
     pairs = {
         "wide": make("for", [1.5, 2, 3]),
         "seen": make("for", [9, 9.1, 9.2, 9.3], is_exploratory=True),
@@ -126,7 +126,7 @@ def test_the_strongest_come_first():
     }
     row = row_of(*pairs.values())
     order = [next(name for name, own in pairs.items() if own[1] == judgement) for _, judgement in row.sides["for"]]
-    assert order == ["many", "exact", "wide", "close", "endless", "seen"]
+    assert order == ["many", "wide", "close", "endless", "exact", "seen"]
     assert scoreboard.strongest(row, "for") == row.sides["for"][:3]
     # ln 1.5 / (ln 3 - ln 1.5)
     assert scoreboard.strength(*pairs["wide"])[2] == pytest.approx(math.log(1.5) / math.log(2))

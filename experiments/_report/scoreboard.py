@@ -79,13 +79,14 @@ def strength(claim: Claim, judgement: Judgement) -> tuple[bool, int, float]:
     """Return a claim's sort key: not exploratory, then the number of values, then the distance from the range's end.
 
     The distance is measured from the interval of values to the nearest end of the claim's range, in units of the interval's
-    width. It is dimensionless, so that claims about different quantities can be compared; ratios enter as logarithms.
+    width. It is dimensionless, so that claims about different quantities can be compared; ratios enter as logarithms. Values
+    without any spread come from a grid, or are bounds: they have no width to compare with, and come last.
     """
     ends = [_place(claim, end) for end in claim.holds]
     low, high = (_place(claim, end) for end in (judgement.low, judgement.high))
     gaps = [max(low - end, end - high) for end in ends if math.isfinite(end)]
     width = high - low
-    distance = min(gaps, default=math.inf) / width if width > 0 else math.inf
+    distance = min(gaps, default=math.inf) / width if width > 0 else -math.inf
     return not judgement.is_exploratory, len(judgement.values), -math.inf if math.isnan(distance) else distance
 
 

@@ -21,8 +21,8 @@ _DRAWN = (
 _PREMISE = (
     "an argument against only if distributions are less stable with noisy batch norm than in the plain net. Our data bear that "
     "out in part, so that this counts for neither side: at preset cpu_long, their means change more in every layer followed, "
-    "their variances more in all but the first; relative to their standard deviation, the distributions move further in all but "
-    "the deepest"
+    "their variances more in all but the first; relative to their standard deviation, the distributions move further in all "
+    "but the deepest"
 )
 
 
