@@ -101,7 +101,6 @@ PRESETS = {
         change(_VGG, model={"width": 0.125}, **_PART),
         change(_RESNET, model={"num_blocks": 1}, **_PART),
         epochs=4,
-        batch_sizes=(2, 8, 32, 128),
         few_batch_sizes=(2, 128),
         resnet_nets=("batch_norm", "group_norm"),
     ),

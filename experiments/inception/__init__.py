@@ -54,16 +54,6 @@ Arm = Literal[
     "batch_norm_x5_sigmoid",
 ]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-# The arms that preset cpu can afford.
-FEW: tuple[Arm, ...] = (
-    "plain_x1",
-    "plain_x5",
-    "plain_sigmoid",
-    "batch_norm_x1",
-    "batch_norm_x5",
-    "batch_norm_x30",
-    "batch_norm_x5_sigmoid",
-)
 
 
 class Recipe(NamedTuple):
@@ -128,7 +118,6 @@ PRESETS = {
         optimizer=Optimizer(learning_rate=0.01, momentum=0.9, weight_decay=1e-4, batch_size=32, half_life=1_000.0),
         schedule=Schedule(num_steps=1_000, eval_every=125, probe_every=125),
         seeds=(0, 1, 2),
-        nets=FEW,
     ),
     "smoke": Config(
         model=InceptionShape(width=1 / 32, dropout=0.4),

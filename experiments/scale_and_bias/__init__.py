@@ -96,7 +96,6 @@ PRESETS = {
             optimizer={"batch_size": 64},
             schedule=Schedule(600, 600, 50, recalibrated_tests=True),
         ),
-        fixed_scales=(USUAL,),
         blocks=(1, 2, 5),
     ),
     "smoke": Config(
