@@ -21,8 +21,8 @@ CPU = batch_size.PRESETS["cpu"]
 def test_nets_see_as_many_images_at_rates_in_proportion():
     """At every batch size; normalisers of one net stand after the same layers."""
     nets = batch_size.groups(CPU)
-    assert set(nets["arms"]) >= {f"{net}_b{n}" for net in batch_size.OFTEN for n in (2, 8, 32, 128)}
-    assert len(nets["arms"]) == 3 * 4 + 2 * 2
+    assert set(nets["arms"]) >= {f"{net}_b{n}" for net in batch_size.OFTEN for n in (2, 4, 8, 16, 32, 128)}
+    assert len(nets["arms"]) == 3 * 6 + 2 * 2
     for runs in nets.values():
         for name, run in runs.items():
             size = run.optimizer.batch_size

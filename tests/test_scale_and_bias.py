@@ -117,9 +117,12 @@ def test_claims_go_either_way():
     assert found["alone_depth"].values == pytest.approx((0.1,) * 3)
     assert found["start"].values == pytest.approx((2**0.1,) * 3)
     assert found["small"].values == (0.0,) * 3
-    assert found["fixed"].reason == "these data have no runs of fixed scale, initial scale 0.1"
+    assert (found["fixed"].verdict, found["fixed"].values) == ("supported", pytest.approx((0.0,) * 3))
     assert found["alone_small"].reason == "needs 5,001 steps, ran 600"
     assert found["alone_d14"].reason == "needs a ResNet of width 16, as preset paper has"
+    data = made()
+    del data["arms"]["fixed_scale_x0.1"]
+    assert judged(data)["fixed"].reason == "these data have no runs of fixed scale, initial scale 0.1"
     found = judged(made(gain=-0.05, by_depth=-0.05, band=2.0, factor=2.0))
     for name in ("gain", "bias", "range", "smoothness", "factor", "alone_depth", "alone_each"):
         assert found[name].verdict == "contradicted", name
