@@ -32,7 +32,10 @@ def test_nets_see_as_many_images_at_rates_in_proportion():
     layers = {run.norm.layers for name, run in nets["arms"].items() if not name.startswith("plain")}
     assert layers == {tuple(range(1, 9))}
     groups = {name: run.norm.group_size for name, run in nets["arms"].items() if run.norm.kind == "group"}
-    assert groups == {**{f"group_norm_b{n}": 8 for n in (2, 8, 32, 128)}, **{f"one_group_b{n}": None for n in (2, 128)}}
+    assert groups == {
+        **{f"group_norm_b{n}": 8 for n in (2, 4, 8, 16, 32, 128)},
+        **{f"one_group_b{n}": None for n in (2, 128)},
+    }
 
 
 @pytest.mark.sampled("slow")
