@@ -199,9 +199,9 @@ def imported_by(block):
 
 
 def test_the_library_guide_names_what_its_blocks_need():
-    """What `pip install bnjax` does not bring is in the command at its top."""
+    """What an installation without extras does not bring is in the command at its top."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extra, *more = re.search(r"`pip install 'bnjax\[(\w+)\]' (.*?)`", LIBRARY).groups()
+    extra, *more = re.search(r"`pip install -e '\.\[(\w+)\]' (.*?)`", LIBRARY).groups()
     required = [*project["dependencies"], *project["optional-dependencies"][extra], *more]
     installed = {re.match(r"[\w-]+", name)[0] for name in required}
     packages = {"bnjax", *installed} | ({"sklearn"} if "scikit-learn" in installed else set())
