@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from experiments.benchmarks import _ahead, ahead
-from experiments.benchmarks.accelerator import Rows
+from experiments.benchmarks._rows import Rows
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from bnjax._host.trials import Group
 from bnjax.data import Split
 from bnjax.types import Model, Variables
 from experiments.benchmarks._flax import MLP_HIDDEN, FlaxMLP, FlaxResNet, FlaxVGG, in_flax
-from experiments.benchmarks.accelerator import Rows
+from experiments.benchmarks._rows import Rows
 
 # Published properties of an H100 SXM.
 _H100 = """

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks._arguments import positive
-from experiments.benchmarks.accelerator import Rows
+from experiments.benchmarks._rows import Rows
 
 NETS = ("vgg", "vgg/4", "resnet", "mlp")
 _ENVIRONMENT = {
