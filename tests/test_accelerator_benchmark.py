@@ -11,10 +11,10 @@ from conftest import ROOT
 
 from experiments._command import catalogue
 from experiments._command.arguments import parse
-from experiments.benchmarks import _accelerator, accelerator
+from experiments.benchmarks import _accelerator, _plan, _rows, _stopping, accelerator
 
 TINY = ["--widths", "0.015625", "--dtypes", "float32", "--matrix-sizes", "32", "64", "--points", "4", "--runs", "2"]
-TINY += ["--steps", "2", "--rounds", "1"]
+TINY += ["--steps", "2", "--rounds", "1", "--cpu"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_each_row_is_on_disk_before_the_next(arguments):
     before = []
     rows = [_accelerator.Row({"what": name}, run) for name, run in (("a", lambda: {"x": 1}), ("b", fail), ("c", kill))]
     with pytest.raises(KeyboardInterrupt):
-        _accelerator.record(rows, arguments.rows, 60.0)
+        _accelerator.record(rows, arguments.rows, time.time() + 60.0)
     assert [{**row, "seconds": 0} for row in before] == [
         {"what": "a", "x": 1, "seconds": 0},
         {"what": "b", "error": "two lines", "seconds": 0},
@@ -47,10 +47,10 @@ def test_each_row_is_on_disk_before_the_next(arguments):
 
 
 def test_a_section_ends_in_time(arguments):
-    """A row that would begin after the limit is written as one for which no time was left."""
+    """A row that would begin after the end is written as one for which no time was left; its process began before the clock."""
     now = itertools.count(step=4.0)
     rows = [_accelerator.Row({"what": name}, lambda: {"x": 1}) for name in "abc"]
-    _accelerator.record(rows, arguments.rows, 10.0, clock=lambda: next(now))
+    _accelerator.record(rows, arguments.rows, 6.0, clock=lambda: next(now))
     assert [row.get("error") for row in arguments.rows.read()] == [None, "no time was left", "no time was left"]
 
 
@@ -59,18 +59,18 @@ def test_a_command_is_stopped(trap, tmp_path):
     """By SIGTERM, and where that is of no use by SIGKILL; what it printed is kept."""
     start = time.monotonic()
     command = ["sh", "-c", f"{trap}echo begun; while true; do sleep 0.05; done"]
-    status, seconds = accelerator.run_within(command, 0.4, tmp_path / "log.txt", grace=0.3)
+    status, seconds = _stopping.run_within(command, 0.4, tmp_path / "log.txt", grace=0.3)
     assert status is None
     assert 0.4 <= seconds < 5
     assert time.monotonic() - start < 10
     assert (tmp_path / "log.txt").read_text() == "begun\n"
-    assert accelerator.run_within(["sh", "-c", "exit 3"], 60, tmp_path / "log.txt")[0] == 3
+    assert _stopping.run_within(["sh", "-c", "exit 3"], 60, tmp_path / "log.txt", grace=0.3)[0] == 3
 
 
 def test_the_device_is_measured(arguments):
     """Rates of products in each precision, a copy, and a convolution that is near that in float32."""
     rows = itertools.islice(_accelerator.rates(arguments), 5)
-    _accelerator.record(rows, arguments.rows, 60.0)
+    _accelerator.record(rows, arguments.rows, time.time() + 60.0)
     *rates, copy, convolution = arguments.rows.read()
     assert [(row["dtype"], row["precision"]) for row in rates] == [
         ("float32", "highest"),
@@ -92,14 +92,40 @@ def test_a_wrong_convolution_is_no_success(arguments, monkeypatch):
         lambda x, *rest, **options: convolve(x, *rest, **options) * (1.1 if x.dtype == "bfloat16" else 1.0),
     )
     (row,) = itertools.islice(_accelerator.rates(arguments), 4, 5)
-    _accelerator.record([row], arguments.rows, 60.0)
+    _accelerator.record([row], arguments.rows, time.time() + 60.0)
     assert arguments.rows.read()[0]["error"] == "in bfloat16 it is 0.1 of its length away from float32"
+
+
+def test_a_convolution_without_numbers_is_no_success(arguments, monkeypatch):
+    """Forward it is right; a gradient of NaN, which a comparison overlooks, is told."""
+    backward = _accelerator.conv.backward
+
+    def broken(convolve, x, *rest):
+        first, *others = backward(convolve, x, *rest)
+        return (first, *((gradient * float("nan") if x.dtype == "bfloat16" else gradient) for gradient in others))
+
+    monkeypatch.setattr(_accelerator.conv, "backward", broken)
+    (row,) = itertools.islice(_accelerator.rates(arguments), 4, 5)
+    _accelerator.record([row], arguments.rows, time.time() + 60.0)
+    assert arguments.rows.read()[0]["error"] == "in bfloat16 it is nan of its length away from float32"
+
+
+@pytest.mark.parametrize(("kind", "calls"), [("scan", 8), ("sweep", 1)])
+def test_a_sweep_is_measured_in_one_call(kind, calls, arguments, monkeypatch):
+    """A scan tries a group at each of its calls, and a sweep all of them at the first."""
+    called = []
+    programs = {"measured": (lambda: called.append(1), 4)}
+    monkeypatch.setitem(_accelerator._PROGRAMS, kind, lambda *_: programs)
+    monkeypatch.setattr(_accelerator, "measure", lambda programs, **_: dict.fromkeys(programs, 1000.0))
+    _accelerator._time(arguments, kind, 1 / 64, "float32", "measured", None)
+    assert len(called) == calls
 
 
 def test_what_went_wrong_is_told(arguments, capsys):
     """A command that fails leaves its last line in the table, and the next one begins."""
     for words in ("echo one; echo 'error: no data' >&2; exit 2", "true"):
-        accelerator._run(arguments, "training_curves", ["sh", "-c", words], 60.0)
+        about = {"kind": "command", "what": "training_curves"}
+        accelerator._run(arguments, about, ["sh", "-c", words], time.time() + 60.0, 1.0)
     failed, done = arguments.rows.read()
     assert failed["error"] == "it ended with status 2: error: no data"
     assert "error" not in done
@@ -108,7 +134,7 @@ def test_what_went_wrong_is_told(arguments, capsys):
 
 def test_short_experiments_come_first():
     """All at full width, of few steps and then of all, before the paper's own nets, which mameli does not have."""
-    stages = [*accelerator._stages(accelerator.parse(["--lengths", "100"]))]
+    stages = [*_plan.stages(accelerator.parse(["--lengths", "100"]))]
     assert stages[:4] == [
         ("training_curves", "full_width", 100),
         ("landscape", "full_width", 100),
@@ -119,26 +145,39 @@ def test_short_experiments_come_first():
     assert ("mameli", "paper") not in {stage[:2] for stage in stages}
 
 
-@pytest.mark.parametrize("name", accelerator._STEPS)
+@pytest.mark.parametrize("name", _plan.STEPS)
 def test_full_width_is_trained_as_long_as_asked(name):
     """Each experiment has the preset, with nets of width 1, and its flag shortens them all."""
     experiment = catalogue.module(name)
-    _, config, _ = parse(name, "", experiment.PRESETS, ["--preset", "full_width", accelerator._STEPS[name], "2000"])
+    _, config, _ = parse(name, "", experiment.PRESETS, _plan.Stage(name, "full_width", 2000).flags)
     vggs = [run for arms in experiment.groups(config).values() for run in arms.values() if run.kind == "vgg"]
     assert {run.model.width for run in vggs} == {1.0}
     assert {run.schedule.num_steps for run in vggs} == {2000}
+
+
+def test_short_experiments_train_few_deep_linear_nets():
+    """Landscape would train 128 of 10,000 steps; its row says what it trains and measures beside its own."""
+    short, whole = (_plan.Stage("landscape", "full_width", length) for length in (2000, None))
+    linear = [run for run in short.runs() if run.kind == "deep_linear"]
+    assert [(run.schedule.num_steps, run.seeds) for run in linear] == [(200, (0,))] * 2
+    others = "with what training_curves, activation_drift, covariate_shift measure of the same nets"
+    assert short.beside() == f"{others}; 2 deep linear nets of 200 steps"
+    assert whole.beside() == f"{others}; 128 deep linear nets of 10,000 steps"
+    assert _plan.Stage("mameli", "full_width", 2000).beside() == ""
+    assert _plan.Stage("landscape", "smoke", 20).runs()[-1].schedule.num_steps == 20
 
 
 def test_what_matters_most_is_timed_first(arguments):
     """A training, scans and a sweep of each net; then the other ways. The precision is that of what is timed."""
     arguments.widths, arguments.dtypes = [1.0, 0.25], ["float32", "bfloat16"]
     about = [row.about for row in _accelerator.speed(arguments)]
-    assert [row["width"] for row in about[:24]] == [1.0] * 12 + [0.25] * 12
-    assert [(row["kind"], row["batching"]) for row in about[:3]] == [
-        ("training", "chunks"),
-        ("scan", "map"),
-        ("scan", "16"),
-    ]
+    nets = [(width, dtype) for width in arguments.widths for dtype in arguments.dtypes]
+    for first, ways in (
+        (0, [("training", "chunks"), ("scan", "map"), ("scan", "16")]),
+        (12, [("scan", "16 products"), ("sweep", "vmap"), ("scan", "measured")]),
+    ):
+        found = [(row["width"], row["dtype"], row["kind"], row["batching"]) for row in about[first : first + 12]]
+        assert found == [(*net, *way) for net in nets for way in ways]
     assert len(about) == len({json.dumps(row) for row in about}) == 52
     assert {(row["dtype"], row["kind"], row["precision"]) for row in about if row["kind"] != "training"} == {
         ("float32", "scan", "highest"),
@@ -148,71 +187,11 @@ def test_what_matters_most_is_timed_first(arguments):
     }
 
 
-MACHINE = {
-    "kind": "machine",
-    "device": "1 x Fast",
-    "platform": "gpu",
-    "versions": {"jax": "0.10.2"},
-    "date": "2026-01-02",
-}
-SCAN = {"kind": "scan", "width": 1.0, "batch": 128, "dtype": "float32", "precision": "highest", "batching": "measured"}
-TABLE = """On 1 x Fast (gpu, jax 0.10.2), 2026-01-02: VGG-A with batch norm, batches of 128 images of 32x32.
-
-| device | rate |
-|---|---|
-| matrix product, bfloat16, default | 700.000 TFLOP/s |
-| copy | 4,000.0 GB/s |
-| convolutions in bfloat16 | 1 of 2 shapes run |
-| convolution 2 x 2, 8 to 8 channels | no algorithm |
-
-| net | batching | per second | images per second | share of matrix rate |
-|---|---|---|---|---|
-| scan, width 1, float32, precision highest | measured (16 products) | 1,000.0 points | 128,000 | 50% |
-| training, width 0.25, bfloat16, precision default | chunks | no time was left | | |
-
-| command | seconds | ended |
-|---|---|---|
-| rates | 12 | done |"""
-
-
-def test_the_table_names_machine_net_and_batch():
-    """Of a row that was measured twice it has the later one."""
-    shape = {"kind": "convolution", "dtype": "bfloat16"}
-    training = {**SCAN, "kind": "training", "width": 0.25, "dtype": "bfloat16", "precision": "default"}
-    rows = [
-        MACHINE,
-        {
-            "kind": "rate",
-            "what": "matrix product",
-            "dtype": "bfloat16",
-            "precision": "default",
-            "operations_per_second": 7e14,
-        },
-        {"kind": "rate", "what": "copy", "bytes_per_second": 4e12},
-        {**shape, "what": "4 x 4, 8 to 8 channels", "operations_per_second": 1e12},
-        {**shape, "what": "2 x 2, 8 to 8 channels", "error": "no algorithm"},
-        {"kind": "command", "what": "rates", "seconds": 12.1},
-        {**SCAN, "error": "no time was left"},
-        {
-            **SCAN,
-            "points_per_second": 1e3,
-            "images_per_second": 1.28e5,
-            "share": 0.5,
-            "found": {"batching": 16, "kernels": "products"},
-        },
-        {**training, "batching": "chunks", "error": "no time was left"},
-    ]
-    assert accelerator.table(rows) == TABLE
-    assert "| device | rate |" in accelerator.table([])
-
-
 @pytest.mark.thorough
 def test_the_command_measures_everything(tmp_path):
     """On this CPU: rates and speed as far as a minute goes, an experiment of a few steps and then of all, and the table."""
-    options = [*TINY, "--output", str(tmp_path), "--rates-seconds", "20", "--speed-seconds", "40"]
+    options = [*TINY, "--output", str(tmp_path), "--total-seconds", "400"]
     options += [
-        "--experiments-seconds",
-        "900",
         "--presets",
         "smoke",
         "--lengths",
@@ -223,19 +202,26 @@ def test_the_command_measures_everything(tmp_path):
     command = [sys.executable, "-m", "experiments.benchmarks.accelerator", *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=1800)
     assert done.returncode == 0, done.stderr
-    rows = accelerator.Rows(tmp_path / "rows.jsonl").read()
+    rows = _rows.Rows(tmp_path / "rows.jsonl").read()
     log = (tmp_path / "log.txt").read_text()
+    ((machine, rows),) = _rows.by_machine(rows)
+    assert machine is not None
     assert {row.get("error", "") for row in rows} <= {"", "no time was left", "its time was over"}, log
-    speeds = [row for row in rows if row["kind"] in accelerator._UNITS and "error" not in row]
+    speeds = [row for row in rows if row["kind"] in _rows.UNITS and "error" not in row]
     assert speeds
     assert all(row["images_per_second"] > 0 and 0 < row["share"] < 100 for row in speeds)
-    assert [(row["what"], row.get("error")) for row in rows if row["kind"] == "command"][2:] == [
+    ends = [(row["what"], row.get("error")) for row in rows if row["kind"] == "command"]
+    assert [end for end in ends if end[0] not in _plan.SECTIONS] == [
         ("training_curves, preset smoke, 20 steps", None),
         ("training_curves, preset smoke, all steps", None),
     ], log
     assert len(list((tmp_path / "figures").glob("training_curves-*.png"))) == 2
     assert len(list((tmp_path / "runs").glob("*.run"))) == 6
     assert (tmp_path / "table.md").read_text().strip() in done.stdout
+    with tarfile.open(tmp_path / "returned.tar.gz") as archive:
+        names = archive.getnames()
+    assert {"table.md", "rows.jsonl", "log.txt"} < {*names}
+    assert sum(name.startswith(("figures/", "runs/")) for name in names) >= 8
 
 
 @pytest.mark.thorough

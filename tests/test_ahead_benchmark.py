@@ -6,9 +6,10 @@ from collections import Counter
 import jax
 import jax.numpy as jnp
 import pytest
+from conftest import ROOT
 
 from experiments.benchmarks import _ahead, ahead
-from experiments.benchmarks.accelerator import Rows
+from experiments.benchmarks._rows import Rows
 
 
 @pytest.fixture
@@ -110,3 +111,21 @@ def test_grouped_convolutions_precisions_and_collectives_are_counted():
 def test_nothing_compiled_is_said():
     """An empty file of rows has no table."""
     assert ahead.table([]) == "Nothing was compiled."
+
+
+def test_of_a_loop_what_it_hands_on_counts_twice():
+    """The bytes of its body do not, which the table says."""
+    text = (
+        "HloModule m\n\nENTRY e {\n  %a = f32[100] parameter(0)\n  %t = (s32[], f32[100]) tuple(%n, %a)\n"
+        "  ROOT %w = (s32[], f32[100]) while(%t), condition=%more, body=%turn\n}"
+    )
+    assert _ahead.moved_bytes(text) == 2 * (4 + 400)
+
+
+@pytest.mark.parametrize("target", ["h100", "v5e"])
+def test_committed_tables_are_those_of_their_rows(target):
+    """Each is written from the rows beside it, and says what its bytes count."""
+    folder = ROOT / "experiments" / "benchmarks" / "compiled"
+    text = (folder / f"table-{target}.md").read_text()
+    assert text == ahead.table(Rows(folder / f"rows-{target}.jsonl").read()) + "\n"
+    assert "what a loop hands from turn to turn counts twice" in text

@@ -58,10 +58,10 @@ def test_overnight_shares_the_runs_of_other_experiments():
         for name, steps in own.items():
             assert {*steps} <= {*others[name]}, name
     theirs = ("training_curves", "covariate_shift", "landscape")
-    assert cli._beside("mameli", "overnight") == [(name, "overnight_mameli") for name in theirs]  # pyright: ignore[reportPrivateUsage]
+    assert cli.beside("mameli", "overnight") == [(name, "overnight_mameli") for name in theirs]
     for name in theirs:
-        assert ("mameli", "overnight") in cli._beside(name, "overnight_mameli")  # pyright: ignore[reportPrivateUsage]
-        assert ("mameli", "overnight") not in cli._beside(name, "overnight")  # pyright: ignore[reportPrivateUsage]
+        assert ("mameli", "overnight") in cli.beside(name, "overnight_mameli")
+        assert ("mameli", "overnight") not in cli.beside(name, "overnight")
 
 
 @pytest.mark.parametrize(

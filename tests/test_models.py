@@ -104,12 +104,21 @@ def test_adaptive_average_pool():
     np.testing.assert_allclose(_adaptive_average_pool(x, 7)[0, :, 0, 0], expected, rtol=1e-6)
 
 
+def test_adaptive_average_pool_keeps_the_type():
+    """A map in bfloat16 is averaged in bfloat16, so that the 49 pixels take no more memory than the map's type needs."""
+    x = jnp.arange(8.0).reshape(1, 4, 2, 1)
+    half = _adaptive_average_pool(x.astype(jnp.bfloat16), 7)
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(half.astype(jnp.float32), _adaptive_average_pool(x, 7))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"depth": "B"}, "depth must be one of A, 13, 16, got 'B'"),
         ({"head": "128"}, "head must be one of"),
         ({"width": 0.01}, "width must be at least 1/64"),
+        ({"head": "mameli", "width": 6}, "width must lead to at most 2147483647 weights in an array, got 6"),
         ({"norm_layers": (11,)}, "norm_layers must be 'all' or numbers from 1 to 10"),
         ({"kernel_init": "zeros"}, "kernel_init must be one of"),
         ({"num_classes": 1}, "num_classes must be at least 2"),

@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 
 import pytest
 
@@ -155,3 +156,18 @@ def test_provenance_names_no_path(monkeypatch):
     assert origin["command"].endswith(" --figures figures --data-dir=data --results here/results --width 1/8")
     assert set(origin) == {"commit", "command", "python", "versions", "device", "cpu_cores", "date"}
     assert not origin["command"].startswith("/")
+
+
+def test_provenance_of_what_is_not_installed(monkeypatch):
+    """A package that is only on the path, as bnjax is in a checkout, has an unknown version; the others have theirs."""
+    version = metadata.version
+
+    def missing(name):
+        if name in ("bnjax", "optax"):
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    versions = runs.provenance()["versions"]
+    assert versions["bnjax"] == versions["optax"] == "unknown"
+    assert versions["jax"] == version("jax")

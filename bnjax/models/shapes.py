@@ -84,7 +84,8 @@ class VGGShape:
                 f"width must be at least 1/64, which leaves one feature in the first layer, and finite, got {self.width}."
             )
         conv, dense = STAGE_FEATURES[-1] * self.width, HIDDEN_FEATURES[self.head] * self.width
-        check_weights("width", self.width, max(9 * conv * conv, conv * dense, dense * dense))
+        pixels = MAMELI_PIXELS if self.head == "mameli" else 1
+        check_weights("width", self.width, max(9 * conv * conv, pixels * conv * dense, dense * dense))
 
     @property
     def num_convolutions(self) -> int:

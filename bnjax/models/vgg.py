@@ -99,6 +99,6 @@ def _adaptive_average_pool(x: Array, size: int) -> Array:
     def weights(n: int) -> np.ndarray:
         cell, pixel = np.arange(size)[:, None], np.arange(n)[None, :]
         covered = (pixel >= cell * n // size) & (pixel < -(-(cell + 1) * n // size))
-        return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+        return (covered / covered.sum(axis=1, keepdims=True)).astype(x.dtype)
 
     return jnp.einsum("ih,nhwc,jw->nijc", weights(x.shape[1]), x, weights(x.shape[2]))

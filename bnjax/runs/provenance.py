@@ -14,6 +14,8 @@ from bnjax._host.cores import count_cores
 def provenance() -> dict[str, Any]:
     """Describe where results come from: commit, command, versions, hardware, date.
 
+    The version of a package that is on the path without being installed is "unknown", and so is the commit outside a checkout.
+
     Example:
         >>> from bnjax import runs
         >>> print(*runs.provenance())
@@ -26,11 +28,19 @@ def provenance() -> dict[str, Any]:
         "commit": _git_commit(),
         "command": " ".join([_program(), *map(_without_folder, sys.argv[1:])]),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in ("bnjax", "jax", "jaxlib", "flax", "optax")},
+        "versions": {name: _version(name) for name in ("bnjax", "jax", "jaxlib", "flax", "optax")},
         "device": f"{len(devices)} x {devices[0].device_kind}" if devices[0].platform != "cpu" else "CPU",
         "cpu_cores": count_cores(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package; unknown if it is not installed, as in a mere checkout."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _program() -> str:

@@ -62,7 +62,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
         if options.packed and not Path(options.packed).is_dir():
             _fail(f"packed must be a folder of packed runs, there is no {options.packed}.")
         say(costs.expected(name, preset, config))
-        folder, data = _run(experiment, name, config, options, later or _beside(name, preset))
+        folder, data = _run(experiment, name, config, options, later or beside(name, preset))
         head = {"experiment": name, "preset": preset, "config": config_dict(config)}
         stem = costs.stem(name, preset, config)
         _publish(experiment, [target / f"{stem}.json" for target in (folder, *targets)], {**head, **data})
@@ -86,7 +86,7 @@ def main(experiment: ModuleType, arguments: list[str], later: Sequence[tuple[str
     say(f"\nThis command took {time.perf_counter() - start:.0f} s.")
 
 
-def _beside(name: str, preset: str) -> list[tuple[str, str]]:
+def beside(name: str, preset: str) -> list[tuple[str, str]]:
     """List the other experiments that share the runs of a long preset; one training makes all their measurements."""
 
     def shared(experiment: str, preset: str) -> str:

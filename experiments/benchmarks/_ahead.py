@@ -24,7 +24,7 @@ from bnjax._host.trials import Group
 from bnjax.data import Split
 from bnjax.types import Model, Variables
 from experiments.benchmarks._flax import MLP_HIDDEN, FlaxMLP, FlaxResNet, FlaxVGG, in_flax
-from experiments.benchmarks.accelerator import Rows
+from experiments.benchmarks._rows import Rows
 
 # Published properties of an H100 SXM.
 _H100 = """
@@ -254,6 +254,9 @@ def report(compiled: Any) -> dict[str, Any]:
 
 def moved_bytes(text: str) -> int:
     """Add up operands and results of a program's top level, which its kernels read and write.
+
+    A loop, a call or a conditional counts as a kernel does: what it is given and what it returns, whatever its body moves. Of a
+    kernel that runs beside others both halves count, its start and its end. The committed rows were made by this rule.
 
     Args:
         text: of the compiled program, with the shape of every result.

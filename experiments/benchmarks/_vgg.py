@@ -1,4 +1,4 @@
-"""The VGG-A that is timed: what it needs at least, and the same net in PyTorch."""
+"""The VGG-A that is timed: shapes, what it needs at least, and the same net in PyTorch; imports nothing heavy."""
 
 from typing import Any
 
@@ -15,6 +15,23 @@ CONVOLUTIONS = (
     (512, True),
 )
 HIDDEN = 512
+# (side of the map, in_channels, out_channels) of the different convolutions of VGG-A, 13 and 16 on 32x32 images.
+VGG_SHAPES = (
+    (32, 3, 64),
+    (32, 64, 64),
+    (16, 64, 128),
+    (16, 128, 128),
+    (8, 128, 256),
+    (8, 256, 256),
+    (4, 256, 512),
+    (4, 512, 512),
+    (2, 512, 512),
+)
+
+
+def shapes(width: float) -> list[tuple[int, int, int]]:
+    """List the shapes at a width; an image has three channels at any."""
+    return [(side, c if c == 3 else int(c * width), int(f * width)) for side, c, f in VGG_SHAPES]
 
 
 def useful_operations(width: float, gradients: bool) -> float:

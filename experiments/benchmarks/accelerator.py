@@ -9,69 +9,61 @@ It has three sections, each in processes of its own that are stopped when their 
     experiments  training_curves, landscape and mameli at full width, first of few steps and then of all, and after that
                  training_curves and landscape as the paper has them
 
-Rows are written to `rows.jsonl` as they are measured, so that nothing is lost where the command is killed. Whenever an
-experiment ends, its figures are in `figures/` and its finished runs in `runs/`; one that was stopped is continued by the same
-command from its checkpoints in `results/`. At the end a table in Markdown is printed, and written to `table.md`: it names
-machine, net and batch. The command needs no more than the sum of its limits, and a minute for each process that is stopped.
+The command ends within `--total-seconds`, whatever its processes do. Sections get 84 % of this time, in `--shares`,
+and what one of them leaves is for the next ones; the rest is for processes that are stopped, which save, and for packing.
+Before all, it checks that packages and data sets are there, that the device starts, and that it is no CPU.
+
+Rows are written to `rows.jsonl` as they are measured, below those that are planned, so that nothing is lost where the command
+is killed; its processes die with it. Whenever one of them ends, a table in Markdown, `table.md`, is written, which names
+machine, net and batch, and an archive, `returned.tar.gz`, of all that is to be kept: table, rows, log, `figures/`, and finished
+runs in `runs/`. The same command continues experiments that were stopped, from their checkpoints in `results/`. Rows of another
+machine in the same folder have a table of their own. `--table` writes the table of the rows that are there, and measures
+nothing.
 
 Measured: on no accelerator so far. The tests run it on a CPU with nets of a few features.
 """
 
 import argparse
-import contextlib
-import json
+import functools
+import importlib.util
 import os
 import signal
-import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments._command import catalogue
+from bnjax._host.files import cache_dir
+from bnjax.data.prepared import VERSIONS, DataError, check_prepared
+from experiments.benchmarks import _plan
 from experiments.benchmarks._arguments import positive
+from experiments.benchmarks._rows import NO_TIME, NOT_MEASURED, Rows, table, unmeasured
+from experiments.benchmarks._stopping import run_within
 
-_GRACE = 60.0  # seconds in which a process that is stopped finishes its chunk and saves
-# The flag of an experiment's number of steps.
-_STEPS = {
-    "training_curves": "--schedule.num-steps",
-    "landscape": "--vgg.schedule.num-steps",
-    "mameli": "--schedule.num-steps",
-}
-
-
-class Rows:
-    """Rows of measurements in a file of JSON lines, each on disk before the next is measured."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def add(self, **row: Any) -> None:
-        """Write a row."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def read(self) -> list[dict[str, Any]]:
-        """Read all rows; half of one, whose process was killed, is left out."""
-        found = []
-        for line in self.path.read_text().splitlines() if self.path.exists() else []:
-            with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-        return found
+# Parts of the whole time: until the last section ends; for a process that saves; for packing; for an archive, at each time.
+_WORK, _GRACE, _PACKING, _ARCHIVE = 0.84, 0.05, 0.04, 0.015
+_START = 60.0  # seconds in which the device must start, or a ninth of the whole time
+_HURRY = 5.0  # seconds of packing once the command is asked to stop
+_RETURNED = ("table.md", "rows.jsonl", "log.txt", "figures", "runs")
 
 
 def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line, which every process of it gets."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.accelerator", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--output", type=Path, default=Path("results/accelerator"), help="folder of all that is written"
     )
-    parser.add_argument("--rates-seconds", type=float, default=60.0, help="limit of the first section (default: 60)")
-    parser.add_argument("--speed-seconds", type=float, default=120.0, help="of the second (default: 120)")
-    parser.add_argument("--experiments-seconds", type=float, default=600.0, help="of the third (default: 600)")
+    parser.add_argument(
+        "--total-seconds", type=positive(float), default=540.0, help="in which the command ends (default: 540)"
+    )
+    parser.add_argument(
+        "--shares", type=positive(float), nargs=3, default=[1.0, 2.0, 10.0], help="of sections in it (default: 1 2 10)"
+    )
+    parser.add_argument("--cpu", action="store_true", help="measure a CPU, where JAX finds no accelerator")
+    parser.add_argument("--table", action="store_true", help="write the table of the rows that are there, and end")
     parser.add_argument(
         "--widths", type=positive(float), nargs="+", default=[1.0, 0.25], help="of VGG-As (default: 1 0.25)"
     )
@@ -83,97 +75,156 @@ def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--matrix-sizes", type=positive(int), nargs="*", default=[], help="of products (default: large ones)"
     )
-    parser.add_argument("--experiments", nargs="*", choices=[*_STEPS], default=[*_STEPS], help="(default: all)")
+    names = [*_plan.STEPS]
+    parser.add_argument("--experiments", nargs="*", choices=names, default=names, help="(default: all)")
     parser.add_argument("--presets", nargs="+", default=["full_width", "paper"], help="(default: full_width paper)")
     parser.add_argument(
         "--lengths", type=positive(int), nargs="*", default=[2000], help="of runs before whole ones (default: 2000)"
     )
     parser.add_argument("--data-dir", help="folder of prepared data sets (default: TFDS_DATA_DIR)")
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # of a section: its end, in seconds since 1970
     arguments = parser.parse_args(options)
     arguments.rows = Rows(arguments.output / "rows.jsonl")
+    arguments.start = time.time()
     return arguments
 
 
-def run_within(command: list[str], seconds: float, log: Path, grace: float = _GRACE) -> tuple[int | None, float]:
-    """Run a command, and stop it when its time is over: by SIGTERM, on which experiments save, and then by SIGKILL.
+def _at(arguments: argparse.Namespace, share: float) -> float:
+    """Return when a share of the whole time is over, in seconds since 1970."""
+    return arguments.start + share * arguments.total_seconds
 
-    Args:
-        command: to run.
-        seconds: after which it is stopped.
-        log: file to which its output is appended.
-        grace: seconds between the two signals.
 
-    Returns:
-        (status, seconds): its exit status, None where it was stopped, and how long it took.
+def check(arguments: argparse.Namespace) -> list[_plan.Stage]:
+    """Check that experiments can run, and return them.
+
+    Raises:
+        SystemExit: in one line, if packages or prepared data sets are missing.
     """
-    start = time.monotonic()
-    with log.open("ab") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        try:
-            return process.wait(max(seconds, 0)), time.monotonic() - start
-        except subprocess.TimeoutExpired:
-            return None, time.monotonic() - start
-        finally:
-            _stop(process, grace)
+    try:
+        stages = [*_plan.stages(arguments)]
+        data_sets = sorted(_plan.data_sets(stages) & {*VERSIONS})
+        needed = ["matplotlib"] * bool(stages) + ["tensorflow_datasets", "array_record"] * bool(data_sets)
+        for name in needed:
+            if importlib.util.find_spec(name) is None:
+                raise ImportError(name=name)
+        for name in data_sets:
+            check_prepared(name, arguments.data_dir)
+    except ImportError as error:
+        sys.exit(
+            f"error: experiments need {error.name}, which is not installed: pip install 'bnjax[experiments]'; "
+            "or run none of them: --experiments"
+        )
+    except (DataError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    return stages
 
 
-def _stop(process: subprocess.Popen, grace: float) -> None:
-    """Stop a process if it is at work."""
-    for ask in (process.terminate, process.kill):
-        if process.poll() is None:
-            ask()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
+def start_device(arguments: argparse.Namespace, options: Sequence[str]) -> None:
+    """Start the device in a process of its own, which writes a row about the machine, and print its name.
+
+    Raises:
+        SystemExit: in one line, if it does not start, or is a CPU that was not asked for.
+    """
+    limit = min(_START, arguments.total_seconds / 9)
+    status, _ = _execute(arguments, _section(arguments, "machine", options), limit, 0.0)
+    if status != 0:
+        said = _last_line(arguments.output / "log.txt")
+        sys.exit(said if said.startswith("error: ") else f"error: {_reason(status, 'the device did not start', said)}")
+    machine = next(row for row in reversed(arguments.rows.read()) if row["kind"] == "machine")
+    print(f"backend {machine['platform']}, {machine['device']}", flush=True)
+
+
+def plan(arguments: argparse.Namespace, stages: Sequence[_plan.Stage]) -> None:
+    """Write all rows that are planned, as not measured."""
+    rows = [row for listed in _plan.SECTIONS.values() for row in listed(arguments)]
+    rows += [{**_command(stage), "seconds": 0.0} for stage in stages]
+    arguments.rows.add_all([{**row, "error": NOT_MEASURED} for row in rows])
 
 
 def measure_sections(arguments: argparse.Namespace, options: Sequence[str]) -> None:
-    """Measure rates and speed."""
-    for section in ("rates", "speed"):
-        command = [sys.executable, "-m", "experiments.benchmarks._accelerator", section, *options]
-        _run(arguments, section, command, getattr(arguments, f"{section}_seconds") * 1.1)
+    """Measure rates and speed; a row that was not begun when its section ended is written as such."""
+    end = time.time()
+    work = max(0.0, _at(arguments, _WORK) - end)
+    for (section, listed), share in zip(_plan.SECTIONS.items(), arguments.shares, strict=False):
+        seconds = work * share / sum(arguments.shares)
+        end += seconds
+        until = end - 0.1 * seconds  # the last tenth is for the row that is at work when no more begins
+        command = _section(arguments, section, options, until)
+        error = _run(
+            arguments, {"kind": "command", "what": section}, command, end, _HURRY * arguments.total_seconds / 540
+        )
+        reason = NO_TIME if error in ("", _OVER) else f"{NOT_MEASURED}: {error}"
+        left = unmeasured(arguments.rows.read(), listed(arguments))
+        arguments.rows.add_all([{**row, "error": reason} for row in left])
+        save(arguments)
 
 
-def run_experiments(arguments: argparse.Namespace) -> None:
+def run_experiments(arguments: argparse.Namespace, stages: Sequence[_plan.Stage]) -> None:
     """Run the experiments, first of few steps and then of all, and pack their runs whenever one ends."""
-    deadline = time.monotonic() + arguments.experiments_seconds
-    for name, preset, length in _stages(arguments):
-        left = deadline - time.monotonic()
-        what = f"{name}, preset {preset}, {f'{length:,}' if length else 'all'} steps"
-        if left <= 0:
-            arguments.rows.add(kind="command", what=what, error="no time was left", seconds=0.0)
+    end = _at(arguments, _WORK)
+    for stage in stages:
+        if time.time() >= end:
+            arguments.rows.add(**_command(stage), error=NO_TIME, seconds=0.0)
             continue
         folders = {"--results": "results", "--figures": "figures"}
-        command = [sys.executable, "-m", "experiments", name, "--preset", preset]
+        command = [sys.executable, "-m", "experiments", stage.name, *stage.flags]
         command += [word for flag, folder in folders.items() for word in (flag, str(arguments.output / folder))]
-        command += [_STEPS[name], str(length)] if length else []
         command += ["--data-dir", arguments.data_dir] if arguments.data_dir else []
-        _run(arguments, what, command, left)
-        _pack(arguments.output)
+        _run(arguments, _command(stage), command, end, _GRACE * arguments.total_seconds)
+        pack(arguments, _PACKING * arguments.total_seconds)
+    save(arguments)
 
 
-def _stages(arguments: argparse.Namespace) -> Iterator[tuple[str, str, int | None]]:
-    """List experiments, presets and lengths in the order in which they run; not each experiment has each preset."""
-    for preset in arguments.presets:
-        for length in (*arguments.lengths, None):
-            for name in arguments.experiments:
-                if preset in catalogue.module(name).PRESETS:
-                    yield name, preset, length
+@functools.cache
+def _command(stage: _plan.Stage) -> dict[str, Any]:
+    """Describe an experiment in a row."""
+    beside = stage.beside()
+    return {"kind": "command", "what": stage.what, **({"beside": beside} if beside else {})}
 
 
-def _pack(output: Path) -> None:
-    """Pack the finished runs."""
-    if (output / "results").is_dir():
-        options = ["--results", str(output / "results"), "--packed", str(output / "runs")]
-        run_within([sys.executable, "-m", "experiments", "pack", *options], _GRACE, output / "log.txt")
+def _section(
+    arguments: argparse.Namespace, section: str, options: Sequence[str], until: float | None = None
+) -> list[str]:
+    """Return the command that measures a section until some time."""
+    command = [sys.executable, "-m", "experiments.benchmarks._accelerator", section, *options]
+    return [*command, "--until", repr(until)] if until is not None else command
 
 
-def _run(arguments: argparse.Namespace, what: str, command: list[str], seconds: float) -> None:
-    """Run a command and write how it ended."""
-    print(f"{what} ...", flush=True)
-    log = arguments.output / "log.txt"
-    status, taken = run_within(command, seconds, log)
-    error = {0: "", None: "its time was over"}.get(status, f"it ended with status {status}: {_last_line(log)}")
-    arguments.rows.add(kind="command", what=what, **({"error": error} if error else {}), seconds=round(taken, 1))
-    print(f"{what}: {error or 'done'}, {taken:.0f} s", flush=True)
+def pack(arguments: argparse.Namespace, seconds: float) -> None:
+    """Pack the finished runs, for so long at most, and save."""
+    if (arguments.output / "results").is_dir():
+        folders = ["--results", str(arguments.output / "results"), "--packed", str(arguments.output / "runs")]
+        _execute(arguments, [sys.executable, "-m", "experiments", "pack", *folders], seconds, 0.0)
+        save(arguments)
+
+
+_OVER = "its time was over"
+
+
+def _run(arguments: argparse.Namespace, about: dict[str, Any], command: list[str], end: float, grace: float) -> str:
+    """Run a command until some time, write how it ended, and return what was wrong; save."""
+    print(f"{about['what']} ...", flush=True)
+    status, taken = _execute(arguments, command, end - time.time(), grace)
+    error = _reason(status, _OVER, _last_line(arguments.output / "log.txt"))
+    arguments.rows.add(**about, **({"error": error} if error else {}), seconds=round(taken, 1))
+    print(f"{about['what']}: {error or 'done'}, {taken:.0f} s", flush=True)
+    save(arguments)
+    return error
+
+
+def _reason(status: int | None, over: str, said: str) -> str:
+    """Say why a command ended with a status; empty if it is done."""
+    return {0: "", None: over}.get(status, f"it ended with status {status}: {said}")
+
+
+def _execute(
+    arguments: argparse.Namespace, command: list[str], seconds: float, grace: float
+) -> tuple[int | None, float]:
+    """Run a command within a time; what JAX compiles is kept for the next process."""
+    environment = dict(os.environ)
+    if folder := cache_dir():
+        environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+    return run_within(command, seconds, arguments.output / "log.txt", grace, environment)
 
 
 def _last_line(log: Path) -> str:
@@ -181,89 +232,70 @@ def _last_line(log: Path) -> str:
     return (log.read_text(errors="replace").splitlines() or [""])[-1]
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows as Markdown, the latest of each kind."""
-    latest = {json.dumps({name: row.get(name) for name in _NAMES}): row for row in rows if row["kind"] != "machine"}
-    machine = next((row for row in reversed(rows) if row["kind"] == "machine"), None)
-    found = [*latest.values()]
-    lines = [_about(machine, found)] if machine else []
-    lines += ["", "| device | rate |", "|---|---|"]
-    lines += [f"| {_what(row)} | {_rate(row)} |" for row in found if row["kind"] == "rate"]
-    shapes = [row for row in found if row["kind"] == "convolution"]
-    failed = [row for row in shapes if "error" in row]
-    lines += (
-        [f"| convolutions in bfloat16 | {len(shapes) - len(failed)} of {len(shapes)} shapes run |"] if shapes else []
-    )
-    lines += [f"| convolution {row['what']} | {row['error']} |" for row in failed]
-    lines += ["", "| net | batching | per second | images per second | share of matrix rate |", "|---|---|---|---|---|"]
-    lines += [_speed(row) for row in found if row["kind"] in _UNITS]
-    lines += ["", "| command | seconds | ended |", "|---|---|---|"]
-    commands = [row for row in found if row["kind"] == "command"]
-    lines += [f"| {row['what']} | {row['seconds']:.0f} | {row.get('error', 'done')} |" for row in commands]
-    return "\n".join(lines)
+def write_table(arguments: argparse.Namespace) -> str:
+    """Write the table of the rows that are there, and return it."""
+    text = table(arguments.rows.read())
+    part = arguments.output / "table.md.part"
+    part.write_text(text + "\n")
+    part.replace(arguments.output / "table.md")
+    return text
 
 
-_NAMES = ("kind", "what", "width", "dtype", "precision", "batching")
-_UNITS = {"scan": "points", "sweep": "steps", "training": "steps"}
+def save(arguments: argparse.Namespace) -> None:
+    """Write the table, and the archive of all that is to be kept; of what does not fit into its time, say how much it lacks."""
+    write_table(arguments)
+    until = min(time.time(), _at(arguments, 1 - _ARCHIVE)) + _ARCHIVE * arguments.total_seconds
+    found = [path for name in _RETURNED for path in _files(arguments.output / name)]
+    part, lacking = arguments.output / "returned.tar.gz.part", 0
+    with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+        for path in found:
+            if time.time() < until:
+                archive.add(path, path.relative_to(arguments.output))
+            else:
+                lacking += 1
+    part.replace(arguments.output / "returned.tar.gz")
+    if lacking:
+        print(f"returned.tar.gz lacks {lacking} of {len(found)} files, for which no time was left", flush=True)
 
 
-def _about(machine: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """Name machine, net and batch in a sentence."""
-    batches = sorted({row["batch"] for row in rows if "batch" in row})
-    batch = f", batches of {', '.join(map(str, batches))} images of 32x32" if batches else ""
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"On {machine['device']} ({machine['platform']}, {versions}), {machine['date']}: VGG-A with batch norm{batch}."
-    )
-
-
-def _what(row: dict[str, Any]) -> str:
-    """Describe a rate."""
-    return ", ".join(filter(None, [row["what"], row.get("dtype"), row.get("precision")]))
-
-
-def _rate(row: dict[str, Any]) -> str:
-    """Write a rate, or why there is none."""
-    if "error" in row:
-        return row["error"]
-    return (
-        f"{row['bytes_per_second'] / 1e9:,.1f} GB/s"
-        if "bytes_per_second" in row
-        else f"{row['operations_per_second'] / 1e12:,.3f} TFLOP/s"
-    )
-
-
-def _speed(row: dict[str, Any]) -> str:
-    """Write the speed of a scan, a sweep or a training."""
-    net = f"{row['kind']}, width {row['width']:g}, {row['dtype']}, precision {row['precision']}"
-    found = row.get("found")
-    kernels = (found or {}).get("kernels", "grouped")
-    form = "" if kernels == "grouped" else f" {kernels}"
-    batching = row["batching"] + (f" ({found['batching']}{form})" if found else "")
-    if "error" in row:
-        return f"| {net} | {batching} | {row['error']} | | |"
-    unit = _UNITS[row["kind"]]
-    share = f"{row['share']:.0%}" if "share" in row else "-"
-    return (
-        f"| {net} | {batching} | {row[f'{unit}_per_second']:,.1f} {unit} | {row['images_per_second']:,.0f} | {share} |"
-    )
+def _files(place: Path) -> list[Path]:
+    """List a file, or all files of a folder."""
+    return [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
 
 
 def main(options: Sequence[str] | None = None) -> None:
     """Run all sections, and print the table also where they are interrupted."""
     options = sys.argv[1:] if options is None else options
     arguments = parse(options)
+    if arguments.table:
+        if not arguments.rows.path.exists():
+            sys.exit(f"error: output must be a folder with rows.jsonl, there is no {arguments.rows.path}.")
+        print(write_table(arguments))
+        return
+    stages = check(arguments)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        write_table(arguments)  # before all that takes time, since the next signal may be SIGKILL
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    # Kills this process, and with it all others, if it has not ended by then.
+    signal.setitimer(signal.ITIMER_REAL, arguments.total_seconds)
     try:
+        start_device(arguments, options)
+        plan(arguments, stages)
         measure_sections(arguments, options)
-        run_experiments(arguments)
+        run_experiments(arguments, stages)
+        print(f"\n{write_table(arguments)}", flush=True)
     except KeyboardInterrupt:
-        print("stopped", flush=True)
+        save(arguments)
+        pack(arguments, _HURRY)
+        print(f"stopped\n\n{write_table(arguments)}", flush=True)
     finally:
-        text = table(arguments.rows.read())
-        (arguments.output / "table.md").write_text(text + "\n")
-        print(f"\n{text}", flush=True)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

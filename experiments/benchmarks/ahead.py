@@ -11,7 +11,9 @@ spread over four devices. It says
     compiles      seconds, or why it does not
     memory        arguments, results and temporaries, by which bnjax bounds how many points go together
     temporaries   of these, what is beside arguments and results
-    bytes         moved by the kernels of the program's top level; bodies of loops are not in it
+    bytes         of operands and results of the program's top level; what its bodies move, in a loop or a called program, is
+                  not in it: of a loop, what it hands from turn to turn counts as read and as written once, and of a kernel
+                  that runs beside others, its start and its end both count
     grouped       convolutions with feature groups, which points together become
     precision     of products and convolutions
     collectives   all-reduces, all-gathers and their like
@@ -33,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks._arguments import positive
-from experiments.benchmarks.accelerator import Rows
+from experiments.benchmarks._rows import Rows
 
 NETS = ("vgg", "vgg/4", "resnet", "mlp")
 _ENVIRONMENT = {
@@ -43,6 +45,10 @@ _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
 }
 _COLUMNS = ("memory_mb", "temporaries_mb", "moved_mb", "grouped")
+_BYTES = (
+    "Bytes are those of operands and results of the top level. Bodies of loops are not in them; what a loop hands from turn to "
+    "turn counts twice. They do not compare a program that loops with one that does not."
+)
 
 
 def parse(options: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,7 +71,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in rows[-1]["versions"].items())
     sizes = ("memory, MB", "temporaries, MB", "bytes, MB", "grouped")
     head = ("net", "program", "seconds", *sizes, "precision", "collectives")
-    lines = [f"For {rows[-1]['target']}, batch {rows[-1]['batch']}, float32; {versions}.", "", _line(head)]
+    lines = [f"For {rows[-1]['target']}, batch {rows[-1]['batch']}, float32; {versions}.", "", _BYTES, "", _line(head)]
     lines.append(_line("---" for _ in head))
     return "\n".join([*lines, *(_line(_cells(row)) for row in rows)])
 

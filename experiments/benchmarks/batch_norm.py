@@ -13,11 +13,10 @@ and dy for two sums; x, dy and dx). "moved" counts what the compiled call reads 
 forward pass leaves for the backward pass.
 
 All rows run in turn in one process, each the median of 21 runs. Only ratios of one run mean something. PyTorch is measured
-where it is installed.
+where it is installed and has the same kind of device.
 """
 
 import argparse
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +29,7 @@ from jax import Array, lax
 from bnjax import norms
 from bnjax._host.memory import predicted_memory
 from experiments.benchmarks._timing import measure
+from experiments.benchmarks._torch import find_torch
 
 SHAPES = ((128, 32, 32, 64), (128, 8, 8, 512))
 _TENSORS_NEEDED = 8
@@ -99,22 +99,23 @@ def kept_bytes(function: Function, x: Array, scale: Array, bias: Array) -> int:
 
 
 def torch_programs(x: Array, dy: Array) -> dict[str, Callable[[], object]]:
-    """Make PyTorch's programs in both of its layouts, or none where it is not installed."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else its threads spin while the next program runs
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
+    """Make PyTorch's programs in both of its layouts, or none where it is not installed or lacks JAX's kind of device."""
+    found = find_torch()
+    if found is None:
         return {}
+    torch, device = found
 
     def make(memory_format: Any) -> Callable[[], object]:
         operands = [torch.from_numpy(jax.device_get(v).transpose(0, 3, 1, 2).copy()) for v in (x, dy)]
-        images, gradient = (v.contiguous(memory_format=memory_format) for v in operands)
-        module = torch.nn.BatchNorm2d(images.shape[1])
+        images, gradient = (v.to(device).contiguous(memory_format=memory_format) for v in operands)
+        module = torch.nn.BatchNorm2d(images.shape[1]).to(device)
 
         def run() -> None:
             images.requires_grad_()
             images.grad = module.weight.grad = module.bias.grad = None
             module(images).backward(gradient)
+            if device != "cpu":
+                torch.cuda.synchronize()
 
         return run
 

@@ -20,27 +20,11 @@ from jax import Array, lax
 from bnjax.ops import conv_general_dilated
 from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import measure
+from experiments.benchmarks._vgg import shapes
 
-# (side of the map, in_channels, out_channels) of the different convolutions of VGG-A, 13 and 16 on 32x32 images.
-VGG_SHAPES = (
-    (32, 3, 64),
-    (32, 64, 64),
-    (16, 64, 128),
-    (16, 128, 128),
-    (8, 128, 256),
-    (8, 256, 256),
-    (4, 256, 512),
-    (4, 512, 512),
-    (2, 512, 512),
-)
 _SCAN_LENGTH = 2
 
 Convolution = Callable[..., Array]
-
-
-def shapes(width: float) -> list[tuple[int, int, int]]:
-    """List the shapes at a width; an image has three channels at any."""
-    return [(side, c if c == 3 else int(c * width), int(f * width)) for side, c, f in VGG_SHAPES]
 
 
 def forward(convolve: Convolution, x: Array, k: Array, _dy: Array) -> tuple[Array, ...]:

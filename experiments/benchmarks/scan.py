@@ -5,8 +5,8 @@ Command: python -m experiments.benchmarks.scan --width 0.25 --points 16
 Points lie along the gradient, batch norm takes the batch's own statistics, the batch has 128 random images. A row is one way of
 evaluating all points, with the loss alone or with loss and gradient statistics; "rate" counts the multiplications and
 additions of convolutions and dense layers (twice more for gradients), relative to the fastest matrix product of this machine
-that was measured in the same process. PyTorch, where it is installed, evaluates one point after another in place, as one would
-write it, in both of its layouts, or all of them by torch.func.vmap in groups.
+that was measured in the same process. PyTorch, where it is installed and has the same kind of device, evaluates one point
+after another in place, as one would write it, in both of its layouts, or all of them by torch.func.vmap in groups.
 
 All rows run in turn in one process. Only ratios of one run mean something. The row "measured", which `auto` is on accelerators,
 has found before how many points are fastest together.
@@ -25,7 +25,6 @@ width the next bottleneck are the passes over large maps of few channels: batch 
 """
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -39,6 +38,7 @@ from bnjax import Batch, linen, models, objective, ops, probes
 from bnjax.types import Params
 from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import matrix_rate, measure
+from experiments.benchmarks._torch import find_torch
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
 WAYS = ("auto", "loop", "map", "vmap", "4", "measured")
@@ -55,18 +55,17 @@ def make_scan(width: float, dtype: Any = None) -> tuple[objective.Objective, Par
 
 
 def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str, Callable[[], object]]:
-    """Make PyTorch's programs, or none where it is not installed."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else its threads spin while the next program runs
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
+    """Make PyTorch's programs, or none where it is not installed or lacks JAX's kind of device."""
+    found = find_torch()
+    if found is None:
         return {}
+    torch, device = found
     nn = torch.nn
 
     def make(memory_format: Any) -> Callable[[], object]:
-        net = torch_vgg(width).to(memory_format=memory_format)
-        x = torch.randn(BATCH_SIZE, 3, 32, 32).to(memory_format=memory_format)
-        labels = torch.arange(BATCH_SIZE) % 10
+        net = torch_vgg(width).to(device, memory_format=memory_format)
+        x = torch.randn(BATCH_SIZE, 3, 32, 32).to(device, memory_format=memory_format)
+        labels = torch.arange(BATCH_SIZE, device=device) % 10
         params = list(net.parameters())
         base, direction = ([torch.randn_like(p) * 0.01 + p.detach() for p in params] for _ in range(2))
         start = [torch.randn_like(p) for p in params]
@@ -90,7 +89,8 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
         return run
 
     def make_vmap(group: int) -> Callable[[], object]:
-        net, x, labels = torch_vgg(width), torch.randn(BATCH_SIZE, 3, 32, 32), torch.arange(BATCH_SIZE) % 10
+        net, x = torch_vgg(width).to(device), torch.randn(BATCH_SIZE, 3, 32, 32, device=device)
+        labels = torch.arange(BATCH_SIZE, device=device) % 10
         base = {name: p.detach() for name, p in net.named_parameters()}
         direction = {name: torch.randn_like(p) * 0.01 for name, p in base.items()}
 
@@ -108,7 +108,8 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
 
         def run() -> object:
             with torch.set_grad_enabled(gradients):
-                return mapped(torch.tensor(steps, dtype=torch.float32))
+                results = mapped(torch.tensor(steps, dtype=torch.float32, device=device))
+            return [each.tolist() for each in (results if gradients else [results])]
 
         return run
 

@@ -2,10 +2,10 @@
 
 Command: python -m experiments.benchmarks.training --width 0.25
 
-SGD with a batch of 128 from a data set that lies in memory, in both precisions. bnjax takes its steps in compiled chunks, or by
-a compiled call per step; PyTorch, where it is installed, in a loop, in both of its layouts. "rate" counts the multiplications
-and additions of convolutions and dense layers, forward and backward, relative to the fastest matrix product of the same
-precision that was measured in the same process.
+SGD with a batch of 128 from a data set that lies in memory, in both precisions. bnjax takes its steps in compiled chunks, each
+from where the last one ended, or by a compiled call per step; PyTorch, where it is installed and has the same kind of device,
+in a loop, in both of its layouts. "rate" counts the multiplications and additions of convolutions and dense layers, forward and
+backward, relative to the fastest matrix product of the same precision that was measured in the same process.
 
 All rows run in turn in one process. Only ratios of one run mean something.
 
@@ -15,7 +15,6 @@ bfloat16, which these cores compute in float32, 0.92.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +28,7 @@ from bnjax._host.cores import count_cores
 from bnjax.data import Split
 from experiments.benchmarks._arguments import positive
 from experiments.benchmarks._timing import matrix_rate, measure
+from experiments.benchmarks._torch import find_torch
 from experiments.benchmarks._vgg import BATCH_SIZE, torch_vgg, useful_operations
 
 _EXAMPLES = 10_000
@@ -54,8 +54,11 @@ def jax_programs(
         start = train.init_state(trainer, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
         step = partial(jax.jit, static_argnums=0)(train.train_step)
 
+        latest = [jax.tree.map(jnp.copy, start)]  # whose buffers a call takes over
+
         def by_chunks() -> object:
-            return train.run_steps(trainer, jax.tree.map(jnp.copy, start), split, num_steps=num_steps)
+            latest[0], metrics = train.run_steps(trainer, latest[0], split, num_steps=num_steps)
+            return latest[0], metrics
 
         def by_steps() -> object:
             state = start
@@ -69,13 +72,11 @@ def jax_programs(
 
 
 def torch_programs(width: float, num_steps: int, split: Split) -> dict[str, Callable[[], object]]:
-    """Make PyTorch's rows, or none where it is not installed."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else its threads spin while the next program runs
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
+    """Make PyTorch's rows, or none where it is not installed or lacks JAX's kind of device."""
+    found = find_torch()
+    if found is None:
         return {}
-    device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+    torch, device = found
     images = torch.from_numpy(np.array(split.images).transpose(0, 3, 1, 2).copy()).to(device)
     labels = torch.from_numpy(np.array(split.labels)).long().to(device)
 
