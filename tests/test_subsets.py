@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from bnjax import data, train
+from bnjax import adapters, data, sweep, train
+from bnjax.data import subsets
 from bnjax.runs import config_hash
 from experiments._config import Images, MLPRun, Optimizer
 from experiments._training.tasks import load_images, make_task
@@ -28,6 +30,13 @@ def test_a_subset_is_a_part_of_a_larger_one(digits):
     np.testing.assert_array_equal(np.sort(places), np.arange(1500))
     assert np.any(places != np.arange(1500))
     np.testing.assert_array_equal(small.labels, np.asarray(digits.labels)[places[:7]])
+
+
+def test_the_fixed_order_stays():
+    """Runs on subsets that are recorded hold as long as NumPy draws this."""
+    numbered = data.from_arrays(jnp.arange(1500.0)[:, None], jnp.zeros(1500, int))
+    first = [804, 1000, 939, 859, 209, 44, 1364, 674, 1242, 212]
+    assert data.take_subset(numbered, 10).images[:, 0].tolist() == first
 
 
 def test_classes_keep_labels_order_and_mask(digits):
@@ -131,6 +140,61 @@ def test_labels_with_too_few_examples_are_left_out():
         data.draw_by_label(KEY, 0, labels, num_steps=1, batch_size=5, per_label=2)
     with pytest.raises(ValueError, match=r"^labels must be from 0 to 999, got 1000\.$"):
         data.draw_by_label(KEY, 0, labels.at[0].set(1000), num_steps=1, batch_size=2, per_label=2)
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A trainer of batches of three labels, its state, and examples of which two labels only have enough."""
+    trainer = train.Trainer(adapters.from_linen(nn.Dense(3)), train.make_optimizer("sgd", 0.1), 6, per_label=2)
+    split = data.from_arrays(jnp.ones((9, 2)), [0, 0, 0, 0, 1, 1, 1, 1, 2])
+    return trainer, train.init_state(trainer, KEY, split.images), split
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        train.current_batch,
+        train.current_loss_fn,
+        lambda trainer, state, split: train.run_steps(trainer=trainer, state=state, split=split, num_steps=2),
+        lambda trainer, state, split: sweep.train_grid(
+            lambda: trainer, sweep.grid(seed=[0, 1]), data.Dataset(split, split), num_steps=2
+        ),
+    ],
+    ids=["current_batch", "current_loss_fn", "run_steps", "train_grid"],
+)
+def test_training_needs_enough_examples_of_each_label(take, few):
+    """Compiled code cannot see labels, so they are looked at before, and one line says what fits."""
+    with pytest.raises(ValueError, match=r"^batch_size must be at most 4, 2 of each of the labels .*, got 6\.$"):
+        take(*few)
+
+
+def test_a_grid_needs_enough_examples_of_each_label(few):
+    """Whatever the learning rate; numbers that are traced are not in the way."""
+    trainer, _, split = few
+
+    def make_trainer(learning_rate):
+        return trainer._replace(optimizer=train.make_optimizer("sgd", learning_rate))
+
+    (program,) = sweep.programs(make_trainer, sweep.grid(seed=[0], learning_rate=[0.1, 0.2]))
+    states = sweep.init_states(program, split.images)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^batch_size must be at most 4, 2 of each of the labels .*, got 6\.$"):
+            sweep.run_steps(program, states, split, num_steps=2)
+
+
+def test_labels_are_looked_at_once(few, monkeypatch):
+    """No step waits for them again, and they are forgotten with their array."""
+    trainer, state, split = few
+    read = []
+    before, bincount = len(subsets._CHECKED), np.bincount
+    monkeypatch.setattr(np, "bincount", lambda labels: read.append(1) or bincount(labels))
+    split = split._replace(labels=split.labels + 0)
+    for _ in range(3):
+        batch = train.current_batch(trainer._replace(batch_size=4), state, split)
+        assert sorted(batch.labels.tolist()) == [0, 0, 1, 1]
+    assert len(read) == 1
+    del split
+    assert len(subsets._CHECKED) == before
 
 
 def test_a_run_trains_on_batches_sorted_by_label():

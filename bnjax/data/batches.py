@@ -251,7 +251,7 @@ def _draw_indices(key: Array, step: int | Array, *, num_steps: int, num_examples
 
 @checked()
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
-    """Gather examples and preprocess them: inputs are images * scale + offset, float32.
+    """Gather examples and preprocess them: inputs are images * scale + offset, float32, or float64 if the images are.
 
     Raises:
         ValueError: if an index is out of range and available without waiting; otherwise the nearest example is taken.
