@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from bnjax import adapters, data, sweep, train
 from bnjax.data import subsets
+from bnjax.data.prepared import VERSIONS
 from bnjax.runs import config_hash
 from experiments._config import Images, MLPRun, Optimizer
 from experiments._training.tasks import load_images, make_task
@@ -86,6 +87,19 @@ def test_a_run_is_trained_on_a_part():
     assert data.digest(part) != data.digest(whole)
 
 
+@pytest.mark.parametrize("name", ["digits", "synthetic", *(pytest.param(n, marks=pytest.mark.slow) for n in VERSIONS)])
+def test_the_images_of_each_class_are_counted(name):
+    """Configurations know how many there are before anything is loaded."""
+    try:
+        labels = np.asarray(load_images(Images(name), None)(0).train.labels)
+    except data.MissingDataError as error:
+        pytest.skip(str(error))
+    assert Images(name).class_counts == tuple(np.bincount(labels))
+    for classes in ((0, 1), (7, 3, 9)):
+        images = Images(name, classes=classes)
+        assert images.num_examples == np.isin(labels, classes).sum() == sum(images.class_counts)
+
+
 def test_a_part_is_another_run():
     """Runs on all images keep the identity that they had before there were parts; each part has its own."""
     images = [Images("mnist"), Images("mnist", subset=100), Images("mnist", classes=(1, 7))]
@@ -101,6 +115,18 @@ def test_a_part_is_another_run():
         ({"subset": 25_001, "classes": (0, 1, 2, 3, 4)}, "subset must be between 1 and 25,000, .*, got 25001."),
         ({"classes": (3, 10)}, "classes must be one or more different numbers from 0 to 9, got .3, 10.."),
         ({"classes": ()}, "classes must be one or more different numbers from 0 to 9, got ..."),
+        ({"classes": (1.5, 3)}, "classes must be one or more different numbers from 0 to 9, got .1.5, 3.."),
+        ({"classes": [3, 8]}, "classes must be a tuple of whole numbers, or None, got .3, 8.."),
+        ({"dataset": "imagenet"}, "dataset must be one of cifar10, mnist, digits, synthetic, got 'imagenet'."),
+        ({"preprocessing": "foo"}, "preprocessing must be one of unit, half, meanstd, binary, got 'foo'."),
+        ({"image_size": 32.5}, "image_size must be a whole number, or None, got 32.5."),
+        ({"subset": 10.5}, "subset must be a whole number, or None, got 10.5."),
+        ({"subset": True}, "subset must be a whole number, or None, got True."),
+        ({"per_label": "2"}, "per_label must be a whole number, or None, got '2'."),
+        ({"dataset": "digits", "classes": (0, 1), "subset": 1000}, "subset must be between 1 and 302, .*, got 1000."),
+        ({"dataset": "mnist", "classes": (5,), "subset": 5422}, "subset must be between 1 and 5,421, .*, got 5422."),
+        ({"dataset": "digits", "per_label": 154}, "per_label must be between 1 and 153, the images .*, got 154."),
+        ({"dataset": "digits", "subset": 40, "per_label": 41}, "per_label must be between 1 and 40, .*, got 41."),
     ],
 )
 def test_settings_of_parts(settings, message):
@@ -208,6 +234,10 @@ def test_a_run_trains_on_batches_sorted_by_label():
     for size in (9, 4):
         with pytest.raises(ValueError, match=f"{rule}, got {size}"):
             MLPRun(data=config.data, optimizer=Optimizer(batch_size=size))
+    few = Images("digits", per_label=152)  # of two digits there are as many
+    assert MLPRun(data=few, optimizer=Optimizer(batch_size=304)).data == few
+    with pytest.raises(ValueError, match=r"a multiple of data\.per_label, 152, and at most 304, .*, got 456"):
+        MLPRun(data=few, optimizer=Optimizer(batch_size=456))
 
 
 @pytest.mark.parametrize("make", [np.array, jnp.array, tuple, set])
