@@ -136,7 +136,7 @@ def _as_arrays(labels: PyTree) -> PyTree[Array]:
         return isinstance(node, list)
 
     leaves = jax.tree.leaves(labels, is_leaf=is_list)
-    are_numbers = leaves and not any(map(np.ndim, leaves))
+    are_numbers = leaves and not any(is_list(leaf) or np.ndim(leaf) for leaf in leaves)
     convert = partial(_as_array, "labels")
     return convert(labels) if are_numbers else jax.tree.map(convert, labels, is_leaf=is_list)
 

@@ -253,7 +253,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
         raise unreadable(name, folder, problem, error) from error
     lengths, num = shard_lengths(name, split, folder), num_bytes(name, split, folder)
     if counts != lengths or num not in (None, length):
-        rule = f"must have files of {lengths} records, of {num or length} bytes in all"
+        rule = f"must have files of {lengths} records, of {length if num is None else num} bytes in all"
         raise DamagedDataError(name, folder, f"its split {split} {rule}, it has {counts} of {length} bytes")
     return read
 
