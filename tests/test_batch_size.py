@@ -38,6 +38,17 @@ def test_nets_see_as_many_images_at_rates_in_proportion():
     }
 
 
+def test_an_epoch_is_over_the_classes_in_use():
+    """Their images are counted, of sets too whose classes are not equally large."""
+    images = {"dataset": "digits", "image_size": 8, "subset": None, "classes": (0, 1)}
+    smoke = batch_size.PRESETS["smoke"]
+    config = change(smoke, vgg={"data": images}, resnet={"data": images})
+    nets = batch_size.groups(config)
+    assert {run.schedule.num_steps for runs in nets.values() for run in runs.values()} == {
+        config.epochs * (302 // size) for size in (8, 32)
+    }
+
+
 @pytest.mark.sampled("slow")
 @pytest.mark.parametrize("norm", [GroupNorm(group_size=2), GroupNorm(group_size=None), InstanceNorm()])
 def test_normalisers_of_single_examples(norm):

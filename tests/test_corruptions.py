@@ -52,6 +52,15 @@ def test_one_channel_is_grey_already():
     np.testing.assert_array_equal(corrupted("grey", IMAGES[..., :1]), IMAGES[..., :1])
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+def test_grey_is_of_colours(channels):
+    """Other numbers of channels have no luminance; the other corruptions take any."""
+    images = np.full((2, 3, 3, channels), 0.5, np.float32)
+    with pytest.raises(ValueError, match=rf"^images must have 1 or 3 channels for grey, got {channels}\.$"):
+        corrupted("grey", images)
+    assert corrupted("blur", images).shape == images.shape
+
+
 def test_misfits():
     """One line names the argument, the rule and the value."""
     with pytest.raises(ValueError, match=r"name must be one of contrast, noise_0\.1, .*, blur, got 'fog'\."):
@@ -62,6 +71,8 @@ def test_misfits():
         data.corrupt("blur", KEY, jax.numpy.asarray(IMAGES[0]))
     with pytest.raises(ValueError, match=r"name must be one of digits, .*, got 'svhn'\."):
         data.largest_pixel("svhn")
+    with pytest.raises(ValueError, match=r"^preprocessing must be one of unit, .*, binary, got 'foo'\.$"):
+        data.largest_pixel("digits", "foo")
     assert [data.largest_pixel(name, "binary") for name in ("digits", "mnist")] == [1, 1]
 
 

@@ -58,20 +58,6 @@ def test_enlarged_images():
         data.load("digits", image_size=4)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_epochs_are_permutations_and_steps_can_be_drawn_again(seed):
-    """Each epoch visits whole batches without repetition, and any step's batch is the same from wherever it is asked for."""
-    key, options = jax.random.key(seed), {"num_examples": 23, "batch_size": 5}
-    many = data.draw_indices(key, 0, num_steps=12, **options)
-    for epoch in many.reshape(3, 20):
-        assert len(set(np.asarray(epoch))) == 20
-    assert np.any(many[:4] != many[4:8])
-    for start, num in ((0, 1), (3, 2), (5, 7), (11, 1)):
-        np.testing.assert_array_equal(
-            data.draw_indices(key, start, num_steps=num, **options), many[start : start + num]
-        )
-
-
 def test_synthetic_is_the_same_everywhere():
     """Its images follow from a fixed seed."""
     assert int(data.load("synthetic").train.images.sum(dtype=jnp.uint32)) == 49_055_800
@@ -91,12 +77,6 @@ def test_unknown_names(arguments, message, as_a_user):
     """One line names what there is."""
     with pytest.raises(ValueError, match=message):
         data.load(**arguments)
-
-
-def test_batches_larger_than_the_set():
-    """A batch that cannot be filled is an error at trace time."""
-    with pytest.raises(ValueError, match="batch_size must lie between 1 and the 4 examples there are, got 5"):
-        data.draw_indices(jax.random.key(0), 0, num_steps=1, num_examples=4, batch_size=5)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])
@@ -304,17 +284,6 @@ def test_a_linear_map_has_exact_labels():
     assert not np.allclose(data.draw_linear_map(jax.random.key(1)).train.labels, y)
     with pytest.raises(ValueError, match="width must be a whole number >= 1, got 0"):
         data.draw_linear_map(jax.random.key(0), width=0)
-
-
-def test_whole_numbers_stay_as_they_are():
-    """Those that JAX's type cannot hold are refused, not wrapped."""
-    for name, inputs, labels in (("labels", np.zeros((2, 1)), [2**32 + 1, 0]), ("inputs", [[2**40], [5]], [0, 1])):
-        with pytest.raises(
-            ValueError,
-            match=rf"^{name} must fit into int32, or .* keeps them, got {max(map(np.max, (inputs, labels)))}",
-        ):
-            data.from_arrays(np.array(inputs), np.array(labels))
-    assert data.from_arrays(np.zeros((2, 1)), np.array([2**31 - 1, -1])).labels.tolist() == [2**31 - 1, -1]
 
 
 def test_the_digest_is_of_names_too():

@@ -139,6 +139,31 @@ def test_a_net_without_normalisers_is_restandardised():
     assert found["change_running"] == 0 < found["change_batch"]
 
 
+@pytest.mark.parametrize(
+    ("images", "batch_size"),
+    [
+        (Images("digits", classes=(0, 1, 2, 3, 4, 5, 6, 8, 9), per_label=2), 10),
+        (Images("digits", classes=tuple(range(10))), 10),
+        (Images("digits", classes=(0, 1, 2, 3, 4)), 200),
+    ],
+    ids=["a class held out of sorted batches", "no class held out", "batches larger than the tested splits"],
+)
+def test_what_is_held_out_can_be_measured(images, batch_size):
+    """However the net is trained: held-out images are not sorted by label, and no image is in a batch twice."""
+    run = change(RUN, data=images, optimizer={"batch_size": batch_size})
+    task = make_task(run.net(), None)
+    dataset, state = task.load(0), train.init_state(task.trainer, KEY, jnp.zeros((1, 8, 8, 1)))
+    found = task.make_probe(SETTINGS).measure(state, dataset)
+    assert np.isfinite(found["clean_batch_loss"])
+    assert ("held_out_largest" in found) is (images.num_classes < 10)
+    if batch_size == 200:
+        tested = data.take_batch(dataset.test, jnp.arange(len(dataset.test.labels)))
+        logits = task.trainer.model.apply(state.variables, tested.inputs, train=True)[0]
+        assert len(tested.labels) < 200
+        wanted = float(np.mean(np.argmax(logits, 1) == tested.labels))
+        assert found["clean_batch_accuracy"] == pytest.approx(wanted, abs=1e-6)
+
+
 def test_the_nets():
     """Each group is trained on what it is named after, and sees as many images in batches of any size."""
     config = PRESETS["cpu"]
@@ -163,6 +188,10 @@ def test_the_nets():
     [
         ({"vgg": {"norm": NoNorm()}}, "vgg.norm must be batch, whose statistics are compared, got none"),
         ({"classes": {"data": {"classes": None}}}, "classes.data.classes must be some of the classes, got None"),
+        (
+            {"classes": {"data": {"classes": tuple(range(10))}}},
+            r"classes.data.classes must be fewer than all 10 classes, of which the others are held out, got \(0, 1, .*, 9\)",
+        ),
         ({"labels": {"data": {"per_label": None}}}, "labels.data.per_label must be a number of images, got None"),
         ({"tiny_batches": (101,)}, "tiny_batches must be one or more different numbers from 1 to 100, .*, got .101"),
         ({"batch_sizes": (32,)}, "batch_sizes must be different numbers of at least 1, without 32, got .32"),

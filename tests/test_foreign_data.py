@@ -2,9 +2,11 @@
 
 import doctest
 import io
-import json
+import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from types import SimpleNamespace
 
 import jax
@@ -13,49 +15,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+from prepared_sets import VERSION, describe, draw_image, prepare, write_records
 
 from bnjax import data
 from bnjax._host import digest as digests
 from bnjax.data import batches, sources
 from bnjax.data import prepared as preparation
-
-VERSION = preparation.VERSIONS["mnist"]
-KINDS = {"image": "image_feature.Image", "label": "class_label_feature.ClassLabel"}
-
-
-def prepare(folder, num=3, content=b"records", **kinds):
-    """Make what is looked at of a prepared MNIST: descriptions, and a file of records for each split."""
-    prepared = folder / "mnist" / VERSION
-    prepared.mkdir(parents=True)
-    splits = [{"name": split, "shardLengths": [str(num)]} for split in ("train", "test")]
-    (prepared / "dataset_info.json").write_text(json.dumps({"name": "mnist", "version": VERSION, "splits": splits}))
-    known = {name: f"tensorflow_datasets.core.features.{kind}" for name, kind in KINDS.items()}
-    features = {name: {"pythonClassName": kind} for name, kind in (known | kinds).items()}
-    (prepared / "features.json").write_text(json.dumps({"featuresDict": {"features": features}}))
-    for split in ("train", "test"):
-        (prepared / f"mnist-{split}.array_record-00000-of-00001").write_bytes(content)
-    return prepared
-
-
-def draw_image(kind="L", size=(28, 28), image_format="PNG"):
-    """Encode a black image."""
-    file = io.BytesIO()
-    Image.new(kind, size).save(file, image_format)
-    return file.getvalue()
-
-
-def write_records(prepared, image, label):
-    """Write three records of one image and one label into both splits, as tensorflow-datasets does."""
-    import tensorflow_datasets as tfds
-    from array_record.python.array_record_module import ArrayRecordWriter
-
-    kinds = {"image": tfds.features.Image(shape=(28, 28, 1)), "label": tfds.features.Scalar(np.asarray(label).dtype)}
-    features = tfds.features.FeaturesDict(kinds)
-    for split in ("train", "test"):
-        writer = ArrayRecordWriter(str(prepared / f"mnist-{split}.array_record-00000-of-00001"), "group_size:1")
-        for _ in range(3):
-            writer.write(features.serialize_example({"image": io.BytesIO(image), "label": label}))
-        writer.close()
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +75,7 @@ def test_preparing_never_shows_a_folder_to_the_library(trap, tmp_path, monkeypat
     [
         (draw_image("RGB"), 3, "an image is RGB of 28 x 28 pixels"),
         (draw_image("P"), 3, "an image is P of 28 x 28 pixels"),
+        (draw_image("I;16"), 3, "an image is I;16 of 28 x 28 pixels"),
         (draw_image(size=(27, 28)), 3, "an image is L of 28 x 27 pixels"),
         (draw_image(size=(5000, 5000)), 3, "an image is L of 5000 x 5000 pixels"),
         (draw_image(image_format="JPEG"), 3, "cannot identify image file"),
@@ -131,6 +97,54 @@ def test_records_of_another_kind_are_refused(image, label, problem, tmp_path, ca
     assert problem in str(error.value)
     assert str(error.value).isprintable()
     assert not cache.exists()
+
+
+def test_colours_of_16_bits_are_refused():
+    """Pillow would cut them to 8 without a word."""
+    rows = b"".join(b"\0" + bytes(2 * 3 * 32) for _ in range(32))
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x)) for kind, x in parts]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    assert Image.open(io.BytesIO(png)).mode == "RGB"
+    with pytest.raises(ValueError, match="an image has other than 8 bits per channel"):
+        sources._decode_png(png, (32, 32, 3))
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorflow-datasets' own
+@pytest.mark.parametrize("damage", ["copied", "exchanged"])
+def test_a_file_in_the_place_of_another_is_noticed(damage, tmp_path, cache):
+    """By the number of its records, or by the length of all records; sets that do not say the length can be read."""
+    prepared = prepare(tmp_path / "sets")
+    lengths = {"train": write_records(prepared, draw_image(), 3, (1, 2), "train"), "test": 0}
+    lengths["test"] = write_records(prepared, draw_image() + bytes(50), 4, (1, 2), "test")
+    told = {split: {"shardLengths": ["1", "2"], "numBytes": str(3 * length)} for split, length in lengths.items()}
+    describe(prepared, **told)
+    assert data.load("mnist", data_dir=tmp_path / "sets").train.labels.tolist() == [3] * 3
+    shutil.rmtree(cache)
+    first, second = (prepared / f"mnist-train.array_record-0000{i}-of-00002" for i in range(2))
+    if damage == "copied":
+        shutil.copy(prepared / second.name.replace("train", "test"), second)
+        got = rf"of {3 * lengths['train']} bytes in all, it has \[1, 2\] of {lengths['train'] + 2 * lengths['test']} bytes"
+    else:
+        first.rename(prepared / "other")
+        second.rename(first)
+        (prepared / "other").rename(second)
+        got = r"files of \[1, 2\] records, .*, it has \[2, 1\] of "
+    with pytest.raises(data.DamagedDataError, match=got):
+        data.load("mnist", data_dir=tmp_path / "sets")
+    describe(prepared, train={"numBytes": None})
+    if damage == "copied":
+        assert data.load("mnist", data_dir=tmp_path / "sets").train.labels.tolist() == [3, 4, 4]
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorflow-datasets' own
+@pytest.mark.parametrize("wrong", [3.5, "many", -1, []])
+def test_a_length_that_is_no_number(wrong, tmp_path):
+    """It is refused."""
+    write_records(prepare(tmp_path / "sets"), draw_image(), 3)
+    describe(tmp_path / "sets" / "mnist" / VERSION, train={"numBytes": wrong})
+    with pytest.raises(data.DamagedDataError, match=r"dataset_info\.json cannot be read"):
+        data.load("mnist", data_dir=tmp_path / "sets")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from experiments._config import BatchNorm, DeepLinearRun, Flatness, Generalisati
 from experiments._evidence.keep import check_needs, keep
 from experiments._evidence.verdict import judge
 from experiments._training.probes.flatness import REACHED, make_flatness
-from experiments._training.probes.generalisation import make_generalisation
+from experiments._training.probes.generalisation import make_generalisation, whole_batches
 from experiments.generalisation import figure, quantities, table
 from experiments.generalisation.claims import CLAIMS
 
@@ -76,6 +76,13 @@ def test_at_a_level_everything_is_measured():
     )
     np.testing.assert_allclose([found["ascent"], found["random"]], [moved.ascent, moved.mean], rtol=1e-3, atol=1e-7)
     assert {*found} == {"train_loss", *REACHED}
+
+
+def test_no_image_is_in_a_batch_twice():
+    """A batch is as large as its split at most."""
+    split = data.from_arrays(jnp.arange(5.0)[:, None], jnp.arange(5))
+    for size, num, labels in ((8, 100, [[0, 1, 2, 3, 4]]), (2, 100, [[0, 1], [2, 3]]), (4, 1, [[0, 1, 2, 3]])):
+        assert whole_batches(split, size, num).labels.tolist() == labels
 
 
 @pytest.mark.slow

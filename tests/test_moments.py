@@ -57,6 +57,8 @@ def test_what_has_no_moments(x, as_a_user):
     """One line says what it must be."""
     with pytest.raises(ValueError, match=r"x must hold finite numbers, \(examples, features\), one row or more, got"):
         data.match_moments(x)
+    with pytest.raises(ValueError, match=r"^x must hold real numbers, .*, got complex64 of shape \(3, 2\)\.$"):
+        data.match_moments(jnp.ones((3, 2), jnp.complex64))
 
 
 def test_labels_that_are_not_linear(x64):

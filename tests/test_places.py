@@ -72,6 +72,13 @@ def test_the_cache_is_left_out_where_there_is_no_place_for_it(monkeypatch):
     assert str(cache_dir()) == "somewhere"
 
 
+def test_the_cache_may_be_given_from_home(monkeypatch):
+    """As a shell would not write it out in a quoted value, or a file of settings."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("BNJAX_CACHE_DIR", "~/cache")
+    assert str(cache_dir()) == "/home/somebody/cache"
+
+
 @pytest.mark.thorough
 @pytest.mark.sampled("thorough")
 @pytest.mark.parametrize("backend", ["module://of_another_environment", "TkAgg"])

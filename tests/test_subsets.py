@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from bnjax import data, train
+from bnjax import adapters, data, sweep, train
+from bnjax.data import subsets
+from bnjax.data.prepared import VERSIONS
 from bnjax.runs import config_hash
 from experiments._config import Images, MLPRun, Optimizer
 from experiments._training.tasks import load_images, make_task
@@ -28,6 +31,13 @@ def test_a_subset_is_a_part_of_a_larger_one(digits):
     np.testing.assert_array_equal(np.sort(places), np.arange(1500))
     assert np.any(places != np.arange(1500))
     np.testing.assert_array_equal(small.labels, np.asarray(digits.labels)[places[:7]])
+
+
+def test_the_fixed_order_stays():
+    """Runs on subsets that are recorded hold as long as NumPy draws this."""
+    numbered = data.from_arrays(jnp.arange(1500.0)[:, None], jnp.zeros(1500, int))
+    first = [804, 1000, 939, 859, 209, 44, 1364, 674, 1242, 212]
+    assert data.take_subset(numbered, 10).images[:, 0].tolist() == first
 
 
 def test_classes_keep_labels_order_and_mask(digits):
@@ -77,6 +87,19 @@ def test_a_run_is_trained_on_a_part():
     assert data.digest(part) != data.digest(whole)
 
 
+@pytest.mark.parametrize("name", ["digits", "synthetic", *(pytest.param(n, marks=pytest.mark.slow) for n in VERSIONS)])
+def test_the_images_of_each_class_are_counted(name):
+    """Configurations know how many there are before anything is loaded."""
+    try:
+        labels = np.asarray(load_images(Images(name), None)(0).train.labels)
+    except data.MissingDataError as error:
+        pytest.skip(str(error))
+    assert Images(name).class_counts == tuple(np.bincount(labels))
+    for classes in ((0, 1), (7, 3, 9)):
+        images = Images(name, classes=classes)
+        assert images.num_examples == np.isin(labels, classes).sum() == sum(images.class_counts)
+
+
 def test_a_part_is_another_run():
     """Runs on all images keep the identity that they had before there were parts; each part has its own."""
     images = [Images("mnist"), Images("mnist", subset=100), Images("mnist", classes=(1, 7))]
@@ -92,6 +115,18 @@ def test_a_part_is_another_run():
         ({"subset": 25_001, "classes": (0, 1, 2, 3, 4)}, "subset must be between 1 and 25,000, .*, got 25001."),
         ({"classes": (3, 10)}, "classes must be one or more different numbers from 0 to 9, got .3, 10.."),
         ({"classes": ()}, "classes must be one or more different numbers from 0 to 9, got ..."),
+        ({"classes": (1.5, 3)}, "classes must be one or more different numbers from 0 to 9, got .1.5, 3.."),
+        ({"classes": [3, 8]}, "classes must be a tuple of whole numbers, or None, got .3, 8.."),
+        ({"dataset": "imagenet"}, "dataset must be one of cifar10, mnist, digits, synthetic, got 'imagenet'."),
+        ({"preprocessing": "foo"}, "preprocessing must be one of unit, half, meanstd, binary, got 'foo'."),
+        ({"image_size": 32.5}, "image_size must be a whole number, or None, got 32.5."),
+        ({"subset": 10.5}, "subset must be a whole number, or None, got 10.5."),
+        ({"subset": True}, "subset must be a whole number, or None, got True."),
+        ({"per_label": "2"}, "per_label must be a whole number, or None, got '2'."),
+        ({"dataset": "digits", "classes": (0, 1), "subset": 1000}, "subset must be between 1 and 302, .*, got 1000."),
+        ({"dataset": "mnist", "classes": (5,), "subset": 5422}, "subset must be between 1 and 5,421, .*, got 5422."),
+        ({"dataset": "digits", "per_label": 154}, "per_label must be between 1 and 153, the images .*, got 154."),
+        ({"dataset": "digits", "subset": 40, "per_label": 41}, "per_label must be between 1 and 40, .*, got 41."),
     ],
 )
 def test_settings_of_parts(settings, message):
@@ -133,6 +168,61 @@ def test_labels_with_too_few_examples_are_left_out():
         data.draw_by_label(KEY, 0, labels.at[0].set(1000), num_steps=1, batch_size=2, per_label=2)
 
 
+@pytest.fixture(scope="module")
+def few():
+    """A trainer of batches of three labels, its state, and examples of which two labels only have enough."""
+    trainer = train.Trainer(adapters.from_linen(nn.Dense(3)), train.make_optimizer("sgd", 0.1), 6, per_label=2)
+    split = data.from_arrays(jnp.ones((9, 2)), [0, 0, 0, 0, 1, 1, 1, 1, 2])
+    return trainer, train.init_state(trainer, KEY, split.images), split
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        train.current_batch,
+        train.current_loss_fn,
+        lambda trainer, state, split: train.run_steps(trainer=trainer, state=state, split=split, num_steps=2),
+        lambda trainer, state, split: sweep.train_grid(
+            lambda: trainer, sweep.grid(seed=[0, 1]), data.Dataset(split, split), num_steps=2
+        ),
+    ],
+    ids=["current_batch", "current_loss_fn", "run_steps", "train_grid"],
+)
+def test_training_needs_enough_examples_of_each_label(take, few):
+    """Compiled code cannot see labels, so they are looked at before, and one line says what fits."""
+    with pytest.raises(ValueError, match=r"^batch_size must be at most 4, 2 of each of the labels .*, got 6\.$"):
+        take(*few)
+
+
+def test_a_grid_needs_enough_examples_of_each_label(few):
+    """Whatever the learning rate; numbers that are traced are not in the way."""
+    trainer, _, split = few
+
+    def make_trainer(learning_rate):
+        return trainer._replace(optimizer=train.make_optimizer("sgd", learning_rate))
+
+    (program,) = sweep.programs(make_trainer, sweep.grid(seed=[0], learning_rate=[0.1, 0.2]))
+    states = sweep.init_states(program, split.images)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^batch_size must be at most 4, 2 of each of the labels .*, got 6\.$"):
+            sweep.run_steps(program, states, split, num_steps=2)
+
+
+def test_labels_are_looked_at_once(few, monkeypatch):
+    """No step waits for them again, and they are forgotten with their array."""
+    trainer, state, split = few
+    read = []
+    before, bincount = len(subsets._CHECKED), np.bincount
+    monkeypatch.setattr(np, "bincount", lambda labels: read.append(1) or bincount(labels))
+    split = split._replace(labels=split.labels + 0)
+    for _ in range(3):
+        batch = train.current_batch(trainer._replace(batch_size=4), state, split)
+        assert sorted(batch.labels.tolist()) == [0, 0, 1, 1]
+    assert len(read) == 1
+    del split
+    assert len(subsets._CHECKED) == before
+
+
 def test_a_run_trains_on_batches_sorted_by_label():
     """The trainer draws them; a batch of more labels than there are is refused before anything is read."""
     config = MLPRun(data=Images("digits", "unit", classes=(1, 7), per_label=3), optimizer=Optimizer(batch_size=6))
@@ -144,6 +234,10 @@ def test_a_run_trains_on_batches_sorted_by_label():
     for size in (9, 4):
         with pytest.raises(ValueError, match=f"{rule}, got {size}"):
             MLPRun(data=config.data, optimizer=Optimizer(batch_size=size))
+    few = Images("digits", per_label=152)  # of two digits there are as many
+    assert MLPRun(data=few, optimizer=Optimizer(batch_size=304)).data == few
+    with pytest.raises(ValueError, match=r"a multiple of data\.per_label, 152, and at most 304, .*, got 456"):
+        MLPRun(data=few, optimizer=Optimizer(batch_size=456))
 
 
 @pytest.mark.parametrize("make", [np.array, jnp.array, tuple, set])

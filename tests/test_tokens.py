@@ -136,3 +136,12 @@ def test_misfits_are_named(call, message, as_a_user):
     """A mask or label that does not fit raises one line."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("first", ["classes", "words"])
+def test_a_mask_of_one_of_several_labels(first):
+    """Of whichever its tokens are."""
+    labels = {first: LABELS[:, 0], "tokens": LABELS}
+    np.testing.assert_array_equal(data.from_arrays(X, labels, MASK).mask, MASK)
+    with pytest.raises(ValueError, match=r"token of the labels, \(10,.* or \(10,.*, got bool of shape \(10, 3\)"):
+        data.from_arrays(X, labels, MASK[:, :3])

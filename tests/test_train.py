@@ -106,6 +106,13 @@ def test_a_learning_rate_that_falls_halves_in_its_half_life(more):
     )
 
 
+def test_nothing_to_evaluate(trainer, state, synthetic):
+    """There is no average over no example."""
+    split = jax.tree.map(lambda leaf: leaf[:0], synthetic.test)
+    with pytest.raises(ValueError, match=r"^split must hold one example or more, got none\."):
+        train.evaluate(trainer, state.variables, split)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "pattern"),

@@ -76,7 +76,7 @@ def cache_dir() -> Path | None:
     None if the user has no home folder, as in a container whose user id has no name.
     """
     if folder := os.environ.get("BNJAX_CACHE_DIR"):
-        return Path(folder)
+        return Path(os.path.expanduser(folder))
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(caches) / "bnjax" if os.path.isabs(caches) else None
 

@@ -24,7 +24,10 @@ def main() -> None:
         import tensorflow_datasets as tfds
     except ImportError as error:
         sys.exit(f"Preparing {arguments.name} needs {error.name}: pip install 'bnjax[prepare]'")
-    folder = data_folder(arguments.data_dir)
+    try:
+        folder = data_folder(arguments.data_dir)
+    except DataError as error:
+        sys.exit(f"error: {error}")
     target = folder / arguments.name / VERSIONS[arguments.name]
     if target.exists():
         # NOTE: never shown to tensorflow-datasets, which imports the modules that such a folder names.

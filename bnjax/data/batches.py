@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
 from bnjax._host import digest as digests
 from bnjax._host.arguments import checked, whole
-from bnjax._host.kinds import Rule, holds_arrays
+from bnjax._host.kinds import TYPES, Rule, holds_arrays
 from bnjax._host.programs import compiled_once
 from bnjax._host.trees import common_type, is_known
 from bnjax.types import Batch
@@ -83,9 +83,9 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
     """Make a split of arrays as they are: nothing is preprocessed.
 
     Args:
-        inputs: (examples, *positions, channels), numbers of any type. `take_batch` makes them float32, which is exact for
-            whole numbers up to 2^24; a model of tokens converts them to integers, `adapters.from_linen(module, lambda module,
-            x, train: module(x.astype(int)))`.
+        inputs: (examples, *positions, channels), one example or more, numbers of any type. `take_batch` makes them float32,
+            which is exact for whole numbers up to 2^24; a model of tokens converts them to integers,
+            `adapters.from_linen(module, lambda module, x, train: module(x.astype(int)))`.
         labels: (examples,) or (examples, tokens) classes, or (examples,) or (examples, outputs) numbers; or a pytree of arrays,
             each with an entry per example, for a custom loss.
         mask: booleans, (examples,) or (examples, tokens), True for those that count in losses and accuracies; None is all.
@@ -94,8 +94,8 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
         Split on the default device.
 
     Raises:
-        ValueError: if there are not as many labels as inputs, the mask is not of the labels, or whole numbers do not
-            fit into the type that JAX gives them.
+        ValueError: if there is no example, there are not as many labels as inputs, the mask fits no array of the labels, or
+            whole numbers do not fit into the type that JAX gives them.
 
     Example:
         >>> from bnjax import data
@@ -113,13 +113,20 @@ def from_arrays(inputs: ArrayLike, labels: PyTree[ArrayLike], mask: ArrayLike | 
         rule = "labels must have one entry for each of the inputs (examples, ..., channels)"
         shapes = ", ".join(str(leaf.shape) for leaf in leaves) or "of no array"
         raise ValueError(f"{rule}, got labels {shapes} and inputs {images.shape}.")
+    if not len(images):
+        raise ValueError(f"inputs must hold one example or more, got shape {images.shape}.")
     counted = None if mask is None else jnp.asarray(mask)
-    if counted is not None and (
-        counted.dtype != bool or counted.shape != leaves[0].shape[: counted.ndim] or not counted.ndim
-    ):
+    if counted is not None and not _fits(counted, leaves):
         rule = "mask must hold booleans, one for each example or token of the labels"
-        raise ValueError(f"{rule}, {leaves[0].shape}, got {counted.dtype} of shape {counted.shape}.")
-    return Split(images, targets, jnp.ones(images.shape[-1]), jnp.zeros(images.shape[-1]), counted)
+        shapes = " or ".join(dict.fromkeys(str(leaf.shape) for leaf in leaves))
+        raise ValueError(f"{rule}, {shapes}, got {counted.dtype} of shape {counted.shape}.")
+    channels = images.shape[-1]
+    return Split(images, targets, jnp.ones(channels, jnp.float32), jnp.zeros(channels, jnp.float32), counted)
+
+
+def _fits(mask: Array, labels: list[Array]) -> bool:
+    """Return whether a mask has a boolean for each example, or for each token of some array of labels."""
+    return mask.dtype == bool and mask.ndim > 0 and any(mask.shape == leaf.shape[: mask.ndim] for leaf in labels)
 
 
 def _as_arrays(labels: PyTree) -> PyTree[Array]:
@@ -129,24 +136,41 @@ def _as_arrays(labels: PyTree) -> PyTree[Array]:
         return isinstance(node, list)
 
     leaves = jax.tree.leaves(labels, is_leaf=is_list)
-    are_numbers = leaves and not any(map(np.ndim, leaves))
+    are_numbers = leaves and not any(is_list(leaf) or np.ndim(leaf) for leaf in leaves)
     convert = partial(_as_array, "labels")
     return convert(labels) if are_numbers else jax.tree.map(convert, labels, is_leaf=is_list)
 
 
 def _as_array(name: str, value: Any) -> Array:
     """Convert to an array; raise if whole numbers would change."""
-    array = jnp.asarray(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype != array.dtype and value.size:
-        limits = jnp.iinfo(array.dtype)
-        wrong = value[(value < limits.min) | (value > limits.max)]
+    parts = jax.tree.leaves(value)
+    if hasattr(value, "__jax_array__") or any(isinstance(part, Array) for part in parts):
+        for part in parts:
+            if not (part is value or isinstance(part, Array)):
+                _as_array(name, part)
+        return jnp.asarray(value)
+    known = _as_numpy(value)
+    dtype = jax.dtypes.canonicalize_dtype(int if known.dtype == object else known.dtype)
+    if known.dtype.kind in "iuO" and known.dtype != dtype:
+        limits = jnp.iinfo(dtype)
+        wrong = known[(known < limits.min) | (known > limits.max)]
         if wrong.size:
-            way_out = "jax.config.update('jax_enable_x64', True) keeps them"
-            raise ValueError(f"{name} must fit into {array.dtype}, or {way_out}, got {wrong[0]}.")
+            way_out = "" if dtype.itemsize == 8 else ", or jax.config.update('jax_enable_x64', True) keeps them"
+            raise ValueError(f"{name} must fit into {dtype}{way_out}, got {wrong[0]}.")
+    return jnp.asarray(known)
+
+
+def _as_numpy(value: Any) -> np.ndarray:
+    """Convert to a NumPy array, of objects if these are whole numbers that no type of NumPy holds."""
+    array = np.asarray(value)
+    if isinstance(value, list | tuple) and array.dtype.kind in "fO":
+        entries = np.asarray(value, object)
+        if entries.size and all(isinstance(entry, int) for entry in entries.flat):
+            return entries
     return array
 
 
-@checked()
+@checked(batch_size=Rule("a whole number", TYPES[int].holds, is_range=True))
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """Count the whole batches in an epoch; the remaining examples are left out.
 
@@ -161,7 +185,6 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
 
 
 @checked(num_steps=whole(0))
-@compiled_once("num_steps", "num_examples", "batch_size")
 def draw_indices(
     key: Array, step: int | Int[Array, ""], *, num_steps: int, num_examples: int, batch_size: int
 ) -> Int[Array, "num_steps batch_size"]:
@@ -180,13 +203,37 @@ def draw_indices(
     Returns:
         Indices into the split.
 
+    Raises:
+        ValueError: if a batch is larger than the split, or a step that is known exceeds 2^31 - 1.
+
     Example:
         >>> from bnjax import data
         >>> indices = data.draw_indices(jax.random.key(0), 0, num_steps=2, num_examples=6, batch_size=3)
         >>> print(indices.shape, sorted(indices.ravel().tolist()))  # an epoch, each example once
         (2, 3) [0, 1, 2, 3, 4, 5]
     """
+    check_last_step(step, num_steps)
+    return _draw_indices(key, step, num_steps=num_steps, num_examples=num_examples, batch_size=batch_size)
+
+
+def check_last_step(step: int | Array, num_steps: int) -> None:
+    """Raise a ValueError if int32 cannot hold the last of some steps, where it is known without waiting."""
+    last = 2**31 - max(num_steps, 1)
+    if _is_at_hand(step) and int(step) > last:
+        raise ValueError(f"step must be at most {last}, so that int32 holds the last of {num_steps} steps, got {step}.")
+
+
+def _is_at_hand(array: Any) -> bool:
+    """Return whether numbers can be read without waiting."""
+    is_whole = is_known(array) and getattr(array, "is_fully_addressable", True)
+    return bool(is_whole and getattr(array, "is_ready", lambda: True)())
+
+
+@compiled_once("num_steps", "num_examples", "batch_size")
+def _draw_indices(key: Array, step: int | Array, *, num_steps: int, num_examples: int, batch_size: int) -> Array:
+    """Draw epoch by epoch."""
     per_epoch = steps_per_epoch(num_examples, batch_size)
+    step = jnp.asarray(step, common_type(step, jnp.int32))  # smaller types would wrap
     num_epochs = (num_steps + per_epoch - 2) // per_epoch + 1  # the most that num_steps steps can touch
     first, last = step // per_epoch, (step + num_steps - 1) // per_epoch
 
@@ -204,7 +251,7 @@ def draw_indices(
 
 @checked()
 def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
-    """Gather examples and preprocess them: inputs are images * scale + offset, float32.
+    """Gather examples and preprocess them: inputs are images * scale + offset, float32, or float64 if the images are.
 
     Raises:
         ValueError: if an index is out of range and available without waiting; otherwise the nearest example is taken.
@@ -217,8 +264,7 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
         [5. 1.] [2 0]
     """
     num = len(split.images)
-    is_at_hand = is_known(indices) and getattr(indices, "is_fully_addressable", True)
-    if is_at_hand and getattr(indices, "is_ready", lambda: True)():
+    if _is_at_hand(indices):
         wrong = [i for i in np.asarray(indices).tolist() if not -num <= i < num]
         if wrong:
             raise ValueError(f"indices must lie in [-{num}, {num}), the examples that there are, got {wrong[0]}.")

@@ -37,7 +37,8 @@ def corrupt(name: str, key: Array, images: Images) -> Images:
         Images of the same shape, pixels between 0 and 1.
 
     Raises:
-        ValueError: if the name is unknown, or the images are not traced and hold other numbers than 0 to 1.
+        ValueError: if the name is unknown, the images are not traced and hold other numbers than 0 to 1, or "grey" gets neither
+            1 nor 3 channels.
 
     Example:
         >>> from bnjax import data
@@ -82,8 +83,10 @@ def _brightness(_key: Array, images: Images) -> Images:
 
 def _grey(_key: Array, images: Images) -> Images:
     """Set all channels to the luminance; a single channel is grey already."""
-    if images.shape[-1] != 3:
+    if (channels := images.shape[-1]) == 1:
         return images
+    if channels != 3:
+        raise ValueError(f"images must have 1 or 3 channels for grey, got {channels}.")
     luminance = sum(factor * images[..., i : i + 1] for i, factor in enumerate(_LUMINANCE))
     return jnp.broadcast_to(jnp.asarray(luminance), images.shape)
 

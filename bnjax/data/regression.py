@@ -72,7 +72,7 @@ def match_moments(x: Shaped[Array, "examples features"]) -> Float[Array, "points
         The points, of the type of x; of whole numbers, in float32 or better.
 
     Raises:
-        ValueError: if x is not a matrix of finite numbers with at least one row.
+        ValueError: if x is not a matrix of finite, real numbers with at least one row.
 
     Example:
         >>> from bnjax import data
@@ -81,7 +81,10 @@ def match_moments(x: Shaped[Array, "examples features"]) -> Float[Array, "points
         >>> points.shape, bool(jnp.allclose(jnp.cov(points.T, bias=True), jnp.cov(x.T, bias=True), atol=1e-5))
         ((4, 3), True)
     """
-    examples, dtype = np.asarray(x, np.float64), jnp.result_type(x)
+    dtype = jnp.result_type(x)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(f"x must hold real numbers, (examples, features), got {dtype} of shape {np.shape(x)}.")
+    examples = np.asarray(x, np.float64)
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else common_type(dtype, jnp.float32)
     if examples.ndim != 2 or not examples.size or not np.isfinite(examples).all():
         raise ValueError(f"x must hold finite numbers, (examples, features), one row or more, got {np.shape(x)}.")

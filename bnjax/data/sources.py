@@ -24,7 +24,9 @@ from bnjax.data.prepared import (
     MissingDataError,
     check_features,
     check_prepared,
+    num_bytes,
     num_examples,
+    shard_lengths,
     split_digest,
     split_files,
     unreadable,
@@ -74,10 +76,7 @@ def load(
         >>> print(train.images.shape, len(test.labels), train.images.dtype)
         (1500, 8, 8, 1) 297 uint8
     """
-    if name not in _SOURCES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
-    if preprocessing not in PREPROCESSINGS:
-        raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}.")
+    _check_names(name, preprocessing)
     train, test = (split._replace(images=_enlarge(split.images, image_size)) for split in _SOURCES[name](data_dir))
     max_pixel = _MAX_PIXEL.get(name, 255)
     if preprocessing == "binary":
@@ -99,16 +98,23 @@ def largest_pixel(name: str, preprocessing: str = "unit") -> int:
         preprocessing: as in `load`; "binary" stores 0 and 1.
 
     Raises:
-        ValueError: if there is no such data set.
+        ValueError: if there is no such data set or preprocessing.
 
     Example:
         >>> from bnjax import data
         >>> print(data.largest_pixel("digits"), data.largest_pixel("cifar10"))
         16 255
     """
+    _check_names(name, preprocessing)
+    return 1 if preprocessing == "binary" else _MAX_PIXEL.get(name, 255)
+
+
+def _check_names(name: str, preprocessing: str) -> None:
+    """Raise unless there are such a data set and such a preprocessing."""
     if name not in _SOURCES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
-    return 1 if preprocessing == "binary" else _MAX_PIXEL.get(name, 255)
+    if preprocessing not in PREPROCESSINGS:
+        raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSINGS)}, got {preprocessing!r}.")
 
 
 def _enlarge(images: np.ndarray, size: int | None) -> np.ndarray:
@@ -222,6 +228,7 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
         import PIL.Image  # noqa: F401
         import tensorflow_datasets as tfds
         from array_record.python.array_record_data_source import ArrayRecordDataSource
+        from array_record.python.array_record_module import ArrayRecordReader
     except ImportError:
         raise _missing_package(name, "tensorflow-datasets, array_record and pillow") from None
     check_features(name, folder)
@@ -229,18 +236,26 @@ def _read_tfds(name: str, split: str, folder: Path) -> Images:
     kinds = {"image": tfds.features.Image(shape=SHAPES[name]), "label": tfds.features.Scalar(np.float64)}
     features = tfds.features.FeaturesDict(kinds)
     decoders = {"image": tfds.decode.SkipDecoding()}
-    images, labels = [], []
+    images, labels, length = [], [], 0
+    files = [str(file) for file in split_files(name, split, folder)]
     try:
-        source = ArrayRecordDataSource([str(file) for file in split_files(name, split, folder)])
+        counts = [ArrayRecordReader(file).num_records() for file in files]
+        source = ArrayRecordDataSource(files)
         for start in range(0, len(source), _READ_SIZE):
             for record in source.__getitems__(range(start, min(start + _READ_SIZE, len(source)))):
                 example: Any = features.deserialize_example_np(record, decoders=decoders)
                 images.append(_decode_png(example["image"], SHAPES[name]))
                 labels.append(example["label"])
-        return Images(np.stack(images), _whole(np.array(labels)))
+                length += len(record)
+        read = Images(np.stack(images), _whole(np.array(labels)))
     except Exception as error:  # of the readers of records and of images, which raise many types
         problem = f"its split {split} cannot be read ({type(error).__name__}: {one_line(error)})"
         raise unreadable(name, folder, problem, error) from error
+    lengths, num = shard_lengths(name, split, folder), num_bytes(name, split, folder)
+    if counts != lengths or num not in (None, length):
+        rule = f"must have files of {lengths} records, of {length if num is None else num} bytes in all"
+        raise DamagedDataError(name, folder, f"its split {split} {rule}, it has {counts} of {length} bytes")
+    return read
 
 
 def _whole(labels: np.ndarray) -> np.ndarray:
@@ -263,6 +278,9 @@ def _decode_png(content: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
         if (image.size, image.mode) != ((width, height), "L" if channels == 1 else "RGB"):
             raise ValueError(f"an image is {image.mode} of {image.height} x {image.width} pixels")
+        # NOTE: pillow cuts colours of 16 bits to 8; a PNG begins with its header, which has the number of bits.
+        if content[12:16] != b"IHDR" or content[24] != 8:
+            raise ValueError("an image has other than 8 bits per channel")
         return np.asarray(image).reshape(shape)
 
 

@@ -1,5 +1,6 @@
 """Subsets of a data set: examples in a fixed order, examples of some classes, and batches sorted by label."""
 
+import weakref
 from collections.abc import Sequence
 
 import jax
@@ -12,10 +13,12 @@ from jaxtyping import Int
 from bnjax._host.arguments import checked, whole
 from bnjax._host.programs import compiled_once
 from bnjax._host.trees import is_known
-from bnjax.data.batches import Split
+from bnjax.data.batches import Split, check_last_step
 
 _ORDER = 0  # seed of the fixed order
 _MOST_LABELS = 1000  # that a data set may have, for batches sorted by label
+# Labels that are still in memory, of which such batches can be drawn: the `id` of the array, and the sizes.
+_CHECKED: set[tuple[int, int, int]] = set()
 
 
 @checked(num_examples=whole(1))
@@ -110,8 +113,8 @@ def draw_by_label(
         Indices into the split; examples of the same label are adjacent.
 
     Raises:
-        ValueError: if `per_label` does not divide `batch_size`, or, where the labels are known, if one is too large, or too few
-            of them have enough examples.
+        ValueError: if `per_label` does not divide `batch_size`, a step that is known exceeds 2^31 - 1, or, where the labels are
+            known, one is too large, or too few of them have enough examples.
 
     Example:
         >>> from bnjax import data
@@ -120,19 +123,42 @@ def draw_by_label(
         >>> print(labels[indices].shape, bool(jnp.all(labels[indices][0, ::2] == labels[indices][0, 1::2])))
         (1, 6) True
     """
+    check_last_step(step, num_steps)
+    check_labels(labels, batch_size=batch_size, per_label=per_label)
+    num_labels = batch_size // per_label
+    return _draw_by_label(key, step, labels, num_steps=num_steps, num_labels=num_labels, per_label=per_label)
+
+
+@checked(batch_size=whole(1), per_label=whole(1))
+def check_labels(labels: Int[Array, " examples"], *, batch_size: int, per_label: int) -> None:
+    """Raise unless batches of `per_label` examples of each label can be drawn; labels that are traced are not looked at.
+
+    Arrays of JAX, which cannot change, are read once for each pair of sizes.
+
+    Args:
+        labels: of the split, each from 0 to 999.
+        batch_size: examples per batch.
+        per_label: examples of each label in a batch.
+
+    Raises:
+        ValueError: as `draw_by_label`.
+    """
     if batch_size % per_label:
         raise ValueError(f"per_label must divide the batch size, {batch_size}, got {per_label}.")
-    num_labels = batch_size // per_label
-    if is_known(labels):
-        known = np.asarray(labels)
-        wrong = known[(known < 0) | (known >= _MOST_LABELS)]
-        if wrong.size:
-            raise ValueError(f"labels must be from 0 to {_MOST_LABELS - 1}, got {wrong[0]}.")
-        num_rich = int(np.sum(np.bincount(known) >= per_label))
-        if num_rich < num_labels:
-            rule = f"batch_size must be at most {num_rich * per_label}, {per_label} of each of the labels with as many examples"
-            raise ValueError(f"{rule}, got {batch_size}.")
-    return _draw_by_label(key, step, labels, num_steps=num_steps, num_labels=num_labels, per_label=per_label)
+    key = (id(labels), batch_size, per_label)
+    if key in _CHECKED or not is_known(labels) or not getattr(labels, "is_fully_addressable", True):
+        return
+    known = np.asarray(labels)
+    wrong = known[(known < 0) | (known >= _MOST_LABELS)]
+    if wrong.size:
+        raise ValueError(f"labels must be from 0 to {_MOST_LABELS - 1}, got {wrong[0]}.")
+    most = int(np.sum(np.bincount(known) >= per_label)) * per_label
+    if batch_size > most:
+        rule = f"batch_size must be at most {most}, {per_label} of each of the labels with as many examples"
+        raise ValueError(f"{rule}, got {batch_size}.")
+    if isinstance(labels, Array):
+        _CHECKED.add(key)
+        weakref.finalize(labels, _CHECKED.discard, key)
 
 
 @compiled_once("num_steps", "num_labels", "per_label")
@@ -144,9 +170,9 @@ def _draw_by_label(
 
     def batch(step: Array) -> Array:
         of_labels, of_examples = jax.random.split(jax.random.fold_in(key, step))
-        scores = jnp.where(counts >= per_label, jax.random.uniform(of_labels, counts.shape), -1)
+        scores = jnp.where(counts >= per_label, jax.random.uniform(of_labels, counts.shape, jnp.float32), -1)
         chosen = jax.lax.top_k(scores, num_labels)[1]
-        ranks = jax.random.uniform(of_examples, labels.shape)[None]
+        ranks = jax.random.uniform(of_examples, labels.shape, jnp.float32)[None]
         return jax.lax.top_k(jnp.where(labels[None] == chosen[:, None], ranks, -1), per_label)[1].reshape(-1)
 
     return jax.lax.map(batch, step + jnp.arange(num_steps))

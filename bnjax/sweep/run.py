@@ -35,6 +35,7 @@ from bnjax.sweep.saving import Saves
 from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.threads import SharedClock
 from bnjax.train import Metrics, Trainer, TrainState
+from bnjax.train.steps import check_split
 
 # The fields of the last checkpoint that `finished.json` keeps.
 _RECORD = ("num_steps", "diverged", "log", "seconds", "provenance", "batching")
@@ -159,8 +160,10 @@ class Run:
             RunError: if the data are too few, or the folder holds something else.
         """
         with run_errors():
-            self.dataset = everywhere(self.member.load(), self.make_trainer().mesh)
-            steps_per_epoch(len(self.dataset.train.images), self.make_trainer().batch_size)
+            trainer, dataset = self.make_trainer(), self.member.load()
+            steps_per_epoch(len(dataset.train.images), trainer.batch_size)
+            check_split(trainer, dataset.train)
+            self.dataset = everywhere(dataset, trainer.mesh)
         self.state = self.member.start(jnp.zeros((1, *self.dataset.train.images.shape[1:])))
         with contextlib.ExitStack() as stack:
             if self.member.folder is not None:

@@ -1,6 +1,8 @@
 """Steps of many runs: one after another, on all cores, or together in one program."""
 
+import contextlib
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,9 @@ from jaxtyping import Bool, Float, PyTree
 
 from bnjax import train
 from bnjax._host.arguments import NOT_EMPTY, checked, whole
+from bnjax._host.programs import is_compiling
 from bnjax.data import Dataset, Split, take_batch
+from bnjax.data.subsets import check_labels
 from bnjax.norms.population import pooled_statistics
 from bnjax.sweep.grid import Fields, Program
 from bnjax.sweep.ways import AUTO, Way, for_each, settle
@@ -21,6 +25,8 @@ from bnjax.types import Variables
 
 _MAX_EXAMPLES = 10_000  # from which statistics are taken
 _NUM_MEASURED = 8  # steps of each call that is timed
+# Batch size and examples per label of the trainers that functions make, by the function's `id`.
+_sizes: dict[int, tuple[int, int | None]] = {}
 MakeTrainer = Callable[..., Trainer]
 Probe = Callable[[Trainer, TrainState, Any], PyTree]
 
@@ -72,6 +78,9 @@ def run_steps(
     Returns:
         (states, metrics): the states after the steps, and metrics of each step, (runs, num_steps).
 
+    Raises:
+        ValueError: if batches cannot be drawn from the split: it is too small, or has too few examples of a label.
+
     Example:
         >>> from bnjax import adapters, data, sweep, train
         >>> from flax import linen as nn
@@ -82,8 +91,27 @@ def run_steps(
         >>> print(states.step, metrics.loss.shape)
         [5 5 5] (3, 5)
     """
+    if not own_split:
+        _check_split(program, split)
     runs = (program.numbers, states, _all(states, active), split if own_split else None)
     return for_each(_steps, (program.make_trainer, num_steps), runs, None if own_split else split, way)
+
+
+def _check_split(program: Program, split: Split) -> None:
+    """Raise unless batches can be drawn by label, where labels are known; each program makes one trainer for that."""
+    make_trainer = program.make_trainer
+    if is_compiling():
+        return
+    sizes = _sizes.get(id(make_trainer))
+    if sizes is None:
+        trainer = make_trainer(**{name: values[0] for name, values in program.numbers.items()})
+        sizes = trainer.batch_size, trainer.per_label
+        with contextlib.suppress(TypeError):  # of functions that take no weak reference
+            weakref.finalize(make_trainer, _sizes.pop, id(make_trainer), None)
+            _sizes[id(make_trainer)] = sizes
+    batch_size, per_label = sizes
+    if per_label is not None:
+        check_labels(split.labels, batch_size=batch_size, per_label=per_label)
 
 
 def settle_way(program: Program, states: TrainState, split: Split, *, own_split: bool, way: Way) -> Way:

@@ -88,6 +88,9 @@ def evaluate(
     Returns:
         Metrics, each ().
 
+    Raises:
+        ValueError: if the split has no example.
+
     Example:
         >>> from bnjax import Variables, adapters, data, train
         >>> from flax import linen as nn
@@ -98,6 +101,8 @@ def evaluate(
         0.75
     """
     num = len(split.images)
+    if not num:
+        raise ValueError("split must hold one example or more, got none.")
     batch_size = min(batch_size, num)
     batch_size += -batch_size % count_shares(trainer.mesh, trainer.axis)
     padded = -(-num // batch_size) * batch_size

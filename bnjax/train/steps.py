@@ -1,10 +1,12 @@
 """Training steps as pure functions, with their states, batches and keys."""
 
 import contextlib
+import functools
 import inspect
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +20,14 @@ from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import everywhere, spread
 from bnjax._host.trees import is_known
 from bnjax.data import Split, draw_by_label, draw_indices, take_batch
+from bnjax.data.subsets import check_labels
 from bnjax.losses import average
 from bnjax.objective import make_loss_fn
 from bnjax.probes.paths import path_name
 from bnjax.train.state import STREAMS, Metrics, Trainer, TrainState, check_streams, check_trainer, judge
 from bnjax.types import Batch, LossFn, Number, Params, Rngs, Variables
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _STREAMS = {"dropout": 2, "noise": 3}  # numbers of streams; those of others follow from their names
 # Version of the random draws: incremented when equal keys give other weights, batches, masks or noise, beyond rounding.
@@ -99,7 +104,25 @@ def step_rngs(state: TrainState, streams: Sequence[str] = STREAMS) -> Rngs:
     return {name: jax.random.fold_in(jax.random.fold_in(state.key, n), state.step) for name, n in numbers.items()}
 
 
+def _with_labels_checked(function: F) -> F:
+    """Decorate a compiled function, for which labels are traced, so that they are checked before the call."""
+
+    @functools.wraps(function)
+    def call(trainer: Trainer, state: TrainState, split: Split, **options: Any) -> Any:
+        check_split(trainer, split)
+        return function(trainer, state, split, **options)
+
+    return call  # pyright: ignore[reportReturnType]
+
+
+def check_split(trainer: Trainer, split: Split) -> None:
+    """Raise a ValueError unless a trainer's batches can be drawn by label, where labels are known; it is done once."""
+    if trainer.per_label is not None:
+        check_labels(split.labels, batch_size=trainer.batch_size, per_label=trainer.per_label)
+
+
 @checked()
+@_with_labels_checked
 @compiled_once("trainer")
 def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
     """Draw the batch that the state's next step trains on.
@@ -111,6 +134,9 @@ def current_batch(trainer: Trainer, state: TrainState, split: Split) -> Batch:
 
     Returns:
         Batch of trainer.batch_size examples.
+
+    Raises:
+        ValueError: if a batch cannot be drawn from the split: it is too small, or has too few examples of a label.
 
     Example:
         >>> from bnjax import adapters, data, train
@@ -223,6 +249,7 @@ def _naming_streams(trainer: Trainer) -> Iterator[None]:
 
 @checked(num_steps=whole(0))
 @watch_loss
+@_with_labels_checked
 @compiled_once("trainer", "num_steps", donated="state")
 def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: int) -> tuple[TrainState, Metrics]:
     """Take `num_steps` steps as one compiled program, drawing batches on the device.
@@ -235,6 +262,9 @@ def run_steps(trainer: Trainer, state: TrainState, split: Split, *, num_steps: i
 
     Returns:
         (state, metrics): the state after them, and metrics of each step, (num_steps,).
+
+    Raises:
+        ValueError: if batches cannot be drawn from the split: it is too small, or has too few examples of a label.
 
     Example:
         >>> from bnjax import adapters, data, train

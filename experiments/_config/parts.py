@@ -2,13 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from experiments._config.check import DIFFERENT, check, check_numbers
 
 NUM_CLASSES = 10  # of every data set
-# Of each data set: training examples, and pixels in height and width.
-_SIZES = {"cifar10": (50_000, 32), "mnist": (60_000, 28), "digits": (1_500, 8), "synthetic": (2_000, 8)}
+# Of each data set: training examples of each class.
+_COUNTS = {
+    "cifar10": (5_000,) * NUM_CLASSES,
+    "mnist": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    "digits": (151, 151, 150, 153, 148, 152, 151, 149, 146, 149),
+    "synthetic": (226, 204, 195, 198, 208, 215, 190, 178, 201, 185),
+}
+_PIXELS = {"cifar10": 32, "mnist": 28, "digits": 8, "synthetic": 8}  # in height and width
+
+
+Preprocessing = Literal["unit", "half", "meanstd", "binary"]
 
 
 @dataclass(frozen=True)
@@ -25,24 +34,33 @@ class Images:
     """
 
     dataset: Literal["cifar10", "mnist", "digits", "synthetic"] = "cifar10"
-    preprocessing: Literal["unit", "half", "meanstd", "binary"] = "meanstd"
+    preprocessing: Preprocessing = "meanstd"
     image_size: int | None = None
     subset: int | None = None
     classes: tuple[int, ...] | None = None
     per_label: int | None = None
 
     def __post_init__(self):
-        own = _SIZES[self.dataset][1]
+        for name, known in (("dataset", (*_COUNTS,)), ("preprocessing", get_args(Preprocessing))):
+            check(getattr(self, name) in known, name, f"one of {', '.join(known)}", repr(getattr(self, name)))
+        for name in ("image_size", "subset", "per_label"):
+            value = getattr(self, name)
+            check(value is None or _is_whole(value), name, "a whole number, or None", repr(value))
+        own = _PIXELS[self.dataset]
         rule = f"at least the images' own, {own} x {own}"
         if self.image_size is not None:
             check_numbers(self, rule, lambda x: x >= own, "image_size")
         if self.classes is not None:
-            check_numbers(self, f"{DIFFERENT} from 0 to {NUM_CLASSES - 1}", lambda x: 0 <= x < NUM_CLASSES, "classes")
+            check(isinstance(self.classes, tuple), "classes", "a tuple of whole numbers, or None", repr(self.classes))
+            rule = f"{DIFFERENT} from 0 to {NUM_CLASSES - 1}"
+            check_numbers(self, rule, lambda x: _is_whole(x) and 0 <= x < NUM_CLASSES, "classes")
         if self.subset is not None:
             rule = f"between 1 and {self._available:,}, the examples there are"
             check_numbers(self, rule, lambda x: 1 <= x <= self._available, "subset")
         if self.per_label is not None:
-            check_numbers(self, "at least 1", lambda x: x >= 1, "per_label")
+            most = min(max(self.class_counts), self.num_examples)
+            rule = f"between 1 and {most:,}, the images that there are of a class"
+            check_numbers(self, rule, lambda x: 1 <= x <= most, "per_label")
 
     @property
     def all_classes(self) -> tuple[int, ...]:
@@ -55,20 +73,29 @@ class Images:
         return len(self.classes or self.all_classes)
 
     @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Number of training examples of each class in use, before a subset is taken."""
+        return tuple(_COUNTS[self.dataset][label] for label in self.classes or self.all_classes)
+
+    @property
     def num_examples(self) -> int:
-        """Number of training examples; an upper bound for some classes of an unbalanced data set."""
+        """Number of training examples."""
         return self.subset or self._available
 
     @property
     def num_rows(self) -> int:
         """Number of rows of pixels of an image."""
-        return self.image_size or _SIZES[self.dataset][1]
+        return self.image_size or _PIXELS[self.dataset]
 
     @property
     def _available(self) -> int:
         """Number of training examples of these classes."""
-        num, is_balanced = _SIZES[self.dataset][0], self.dataset == "cifar10"
-        return num * self.num_classes // NUM_CLASSES if is_balanced else num
+        return sum(self.class_counts)
+
+
+def _is_whole(value: object) -> bool:
+    """Return whether a value is a whole number of Python."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,9 @@ class Evaluation(_OfImages):
     """Accuracy, loss and activations in evaluation, by normalisation statistics and by the shift of the images.
 
     Attributes:
+        num_examples: number of the first training images, of the first test images and of the first held-out ones, and of
+            the test images that are corrupted, which are a random subset, drawn once; each cut to whole batches. Training on
+            batches sorted by label draws batches of these sizes instead, except for held-out images.
         shifts: corruptions of the test images.
     """
 

@@ -338,6 +338,7 @@ def check_batch(images: Images, batch_size: int, name: str) -> None:
     rule = f"between 1 and {images.num_examples:,}, the examples there are"
     check(1 <= batch_size <= images.num_examples, name, rule, batch_size)
     if images.per_label:
-        most = images.per_label * images.num_classes
+        num_rich = sum(count >= images.per_label for count in images.class_counts)
+        most = images.per_label * num_rich
         rule = f"a multiple of data.per_label, {images.per_label}, and at most {most}, which has as many images of each class"
         check(batch_size % images.per_label == 0 and batch_size <= most, name, rule, batch_size)

@@ -61,7 +61,10 @@ class Config:
         for name in ("vgg", "classes", "tiny", "small", "labels"):
             norm = getattr(self, name).norm
             check(type(norm) is BatchNorm, f"{name}.norm", "batch, whose statistics are compared", norm.kind)
-        check(bool(self.classes.data.classes), "classes.data.classes", "some of the classes", self.classes.data.classes)
+        classes, num = self.classes.data.classes, len(self.classes.data.all_classes)
+        check(bool(classes), "classes.data.classes", "some of the classes", classes)
+        rule = f"fewer than all {num} classes, of which the others are held out"
+        check(self.classes.data.num_classes < num, "classes.data.classes", rule, classes)
         check(
             bool(self.labels.data.per_label), "labels.data.per_label", "a number of images", self.labels.data.per_label
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Int, PyTree
 
 from bnjax import data, norms, probes, train
 from bnjax._host.programs import compiled_once
@@ -47,6 +47,10 @@ def make_evaluation(
 ) -> Probe:
     """Measure a net on training and test images, corrupted ones, and images of classes that it was not trained on.
 
+    "train", "clean" and "held_out" are the first images of their splits; corruptions are of other test images, a random subset
+    as large, so that their accuracies differ from "clean" by the choice of images, too, unless all test images are taken. In
+    training on batches sorted by label, batches of all but "held_out" are drawn in the same way.
+
     Statistics are the running ones, the batch's, the population's, pooled over the training images, and adapted ones, pooled
     over the tested images themselves. A net without statistics gets frozen normalisers with the moments of its training images
     after every weight layer except the last, see `norms.restandardise`.
@@ -58,7 +62,7 @@ def make_evaluation(
         net = _prepare(trainer, state, whole_batches(trainer, dataset.train, num), rngs, config.norm.is_recalibrated)
         record: Record = {"layers": [*net.normalised]}
         for shift, split in _shifts(settings, images, dataset, load):
-            batches = whole_batches(trainer, split, num)
+            batches = whole_batches(trainer._replace(per_label=None) if shift == HELD_OUT else trainer, split, num)
             layers = _activations(*net.own, net.normalised, batches.inputs, net.where)
             record |= {f"{shift}_{name}": values.tolist() for name, values in layers.items()}
             metrics = {} if shift == HELD_OUT else _metrics(trainer.loss, net, batches, rngs)
@@ -74,19 +78,34 @@ def make_evaluation(
 
 
 def whole_batches(trainer: train.Trainer, split: data.Split, num_examples: int) -> Batch:
-    """Stack the first examples as whole batches, at least one; sort batches by label if training does so."""
-    num, size = max(1, min(num_examples, len(split.labels)) // trainer.batch_size), trainer.batch_size
-    rows = jnp.arange(num * size).reshape(num, size) % len(split.labels)
+    """Stack the first examples as whole batches, at least one; draw batches sorted by label if training does so.
+
+    A batch is smaller than the training's where the split is.
+    """
+    size = trainer.batch_size
     if trainer.per_label:
         sizes = {"batch_size": size, "per_label": trainer.per_label}
+        num = max(1, min(num_examples, len(split.labels)) // size)
         rows = data.draw_by_label(jax.random.key(0), 0, split.labels, num_steps=num, **sizes)
+    else:
+        rows = first_rows(len(split.labels), size, num_examples)
     return jax.vmap(lambda rows: data.take_batch(split, rows))(rows)
+
+
+def first_rows(length: int, size: int, num_examples: int) -> Int[Array, "batches examples"]:
+    """List the first examples of a split in whole batches, at least one, which is as large as the split at most."""
+    size = min(size, length)
+    num = max(1, min(num_examples, length) // size)
+    return jnp.arange(num * size).reshape(num, size)
 
 
 def _shifts(
     settings: Evaluation, images: Images, dataset: data.Dataset, load: Load
 ) -> Iterator[tuple[str, data.Split]]:
-    """List the images on which the net is measured; corruptions have their own key, the same for every net."""
+    """List the images on which the net is measured, from whose beginning batches are taken.
+
+    Corruptions are of a random subset of the test images, drawn once, and have their own key, the same for every net.
+    """
     yield from (("train", dataset.train), ("clean", dataset.test))
     largest = data.largest_pixel(images.dataset, images.preprocessing)
     first = data.take_subset(dataset.test, min(settings.num_examples, len(dataset.test.labels)))
@@ -95,6 +114,8 @@ def _shifts(
         yield name, first._replace(images=corrupted * largest)
     if images.classes:
         others = tuple(label for label in images.all_classes if label not in images.classes)
+        if not others:
+            return
         yield HELD_OUT, load(replace(images, classes=others, subset=None, per_label=None)).test
 
 

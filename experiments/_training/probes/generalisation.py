@@ -14,6 +14,7 @@ from bnjax.losses import is_correct, loss_of_each
 from bnjax.norms.population import pooled_statistics
 from bnjax.types import Batch, Rngs, Variables
 from experiments._config import Generalisation, RunConfig
+from experiments._training.probes.evaluation import first_rows
 from experiments._training.probes.probe import Probe, Record
 
 
@@ -79,7 +80,6 @@ def _without_dropout(next_fn: Callable, args: tuple, kwargs: dict, context: nn.m
 
 
 def whole_batches(split: Split, size: int, num_examples: int) -> Batch:
-    """Stack the first examples as whole batches, at least one."""
-    num = max(1, min(num_examples, len(split.labels)) // size)
-    indices = jnp.arange(num * size).reshape(num, size) % len(split.labels)
+    """Stack the first examples as whole batches, at least one, which is as large as the split at most."""
+    indices = first_rows(len(split.labels), size, num_examples)
     return jax.vmap(lambda rows: take_batch(split, rows))(indices)
