@@ -12,7 +12,7 @@ from bnjax._host import trials
 from bnjax._host.files import is_passing
 from bnjax._host.processes import is_first, largest
 from bnjax._host.sharding import everywhere
-from bnjax.data import Dataset, steps_per_epoch
+from bnjax.data import Dataset
 from bnjax.runs import (
     CheckpointError,
     Checkpoints,
@@ -34,8 +34,7 @@ from bnjax.sweep.plan import Member, Plan
 from bnjax.sweep.saving import Saves
 from bnjax.sweep.signals import Interrupted, StopRequest
 from bnjax.sweep.threads import SharedClock
-from bnjax.train import Metrics, Trainer, TrainState
-from bnjax.train.steps import check_split
+from bnjax.train.steps import Metrics, Trainer, TrainState, check_split
 
 # The fields of the last checkpoint that `finished.json` keeps.
 _RECORD = ("num_steps", "diverged", "log", "seconds", "provenance", "batching")
@@ -97,8 +96,7 @@ class Session(NamedTuple):
 class Run:
     """A run in its folder: `metrics.jsonl`, `checkpoints/`, and `finished.json` at the end.
 
-    Checkpoints are taken between chunks only, so a killed run repeats whole chunks, bit for bit. The loop passes it its new
-    states.
+    Checkpoints are taken between chunks only, so a killed run repeats whole chunks, bit for bit. The loop passes it new states.
 
     Attributes:
         state: the last one; None before the run is opened.
@@ -161,7 +159,6 @@ class Run:
         """
         with run_errors():
             trainer, dataset = self.make_trainer(), self.member.load()
-            steps_per_epoch(len(dataset.train.images), trainer.batch_size)
             check_split(trainer, dataset.train)
             self.dataset = everywhere(dataset, trainer.mesh)
         self.state = self.member.start(jnp.zeros((1, *self.dataset.train.images.shape[1:])))

@@ -19,7 +19,7 @@ from bnjax._host.debugging import watch_loss
 from bnjax._host.programs import compiled_once
 from bnjax._host.sharding import everywhere, spread
 from bnjax._host.trees import is_known
-from bnjax.data import Split, draw_by_label, draw_indices, take_batch
+from bnjax.data import Split, draw_by_label, draw_indices, steps_per_epoch, take_batch
 from bnjax.data.subsets import check_labels
 from bnjax.losses import average
 from bnjax.objective import make_loss_fn
@@ -116,7 +116,8 @@ def _with_labels_checked(function: F) -> F:
 
 
 def check_split(trainer: Trainer, split: Split) -> None:
-    """Raise a ValueError unless a trainer's batches can be drawn by label, where labels are known; it is done once."""
+    """Raise a ValueError unless a trainer's batches can be drawn: by label, where labels are known; these are read once."""
+    steps_per_epoch(len(split.images), trainer.batch_size)
     if trainer.per_label is not None:
         check_labels(split.labels, batch_size=trainer.batch_size, per_label=trainer.per_label)
 

@@ -94,7 +94,8 @@ CLAIMS = claims(
         rougher(q.LOSS_RANGE.median(first=9000)).between(0, 1.5),
         "0.15 / 0.11 and 0.07 / 0.12, or 1.4 and 0.6 times",
         caveat_of="landscape_loss_range",
-        remark="a net that fits all training images has a flat loss, so that this speaks for neither side",
+        remark="a net that fits all training images has a flat loss, so that this speaks for neither side; at an eighth of the "
+        "width the plain net has 86 % of them right",
         speaks="neither",
     ),
     landscape_predictiveness=Claim(
