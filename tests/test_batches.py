@@ -73,6 +73,9 @@ class OnHost:
     def __init__(self, values):
         self.values = values
 
+    def __repr__(self):
+        return f"OnHost({self.values})"
+
     def __array__(self, dtype=None, copy=None):
         return np.array(self.values, dtype)
 
