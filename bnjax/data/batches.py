@@ -149,25 +149,17 @@ def _as_array(name: str, value: Any) -> Array:
             if not (part is value or isinstance(part, Array)):
                 _as_array(name, part)
         return jnp.asarray(value)
-    known = _as_numpy(value)
-    dtype = jax.dtypes.canonicalize_dtype(int if known.dtype == object else known.dtype)
-    if known.dtype.kind in "iuO" and known.dtype != dtype:
+    is_whole = bool(parts) and isinstance(value, list | tuple) and all(isinstance(part, int) for part in parts)
+    # As objects, since a type of NumPy may hold none of these whole numbers, or round them.
+    known = np.asarray(value, object if is_whole else None)
+    dtype = jax.dtypes.canonicalize_dtype(int if is_whole else known.dtype)
+    if is_whole or (known.dtype.kind in "iu" and known.dtype != dtype):
         limits = jnp.iinfo(dtype)
         wrong = known[(known < limits.min) | (known > limits.max)]
         if wrong.size:
             way_out = "" if dtype.itemsize == 8 else ", or jax.config.update('jax_enable_x64', True) keeps them"
             raise ValueError(f"{name} must fit into {dtype}{way_out}, got {wrong[0]}.")
-    return jnp.asarray(known)
-
-
-def _as_numpy(value: Any) -> np.ndarray:
-    """Convert to a NumPy array, of objects if these are whole numbers that no type of NumPy holds."""
-    array = np.asarray(value)
-    if isinstance(value, list | tuple) and array.dtype.kind in "fO":
-        entries = np.asarray(value, object)
-        if entries.size and all(isinstance(entry, int) for entry in entries.flat):
-            return entries
-    return array
+    return jnp.asarray(value if known.dtype == object else known)
 
 
 @checked(batch_size=Rule("a whole number", TYPES[int].holds, is_range=True))
@@ -272,5 +264,6 @@ def take_batch(split: Split, indices: Int[Array, " batch"]) -> Batch:
     scale, offset = split.scale.reshape(per_channel), split.offset.reshape(per_channel)
     mask = None if split.mask is None else split.mask[indices]
     images = split.images[indices]
+    images, scale, offset = (array.astype(common_type(images, scale)) for array in (images, scale, offset))
     labels = jax.tree.map(lambda leaf: leaf[indices], split.labels)
-    return Batch(images.astype(common_type(images, scale)) * scale + offset, labels, mask)
+    return Batch(images * scale + offset, labels, mask)

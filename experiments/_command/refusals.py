@@ -25,8 +25,8 @@ def explain(box: str, arguments: Sequence[str], *parsed: Any) -> str:
     first = next(paragraph.strip() for paragraph in text.split("\n") if paragraph.strip())
     known = dict(flag for each in parsed for flag in _flags(each))
     if first.startswith("Unrecognized options"):
-        return first + "".join(f" (perhaps {hint})" for hint in _hints(first, known))
-    misread = re.match(r"Error parsing (--[\w.-]+): ", first)
+        return first + _hints(first, known)
+    misread = re.match(r"(?:Error parsing |Missing value for argument ')(--[\w.-]+)", first)
     words = misread and _words(known.get(misread[1]))
     if misread and words:
         return f"{_name(misread[1])} must be {words}, got {_values(misread[1], arguments)}."
@@ -44,13 +44,14 @@ def _flags(config: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
         yield from _flags(value, f"{flag}.") if is_dataclass(value) else [(flag, field.type)]
 
 
-def _hints(message: str, known: dict[str, Any]) -> list[str]:
+def _hints(message: str, known: dict[str, Any]) -> str:
     """Name what was perhaps meant: flags that end as an unknown one does, else the one most like it."""
     hints: list[str] = []
     for unknown in re.findall(r"--[\w.-]+", message.replace("_", "-")):
         same = [flag for flag in known if flag.endswith(unknown.replace("--", ".", 1))]
-        hints += same or difflib.get_close_matches(unknown, known, n=1)
-    return [" or ".join(dict.fromkeys(hints))] if hints else []
+        if meant := same or difflib.get_close_matches(unknown, known, n=1, cutoff=0.7):
+            hints.append(" or ".join(meant))
+    return f" (perhaps {', '.join(hints)})" if hints else ""
 
 
 def _words(kind: Any) -> str:

@@ -110,9 +110,9 @@ def _outcome(by_name: Judged) -> str:
 def _but(by_name: Judged) -> str:
     """Write which results point the other way; empty if none does."""
     parts = []
-    if _is_supported(by_name, "landscape_rough_start"):
-        start = two_digits(_value(by_name, "landscape_rough_start"))
-        parts.append(f"at initialisation the gradient changes {start} times as much with batch norm")
+    if _is_supported(by_name, "landscape_rough_start_smoothness"):
+        start = two_digits(_value(by_name, "landscape_rough_start_smoothness"))
+        parts.append(f"at initialisation the gradient changes {start} times as much per distance with batch norm")
     if "noisy_late" in by_name and by_name["noisy_late"][1].verdict == "contradicted":
         parts.append(f"noise costs BN {two_digits(-100 * _value(by_name, 'noisy_late'))} points late in training")
     return f"Some results point the other way: {', and '.join(parts)}." if parts else ""

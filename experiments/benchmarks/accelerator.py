@@ -11,7 +11,7 @@ It has three sections, each in processes of its own that are stopped when their 
 
 The command ends within `--total-seconds`, whatever its processes do. Sections get 84 % of this time, in `--shares`,
 and what one of them leaves is for the next ones; the rest is for processes that are stopped, which save, and for packing.
-Before all, it checks that packages and data sets are there, that the device starts, and that it is no CPU.
+First it checks that packages and data sets are there, that the device starts, and that it is no CPU.
 
 Rows are written to `rows.jsonl` as they are measured, below those that are planned, so that nothing is lost where the command
 is killed; its processes die with it. Whenever one of them ends, a table in Markdown, `table.md`, is written, which names

@@ -60,6 +60,8 @@ def torch_programs(width: float, steps: np.ndarray, gradients: bool) -> dict[str
     if found is None:
         return {}
     torch, device = found
+    # JAX's scans ask for full precision.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     nn = torch.nn
 
     def make(memory_format: Any) -> Callable[[], object]:
@@ -149,7 +151,8 @@ def main() -> None:
     arguments = parser.parse_args()
     steps = np.linspace(*_STEPS, arguments.points)
 
-    rate = matrix_rate()
+    with jax.default_matmul_precision("highest"):  # as scans have it
+        rate = matrix_rate()
     kind = jax.devices()[0].device_kind
     print(
         f"VGG-A, {arguments.width:g} of its width, {arguments.points} points, on {kind}, {rate / 1e9:.0f} GF/s at best"

@@ -57,8 +57,12 @@ def jax_programs(
         latest = [jax.tree.map(jnp.copy, start)]  # whose buffers a call takes over
 
         def by_chunks() -> object:
-            latest[0], metrics = train.run_steps(trainer, latest[0], split, num_steps=num_steps)
-            return latest[0], metrics
+            state, latest[0] = latest[0], None  # a call that fails may have taken the buffers
+            state, metrics = train.run_steps(
+                trainer, state or jax.tree.map(jnp.copy, start), split, num_steps=num_steps
+            )
+            latest[0] = state
+            return state, metrics
 
         def by_steps() -> object:
             state = start

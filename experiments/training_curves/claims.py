@@ -135,7 +135,6 @@ CLAIMS = claims(
         _BEST_RATES,
         (_EARLY.minus(*_NETS, _USUAL) - _EARLY.minus(*_NETS, _SLOW)).above(0),
         "30 points over steps 800 to 1,200 - 28 points over steps 500 to 1,500, or +2 points",
-        caveat_of="curves_speed_tolerance",
         since="2026-12-01",
         hypothesis=_RATES,
         speaks="for, else against",
