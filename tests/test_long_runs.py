@@ -210,11 +210,11 @@ def test_estimates_are_steps_times_what_a_step_takes():
 def test_a_long_run_measures_what_the_other_experiments_ask_for():
     """Whichever experiment trains it; of short presets an experiment measures its own alone."""
     others = ("landscape", "mameli")  # the latter trains with overnight_mameli
-    beside = cli._beside("landscape", "overnight")  # pyright: ignore[reportPrivateUsage]
+    beside = cli.beside("landscape", "overnight")
     assert {*beside} == {(name, "overnight") for name in (*OVERNIGHT, *OTHERS) if name not in others}
-    assert cli._beside("landscape", "cpu") == []  # pyright: ignore[reportPrivateUsage]
+    assert cli.beside("landscape", "cpu") == []
     beside = {(name, "full_width") for name in ("training_curves", "activation_drift", "covariate_shift", "mameli")}
-    assert {*cli._beside("landscape", "full_width")} == beside  # pyright: ignore[reportPrivateUsage]
+    assert {*cli.beside("landscape", "full_width")} == beside
 
 
 @pytest.mark.thorough
