@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+import tarfile
 import time
 
 import pytest
