@@ -128,4 +128,4 @@ def test_committed_tables_are_those_of_their_rows(target):
     folder = ROOT / "experiments" / "benchmarks" / "compiled"
     text = (folder / f"table-{target}.md").read_text()
     assert text == ahead.table(Rows(folder / f"rows-{target}.jsonl").read()) + "\n"
-    assert "what a loop hands from turn to turn counts twice" in text
+    assert "What a loop carries from one iteration to the next counts twice." in text

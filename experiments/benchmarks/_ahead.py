@@ -255,14 +255,14 @@ def report(compiled: Any) -> dict[str, Any]:
 def moved_bytes(text: str) -> int:
     """Add up operands and results of a program's top level, which its kernels read and write.
 
-    A loop, a call or a conditional counts as a kernel does: what it is given and what it returns, whatever its body moves. Of a
-    kernel that runs beside others both halves count, its start and its end. The committed rows were made by this rule.
+    A loop, a call or a conditional counts by its operands and results, as a kernel does, whatever its body moves. An
+    asynchronous kernel counts at its start and at its end. The committed rows were made by this rule.
 
     Args:
         text: of the compiled program, with the shape of every result.
 
     Returns:
-        Bytes; those of the bodies of loops are not in it.
+        Bytes, without those that the bodies of loops move.
     """
     shapes: dict[str, str] = {}
     total = 0

@@ -96,7 +96,7 @@ class Stage(NamedTuple):
         return _runs(self.name, command_arguments.parse(self.name, "", presets, self.flags)[1])
 
     def beside(self) -> str:
-        """Say what it trains beside VGGs, and what it measures for other experiments that share its nets; empty if nothing."""
+        """Describe what it trains beside VGGs, and what it measures for other experiments; empty if nothing."""
         from experiments._command import cli
 
         runs = self.runs()

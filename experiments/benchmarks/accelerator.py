@@ -213,7 +213,7 @@ def _run(arguments: argparse.Namespace, about: dict[str, Any], command: list[str
 
 
 def _reason(status: int | None, over: str, said: str) -> str:
-    """Say why a command ended with a status; empty if it is done."""
+    """Return the reason why a command failed or was stopped; empty if it is done."""
     return {0: "", None: over}.get(status, f"it ended with status {status}: {said}")
 
 
@@ -242,7 +242,7 @@ def write_table(arguments: argparse.Namespace) -> str:
 
 
 def save(arguments: argparse.Namespace) -> None:
-    """Write the table, and the archive of all that is to be kept; of what does not fit into its time, say how much it lacks."""
+    """Write the table, and the archive of all that is to be kept; print how many files did not fit into its time."""
     write_table(arguments)
     until = min(time.time(), _at(arguments, 1 - _ARCHIVE)) + _ARCHIVE * arguments.total_seconds
     found = [path for name in _RETURNED for path in _files(arguments.output / name)]

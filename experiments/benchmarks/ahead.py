@@ -11,9 +11,9 @@ spread over four devices. It says
     compiles      seconds, or why it does not
     memory        arguments, results and temporaries, by which bnjax bounds how many points go together
     temporaries   of these, what is beside arguments and results
-    bytes         of operands and results of the program's top level; what its bodies move, in a loop or a called program, is
-                  not in it: of a loop, what it hands from turn to turn counts as read and as written once, and of a kernel
-                  that runs beside others, its start and its end both count
+    bytes         of operands and results of the program's top level, without the bodies of loops and called programs; what a
+                  loop carries from one iteration to the next counts as read and as written once; an asynchronous kernel
+                  counts at its start and at its end
     grouped       convolutions with feature groups, which points together become
     precision     of products and convolutions
     collectives   all-reduces, all-gathers and their like
@@ -46,8 +46,8 @@ _ENVIRONMENT = {
 }
 _COLUMNS = ("memory_mb", "temporaries_mb", "moved_mb", "grouped")
 _BYTES = (
-    "Bytes are those of operands and results of the top level. Bodies of loops are not in them; what a loop hands from turn to "
-    "turn counts twice. They do not compare a program that loops with one that does not."
+    "Bytes count the operands and results of a program's top level, without the bodies of loops. What a loop carries from one "
+    "iteration to the next counts twice. Programs with and without loops cannot be compared by these bytes."
 )
 
 
