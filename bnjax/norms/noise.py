@@ -10,6 +10,7 @@ from jax import Array
 from jaxtyping import Float, Inexact, Shaped
 
 from bnjax._host.arguments import checked
+from bnjax._host.programs import is_compiling
 from bnjax._host.trees import common_type
 from bnjax.norms.batch import batch_norm
 from bnjax.norms.features import Axes, all_but, as_floats, find_features, promoted
@@ -171,7 +172,8 @@ def _once(draw: Callable[[Array], Array], key: Array) -> Array:
         is_there = jax.lax.optimization_barrier(jnp.asarray(True))
         return jax.lax.cond(is_there, draw, lambda _: jnp.full(shape.shape, word, shape.dtype), key)
 
-    return jax.lax.platform_dependent(key, cpu=branch, default=draw)
+    # Outside compiled code there is no loop, and the branches would be compiled anew in every call.
+    return jax.lax.platform_dependent(key, cpu=branch, default=draw) if is_compiling() else draw(key)
 
 
 _NOISES: dict[Noise, Callable[..., tuple[Array, Array]]] = {
