@@ -134,6 +134,7 @@ def test_data_of_the_grid_alone():
     assert "x1 is 0.01, the best of the grid." in table.summarise(given)
     assert table.findings(given) == "Of the plain net's learning rates, x1 is 0.01, the best of the grid."
     assert len(figure.plot(given).blocks) == 1
+    assert not figure.more(given)
     assert "arms" not in inception.groups(change(inception.PRESETS["cpu"], nets=()))
 
 
@@ -144,7 +145,9 @@ def test_the_figure_shows_every_recipe(narrow):
     titles = [panel.title for block in layout.blocks for row in block.rows for panel in row if panel]
     assert titles[:5] == [f"Rate {words}" for words in ("x1", "x5", "x30", "x1, sigmoid units", "x5, sigmoid units")]
     drawn = layout.draw(narrow=narrow)
-    assert len(drawn.axes) == 8
+    assert len(drawn.axes) == 7
+    (grid,) = figure.more(made()).values()
+    assert [axes.get_xlabel() for axes in grid(made()).draw(narrow=narrow).axes] == ["learning rate"]
 
 
 def test_nets():

@@ -1,7 +1,7 @@
-"""The figure of BN-Inception: test accuracy over training by recipe, the grid, best accuracies, and steps."""
+"""The figures of BN-Inception: test accuracy over training by recipe, best accuracies and steps, and the grid."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
@@ -18,8 +18,10 @@ _IN_A_ROW = 3  # panels of training
 
 
 def plot(data: dict[str, Any]) -> Layout:
-    """Show test accuracies over training, then the grid, and the best accuracies and steps of every recipe."""
-    config, arms = data["config"], data.get("arms", {})
+    """Show test accuracies over training, and the best accuracies and steps of every recipe; the grid if it is alone."""
+    arms = data.get("arms", {})
+    if not arms:
+        return _alone(data)
     recipes = by_recipe(arms)
     bests = [BEST.of(run) for run in all_runs(arms)]
     top = 1.1 * max((best for best in bests if math.isfinite(best)), default=1.0)
@@ -28,25 +30,35 @@ def plot(data: dict[str, Any]) -> Layout:
     rows = [panels[i : i + _IN_A_ROW] for i in range(0, len(panels), _IN_A_ROW)]
     columns = {RECIPES[name].words.replace(", ", ",\n"): nets for name, nets in recipes.items()}
     blocks = [Block("", [row], height=3.6) for row in rows]
-    if recipes:
-        blocks.append(Block("", [_results(data, columns)]))
-    blocks.append(Block("", [[_grid(data)]]))
-    optimizer = config["optimizer"]
+    blocks.append(Block("", [_results(data, columns)]))
+    rates = (
+        f"rates halve in {data['config']['optimizer']['half_life']:g} steps; at rates x5 and x30 with BN six times as fast, "
+        "with a fifth of the L2 penalty and no dropout"
+    )
+    marks = ["medians over seeds, bands and lines from smallest to largest", "dotted: guessing"]
+    return _figure(data, "Larger learning rates", blocks, rates, marks)
+
+
+def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
+    """Show the grid of learning rates in a figure of its own, unless it is all there is."""
+    return {"grid": _alone} if data.get("arms") else {}
+
+
+def _alone(data: dict[str, Any]) -> Layout:
+    """Show the grid of learning rates."""
+    rates = f"rates halve in {data['config']['optimizer']['half_life']:g} steps"
+    return _figure(data, "The learning rate x1", [Block("", [[_grid(data)]])], rates, ["each with one seed"])
+
+
+def _figure(data: dict[str, Any], title: str, blocks: list[Block], rates: str, marks: list[str]) -> Layout:
+    """Write the net, the recipe, the learning rates, and what marks mean beside panels."""
+    config = data["config"]
     return make_figure(
-        f"Larger learning rates: {captions.network(config)}",
+        f"{title}: {captions.network(config)}",
         blocks,
         captions.recipe(config, data["preset"], learning_rate=False),
-        [
-            choice(data),
-            f"rates halve in {optimizer['half_life']:g} steps; at rates x5 and x30 with BN six times as fast, with a fifth of "
-            "the L2 penalty and no dropout",
-        ],
-        [
-            "medians over seeds, bands and lines from smallest to largest",
-            "dotted: guessing",
-            "the grid: one seed",
-            captions.images(config),
-        ],
+        [choice(data), rates],
+        [*marks, captions.images(config)],
         captions.origin(data, "training and tests"),
     )
 
