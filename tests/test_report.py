@@ -69,6 +69,30 @@ def test_the_page_shows_claims_and_experiments(figures, capsys, tmp_path):
     assert page.count("data:image/png;base64,") == 1
 
 
+@pytest.mark.parametrize(
+    ("recorded", "shown"),
+    [
+        ("python -m experiments landscape --vgg.seeds 0", ["python -m experiments landscape --vgg.seeds 0"]),
+        (
+            "python -m experiments all",
+            ["python -m experiments landscape --preset cpu", "python -m experiments all"],
+        ),
+        ("mine.py 3", ["python -m experiments landscape --preset cpu"]),
+    ],
+)
+def test_the_page_shows_commands_that_a_reader_has(recorded, shown, figures, capsys, tmp_path):
+    """A script of somebody's own that trained the nets is no command for others."""
+    data = make_data()
+    data["provenance"][0]["command"] = recorded
+    (figures / "landscape-cpu.json").write_text(json.dumps(data))
+    assert run(capsys, "report", "--figures", figures, "--output", tmp_path / "report.html")[0] == 0
+    (article,) = [
+        part for part in (tmp_path / "report.html").read_text().split("<article") if ' id="landscape"' in part
+    ]
+    assert [f"<code>{command}</code>" in article for command in shown] == [True] * len(shown)
+    assert "mine.py" not in article
+
+
 def test_seeds_of_nets_that_were_trained():
     """A net of the configuration that has no runs is not counted."""
     assert seeds(make_data()) == "3"

@@ -172,9 +172,11 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _commands(name: str, preset: str, recorded: str) -> list[str]:
-    """List the recorded command, and before it the experiment's own command if another one ran it."""
-    own = f"python -m experiments {name}"
-    return [recorded] if recorded.startswith(own) else [f"{own} --preset {preset}", recorded]
+    """List the recorded command if a reader has it, and before it the experiment's own command if another one ran it."""
+    program = "python -m experiments"
+    if recorded.startswith(f"{program} {name}"):
+        return [recorded]
+    return [f"{program} {name} --preset {preset}", *([recorded] if recorded.startswith(f"{program} ") else [])]
 
 
 def _foot(entries: list[Entry]) -> str:
