@@ -78,9 +78,13 @@ WU_JOHNSON = Source(
     "ResNet-50 on ImageNet, batch 1,024, read from the pixels of a figure",
 )
 IOFFE_RENORM = Source("Ioffe 2017", "paper", "arxiv.org/abs/1702.03275", "Inception-v3 on ImageNet, one run")
-_UNKNOWN = "a public re-run, whose address is not known"
-RE_RUN = Source(f"{_UNKNOWN}, on corrupted CIFAR-10", "replication", setup="19 corruptions of CIFAR-10")
-JORDAN = Source(f"{_UNKNOWN}, K. Jordan 2024", "replication", setup="corrupted CIFAR-10")
+# Its numbers are in a data file, `stuff/results.pt`; it plots them and states none in words.
+JORDAN = Source(
+    "K. Jordan's repository BatchNorm-adaptation-behavior",
+    "replication",
+    "github.com/KellerJordan/BatchNorm-adaptation-behavior",
+    "a net of seven convolutions, one run, 19 corruptions of CIFAR-10, statistics of all images of a corruption",
+)
 DIMITRIOU = Source("Dimitriou & Arandjelovic 2020", "paper", "arxiv.org/abs/2007.08554")
 GARBIN = Source(
     "Garbin et al. 2020",
