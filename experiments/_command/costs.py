@@ -8,6 +8,7 @@ from typing import Any
 from experiments._command import catalogue
 from experiments._command.estimates import ESTIMATED, estimated
 from experiments._config import duration
+from experiments._evidence.format import plural
 from experiments._evidence.read import read_data
 
 FIGURES = Path(__file__).parents[2] / "figures"
@@ -105,7 +106,7 @@ def other_normalisers(name: str, data: dict[str, Any]) -> list[str]:
 def hardware(data: dict[str, Any]) -> str:
     """Return the hardware that an experiment ran on, the last one if it was resumed elsewhere."""
     origin = data["provenance"][-1]
-    return f"{origin['device']}, {origin['cpu_cores']} cores"
+    return f"{origin['device']}, {plural(origin['cpu_cores'], 'core')}"
 
 
 def _cost(data: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bnjax._host.output import printable
 from experiments._command import catalogue, costs
-from experiments._evidence.format import capital
+from experiments._evidence.format import capital, plural
 from experiments._evidence.verdict import VERDICTS
 from experiments._report import headlines, scoreboard, table
 from experiments._report.forest import ratios
@@ -162,13 +162,18 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "Preset": data["preset"],
         "Seeds": seeds(data),
         "Time": costs.duration(data["seconds"]),
-        "Hardware": f"{origin.get('device', 'unknown')}, {origin.get('cpu_cores', 'unknown')} cores",
+        "Hardware": f"{origin.get('device', 'unknown')}, {_cores(origin.get('cpu_cores'))}",
         "Commit": f"{origin.get('commit', 'unknown')}, {origin.get('date', 'date unknown')}",
         "Versions": ", ".join([f"Python {origin.get('python', 'unknown')}", *listed]),
     }
     if len(data["provenance"]) > 1:
         facts["Commit"] += f" (begun elsewhere, {len(data['provenance'])} origins in all)"
     return facts
+
+
+def _cores(count: Any) -> str:
+    """Write how many cores were used; records of other programs need not say so."""
+    return plural(count, "core") if isinstance(count, int) else "unknown cores"
 
 
 def _commands(name: str, preset: str, recorded: str) -> list[str]:
