@@ -114,8 +114,11 @@ HUBER = Source(
     "github.com/Johann-Huber/batchnorm_pytorch",
     "his MNIST network, whose batch norm has too small a variance, one run",
 )
-# Neither its author nor its address could be found; it is cited by its title.
-VERSUS = Source('Article "Batch normalization vs internal covariate shift"', "article or repository")
+VERSUS = Source(
+    'Article "Batch normalization vs internal covariate shift", ML Journey',
+    "article or repository",
+    "mljourney.com/batch-normalization-vs-internal-covariate-shift",
+)
 ALEXEYGB = Source(
     "AlexeyGB's repository",
     "replication",

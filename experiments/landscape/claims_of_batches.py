@@ -12,7 +12,12 @@ from experiments.landscape.measures import (
     rougher,
 )
 
-_RE_RUN = Source("a public re-run, whose address is not known", "replication", setup="its VGG, all parameters, one run")
+_RE_RUN = Source(
+    "Parry-Git's repository Deep-Learning-Project2",
+    "replication",
+    "github.com/Parry-Git/Deep-Learning-Project2",
+    "VGG-A, SGD at 0.01 with momentum, 10,000 images of CIFAR-10, 10 epochs, all parameters, one run",
+)
 _GRADIENTS_DIFFER = (
     "here batch norm follows every layer, the learning rate is 0.1, inputs are standardised and there is no dropout"
 )
@@ -108,7 +113,7 @@ CLAIMS_OF_BATCHES = {
         "the training.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.mean()).between(0.9, 1.1),
-        "63.0 / 61.9, or 1.02 times",
+        "61.9 / 63.0, or 0.98 times",
         caveat_of="landscape_smoothness",
         since=_LATER,
         remark=_NOISE,
@@ -120,7 +125,7 @@ CLAIMS_OF_BATCHES = {
         "unit distance of its own weights is smaller with batch norm than in the plain net.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS.largest()).between(0, 1),
-        "half as large, or 0.5 times",
+        "155 / 322, or 0.48 times",
         since=_LATER,
         remark=_NOISE,
         differs="here the weights of layer 5 only",
@@ -131,7 +136,7 @@ CLAIMS_OF_BATCHES = {
         "distance by the same amount with batch norm as in the plain net, to within 10 %, on average over the training.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS_OF_ALL.mean()).between(0.9, 1.1),
-        "63.0 / 61.9, or 1.02 times",
+        "61.9 / 63.0, or 0.98 times",
         caveat_of="landscape_smoothness",
         since=_LATEST,
         remark=_NOISE_OF_ALL,
@@ -142,7 +147,7 @@ CLAIMS_OF_BATCHES = {
         "parameters per unit distance is smaller with batch norm than in the plain net.",
         _RE_RUN,
         larger(STEP_SMOOTHNESS_OF_ALL.largest()).between(0, 1),
-        "half as large, or 0.5 times",
+        "155 / 322, or 0.48 times",
         since=_LATEST,
         remark=_NOISE_OF_ALL,
         speaks="neither",
