@@ -5,9 +5,9 @@ Command: python -m experiments.benchmarks.first_result
 A VGG-A of an eighth of its width with batch norm, batches of 128. Seconds are of the CPU, of all threads together, which other
 work on the machine changes less than seconds of the clock. Compiled programs of before are not used.
 
-Measured: on two CPU cores beside other work, against the same calls before weights were one draw, a line and its start one
-program, and narrow nets programs of fewer loops: init_state 0.87 s (8.1), scan_line 5.6 (52.9), run_steps 4.1 (15.3), evaluate
-1.6 (4.6), recalibrate 1.8 (5.3), trace 7.4 (28.1), top_eigenpairs 13, spectral_density 10.
+Measured: on two idle CPU cores (2026-12-01), against the same calls before weights were one draw, a line and its start one
+program, and narrow nets programs of fewer loops: init_state 1.1 s (8.1), scan_line 4.6 (52.9), run_steps 4.5 (15.3), evaluate
+1.8 (4.6), recalibrate 1.9 (5.3), trace 7.5 (28.1), top_eigenpairs 13, spectral_density 9.4.
 """
 
 import argparse

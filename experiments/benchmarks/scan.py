@@ -11,13 +11,13 @@ after another in place, as one would write it, in both of its layouts, or all of
 All rows run in turn in one process. Only ratios of one run mean something. The row "measured", which `auto` is on accelerators,
 has found before how many points are fastest together.
 
-Measured: on two CPU cores (2026-11-21, jax 0.10.2, PyTorch 2.13), in two minutes at a quarter of the width and in nine at full
-width. `auto` is `map` there, which was the fastest way in every run. Its time per point, its rate, and PyTorch's best time
-in units of it:
+Measured: on two CPU cores (jax 0.10.2, PyTorch 2.13; full width on 2026-11-21, the others on another machine on 2026-12-01).
+`auto` is `map` there; "measured" chose it, too, in each of four trials against 4 and 16 points together. Its time per point,
+its rate, and PyTorch's best time in units of it:
 
                  loss alone                     loss and gradient
-    width 1/4    20.9 ms, 58 % rate, 0.99       60.1 ms, 60 % rate, 1.00     16 points
-    width 1/4    18.2 ms, 73 % rate, 1.17       58.8 ms, 68 % rate, 0.98     64 points
+    width 1/8    17.0 ms, 18 % rate, 0.74       62.3 ms, 15 % rate, 0.80     16 points
+    width 1/4    34.1 ms, 42 % rate, 0.81       104 ms,  41 % rate, 0.76     16 points
     full width   185 ms,  98 % rate, 1.01       528 ms, 103 % rate, 1.12     16 points
 
 A rate above 100 % is possible since Winograd's algorithm needs fewer multiplications than are counted. At a quarter of the

@@ -9,9 +9,9 @@ backward, relative to the fastest matrix product of the same precision that was 
 
 All rows run in turn in one process. Only ratios of one run mean something.
 
-Measured: on two CPU cores (2026-11-21, jax 0.10.2, PyTorch 2.13), a quarter of the width, 20 steps: bnjax in chunks 1,974
-images per second at 94 % of the rate, PyTorch 1,462, with channels last 2,008, or 1.02 times bnjax's; a call per step 0.76,
-bfloat16, which these cores compute in float32, 0.92.
+Measured: on two CPU cores (2026-12-01, jax 0.10.2, PyTorch 2.13), 20 steps. At a quarter of the width bnjax in chunks 1,663
+images per second at 45 % of the rate, PyTorch 1,301, with channels last 1,702, or 1.02 times bnjax's; a call per step 0.74,
+bfloat16 0.70. At an eighth 2,489 images per second at 18 %, PyTorch 2,520, with channels last 2,693, or 1.08 times bnjax's.
 """
 
 import argparse
