@@ -3,8 +3,9 @@
 The seconds per step hold for two CPU cores with two runs side by side. For VGG-A with batches of 128 they are of runs with all
 measurements, beside other work: at a quarter of the width 30,000 steps in 3,838 s (preset evening), at full width 7,000 in
 6,016 s (full_width_evening), and 7,800 in 3,461 s with the reduced head of Mameli's net, which is measured less often
-(full_width of mameli). With tests alone two idle cores train 14 steps per second at a quarter of the width. The time is
-proportional to the batch size, with a minimum at 8 images. Residual networks take as long as a VGG with as many products.
+(full_width of mameli). With tests alone two idle cores train 14 steps per second at a quarter of the width (13 on another
+machine). The time is proportional to the batch size, with a minimum at 8 images. Residual networks take as long as a VGG with
+as many products.
 Other nets were timed in preset cpu: all deep linear networks, 700,000 steps in 1,702 s, and all perceptrons of mnist_mlp,
 390,000 steps in 311 s. For the LSTM with batch norm over 28 rows, 300 steps of 4 images took 1.1 s of a core, and 20 steps of
 128 images 1.7 s, without tests; other batch sizes lie on the line through these two. For BN-Inception at an eighth of the

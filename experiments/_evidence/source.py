@@ -114,6 +114,7 @@ HUBER = Source(
     "github.com/Johann-Huber/batchnorm_pytorch",
     "his MNIST network, whose batch norm has too small a variance, one run",
 )
+# Of the article, its title and its opening could be read; its statements are cited from a summary.
 VERSUS = Source(
     'Article "Batch normalization vs internal covariate shift", ML Journey',
     "article or repository",

@@ -156,5 +156,6 @@ def origin(data: dict[str, Any], for_what: str = "training, measurements and tes
     def each(name: str) -> str:
         return ", ".join(dict.fromkeys(str(known[name]) for known in data["provenance"]))
 
-    device = each("device") + (f" ({each('cpu_cores')} cores)" if each("device") == "CPU" else "")
+    cores = each("cpu_cores")
+    device = each("device") + (f" ({cores} core{'s' * (cores != '1')})" if each("device") == "CPU" else "")
     return [f"commit {each('commit')}", device, f"{data['seconds']:.0f} s for {for_what}", each("date")]

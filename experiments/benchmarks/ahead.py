@@ -26,8 +26,8 @@ Measured: rows and tables are in `experiments/benchmarks/compiled`, and `--outpu
 them. All of them compile. A gradient of VGG-A moves 1,545 MB on an H100 and needs 217, in plain Flax 2,048 and 307; at a
 quarter of its width 346 and 38, in plain Flax 482 and 67. On a v5e it moves 2,538 MB, in plain Flax 2,018; at a quarter 317
 and 268.
-bnjax's batch norm in plain Flax moves 1.13 times as much as Flax's on an H100 and 1.09 times on a v5e, since it passes over its
-inputs twice, for the digits of the variance.
+At full width, bnjax's batch norm in plain Flax makes its gradient move 1.13 times as much on an H100 and 1.09 on a v5e (at a
+quarter 1.09 and 1.15), since it passes over its inputs twice, for the digits of the variance.
 """
 
 import argparse

@@ -12,8 +12,8 @@ All rows run in turn in one process. Only ratios of one run mean something. The 
 has found before how many points are fastest together.
 
 Measured: on two CPU cores (jax 0.10.2, PyTorch 2.13; full width on 2026-11-21, the others on another machine on 2026-12-01).
-`auto` is `map` there; "measured" chose it, too, in each of four trials against 4 and 16 points together. Its time per point,
-its rate, and PyTorch's best time in units of it:
+`auto` is `map` there, and the row "measured" chose it as well: in four trials neither 4 nor 16 points together were faster. Its
+time per point, its rate, and PyTorch's best time in units of it:
 
                  loss alone                     loss and gradient
     width 1/8    17.0 ms, 18 % rate, 0.74       62.3 ms, 15 % rate, 0.80     16 points

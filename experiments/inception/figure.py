@@ -36,7 +36,7 @@ def plot(data: dict[str, Any]) -> Layout:
         "with a fifth of the L2 penalty and no dropout"
     )
     marks = ["medians over seeds, bands and lines from smallest to largest", "dotted: guessing"]
-    return _figure(data, "Larger learning rates", blocks, rates, marks)
+    return _figure(data, "Larger learning rates", blocks, _recipe(data), rates, marks)
 
 
 def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
@@ -47,16 +47,25 @@ def more(data: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], Layout]]:
 def _alone(data: dict[str, Any]) -> Layout:
     """Show the grid of learning rates."""
     rates = f"rates halve in {data['config']['optimizer']['half_life']:g} steps"
-    return _figure(data, "The learning rate x1", [Block("", [[_grid(data)]])], rates, ["each with one seed"])
+    preset, *_, training = _recipe(data)
+    recipe = [preset, "one seed", "without BN", training]
+    return _figure(data, "The learning rate x1", [Block("", [[_grid(data)]])], recipe, rates, [])
 
 
-def _figure(data: dict[str, Any], title: str, blocks: list[Block], rates: str, marks: list[str]) -> Layout:
+def _recipe(data: dict[str, Any]) -> list[str]:
+    """Describe how the nets were trained, beginning with the preset and ending with the optimiser."""
+    return captions.recipe(data["config"], data["preset"], learning_rate=False)
+
+
+def _figure(
+    data: dict[str, Any], title: str, blocks: list[Block], recipe: list[str], rates: str, marks: list[str]
+) -> Layout:
     """Write the net, the recipe, the learning rates, and what marks mean beside panels."""
     config = data["config"]
     return make_figure(
         f"{title}: {captions.network(config)}",
         blocks,
-        captions.recipe(config, data["preset"], learning_rate=False),
+        recipe,
         [choice(data), rates],
         [*marks, captions.images(config)],
         captions.origin(data, "training and tests"),

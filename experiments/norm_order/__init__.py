@@ -2,7 +2,7 @@
 
 Claim: batch norm was introduced before the activation; in convolutional nets it often does better after it, by one to three
 points, in dense ones it makes no difference.
-Source: Ioffe & Szegedy 2015, Sec. 3.2, for the place before; Mishkin et al. 2016 and a public re-run for the place after.
+Source: Ioffe & Szegedy 2015, Sec. 3.2, for the place before; Mishkin et al. 2016 and gdd72582's repository for the place after.
 Command: TFDS_DATA_DIR=... python -m experiments norm_order --preset cpu
 Measured: preset cpu, two cores beside other work, 37 minutes: test accuracy of the VGG (600 steps, three seeds) before / after
 ReLU 53.3 / 49.1 %, sigmoid 29.1 / 56.5 %, tanh 49.1 / 48.7 %, ELU 58.6 / 57.9 %; of the perceptron (936 steps, six seeds) with
