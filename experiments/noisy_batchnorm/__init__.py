@@ -5,11 +5,11 @@ norm, and stops the plain net from training.
 Source: Santurkar et al. 2018, Sec. 2.1, Fig. 2 and 8, Algorithm 1. The noise in units of each unit's standard deviation, for
 nets whose activations are small beside it, is a control of ours.
 Command: TFDS_DATA_DIR=... python -m experiments noisy_batchnorm --preset cpu
-Measured: preset cpu, three seeds, two cores, 19 minutes: after 1,000 steps training accuracy
-59 % with BN, 55 % with noisy BN, 39 % without, 23 % with noise and no BN, 35 % with noise in units of each unit's standard
-deviation. Preset cpu_recalibrated, three other initial weights, beside other work, 31 minutes: 60, 55, 37, 24 and 35 %;
-over steps 80 to 1,000 the noise costs 5.1 to 5.9 points there, 2.3 to 4.1 at preset cpu. Tested without the noise, noisy BN
-reaches 31 % with the running statistics of its training, and 58 % with recomputed ones (BN: 56 and 60 %). Preset cpu_long,
+Measured: preset cpu, three seeds, 35 minutes of runs, some of them on one core: after 1,000 steps training accuracy
+60 % with BN, 55 % with noisy BN, 37 % without, 24 % with noise and no BN, 35 % with noise in units of each unit's standard
+deviation; over steps 80 to 1,000 the noise costs BN 4.3 to 5.1 points. In preset cpu_recalibrated, which trained the same
+nets apart, it is 5.1 to 5.9 points; tested without the noise, noisy BN reaches 31 % with the running statistics of its
+training, and 58 % with recomputed ones (BN: 56 and 60 %). Preset cpu_long,
 batch 128, 5,500 steps, the usual strength alone, three seeds, 4.8 hours of runs, some of them on one core: at the end 86 %
 with BN, 78 % with noisy BN, 73 % without, 64 % with noise and no BN, which only delays training, 41 % with scaled noise.
 Over steps 4,501 to 5,500 the noise costs BN 7.4 points (7.0 to 7.5). Preset paper waits for an accelerator.
