@@ -6,8 +6,8 @@ Source: Santurkar et al. 2018, Sec. 3.2, Fig. 1 and 4; preset mameli: the settin
 follows the fourth convolution alone; alx: that of a replication with Adam, which, like another one with SGD, compares runs of
 several learning rates instead of points along the gradient.
 Command: TFDS_DATA_DIR=... python -m experiments landscape --preset cpu
-Measured: preset cpu, three seeds and ten draws, two cores beside other work, 30 minutes, half of them for deep linear
-networks that covariate_shift and lp_norms share: in steps 80 to 1,000 the loss varies 3.7 times, the gradient 2.2 times as
+Measured: preset cpu, three seeds and ten draws, 42 minutes of runs, most on one core, 17 of them for deep linear
+networks that covariate_shift and lp_norms share: in steps 80 to 1,000 the loss varies 3.0 times, the gradient 1.8 times as
 much along the gradient without BN; at step 0 the net with BN is the rougher one. Preset evening, a quarter of the width,
 5,000 steps, three seeds, 64 draws, two hours and a quarter beside other work, half of them for the draws: in steps 80 to 3,500
 the loss varies 6.9 times, the gradient 2.7 times as much without BN (published 2.3 to 7.9, and 1.8 to 3.9); the effective
