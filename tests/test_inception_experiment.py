@@ -147,7 +147,7 @@ def test_the_figure_shows_every_recipe(narrow):
     drawn = layout.draw(narrow=narrow)
     assert len(drawn.axes) == 7
     (grid,) = figure.more(made()).values()
-    assert [axes.get_xlabel() for axes in grid(made()).draw(narrow=narrow).axes] == ["learning rate"]
+    assert [axes.get_xlabel() for axes in grid(made()).draw(narrow=narrow).axes] == ["learning rate"] * 2
 
 
 def test_nets():

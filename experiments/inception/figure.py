@@ -11,7 +11,7 @@ from experiments._figures.figure import Block, Layout, make_figure
 from experiments._figures.panels import Curves, Dots, Line, Panel
 from experiments._nets import NETS
 from experiments.inception import RECIPES
-from experiments.inception.quantities import BASE, BEST, LAST, steps_to_plain
+from experiments.inception.quantities import BASE, BEST, LAST, TRAINED, steps_to_plain
 from experiments.inception.table import by_rate, by_recipe, choice
 
 _IN_A_ROW = 3  # panels of training
@@ -49,7 +49,7 @@ def _alone(data: dict[str, Any]) -> Layout:
     rates = f"rates halve in {data['config']['optimizer']['half_life']:g} steps"
     preset, *_, training = _recipe(data)
     recipe = [preset, "one seed", "without BN", training]
-    return _figure(data, "The learning rate x1", [Block("", [[_grid(data)]])], recipe, rates, [])
+    return _figure(data, "The learning rate x1", [Block("", [_grid(data)])], recipe, rates, [])
 
 
 def _recipe(data: dict[str, Any]) -> list[str]:
@@ -101,16 +101,12 @@ def _results(data: dict[str, Any], columns: Mapping[str, Arms]) -> list[Panel | 
     return found
 
 
-def _grid(data: dict[str, Any]) -> Dots:
-    """Show the test accuracy of the plain net at the end, by learning rate."""
+def _grid(data: dict[str, Any]) -> list[Panel | None]:
+    """Show the accuracies of the plain net at the end, in tests and in training, by learning rate."""
     columns = {f"{rate:g}": nets for rate, nets in by_rate(data).items()}
-    return Dots(
-        {"plain": all_runs(data["grid"])},
-        columns,
-        {"": LAST},
-        title="The grid that finds x1: test accuracy of the plain net",
-        xlabel="learning rate",
-        ylabel="accuracy",
-        scale="percent",
-        joined=True,
-    )
+    look: Any = {"xlabel": "learning rate", "ylabel": "accuracy", "scale": "percent", "joined": True}
+    measures = {"Test accuracy, which decides": LAST, "Training accuracy": TRAINED}
+    return [
+        Dots({"plain": all_runs(data["grid"])}, columns, {"": measure}, title=title, **look)
+        for title, measure in measures.items()
+    ]

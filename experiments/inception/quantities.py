@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from experiments._evidence.format import STEPS
-from experiments._evidence.quantities import CHANCE, TEST_ACCURACY
+from experiments._evidence.quantities import CHANCE, TEST_ACCURACY, TRAIN_ACCURACY
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, Data, Run, num_steps, settings
 from experiments._evidence.statistic import BySeed, NotInDataError, Statistic
@@ -18,6 +18,7 @@ from experiments.inception import RECIPES, recipe
 BASE = recipe("x1")
 BEST = TEST_ACCURACY.highest()
 LAST = TEST_ACCURACY.at_end()
+TRAINED = TRAIN_ACCURACY.at_end(50)  # batches
 # Test accuracy below which a net with ten classes counts as guessing: 1.5 times chance.
 GUESSING = 0.15
 _STEPS = "steps to the plain net's best test accuracy at rate x1"

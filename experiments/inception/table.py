@@ -5,14 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments._evidence.format import TIMES, plural
-from experiments._evidence.quantities import TRAIN_ACCURACY
 from experiments._evidence.quantity import Measure
 from experiments._evidence.run import Arms, settings
 from experiments._evidence.table import by_net, cell, divergences, grid, middle, seeds
 from experiments._evidence.value import median
 from experiments._nets import NETS
 from experiments.inception import RECIPES
-from experiments.inception.quantities import BASE, BEST, LAST, best_rate, by_rate, is_best, steps, steps_to_plain
+from experiments.inception.quantities import (
+    BASE,
+    BEST,
+    LAST,
+    TRAINED,
+    best_rate,
+    by_rate,
+    is_best,
+    steps,
+    steps_to_plain,
+)
 
 
 def by_recipe(arms: Arms) -> dict[str, Arms]:
@@ -84,7 +93,7 @@ def _times(data: dict[str, Any], name: str) -> float:
 
 def _by_net(data: dict[str, Any], arms: Arms) -> list[str]:
     """Write a row for each net."""
-    columns: Mapping[str, Measure] = {"train": TRAIN_ACCURACY.at_end(50), "test": LAST, "best test": BEST}
+    columns: Mapping[str, Measure] = {"train": TRAINED, "test": LAST, "best test": BEST}
     if BASE.arm("plain") in arms:
         columns = {"steps to plain's best": steps_to_plain(data), **columns}
     lost = {

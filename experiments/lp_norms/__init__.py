@@ -5,7 +5,7 @@ although they leave the first two moments uncontrolled.
 Source: Santurkar et al. 2018, Sec. 3.3, Fig. 5, 6, 12 and 13.
 Command: TFDS_DATA_DIR=... python -m experiments lp_norms --preset cpu
 Measured: preset cpu, three seeds and ten draws, 49 minutes of runs, most on one core, shared with landscape in part: after
-1,000 steps the training accuracy is 0.9, 2.1 and 3.4 points below BN's with l1, l2 and l-infinity; in the deep linear network
+1,000 steps the training accuracy is 0.5, 1.7 and 3.0 points below BN's with l1, l2 and l-infinity; in the deep linear network
 l1 and l2 end more than a tenth below BN in two draws of ten.
 Preset evening, a quarter of the width, 5,000 steps, three seeds, an hour and a half beside other work: over steps 4,501 to
 5,000 the training accuracy is 1.6, 1.0 and 3.6 points below BN's with l1, l2 and l-infinity; over steps 80 to 3,500 the loss

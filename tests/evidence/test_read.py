@@ -4,13 +4,49 @@ import json
 
 import pytest
 from committed import RUN, read
-from conftest import ROOT
 
 from bnjax.runs import config_dict
 from experiments._command import catalogue, costs
 from experiments._evidence.read import is_old, read_data, upgrade, write_data
 
-FLAT = json.loads((ROOT / "figures" / "covariate_shift-cpu.json").read_text())["config"]["vgg"]
+# The configuration of a VGG as it was written before normalisers and probes had settings of their own.
+FLAT = {
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "batch_size": 64,
+    "num_steps": 1000,
+    "eval_every": 250,
+    "probe_every": 50,
+    "recalibrated_tests": False,
+    "seeds": [0, 1, 2],
+    "norm": "batch",
+    "norm_layers": "all",
+    "norm_momentum": 0.9,
+    "norm_epsilon": 1e-5,
+    "norm_center_first": False,
+    "noise": "santurkar",
+    "noise_strength": 1.0,
+    "noise_in_tests": False,
+    "probes": ["shift", "dummy_shift"],
+    "step_multiples": [0.5, 1.0, 2.0, 4.0],
+    "probe_penalty": False,
+    "probe_norm": "global",
+    "shift_layers": [5, 10],
+    "shift_weights_only": False,
+    "drift_layers": [3, 8],
+    "drift_of": "preactivations",
+    "drift_units": 8,
+    "compute_dtype": "float32",
+    "dataset": "cifar10",
+    "preprocessing": "meanstd",
+    "image_size": 32,
+    "depth": "A",
+    "head": "512",
+    "width": 0.125,
+    "kernel_init": "xavier_uniform",
+}
 
 
 @pytest.mark.parametrize("name", RUN)
