@@ -172,7 +172,7 @@ def _once(draw: Callable[[Array], Array], key: Array) -> Array:
         is_there = jax.lax.optimization_barrier(jnp.asarray(True))
         return jax.lax.cond(is_there, draw, lambda _: jnp.full(shape.shape, word, shape.dtype), key)
 
-    # Outside compiled code there is no loop, and the branches would be compiled anew in every call.
+    # Outside compiled code no loop repeats the draw, and every call would compile both branches again.
     return jax.lax.platform_dependent(key, cpu=branch, default=draw) if is_compiling() else draw(key)
 
 

@@ -78,6 +78,12 @@ WU_JOHNSON = Source(
     "ResNet-50 on ImageNet, batch 1,024, read from the pixels of a figure",
 )
 IOFFE_RENORM = Source("Ioffe 2017", "paper", "arxiv.org/abs/1702.03275", "Inception-v3 on ImageNet, one run")
+PARRY = Source(
+    "Parry-Git's repository Deep-Learning-Project2",
+    "replication",
+    "github.com/Parry-Git/Deep-Learning-Project2",
+    "VGG-A, SGD at 0.01 with momentum, 10,000 images of CIFAR-10, 10 epochs, all parameters, one run",
+)
 # Its numbers are in a data file, `stuff/results.pt`; it plots them and states none in words.
 JORDAN = Source(
     "K. Jordan's repository BatchNorm-adaptation-behavior",

@@ -2,7 +2,7 @@
 
 from experiments._evidence import quantities as q
 from experiments._evidence.claim import Claim
-from experiments._evidence.source import MAMELI_GRADIENTS, Source, ours
+from experiments._evidence.source import MAMELI_GRADIENTS, PARRY, ours
 from experiments.landscape.measures import (
     COVERED,
     EARLY,
@@ -12,12 +12,6 @@ from experiments.landscape.measures import (
     rougher,
 )
 
-_RE_RUN = Source(
-    "Parry-Git's repository Deep-Learning-Project2",
-    "replication",
-    "github.com/Parry-Git/Deep-Learning-Project2",
-    "VGG-A, SGD at 0.01 with momentum, 10,000 images of CIFAR-10, 10 epochs, all parameters, one run",
-)
 _GRADIENTS_DIFFER = (
     "here batch norm follows every layer, the learning rate is 0.1, inputs are standardised and there is no dropout"
 )
@@ -111,7 +105,7 @@ CLAIMS_OF_BATCHES = {
         "From one training step to the next, each on a mini-batch of its own, the gradient of layer 5 changes per unit "
         "distance of its own weights by the same amount with batch norm as in the plain net, to within 10 %, on average over "
         "the training.",
-        _RE_RUN,
+        PARRY,
         larger(STEP_SMOOTHNESS.mean()).between(0.9, 1.1),
         "61.9 / 63.0, or 0.98 times",
         caveat_of="landscape_smoothness",
@@ -123,7 +117,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_step_smoothness_largest": Claim(
         "From one training step to the next, each on a mini-batch of its own, the largest change of layer 5's gradient per "
         "unit distance of its own weights is smaller with batch norm than in the plain net.",
-        _RE_RUN,
+        PARRY,
         larger(STEP_SMOOTHNESS.largest()).between(0, 1),
         "155 / 322, or 0.48 times",
         since=_LATER,
@@ -134,7 +128,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_step_smoothness_all": Claim(
         "From one training step to the next, each on a mini-batch of its own, the gradient of all parameters changes per unit "
         "distance by the same amount with batch norm as in the plain net, to within 10 %, on average over the training.",
-        _RE_RUN,
+        PARRY,
         larger(STEP_SMOOTHNESS_OF_ALL.mean()).between(0.9, 1.1),
         "61.9 / 63.0, or 0.98 times",
         caveat_of="landscape_smoothness",
@@ -145,7 +139,7 @@ CLAIMS_OF_BATCHES = {
     "landscape_step_smoothness_largest_all": Claim(
         "From one training step to the next, each on a mini-batch of its own, the largest change of the gradient of all "
         "parameters per unit distance is smaller with batch norm than in the plain net.",
-        _RE_RUN,
+        PARRY,
         larger(STEP_SMOOTHNESS_OF_ALL.largest()).between(0, 1),
         "155 / 322, or 0.48 times",
         since=_LATEST,

@@ -2,17 +2,11 @@
 
 from experiments._evidence.claim import Claim, claims
 from experiments._evidence.quantity import Quantity
-from experiments._evidence.source import ANDREYEV, HUBER, SANTURKAR, Source
+from experiments._evidence.source import ANDREYEV, HUBER, PARRY, SANTURKAR, Source
 from experiments._evidence.statistic import Statistic
 from experiments._nets import Setting, learning_rate
 from experiments.long_horizon.quantities import FAR, FIRST, MIDDLE, NEXT, SHARPNESS, at, in_edges
 
-_RE_RUN = Source(
-    "Parry-Git's repository Deep-Learning-Project2",
-    "replication",
-    "github.com/Parry-Git/Deep-Learning-Project2",
-    "VGG-A, SGD at 0.01 with momentum, 10,000 images of CIFAR-10, 10 epochs, all parameters, one run",
-)
 _REPAIR = Source(
     "Jordan et al. 2023",
     "paper",
@@ -130,7 +124,7 @@ CLAIMS = claims(
     ),
     horizon_path_mean=Claim(
         f"At learning rate 0.1, the mean {_CHANGE} with batch norm is within 10 % of that without, {_OVER}.",
-        _RE_RUN,
+        PARRY,
         at("mean", FAR, _over(_FAST)).between(0.9, 1.1),
         "61.9 / 63.0, or 0.98 times, of successive batches",
         caveat_of="horizon_path_largest",
@@ -139,7 +133,7 @@ CLAIMS = claims(
     ),
     horizon_path_largest=Claim(
         f"At learning rate 0.1, the largest {_CHANGE} is smaller with batch norm than without, {_OVER}.",
-        _RE_RUN,
+        PARRY,
         at("largest", FAR, _over(_FAST)).between(0, 1),
         "155 / 322, or 0.48 times, of successive batches",
         differs="here the gradients before and after a step are of the same images",
